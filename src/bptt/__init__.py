@@ -1,0 +1,1 @@
+"""The gradient of a recurrent network through time."""
