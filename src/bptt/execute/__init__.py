@@ -1,0 +1,1 @@
+"""Execution of programs: the NumPy reference and the compiled kernels."""
