@@ -1,0 +1,343 @@
+"""A stage of a time step: products into a tile, then elementwise equations on it.
+
+A stage becomes two functions. The first walks over panels and rows, fills a tile by tile
+and leaves its sums in a small scratch (it fits into the first-level cache); the second,
+the epilogue, is called with each tile and runs the elementwise equations on the sums, one
+vector at a time. The epilogue's code exists once, whatever the number of tile shapes, so
+an LSTM's five sigmoids and tanhs are compiled once, not once per shape and row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import llvmlite.ir as ir
+
+from bptt.execute.llvm.arrays import Array, Frame, Lane
+from bptt.execute.llvm.emit import INDEX, POINTER, start_function
+from bptt.execute.llvm.panels import Matrix, Packed
+from bptt.execute.llvm.shapes import (
+    Columns,
+    TileShape,
+    Tiling,
+    choose_tiling,
+    group_panels,
+)
+from bptt.execute.llvm.target import Target
+from bptt.execute.llvm.tile import Panel, emit_tile
+
+__all__ = ["Product", "Stage", "count_scratch", "emit_stage", "pack_products", "plan"]
+
+Value = Any
+
+
+@dataclass(frozen=True)
+class Product:
+    """slot_s += matrix_s @ operand, for each of `slots`.
+
+    The operand is read at step t + shift, all of its `width` columns. The matrices of
+    one product are read in one pass over the operand: four gates are one product with
+    four slots, not four products. `packed` names the buffer of packed weights.
+    """
+
+    operand: Array
+    shift: int
+    matrices: tuple[Matrix, ...]
+    slots: tuple[int, ...]
+    packed: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Products into `n_slots` slots of `width` columns, then the epilogue.
+
+    `epilogue(lane)` emits the elementwise equations for one vector of columns of one
+    row: it reads `lane.products[slot]`, loads and stores. It must not read what another
+    column or row of the same stage stores. Without products it simply runs over all rows
+    and columns.
+    """
+
+    width: int
+    n_slots: int
+    products: tuple[Product, ...]
+    epilogue: Callable[[Lane], None]
+
+
+def plan(stage: Stage, target: Target, real_bytes: int) -> Tiling:
+    """The tile shapes of a stage."""
+    widest = max((len(product.slots) for product in stage.products), default=1)
+    return choose_tiling(target, real_bytes, stage.width, widest)
+
+
+def pack_products(stage: Stage, target: Target, real_bytes: int) -> list[Packed]:
+    """How the weights of the stage's products are to be packed."""
+    tiling = plan(stage, target, real_bytes)
+    return [
+        Packed(
+            product.packed,
+            product.matrices,
+            product.operand.width,
+            tiling.columns,
+            tiling.slots_per_pass,
+        )
+        for product in stage.products
+    ]
+
+
+def count_scratch(stage: Stage, tiling: Tiling) -> int:
+    """Reals of scratch a stage needs: [panel][row][slot][vector][lane]."""
+    columns = tiling.columns
+    panels = max(
+        group_panels(columns, shape.panels).panels for shape in tiling.shapes
+    )
+    return panels * tiling.main.rows * stage.n_slots * columns.vectors * columns.lanes
+
+
+STAGE_ARGUMENTS = [POINTER, INDEX, INDEX, INDEX, INDEX, POINTER]
+
+
+def emit_stage(
+    module: ir.Module,
+    name: str,
+    names: Sequence[str],
+    stage: Stage,
+    target: Target,
+    real_bytes: int,
+) -> ir.Function:
+    """Write the function `name`(table, t, n_b, row_begin, row_end, scratch)."""
+    tiling = plan(stage, target, real_bytes)
+    epilogue = _emit_epilogue(
+        module, f"{name}_epilogue", names, stage, tiling.columns, tiling.main.rows, target
+    )
+    e = start_function(module, name, STAGE_ARGUMENTS, target, real_bytes)
+    table, t, n_b, begin, end, scratch = e.function.args
+    frame = Frame(e, names, table, t, n_b)
+    if not stage.products:
+        n_rows = e.builder.sub(end, begin)
+        n_panels = e.index(tiling.columns.n_panels)
+        operands = [table, t, n_b, begin, n_rows, e.index(0), n_panels, scratch]
+        e.builder.call(epilogue, operands)
+        e.finish()
+        return e.function
+    walk = _Walk(frame, stage, tiling, epilogue)
+    walk.emit_all()
+    e.finish()
+    return e.function
+
+
+class _Walk:
+    """Emits the walk of one stage over its panels and rows."""
+
+    def __init__(
+        self, frame: Frame, stage: Stage, tiling: Tiling, epilogue: ir.Function
+    ) -> None:
+        self.frame, self.stage, self.tiling = frame, stage, tiling
+        self.epilogue, self.e = epilogue, frame.e
+        self.table, self.t, self.n_b, self.begin, self.end, self.scratch = (
+            frame.e.function.args
+        )
+        self.packed = pack_products(stage, frame.e.target, frame.e.real_bytes)
+
+    def emit_all(self) -> None:
+        """Full tiles for most rows; then `few` at a time; then at most a single one."""
+        e, tiling = self.e, self.tiling
+        n_rows = e.builder.sub(self.end, self.begin)
+        main = e.index(tiling.main.rows)
+        n_main = e.builder.mul(e.builder.sdiv(n_rows, main), main)
+        few_begin = e.builder.add(self.begin, n_main)
+        self._emit_panels(
+            tiling.main,
+            lambda group: e.loop(self.begin, few_begin, tiling.main.rows, group),
+        )
+        if tiling.main.rows == 1:
+            return
+        # Two or more rows that are left share a clamped tile; one alone has its own.
+        n_few = tiling.few.rows
+        left = e.builder.sub(self.end, few_begin)
+        blocks = e.builder.sdiv(e.builder.add(left, e.index(n_few - 2)), e.index(n_few))
+        done = e.builder.mul(blocks, e.index(n_few))
+        single_begin = e.minimum_index(e.builder.add(few_begin, done), self.end)
+        self._emit_rows(tiling.few, few_begin, single_begin)
+        self._emit_rows(tiling.single, single_begin, self.end)
+
+    def _emit_rows(self, shape: TileShape, begin: Value, end: Value) -> None:
+        def emit(row: Value) -> None:
+            self._emit_panels(shape, lambda group: group(row))
+
+        self.e.loop(begin, end, shape.rows, emit)
+
+    def _emit_panels(
+        self, shape: TileShape, over_rows: Callable[[Callable[[Value], None]], Any]
+    ) -> None:
+        """Loop over groups of panels; `over_rows` runs the tile over rows inside."""
+        e, columns = self.e, self.tiling.columns
+        groups = group_panels(columns, shape.panels)
+
+        def emit_group(first: Value, widths: Sequence[int]) -> None:
+            over_rows(lambda row: self._emit_group(shape, row, first, widths))
+
+        full = (columns.vectors,) * groups.panels
+        end = e.index(groups.n_loops * groups.panels)
+        e.loop(e.index(0), end, groups.panels, lambda first: emit_group(first, full))
+        if groups.last:
+            emit_group(end, groups.last)
+
+    def _emit_group(
+        self, shape: TileShape, row: Value, first: Value, widths: Sequence[int]
+    ) -> None:
+        """All products of one tile, then its epilogue."""
+        e = self.e
+        written: set[int] = set()
+        for product, packed in zip(self.stage.products, self.packed, strict=True):
+            rows = self._get_rows(shape, product, row)
+            for number, members in enumerate(packed.passes):
+                slots = tuple(product.slots[member] for member in members)
+                panels = self._get_panels(packed, number, len(members), first, widths)
+                places = self._get_places(shape.rows, slots, widths)
+                sums = [
+                    e.load(place, aligned=True) if slot in written else e.constant(0.0)
+                    for slot, place in places
+                ]
+                k = packed.n_inputs
+                sums = emit_tile(e, rows, panels, k, sums, shape.splits)
+                for (_, place), value in zip(places, sums, strict=True):
+                    e.store(value, place, aligned=True)
+                written.update(slots)
+        n_rows: Value = e.index(shape.rows)
+        if shape.is_clamped:
+            n_rows = e.minimum_index(n_rows, e.builder.sub(self.end, row))
+        operands = [self.table, self.t, self.n_b, row, n_rows, first]
+        e.builder.call(self.epilogue, [*operands, e.index(len(widths)), self.scratch])
+
+    def _get_rows(self, shape: TileShape, product: Product, row: Value) -> list[Value]:
+        e, stride = self.e, product.operand.row_stride
+        first = self.frame.get_row(product.operand, row, product.shift)
+        if not shape.is_clamped:
+            return [e.at(first, number * stride) for number in range(shape.rows)]
+        last = e.builder.sub(self.end, e.index(1))
+        rows = [first]
+        for number in range(1, shape.rows):
+            clamped = e.minimum_index(e.builder.add(row, e.index(number)), last)
+            rows.append(self.frame.get_row(product.operand, clamped, product.shift))
+        return rows
+
+    def _get_panels(
+        self,
+        packed: Packed,
+        number: int,
+        n_slots: int,
+        first: Value,
+        widths: Sequence[int],
+    ) -> list[Panel]:
+        e, columns = self.e, packed.columns
+        reals = columns.vectors * columns.lanes * packed.n_inputs * n_slots
+        start = e.at(
+            self.frame.get_pointer(packed.name),
+            packed.get_offset(number),
+            e.builder.mul(first, e.index(reals)),
+        )
+        return [
+            Panel(e.at(start, order * reals), n_slots * vectors)
+            for order, vectors in enumerate(widths)
+        ]
+
+    def _get_places(
+        self, n_rows: int, slots: tuple[int, ...], widths: Sequence[int]
+    ) -> list[tuple[int, Value]]:
+        """(slot, address in the scratch) of every sum, ordered as the tile orders them."""
+        e, columns = self.e, self.tiling.columns
+        slot_size = columns.vectors * columns.lanes
+        row_size = self.stage.n_slots * slot_size
+        panel_size = self.tiling.main.rows * row_size
+        places = []
+        for row in range(n_rows):
+            for panel, vectors in enumerate(widths):
+                for slot in slots:
+                    for vector in range(vectors):
+                        offset = panel * panel_size + row * row_size
+                        offset += slot * slot_size + vector * columns.lanes
+                        places.append((slot, e.at(self.scratch, offset)))
+        return places
+
+
+_EPILOGUE_ARGUMENTS = [POINTER, INDEX, INDEX, INDEX, INDEX, INDEX, INDEX, POINTER]
+
+
+def _emit_epilogue(
+    module: ir.Module,
+    name: str,
+    names: Sequence[str],
+    stage: Stage,
+    columns: Columns,
+    max_rows: int,
+    target: Target,
+) -> ir.Function:
+    """Write `name`(table, t, n_b, row, n_rows, panel, n_panels, scratch)."""
+    real_bytes = target.vector_bytes // columns.lanes
+    e = start_function(module, name, _EPILOGUE_ARGUMENTS, target, real_bytes)
+    table, t, n_b, first_row, n_rows, first_panel, n_panels, scratch = e.function.args
+    frame = Frame(e, names, table, t, n_b)
+    slot_size = columns.vectors * columns.lanes
+    row_size = stage.n_slots * slot_size
+    has_products = bool(stage.products)
+
+    def run(row: Value, vector: Value, place: Value, is_masked: bool) -> None:
+        column = e.builder.mul(vector, e.index(columns.lanes))
+        mask = None
+        if is_masked:
+            mask = e.mask_first(e.builder.sub(e.index(columns.width), column))
+        products = []
+        if has_products:
+            for slot in range(stage.n_slots):
+                address = e.at(place, slot * slot_size)
+                products.append(e.load(address, aligned=True))
+        stage.epilogue(Lane(frame, row, column, mask, products))
+
+    def run_row(number: Value, panel: Value) -> None:
+        row = e.builder.add(first_row, number)
+        begin = e.builder.mul(e.builder.add(first_panel, panel), e.index(columns.vectors))
+        last = e.builder.add(begin, e.index(columns.vectors))
+        end = e.minimum_index(last, e.index(columns.n_vectors))
+        offset = e.builder.mul(panel, e.index(max_rows * row_size))
+        start = e.at(scratch, offset, e.builder.mul(number, e.index(row_size)))
+
+        def run_vector(vector: Value, is_masked: bool) -> None:
+            done = e.builder.sub(vector, begin)
+            place = e.at(start, e.builder.mul(done, e.index(columns.lanes)))
+            run(row, vector, place, is_masked)
+
+        _loop_vectors(e, columns, begin, end, run_vector)
+
+    def run_panel(panel: Value) -> None:
+        e.loop(e.index(0), n_rows, 1, lambda number: run_row(number, panel))
+
+    e.loop(e.index(0), n_panels, 1, run_panel)
+    e.finish()
+    return e.function
+
+
+def _loop_vectors(
+    e: Any,
+    columns: Columns,
+    begin: Value,
+    end: Value,
+    body: Callable[[Value, bool], None],
+) -> None:
+    """body(vector, is_masked) for begin <= vector < end, masked where columns end.
+
+    Where masks are free every vector is masked and the code exists once; elsewhere the
+    vectors inside take the plain form and only the last one pays for its mask.
+    """
+    if columns.width % columns.lanes == 0:
+        e.loop(begin, end, 1, lambda vector: body(vector, False))
+        return
+    if e.target.has_cheap_masks:
+        e.loop(begin, end, 1, lambda vector: body(vector, True))
+        return
+    n_whole = e.index(columns.width // columns.lanes)
+    whole_end = e.minimum_index(end, n_whole)
+    e.loop(begin, whole_end, 1, lambda vector: body(vector, False))
+    rest = e.builder.icmp_signed("<", n_whole, end)
+    e.when(rest, lambda: body(n_whole, True))
