@@ -154,10 +154,24 @@ class Emitter:
 
     def mask_first(self, count: Value) -> Value:
         """The mask whose first `count` lanes are on (all of them if count >= lanes)."""
-        kind = ir.VectorType(INDEX, self.lanes)
-        numbers = ir.Constant(kind, list(range(self.lanes)))
-        wide = Emitter.splat(self, count)
-        return self.builder.icmp_signed("<", numbers, wide)
+        # Numbers as wide as the reals, so that the mask fits the vector it is used on; a
+        # count is at most a row's width and never leaves 32 bits once it is clamped.
+        wide = self.minimum_index(count, self.index(self.lanes))
+        wide = self.builder.select(
+            self.builder.icmp_signed("<", wide, self.index(0)), self.index(0), wide
+        )
+        if self.real_bytes == 4:
+            wide = self.builder.trunc(wide, self.integer)
+        numbers = ir.Constant(self.integers, list(range(self.lanes)))
+        return self.builder.icmp_signed("<", numbers, self.splat(wide))
+
+    def allocate(self, n_reals: int) -> Value:
+        """Scratch on the stack, aligned to a vector; it lasts until the return."""
+        memory = self.entry.alloca(self.real, size=self.index(n_reals))
+        memory.align = self.target.vector_bytes
+        # llvmlite gives this one instruction a typed pointer; all others here are opaque.
+        memory.type = POINTER
+        return memory
 
     # Control.
 

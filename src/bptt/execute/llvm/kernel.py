@@ -102,8 +102,7 @@ class Module:
         place = (self._module, kernel.name, arguments, self.target, self.real_bytes)
         e = start_function(*place, is_public=True)
         tau, n_b, begin, end, table = e.function.args
-        scratch = e.entry.alloca(e.real, size=e.index(n_scratch))
-        scratch.align = self.target.vector_bytes
+        scratch = e.allocate(n_scratch)
 
         def run_step(step: ir.Value) -> None:
             t = step

@@ -17,7 +17,7 @@ from typing import Any
 
 from bptt.execute.llvm.emit import Emitter
 
-__all__ = ["Panel", "emit_tile"]
+__all__ = ["UNROLL", "Panel", "add_outer", "emit_tile"]
 
 Value = Any
 UNROLL = 4  # of k; 8 is no faster and doubles the code
@@ -53,19 +53,20 @@ def emit_tile(
         current = list(carried)
         for step in range(UNROLL):
             begin = step % splits * n_sums
-            part = current[begin : begin + n_sums]
-            current[begin : begin + n_sums] = _add_outer(e, rows, panels, k, step, part)
+            end = begin + n_sums
+            part = current[begin:end]
+            current[begin:end] = _add_step(e, rows, panels, k, step, part)
         return current
 
     if n_blocks:
         partial = e.loop(e.index(0), e.index(n_blocks), UNROLL, add_block, partial)
     for step in range(n_inputs - n_blocks):
         part = partial[:n_sums]
-        partial[:n_sums] = _add_outer(e, rows, panels, e.index(n_blocks), step, part)
+        partial[:n_sums] = _add_step(e, rows, panels, e.index(n_blocks), step, part)
     return _add_partial(e, partial, n_sums)
 
 
-def _add_outer(
+def _add_step(
     e: Emitter,
     rows: Sequence[Value],
     panels: Sequence[Panel],
@@ -81,9 +82,16 @@ def _add_outer(
         for vector in range(panel.n_vectors):
             address = e.at(start, step * width + vector * e.lanes)
             weights.append(e.load(address, aligned=True))
+    return add_outer(e, [e.at(row, k, step) for row in rows], weights, sums)
+
+
+def add_outer(
+    e: Emitter, addresses: Sequence[Value], weights: Sequence[Value], sums: list[Value]
+) -> list[Value]:
+    """sums[r, v] + (the real at addresses[r]) * weights[v], one rounding each."""
     results = []
-    for number, row in enumerate(rows):
-        value = e.splat(e.load_scalar(e.at(row, k, step)))
+    for number, address in enumerate(addresses):
+        value = e.splat(e.load_scalar(address))
         for vector, weight in enumerate(weights):
             total = sums[number * len(weights) + vector]
             results.append(e.multiply_add(value, weight, total))
