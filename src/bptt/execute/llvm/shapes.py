@@ -67,7 +67,7 @@ class TileShape:
 
 @dataclass(frozen=True)
 class Tiling:
-    """The shapes of one stage: `main` for most rows, `few` and `single` for the rest."""
+    """The shapes of one stage: `main`, `few` for what is left, `single` for a batch of 1."""
 
     columns: Columns
     slots_per_pass: int

@@ -141,7 +141,7 @@ class _Walk:
         self.packed = pack_products(stage, frame.e.target, frame.e.real_bytes)
 
     def emit_all(self) -> None:
-        """Full tiles for most rows; then `few` at a time; then at most a single one."""
+        """Full tiles for most rows, then `few` rows at a time; or the only row."""
         e, tiling = self.e, self.tiling
         n_rows = e.builder.sub(self.end, self.begin)
         main = e.index(tiling.main.rows)
@@ -153,12 +153,10 @@ class _Walk:
         )
         if tiling.main.rows == 1:
             return
-        # Two or more rows that are left share a clamped tile; one alone has its own.
-        n_few = tiling.few.rows
-        left = e.builder.sub(self.end, few_begin)
-        blocks = e.builder.sdiv(e.builder.add(left, e.index(n_few - 2)), e.index(n_few))
-        done = e.builder.mul(blocks, e.index(n_few))
-        single_begin = e.minimum_index(e.builder.add(few_begin, done), self.end)
+        # Only a batch of one row takes the single tile: it sums along k in another order,
+        # and which row is left over depends on the number of threads.
+        is_single = e.builder.icmp_signed("==", self.n_b, e.index(1))
+        single_begin = e.builder.select(is_single, few_begin, self.end)
         self._emit_rows(tiling.few, few_begin, single_begin)
         self._emit_rows(tiling.single, single_begin, self.end)
 
