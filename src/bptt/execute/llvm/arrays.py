@@ -40,6 +40,7 @@ class Frame:
     """The table, step and batch size of the function being written.
 
     Addresses that hold for the whole call are computed once, in its first block.
+    `touched` lists the (array, shift) that lanes loaded or stored, in that order.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Frame:
         self._table, self._t, self._n_b = table, t, n_b
         self._pointers: dict[str, Value] = {}
         self._bases: dict[tuple[Array, int], Value] = {}
+        self.touched: dict[tuple[Array, int], None] = {}
 
     def get_pointer(self, name: str) -> Value:
         """The address the table holds for `name`. Raises: KeyError."""
@@ -106,19 +108,22 @@ class Lane:
 
     def load(self, array: Array, shift: int = 0) -> Value:
         """These columns of `array` at step t + shift; 0 beyond the last column."""
-        row = self._frame.get_row(array, self._row, shift)
-        return self.e.load(self.e.at(row, self._column), self._mask)
+        return self.e.load(self._get_address(array, shift), self._mask)
 
     def store(self, array: Array, value: Value, shift: int = 0) -> None:
         """Write these columns of `array` at step t + shift; none beyond the last."""
-        row = self._frame.get_row(array, self._row, shift)
-        self.e.store(value, self.e.at(row, self._column), self._mask)
+        self.e.store(value, self._get_address(array, shift), self._mask)
 
     def load_scalar(self, array: Array, shift: int = 0) -> Value:
         """The first real of this row of `array`, in every lane."""
         return self.e.splat(
             self.e.load_scalar(self._frame.get_row(array, self._row, shift))
         )
+
+    def _get_address(self, array: Array, shift: int) -> Value:
+        self._frame.touched[array, shift] = None
+        row = self._frame.get_row(array, self._row, shift)
+        return self.e.at(row, self._column)
 
     def mask_out(self, value: Value, filler: Value) -> Value:
         """`value`, with `filler` in the lanes beyond the last column."""

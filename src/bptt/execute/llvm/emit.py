@@ -165,6 +165,12 @@ class Emitter:
         numbers = ir.Constant(self.integers, list(range(self.lanes)))
         return self.builder.icmp_signed("<", numbers, self.splat(wide))
 
+    def prefetch(self, pointer: Value) -> None:
+        """Ask for the cache line at `pointer`; any address is allowed."""
+        flags = [ir.Constant(ir.IntType(32), value) for value in (0, 3, 1)]
+        name = "llvm.prefetch.p0"  # read, keep in all levels, data
+        self.call(name, ir.VoidType(), [pointer, *flags])
+
     def allocate(self, n_reals: int) -> Value:
         """Scratch on the stack, aligned to a vector; it lasts until the return."""
         memory = self.entry.alloca(self.real, size=self.index(n_reals))

@@ -108,7 +108,7 @@ def emit_stage(
 ) -> ir.Function:
     """Write the function `name`(table, t, n_b, row_begin, row_end, scratch)."""
     tiling = plan(stage, target, real_bytes)
-    epilogue = _emit_epilogue(
+    epilogue, touched = _emit_epilogue(
         module, f"{name}_epilogue", names, stage, tiling.columns, tiling.main.rows, target
     )
     e = start_function(module, name, STAGE_ARGUMENTS, target, real_bytes)
@@ -121,7 +121,7 @@ def emit_stage(
         e.builder.call(epilogue, operands)
         e.finish()
         return e.function
-    walk = _Walk(frame, stage, tiling, epilogue)
+    walk = _Walk(frame, stage, tiling, epilogue, touched)
     walk.emit_all()
     e.finish()
     return e.function
@@ -131,8 +131,16 @@ class _Walk:
     """Emits the walk of one stage over its panels and rows."""
 
     def __init__(
-        self, frame: Frame, stage: Stage, tiling: Tiling, epilogue: ir.Function
+        self,
+        frame: Frame,
+        stage: Stage,
+        tiling: Tiling,
+        epilogue: ir.Function,
+        touched: Sequence[tuple[Array, int]],
     ) -> None:
+        self.touched = [
+            (array, shift) for array, shift in touched if array.has_time
+        ]
         self.frame, self.stage, self.tiling = frame, stage, tiling
         self.epilogue, self.e = epilogue, frame.e
         self.table, self.t, self.n_b, self.begin, self.end, self.scratch = (
@@ -187,6 +195,8 @@ class _Walk:
     ) -> None:
         """All products of one tile, then its epilogue."""
         e = self.e
+        if shape.rows > 1:
+            self._prefetch(shape, row, first, widths)
         written: set[int] = set()
         for product, packed in zip(self.stage.products, self.packed, strict=True):
             rows = self._get_rows(shape, product, row)
@@ -208,6 +218,19 @@ class _Walk:
             n_rows = e.minimum_index(n_rows, e.builder.sub(self.end, row))
         operands = [self.table, self.t, self.n_b, row, n_rows, first]
         e.builder.call(self.epilogue, [*operands, e.index(len(widths)), self.scratch])
+
+    def _prefetch(
+        self, shape: TileShape, row: Value, first: Value, widths: Sequence[int]
+    ) -> None:
+        """Ask for what the epilogue will touch: it arrives while the tile is summed."""
+        e, columns = self.e, self.tiling.columns
+        column = e.builder.mul(first, e.index(columns.vectors * columns.lanes))
+        for array, shift in self.touched:
+            start = e.at(self.frame.get_row(array, row, shift), column)
+            for number in range(shape.rows):
+                for vector in range(sum(widths)):
+                    offset = number * array.row_stride + vector * columns.lanes
+                    e.prefetch(e.at(start, offset))
 
     def _get_rows(self, shape: TileShape, product: Product, row: Value) -> list[Value]:
         e, stride = self.e, product.operand.row_stride
@@ -271,8 +294,11 @@ def _emit_epilogue(
     columns: Columns,
     max_rows: int,
     target: Target,
-) -> ir.Function:
-    """Write `name`(table, t, n_b, row, n_rows, panel, n_panels, scratch)."""
+) -> tuple[ir.Function, list[tuple[Array, int]]]:
+    """Write `name`(table, t, n_b, row, n_rows, panel, n_panels, scratch).
+
+    Returns it and the (array, shift) it touches.
+    """
     real_bytes = target.vector_bytes // columns.lanes
     e = start_function(module, name, _EPILOGUE_ARGUMENTS, target, real_bytes)
     table, t, n_b, first_row, n_rows, first_panel, n_panels, scratch = e.function.args
@@ -313,7 +339,7 @@ def _emit_epilogue(
 
     e.loop(e.index(0), n_panels, 1, run_panel)
     e.finish()
-    return e.function
+    return e.function, list(frame.touched)
 
 
 def _loop_vectors(
