@@ -40,7 +40,10 @@ class GuardedArray:
 
 
 def guard(array, *, at_start):
-    """A guarded copy: (owner, array)."""
+    """A guarded copy, as contiguous as the array or its transpose was: (owner, copy)."""
+    if not array.flags.c_contiguous:
+        owner, copy = guard(array.T, at_start=at_start)
+        return owner, copy.T
     owner = GuardedArray(array.shape, array.dtype, at_start=at_start)
     owner.array[...] = array
     return owner, owner.array

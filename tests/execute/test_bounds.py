@@ -19,16 +19,12 @@ from tests.execute.guard import guard
 from tests.execute.test_hand_cells import check_gradient, make_case
 
 class Guarded(HandLayer):
-    def prepare(self, tau, n_b):
-        if self.shape == (tau, n_b):
-            return
-        super().prepare(tau, n_b)
+    def allocate(self, tau, n_b):
+        super().allocate(tau, n_b)
         self.owners = []
-        packed = {p.name for p in self.packed}
         for group in (self.arrays, self.grad):
             for name, array in group.items():
-                # Packed weights are aligned; they end at the page only by luck.
-                owner, group[name] = guard(array, at_start=at_start or name in packed)
+                owner, group[name] = guard(array, at_start=at_start)
                 self.owners.append(owner)
 
 target = get_host_target() if level == "host" else lower_target(level)

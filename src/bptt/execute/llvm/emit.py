@@ -165,10 +165,13 @@ class Emitter:
         numbers = ir.Constant(self.integers, list(range(self.lanes)))
         return self.builder.icmp_signed("<", numbers, self.splat(wide))
 
-    def prefetch(self, pointer: Value) -> None:
-        """Ask for the cache line at `pointer`; any address is allowed."""
-        flags = [ir.Constant(ir.IntType(32), value) for value in (0, 3, 1)]
-        name = "llvm.prefetch.p0"  # read, keep in all levels, data
+    def prefetch(self, pointer: Value, level: int = 3) -> None:
+        """Ask for the cache line at `pointer`; any address is allowed.
+
+        `level` 3 brings it into the first-level cache, 2 into the second.
+        """
+        flags = [ir.Constant(ir.IntType(32), value) for value in (0, level, 1)]
+        name = "llvm.prefetch.p0"  # read, how close to keep it, data
         self.call(name, ir.VoidType(), [pointer, *flags])
 
     def allocate(self, n_reals: int) -> Value:

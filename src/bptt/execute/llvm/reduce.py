@@ -124,6 +124,7 @@ def _emit_pack_b(
     source, stride, depth, breadth, panels = e.function.args
     width = VECTORS * e.lanes
     padded = _round_up(e, depth)
+    ahead = e.builder.mul(e.index(DEPTH), stride)  # the next block
 
     def pack_panel(column: Value) -> None:
         start = e.at(panels, e.builder.mul(column, padded))
@@ -132,6 +133,8 @@ def _emit_pack_b(
 
         def copy(k: Value) -> None:
             row = e.at(source, e.builder.mul(k, stride))
+            for first in columns:
+                e.prefetch(e.at(row, ahead, first), 2)
             place = e.at(start, e.builder.mul(k, e.index(width)))
             for vector, (first, mask) in enumerate(zip(columns, masks, strict=True)):
                 value = e.load(e.at(row, first), mask)
@@ -216,8 +219,11 @@ def _pack_a(
     masks = [e.mask_first(e.builder.sub(left, e.index(start))) for start in starts]
     inside = [e.mask_first(e.index(n_rows - start)) for start in starts]
 
+    ahead = e.builder.mul(e.index(DEPTH), a_stride)  # the next block
+
     def copy(k: Value, *totals: Value) -> list[Value]:
         row = e.at(a, e.builder.mul(k, a_stride))
+        e.prefetch(e.at(row, ahead), 2)
         target = e.at(packed, e.builder.mul(k, e.index(n_rows)))
         results = []
         for start, mask, keep, total in zip(starts, masks, inside, totals, strict=True):
