@@ -313,8 +313,10 @@ class HandLayer:
         emit_reduce(module.module, "reduce", target, real_bytes)
         module.add_signature("reduce", REDUCE_TYPES)
         self.compiled = module.compile()
-        self.run = {name: self.compiled.get_function(name) for name in
-                    ("before", "forward", "backward", "pack", "reduce")}
+        self.run = {
+            name: self.compiled.get_function(name)
+            for name in ("before", "forward", "backward", "pack", "reduce")
+        }
         self.threads = threads
         self.pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         n_work = count_reduce_work(target, real_bytes)

@@ -32,7 +32,9 @@ SHAPES = [
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--cells", nargs="+", default=["elman", "lstm", "gru", "gru_pre"])
+    parser.add_argument(
+        "--cells", nargs="+", default=["elman", "lstm", "gru", "gru_pre"]
+    )
     parser.add_argument("--rivals", nargs="*", default=["torch", "jax", "jax8"])
     parser.add_argument("--shapes", nargs="+", default=None)
     parser.add_argument("--repeats", type=int, default=7)

@@ -61,13 +61,19 @@ def check_gradient(layer, cell, case, tolerance):
     wide = {name: value.astype(np.float64) for name, value in params.items()}
     random = np.random.default_rng(5)
     for name in ("U", "W", "b") + (("c",) if cell == "gru" else ()):
-        size = max(np.abs(grad[name]).max(), 1.0)  # the terms of the sums are of order 1
+        size = max(
+            np.abs(grad[name]).max(), 1.0
+        )  # the terms of the sums are of order 1
         for _ in range(2):
             direction = random.choice([-1.0, 1.0], wide[name].shape)
             moved = {**wide, name: wide[name] + 1e-30j * direction}
             true = loss(cell, moved, x, g).imag / 1e-30
             got = float((grad[name].astype(np.float64) * direction).sum())
-            assert abs(got - true) <= tolerance * size * direction.size, (name, got, true)
+            assert abs(got - true) <= tolerance * size * direction.size, (
+                name,
+                got,
+                true,
+            )
 
 
 LEVELS = ["host", "avx2"] if get_host_target().vector_bytes == 64 else ["host"]

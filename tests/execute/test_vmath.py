@@ -72,7 +72,9 @@ def ulp_error(got, true):
     with np.errstate(all="ignore"):
         rounded = true.astype(dtype)
         both = (got == rounded) | (np.isnan(got) & np.isnan(true))
-        size = np.minimum(np.abs(rounded), np.ldexp(dtype.type(1), np.finfo(dtype).maxexp - 1))
+        size = np.minimum(
+            np.abs(rounded), np.ldexp(dtype.type(1), np.finfo(dtype).maxexp - 1)
+        )
         spacing = np.spacing(size).astype(true.dtype)
         return np.where(both, 0, np.abs(got.astype(true.dtype) - true) / spacing)
 

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import llvmlite.ir as ir
+import llvmlite.ir as ir  # type: ignore[import-untyped]
 
 from bptt.execute.llvm.target import Target
 
@@ -122,15 +122,15 @@ class Emitter:
         """One real."""
         return self.builder.load(pointer, typ=self.real, align=self.real_bytes)
 
-    def load(self, pointer: Value, mask: Value = None, *, aligned: bool = False) -> Value:
+    def load(
+        self, pointer: Value, mask: Value = None, *, aligned: bool = False
+    ) -> Value:
         """One vector; lanes outside `mask` are zero and their memory is not touched."""
         align = self.target.vector_bytes if aligned else self.real_bytes
         if mask is None:
             return self.builder.load(pointer, typ=self.vector, align=align)
         name = f"llvm.masked.load.{self.suffix}.p0"
-        return self._masked(
-            name, self.vector, [pointer, mask, self.constant(0.0)], 0
-        )
+        return self._masked(name, self.vector, [pointer, mask, self.constant(0.0)], 0)
 
     def store(
         self, value: Value, pointer: Value, mask: Value = None, *, aligned: bool = False
@@ -190,18 +190,29 @@ class Emitter:
         return self.builder.select(is_less, a, b)
 
     def loop(
+        self, begin: Value, end: Value, step: int, body: Callable[[Value], Any]
+    ) -> None:
+        """for i in range(begin, end, step): body(i).
+
+        The body runs zero times if begin >= end; `step` > 0. It is emitted once and may
+        itself emit loops.
+        """
+
+        def run(i: Value) -> list[Value]:
+            body(i)
+            return []
+
+        self.fold(begin, end, step, run, [])
+
+    def fold(
         self,
         begin: Value,
         end: Value,
         step: int,
         body: Callable[..., Sequence[Value]],
-        carried: Sequence[Value] = (),
+        carried: Sequence[Value],
     ) -> list[Value]:
-        """for i in range(begin, end, step): carried = body(i, *carried).
-
-        The body runs zero times if begin >= end. `step` > 0. Returns the values carried
-        out of the loop. The body is emitted once and may itself emit loops.
-        """
+        """for i in range(begin, end, step): carried = body(i, *carried); return carried."""
         builder = self.builder
         before = builder.block
         head = self.function.append_basic_block("loop")
@@ -210,10 +221,10 @@ class Emitter:
         builder.position_at_end(head)
         i = builder.phi(INDEX)
         phis = [builder.phi(value.type) for value in carried]
-        results = list(body(i, *phis) or ())
+        results = list(body(i, *phis))
         following = builder.add(i, self.index(step))
         last = builder.block
-        i.add_incoming(self.index(begin) if isinstance(begin, int) else begin, before)
+        i.add_incoming(begin, before)
         i.add_incoming(following, last)
         for phi, value, result in zip(phis, carried, results, strict=True):
             phi.add_incoming(value, before)

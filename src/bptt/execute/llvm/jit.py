@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import llvmlite.binding as binding
+import llvmlite.binding as binding  # type: ignore[import-untyped]
 
 from bptt.execute.llvm.target import Target
 
 __all__ = ["Compiled", "compile_ir"]
+
 
 @functools.cache
 def _initialize() -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import llvmlite.ir as ir
+import llvmlite.ir as ir  # type: ignore[import-untyped]
 
 from bptt.execute.llvm.emit import INDEX, POINTER, start_function
 from bptt.execute.llvm.jit import Compiled, compile_ir
@@ -28,8 +29,8 @@ from bptt.execute.llvm.target import Target
 
 __all__ = ["KERNEL_TYPES", "PACK_TYPES", "Kernel", "Module"]
 
-KERNEL_TYPES = [ctypes.c_int64] * 4 + [ctypes.c_void_p]
-PACK_TYPES = [ctypes.c_void_p]
+KERNEL_TYPES: list[Any] = [ctypes.c_int64] * 4 + [ctypes.c_void_p]
+PACK_TYPES: list[Any] = [ctypes.c_void_p]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Module:
         self.names = tuple(names)
         self.target, self.real_bytes = target, real_bytes
         self._module = ir.Module()
-        self._signatures: dict[str, list[type]] = {}
+        self._signatures: dict[str, list[Any]] = {}
 
     def add_kernel(self, kernel: Kernel) -> list[Packed]:
         """Write a kernel; returns the packed weights that its products read."""
@@ -59,12 +60,12 @@ class Module:
         functions = []
         n_scratch = 1
         for number, stage in enumerate(kernel.stages):
-            name = f"{kernel.name}_{number}"
-            place = (self._module, name, self.names, stage, self.target, self.real_bytes)
+            place = (self._module, f"{kernel.name}_{number}", self.names)
+            machine = (self.target, self.real_bytes)
             if isinstance(stage, RowStage):
-                functions.append(emit_row_stage(*place))
+                functions.append(emit_row_stage(*place, stage, *machine))
                 continue
-            functions.append(emit_stage(*place))
+            functions.append(emit_stage(*place, stage, *machine))
             packed += pack_products(stage, self.target, self.real_bytes)
             tiling = plan(stage, self.target, self.real_bytes)
             n_scratch = max(n_scratch, count_scratch(stage, tiling))
@@ -82,7 +83,7 @@ class Module:
         """The IR module, for generators of other functions."""
         return self._module
 
-    def add_signature(self, name: str, types: list[type]) -> None:
+    def add_signature(self, name: str, types: list[Any]) -> None:
         """Make a function written into `module` by someone else callable."""
         self._signatures[name] = types
 
@@ -104,7 +105,7 @@ class Module:
         tau, n_b, begin, end, table = e.function.args
         scratch = e.allocate(n_scratch)
 
-        def run_step(step: ir.Value) -> None:
+        def run_step(step: Any) -> None:
             t = step
             if kernel.is_reverse:
                 t = e.builder.sub(e.builder.sub(tau, e.index(1)), step)

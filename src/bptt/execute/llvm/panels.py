@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import llvmlite.ir as ir
+import llvmlite.ir as ir  # type: ignore[import-untyped]
 
 from bptt.execute.llvm.arrays import Frame
 from bptt.execute.llvm.emit import INDEX, POINTER, Emitter, start_function

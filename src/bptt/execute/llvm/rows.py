@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import llvmlite.ir as ir
+import llvmlite.ir as ir  # type: ignore[import-untyped]
 
 from bptt.execute.llvm import vmath
 from bptt.execute.llvm.arrays import Array, Frame, Lane
@@ -89,14 +89,16 @@ class Row:
 
         carried = initial
         if whole:
-            carried = e.loop(e.index(0), e.index(whole), e.lanes, run, carried)
+            carried = e.fold(e.index(0), e.index(whole), e.lanes, run, carried)
         if whole < width:
             mask = e.mask_first(e.index(width - whole))
             lane = Lane(self._frame, self._row, e.index(whole), mask)
             carried = body(lane, *carried)
         return carried
 
-    def _combine(self, value: Value, operation: Callable[[Value, Value], Value]) -> Value:
+    def _combine(
+        self, value: Value, operation: Callable[[Value, Value], Value]
+    ) -> Value:
         """Fold all lanes into one and spread it: exchange halves, then quarters, ..."""
         e = self.e
         kind = ir.VectorType(ir.IntType(32), e.lanes)

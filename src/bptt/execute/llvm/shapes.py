@@ -91,9 +91,7 @@ def group_panels(columns: Columns, at_most: int) -> Groups:
     return Groups(panels, n_loops, (columns.vectors,) * n_left + tail)
 
 
-def choose_tiling(
-    target: Target, real_bytes: int, width: int, n_slots: int
-) -> Tiling:
+def choose_tiling(target: Target, real_bytes: int, width: int, n_slots: int) -> Tiling:
     """Shapes for a stage of `width` columns whose widest product feeds `n_slots` slots.
 
     A tile of R rows and V vectors needs R * V sums, V weights and one broadcast value in

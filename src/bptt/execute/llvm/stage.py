@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import llvmlite.ir as ir
+import llvmlite.ir as ir  # type: ignore[import-untyped]
 
 from bptt.execute.llvm.arrays import Array, Frame, Lane
 from bptt.execute.llvm.emit import INDEX, POINTER, start_function
+from bptt.execute.llvm.epilogue import Scratch, emit_epilogue
 from bptt.execute.llvm.panels import Matrix, Packed
 from bptt.execute.llvm.shapes import (
-    Columns,
     TileShape,
     Tiling,
     choose_tiling,
@@ -86,13 +86,19 @@ def pack_products(stage: Stage, target: Target, real_bytes: int) -> list[Packed]
     ]
 
 
+def lay_out_scratch(stage: Stage, tiling: Tiling) -> Scratch:
+    """How the sums of a tile of this stage lie in the scratch."""
+    slot_size = tiling.columns.vectors * tiling.columns.lanes
+    row_size = stage.n_slots * slot_size
+    panel_size = tiling.main.rows * row_size
+    return Scratch(stage.n_slots, slot_size, row_size, panel_size)
+
+
 def count_scratch(stage: Stage, tiling: Tiling) -> int:
-    """Reals of scratch a stage needs: [panel][row][slot][vector][lane]."""
+    """Reals of scratch a stage needs."""
     columns = tiling.columns
-    panels = max(
-        group_panels(columns, shape.panels).panels for shape in tiling.shapes
-    )
-    return panels * tiling.main.rows * stage.n_slots * columns.vectors * columns.lanes
+    panels = max(group_panels(columns, shape.panels).panels for shape in tiling.shapes)
+    return panels * lay_out_scratch(stage, tiling).panel_size
 
 
 STAGE_ARGUMENTS = [POINTER, INDEX, INDEX, INDEX, INDEX, POINTER]
@@ -108,8 +114,9 @@ def emit_stage(
 ) -> ir.Function:
     """Write the function `name`(table, t, n_b, row_begin, row_end, scratch)."""
     tiling = plan(stage, target, real_bytes)
-    epilogue, touched = _emit_epilogue(
-        module, f"{name}_epilogue", names, stage, tiling.columns, tiling.main.rows, target
+    layout = lay_out_scratch(stage, tiling)
+    epilogue, touched = emit_epilogue(
+        module, f"{name}_epilogue", names, stage.epilogue, tiling, layout, target
     )
     e = start_function(module, name, STAGE_ARGUMENTS, target, real_bytes)
     table, t, n_b, begin, end, scratch = e.function.args
@@ -138,9 +145,7 @@ class _Walk:
         epilogue: ir.Function,
         touched: Sequence[tuple[Array, int]],
     ) -> None:
-        self.touched = [
-            (array, shift) for array, shift in touched if array.has_time
-        ]
+        self.touched = [(array, shift) for array, shift in touched if array.has_time]
         self.frame, self.stage, self.tiling = frame, stage, tiling
         self.epilogue, self.e = epilogue, frame.e
         self.table, self.t, self.n_b, self.begin, self.end, self.scratch = (
@@ -268,100 +273,14 @@ class _Walk:
         self, n_rows: int, slots: tuple[int, ...], widths: Sequence[int]
     ) -> list[tuple[int, Value]]:
         """(slot, address in the scratch) of every sum, ordered as the tile orders them."""
-        e, columns = self.e, self.tiling.columns
-        slot_size = columns.vectors * columns.lanes
-        row_size = self.stage.n_slots * slot_size
-        panel_size = self.tiling.main.rows * row_size
+        e, lanes = self.e, self.tiling.columns.lanes
+        scratch = lay_out_scratch(self.stage, self.tiling)
         places = []
         for row in range(n_rows):
             for panel, vectors in enumerate(widths):
                 for slot in slots:
                     for vector in range(vectors):
-                        offset = panel * panel_size + row * row_size
-                        offset += slot * slot_size + vector * columns.lanes
+                        offset = panel * scratch.panel_size + row * scratch.row_size
+                        offset += slot * scratch.slot_size + vector * lanes
                         places.append((slot, e.at(self.scratch, offset)))
         return places
-
-
-_EPILOGUE_ARGUMENTS = [POINTER, INDEX, INDEX, INDEX, INDEX, INDEX, INDEX, POINTER]
-
-
-def _emit_epilogue(
-    module: ir.Module,
-    name: str,
-    names: Sequence[str],
-    stage: Stage,
-    columns: Columns,
-    max_rows: int,
-    target: Target,
-) -> tuple[ir.Function, list[tuple[Array, int]]]:
-    """Write `name`(table, t, n_b, row, n_rows, panel, n_panels, scratch).
-
-    Returns it and the (array, shift) it touches.
-    """
-    real_bytes = target.vector_bytes // columns.lanes
-    e = start_function(module, name, _EPILOGUE_ARGUMENTS, target, real_bytes)
-    table, t, n_b, first_row, n_rows, first_panel, n_panels, scratch = e.function.args
-    frame = Frame(e, names, table, t, n_b)
-    slot_size = columns.vectors * columns.lanes
-    row_size = stage.n_slots * slot_size
-    has_products = bool(stage.products)
-
-    def run(row: Value, vector: Value, place: Value, is_masked: bool) -> None:
-        column = e.builder.mul(vector, e.index(columns.lanes))
-        mask = None
-        if is_masked:
-            mask = e.mask_first(e.builder.sub(e.index(columns.width), column))
-        products = []
-        if has_products:
-            for slot in range(stage.n_slots):
-                address = e.at(place, slot * slot_size)
-                products.append(e.load(address, aligned=True))
-        stage.epilogue(Lane(frame, row, column, mask, products))
-
-    def run_row(number: Value, panel: Value) -> None:
-        row = e.builder.add(first_row, number)
-        begin = e.builder.mul(e.builder.add(first_panel, panel), e.index(columns.vectors))
-        last = e.builder.add(begin, e.index(columns.vectors))
-        end = e.minimum_index(last, e.index(columns.n_vectors))
-        offset = e.builder.mul(panel, e.index(max_rows * row_size))
-        start = e.at(scratch, offset, e.builder.mul(number, e.index(row_size)))
-
-        def run_vector(vector: Value, is_masked: bool) -> None:
-            done = e.builder.sub(vector, begin)
-            place = e.at(start, e.builder.mul(done, e.index(columns.lanes)))
-            run(row, vector, place, is_masked)
-
-        _loop_vectors(e, columns, begin, end, run_vector)
-
-    def run_panel(panel: Value) -> None:
-        e.loop(e.index(0), n_rows, 1, lambda number: run_row(number, panel))
-
-    e.loop(e.index(0), n_panels, 1, run_panel)
-    e.finish()
-    return e.function, list(frame.touched)
-
-
-def _loop_vectors(
-    e: Any,
-    columns: Columns,
-    begin: Value,
-    end: Value,
-    body: Callable[[Value, bool], None],
-) -> None:
-    """body(vector, is_masked) for begin <= vector < end, masked where columns end.
-
-    Where masks are free every vector is masked and the code exists once; elsewhere the
-    vectors inside take the plain form and only the last one pays for its mask.
-    """
-    if columns.width % columns.lanes == 0:
-        e.loop(begin, end, 1, lambda vector: body(vector, False))
-        return
-    if e.target.has_cheap_masks:
-        e.loop(begin, end, 1, lambda vector: body(vector, True))
-        return
-    n_whole = e.index(columns.width // columns.lanes)
-    whole_end = e.minimum_index(end, n_whole)
-    e.loop(begin, whole_end, 1, lambda vector: body(vector, False))
-    rest = e.builder.icmp_signed("<", n_whole, end)
-    e.when(rest, lambda: body(n_whole, True))

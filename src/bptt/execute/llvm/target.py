@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 
-import llvmlite.binding as binding
+import llvmlite.binding as binding  # type: ignore[import-untyped]
 
 __all__ = ["Target", "get_host_target", "lower_target"]
 

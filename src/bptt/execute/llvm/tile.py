@@ -59,7 +59,7 @@ def emit_tile(
         return current
 
     if n_blocks:
-        partial = e.loop(e.index(0), e.index(n_blocks), UNROLL, add_block, partial)
+        partial = e.fold(e.index(0), e.index(n_blocks), UNROLL, add_block, partial)
     for step in range(n_inputs - n_blocks):
         part = partial[:n_sums]
         partial[:n_sums] = _add_step(e, rows, panels, e.index(n_blocks), step, part)
@@ -104,7 +104,10 @@ def _add_partial(e: Emitter, partial: list[Value], n_sums: int) -> list[Value]:
     while len(parts) > 1:
         half = len(parts) // 2
         parts = [
-            [e.builder.fadd(a, b) for a, b in zip(parts[i], parts[i + half], strict=True)]
+            [
+                e.builder.fadd(a, b)
+                for a, b in zip(parts[i], parts[i + half], strict=True)
+            ]
             for i in range(half)
         ]
     return parts[0]

@@ -214,7 +214,8 @@ def expm1(e: Emitter, x: Value) -> Value:
     clamped = _clamp_above(e, x, f.exp_highest)
     clamped = _clamp_below(e, clamped, -2.0 * f.saturation)
     n, r = _reduce_exponent(e, clamped)
-    # Half the scale, doubled at the end: 2**128 (2**1024) is reached just before overflow.
+    # Half the scale, doubled at the end: just before overflow the scale would be
+    # 2**128 (2**1024).
     scale = _power_of_two(e, e.builder.sub(n, e.integer_constant(1)))
     less = e.builder.fsub(scale, e.constant(0.5))
     value = e.fma(scale, _expm1_reduced(e, r), less)
@@ -308,9 +309,8 @@ def _log1p_finite(e: Emitter, x: Value) -> Value:
     one = e.constant(1.0)
     total = b.fadd(x, one)
     m, count = _split(e, total)
-    # What the rounding of 1 + x lost, relative to it. Which of the two summands is exact
-    # depends on their sizes; `x - (total - 1)` is exact for x <= 1 and
-    # `1 - (total - x)` above.
+    # What the rounding of 1 + x lost, relative to it: exactly `x - (total - 1)` for
+    # x <= 1 and `1 - (total - x)` above.
     is_large = b.fcmp_ordered(">", x, one)
     large = b.select(is_large, x, one)
     small = b.select(is_large, one, x)

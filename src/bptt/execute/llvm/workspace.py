@@ -24,7 +24,8 @@ def empty_aligned(shape: Sequence[int], dtype: Any) -> FloatArray:
     dtype = np.dtype(dtype)
     n_bytes = int(np.prod(shape)) * dtype.itemsize
     memory = _allocate(n_bytes)
-    return memory[:n_bytes].view(dtype).reshape(shape)
+    array: FloatArray = memory[:n_bytes].view(dtype).reshape(shape)
+    return array
 
 
 def empty_together(sizes: Mapping[str, int], dtype: Any) -> dict[str, FloatArray]:
