@@ -1,8 +1,8 @@
 """Elman, LSTM and two GRUs put together by hand from the kernel toolbox.
 
 They show what a compiler on top of the toolbox has to produce, and they are what
-benchmarks/kernels.py times and tests/execute/test_hand_cells.py checks. The equations, with
-z the stacked pre-activations U x + b of all gates:
+benchmarks/kernels.py times and tests/execute/test_hand_cells.py checks. The equations,
+with z the stacked pre-activations U x + b of all gates:
 
     elman     h = tanh(z + W h')
     lstm      i, f, o = sigmoid, g = tanh of z + W h';  s = f s' + i g;  h = o tanh(s)
@@ -78,7 +78,7 @@ def read(sizes, operand, shift, gates, packed):
 
 
 def read_back(sizes, operand, shift, gate, packed):
-    """The transposes of as many W as the operand has gates, side by side, into slot 0."""
+    """The transposes of the W of all gates side by side in the operand."""
     n_h = sizes.n_h
     matrix = Matrix("W", 1, n_h, gate * n_h * n_h)
     return Product(operand, shift, (matrix,), (0,), packed)
@@ -297,7 +297,7 @@ NAMES = "x U W b c z h s q g carry pU pV pW pN qW qN".split()
 
 
 class HandLayer:
-    """A compiled cell: `gradient` runs forward, backward and the sums after the loop."""
+    """A compiled cell; `gradient` runs forward, backward and the sums after."""
 
     def __init__(self, cell, n_x, n_h, dtype, target, threads=1):
         self.sizes = sizes = Sizes(cell, n_x, n_h)

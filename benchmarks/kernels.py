@@ -1,13 +1,15 @@
 """Time hand-assembled cells, forward and backward, against PyTorch and JAX.
 
     python -m benchmarks.kernels [--threads 1] [--cells elman lstm gru gru_pre]
-        [--rivals torch jax jax8] [--shapes 100,32,256,256 ...] [--repeats 7] [--json FILE]
+        [--rivals torch jax jax8] [--shapes 100,32,256,256 ...] [--repeats 7]
+        [--json FILE]
 
-What is timed: the gradient of sum(g * h) for all parameters, from arrays to arrays, with
-everything compiled before; the input's gradient is not asked for. Runs are interleaved
-and the median is printed, in milliseconds. `limit` is the flops of the matrix products
-over the rate of NumPy's 1024^3 product, measured between the same runs; `x limit` above 1
-means faster than that product. The process is bound to as many CPUs as threads.
+What is timed: the gradient of sum(g * h) for all parameters, from arrays to arrays,
+with everything compiled before; the input's gradient is not asked for. Runs are
+interleaved and the median is printed, in milliseconds. `limit` is the flops of the
+matrix products over the rate of NumPy's 1024^3 product, measured between the same runs;
+`x limit` above 1 means faster than that product. The process is bound to as many CPUs
+as threads.
 """
 
 import argparse

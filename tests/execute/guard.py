@@ -40,7 +40,7 @@ class GuardedArray:
 
 
 def guard(array, *, at_start):
-    """A guarded copy, as contiguous as the array or its transpose was: (owner, copy)."""
+    """(owner, guarded copy); the copy keeps the array's order in memory."""
     if not array.flags.c_contiguous:
         owner, copy = guard(array.T, at_start=at_start)
         return owner, copy.T

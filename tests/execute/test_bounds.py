@@ -1,4 +1,4 @@
-"""Kernels touch only their arrays: every array lies flush against an unreadable page."""
+"""Kernels touch only their arrays: each lies flush against an unreadable page."""
 
 import os
 import sys

@@ -55,7 +55,7 @@ def make_case(cell, tau, n_b, n_x, n_h, dtype, seed=0):
 
 
 def check_gradient(layer, cell, case, tolerance):
-    """Directional derivatives by the complex step, one random direction per parameter."""
+    """Directional derivatives by the complex step, random directions."""
     params, x, g = case
     grad = layer.gradient(params, x, g)
     wide = {name: value.astype(np.float64) for name, value in params.items()}

@@ -51,8 +51,8 @@ def test_softmax(width, dtype, level):
     got = run_stage(RowStage(body), level, values)
     wide = np.exp(values.astype(np.longdouble) - values.max(-1, keepdims=True))
     true = wide / wide.sum(-1, keepdims=True)
-    # exp 1.5 ulp and |x - max| / 2 for the rounded difference, width / lanes + 6 additions
-    # of positive terms, 1 division.
+    # exp 1.5 ulp and |x - max| / 2 for the rounded difference, width / lanes + 6
+    # additions of positive terms, 1 division.
     bound = np.finfo(dtype).eps * (10 + np.abs(values).max() + width / 2)
     assert (np.abs(got - true) <= bound * true).all()
 

@@ -24,9 +24,9 @@ class Array:
 
     The vector of step s and row i begins `(s * n_b + i) * row_stride + column` reals
     behind the address `name` has in the table. A `row_stride` of 0 with
-    `has_time=False` is one vector for all rows, such as a bias. Vectors that lie side by
-    side in one buffer (the gates of an LSTM) share `name` and `row_stride` and differ in
-    `column`.
+    `has_time=False` is one vector for all rows, such as a bias. Vectors that lie side
+    by side in one buffer (the gates of an LSTM) share `name` and `row_stride` and
+    differ in `column`.
     """
 
     name: str

@@ -154,8 +154,8 @@ class Emitter:
 
     def mask_first(self, count: Value) -> Value:
         """The mask whose first `count` lanes are on (all of them if count >= lanes)."""
-        # Numbers as wide as the reals, so that the mask fits the vector it is used on; a
-        # count is at most a row's width and never leaves 32 bits once it is clamped.
+        # Numbers as wide as the reals, so that the mask fits the vector it is used on;
+        # a count is at most a row's width and never leaves 32 bits once it is clamped.
         wide = self.minimum_index(count, self.index(self.lanes))
         wide = self.builder.select(
             self.builder.icmp_signed("<", wide, self.index(0)), self.index(0), wide
@@ -178,7 +178,8 @@ class Emitter:
         """Scratch on the stack, aligned to a vector; it lasts until the return."""
         memory = self.entry.alloca(self.real, size=self.index(n_reals))
         memory.align = self.target.vector_bytes
-        # llvmlite gives this one instruction a typed pointer; all others here are opaque.
+        # llvmlite gives this one instruction a typed pointer; all others here are
+        # opaque.
         memory.type = POINTER
         return memory
 
@@ -212,7 +213,10 @@ class Emitter:
         body: Callable[..., Sequence[Value]],
         carried: Sequence[Value],
     ) -> list[Value]:
-        """for i in range(begin, end, step): carried = body(i, *carried); return carried."""
+        """A loop whose body maps carried values to carried values; returns the last.
+
+        for i in range(begin, end, step): carried = body(i, *carried)
+        """
         builder = self.builder
         before = builder.block
         head = self.function.append_basic_block("loop")

@@ -89,8 +89,8 @@ def _optimize(module: Any, machine: Any) -> None:
     """Share equal values and loads, the one thing the generators leave to be done.
 
     They write loops that are vectorised, unrolled and in registers already. LLVM's
-    pipelines from O1 to O3 run their code within 3 % of this, take 0.1 to 0.4 s more per
-    cell, and llvmlite 0.50 loses 27 KiB with every pipeline it builds.
+    pipelines from O1 to O3 run their code within 3 % of this, take 0.1 to 0.4 s more
+    per cell, and llvmlite 0.50 loses 27 KiB with every pipeline it builds.
     """
     tuning = binding.create_pipeline_tuning_options(speed_level=1)
     builder = binding.create_pass_builder(machine, tuning)

@@ -1,8 +1,8 @@
 """Kernels: stages inside a loop over time, for a range of batch rows.
 
-Every kernel is `kernel(tau, n_b, row_begin, row_end, table)`. The rows of a batch do not
-depend on each other, so threads call the same kernel with disjoint ranges of rows and
-never wait for one another.
+Every kernel is `kernel(tau, n_b, row_begin, row_end, table)`. The rows of a batch do
+not depend on each other, so threads call the same kernel with disjoint ranges of rows
+and never wait for one another.
 """
 
 from __future__ import annotations

@@ -30,8 +30,10 @@ Value = Any
 
 @dataclass(frozen=True)
 class Matrix:
-    """A matrix in the table: entry (output j, input k) is j * out_stride + k * in_stride
-    reals behind `name`. One of the strides is 1; the transpose swaps them.
+    """A matrix in the table; its transpose swaps the strides, one of which is 1.
+
+    Entry (output j, input k) is offset + j * out_stride + k * in_stride reals behind
+    `name`.
     """
 
     name: str

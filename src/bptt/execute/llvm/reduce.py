@@ -7,8 +7,8 @@ where the rows are all tau * n_b steps. One kernel per type serves every size. B
 DEPTH rows of B are packed into panels and blocks of A into tiles, because their columns
 are far apart in memory: with n_h = 1024 the rows of one column share a cache set.
 
-NumPy's BLAS does the same product; on an AVX-512 Zen 5 its wheels pick an AVX2 kernel and
-reach 125 GF/s where this one reaches 215, and it would use threads of its own.
+NumPy's BLAS does the same product; on an AVX-512 Zen 5 its wheels pick an AVX2 kernel
+and reach 125 GF/s where this one reaches 215, and it would use threads of its own.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def emit_reduce(module: ir.Module, name: str, target: Target, real_bytes: int) -
     """Write `name`, with the arguments of REDUCE_TYPES.
 
     Computes rows m_begin..m_end of C and the same entries of `sums`; threads take
-    disjoint ranges of m and a `work` (count_reduce_work reals, aligned to a vector) each.
-    A pointer `sums` of 0 leaves the sums out. Needs n_rows >= 1.
+    disjoint ranges of m and a `work` (count_reduce_work reals, aligned to a vector)
+    each. A pointer `sums` of 0 leaves the sums out. Needs n_rows >= 1.
     """
     tiles = [
         (rows, _emit_block(module, f"{name}_{rows}", rows, target, real_bytes))
@@ -111,7 +111,7 @@ def _loop_tiles(
     tiles: Sequence[tuple[int, ir.Function]],
     run: Callable[..., None],
 ) -> None:
-    """Cover begin..end with the tallest tiles, then smaller ones; the last may be part."""
+    """Cover begin..end with tall tiles, then smaller ones; the last may be part."""
     builder = e.builder
     m = begin
     for rows, tile in tiles:

@@ -1,8 +1,8 @@
 """A stage of a time step that reduces over the columns of a row.
 
-softmax, layer_norm, sum and mean inside a step need a whole row before they can go on, so
-they run on finished rows: one row at a time, which is in the first-level cache for every
-pass but the first.
+softmax, layer_norm, sum and mean inside a step need a whole row before they can go on,
+so they run on finished rows: one row at a time, which is in the first-level cache for
+every pass but the first.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ __all__ = ["Columns", "Groups", "TileShape", "Tiling", "choose_tiling"]
 
 @dataclass(frozen=True)
 class Columns:
-    """`width` columns cut into panels of `vectors` vectors; the last may be narrower."""
+    """`width` columns in panels of `vectors` vectors; the last may be narrower."""
 
     width: int
     lanes: int
@@ -54,9 +54,9 @@ class Groups:
 class TileShape:
     """`rows` rows by `panels` panels at once.
 
-    A clamped tile may be given fewer than `rows` rows: the missing ones repeat the last,
-    are computed and thrown away. `splits` partial sums along k hide the latency of the
-    multiply-add where rows and vectors alone are too few.
+    A clamped tile may be given fewer than `rows` rows: the missing ones repeat the
+    last, are computed and thrown away. `splits` partial sums along k hide the latency
+    of the multiply-add where rows and vectors alone are too few.
     """
 
     rows: int
@@ -67,7 +67,7 @@ class TileShape:
 
 @dataclass(frozen=True)
 class Tiling:
-    """The shapes of one stage: `main`, `few` for what is left, `single` for a batch of 1."""
+    """Shapes of a stage: `main`, `few` for what is left, `single` for a batch of 1."""
 
     columns: Columns
     slots_per_pass: int
@@ -94,9 +94,9 @@ def group_panels(columns: Columns, at_most: int) -> Groups:
 def choose_tiling(target: Target, real_bytes: int, width: int, n_slots: int) -> Tiling:
     """Shapes for a stage of `width` columns whose widest product feeds `n_slots` slots.
 
-    A tile of R rows and V vectors needs R * V sums, V weights and one broadcast value in
-    registers. With 32 registers that is 14 x 2 or, for the four gates of an LSTM, 6 x 4;
-    with 16 registers 6 x 2, and four gates take two passes over the operand.
+    A tile of R rows and V vectors needs R * V sums, V weights and one broadcast value
+    in registers. With 32 registers that is 14 x 2 or, for the four gates of an LSTM, 6
+    x 4; with 16 registers 6 x 2, and four gates take two passes over the operand.
     """
     lanes = target.count_lanes(real_bytes)
     per_pass = min(n_slots, 4 if target.registers >= 32 else 2)
@@ -113,7 +113,7 @@ def choose_tiling(target: Target, real_bytes: int, width: int, n_slots: int) -> 
         TileShape(rows, 1, False, 1),
         TileShape(n_few, few_panels, True, 1),
         # One panel: its weights are one stream through memory. Two or more streams side
-        # by side halve the speed at some sizes (an LSTM of 200 units: 2.9 and 5.1 us per
-        # step). The second partial sum hides the latency of the multiply-add.
+        # by side halve the speed at some sizes (an LSTM of 200 units: 2.9 and 5.1 us
+        # per step). The second partial sum hides the latency of the multiply-add.
         TileShape(1, 1, False, 2),
     )

@@ -1,10 +1,11 @@
 """A stage of a time step: products into a tile, then elementwise equations on it.
 
-A stage becomes two functions. The first walks over panels and rows, fills a tile by tile
-and leaves its sums in a small scratch (it fits into the first-level cache); the second,
-the epilogue, is called with each tile and runs the elementwise equations on the sums, one
-vector at a time. The epilogue's code exists once, whatever the number of tile shapes, so
-an LSTM's five sigmoids and tanhs are compiled once, not once per shape and row.
+A stage becomes two functions. The first walks over panels and rows, fills a tile by
+tile and leaves its sums in a small scratch (it fits into the first-level cache); the
+second, the epilogue, is called with each tile and runs the elementwise equations on the
+sums, one vector at a time. The epilogue's code exists once, whatever the number of tile
+shapes, so an LSTM's five sigmoids and tanhs are compiled once, not once per shape and
+row.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class Stage:
 
     `epilogue(lane)` emits the elementwise equations for one vector of columns of one
     row: it reads `lane.products[slot]`, loads and stores. It must not read what another
-    column or row of the same stage stores. Without products it simply runs over all rows
-    and columns.
+    column or row of the same stage stores. Without products it simply runs over all
+    rows and columns.
     """
 
     width: int
@@ -166,8 +167,8 @@ class _Walk:
         )
         if tiling.main.rows == 1:
             return
-        # Only a batch of one row takes the single tile: it sums along k in another order,
-        # and which row is left over depends on the number of threads.
+        # Only a batch of one row takes the single tile: it sums along k in another
+        # order, and which row is left over depends on the number of threads.
         is_single = e.builder.icmp_signed("==", self.n_b, e.index(1))
         single_begin = e.builder.select(is_single, few_begin, self.end)
         self._emit_rows(tiling.few, few_begin, single_begin)
@@ -272,7 +273,7 @@ class _Walk:
     def _get_places(
         self, n_rows: int, slots: tuple[int, ...], widths: Sequence[int]
     ) -> list[tuple[int, Value]]:
-        """(slot, address in the scratch) of every sum, ordered as the tile orders them."""
+        """(slot, address in the scratch) of every sum, in the order of the tile."""
         e, lanes = self.e, self.tiling.columns.lanes
         scratch = lay_out_scratch(self.stage, self.tiling)
         places = []

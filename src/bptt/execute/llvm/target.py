@@ -9,8 +9,9 @@ import llvmlite.binding as binding  # type: ignore[import-untyped]
 
 __all__ = ["Target", "get_host_target", "lower_target"]
 
-# LLVM prefers 256-bit code for many AVX-512 CPUs when it vectorises loops by itself. The
-# kernels contain explicit 512-bit vectors, which that preference would split in two.
+# LLVM prefers 256-bit code for many AVX-512 CPUs when it vectorises loops by itself.
+# The kernels contain explicit 512-bit vectors, which that preference would split in
+# two.
 _FULL_WIDTH = "-prefer-256-bit"
 
 _LEVELS = {

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["ROW_MULTIPLE", "run_split", "split_rows"]
 
-# Batch rows are cut at multiples of this, so that a row meets the same kind of tile (and
-# the same order of additions) whatever the number of threads: results are bitwise equal.
+# Batch rows are cut at multiples of this, so that a row meets the same kind of tile
+# (and the same order of additions) whatever the number of threads: results are bitwise
+# equal.
 ROW_MULTIPLE = 4
 
 
@@ -32,8 +33,8 @@ def run_split(
 ) -> None:
     """run(number, begin, end) for every range, the first one on this thread.
 
-    `run` calls a kernel through ctypes, which releases the GIL. Returns when all are done;
-    an exception of any of them is raised here.
+    `run` calls a kernel through ctypes, which releases the GIL. Returns when all are
+    done; an exception of any of them is raised here.
     """
     if pool is None or len(ranges) == 1:
         for number, (begin, end) in enumerate(ranges):

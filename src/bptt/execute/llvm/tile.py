@@ -4,8 +4,8 @@
 
 One broadcast of operand[r, k] serves all vectors of the tile and one load of a panel
 vector serves all rows, so a 14 x 2 tile needs 16 loads for 28 multiply-adds. Each row's
-sum runs over k in order, with one rounding per term, whatever the tile's number of rows:
-results do not depend on how a batch is cut into tiles. (A batch of one row with
+sum runs over k in order, with one rounding per term, whatever the tile's number of
+rows: results do not depend on how a batch is cut into tiles. (A batch of one row with
 `splits` > 1 is summed in another order; it cannot be cut.)
 """
 

@@ -1,9 +1,10 @@
 """Elementary functions on vectors, with error bounds.
 
-Every bound is a little above the largest error seen over all exponents, dense samples and
-edge points (tests/execute/test_vmath.py), in units in the last place (ulp) of the correctly rounded
-result, for any vector width. Infinities, zeros of both signs, denormals and NaN behave as
-in NumPy. No function reads or sets flags, and none needs fast-math.
+Every bound is a little above the largest error seen over all exponents, dense samples
+and edge points (tests/execute/test_vmath.py), in units in the last place (ulp) of the
+correctly rounded result, for any vector width. Infinities, zeros of both signs,
+denormals and NaN behave as in NumPy. No function reads or sets flags, and none needs
+fast-math.
 
     function   float32   float64     how
     exp        1.5       1.5         2**n * polynomial
@@ -65,8 +66,8 @@ class _Format:
     log_terms: tuple[float, ...]
 
 
-# Chebyshev fits made with mpmath at 60 digits; the errors of the fits are 6e-8 and 1.4e-18
-# (exp, relative to r**2), 1.2e-9 and 2.1e-18 (log, relative to s**3).
+# Chebyshev fits made with mpmath at 60 digits; the errors of the fits are 6e-8 and
+# 1.4e-18 (exp, relative to r**2), 1.2e-9 and 2.1e-18 (log, relative to s**3).
 _FLOAT32 = _Format(
     mantissa_bits=23,
     exponent_bias=127,
