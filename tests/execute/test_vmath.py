@@ -167,3 +167,10 @@ def test_power_agrees_with_numpy(dtype):
     got = compile_elementwise(vmath.power, get_host_target(), dtype, 2)(x, y)
     true = np.power(x.astype(np.longdouble), y.astype(np.longdouble))
     assert ulp_error(got, true).max() <= 1.0
+
+
+def test_where_agrees_with_numpy_for_nan_too():
+    condition = np.array([0, -0.0, 1, -2, np.nan, np.inf], np.float32)
+    x, y = np.arange(6, dtype=np.float32), -np.arange(6, dtype=np.float32)
+    apply = compile_elementwise(vmath.where, get_host_target(), np.float32, 3)
+    np.testing.assert_array_equal(apply(condition, x, y), np.where(condition, x, y))

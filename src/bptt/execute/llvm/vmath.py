@@ -40,6 +40,7 @@ __all__ = [
     "softplus",
     "sqrt",
     "tanh",
+    "where",
 ]
 
 Value = Any
@@ -361,6 +362,12 @@ def minimum(e: Emitter, x: Value, y: Value) -> Value:
     smaller = e.builder.select(e.builder.fcmp_ordered("<", x, y), x, y)
     is_nan = e.builder.fcmp_unordered("uno", x, x)
     return e.builder.select(is_nan, x, smaller)
+
+
+def where(e: Emitter, condition: Value, x: Value, y: Value) -> Value:
+    """Pick x where `condition` (a vector of reals) is not 0, NaN included, else y."""
+    is_zero = e.builder.fcmp_ordered("==", condition, e.constant(0.0))
+    return e.builder.select(is_zero, y, x)
 
 
 def sin(e: Emitter, x: Value) -> Value:
