@@ -102,3 +102,31 @@ def test_any_number_of_inputs(n_x):
         stage.check(n_rows)
 
 
+
+
+def test_weights_that_are_walked_in_turns():
+    n_h = 190  # 144 KiB of packed weights: odd steps walk backward
+    x, y = Array("x", n_h, n_h), Array("y", n_h, n_h)
+
+    def epilogue(lane):
+        lane.store(y, lane.products[0])
+
+    matrix = Matrix("W", n_h, 1)
+    module = Module(("x", "y", "W", "pW"), HOST, 4)
+    stage = Stage(n_h, 1, (Product(x, 0, (matrix,), (0,), "pW"),), epilogue)
+    (packed,) = module.add_kernel(Kernel("run", (stage,)))
+    module.add_pack("pack", [packed])
+    compiled = module.compile()
+    random = np.random.default_rng(0)
+    arrays = {
+        "x": random.integers(-9, 9, (5, 1, n_h)).astype(np.float32),
+        "y": np.full((5, 1, n_h), np.nan, np.float32),
+        "W": random.integers(-9, 9, (n_h, n_h)).astype(np.float32),
+        **empty_together({"pW": packed.n_reals}, np.float32),
+    }
+    table = build_table(module.names, arrays)
+    address = ctypes.addressof(table)
+    compiled.get_function("pack")(address)
+    compiled.get_function("run")(5, 1, 0, 1, address)
+    # Small integers: every order of additions gives the same exact sum.
+    np.testing.assert_array_equal(arrays["y"], arrays["x"] @ arrays["W"].T)
