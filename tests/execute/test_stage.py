@@ -32,7 +32,9 @@ class Slots:
         )
         self.second = tuple(range(0, n_slots, 2))
         # V is stored as its transpose, (n_s, width) for each slot.
-        backward = tuple(Matrix("V", 1, width, slot * width * n_s) for slot in self.second)
+        backward = tuple(
+            Matrix("V", 1, width, slot * width * n_s) for slot in self.second
+        )
         products = (
             Product(x, 0, forward, tuple(range(n_slots)), "pW"),
             Product(s, 0, backward, self.second, "pV"),
@@ -100,8 +102,6 @@ def test_any_number_of_inputs(n_x):
     stage = Slots(2, 21, n_x, 36 - n_x, np.float32, "host")
     for n_rows in (1, 4, 17):
         stage.check(n_rows)
-
-
 
 
 def test_weights_that_are_walked_in_turns():
