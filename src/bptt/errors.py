@@ -195,3 +195,11 @@ class CellFileError(ArgumentError):
 
 class NotComparableError(ArgumentError):
     """A check cannot be made on these numbers."""
+
+
+class ThreadsError(ArgumentError):
+    """A number of threads that cannot be."""
+
+
+class UnknownExecutorError(ArgumentError):
+    """No executor has this name."""

@@ -28,7 +28,7 @@ class Request:
     hessian_vector: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """Segments in order and the nodes that results are read from.
 
