@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from unicodedata import combining, east_asian_width
 
-WIDTH = 100
+WIDTH = 96
 
 
 class BpttError(Exception):
@@ -199,8 +199,15 @@ class IndexRangeError(ArgumentError):
     """A token or class lies outside its dimension."""
 
 
-class UnknownNodeError(ArgumentError):
-    """A node, copy or gradient is asked for that the cell does not have."""
+class UnknownNodeError(ArgumentError, KeyError):
+    """A node, copy or gradient is asked for that the cell does not have.
+
+    A KeyError, too, so that `in` and `.get` work on results.
+    """
+
+    def __str__(self) -> str:
+        """The message as it is; a KeyError would print its `repr`."""
+        return str(self.args[0])
 
 
 class NoLossError(ArgumentError):

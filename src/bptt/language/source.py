@@ -7,6 +7,7 @@ equations may stand in an indented string. Nothing is evaluated.
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 import warnings
 
@@ -70,6 +71,8 @@ class Source:
             fix += "expression that continues"
         elif "integer string conversion" in error.msg:
             problem, fix = "this number has too many digits", "1e308 at most"
+            digits = re.search(r"\d{4000,}", line)
+            start = digits.start() if digits else start
         return errors.CellSyntaxError(
             Span(number, line, start, start + 1), problem, fix=fix
         )
