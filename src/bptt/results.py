@@ -217,7 +217,7 @@ class _Asked(Mapping[str, Any]):
             return self._read(name)
         hint = {
             "nodes": f"; ask for it: gradient(..., nodes=({name!r},))",
-            "inputs": "; ask for it: gradient(..., inputs=True)",
+            "inputs": "; ask for it: gradient(..., input_gradient=True)",
             "initial": "; ask for it: gradient(..., initial_gradient=True)",
         }.get(self._option, "")
         raise errors.UnknownNodeError(
