@@ -7,7 +7,7 @@ names. The result is kept by `compile_program`, bounded, and owns its machine co
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from bptt.execute.llvm.expand import NotCompilableError, expand
 from bptt.execute.llvm.generate import Code, generate
 from bptt.execute.llvm.jit import Compiled
 from bptt.execute.llvm.kernel import Module
-from bptt.execute.llvm.layout import Layout
+from bptt.execute.llvm.layout import Layout, Sum
 from bptt.execute.llvm.planner import Plan, plan_program
 from bptt.execute.llvm.reduce import REDUCE_TYPES, emit_reduce
 from bptt.execute.llvm.rotate import rotate
@@ -23,24 +23,51 @@ from bptt.execute.llvm.target import Target
 from bptt.execute.program import Program
 from bptt.graph import Node, walk
 from bptt.recurrence import schedule
-from bptt.shapes import Dim
 
 KEPT = 64  # compiled programs
+# Fewer columns than this would fill a small part of the two vectors of a tile.
+SWAP_BELOW = 8
+Kernel = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class SumJob:
+    """One product over all rows, with everything but addresses worked out.
+
+    a^T b of two sequences, by their numbers in the table: `a` has m columns, `b` n. When
+    `is_swapped` the gradients are b and the result is the transpose; else the column
+    sums of a come with it. parts: per total, its columns of the gradients' side;
+    column_totals: the totals that the column sums are.
+    """
+
+    a: tuple[int, int]
+    m: int
+    b: tuple[int, int]
+    n: int
+    is_swapped: bool
+    parts: tuple[tuple[Node, int, int], ...]
+    column_totals: tuple[tuple[Node, int, int], ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Executable:
     """Kernels with everything that is known before tau, n_b and the arrays are.
 
-    program: the program in primitives, whose nodes results are read by; totals: every
-    total over time, in order; matrices: static nodes that need evaluating.
+    program: the program in primitives, whose nodes results are read by; kernels: in
+    order, with whether each is a loop; jobs and totals: what is summed over time after
+    them; pool: spare workspaces.
     """
 
     program: Program
     plan: Plan
     layout: Layout
     code: Code
-    reduce: Compiled
+    kernels: tuple[tuple[bool, Kernel], ...]
+    pack: Kernel | None
+    reduce: Kernel
+    jobs: tuple[SumJob, ...]
+    totals: tuple[Node, ...]
+    work_per_row: int  # multiply-adds per row and step, about
     target: Target
     real_bytes: int
     pool: list[Any]
@@ -67,8 +94,40 @@ def _compile(
     plan = plan_program(lowered.segments, lowered.roots, lowered.outputs, sizes)
     layout = Layout(plan, sizes, real_bytes)
     code = generate(plan, layout, target, real_bytes)
-    reduce = compile_reduce(target, real_bytes)
-    return Executable(lowered, plan, layout, code, reduce, target, real_bytes, [])
+    get = code.compiled.get_function
+    kernels = tuple(
+        (plan.segments[number].direction != 0, get(name))
+        for number, name in code.kernels
+    )
+    pack = get("pack") if code.packed else None
+    reduce = compile_reduce(target, real_bytes).get_function("reduce")
+    jobs = tuple(_sum_job(plan, layout, code, item) for item in layout.sums)
+    covered = {node for job in jobs for node, _, _ in (*job.parts, *job.column_totals)}
+    totals = tuple(n for s in plan.segments for n in s.totals if n not in covered)
+    work = sum(packed.n_reals for packed in code.packed)
+    return Executable(
+        lowered, plan, layout, code, kernels, pack, reduce, jobs, totals, work, target,
+        real_bytes, [],
+    )  # fmt: skip
+
+
+def _sum_job(plan: Plan, layout: Layout, code: Code, item: Sum) -> SumJob:
+    widths = [layout.width(node) for node in item.nodes]
+    starts = [sum(widths[:number]) for number in range(len(widths))]
+    m, n = sum(widths), layout.width(item.operand)
+    g = (code.names.index(layout.name(item.nodes[0])), layout.stride(item.nodes[0]))
+    x = (code.names.index(layout.name(item.operand)), layout.stride(item.operand))
+    parts = tuple(zip(item.totals, starts, widths, strict=True))
+    if n < SWAP_BELOW <= m:
+        return SumJob(x, n, g, m, True, parts, ())
+    places = dict(zip(item.nodes, zip(starts, widths, strict=True), strict=True))
+    column_totals = tuple(
+        (total, *places[plan.canon(total.inputs[0])])
+        for segment in plan.segments
+        for total in segment.totals
+        if total.op == "total" and plan.canon(total.inputs[0]) in places
+    )
+    return SumJob(g, m, x, n, False, parts, column_totals)
 
 
 def lower_program(program: Program) -> Program:
@@ -104,9 +163,3 @@ def compile_reduce(target: Target, real_bytes: int) -> Compiled:
     module.add_signature("reduce", REDUCE_TYPES)
     return module.compile()
 
-
-def number_of(dim: Dim, sizes: Mapping[str, int]) -> int:
-    """A dimension as a number."""
-    value = sizes[dim] if isinstance(dim, str) else dim
-    assert isinstance(value, int)
-    return value
