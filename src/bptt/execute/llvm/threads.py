@@ -16,8 +16,8 @@ __all__ = ["ROW_MULTIPLE", "RowPool", "choose_threads", "split_rows"]
 # equal.
 ROW_MULTIPLE = 4
 
-# Handing work to a thread and waiting for it takes 0.05 to 0.07 ms, so each thread should
-# have at least 0.1 ms of it (200 GF/s).
+# Handing work to a thread and waiting for it takes 0.05 to 0.07 ms, so each thread
+# should have at least 0.1 ms of it (200 GF/s).
 FLOPS_PER_THREAD = 20_000_000
 
 
