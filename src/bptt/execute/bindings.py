@@ -60,8 +60,8 @@ class _Sizes:
         self._said_by: dict[str, str] = {}
 
     def fit(self, what: str, shape: Shape, found: tuple[int, ...]) -> None:
-        """Record the sizes of an array's core axes, or refuse them."""
-        for dim, size in zip(shape, found, strict=True):
+        """Record the sizes of an array's last axes, its core, or refuse them."""
+        for dim, size in zip(shape, found[len(found) - len(shape) :], strict=True):
             if size == 0:
                 raise errors.SizeError(
                     f"{what} {show_shape(shape)} has shape {found}: "
@@ -173,14 +173,14 @@ def bind(
         name: _sequence(f"input {name}", array, graph.inputs[name].shape, is_batched)
         for name, array in arrays.items()
     }
-    for name, array in bound.items():
-        sizes.fit(f"input {name}", graph.inputs[name].shape, array.shape[2:])
+    for name, array in arrays.items():
+        sizes.fit(f"input {name}", graph.inputs[name].shape, array.shape)
     bound_seeds = {
         name: _sequence(f"seed {name}", a, graph.definitions[name].shape, is_batched)
         for name, a in seed_arrays.items()
     }
-    for name, array in bound_seeds.items():
-        sizes.fit(f"seed {name}", graph.definitions[name].shape, array.shape[2:])
+    for name, array in seed_arrays.items():
+        sizes.fit(f"seed {name}", graph.definitions[name].shape, array.shape)
     return Bindings(
         dtype, tau, n_b, is_batched, sizes.known,
         {**parameters, **(extra or {})},
@@ -198,7 +198,7 @@ class _Lead:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._found: tuple[str, tuple[int, ...]] | None = None
+        self._found: tuple[str, tuple[int, ...], tuple[int, ...]] | None = None
 
     def see(self, what: str, shape: Shape, array: Array) -> None:
         """Compare the leading axes of one more sequence with the first one's."""
@@ -214,11 +214,11 @@ class _Lead:
                 "a sequence has at least one step and a batch one row"
             )
         if self._found is None:
-            self._found = (what, lead)
+            self._found = (what, lead, array.shape)
         elif self._found[1] != lead:
             raise errors.SizeError(
                 f"{what} {wanted} has shape {array.shape}, but {self._found[0]} has "
-                f"{_show_lead(self._found[1])}"
+                f"shape {self._found[2]}, which means {_show_lead(self._found[1])}"
             )
 
     def result(self) -> tuple[int, int, bool]:
@@ -359,7 +359,7 @@ def _initial(
                 f"{what} should have shape (n_b{core or ','}) with n_b = {n_b}, or "
                 f"{show_shape(shape)} for all rows alike; got {array.shape}"
             )
-        sizes.fit(what, shape, array.shape[1:])
+        sizes.fit(what, shape, np.shape(value))
         if index is None:
             arrays[name] = _real(what, array, dtype)
         else:
