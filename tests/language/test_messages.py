@@ -1,8 +1,12 @@
 """The text of every message about a cell: its place, its problem and its fix."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from bptt import Cell, errors
+from bptt.ops import OPS
 
 # class, text, line number, what the carets underline, in the problem, in the fix
 CASES = [
@@ -273,3 +277,10 @@ def test_shapes_known_so_far_name_every_dimension_seen():
     assert (
         "Shapes known so far: W (n_h, n_h), h (n_h), U (n_h, n_x), x (n_x)\n" in message
     )
+
+
+def test_the_documentation_names_every_operation():
+    page = (Path(__file__).parents[2] / "docs" / "language.md").read_text("utf-8")
+    for name, op in OPS.items():
+        if op.written == "call" and name != "nll_soft":
+            assert re.search(rf"\b{name}\b", page), name
