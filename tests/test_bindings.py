@@ -42,50 +42,59 @@ MISTAKES = [
     ("NotFinite", {"initial": {"h": changed(H0, (4, 0), NAN)}},
      "initial state h holds NaN, 1 of 15 elements, the first at index (4, 0)"),
     ("NotFinite", {"weights": [1, NAN, 1, 1, 1, 1]}, "weights holds NaN, 1 of 6"),
-    ("NotFinite", {"seeds": {"h": np.full((TAU, N_B, N_H), NAN)}}, "seed h holds NaN, 90"),
+    ("NotFinite", {"seeds": {"h": np.full((TAU, N_B, N_H), NAN)}},
+     "seed h holds NaN, 90"),
     ("InputRank", {"x": X[0, 0]},
      "input x should have shape (tau, n_b, n_x) or (tau, n_x), got (2,)"),
     ("InputRank", {"x": X[None]}, "(tau, n_b, n_x) or (tau, n_x), got (1, 6, 5, 2)"),
-    ("InputRank", {"y": np.array(1)}, "y should have shape (tau, n_b) or (tau,), got ()"),
+    ("InputRank", {"y": np.array(1)},
+     "y should have shape (tau, n_b) or (tau,), got ()"),
     ("InputRank", {"params": {"W": PARAMS["W"][0]}},
      "parameter W should have shape (n_h, n_h), got (3,)"),
-    ("InputRank", {"params": {"b": 1.0}}, "parameter b should have shape (n_h), got ()"),
+    ("InputRank", {"params": {"b": 1.0}},
+     "parameter b should have shape (n_h), got ()"),
     ("InputRank", {"initial": {"h": H0[:2]}},
-     "initial state h should have shape (n_b, n_h) with n_b = 5, or (n_h) for all rows "
-     "alike; got (2, 3)"),
+     "h should have shape (n_b, n_h) with n_b = 5, or (n_h) for all rows alike; got"),
     ("Dtype", {"x": X.astype(object)}, "input x has element type object; numbers are"),
     ("Dtype", {"x": [["a"]]}, "input x has element type <U1; numbers are needed"),
     ("Dtype", {"x": [[1.0], [1.0, 2.0]]}, "input x cannot be viewed as an array"),
     ("Dtype", {"x": X + 0j},
      "input x is complex128 but the parameters are float64; complex values need"),
-    ("Dtype", {"initial": {"h": H0 + 0j}}, "initial state h is complex128 but the para"),
+    ("Dtype", {"initial": {"h": H0 + 0j}},
+     "initial state h is complex128 but the para"),
     ("Dtype", {"y": Y.astype(float)},
      "input y is a token or class index, so it must hold integers; got float64"),
     ("Dtype", {"y": Y > 1}, "it must hold integers; got bool"),
-    ("Dtype", {"cell": TOKENS, "x": TOKEN_X * 1.0}, "input x is a token or class index"),
+    ("Dtype", {"cell": TOKENS, "x": TOKEN_X * 1.0},
+     "input x is a token or class index"),
     ("Dtype", {"params": {"b": np.zeros(N_H, int)}},
      "parameter b has element type int64; use float32 or float64"),
-    ("Dtype", {"params": {"b": np.zeros(N_H, np.float16)}}, "element type float16; use"),
+    ("Dtype", {"params": {"b": np.zeros(N_H, np.float16)}},
+     "element type float16; use"),
     ("Dtype", {"params": {"b": np.zeros(N_H, np.float32)}},
      "the parameters must share one element type, got b float32, W float64"),
     ("EmptySequence", {"x": X[:0], "y": Y[:0]},
-     "input x (tau, n_b, n_x) or (tau, n_x) has shape (0, 5, 2): a sequence has at least"),
-    ("EmptySequence", {"x": X[:, :0], "y": Y[:, :0]}, "has shape (6, 0, 2): a sequence"),
+     "input x (tau, n_b, n_x) or (tau, n_x) has shape (0, 5, 2): a sequence"),
+    ("EmptySequence", {"x": X[:, :0], "y": Y[:, :0]},
+     "has shape (6, 0, 2): a sequence"),
     ("IndexRange", {"y": changed(Y, (2, 3), N_O)},
      "input y holds 4 at (t, row) = (3, 3); it must lie in 0..3 (n_o = 4)"),
-    ("IndexRange", {"y": changed(Y, (0, 1), -1)}, "holds -1 at (t, row) = (1, 1); it must"),
+    ("IndexRange", {"y": changed(Y, (0, 1), -1)},
+     "holds -1 at (t, row) = (1, 1); it must"),
     ("IndexRange", {"cell": TOKENS, "x": changed(TOKEN_X, (5, 4), 9)},
      "input x holds 9 at (t, row) = (6, 4); it must lie in 0..1 (n_x = 2)"),
     ("Size", {"x": X[:, :, :1]},
      "input x (n_x) has shape (6, 5, 1): n_x is 1 here, but 2 in parameter U"),
-    ("Size", {"x": X[:4]}, "input y (tau, n_b) or (tau,) has shape (6, 5), but input x "
-     "has shape (4, 5, 2), which means tau = 4, n_b = 5"),
+    ("Size", {"x": X[:4]},
+     "(6, 5), but input x has shape (4, 5, 2), which means tau = 4, n_b = 5"),
     ("Size", {"x": X[:, 0]}, "but input x has shape (6, 2), which means tau = 6"),
     ("Size", {"params": {"W": PARAMS["W"][:, :2]}},
      "parameter W (n_h, n_h) has shape (3, 2): n_h is 2 here, but 3 in parameter b"),
     ("Size", {"params": {"b": np.zeros(0)}}, "dimension n_h must be at least 1"),
-    ("Size", {"initial": {"h": H0[:, :2]}}, "initial state h (n_h) has shape (5, 2): n_h"),
-    ("Size", {"seeds": {"h": np.ones((TAU, N_B, 7))}}, "n_h is 7 here, but 3 in parame"),
+    ("Size", {"initial": {"h": H0[:, :2]}},
+     "initial state h (n_h) has shape (5, 2): n_h"),
+    ("Size", {"seeds": {"h": np.ones((TAU, N_B, 7))}},
+     "n_h is 7 here, but 3 in parame"),
     ("MissingInput", {"drop": ["y"]},
      "input y (tau, n_b) or (tau,) of integers below n_o is missing; given: x"),
     ("UnexpectedName", {"params": {"Q": 1.0}},
@@ -119,8 +128,8 @@ def test_a_missing_parameter_is_named():
     with pytest.raises(errors.MissingParameterError) as caught:
         cells.book.forward(params, {"x": X, "y": Y})
     assert str(caught.value) == (
-        "parameter V (n_o, n_h) is missing; given: b, W, U, c. cell.init(...) makes all "
-        "of them"
+        "parameter V (n_o, n_h) is missing; given: b, W, U, c. cell.init(...) makes "
+        "all of them"
     )
 
 
@@ -179,6 +188,12 @@ def test_torch_tensors_are_accepted():
     torch = pytest.importorskip("torch")
     params = {name: torch.tensor(value) for name, value in PARAMS.items()}
     assert_same(call(params=params, x=torch.tensor(X), y=torch.tensor(Y)), call())
+
+
+def test_a_tensor_that_records_its_gradient_is_refused_with_torchs_advice():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(errors.DtypeError, match=r"input x .* Use tensor\.detach"):
+        call(x=torch.tensor(X, requires_grad=True))
 
 
 def test_a_repeated_row_of_stride_zero_counts_every_time():
@@ -276,7 +291,8 @@ def test_weights_of_a_call_without_a_batch_axis():
 def test_float32_parameters_give_float32_everywhere():
     params = {name: value.astype(np.float32) for name, value in PARAMS.items()}
     grad = call(params=params, weights=np.ones(TAU), reduction="mean", nodes=("h", "o"),
-                initial={"h": H0}, input_gradient=True, initial_gradient=True)  # fmt: skip
+                initial={"h": H0}, input_gradient=True,
+                initial_gradient=True)  # fmt: skip
     for mapping in (grad, grad.nodes, grad.inputs, grad.initial, grad.run, grad.final):
         assert {value.dtype for value in mapping.values()} == {np.dtype(np.float32)}
     assert grad.copies["W"][2].dtype == np.float32
@@ -298,3 +314,15 @@ def test_integers_and_booleans_serve_as_real_inputs():
     ones = call(x=np.ones(X.shape))
     assert_same(call(x=np.ones(X.shape, bool)), ones)
     assert_same(call(x=np.ones(X.shape, np.int8)), ones)
+
+
+def test_every_class_of_mistake_has_a_message_in_the_tests():
+    """Here, or in the test file of the part that raises it."""
+    here = {kind + "Error" for kind, *_ in MISTAKES} | {"MissingParameterError"}
+    elsewhere = {
+        "MissingSizeError": "test_initial", "InitialValueError": "test_initial",
+        "UnknownCellError": "test_cells", "CellFileError": "test_cells",
+        "NotComparableError": "the tests of checks",
+    }  # fmt: skip
+    kinds = {kind.__name__ for kind in errors.ArgumentError.__subclasses__()}
+    assert kinds <= here | set(elsewhere)

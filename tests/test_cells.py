@@ -1,4 +1,4 @@
-"""The library's cells against their own equations in plain NumPy, and their variants."""
+"""The library's cells against their equations in plain NumPy, and their variants."""
 
 import numpy as np
 import pytest
@@ -172,7 +172,7 @@ def test_a_cell_file_is_loaded_or_refused(tmp_path):
     file.write_bytes("\ufeffh[t] = tanh(U @ x[t])\r\n".encode())
     assert Cell.load(file).nodes == {"h": ("n_h",)}
     file.write_bytes(b"h[t] = \xff")
-    with pytest.raises(errors.CellFileError, match="mine.cell: 'utf-8' codec"):
+    with pytest.raises(errors.CellFileError, match=r"mine\.cell: 'utf-8' codec"):
         Cell.load(file)
     with pytest.raises(errors.CellFileError, match="No such file"):
         Cell.load(tmp_path / "absent.cell")

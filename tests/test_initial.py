@@ -28,7 +28,8 @@ def test_declared_values_are_used():
     cell = Cell(
         "alpha: () = -0.5\nb: n_h = ones\nA: (n_h, n_x) = identity(2)\n"
         "B: (n_h, n_x) = orthogonal(3)\nC: (n_h, n_x) = normal(0.01)\n"
-        "D: (n_h, n_x) = uniform(2, 3)\nE: (n_h, n_x) = glorot(2)\nF: (n_h, n_x) = zeros\n"
+        "D: (n_h, n_x) = uniform(2, 3)\nE: (n_h, n_x) = glorot(2)\n"
+        "F: (n_h, n_x) = zeros\n"
         "h[t] = b + alpha * (A + B + C + D + E + F) @ x[t]"
     )
     params = cell.init(**SIZES, seed=3)
@@ -68,13 +69,14 @@ def test_the_element_type_is_asked_for():
 @pytest.mark.parametrize(
     ("kind", "text", "sizes", "message"),
     [
-        ("MissingSize", None, {"n_h": 7}, "init needs the size of n_x; for example init("
-         "n_x=8, n_h=7)"),
-        ("Size", None, {**SIZES, "n_z": 3}, "n_z is not a dimension of the cell; they "
-         "are: n_x, n_h"),
+        ("MissingSize", None, {"n_h": 7},
+         "init needs the size of n_x; for example init(n_x=8, n_h=7)"),
+        ("Size", None, {**SIZES, "n_z": 3}, "n_z is not a dimension of the cell"),
         ("Size", None, {"n_x": 5, "n_h": 0}, "n_h=0: a size is a whole number >= 1"),
-        ("Size", None, {"n_x": 5, "n_h": 2.0}, "n_h=2.0: a size is a whole number >= 1"),
-        ("Size", None, {"n_x": True, "n_h": 2}, "n_x=True: a size is a whole number >= 1"),
+        ("Size", None, {"n_x": 5, "n_h": 2.0},
+         "n_h=2.0: a size is a whole number >= 1"),
+        ("Size", None, {"n_x": True, "n_h": 2},
+         "n_x=True: a size is a whole number >= 1"),
         ("Dtype", None, {**SIZES, "dtype": int}, "dtype int64; use float32 or float64"),
         ("InitialValue", "b: n_h = orthogonal\nh[t] = b + x[t]", {"n_h": 7},
          "parameter b (7,) cannot be orthogonal(): orthogonal needs a matrix"),

@@ -45,14 +45,14 @@ def test_one_unknown_size_follows_from_the_length_of_the_vector():
     ("kind", "make", "message"),
     [
         ("MissingSize", lambda: cells.book.objective(INPUTS)(np.ones(LENGTH)),
-         "the sizes n_h, n_o do not follow from the inputs; pass params, or for example "
-         "objective(inputs, n_h=8)"),
+         "the sizes n_h, n_o do not follow from the inputs; pass params, or for"),
         ("Size", lambda: cells.book.objective(INPUTS, PARAMS)(np.ones(7)),
          "the vector has 7 elements, but the parameters need 34: b (3,), W (3, 3)"),
         ("Size", lambda: cells.book.objective(INPUTS, n_o=4)(np.ones(LENGTH + 1)),
          "the vector has 35 elements, but the parameters need"),
         ("Size", lambda: cells.book.objective(INPUTS, n_q=4), "n_q is not a dimension"),
-        ("Size", lambda: cells.book.objective(INPUTS, n_h=0, n_o=4), "n_h=0: a size is"),
+        ("Size", lambda: cells.book.objective(INPUTS, n_h=0, n_o=4),
+         "n_h=0: a size is"),
         ("InputRank", lambda: cells.book.objective(INPUTS, PARAMS)(np.ones((2, 2))),
          "a flat vector is needed, got (2, 2)"),
         ("NoLoss", lambda: cells.elman.objective(INPUTS), "no loss L[t] to minimise"),
