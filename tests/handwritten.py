@@ -1,8 +1,8 @@
 """Back-propagation through time for the book's cell, by hand, in NumPy.
 
 A literal transcription of Goodfellow et al., 10.17-10.28, with 10.21 in the right order
-of factors, and a switch for each mistake that people make with it. Column vectors are 1-D
-arrays, one batch row at a time.
+of factors, and a switch for each mistake that people make with it. Column vectors are
+1-D arrays, one batch row at a time.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def future_term(w, h_now, h_next, grad_next, mistake):
 
 
 def one_row(params, x, y, h_0, weights, mistake=None):
-    """Every gradient of one batch row: nodes (tau, ...), copies (tau, ...), h^(0), x."""
+    """Every gradient of one batch row: nodes and copies (tau, ...), h^(0), x."""
     tau, run = len(x), forward(params, x, y, h_0)
     grad_o = np.zeros((tau, len(params["c"])))
     grad_h = np.zeros((tau, len(params["b"])))
@@ -81,9 +81,9 @@ def one_row(params, x, y, h_0, weights, mistake=None):
         indicator[y[t]] = 1
         if mistake == "y_hat - 1 for all i":
             indicator[:] = 1
-        grad_o[t] = weights[t] * (run.y_hat[t] - indicator)          # 10.18
-        grad_h[t] = params["V"].T @ grad_o[t]                         # 10.19
-        if t + 1 < tau:                                               # 10.20, 10.21
+        grad_o[t] = weights[t] * (run.y_hat[t] - indicator)  # 10.18
+        grad_h[t] = params["V"].T @ grad_o[t]  # 10.19
+        if t + 1 < tau:  # 10.20, 10.21
             grad_h[t] += future_term(
                 params["W"], run.h[t + 1], run.h[t + 2], grad_h[t + 1], mistake
             )
@@ -91,8 +91,8 @@ def one_row(params, x, y, h_0, weights, mistake=None):
     grad_a = squares * grad_h
     late = 1 if mistake == "h(t) for h(t-1)" else 0
     copies = {
-        "c": grad_o,                                                  # 10.22
-        "b": grad_a,                                                  # 10.23
+        "c": grad_o,  # 10.22
+        "b": grad_a,  # 10.23
         "V": np.array([np.outer(grad_o[t], run.h[t + 1]) for t in range(tau)]),
         "W": np.array([np.outer(grad_a[t], run.h[t + late]) for t in range(tau)]),
         "U": np.array([np.outer(grad_a[t], x[t]) for t in range(tau)]),
@@ -103,7 +103,7 @@ def one_row(params, x, y, h_0, weights, mistake=None):
     nodes = {"a": grad_a, "h": grad_h, "o": grad_o, "y_hat": y_hat,
              "L": np.asarray(weights, float)}  # fmt: skip
     h_1 = future_term(params["W"], h_0, run.h[1], grad_h[0],
-                      None if mistake == "future term dropped" else mistake)  # fmt: skip
+                      None if mistake == MISTAKES[5] else mistake)  # fmt: skip
     loss = float(np.dot(weights, run.L))
     return loss, nodes, copies, grad_a @ params["U"], h_1
 

@@ -39,6 +39,7 @@ def readout(p, h):
 
 def lstm_step(p, x, state):
     """Goodfellow et al., 10.40-10.44, with a tanh candidate."""
+
     def gate(name, function):
         return function(p[f"b_{name}"] + state["h"] @ p[f"W_{name}"].T
                         + x @ p[f"U_{name}"].T)  # fmt: skip
@@ -91,6 +92,7 @@ def problem(cell):
 
 def torch_gradient(step, params, inputs, initial, weights):
     """The loss and every gradient by autograd on an ordinary loop."""
+
     def leaf(value):
         return torch.tensor(value, dtype=torch.float64, requires_grad=True)
 

@@ -1,7 +1,7 @@
 """The check is itself checked: every wrong gradient must be caught, all of them.
 
-Wrong rows of the table of operations, wrong indices in time, and the mistakes that people
-make with the book's recursion (10.18-10.28). A mutant that raises is caught too.
+Wrong rows of the table of operations, wrong indices in time, and the mistakes that
+people make with the book's recursion (10.18-10.28). A mutant that raises is caught too.
 """
 
 from __future__ import annotations
@@ -184,7 +184,9 @@ BOOK = "book"
 
 
 def test_a_carry_that_is_read_at_the_wrong_step_is_caught(monkeypatch):
-    monkeypatch.setattr(bprop, "shift", lambda name, lag, shape: shift(name, -lag, shape))
+    monkeypatch.setattr(
+        bprop, "shift", lambda name, lag, shape: shift(name, -lag, shape)
+    )
     assert is_caught(bptt.Cell(bptt.cells.get(BOOK).text))
 
 
@@ -215,7 +217,9 @@ def test_a_fused_total_with_its_factors_exchanged_is_caught(monkeypatch):
         new = right(node)
         if new.op != "total_outer":
             return new
-        return apply("transpose", Node("total_outer", new.inputs[::-1], new.shape[::-1]))
+        return apply(
+            "transpose", Node("total_outer", new.inputs[::-1], new.shape[::-1])
+        )
 
     monkeypatch.setitem(simplify._RULES, "total", exchanged)
     # The same value twice over: exchanging and transposing is right, and must pass.
@@ -291,7 +295,9 @@ def test_the_size_of_each_mistake_is_as_measured(mistake, published):
 def test_with_one_hidden_unit_the_printed_order_is_right():
     params, inputs, initial = handwritten.problem(0, n_h=1)
     right = handwritten.gradient(params, inputs, initial=initial)
-    wrong = handwritten.gradient(params, inputs, initial=initial, mistake="printed order")
+    wrong = handwritten.gradient(
+        params, inputs, initial=initial, mistake="printed order"
+    )
     assert np.allclose(right["W"], wrong["W"], rtol=1e-14)
 
 

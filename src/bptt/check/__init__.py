@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from bptt.cell import Cell
 
 __all__ = [
-    "CHECKS", "FAILED", "INSTANCES", "NOT_CHECKED", "PASSED", "Instance", "Ledger", "Row",
-    "check_cell", "check_instance",
+    "CHECKS", "FAILED", "INSTANCES", "NOT_CHECKED", "PASSED", "Instance", "Ledger",
+    "Row", "check_cell", "check_instance",
 ]  # fmt: skip
 
 INSTANCES = 3

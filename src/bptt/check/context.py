@@ -1,8 +1,8 @@
-"""What every check shares: one cell, one instance, the gradient under test, the rows."""
+"""What every check shares: a cell, an instance, the gradient under test, rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -46,14 +46,8 @@ class GradientLike(Protocol):
         ...
 
 
-class GradientFunction(Protocol):
-    """`Cell.gradient`, or anything that takes and gives the same."""
-
-    def __call__(
-        self, params: Mapping[str, Any], inputs: Mapping[str, Any], **options: Any
-    ) -> GradientLike:
-        """The gradient at these numbers."""
-        ...
+# `Cell.gradient`, or anything that takes and gives the same.
+GradientFunction = Callable[..., GradientLike]
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +170,9 @@ class Context:
         distance = self.prober.kink_distance
         if distance > KINK_MARGIN * epsilon:
             return ""
-        return f"a kink lies {distance:.1e} away, within 10 epsilon = {10 * epsilon:.0e}"
+        return (
+            f"a kink lies {distance:.1e} away, within 10 epsilon = {10 * epsilon:.0e}"
+        )
 
 
 def label(target: Target) -> str:

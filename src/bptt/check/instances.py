@@ -69,7 +69,7 @@ class Instance:
 def make_instance(graph: Graph, number: int, seed: int) -> Instance | None:
     """A random instance, or None if no draw gives finite values.
 
-    A domain (log, sqrt) is met by halving the spread and lifting the mean, draw by draw.
+    A domain (log, sqrt) is met by less spread and a higher mean, draw by draw.
     """
     for draw in range(DRAWS):
         rng = np.random.default_rng([seed, number, draw])
@@ -123,10 +123,10 @@ def draw_sizes(graph: Graph, rng: np.random.Generator) -> dict[str, int]:
     tau = int(rng.integers(4, 7))
     names = ["n_b", *(dim for dim in graph.dims() if dim not in ("tau", "n_b"))]
     free = [size for size in range(2, 40) if size != tau and size not in fixed]
-    chosen = free[: len(names)]
+    # One more than is needed, so that instances differ in more than their order.
+    chosen = [free[0], *rng.permutation(free[1 : len(names) + 1])]
     # The batch is kept smallest: it multiplies the cost and proves least.
-    rest = [int(size) for size in rng.permutation(chosen[1:])]
-    return {"tau": tau, **dict(zip(names, [chosen[0], *rest], strict=True))}
+    return {"tau": tau, **{n: int(s) for n, s in zip(names, chosen, strict=False)}}
 
 
 def seeded_name(graph: Graph) -> str:

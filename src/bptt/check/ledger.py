@@ -21,8 +21,8 @@ class Row:
     what: the quantity; how: the oracle; epsilon: the perturbation, where there is one;
     error: max |difference| / max |oracle|, where an oracle below a thousandth of the
     instance's largest gradient is measured against that thousandth (a gradient that is
-    zero but for rounding has no relative error); tolerance: what passes; sweep: error by
-    epsilon; note: why a row was not checked, or where the worst element is.
+    zero but for rounding has no relative error); tolerance: what passes; sweep: error
+    by epsilon; note: why a row was not checked, or where the worst element is.
     """
 
     what: str
@@ -86,7 +86,9 @@ class Ledger:
 
     def worst(self, how: str | None = None) -> float:
         """The largest error, of one kind of check or of all."""
-        found = [r.error for r in self.rows if how in (None, r.how) and r.error is not None]
+        found = [
+            r.error for r in self.rows if how in (None, r.how) and r.error is not None
+        ]
         return max(found, default=0.0)
 
     def summary(self) -> tuple[tuple[str, ...], ...]:

@@ -38,7 +38,7 @@ def check_determinism(context: Context) -> Iterator[Row]:
 
 
 def check_complex_step(context: Context) -> Iterator[Row]:
-    """Every element of every parameter, node, input and initial state: Im L(v + ih)/h."""
+    """Every element of every parameter, node, input, initial state: Im L(v + ih)/h."""
     for target in context.targets():
         is_node = target.kind == "node"
         how = "complex step, each node moved" if is_node else "complex step"
@@ -57,12 +57,10 @@ def check_complex_step(context: Context) -> Iterator[Row]:
 def _by_complex_step(context: Context, target: Target) -> Array:
     """The gradient in the form that `Gradient` has."""
     each_step = target.kind in ("node", "input")
-    found = complex_step(
-        context.prober, target, each_step=each_step, h=COMPLEX_STEP
-    )
+    found = complex_step(context.prober, target, each_step=each_step, h=COMPLEX_STEP)
     shape = context.prober.shape_of(target)
     if target.kind == "parameter":
-        return found.sum(axis=1).reshape(shape)
+        return np.asarray(found.sum(axis=1).reshape(shape))
     lead = (context.tau,) if each_step else ()
     rows = found.reshape(*lead, -1, context.n_b)
     return np.swapaxes(rows, -1, -2).reshape(*lead, context.n_b, *shape)
@@ -103,9 +101,7 @@ def check_copies(context: Context) -> Iterator[Row]:
             yield context.unchecked(what, "each copy moved", COMPLEX_TOLERANCE, note)
         else:
             target = Target("parameter", name)
-            found = complex_step(
-                context.prober, target, each_step=True, h=COMPLEX_STEP
-            )
+            found = complex_step(context.prober, target, each_step=True, h=COMPLEX_STEP)
             oracle = found.sum(axis=1).reshape(copies.shape)
             error = context.relative(copies, oracle)
             yield context.row(
@@ -213,7 +209,9 @@ def check_curvature(context: Context) -> Iterator[Row]:
     product = context.cell.hessian_vector(
         instance.params, instance.inputs, direction, **options
     )
-    moved = {n: v + 1j * COMPLEX_STEP * direction[n] for n, v in instance.params.items()}
+    moved = {
+        n: v + 1j * COMPLEX_STEP * direction[n] for n, v in instance.params.items()
+    }
     slope = context.cell.gradient(moved, instance.inputs, **options)
     for name in context.graph.parameters:
         oracle = np.imag(slope[name]) / COMPLEX_STEP

@@ -1,7 +1,7 @@
-"""The explicit graph in time: copies, edges with Jacobians, paths, generic reverse mode.
+"""The explicit graph in time: copies, edges with Jacobians, paths, reverse mode.
 
-    graph = unroll(cell.graph, params, {"x": x, "y": y})        one batch row
-    graph.grad(graph.place("h", 3)), graph.paths(graph.place("W"))
+graph = unroll(cell.graph, params, {"x": x, "y": y})        one batch row
+graph.grad(graph.place("h", 3)), graph.paths(graph.place("W"))
 """
 
 from bptt.unrolled.build import unroll

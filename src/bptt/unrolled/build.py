@@ -35,9 +35,9 @@ def unroll(
 ) -> Unrolled:
     """The explicit unrolled graph of one batch row, every edge with its Jacobian.
 
-    inputs, seeds, weights: sequences without a batch axis, (tau, *shape); a batch is the
-    sum over its rows. A seed g adds an edge from every n^(t) to L with Jacobian g^(t).
-    Raises: InputRankError if the sequences hold more than one row; the errors of `bind`.
+    inputs, seeds, weights: sequences without a batch axis, (tau, *shape); a batch is
+    the sum over its rows. A seed g adds an edge from every n^(t) to L with Jacobian g^(t).
+    Raises: InputRankError if the sequences hold more than one row; errors of `bind`.
     """
     bindings = bind(graph, params, inputs, initial, seeds, reduction, weights)
     if bindings.n_b != 1:
@@ -110,7 +110,8 @@ class _Builder:
         if place.kind in ("parameter", "copy"):
             return self.bindings.parameters[place.name]
         assert place.t is not None
-        return values[place.name][place.t]
+        value: Array = values[place.name][place.t]
+        return value
 
     def _copy_edges(self) -> Iterator[Edge]:
         for name, array in self.bindings.parameters.items():

@@ -2,8 +2,8 @@
 
     grad(L) = 1;   grad(N) = sum over successors S of N:  J_{S,N}^T grad(S)
 
-(Goodfellow et al., 10.17-10.21 read as one rule.) Nothing here knows about recurrence, so
-what it computes is the definition of the right answer.
+(Goodfellow et al., 10.17-10.21 read as one rule.) Nothing here knows about recurrence,
+so what it computes is the definition of the right answer.
 """
 
 from __future__ import annotations
@@ -142,14 +142,14 @@ class Unrolled:
         return grads
 
     def grad(self, place: Place) -> Array:
-        """∇_N L of any place: a node, a copy, a parameter, an input, an initial value."""
+        """∇_N L of any place: node, copy, parameter, input, initial value."""
         return self._grads[place]
 
     def contributions(self, place: Place) -> tuple[tuple[Edge, Array], ...]:
-        """What each successor gives: J^T grad(S), edge by edge; their sum is the gradient.
+        """What each successor gives, J^T grad(S); their sum is the gradient.
 
-        For h^(t) of the book's cell: from o^(t) ("from now") and from a^(t+1) ("from the
-        future"); at t = tau there is the first alone.
+        For h^(t) of the book's cell: from o^(t) ("from now") and from a^(t+1) ("from
+        the future"); at t = tau there is the first alone.
         """
         return tuple(
             (edge, edge.pull(self._grads[edge.target]))
@@ -212,7 +212,9 @@ class Unrolled:
 
     def _reverse_from(self, last: Place, edge: Edge) -> dict[Place, Array]:
         """Reverse mode with L reached through one of its edges alone."""
-        return self._reverse({last: edge.pull(np.ones(()))} | {self.total: np.zeros(())})
+        return self._reverse(
+            {last: edge.pull(np.ones(()))} | {self.total: np.zeros(())}
+        )
 
     def _counts(self, last: Place | None) -> dict[Place, int]:
         """Paths from every place to L, or to L through `last` alone."""

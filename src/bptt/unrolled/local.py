@@ -82,9 +82,7 @@ def cut_equation(graph: Graph, name: str) -> Equation:
         if read is None:
             return rebuild(node, inputs)
         reads[read.key] = read
-        return leaves.setdefault(
-            read.key, Node("input", (), node.shape, read.key)
-        )
+        return leaves.setdefault(read.key, Node("input", (), node.shape, read.key))
 
     expression = graph.definitions[name].inputs[0]
     new = rewrite([expression], step)[expression]
@@ -122,8 +120,8 @@ def jacobians(
 ) -> dict[str, Array | None]:
     """The Jacobian of an equation's result with respect to each of its reads.
 
-    values: read key -> (tau, *shape). Returns: key -> (tau, *result shape, *read shape),
-    None where no gradient passes (an integer, a stopped gradient, a comparison).
+    values: read key -> (tau, *shape). Returns: key -> (tau, *result shape, *read
+    shape), None where no gradient passes (integer, stopped gradient, comparison).
     """
     result = equation.graph.definitions[equation.name]
     shape = tuple(d if isinstance(d, int) else sizes[str(d)] for d in result.shape)

@@ -1,7 +1,7 @@
 """What the unrolled graph is made of: places, the edges between them, and paths.
 
-A place is one circle of the drawn graph: W, W^(3), x^(3), h^(0), h^(3), L^(3), L. An edge
-carries its Jacobian; a path multiplies the Jacobians along it.
+A place is one circle of the drawn graph: W, W^(3), x^(3), h^(0), h^(3), L^(3), L. An
+edge carries its Jacobian; a path multiplies the Jacobians along it.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ class Edge:
 class Path:
     """A way from a place to L, and the product of the Jacobians along it.
 
-    places: from the start to L; for a group only its two ends; lag: steps from the start
-    to the loss it ends in; product: the path's share of the gradient, the shape of the
-    start; count: 1, or the number of paths in the group.
+    places: from the start to L; for a group only its two ends; lag: steps from the
+    start to the loss it ends in; product: the path's share of the gradient,
+    the shape of the start; count: 1, or the number of paths in the group.
     """
 
     places: tuple[Place, ...]
