@@ -227,7 +227,7 @@ class Cell:
         values = reference.run(program, bindings)
         return Gradient(
             program, bindings, values, wanted, request.inputs,
-            lambda: self._forward(bindings),
+            lambda: self._forward(bindings), initial=initial_gradient,
         )  # fmt: skip
 
     def hessian_vector(

@@ -108,6 +108,7 @@ class Gradient(Mapping[str, Array]):
         nodes: tuple[str, ...],
         inputs: tuple[str, ...],
         forward: Callable[[], Run],
+        initial: bool = False,
     ) -> None:
         """Results are read from the executor's values when they are asked for."""
         self._program = program
@@ -118,16 +119,15 @@ class Gradient(Mapping[str, Array]):
         self.loss = Run(program, bindings, values).loss
         self.nodes: Mapping[str, Array] = _Asked("node", "nodes", nodes, self._at)
         self.inputs: Mapping[str, Array] = _Asked("input", "inputs", inputs, self._at)
-        states = tuple(program.carried) if self._has_initial() else ()
+        graph = program.graph
+        real = [s for s in graph.states if s in graph.definitions
+                or graph.inputs[s].index is None]  # fmt: skip
+        states = tuple(real) if initial else ()
         self.initial: Mapping[str, Array] = _Asked(
             "initial state", "initial", states, self._initial
         )
         names = tuple(program.graph.parameters)
         self.copies: Mapping[str, Copies] = _Asked("parameter", "", names, self._copies)
-
-    def _has_initial(self) -> bool:
-        program = self._program
-        return any(carry in program.outputs for carry in program.carried.values())
 
     def __getitem__(self, name: str) -> Array:
         """∇_θ L, the shape of the parameter θ."""
@@ -173,7 +173,13 @@ class Gradient(Mapping[str, Array]):
         return value if b.is_batched else value[:, 0]
 
     def _initial(self, name: str) -> Array:
-        row = self._values.padded(self._program.carried[name])[1]
+        carry = self._program.carried.get(name)
+        if carry is None:  # L does not depend on it
+            b, graph = self._bindings, self._program.graph
+            spec = graph.definitions.get(name) or graph.inputs[name]
+            row = np.zeros((b.n_b, *b.numbers(spec.shape)), b.dtype)
+        else:
+            row = self._values.padded(carry)[1]
         return np.array(row if self._bindings.is_batched else row[0])
 
     def _copies(self, name: str) -> Copies:
@@ -198,7 +204,7 @@ class _Asked(Mapping[str, Any]):
             return self._read(name)
         hint = {
             "nodes": f"; ask for it: gradient(..., nodes=({name!r},))",
-            "inputs": "; ask for it: gradient(..., inputs=True)",
+            "inputs": "; ask for it: gradient(..., input_gradient=True)",
             "initial": "; ask for it: gradient(..., initial_gradient=True)",
         }.get(self._option, "")
         raise errors.UnknownNodeError(
