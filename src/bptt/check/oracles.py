@@ -29,7 +29,7 @@ def check_determinism(context: Context) -> Iterator[Row]:
     """The loss and every gradient, evaluated twice, are bit-equal."""
     again = context.ask()
     gaps = [
-        float(not np.array_equal(again[name], context.plain[name]))
+        float(not np.array_equal(again[name], context.plain[name], equal_nan=True))
         for name in context.graph.parameters
     ]
     if context.graph.loss is not None:

@@ -36,7 +36,8 @@ def unroll(
     """The explicit unrolled graph of one batch row, every edge with its Jacobian.
 
     inputs, seeds, weights: sequences without a batch axis, (tau, *shape); a batch is
-    the sum over its rows. A seed g adds an edge from every n^(t) to L with Jacobian g^(t).
+    the sum over its rows. A seed g adds an edge from every n^(t) to L, with Jacobian
+    g^(t).
     Raises: InputRankError if the sequences hold more than one row; errors of `bind`.
     """
     bindings = bind(graph, params, inputs, initial, seeds, reduction, weights)
