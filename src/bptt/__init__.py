@@ -11,9 +11,10 @@ from importlib.metadata import version
 
 from bptt import cells
 from bptt.cell import Cell
+from bptt.check import Ledger
 from bptt.errors import BpttError
 from bptt.results import Copies, Gradient, Run
 
 __version__ = version("bptt")
 
-__all__ = ["BpttError", "Cell", "Copies", "Gradient", "Run", "__version__", "cells"]
+__all__ = ["BpttError", "Cell", "Copies", "Gradient", "Ledger", "Run", "__version__", "cells"]

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from bptt import errors, variants
 from bptt import initial as initial_values
+from bptt.check import INSTANCES, Ledger, check_cell
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind, parameter_arrays
 from bptt.execute.program import (
@@ -26,6 +27,7 @@ from bptt.language import parse_cell, print_graph
 from bptt.objective import Objective
 from bptt.results import Gradient, Run
 from bptt.shapes import Shape
+from bptt.unrolled import Unrolled, unroll
 
 Array = NDArray[Any]
 
@@ -301,6 +303,40 @@ class Cell:
         return Objective(
             self, inputs, params, sizes, initial=initial, reduction=reduction,
             weights=weights,
+        )  # fmt: skip
+
+    # ----- proof -----
+
+    def check(self, *, seed: int = 0, instances: int = INSTANCES) -> Ledger:
+        """Every gradient against independent oracles, on random instances in float64.
+
+        The complex step, central differences, generic reverse mode on the explicit
+        unrolled graph, every node and every copy moved alone, sums over copies and over
+        paths, and the invariants; `ledger.passed`, `print(ledger)`. A point near a kink
+        is "not checked here".
+
+        >>> Cell('h[t] = tanh(W @ h[t-1] + U @ x[t])').check(instances=1).passed
+        True
+        """
+        return check_cell(self, seed=seed, instances=instances)
+
+    def unroll(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        *,
+        initial: Mapping[str, Any] | None = None,
+        seeds: Mapping[str, Any] | None = None,
+        reduction: str = "sum",
+        weights: Any = None,
+    ) -> Unrolled:
+        """The explicit graph in time of one batch row, for small sizes.
+
+        inputs: sequences without a batch axis. Raises: see `unrolled.unroll`.
+        """
+        return unroll(
+            self.graph, params, inputs, initial=initial, seeds=seeds,
+            reduction=reduction, weights=weights,
         )  # fmt: skip
 
     # ----- variants of the same equations -----

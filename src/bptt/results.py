@@ -139,7 +139,13 @@ class Gradient(Mapping[str, Array]):
     @property
     def initial(self) -> Mapping[str, Array]:
         """∇_{h^(0)} L by state, (n_b, *shape), if asked for."""
-        states = tuple(self._program.carried) if self._request.initial else ()
+        graph = self._program.graph
+        states = tuple(
+            name
+            for name in graph.states
+            if self._request.initial
+            and (name in graph.definitions or graph.inputs[name].index is None)
+        )
         return _Asked("initial state", "initial", states, self._initial)
 
     @property
@@ -192,7 +198,13 @@ class Gradient(Mapping[str, Array]):
         return value if b.is_batched else value[:, 0]
 
     def _initial(self, name: str) -> Array:
-        row = self._values.first(self._program.carried[name])
+        carry = self._program.carried.get(name)
+        if carry is None:  # L does not depend on it
+            b, graph = self._bindings, self._program.graph
+            spec = graph.definitions.get(name) or graph.inputs[name]
+            row = np.zeros((b.n_b, *b.numbers(spec.shape)), b.dtype)
+        else:
+            row = self._values.first(carry)
         return np.array(row if self._bindings.is_batched else row[0])
 
     def _copies(self, name: str) -> Copies:

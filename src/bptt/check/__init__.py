@@ -1,0 +1,84 @@
+"""The proof ledger: every gradient of a cell against independent oracles.
+
+    print(cell.check())
+
+Three random instances with distinct sizes, in float64; each row says what was compared,
+with which oracle, how far apart they were and what was allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bptt.check import oracles, structure
+from bptt.check.context import Context, GradientFunction
+from bptt.check.instances import Instance, make_instance
+from bptt.check.ledger import FAILED, NOT_CHECKED, PASSED, Ledger, Row
+
+if TYPE_CHECKING:
+    from bptt.cell import Cell
+
+__all__ = [
+    "CHECKS", "FAILED", "INSTANCES", "NOT_CHECKED", "PASSED", "Instance", "Ledger",
+    "Row", "check_cell", "check_instance",
+]  # fmt: skip
+
+INSTANCES = 3
+Check = Callable[[Context], Iterator[Row]]
+CHECKS: tuple[Check, ...] = (
+    oracles.check_determinism,
+    oracles.check_complex_step,
+    oracles.check_differences,
+    structure.check_unrolled,
+    oracles.check_edges,
+    oracles.check_copies,
+    structure.check_consistency,
+    structure.check_softmax,
+    structure.check_causality,
+    structure.check_reduction,
+    oracles.check_curvature,
+)
+
+
+def check_cell(
+    cell: Cell,
+    *,
+    seed: int = 0,
+    instances: int = INSTANCES,
+    gradient: GradientFunction | None = None,
+    checks: tuple[Check, ...] = CHECKS,
+) -> Ledger:
+    """Check a cell's gradients on random instances; see `Cell.check`.
+
+    gradient: what is under test, `cell.gradient` by default; checks: which to make.
+    """
+    rows: list[Row] = []
+    shown: list[str] = []
+    for number in range(1, instances + 1):
+        instance = make_instance(cell.graph, number, seed)
+        if instance is None:
+            rows.append(Row(
+                "every gradient", "any oracle", None, 0.0, NOT_CHECKED, number, seed,
+                note="no random point was found where every value is finite",
+            ))  # fmt: skip
+            continue
+        shown.append(str(instance))
+        rows += check_instance(cell, instance, gradient=gradient, checks=checks)
+    return Ledger(tuple(rows), seed, tuple(shown))
+
+
+def check_instance(
+    cell: Cell,
+    instance: Instance,
+    *,
+    gradient: GradientFunction | None = None,
+    checks: tuple[Check, ...] = CHECKS,
+) -> list[Row]:
+    """The rows of one instance."""
+    context = Context(cell, instance, gradient or cell.gradient)
+    # A value that is not finite fails its row; NumPy's warning would say it twice.
+    with np.errstate(all="ignore"):
+        return [row for check in checks for row in check(context)]

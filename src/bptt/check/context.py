@@ -1,0 +1,183 @@
+"""What every check shares: a cell, an instance, the gradient under test, rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt.check.instances import Instance
+from bptt.check.ledger import FAILED, NOT_CHECKED, PASSED, Row
+from bptt.check.probes import Prober, Target
+from bptt.graph import Graph
+
+if TYPE_CHECKING:
+    from bptt.cell import Cell
+
+Array = NDArray[Any]
+COMPLEX_STEP = 1e-20
+KINK_MARGIN = 10.0
+SCALE_FLOOR = 1e-3
+
+
+class Copied(Protocol):
+    """The contributions of one parameter, step by step."""
+
+    def __getitem__(self, t: int, /) -> Any:
+        """∇_{θ^(t+1)} L."""
+        ...
+
+
+class GradientLike(Protocol):
+    """What a gradient function under test must give back; `results.Gradient` does."""
+
+    loss: Any
+    nodes: Mapping[str, Any]
+    inputs: Mapping[str, Any]
+    initial: Mapping[str, Any]
+    copies: Mapping[str, Any]
+
+    def __getitem__(self, name: str, /) -> Any:
+        """∇_θ L."""
+        ...
+
+
+# `Cell.gradient`, or anything that takes and gives the same.
+GradientFunction = Callable[..., GradientLike]
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """One instance of one cell under check."""
+
+    cell: Cell
+    instance: Instance
+    gradient: GradientFunction
+
+    @property
+    def graph(self) -> Graph:
+        """The cell's step graph."""
+        return self.cell.graph
+
+    @cached_property
+    def prober(self) -> Prober:
+        """The perturbed runs."""
+        return Prober(self.graph, self.instance)
+
+    @property
+    def tau(self) -> int:
+        """The number of steps."""
+        return self.instance.sizes["tau"]
+
+    @property
+    def n_b(self) -> int:
+        """The number of batch rows."""
+        return self.instance.sizes["n_b"]
+
+    @cached_property
+    def real_inputs(self) -> tuple[str, ...]:
+        """The inputs that have a gradient."""
+        return tuple(n for n, s in self.graph.inputs.items() if s.index is None)
+
+    @cached_property
+    def real_states(self) -> tuple[str, ...]:
+        """The states whose initial value has a gradient."""
+        known = {*self.graph.definitions, *self.real_inputs}
+        return tuple(name for name in self.graph.states if name in known)
+
+    def ask(self, **options: Any) -> GradientLike:
+        """The gradient under test, with other options than the instance's."""
+        return self.gradient(
+            self.instance.params, self.instance.inputs,
+            **{**self.instance.options, **options},
+        )  # fmt: skip
+
+    @cached_property
+    def plain(self) -> GradientLike:
+        """The gradient of the parameters alone."""
+        return self.ask()
+
+    @cached_property
+    def full(self) -> GradientLike:
+        """The gradient of everything: another program than `plain`."""
+        return self.ask(
+            nodes=tuple(self.graph.definitions), input_gradient=True,
+            initial_gradient=True,
+        )  # fmt: skip
+
+    @cached_property
+    def scale(self) -> float:
+        """The largest parameter or input gradient of the instance, by its own claim."""
+        arrays = [self.plain[name] for name in self.graph.parameters]
+        arrays += [self.full.inputs[name] for name in self.real_inputs]
+        finite = [float(np.max(np.abs(a))) for a in arrays if np.all(np.isfinite(a))]
+        return max(finite, default=1.0)
+
+    def claimed(self, target: Target) -> Array:
+        """What the gradient under test says of a target."""
+        if target.kind == "parameter":
+            return np.asarray(self.plain[target.name])
+        table = {"node": self.full.nodes, "input": self.full.inputs,
+                 "initial": self.full.initial}[target.kind]  # fmt: skip
+        return np.asarray(table[target.name])
+
+    def targets(self) -> tuple[Target, ...]:
+        """Everything whose gradient is checked."""
+        return (
+            *(Target("parameter", name) for name in self.graph.parameters),
+            *(Target("node", name) for name in self.graph.definitions),
+            *(Target("input", name) for name in self.real_inputs),
+            *(Target("initial", name) for name in self.real_states),
+        )
+
+    # ----- rows -----
+
+    def relative(self, found: Any, oracle: Any) -> float:
+        """Max |difference| / max |oracle|; see `Row.error` for a vanishing oracle."""
+        found, oracle = np.asarray(found), np.asarray(oracle)
+        if found.shape != oracle.shape:
+            return float("inf")
+        if not oracle.size:
+            return 0.0
+        gap = float(np.max(np.abs(found - oracle)))
+        floor = SCALE_FLOOR * self.scale
+        size = max(float(np.max(np.abs(oracle))), floor)
+        return gap / size if size else gap
+
+    def row(
+        self, what: str, how: str, error: float, tolerance: float, **more: Any
+    ) -> Row:
+        """A row that passes if the error is within the tolerance; NaN never is."""
+        status = PASSED if error <= tolerance else FAILED
+        return Row(
+            what, how, error, tolerance, status, self.instance.number,
+            self.instance.seed, **more,
+        )  # fmt: skip
+
+    def unchecked(self, what: str, how: str, tolerance: float, note: str) -> Row:
+        """A row without a claim."""
+        return Row(
+            what, how, None, tolerance, NOT_CHECKED, self.instance.number,
+            self.instance.seed, note=note,
+        )  # fmt: skip
+
+    def near_kink(self, epsilon: float) -> str:
+        """Why a perturbation of this size proves nothing here; empty if it does."""
+        distance = self.prober.kink_distance
+        if distance > KINK_MARGIN * epsilon:
+            return ""
+        return (
+            f"a kink lies {distance:.1e} away, within 10 epsilon = {10 * epsilon:.0e}"
+        )
+
+
+def label(target: Target) -> str:
+    """∇_W, ∇_{h^(t)}, ∇_{x^(t)}, ∇_{h^(0)}."""
+    if target.kind == "parameter":
+        return f"∇_{target.name}"
+    step = "0" if target.kind == "initial" else "t"
+    return f"∇_{target.name}^({step})"

@@ -1,0 +1,143 @@
+"""Random instances of a cell: all sizes distinct and at least 2, everything non-zero.
+
+With one hidden unit every order of factors gives the same product, and with two equal
+sizes a transpose goes unnoticed; so no instance has either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt.execute import reference
+from bptt.execute.bindings import Bindings, bind
+from bptt.execute.program import forward_program
+from bptt.graph import Graph
+from bptt.shapes import Shape
+
+Array = NDArray[Any]
+REDUCTIONS = ("sum", "sum", "mean")
+DRAWS = 20
+
+
+@dataclass(frozen=True)
+class Instance:
+    """The numbers of one check: sizes, parameters, sequences, initial states, weights.
+
+    Instance 1 sums the loss (the book's reduction), 2 weights it, 3 takes the mean. A
+    cell without a loss is seeded with a random gradient on its last vector.
+    """
+
+    number: int
+    seed: int
+    sizes: Mapping[str, int]
+    params: Mapping[str, Array]
+    inputs: Mapping[str, Array]
+    initial: Mapping[str, Array]
+    seeds: Mapping[str, Array]
+    reduction: str
+    weights: Array | None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of `Cell.gradient` beside params and inputs."""
+        return {
+            "initial": self.initial, "seeds": self.seeds,
+            "reduction": self.reduction, "weights": self.weights,
+        }  # fmt: skip
+
+    def bind(self, graph: Graph) -> Bindings:
+        """The arrays in the executor's form."""
+        return bind(
+            graph, self.params, self.inputs, self.initial, self.seeds, self.reduction,
+            self.weights,
+        )  # fmt: skip
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{name} = {size}" for name, size in self.sizes.items())
+        weighted = "" if self.weights is None else ", weighted"
+        return (
+            f"instance {self.number}: {sizes}; {self.reduction}{weighted}; "
+            f"seed {self.seed}"
+        )
+
+
+def make_instance(graph: Graph, number: int, seed: int) -> Instance | None:
+    """A random instance, or None if no draw gives finite values.
+
+    A domain (log, sqrt) is met by less spread and a higher mean, draw by draw.
+    """
+    for draw in range(DRAWS):
+        rng = np.random.default_rng([seed, number, draw])
+        instance = _draw(graph, number, seed, rng, lift=draw / DRAWS)
+        if _is_finite(graph, instance):
+            return instance
+    return None
+
+
+def _draw(
+    graph: Graph, number: int, seed: int, rng: np.random.Generator, lift: float
+) -> Instance:
+    sizes = draw_sizes(graph, rng)
+
+    def normal(lead: tuple[int, ...], shape: Shape) -> Array:
+        core = tuple(d if isinstance(d, int) else sizes[str(d)] for d in shape)
+        draw = 0.6 * (1 - lift) * rng.standard_normal((*lead, *core)) + lift
+        return np.asarray(draw)
+
+    lead = (sizes["tau"], sizes["n_b"])
+    params = {name: normal((), spec.shape) for name, spec in graph.parameters.items()}
+    inputs: dict[str, Array] = {}
+    for name, source in graph.inputs.items():
+        if source.index is None:
+            inputs[name] = normal(lead, source.shape)
+        else:
+            index = source.index
+            limit = index if isinstance(index, int) else sizes[str(index)]
+            inputs[name] = rng.integers(0, limit, lead)
+    initial = {}
+    for name in graph.states:
+        if name in graph.definitions:
+            initial[name] = normal(lead[1:], graph.definitions[name].shape)
+        elif graph.inputs[name].index is None:
+            initial[name] = normal(lead[1:], graph.inputs[name].shape)
+    seeds = {}
+    if graph.loss is None:
+        name = seeded_name(graph)
+        seeds[name] = normal(lead, graph.definitions[name].shape)
+    weights = rng.uniform(0.5, 1.5, lead) if number == 2 and graph.loss else None
+    reduction = REDUCTIONS[(number - 1) % 3] if graph.loss else "sum"
+    return Instance(
+        number, seed, sizes, params, inputs, initial, seeds, reduction, weights
+    )
+
+
+def draw_sizes(graph: Graph, rng: np.random.Generator) -> dict[str, int]:
+    """A size for every named dimension, tau and n_b: distinct and at least 2."""
+    fixed = {d for node in graph.definitions.values() for d in node.shape
+             if isinstance(d, int)}  # fmt: skip
+    tau = int(rng.integers(4, 7))
+    names = ["n_b", *(dim for dim in graph.dims() if dim not in ("tau", "n_b"))]
+    free = [size for size in range(2, 40) if size != tau and size not in fixed]
+    # One more than is needed, so that instances differ in more than their order.
+    chosen = [free[0], *rng.permutation(free[1 : len(names) + 1])]
+    # The batch is kept smallest: it multiplies the cost and proves least.
+    return {"tau": tau, **{n: int(s) for n, s in zip(names, chosen, strict=False)}}
+
+
+def seeded_name(graph: Graph) -> str:
+    """The vector defined last; the last definition if there is no vector."""
+    vectors = [name for name, node in graph.definitions.items() if node.rank == 1]
+    return vectors[-1] if vectors else tuple(graph.definitions)[-1]
+
+
+def _is_finite(graph: Graph, instance: Instance) -> bool:
+    names = tuple(graph.definitions)
+    program = forward_program(graph, names)
+    with np.errstate(all="ignore"):
+        run = reference.run(program, instance.bind(graph))
+    return all(bool(np.isfinite(run[program.roots[name]]).all()) for name in names)

@@ -1,0 +1,221 @@
+"""The checks against perturbation: complex step, central differences, nodes, copies.
+
+Tolerances are relative, for float64; see `ledger.Row.error`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt.check.context import COMPLEX_STEP, Context, label
+from bptt.check.ledger import Row
+from bptt.check.probes import Target, central_difference, complex_step
+from bptt.unrolled.local import Equation, cut_equation, evaluate, jacobians
+
+Array = NDArray[Any]
+EPSILONS = tuple(10.0**-power for power in range(2, 11))
+COMPLEX_TOLERANCE = 1e-12
+DIFFERENCE_TOLERANCE = 1e-7
+COPY_SUM_TOLERANCE = 1e-13
+CURVATURE_TOLERANCE = 1e-10
+EXACT = 0.0
+
+
+def check_determinism(context: Context) -> Iterator[Row]:
+    """The loss and every gradient, evaluated twice, are bit-equal."""
+    again = context.ask()
+    gaps = [
+        float(not np.array_equal(again[name], context.plain[name], equal_nan=True))
+        for name in context.graph.parameters
+    ]
+    if context.graph.loss is not None:
+        gaps.append(float(again.loss != context.plain.loss))
+    yield context.row("L, ∇_θ", "evaluated twice, bit-equal", max(gaps), EXACT)
+
+
+def check_complex_step(context: Context) -> Iterator[Row]:
+    """Every element of every parameter, node, input, initial state: Im L(v + ih)/h."""
+    for target in context.targets():
+        is_node = target.kind == "node"
+        how = "complex step, each node moved" if is_node else "complex step"
+        note = context.near_kink(COMPLEX_STEP)
+        if note:
+            yield context.unchecked(label(target), how, COMPLEX_TOLERANCE, note)
+            continue
+        claimed = context.claimed(target)
+        oracle = _by_complex_step(context, target)
+        error = context.relative(claimed, oracle)
+        yield context.row(
+            label(target), how, error, COMPLEX_TOLERANCE, epsilon=COMPLEX_STEP
+        )
+
+
+def _by_complex_step(context: Context, target: Target) -> Array:
+    """The gradient in the form that `Gradient` has."""
+    each_step = target.kind in ("node", "input")
+    found = complex_step(context.prober, target, each_step=each_step, h=COMPLEX_STEP)
+    shape = context.prober.shape_of(target)
+    if target.kind == "parameter":
+        return np.asarray(found.sum(axis=1).reshape(shape))
+    lead = (context.tau,) if each_step else ()
+    rows = found.reshape(*lead, -1, context.n_b)
+    return np.swapaxes(rows, -1, -2).reshape(*lead, context.n_b, *shape)
+
+
+def check_differences(context: Context) -> Iterator[Row]:
+    """Every parameter by central differences, epsilon from 1e-2 to 1e-10."""
+    how = "central differences"
+    usable = [eps for eps in EPSILONS if not context.near_kink(eps)]
+    for name in context.graph.parameters:
+        target = Target("parameter", name)
+        if not usable:
+            note = context.near_kink(EPSILONS[-1])
+            yield context.unchecked(label(target), how, DIFFERENCE_TOLERANCE, note)
+            continue
+        claimed = context.claimed(target)
+        sweep = []
+        for epsilon in usable:
+            slopes = central_difference(context.prober, target, epsilon)
+            oracle = slopes.sum(axis=1).reshape(context.prober.shape_of(target))
+            sweep.append((epsilon, context.relative(claimed, oracle)))
+        best = min(sweep, key=lambda point: point[1])
+        yield context.row(
+            label(target), how, best[1], DIFFERENCE_TOLERANCE, epsilon=best[0],
+            sweep=tuple(sweep),
+        )  # fmt: skip
+
+
+def check_copies(context: Context) -> Iterator[Row]:
+    """Each copy θ^(t) moved alone; and the copies sum to the total."""
+    note = context.near_kink(COMPLEX_STEP)
+    for name in context.graph.parameters:
+        what = f"∇_{name}^(t)"
+        copies = np.stack(
+            [np.asarray(context.plain.copies[name][t]) for t in range(context.tau)]
+        )
+        if note:
+            yield context.unchecked(what, "each copy moved", COMPLEX_TOLERANCE, note)
+        else:
+            target = Target("parameter", name)
+            found = complex_step(context.prober, target, each_step=True, h=COMPLEX_STEP)
+            oracle = found.sum(axis=1).reshape(copies.shape)
+            error = context.relative(copies, oracle)
+            yield context.row(
+                what, "each copy moved", error, COMPLEX_TOLERANCE, epsilon=COMPLEX_STEP
+            )
+        yield context.row(
+            f"∇_{name}", "sum over copies", _sum_error(context, name, copies),
+            COPY_SUM_TOLERANCE,
+        )  # fmt: skip
+
+
+def _sum_error(context: Context, name: str, copies: Array) -> float:
+    """|sum over t - total|, relative to the sum of the copies' norms."""
+    total = np.asarray(context.plain[name])
+    if total.shape != copies.shape[1:]:
+        return float("inf")
+    norms = sum(float(np.linalg.norm(copy)) for copy in copies)
+    gap = float(np.linalg.norm(copies.sum(axis=0) - total))
+    return gap / norms if norms else gap
+
+
+def check_edges(context: Context) -> Iterator[Row]:
+    """Each edge's Jacobian column by column: the complex step on one equation alone."""
+    how = "edge Jacobian, by column"
+    note = context.near_kink(COMPLEX_STEP)
+    if context.prober.has_stops:
+        note = "a stopped gradient differs from the derivative on purpose"
+    run = context.cell.forward(
+        context.instance.params, context.instance.inputs,
+        initial=context.instance.initial,
+    )  # fmt: skip
+    for name in context.graph.definitions:
+        equation = cut_equation(context.graph, name)
+        if not equation.real_reads:
+            continue
+        if note:
+            what = f"∂{name}/∂..."
+            yield context.unchecked(what, how, COMPLEX_TOLERANCE, note)
+            continue
+        values = _read_values(context, equation, run)
+        found = jacobians(equation, values, context.prober.bindings.sizes)
+        for key in equation.real_reads:
+            columns = _columns(context, equation, values, key)
+            array = found[key]
+            claimed = np.zeros(columns.shape) if array is None else array
+            size = float(np.max(np.abs(columns), initial=0.0)) or 1.0
+            error = float(np.max(np.abs(claimed - columns), initial=0.0)) / size
+            yield context.row(
+                f"∂{name}/∂{key}", how, error, COMPLEX_TOLERANCE, epsilon=COMPLEX_STEP
+            )
+
+
+def _read_values(
+    context: Context, equation: Equation, run: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Row 0 of everything that the equation reads: (tau, *shape)."""
+    b, tau = context.prober.bindings, context.tau
+    found = {}
+    for key, read in equation.reads.items():
+        if read.is_parameter:
+            array = b.parameters[read.name]
+            found[key] = np.broadcast_to(array, (tau, *array.shape))
+            continue
+        source = b.inputs[read.name] if read.name in b.inputs else run[read.name]
+        rows = source[:, 0]
+        if read.lag:
+            first = b.initial[read.name][0] if read.name in b.initial else 0 * rows[0]
+            rows = np.concatenate([np.asarray(first)[None], rows])[:tau]
+        found[key] = rows
+    return found
+
+
+def _columns(
+    context: Context, equation: Equation, values: Mapping[str, Array], key: str
+) -> Array:
+    """∂result/∂read by the complex step: (tau, *result shape, *read shape)."""
+    shape = values[key].shape[1:]
+    count = int(np.prod(shape))
+    basis = 1j * COMPLEX_STEP * np.eye(count).reshape(count, *shape)
+    rows = {
+        k: np.broadcast_to(v[:, None], (len(v), count, *v.shape[1:]))
+        for k, v in values.items()
+    }
+    rows[key] = rows[key] + basis
+    result = evaluate(equation, rows, context.prober.bindings.sizes)
+    columns = np.moveaxis(result.imag / COMPLEX_STEP, 1, -1)
+    return columns.reshape(*columns.shape[:-1], *shape)
+
+
+def check_curvature(context: Context) -> Iterator[Row]:
+    """The Hessian times a direction against the complex step of the gradient."""
+    what, how = "H v", "second derivative, complex step"
+    if context.graph.loss is None or not context.graph.parameters:
+        return
+    note = context.near_kink(COMPLEX_STEP)
+    if context.prober.has_stops:
+        note = "a stopped gradient differs from the derivative on purpose"
+    if note:
+        yield context.unchecked(what, how, CURVATURE_TOLERANCE, note)
+        return
+    instance = context.instance
+    rng = np.random.default_rng([instance.seed, instance.number])
+    direction = {n: rng.standard_normal(v.shape) for n, v in instance.params.items()}
+    options = {k: v for k, v in instance.options.items() if k != "seeds"}
+    product = context.cell.hessian_vector(
+        instance.params, instance.inputs, direction, **options
+    )
+    moved = {
+        n: v + 1j * COMPLEX_STEP * direction[n] for n, v in instance.params.items()
+    }
+    slope = context.cell.gradient(moved, instance.inputs, **options)
+    for name in context.graph.parameters:
+        oracle = np.imag(slope[name]) / COMPLEX_STEP
+        error = context.relative(product[name], oracle)
+        yield context.row(
+            f"{what} for {name}", how, error, CURVATURE_TOLERANCE, epsilon=COMPLEX_STEP
+        )

@@ -1,0 +1,251 @@
+"""Perturbing a cell: what the total loss answers when one number of it is moved.
+
+A probe is a leaf added to one parameter or definition,
+
+    a[t] = b + W @ h[t-1] + U @ x[t]     ->     a[t] = b + (W + probe[t]) @ h[t-1] + ...
+
+with a value of its own per step and row. Batch rows are independent, so one forward run
+carries one perturbation per group of rows: a copy W^(3) alone, or a node at one step.
+
+A stopped gradient is held at its unperturbed value: that is what its derivative means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt.check.instances import Instance
+from bptt.execute import reference
+from bptt.execute.bindings import Bindings
+from bptt.execute.program import Program, forward_program
+from bptt.graph import Graph, InputSpec, Node, rebuild, rewrite, walk
+from bptt.ops import OPS, apply
+
+Array = NDArray[Any]
+PROBE = "probe"
+COMPARISONS = ("greater", "greater_equal")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is moved: kind "parameter", "node", "input" or "initial", and its name."""
+
+    kind: str
+    name: str
+
+
+def _frozen_name(position: int) -> str:
+    return f"frozen {position}"
+
+
+def _observed(graph: Graph, extra: Mapping[str, Node]) -> Graph:
+    """The graph with further named values beside its definitions."""
+    named = {n: Node("named", (node,), node.shape, n) for n, node in extra.items()}
+    return replace(graph, definitions={**graph.definitions, **named})
+
+
+def _run(graph: Graph, bindings: Bindings, names: tuple[str, ...]) -> dict[str, Array]:
+    program: Program = forward_program(graph, names)
+    values = reference.run(program, bindings)
+    return {name: values[program.roots[name]] for name in names}
+
+
+@dataclass(frozen=True, eq=False)
+class Prober:
+    """A cell's graph and one instance, ready to be perturbed."""
+
+    graph: Graph
+    instance: Instance
+
+    @cached_property
+    def bindings(self) -> Bindings:
+        """The unperturbed arrays."""
+        return self.instance.bind(self.graph)
+
+    @cached_property
+    def frozen(self) -> dict[str, Array]:
+        """The unperturbed values of everything under a stopped gradient."""
+        stopped = {_frozen_name(i): n.inputs[0] for i, n in enumerate(self._stops)}
+        if not stopped:
+            return {}
+        return _run(_observed(self.graph, stopped), self.bindings, tuple(stopped))
+
+    @cached_property
+    def _stops(self) -> list[Node]:
+        nodes = walk(self.graph.definitions.values())
+        return [node for node in nodes if node.op == "stop_gradient"]
+
+    @property
+    def has_stops(self) -> bool:
+        """Whether a stopped gradient makes the derivative differ from the gradient."""
+        return bool(self._stops)
+
+    @cached_property
+    def kink_distance(self) -> float:
+        """The distance of the nearest kink from these numbers; infinite without one."""
+        nearest = np.inf
+        for node in walk(self.graph.definitions.values()):
+            kink = OPS[node.op].kink if node.op in OPS else None
+            if kink is None or _is_decided_elsewhere(node):
+                continue
+            observed = {f"kink {i}": child for i, child in enumerate(node.inputs)}
+            values = _run(
+                _observed(self.graph, observed), self.bindings, tuple(observed)
+            )
+            arguments = [
+                v.reshape(v.shape + (1,) * (node.rank - child.rank))
+                for v, child in zip(values.values(), node.inputs, strict=True)
+            ]
+            nearest = min(nearest, float(np.min(kink(*arguments))))
+        return float(nearest)
+
+    # ----- perturbed runs -----
+
+    def shape_of(self, target: Target) -> tuple[int, ...]:
+        """The shape of one value of the target."""
+        b = self.bindings
+        if target.kind == "parameter":
+            return b.parameters[target.name].shape
+        if target.kind == "input" or target.name in self.graph.inputs:
+            return b.inputs[target.name].shape[2:]
+        return b.numbers(self.graph.definitions[target.name].shape)
+
+    def offsets(self, target: Target, *, each_step: bool) -> Array:
+        """One unit perturbation per group: (tau, groups, 1, *shape).
+
+        each_step: one group per step and element; else one per element, at all steps.
+        For an initial value there is one step, 0.
+        """
+        shape = self.shape_of(target)
+        count = int(np.prod(shape))
+        basis = np.eye(count).reshape(count, *shape)
+        tau = 1 if target.kind == "initial" else self.bindings.tau
+        if not each_step:
+            return np.broadcast_to(basis[None, :, None], (tau, count, 1, *shape))
+        result = np.zeros((tau, tau, count, *shape))
+        result[np.arange(tau), np.arange(tau)] = basis
+        return result.reshape(tau, tau * count, 1, *shape)
+
+    def losses(self, target: Target, offsets: Array) -> Array:
+        """w_t L^(t) (and <seed, node>) of every step, group and row, perturbed.
+
+        offsets: (tau, groups, 1, *shape). Returns: (tau, groups, n_b).
+        """
+        groups = offsets.shape[1]
+        graph, leaves = self._probed(target)
+        bound = self._repeat(groups, np.result_type(offsets.dtype, np.float64))
+        rows = (groups, bound.n_b // groups)
+        spread = np.broadcast_to(
+            offsets, (len(offsets), *rows, *offsets.shape[3:])
+        ).reshape(len(offsets), bound.n_b, *offsets.shape[3:])
+        inputs, initial = dict(bound.inputs), dict(bound.initial)
+        if target.kind == "input":
+            inputs[target.name] = inputs[target.name] + spread
+        elif target.kind == "initial":
+            shape = (bound.n_b, *self.shape_of(target))
+            start = initial.get(target.name, np.zeros(shape))
+            initial[target.name] = start + spread[0]
+        elif leaves:
+            inputs[PROBE] = spread
+        return self._weigh(graph, replace(bound, inputs=inputs, initial=initial), rows)
+
+    def _weigh(self, graph: Graph, bound: Bindings, rows: tuple[int, int]) -> Array:
+        names = tuple(dict.fromkeys(
+            (*([graph.loss] if graph.loss else []), *bound.seeds)
+        ))  # fmt: skip
+        values = _run(graph, bound, names)
+        total = np.zeros((bound.tau, bound.n_b), bound.dtype)
+        if graph.loss:
+            total = total + bound.weight * values[graph.loss]
+        for name, seed in bound.seeds.items():
+            product = seed * values[name]
+            total = total + product.sum(axis=tuple(range(2, product.ndim)))
+        return np.asarray(total.reshape(bound.tau, *rows))
+
+    def _repeat(self, groups: int, dtype: np.dtype[Any]) -> Bindings:
+        """The unperturbed arrays once per group: group-major rows."""
+        b = self.bindings
+
+        def tile(value: Array, axis: int) -> Array:
+            expanded = np.expand_dims(value, axis)
+            shape = list(expanded.shape)
+            shape[axis] = groups
+            wide = np.broadcast_to(expanded, shape)
+            merged = (*shape[:axis], groups * b.n_b, *shape[axis + 2 :])
+            kind = dtype if value.dtype.kind in "fc" else value.dtype
+            return wide.reshape(merged).astype(kind, copy=False)
+
+        inputs = {**b.inputs, **self.frozen}
+        return replace(
+            b, dtype=dtype, n_b=groups * b.n_b,
+            parameters={n: v.astype(dtype) for n, v in b.parameters.items()},
+            inputs={name: tile(value, 1) for name, value in inputs.items()},
+            initial={name: tile(value, 0) for name, value in b.initial.items()},
+            weight=tile(b.weight, 1),
+            seeds={name: tile(value, 1) for name, value in b.seeds.items()},
+        )  # fmt: skip
+
+    def _probed(self, target: Target) -> tuple[Graph, bool]:
+        """The graph with a probe at the target and stopped gradients held."""
+        held = {node: position for position, node in enumerate(self._stops)}
+        inputs = dict(self.graph.inputs)
+        shape = self._dims(target)
+        leaf = Node("input", (), shape, PROBE)
+
+        def step(node: Node, children: tuple[Node, ...]) -> Node:
+            if node in held:
+                return Node("input", (), node.shape, _frozen_name(held[node]))
+            if target == Target("parameter", str(node.data)) and node.op == "parameter":
+                return apply("add", node, leaf)
+            if target == Target("node", str(node.data)) and node.op == "named":
+                moved = apply("add", children[0], leaf)
+                return Node("named", (moved,), node.shape, node.data)
+            return rebuild(node, children)
+
+        new = rewrite(self.graph.definitions.values(), step)
+        definitions = {name: new[node] for name, node in self.graph.definitions.items()}
+        for node, position in held.items():
+            inputs[_frozen_name(position)] = InputSpec(node.shape)
+        has_leaf = target.kind in ("parameter", "node")
+        if has_leaf:
+            inputs[PROBE] = InputSpec(shape)
+        return replace(self.graph, definitions=definitions, inputs=inputs), has_leaf
+
+    def _dims(self, target: Target) -> Any:
+        if target.kind == "parameter":
+            return self.graph.parameters[target.name].shape
+        if target.name in self.graph.definitions:
+            return self.graph.definitions[target.name].shape
+        return self.graph.inputs[target.name].shape
+
+
+def _is_decided_elsewhere(node: Node) -> bool:
+    """A `where` on a comparison has its kink where the comparison has one."""
+    if node.op != "where":
+        return False
+    condition = node.inputs[0]
+    while condition.op == "named":
+        condition = condition.inputs[0]
+    return condition.op in COMPARISONS
+
+
+def complex_step(prober: Prober, target: Target, *, each_step: bool, h: float) -> Array:
+    """Im L(v + i h) / h for every group: (groups, n_b); exact to rounding."""
+    offsets = 1j * h * prober.offsets(target, each_step=each_step)
+    return np.asarray(prober.losses(target, offsets).imag.sum(axis=0) / h)
+
+
+def central_difference(prober: Prober, target: Target, epsilon: float) -> Array:
+    """(L(v + eps) - L(v - eps)) / 2 eps for every element at all steps: (groups, n_b).
+
+    The terms are subtracted step by step before they are summed, which keeps digits.
+    """
+    offsets = epsilon * prober.offsets(target, each_step=False)
+    difference = prober.losses(target, offsets) - prober.losses(target, -offsets)
+    return np.asarray(difference.sum(axis=0) / (2 * epsilon))

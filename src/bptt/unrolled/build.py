@@ -1,0 +1,174 @@
+"""From a step graph and its arrays to the explicit graph in time, t = 1..tau."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt import errors
+from bptt.execute import reference
+from bptt.execute.bindings import Bindings, bind
+from bptt.execute.program import forward_program
+from bptt.graph import Graph
+from bptt.shapes import Shape
+from bptt.unrolled.graph import Unrolled
+from bptt.unrolled.local import Equation, Read, cut_equation, jacobians
+from bptt.unrolled.places import Edge, Place
+
+Array = NDArray[Any]
+TOTAL = Place("total", "L")
+
+
+def unroll(
+    graph: Graph,
+    params: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    *,
+    initial: Mapping[str, Any] | None = None,
+    seeds: Mapping[str, Any] | None = None,
+    reduction: str = "sum",
+    weights: Any = None,
+) -> Unrolled:
+    """The explicit unrolled graph of one batch row, every edge with its Jacobian.
+
+    inputs, seeds, weights: sequences without a batch axis, (tau, *shape); a batch is
+    the sum over its rows. A seed g adds an edge from every n^(t) to L, with Jacobian
+    g^(t).
+    Raises: InputRankError if the sequences hold more than one row; errors of `bind`.
+    """
+    bindings = bind(graph, params, inputs, initial, seeds, reduction, weights)
+    if bindings.n_b != 1:
+        raise errors.InputRankError(
+            f"the unrolled graph is drawn for one batch row, got {bindings.n_b}; "
+            "pass inputs of shape (tau, ...), for example x[:, 0]"
+        )
+    return _Builder(graph, bindings).build()
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """Makes places and edges from the values of one forward run."""
+
+    graph: Graph
+    bindings: Bindings
+
+    def build(self) -> Unrolled:
+        values = self._values()
+        places = self._places()
+        edges = [*self._copy_edges(), *self._total_edges()]
+        for name in self.graph.definitions:
+            edges.extend(self._equation_edges(name, values))
+        shapes = {place: self._shape(place) for place in places}
+        integers = {n for n, s in self.graph.inputs.items() if s.index is not None}
+        by_place = {place: self._value(place, values) for place in places[:-1]}
+        return Unrolled(
+            self.bindings.tau, tuple(places), tuple(edges), by_place, shapes,
+            frozenset(integers),
+        )  # fmt: skip
+
+    def _values(self) -> dict[str, Array]:
+        """Every sequence with a row for t = 0 before it: (tau + 1, *shape)."""
+        names = tuple(self.graph.definitions)
+        program = forward_program(self.graph, names)
+        run = reference.run(program, self.bindings)
+        sequences = {name: run[program.roots[name]] for name in names}
+        sequences.update(self.bindings.inputs)
+        found = {}
+        for name, rows in sequences.items():
+            first = self.bindings.initial.get(name)
+            if first is None:
+                first = np.zeros(rows.shape[1:], rows.dtype)
+            found[name] = np.concatenate([first[None], rows])[:, 0]
+        return found
+
+    def _places(self) -> list[Place]:
+        """Forward order: parameters, copies, h^(0), inputs, nodes by step, L."""
+        graph, steps = self.graph, range(1, self.bindings.tau + 1)
+        places = [Place("parameter", name) for name in graph.parameters]
+        places += [Place("copy", name, t) for t in steps for name in graph.parameters]
+        places += [Place("initial", name, 0) for name in graph.states]
+        places += [Place("input", name, t) for t in steps for name in graph.inputs]
+        places += [Place("node", name, t) for t in steps for name in graph.definitions]
+        return [*places, TOTAL]
+
+    def _dims(self, place: Place) -> Shape:
+        if place.kind == "total":
+            return ()
+        if place.name in self.graph.definitions:
+            return self.graph.definitions[place.name].shape
+        if place.name in self.graph.inputs:
+            return self.graph.inputs[place.name].shape
+        return self.graph.parameters[place.name].shape
+
+    def _shape(self, place: Place) -> Shape:
+        return self._dims(place)
+
+    def _value(self, place: Place, values: Mapping[str, Array]) -> Array:
+        if place.kind in ("parameter", "copy"):
+            return self.bindings.parameters[place.name]
+        assert place.t is not None
+        value: Array = values[place.name][place.t]
+        return value
+
+    def _copy_edges(self) -> Iterator[Edge]:
+        for name, array in self.bindings.parameters.items():
+            dims = self.graph.parameters[name].shape
+            for t in range(1, self.bindings.tau + 1):
+                source, target = Place("parameter", name), Place("copy", name, t)
+                yield Edge(source, target, None, array.shape, dims, dims)
+
+    def _total_edges(self) -> Iterator[Edge]:
+        """L^(t) -> L carries w_t; a seeded node -> L carries its seed."""
+        for t in range(self.bindings.tau):
+            for name in self.graph.definitions:
+                parts = []
+                if name == self.graph.loss:
+                    parts.append(self.bindings.weight[t, 0])
+                if name in self.bindings.seeds:
+                    parts.append(self.bindings.seeds[name][t, 0])
+                if parts:
+                    row = np.asarray(sum(parts[1:], parts[0]))
+                    source = Place("node", name, t + 1)
+                    dims = self._dims(source)
+                    yield Edge(source, TOTAL, row, row.shape, dims, ())
+
+    def _equation_edges(self, name: str, values: Mapping[str, Array]) -> Iterator[Edge]:
+        equation = cut_equation(self.graph, name)
+        read_values = self._read_values(equation, values)
+        found = jacobians(equation, read_values, self.bindings.sizes)
+        out_dims = self.graph.definitions[name].shape
+        for t in range(1, self.bindings.tau + 1):
+            target = Place("node", name, t)
+            for key, read in equation.reads.items():
+                source = self._source(read, t)
+                array = found[key]
+                yield Edge(
+                    source, target, None if array is None else array[t - 1],
+                    read_values[key].shape[1:], self._dims(source), out_dims,
+                    is_cut=array is None,
+                )  # fmt: skip
+
+    def _read_values(
+        self, equation: Equation, values: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        tau, found = self.bindings.tau, {}
+        for key, read in equation.reads.items():
+            if read.is_parameter:
+                array = self.bindings.parameters[read.name]
+                found[key] = np.broadcast_to(array, (tau, *array.shape))
+            else:
+                found[key] = values[read.name][1 + read.lag : 1 + read.lag + tau]
+        return found
+
+    def _source(self, read: Read, t: int) -> Place:
+        if read.is_parameter:
+            return Place("copy", read.name, t)
+        step = t + read.lag
+        if step == 0:
+            return Place("initial", read.name, 0)
+        kind = "node" if read.name in self.graph.definitions else "input"
+        return Place(kind, read.name, step)

@@ -1,0 +1,196 @@
+"""The proof ledger: what passes, what fails, what is not claimed, how it prints."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import bptt
+from bptt.check import (
+    NOT_CHECKED,
+    PASSED,
+    check_cell,
+    check_instance,
+    make_instance,
+)
+from bptt.check.oracles import EPSILONS
+
+LAYER = "h[t] = {}(w * h[t-1] + x[t])\nL[t] = sum(h[t] * v)"
+
+
+@pytest.mark.parametrize("name", bptt.cells.names())
+def test_every_cell_of_the_library_passes(name):
+    ledger = bptt.cells.get(name).check()
+    assert ledger.passed, str(ledger)
+    assert not ledger.not_checked
+    assert {row.instance for row in ledger.rows} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("name", bptt.cells.names())
+def test_every_cell_with_tokens_and_readout_passes(name):
+    cell = bptt.cells.get(name).with_tokens().with_readout()
+    ledger = cell.check(instances=1)
+    assert ledger.passed, str(ledger)
+
+
+def test_all_sizes_of_an_instance_are_distinct_and_at_least_2():
+    for number in range(1, 4):
+        for seed in range(20):
+            sizes = make_instance(bptt.cells.book.graph, number, seed).sizes
+            assert set(sizes) == {"tau", "n_b", "n_x", "n_h", "n_o"}
+            assert len(set(sizes.values())) == 5 and min(sizes.values()) >= 2
+
+
+def test_the_same_seed_gives_the_same_ledger_and_another_seed_another():
+    one, two = (bptt.cells.elman.check(instances=1) for _ in range(2))
+    assert one == two
+    other = bptt.cells.elman.check(instances=1, seed=1)
+    assert other.passed and other.instances != one.instances
+
+
+def test_a_loss_is_summed_weighted_and_averaged_in_turn():
+    shown = bptt.cells.book.check().instances
+    assert "; sum;" in shown[0] and "sum, weighted" in shown[1] and "mean" in shown[2]
+
+
+def test_central_differences_show_the_v_shape():
+    rows = [r for r in bptt.cells.book.check(instances=1).rows if r.sweep]
+    assert len(rows) == 5
+    for row in rows:
+        assert tuple(epsilon for epsilon, _ in row.sweep) == EPSILONS
+        assert row.has_v_shape and row.error < 1e-7
+        assert 1e-7 < row.epsilon < 1e-2
+
+
+@pytest.mark.parametrize("operation", ["relu", "abs"])
+def test_a_piecewise_cell_is_checked_away_from_its_kinks(operation):
+    ledger = bptt.Cell(LAYER.format(operation)).check()
+    assert ledger.passed, str(ledger)
+    sweeps = [row.sweep for row in ledger.rows if row.sweep]
+    # The larger perturbations would cross a kink, and are not used.
+    assert any(len(sweep) < len(EPSILONS) for sweep in sweeps)
+
+
+def test_a_kink_within_ten_epsilon_is_never_a_tick():
+    cell = bptt.Cell(LAYER.format("relu"))
+    instance = make_instance(cell.graph, 1, seed=0)
+    zero = {name: 0 * array for name, array in instance.inputs.items()}
+    params = {**instance.params, "w": 0 * instance.params["w"]}
+    at_kink = dataclasses.replace(instance, inputs=zero, params=params)
+    rows = check_instance(cell, at_kink)
+    for row in rows:
+        if "complex step" in row.how or "differences" in row.how or "moved" in row.how:
+            assert row.status == NOT_CHECKED, row
+            assert "a kink lies 0.0e+00 away" in row.note
+            assert "not checked" in str(row) and "ok" not in str(row)
+
+
+def test_a_ledger_in_which_nothing_was_checked_has_not_passed():
+    cell = bptt.Cell("h[t] = log(0 * x[t] - 1) * w\nL[t] = sum(h[t])")
+    ledger = cell.check()
+    assert not ledger.passed and not ledger.failures
+    assert "no random point was found where every value is finite" in str(ledger)
+
+
+def test_a_stopped_gradient_is_held_and_its_edges_are_not_claimed():
+    cell = bptt.Cell("h[t] = tanh(w * stop_gradient(h[t-1]) + x[t])\nL[t] = sum(h[t])")
+    ledger = cell.check()
+    assert ledger.passed, str(ledger)
+    assert {row.how for row in ledger.not_checked} == {
+        "edge Jacobian, by column", "second derivative, complex step"}  # fmt: skip
+
+
+def test_a_domain_is_met_by_drawing_again():
+    cell = bptt.Cell("h[t] = sqrt(log(1 + x[t]) * w) + h[t-1]\nL[t] = sum(h[t])")
+    assert cell.check().passed
+
+
+def scaled(cell, factor):
+    """A gradient function whose ∇_W is off by a factor."""
+
+    def gradient(params, inputs, **options):
+        right = cell.gradient(params, inputs, **options)
+
+        class Wrong:
+            loss, nodes, inputs = right.loss, right.nodes, right.inputs
+            initial, copies = right.initial, right.copies
+
+            def __getitem__(self, name):
+                return right[name] * (factor if name == "W" else 1)
+
+        return Wrong()
+
+    return gradient
+
+
+@pytest.mark.parametrize("factor", [1.001, 1 + 1e-9, -1, 0, np.nan, np.inf])
+def test_a_wrong_gradient_fails_by_name_and_only_there(factor):
+    ledger = check_cell(bptt.cells.book, gradient=scaled(bptt.cells.book, factor))
+    assert not ledger.passed
+    assert {row.what for row in ledger.failures} == {"∇_W"}
+    assert "complex step" in {row.how for row in ledger.failures}
+    assert "FAILED: ∇_W against complex step" in str(ledger)
+
+
+def test_a_gradient_of_the_wrong_shape_fails():
+    def gradient(params, inputs, **options):
+        right = bptt.cells.book.gradient(params, inputs, **options)
+
+        class Wrong:
+            loss, nodes, inputs = right.loss, right.nodes, right.inputs
+            initial, copies = right.initial, right.copies
+
+            def __getitem__(self, name):
+                return right[name].T
+
+        return Wrong()
+
+    ledger = check_cell(bptt.cells.book, instances=1, gradient=gradient)
+    failed = {row.what for row in ledger.failures}
+    assert {"∇_W", "∇_U", "∇_V"} <= failed and "∇_b" not in failed
+
+
+def test_a_ledger_prints_as_aligned_text_and_as_a_table():
+    ledger = bptt.cells.book.check(instances=1)
+    lines = str(ledger).splitlines()
+    assert lines[0].split() == [
+        "check", "of", "worst", "error", "tolerance", "epsilon", "result"]  # fmt: skip
+    column = lines[0].index("tolerance")
+    assert all(line[column - 1] == " " for line in lines[1:10])
+    assert lines[-1] == f"{len(ledger.rows)} passed, 0 failed, 0 not checked here"
+    assert "\x1b" not in str(ledger)
+    file = io.StringIO()
+    Console(file=file, width=120).print(ledger)
+    assert "sum over paths" in file.getvalue() and "\x1b" not in file.getvalue()
+
+
+def test_rows_and_ledgers_do_not_change():
+    ledger = bptt.cells.elman.check(instances=1)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ledger.rows[0].status = PASSED
+
+
+def test_the_number_of_paths_is_in_the_ledger():
+    instance = make_instance(bptt.cells.book.graph, 1, seed=0)
+    tau = instance.sizes["tau"]
+    rows = check_instance(bptt.cells.book, instance)
+    notes = {row.what: row.note for row in rows if row.how == "sum over paths"}
+    assert notes["∇_W"] == f"{tau * (tau + 1) // 2} paths per row"
+    assert notes["∇_V"] == f"{tau} paths per row"
+
+
+def test_an_initial_state_without_influence_has_a_gradient_of_zero():
+    cell = bptt.Cell(
+        "s[t] = v * s[t-1] + x[t]\n"
+        "h[t] = tanh(w * stop_gradient(h[t-1]) + s[t])\n"
+        "L[t] = sum(h[t])"
+    )
+    inputs, params = {"x": np.ones((4, 2, 3))}, {"v": np.ones(3), "w": np.ones(3)}
+    grad = cell.gradient(params, inputs, initial_gradient=True)
+    assert set(grad.initial) == {"s", "h"}
+    assert grad.initial["h"].shape == (2, 3) and not grad.initial["h"].any()
+    assert grad.initial["s"].all()
