@@ -75,5 +75,6 @@ def test_the_optax_example_runs_and_learns(capsys):
     pytest.importorskip("optax")
     example = Path(__file__).parents[1] / "examples" / "optax_adam.py"
     result = runpy.run_path(str(example), run_name="__main__")
-    assert result["losses"][-1] < 0.05 < 1.0 < result["losses"][0]
+    assert result["losses"][0] > 1.0
+    assert result["losses"][-1] < 0.05
     assert "after 300 steps" in capsys.readouterr().out

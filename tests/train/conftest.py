@@ -6,7 +6,7 @@ from rich.console import Console
 
 from bptt.train.text import Text
 
-WORDS = "the cat sat on the mat and the dog ran to the hat of the man".split()
+WORDS = ["the", "cat", "sat", "on", "mat", "and", "dog", "ran", "to", "hat", "of"]
 
 
 @pytest.fixture(scope="session")

@@ -69,9 +69,7 @@ def test_a_window_gives_the_exact_gradient_of_that_window(learner):
     streams = Streams.cut(TOKENS, n_b=3)
     list(learn(learner, streams, OPTIONS))
     first, second, *_ = streams.windows(4, keep_last=False)
-    final = learner.cell.forward(
-        learner.parameters, {"x": first.x, "y": first.y}
-    ).final
+    final = learner.cell.forward(learner.parameters, {"x": first.x, "y": first.y}).final
     expected = learner.cell.gradient(
         learner.parameters,
         {"x": second.x, "y": second.y},
@@ -121,9 +119,7 @@ def test_validation_is_the_mean_over_every_character_whatever_tau(learner):
     vocabulary = Vocabulary(("a", "b", "c", "d", "e"))
     tokens = TOKENS[:51]
     x, y = tokens[:-1, None], tokens[1:, None]
-    whole = learner.cell.forward(
-        learner.parameters, {"x": x, "y": y}, reduction="mean"
-    )
+    whole = learner.cell.forward(learner.parameters, {"x": x, "y": y}, reduction="mean")
     expected = float(whole.loss) / np.log(2)
     expected += np.mean(y == 0) * vocabulary.spelling_bits
     for tau in (1, 7, 64):

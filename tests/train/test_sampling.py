@@ -16,8 +16,8 @@ VOCABULARY = Vocabulary(("\n", "a", "b", "c", "d"))
 def sampler():
     model = build_model("lstm")
     parameters = model.init(len(VOCABULARY), TrainingOptions(n_h=7))
-    for value in parameters.values():
-        value *= 3.0  # an untrained network of this size hardly prefers any character
+    # An untrained network of this size hardly prefers any character.
+    parameters = {name: 3.0 * value for name, value in parameters.items()}
     return Sampler(model.cell, parameters, VOCABULARY)
 
 

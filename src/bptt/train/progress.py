@@ -12,6 +12,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from bptt.train.meter import Status
@@ -28,13 +29,13 @@ class TrainingProgress:
         self._plain_every = max(1, n_windows // PLAIN_LINES)
         self._is_live = console.is_terminal
         self._bar = Progress(
-            TextColumn("training"),
-            BarColumn(bar_width=None),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=6)),
             TextColumn("{task.percentage:>3.0f}%"),
             _LossColumn(),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=console,
+            expand=True,
             transient=True,
             disable=not self._is_live,
         )
@@ -70,7 +71,7 @@ def describe(status: Status) -> str:
     text = f"{status.training:.2f} bits/char"
     if status.validation is not None:
         text += f", held-out {status.validation:.2f}"
-    return f"{text}, {status.characters_per_second:,.0f} char/s"
+    return f"{text}, {status.characters_per_second / 1000:,.1f}k char/s"
 
 
 class _LossColumn(ProgressColumn):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -35,13 +36,15 @@ class Report:
             Text(headline),
             self._table(),
             Text("\na sample, temperature 0.7:", style="bold"),
-            Text(self.sample),
+            Text(self.sample.strip("\n")),
             Text(f"\nsaved in {self.folder}", style="bold"),
             Text(f"continue a text:  bptt sample {self.folder} --prompt 'def '"),
         )
 
     def _table(self) -> Table:
-        table = Table(title="held-out text, bits per character", title_justify="left")
+        table = Table(
+            title="held-out text, bits per character", title_justify="left", box=SIMPLE
+        )
         table.add_column("code")
         table.add_column("bits", justify="right")
         name = f"this network ({self.cell})"

@@ -53,12 +53,12 @@ class Streams:
     @property
     def n_b(self) -> int:
         """The number of parallel streams."""
-        return self.x.shape[1]
+        return int(self.x.shape[1])
 
     @property
     def length(self) -> int:
         """The number of steps of every stream."""
-        return self.x.shape[0]
+        return int(self.x.shape[0])
 
     def windows(self, tau: int, *, keep_last: bool) -> Iterator[Window]:
         """Walk along the streams in windows of tau steps.
