@@ -138,7 +138,12 @@ def test_train_and_sample_from_end_to_end(tmp_path):
     sizes = "--cell gru --n-h 12 --n-b 4 --tau 20 --epochs 2 --learning-rate 0.02"
     trained = bptt("train", text, *sizes.split(), "--out", "run", cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
-    for needed in ("7,200 characters", "held-out", "unigram", "lzma", "saved in run"):
+    for needed in (
+        "7,201 characters of 1 file, 360 held out",
+        "unigram",
+        "lzma",
+        "saved in run",
+    ):
         assert needed in trained.stdout
     assert "\x1b" not in trained.stdout
     command = ["sample", "run", "--prompt", "the ", "--length", "30", "--seed", "3"]

@@ -1,7 +1,6 @@
 """The commands of `bptt`, and how a mistake is reported."""
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from bptt.cli.check import check
 from bptt.cli.sample import sample
 from bptt.cli.train import train
 from bptt.errors import BpttError
+from bptt.version import __version__
 
 MISTAKE = 2  # exit code: the person can put it right; the message says how
 
@@ -29,7 +29,7 @@ app.command("check")(check)
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        typer.echo(f"bptt {version('bptt')}")
+        typer.echo(f"bptt {__version__}")
         raise typer.Exit
 
 

@@ -119,11 +119,15 @@ class CellNotTrainableError(TrainError):
         super().__init__(f"cell {cell!r}: {reason}. {fix}")
 
 
-class SizeError(TrainError):
-    """A named dimension of the cell has no size, or a size names no dimension."""
+class SizeNameError(TrainError):
+    """A size is given to a dimension that the cell does not leave open."""
 
-    def __init__(self, cell: str, reason: str, fix: str) -> None:
-        super().__init__(f"cell {cell!r}: {reason}. {fix}")
+    def __init__(self, cell: str, dimension: str, free: list[str]) -> None:
+        super().__init__(
+            f"--size {dimension}=...: the cell {cell!r} has no free dimension of this "
+            f"name. Free are: {', '.join(free) or 'none'}; those of the vocabulary are "
+            "sized by the text."
+        )
 
 
 class TrainingDivergedError(TrainError):

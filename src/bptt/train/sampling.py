@@ -1,12 +1,14 @@
 """Writing text with a trained model, one character at a time."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from bptt.cell import Cell
 from bptt.train.errors import OptionError
+from bptt.train.run_folder import read_run
 from bptt.train.vocabulary import UNKNOWN, Vocabulary
 
 Logits = npt.NDArray[np.floating]
@@ -63,6 +65,18 @@ class Sampler:
             token = draw(run["o"][-1, 0], temperature, random)
             tokens = np.array([token])
             yield self._vocabulary.decode(tokens)
+
+
+def open_run(folder: Path) -> Sampler:
+    """Open a run folder to write text with its model.
+
+    Raises: RunNotFoundError, DamagedRunError, TrainExtraMissingError without
+    safetensors, and the errors of the language if the equations were changed.
+
+    >>> "".join(open_run(Path("runs/one")).write("def ", 80))  # doctest: +SKIP
+    """
+    saved = read_run(folder)
+    return Sampler(Cell(saved.cell_text), saved.parameters, saved.vocabulary)
 
 
 def draw(o: Logits, temperature: float, random: np.random.Generator) -> int:

@@ -4,7 +4,6 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from bptt.train.sampling import Sampler
 from bptt.train.streams import Split, Streams, split_text
 from bptt.train.text import Text
 from bptt.train.vocabulary import Vocabulary
+from bptt.version import __version__
 
 SAMPLE_LENGTH = 300
 SAMPLE_TEMPERATURE = 0.7
@@ -133,7 +133,7 @@ def _config(text: Text, options: TrainingOptions, n_entries: int) -> dict[str, A
         },
         "vocabulary_entries": n_entries,
         "versions": {
-            "bptt": version("bptt"),
+            "bptt": __version__,
             "numpy": np.__version__,
             "torch": import_torch().__version__,
             "python": platform.python_version(),
@@ -151,6 +151,7 @@ def _announce(text: Text, run: Run, console: Console) -> None:
         f"{run.options.tau} steps in {run.options.n_b} streams",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
 
 
