@@ -81,10 +81,39 @@ def test_a_cell_with_other_inputs_is_refused(tmp_path):
         build_model(write(tmp_path, text))
 
 
-def test_a_model_without_o_says_how_to_name_it(tmp_path):
+def test_the_scores_are_found_by_what_they_do_not_by_their_name(tmp_path):
     text = WHOLE.replace("o[t]", "scores[t]")
-    with pytest.raises(CellNotTrainableError, match="call it o"):
-        build_model(write(tmp_path, text))
+    model = build_model(write(tmp_path, text))
+    assert model.scores == "scores"
+    assert set(model.vocabulary_dimensions) == {"n_x", "n_scores"}
+    assert model.init(7, TrainingOptions(n_h=4))["V"].shape == (7, 4)
+    assert build_model("book").scores == "o"
+
+
+def test_an_output_gate_called_o_is_not_taken_for_the_scores(tmp_path):
+    text = (
+        "o[t] = sigmoid(b_o + W_o @ h[t-1] + U_o @ x[t])\n"
+        "h[t] = o[t] * tanh(b + W @ h[t-1] + U @ x[t])\n"
+    )
+    model = build_model(write(tmp_path, text))
+    assert model.scores != "o"
+    parameters = model.init(7, TrainingOptions(n_h=4))
+    run = model.cell.forward(parameters, {"x": [[1]], "y": [[2]]})
+    assert run[model.scores].shape == (1, 1, 7)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("nll(softmax(o[t]), y[t])", "nll(sigmoid(o[t]), y[t])"),
+        ("nll(softmax(o[t]), y[t])", "nll(softmax(1 * o[t]), y[t])"),
+    ],
+)
+def test_a_loss_without_softmax_of_a_named_vector_says_how_to_write_it(
+    tmp_path, old, new
+):
+    with pytest.raises(CellNotTrainableError, match="on a line of its own"):
+        build_model(write(tmp_path, WHOLE.replace(old, new)))
 
 
 def test_the_same_seed_gives_the_same_parameters():

@@ -18,7 +18,7 @@ def sampler():
     parameters = model.init(len(VOCABULARY), TrainingOptions(n_h=7))
     # An untrained network of this size hardly prefers any character.
     parameters = {name: 3.0 * value for name, value in parameters.items()}
-    return Sampler(model.cell, parameters, VOCABULARY)
+    return Sampler(model, parameters, VOCABULARY)
 
 
 def test_temperature_zero_takes_the_likeliest_at_every_step(sampler):
@@ -27,7 +27,7 @@ def test_temperature_zero_takes_the_likeliest_at_every_step(sampler):
     text = "ab"
     for _ in range(12):
         x = VOCABULARY.encode(text)[:, None]
-        run = sampler._cell.forward(
+        run = sampler._model.cell.forward(
             sampler._parameters, {"x": x, "y": np.zeros_like(x)}
         )
         text += VOCABULARY.decode(np.array([1 + run["o"][-1, 0, 1:].argmax()]))

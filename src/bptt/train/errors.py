@@ -102,16 +102,6 @@ class OptimiserOptionError(TrainError):
         )
 
 
-class UnknownCellError(TrainError):
-    """A cell is neither a built-in name nor a file."""
-
-    def __init__(self, cell: str, known: tuple[str, ...]) -> None:
-        super().__init__(
-            f"cell {cell!r}: neither a built-in cell nor a file. Built-in cells: "
-            f"{', '.join(known)}; or give the path of a file of equations."
-        )
-
-
 class CellNotTrainableError(TrainError):
     """A cell cannot be made into a model of characters."""
 

@@ -73,7 +73,7 @@ class Learner:
             if not isfinite(value):
                 raise TrainingDivergedError(what, value)
         self.optimiser.step(clipped, factor)
-        return loss, norm, gradient.run.final
+        return loss, norm, gradient.final
 
 
 def learn(

@@ -29,7 +29,7 @@ class Optimiser:
     """A torch.optim optimiser whose tensors share memory with NumPy parameters.
 
     A step reads gradients and changes the arrays in `parameters` in place; nothing is
-    copied but a gradient whose memory is not contiguous.
+    copied but a gradient whose memory is not contiguous or not writable.
     Raises: TrainExtraMissingError, UnknownOptimiserError, OptimiserOptionError.
     """
 
@@ -62,8 +62,9 @@ class Optimiser:
         the learning rate of this step alone.
         """
         for name, tensor in self.tensors.items():
-            # asarray, not ascontiguousarray: the latter turns a scalar into a vector.
-            gradient = np.asarray(gradients[name], order="C")
+            # torch wants memory it may write to, in C order; anything else is copied.
+            # ascontiguousarray would turn a scalar into a vector.
+            gradient = np.require(gradients[name], requirements=["C", "W"])
             tensor.grad = self._torch.from_numpy(gradient)
         for group in self._optimiser.param_groups:
             group["lr"] = self._highest_rate * rate_factor

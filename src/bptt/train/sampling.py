@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from bptt.cell import Cell
 from bptt.train.errors import OptionError
+from bptt.train.model import CharacterModel, as_model
 from bptt.train.run_folder import read_run
 from bptt.train.vocabulary import UNKNOWN, Vocabulary
 
@@ -24,12 +25,12 @@ class Sampler:
 
     def __init__(
         self,
-        cell: Cell,
+        model: CharacterModel,
         parameters: Mapping[str, npt.NDArray[np.floating]],
         vocabulary: Vocabulary,
     ) -> None:
         """Hold the model; nothing is computed yet."""
-        self._cell = cell
+        self._model = model
         self._parameters = parameters
         self._vocabulary = vocabulary
 
@@ -60,9 +61,9 @@ class Sampler:
         for _ in range(length):
             x = tokens.reshape(-1, 1)  # (tau, n_b = 1): the prompt, then one step
             inputs = {"x": x, "y": np.zeros_like(x)}
-            run = self._cell.forward(self._parameters, inputs, initial=state)
+            run = self._model.cell.forward(self._parameters, inputs, initial=state)
             state = run.final
-            token = draw(run["o"][-1, 0], temperature, random)
+            token = draw(run[self._model.scores][-1, 0], temperature, random)
             tokens = np.array([token])
             yield self._vocabulary.decode(tokens)
 
@@ -76,7 +77,8 @@ def open_run(folder: Path) -> Sampler:
     >>> "".join(open_run(Path("runs/one")).write("def ", 80))  # doctest: +SKIP
     """
     saved = read_run(folder)
-    return Sampler(Cell(saved.cell_text), saved.parameters, saved.vocabulary)
+    model = as_model(str(folder), Cell(saved.cell_text))
+    return Sampler(model, saved.parameters, saved.vocabulary)
 
 
 def draw(o: Logits, temperature: float, random: np.random.Generator) -> int:

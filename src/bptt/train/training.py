@@ -26,6 +26,7 @@ from bptt.train.run_folder import Metrics, Parameters
 from bptt.train.sampling import Sampler
 from bptt.train.streams import Split, Streams, split_text
 from bptt.train.text import Text
+from bptt.train.threads import one_blas_thread
 from bptt.train.vocabulary import Vocabulary
 from bptt.version import __version__
 
@@ -59,7 +60,7 @@ class Run:
 
     def sample(self) -> str:
         """Write a short text, seeded like the run."""
-        sampler = Sampler(self.model.cell, self.parameters, self.vocabulary)
+        sampler = Sampler(self.model, self.parameters, self.vocabulary)
         characters = sampler.write(
             "\n",
             SAMPLE_LENGTH,
@@ -87,7 +88,7 @@ def train(
     run, learner = _prepare(text, options, folder)
     _announce(text, run, console)
     started = time.perf_counter()
-    with StopOnInterrupt() as stop:
+    with one_blas_thread(), StopOnInterrupt() as stop:
         meter = _learn(run, learner, console, lambda: stop.requested)
     was_interrupted = meter.windows < meter.status.n_windows
     return Report(
