@@ -1,1 +1,17 @@
-"""The gradient of a recurrent network through time."""
+"""The exact gradient of a recurrent network through time, from its equations.
+
+    cell = bptt.Cell(text)                        or bptt.cells.lstm, Cell.load("my.cell")
+    params = cell.init(n_x=27, n_h=128, n_o=27)
+    grad = cell.gradient(params, {"x": x, "y": y})
+"""
+
+from importlib.metadata import version
+
+from bptt import cells
+from bptt.cell import Cell
+from bptt.errors import BpttError
+from bptt.results import Copies, Gradient, Run
+
+__version__ = version("bptt")
+
+__all__ = ["BpttError", "Cell", "Copies", "Gradient", "Run", "__version__", "cells"]

@@ -1,0 +1,322 @@
+"""A recurrent cell: its equations, its parameters, its values and its exact gradient."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from bptt import errors, initial as initial_values, variants
+from bptt.execute import reference
+from bptt.execute.bindings import Bindings, bind, parameter_arrays
+from bptt.execute.program import (
+    Program,
+    Request,
+    direction_of,
+    forward_program,
+    gradient_program,
+)
+from bptt.graph import Graph
+from bptt.language import parse_cell, print_graph
+from bptt.objective import Objective
+from bptt.results import Gradient, Run
+from bptt.shapes import Shape
+
+Array = NDArray[Any]
+
+
+class Cell:
+    """One time step of a recurrent network, written as equations.
+
+    >>> cell = Cell('''
+    ... a[t] = b + W @ h[t-1] + U @ x[t]
+    ... h[t] = tanh(a[t])
+    ... o[t] = c + V @ h[t]
+    ... L[t] = nll(softmax(o[t]), y[t])
+    ... ''')
+    >>> params = cell.init(n_x=3, n_h=4, n_o=5, seed=0)
+    >>> x, y = np.ones((6, 2, 3)), np.zeros((6, 2), int)
+    >>> grad = cell.gradient(params, {"x": x, "y": y})
+    >>> grad["W"].shape
+    (4, 4)
+
+    Sequences are time-major and row-batched: `x` is (tau, n_b, n_x), or (tau, n_x)
+    without a batch; index 0 is t = 1. Equations are per row, with vectors as columns.
+    Raises: a subclass of `errors.CellError` for every mistake in the text.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Read the equations; see docs/language.md."""
+        self.text = text
+        self.graph: Graph = parse_cell(text)
+        self._programs: dict[object, Program] = {}
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Cell:
+        """Read a `.cell` file: UTF-8 text holding equations, never code.
+
+        Raises: CellFileError if the file cannot be read; CellError if it is no cell.
+        """
+        try:
+            return cls(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise errors.CellFileError(f"cell file {path}: {error}") from None
+
+    # ----- what it consists of -----
+
+    @property
+    def parameters(self) -> dict[str, Shape]:
+        """Every parameter and its shape in named dimensions."""
+        return {name: spec.shape for name, spec in self.graph.parameters.items()}
+
+    @property
+    def inputs(self) -> dict[str, Shape]:
+        """Every input and its shape per step; an integer input has shape ()."""
+        return {name: spec.shape for name, spec in self.graph.inputs.items()}
+
+    @property
+    def nodes(self) -> dict[str, Shape]:
+        """Every defined node and its shape per step, in order."""
+        return {name: node.shape for name, node in self.graph.definitions.items()}
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names read at t-1; each has an initial value, zero by default."""
+        return self.graph.states
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The named dimensions, whose sizes `init` takes."""
+        return self.graph.dims()
+
+    @property
+    def canonical_text(self) -> str:
+        """The cell printed from its graph, every shape declared."""
+        return print_graph(self.graph)
+
+    def __repr__(self) -> str:
+        return f"<Cell {', '.join(self.nodes)}; parameters {', '.join(self.parameters)}>"
+
+    # ----- parameters -----
+
+    def init(
+        self, *, seed: int = 0, dtype: DTypeLike = np.float64, **sizes: int
+    ) -> dict[str, Array]:
+        """Initial parameters: name -> array.
+
+        A declared initial value is used as it is; otherwise square matrices are
+        orthogonal, other matrices Glorot uniform, vectors and scalars zero. Each
+        parameter's values depend on `seed`, its name and its shape alone.
+
+        sizes: one whole number per named dimension of the parameters, `n_h=128`.
+        Raises: MissingSizeError, SizeError, DtypeError, InitialValueError.
+        """
+        element = np.dtype(dtype)
+        if element not in (np.float32, np.float64, np.complex128):
+            raise errors.DtypeError(f"dtype {element}; use float32 or float64")
+        self._check_sizes(sizes)
+        return {
+            name: initial_values.draw(
+                name, spec, tuple(_size(dim, sizes) for dim in spec.shape), seed
+            ).astype(element)
+            for name, spec in self.graph.parameters.items()
+        }
+
+    def _check_sizes(self, sizes: Mapping[str, int]) -> None:
+        needed = {
+            dim
+            for spec in self.graph.parameters.values()
+            for dim in spec.shape
+            if isinstance(dim, str)
+        }
+        for name, size in sizes.items():
+            if name not in self.dims:
+                raise errors.SizeError(
+                    f"{name} is not a dimension of the cell; they are: "
+                    f"{', '.join(self.dims)}"
+                )
+            if not isinstance(size, int | np.integer) or size < 1:
+                raise errors.SizeError(f"{name}={size!r}: a size is a whole number >= 1")
+        for dim in self.dims:
+            if dim in needed and dim not in sizes:
+                raise errors.MissingSizeError(
+                    f"init needs the size of {dim}; for example init("
+                    + ", ".join(f"{d}={sizes.get(d, 8)}" for d in self.dims)
+                    + ")"
+                )
+
+    # ----- running -----
+
+    def forward(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        *,
+        initial: Mapping[str, Any] | None = None,
+        reduction: str = "sum",
+        weights: Any = None,
+    ) -> Run:
+        """The value of every node at every step.
+
+        initial: state -> (n_b, *shape) or (*shape) for all rows alike; zero where absent.
+        reduction: "sum" (the book's), "batch_mean" (1/n_b) or "mean" (the mean over steps
+        and rows); weights: w_t per step or per step and row, (tau,) or (tau, n_b), 0 for
+        padding; with "mean" the divisor is their sum.
+        Raises: a subclass of `errors.ArgumentError` for every array that does not fit.
+        """
+        bindings = bind(
+            self.graph, params, inputs, initial, None, reduction, weights
+        )
+        return self._forward(bindings)
+
+    def _forward(self, bindings: Bindings) -> Run:
+        names = tuple(self.graph.definitions)
+        program = self._program("forward", lambda: forward_program(self.graph, names))
+        return Run(program, bindings, reference.run(program, bindings))
+
+    def gradient(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        *,
+        nodes: Iterable[str] = (),
+        initial: Mapping[str, Any] | None = None,
+        seeds: Mapping[str, Any] | None = None,
+        reduction: str = "sum",
+        weights: Any = None,
+        input_gradient: bool = False,
+        initial_gradient: bool = False,
+    ) -> Gradient:
+        """The exact gradient of the total loss through time.
+
+        L = sum over t and rows of w_t L^(t)   (Goodfellow et al., 10.17-10.28)
+
+        nodes: names whose ∇_{h^(t)} L is wanted, in `grad.nodes`; input_gradient: also
+        `grad.inputs`; initial_gradient: also `grad.initial`; seeds: node ->
+        (tau, n_b, *shape), a gradient that arrives from outside, for a cell without a
+        loss or in addition to it. Other arguments: see `forward`.
+        Raises: NoLossError, UnknownNodeError and the errors of `forward`.
+        """
+        seeds = seeds or {}
+        if self.graph.loss is None and not seeds:
+            raise errors.NoLossError(
+                "the cell has no loss L[t], so its gradient must be seeded: "
+                f"gradient(..., seeds={{{tuple(self.nodes)[-1]!r}: g}}) with g of shape "
+                "(tau, n_b, ...)"
+            )
+        wanted = self._known_nodes(nodes)
+        bindings = bind(
+            self.graph, params, inputs, initial, seeds, reduction, weights
+        )
+        real = tuple(n for n, s in self.graph.inputs.items() if s.index is None)
+        request = Request(
+            wanted, real if input_gradient else (), initial_gradient, tuple(sorted(seeds))
+        )
+        program = self._program(request, lambda: gradient_program(self.graph, request))
+        values = reference.run(program, bindings)
+        return Gradient(
+            program, bindings, values, wanted, request.inputs,
+            lambda: self._forward(bindings),
+        )  # fmt: skip
+
+    def hessian_vector(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        direction: Mapping[str, Any],
+        *,
+        initial: Mapping[str, Any] | None = None,
+        reduction: str = "sum",
+        weights: Any = None,
+    ) -> dict[str, Array]:
+        """The product of the loss's Hessian with a direction in parameter space.
+
+        H v = ∇_θ <∇_θ L, v>: the adjoint graph differentiated again, through time.
+
+        direction: parameter -> array of its shape. Returns: the same form as `params`.
+        Raises: NoLossError, MissingParameterError and the errors of `forward`.
+        """
+        if self.graph.loss is None:
+            raise errors.NoLossError("the cell has no loss L[t], so it has no Hessian")
+        vectors, _, _ = parameter_arrays(self.graph, direction)
+        extra = {direction_of(name): array for name, array in vectors.items()}
+        bindings = bind(
+            self.graph, params, inputs, initial, None, reduction, weights, extra
+        )
+        request = Request(hessian_vector=True)
+        program = self._program(request, lambda: gradient_program(self.graph, request))
+        values = reference.run(program, bindings)
+        result = Gradient(
+            program, bindings, values, (), (), lambda: self._forward(bindings)
+        )
+        return {name: np.array(array) for name, array in result.items()}
+
+    def _known_nodes(self, nodes: Iterable[str]) -> tuple[str, ...]:
+        if isinstance(nodes, str):
+            nodes = (nodes,)
+        wanted = tuple(dict.fromkeys(nodes))
+        for name in wanted:
+            if name not in self.graph.definitions:
+                raise errors.UnknownNodeError(
+                    f"{name} is not a node of the cell; its nodes are: "
+                    f"{', '.join(self.nodes)}"
+                )
+        return wanted
+
+    def _program(self, key: object, make: Any) -> Program:
+        if key not in self._programs:
+            self._programs[key] = make()
+        return self._programs[key]
+
+    def objective(
+        self,
+        inputs: Mapping[str, Any],
+        params: Mapping[str, Any] | None = None,
+        *,
+        initial: Mapping[str, Any] | None = None,
+        reduction: str = "sum",
+        weights: Any = None,
+        **sizes: int,
+    ) -> Objective:
+        """A function of one flat vector for `scipy.optimize`: -> (loss, flat gradient).
+
+        The vector holds the parameters one after another in the cell's order. Shapes come
+        from `params`, or from `sizes` and the inputs; one size that is still unknown is
+        solved from the vector's length.
+
+        >>> cell = Cell('h[t] = tanh(W @ h[t-1] + U @ x[t]); L[t] = sum(h[t] ** 2)')
+        >>> f = cell.objective({"x": np.ones((5, 3))})
+        >>> loss, gradient = f(np.full(4 + 6, 0.1))
+        >>> gradient.shape
+        (10,)
+        """
+        return Objective(
+            self, inputs, params, sizes, initial=initial, reduction=reduction,
+            weights=weights,
+        )  # fmt: skip
+
+    # ----- variants of the same equations -----
+
+    def with_tokens(self) -> Cell:
+        """The same cell with integer inputs: every product `M @ x[t]` a look-up.
+
+        Raises: IndexKindError if a real input is used in any other way.
+        """
+        return Cell(print_graph(variants.with_tokens(self.graph)))
+
+    def with_readout(self) -> Cell:
+        """The cell with `o[t] = c + V @ h[t]` and `L[t] = nll(softmax(o[t]), y[t])`.
+
+        A cell that has a loss already is returned as it is.
+        """
+        if self.graph.loss is not None:
+            return self
+        return Cell(print_graph(self.graph) + variants.readout_text(self.graph))
+
+
+def _size(dim: Any, sizes: Mapping[str, int]) -> int:
+    return dim if isinstance(dim, int) else int(sizes[dim])

@@ -1,0 +1,46 @@
+"""The library's cells: `bptt.cells.lstm` and so on, each a file of equations.
+
+`names()` lists them; `get("lstm")` is the same as `bptt.cells.lstm`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from bptt import errors
+from bptt.cell import Cell
+
+SUFFIX = ".cell"
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The names of all cells, in alphabetical order."""
+    files = resources.files(__name__).iterdir()
+    return tuple(
+        sorted(f.name.removesuffix(SUFFIX) for f in files if f.name.endswith(SUFFIX))
+    )
+
+
+@cache
+def get(name: str) -> Cell:
+    """The cell of this name.
+
+    Raises: UnknownCellError, listing the names there are.
+    """
+    if name not in names():
+        raise errors.UnknownCellError(
+            f"no cell is called {name}; there are: {', '.join(names())}"
+        )
+    return Cell(resources.files(__name__).joinpath(name + SUFFIX).read_text("utf-8"))
+
+
+def __getattr__(name: str) -> Cell:
+    if name in names():
+        return get(name)
+    raise AttributeError(f"module {__name__!r} has no cell {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *names()]

@@ -1,0 +1,197 @@
+"""Every mistake a person can make with a cell or its arrays, one class per mistake.
+
+A message restates what the person wrote, says what was found, and names the likely
+fix. `BpttError` is the common base; nothing here is raised for the library's own bugs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class BpttError(Exception):
+    """Base of every error that bptt raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece of one line of a cell's text: columns `start` to `end`, from zero."""
+
+    line_number: int
+    line: str
+    start: int
+    end: int
+
+    def quote(self) -> str:
+        """The line with a row of carets under the piece."""
+        carets = "^" * max(1, self.end - self.start)
+        return f"    {self.line}\n    {' ' * self.start}{carets}"
+
+
+class CellError(BpttError):
+    """A cell's text does not say a recurrent network.
+
+    The message shows the line, a caret, what is wrong, the shapes known so far and
+    the likely fix.
+    """
+
+    def __init__(
+        self, span: Span | None, problem: str, *, fix: str = "", shapes: str = ""
+    ) -> None:
+        """Compose the message; `span` is None when no single line is at fault."""
+        parts = []
+        if span is not None:
+            parts.append(f"line {span.line_number} of the cell:\n{span.quote()}")
+        parts.append(problem)
+        if shapes:
+            parts.append(f"Shapes known so far: {shapes}")
+        if fix:
+            parts.append(f"Likely fix: {fix}")
+        super().__init__("\n".join(parts))
+        self.span = span
+        self.problem = problem
+        self.fix = fix
+
+
+class CellSyntaxError(CellError):
+    """The text is not an expression that Python's grammar knows."""
+
+
+class UnsupportedSyntaxError(CellError):
+    """Valid Python, but not part of the cell language."""
+
+
+class UnknownOperationError(CellError):
+    """A function is called that is not in the table of operations."""
+
+
+class ArgumentCountError(CellError):
+    """An operation is called with the wrong number or kind of arguments."""
+
+
+class UndefinedNameError(CellError):
+    """A state is read that no equation defines."""
+
+
+class UseBeforeDefinitionError(CellError):
+    """`name[t]` is read above the line that defines it."""
+
+
+class DuplicateDefinitionError(CellError):
+    """Two equations, or two declarations, for one name."""
+
+
+class FutureStepError(CellError):
+    """A step later than t is read."""
+
+
+class DistantStepError(CellError):
+    """A step earlier than t-1 is read."""
+
+
+class BareStateError(CellError):
+    """A name that varies in time is read without `[t]` or `[t-1]`, or the reverse."""
+
+
+class ReservedNameError(CellError):
+    """A name that the language needs for itself is defined or declared."""
+
+
+class RankError(CellError):
+    """An operation is given a scalar, vector or matrix where it takes another."""
+
+
+class ProductShapeError(CellError):
+    """The two factors of a matrix product do not fit."""
+
+
+class DimensionClashError(CellError):
+    """One dimension would need two sizes."""
+
+
+class DeclarationError(CellError):
+    """A declaration is malformed, or contradicts the equations."""
+
+
+class IndexKindError(CellError):
+    """An input is used both as an integer index and as a real vector."""
+
+
+class LossShapeError(CellError):
+    """`L[t]` is not a scalar."""
+
+
+class EmptyCellError(CellError):
+    """The text holds no equation."""
+
+
+class ArgumentError(BpttError):
+    """An array or option given to a cell does not fit it."""
+
+
+class MissingInputError(ArgumentError):
+    """An input sequence that the equations read was not given."""
+
+
+class UnexpectedNameError(ArgumentError):
+    """An array was given under a name that the cell does not know."""
+
+
+class MissingParameterError(ArgumentError):
+    """A parameter of the cell was not given."""
+
+
+class InputRankError(ArgumentError):
+    """An array has the wrong number of axes."""
+
+
+class SizeError(ArgumentError):
+    """A named dimension has two sizes, or one that cannot be."""
+
+
+class MissingSizeError(ArgumentError):
+    """The size of a named dimension is needed and was not given."""
+
+
+class DtypeError(ArgumentError):
+    """An array has an element type that cannot be used in its place."""
+
+
+class NotFiniteError(ArgumentError):
+    """An array holds NaN."""
+
+
+class EmptySequenceError(ArgumentError):
+    """A sequence has no step, or a batch has no row."""
+
+
+class IndexRangeError(ArgumentError):
+    """A token or class lies outside its dimension."""
+
+
+class UnknownNodeError(ArgumentError):
+    """A node, copy or gradient is asked for that the cell does not have."""
+
+
+class NoLossError(ArgumentError):
+    """A gradient is asked of a cell without a loss, and nothing seeds it."""
+
+
+class ReductionError(ArgumentError):
+    """An unknown reduction of the loss, or weights that do not fit."""
+
+
+class InitialValueError(ArgumentError):
+    """A parameter's initial value cannot be made."""
+
+
+class UnknownCellError(ArgumentError):
+    """No cell of the library, and no file, has this name."""
+
+
+class CellFileError(ArgumentError):
+    """A cell file cannot be read."""
+
+
+class NotComparableError(ArgumentError):
+    """A check cannot be made on these numbers."""

@@ -1,0 +1,1 @@
+"""What runs a program: the plain NumPy meaning, and (later in the package) kernels."""

@@ -1,0 +1,383 @@
+"""A caller's arrays, checked and brought to one form.
+
+Sequences become (tau, n_b, *shape) in the parameters' element type, integers stay
+integers, and every named dimension gets its one size. What does not fit is refused here,
+by name, with the shape that was expected and the one that came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt import errors
+from bptt.graph import Graph
+from bptt.shapes import Shape, show_shape
+
+Array = NDArray[Any]
+REDUCTIONS = ("sum", "batch_mean", "mean")
+
+
+@dataclass(frozen=True)
+class Bindings:
+    """Everything an executor needs to run a program once.
+
+    inputs, seeds, weight: (tau, n_b, *shape); initial: (n_b, *shape); is_batched: whether
+    the caller's sequences had a batch axis; tau steps; n_b rows; sizes per dimension.
+    """
+
+    dtype: np.dtype[Any]
+    tau: int
+    n_b: int
+    is_batched: bool
+    sizes: Mapping[str, int]
+    parameters: Mapping[str, Array]
+    inputs: Mapping[str, Array]
+    initial: Mapping[str, Array]
+    weight: Array
+    seeds: Mapping[str, Array]
+
+    @property
+    def real_dtype(self) -> np.dtype[Any]:
+        """The element type of constants: real also where the parameters are complex."""
+        return np.dtype(np.float64) if self.dtype.kind == "c" else self.dtype
+
+    def numbers(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
+        """A shape with named dimensions as numbers."""
+        return tuple(self.sizes[dim] if isinstance(dim, str) else dim for dim in shape)
+
+
+class _Sizes:
+    """The size of every named dimension, and who said so first."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+        self._said_by: dict[str, str] = {}
+
+    def fit(self, what: str, shape: Shape, found: tuple[int, ...]) -> None:
+        """Record the sizes of an array's core axes, or refuse them."""
+        for dim, size in zip(shape, found, strict=True):
+            if size == 0:
+                raise errors.SizeError(
+                    f"{what} {show_shape(shape)} has shape {found}: "
+                    f"dimension {dim} must be at least 1"
+                )
+            if isinstance(dim, int):
+                if size != dim:
+                    raise errors.SizeError(
+                        f"{what} {show_shape(shape)} has shape {found}: "
+                        f"the cell fixes that size to {dim}"
+                    )
+                continue
+            name = str(dim)
+            known = self.known.setdefault(name, size)
+            who = self._said_by.setdefault(name, what)
+            if known != size:
+                raise errors.SizeError(
+                    f"{what} {show_shape(shape)} has shape {found}: {name} is {size} "
+                    f"here, but {known} in {who}"
+                )
+
+
+def parameter_arrays(
+    graph: Graph, params: Mapping[str, Any]
+) -> tuple[dict[str, Array], np.dtype[Any], _Sizes]:
+    """The parameters as arrays of one element type, and the sizes they imply."""
+    _refuse_unknown(params, graph.parameters, "parameter")
+    arrays: dict[str, Array] = {}
+    sizes = _Sizes()
+    for name, spec in graph.parameters.items():
+        if name not in params:
+            raise errors.MissingParameterError(
+                f"parameter {name} {show_shape(spec.shape)} is missing; given: "
+                f"{', '.join(params) or 'none'}. cell.init(...) makes all of them"
+            )
+        array = _as_array(f"parameter {name}", params[name])
+        if array.dtype not in (np.float32, np.float64, np.complex128):
+            raise errors.DtypeError(
+                f"parameter {name} has element type {array.dtype}; use float32 or "
+                "float64 (complex128 in the reference executor)"
+            )
+        if array.ndim != len(spec.shape):
+            raise errors.InputRankError(
+                f"parameter {name} should have shape {show_shape(spec.shape)}, "
+                f"got {array.shape}"
+            )
+        sizes.fit(f"parameter {name}", spec.shape, array.shape)
+        _refuse_nan(f"parameter {name}", array)
+        arrays[name] = array
+    return arrays, _one_dtype(arrays), sizes
+
+
+def _one_dtype(arrays: Mapping[str, Array]) -> np.dtype[Any]:
+    dtypes = {array.dtype for array in arrays.values()}
+    if len(dtypes) > 1:
+        listed = ", ".join(f"{name} {array.dtype}" for name, array in arrays.items())
+        raise errors.DtypeError(
+            f"the parameters must share one element type, got {listed}"
+        )
+    return dtypes.pop() if dtypes else np.dtype(np.float64)
+
+
+def bind(
+    graph: Graph,
+    params: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    initial: Mapping[str, Any] | None = None,
+    seeds: Mapping[str, Any] | None = None,
+    reduction: str = "sum",
+    weights: Any = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Bindings:
+    """Check everything a caller gives, and bring it to one form.
+
+    extra: static leaves beside the parameters (a direction), already checked.
+    Raises: a subclass of `errors.ArgumentError` for every mistake.
+    """
+    parameters, dtype, sizes = parameter_arrays(graph, params)
+    _refuse_unknown(inputs, graph.inputs, "input")
+    missing = [name for name in graph.inputs if name not in inputs]
+    if missing:
+        raise errors.MissingInputError(
+            f"input {missing[0]} {_expected(graph, missing[0])} is missing; given: "
+            f"{', '.join(inputs) or 'none'}"
+        )
+    arrays = {name: _as_array(f"input {name}", inputs[name]) for name in graph.inputs}
+    seed_arrays = _seed_arrays(graph, seeds or {})
+    lead = _Lead(graph)
+    for name, array in arrays.items():
+        lead.see(f"input {name}", graph.inputs[name].shape, array)
+    for name, array in seed_arrays.items():
+        lead.see(f"seed {name}", graph.definitions[name].shape, array)
+    tau, n_b, is_batched = lead.result()
+    bound = {
+        name: _sequence(f"input {name}", array, graph.inputs[name].shape, is_batched)
+        for name, array in arrays.items()
+    }
+    for name, array in bound.items():
+        sizes.fit(f"input {name}", graph.inputs[name].shape, array.shape[2:])
+    bound_seeds = {
+        name: _sequence(f"seed {name}", a, graph.definitions[name].shape, is_batched)
+        for name, a in seed_arrays.items()
+    }
+    for name, array in bound_seeds.items():
+        sizes.fit(f"seed {name}", graph.definitions[name].shape, array.shape[2:])
+    return Bindings(
+        dtype, tau, n_b, is_batched, sizes.known,
+        {**parameters, **(extra or {})},
+        {name: _element_type(graph, name, array, dtype, sizes.known)
+         for name, array in bound.items()},
+        _initial(graph, initial or {}, dtype, n_b, is_batched, sizes),
+        _weight(reduction, weights, tau, n_b, is_batched, dtype),
+        {name: _real(f"seed {name}", array, dtype)
+         for name, array in bound_seeds.items()},
+    )  # fmt: skip
+
+
+class _Lead:
+    """The number of steps and rows, and who said so first."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._found: tuple[str, tuple[int, ...]] | None = None
+
+    def see(self, what: str, shape: Shape, array: Array) -> None:
+        """Compare the leading axes of one more sequence with the first one's."""
+        lead = array.shape[: array.ndim - len(shape)]
+        wanted = _show_sequence(shape)
+        if len(lead) not in (1, 2) or array.ndim < len(shape):
+            raise errors.InputRankError(
+                f"{what} should have shape {wanted}, got {array.shape}"
+            )
+        if 0 in lead:
+            raise errors.EmptySequenceError(
+                f"{what} {wanted} has shape {array.shape}: "
+                "a sequence has at least one step and a batch one row"
+            )
+        if self._found is None:
+            self._found = (what, lead)
+        elif self._found[1] != lead:
+            raise errors.SizeError(
+                f"{what} {wanted} has shape {array.shape}, but {self._found[0]} has "
+                f"{_show_lead(self._found[1])}"
+            )
+
+    def result(self) -> tuple[int, int, bool]:
+        """tau, n_b, and whether there was a batch axis."""
+        if self._found is None:
+            raise errors.EmptySequenceError(
+                "the cell reads no input, so nothing says how many steps to run; "
+                "give it an input, for example `x[t]` with a column of zeros"
+            )
+        lead = self._found[1]
+        return lead[0], lead[1] if len(lead) == 2 else 1, len(lead) == 2
+
+
+def _show_lead(lead: tuple[int, ...]) -> str:
+    names = ("tau", "n_b")
+    return ", ".join(f"{n} = {s}" for n, s in zip(names, lead, strict=False))
+
+
+def _show_sequence(shape: Shape) -> str:
+    core = "".join(f", {dim}" for dim in shape)
+    return f"(tau, n_b{core}) or (tau{core or ','})"
+
+
+def _expected(graph: Graph, name: str) -> str:
+    spec = graph.inputs[name]
+    kind = "" if spec.index is None else f" of integers below {spec.index}"
+    return _show_sequence(spec.shape) + kind
+
+
+def _as_array(what: str, value: Any) -> Array:
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise errors.DtypeError(f"{what} cannot be viewed as an array: {error}") from None
+    if array.dtype.kind not in "biufc":
+        raise errors.DtypeError(
+            f"{what} has element type {array.dtype}; numbers are needed"
+        )
+    return array
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: Mapping[str, Any], kind: str) -> None:
+    for name in given:
+        if name not in known:
+            raise errors.UnexpectedNameError(
+                f"{kind} {name} is not in the cell; its {kind}s are: "
+                f"{', '.join(known) or 'none'}"
+            )
+
+
+def _refuse_nan(what: str, array: Array) -> None:
+    # The sum is NaN if any element is; it is cheaper than a mask and rarely wrong.
+    if array.dtype.kind not in "fc" or not np.isnan(array.sum()):
+        return
+    bad = np.argwhere(np.isnan(array))
+    if len(bad):
+        raise errors.NotFiniteError(
+            f"{what} holds NaN, {len(bad)} of {array.size} elements, the first at index "
+            f"{tuple(int(i) for i in bad[0])}"
+        )
+
+
+def _sequence(what: str, array: Array, shape: Shape, is_batched: bool) -> Array:
+    return array if is_batched else array[:, None]
+
+
+def _real(what: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    if array.dtype.kind == "c" and dtype.kind != "c":
+        raise errors.DtypeError(
+            f"{what} is {array.dtype} but the parameters are {dtype}; "
+            "complex values need complex128 parameters"
+        )
+    _refuse_nan(what, array)
+    return array.astype(dtype, copy=False)
+
+
+def _element_type(
+    graph: Graph, name: str, array: Array, dtype: np.dtype[Any], sizes: Mapping[str, int]
+) -> Array:
+    index = graph.inputs[name].index
+    if index is None:
+        return _real(f"input {name}", array, dtype)
+    limit = sizes[index] if isinstance(index, str) else index
+    assert isinstance(limit, int)
+    return check_index(f"input {name}", array, limit, f"{index} = {limit}")
+
+
+def check_index(what: str, array: Array, limit: int, shown: str) -> Array:
+    """Integers from 0 to limit - 1, or an error that shows the first that is not."""
+    if array.dtype.kind not in "iu":
+        raise errors.DtypeError(
+            f"{what} is a token or class index, so it must hold integers; "
+            f"got {array.dtype}"
+        )
+    if array.min() < 0 or array.max() >= limit:
+        bad = np.argwhere((array < 0) | (array >= limit))[0]
+        raise errors.IndexRangeError(
+            f"{what} holds {int(array[tuple(bad)])} at (t, row) = "
+            f"({int(bad[0]) + 1}, {int(bad[1])}); it must lie in 0..{limit - 1} "
+            f"({shown})"
+        )
+    return array.astype(np.int64, copy=False)
+
+
+def _seed_arrays(graph: Graph, seeds: Mapping[str, Any]) -> dict[str, Array]:
+    for name in seeds:
+        if name not in graph.definitions:
+            raise errors.UnknownNodeError(
+                f"seed {name} is not a node of the cell; its nodes are: "
+                f"{', '.join(graph.definitions)}"
+            )
+    return {name: _as_array(f"seed {name}", value) for name, value in seeds.items()}
+
+
+def _initial(
+    graph: Graph, given: Mapping[str, Any], dtype: np.dtype[Any], n_b: int,
+    is_batched: bool, sizes: _Sizes,
+) -> dict[str, Array]:  # fmt: skip
+    _refuse_unknown(given, dict.fromkeys(graph.states), "initial state")
+    arrays: dict[str, Array] = {}
+    for name, value in given.items():
+        what = f"initial state {name}"
+        array = _as_array(what, value)
+        shape, index = _state_spec(graph, name)
+        if array.ndim == len(shape):
+            array = np.broadcast_to(array, (n_b, *array.shape))
+        elif array.ndim != len(shape) + 1 or not is_batched or array.shape[0] != n_b:
+            core = "".join(f", {dim}" for dim in shape)
+            raise errors.InputRankError(
+                f"{what} should have shape (n_b{core or ','}) with n_b = {n_b}, or "
+                f"{show_shape(shape)} for all rows alike; got {array.shape}"
+            )
+        sizes.fit(what, shape, array.shape[1:])
+        if index is None:
+            arrays[name] = _real(what, array, dtype)
+        else:
+            limit = sizes.known[str(index)] if isinstance(index, str) else int(index)
+            arrays[name] = check_index(what, array[None], limit, f"{index} = {limit}")[0]
+    return arrays
+
+
+def _state_spec(graph: Graph, name: str) -> tuple[Shape, Any]:
+    if name in graph.inputs:
+        return graph.inputs[name].shape, graph.inputs[name].index
+    return graph.definitions[name].shape, None
+
+
+def _weight(
+    reduction: str, weights: Any, tau: int, n_b: int, is_batched: bool,
+    dtype: np.dtype[Any],
+) -> Array:  # fmt: skip
+    """w_t, the weight of every L^(t) in the total: ∂L/∂L^(t)."""
+    if reduction not in REDUCTIONS:
+        raise errors.ReductionError(
+            f"reduction {reduction!r} is not known; use one of {', '.join(REDUCTIONS)}"
+        )
+    w = np.ones((tau, n_b), dtype)
+    if weights is not None:
+        given = _as_array("weights", weights)
+        if given.shape == (tau,):
+            given = given[:, None]
+        elif given.shape != (tau, n_b) or not is_batched:
+            raise errors.ReductionError(
+                f"weights should have shape (tau, n_b) = ({tau}, {n_b}) or (tau,), "
+                f"got {given.shape}"
+            )
+        w = w * _real("weights", given, dtype)
+    if reduction == "batch_mean":
+        return w / dtype.type(n_b)
+    if reduction == "mean":
+        divisor = w.sum()
+        if divisor == 0:
+            raise errors.ReductionError(
+                "reduction 'mean' divides by the sum of the weights, which is 0"
+            )
+        return np.asarray(w / divisor)
+    return w

@@ -1,0 +1,171 @@
+"""From a step graph to a program: roots, what is wanted of them, and their order.
+
+Index 0 of every sequence is t = 1. Inside an executor a definition that is read at
+another step has two more rows, one for t = 0 and one for t = tau + 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bptt import bprop, ops
+from bptt.graph import Graph, Node, name_of, walk
+from bptt.recurrence import Segment, schedule
+from bptt.simplify import simplify
+
+LOSS = "total_loss"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a gradient should hold beside the parameters; part of a program's key."""
+
+    nodes: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    initial: bool = False
+    seeds: tuple[str, ...] = ()
+    hessian_vector: bool = False
+
+
+@dataclass(frozen=True)
+class Program:
+    """Segments in order and the nodes that results are read from.
+
+    roots: every named node, after simplification and the splitting of sums;
+    outputs: the names in `roots` that a caller reads; carried: state -> the definition
+    whose first row is the gradient of its initial value.
+    """
+
+    graph: Graph
+    segments: tuple[Segment, ...]
+    roots: Mapping[str, Node]
+    outputs: tuple[str, ...]
+    sources: Mapping[str, Node]
+    carried: Mapping[str, str]
+
+
+def gradient_of(name: str) -> str:
+    """The root that holds the gradient of a parameter."""
+    return f"∇{name}"
+
+
+def gradient_at(name: str) -> str:
+    """The root that holds the gradient of a node or an input at every step."""
+    return f"∇{name}[t]"
+
+
+def direction_of(name: str) -> str:
+    """The leaf that holds a direction in a parameter's space."""
+    return f"direction({name})"
+
+
+def _leaves(roots: Mapping[str, Node], op: str) -> dict[str, Node]:
+    return {name_of(node): node for node in walk(roots.values()) if node.op == op}
+
+
+def _total_loss(graph: Graph, definitions: Mapping[str, Node]) -> dict[str, Node]:
+    if graph.loss is None:
+        return {}
+    weighted = Node("weight") * definitions[graph.loss]
+    return {LOSS: ops.apply("total", weighted, data=0)}
+
+
+def _finish(
+    graph: Graph,
+    roots: Mapping[str, Node],
+    outputs: tuple[str, ...],
+    inputs: Mapping[str, Node],
+    carried: Mapping[str, str],
+) -> Program:
+    """Simplify, split sums, order, and check the result."""
+    simple = simplify({**inputs, **roots})
+    leaves = {name: simple[name] for name in inputs}
+    named = {name: node for name, node in simple.items() if name not in inputs}
+    plan = schedule(named, outputs, leaves)
+    ops.verify(plan.roots.values())
+    sources = {**leaves, **plan.roots}
+    return Program(graph, plan.segments, plan.roots, outputs, sources, carried)
+
+
+def forward_program(graph: Graph, nodes: tuple[str, ...]) -> Program:
+    """The values of `nodes`, the states and the total loss."""
+    definitions = simplify(graph.definitions)
+    roots = {**definitions, **_total_loss(graph, definitions)}
+    states = tuple(name for name in graph.states if name in graph.definitions)
+    loss = (LOSS,) if graph.loss else ()
+    outputs = tuple(dict.fromkeys((*nodes, *states, *loss)))
+    return _finish(graph, roots, outputs, _leaves(roots, "input"), {})
+
+
+def gradient_program(graph: Graph, request: Request) -> Program:
+    """The gradient of the total loss, and of <seed, node> for every seeded node."""
+    keep = (*request.nodes, *request.seeds)
+    definitions = simplify(graph.definitions, keep)
+    roots = {**definitions, **_total_loss(graph, definitions)}
+    parameters = _leaves(roots, "parameter")
+    inputs = _leaves(roots, "input")
+    adjoint = _first_adjoint(graph, definitions, parameters, inputs, request)
+    carried = {name: carry for (name, _), carry in adjoint.carried.items()}
+    roots |= adjoint.definitions
+    if request.hessian_vector:
+        roots |= _second_adjoint(definitions, parameters, inputs, adjoint)
+    else:
+        roots |= {gradient_of(name): node for name, node in adjoint.totals.items()}
+    roots |= {gradient_at(name): node for name, node in adjoint.nodes.items()}
+    states = tuple(name for name in graph.states if name in graph.definitions)
+    loss = (LOSS,) if graph.loss else ()
+    wanted = [name for name in roots if name.startswith("∇")]
+    initial = carried.values() if request.initial else ()
+    outputs = tuple(dict.fromkeys((*states, *loss, *wanted, *initial)))
+    return _finish(graph, roots, outputs, inputs, carried)
+
+
+def _first_adjoint(
+    graph: Graph,
+    definitions: Mapping[str, Node],
+    parameters: Mapping[str, Node],
+    inputs: Mapping[str, Node],
+    request: Request,
+) -> bprop.Adjoint:
+    seeds = {
+        definitions[name]: Node("seed", (), definitions[name].shape, name)
+        for name in request.seeds
+    }
+    if graph.loss is not None:
+        loss = definitions[graph.loss]
+        weight = Node("weight")
+        seeds[loss] = weight + seeds[loss] if loss in seeds else weight
+    targets = [
+        *parameters.values(),
+        *(definitions[name] for name in request.nodes),
+        *(inputs[name] for name in request.inputs),
+    ]
+    real = [name for name in graph.states if _is_real(graph, name)]
+    shifts = [(name, -1) for name in real] if request.initial else []
+    return bprop.build_grad({**inputs, **definitions}, seeds, targets, shifts)
+
+
+def _is_real(graph: Graph, state: str) -> bool:
+    return state not in graph.inputs or graph.inputs[state].index is None
+
+
+def _second_adjoint(
+    definitions: Mapping[str, Node],
+    parameters: Mapping[str, Node],
+    inputs: Mapping[str, Node],
+    first: bprop.Adjoint,
+) -> dict[str, Node]:
+    """∇_θ <∇_θ L, direction>: the adjoint graph differentiated again."""
+    seeds = {
+        gradient: Node("parameter", (), gradient.shape, direction_of(name))
+        for name, gradient in first.totals.items()
+    }
+    second = bprop.build_grad(
+        {**inputs, **definitions, **first.definitions},
+        seeds,
+        list(parameters.values()),
+        order=2,
+    )
+    totals = {gradient_of(name): node for name, node in second.totals.items()}
+    return {**second.definitions, **totals}

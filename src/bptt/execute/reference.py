@@ -1,0 +1,188 @@
+"""The meaning of a program, in the plainest NumPy there is.
+
+Every node is evaluated by the function in its row of the table: nodes outside a loop once
+for all steps, nodes of a loop step by step. It accepts complex128 and is the oracle that
+other executors are compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt.execute.bindings import Bindings
+from bptt.execute.program import Program
+from bptt.graph import TO_TIMED, Node, name_of, shift_of, walk
+from bptt.ops import OPS, dims_of
+from bptt.recurrence import Segment
+
+Array = NDArray[Any]
+
+
+def run(program: Program, bindings: Bindings) -> Values:
+    """Evaluate every segment in order.
+
+    Returns: the values of all nodes; timed ones are (tau, n_b, *shape).
+    """
+    values = Values(program, bindings)
+    for segment in program.segments:
+        if segment.direction == 0:
+            values.run_batched(segment)
+        else:
+            values.run_loop(segment)
+    return values
+
+
+class Values:
+    """The value of every node of a program, by node."""
+
+    def __init__(self, program: Program, bindings: Bindings) -> None:
+        """Nothing is evaluated yet."""
+        self._program = program
+        self._bindings = bindings
+        self._lead = (bindings.tau, bindings.n_b)
+        self._values: dict[Node, Array] = {}
+        self._padded: dict[str, Array] = {}
+        self._outside = _read_outside_loops(program)
+        self._shifted = _shifted_names(program)
+
+    def __getitem__(self, node: Node) -> Array:
+        """A node's value; leaves are looked up where they were bound."""
+        if node not in self._values:
+            self._values[node] = self._leaf(node)
+        return self._values[node]
+
+    def padded(self, name: str) -> Array:
+        """A sequence with a row for t = 0 before it and for t = tau + 1 after it."""
+        if name not in self._padded:
+            source = self._program.sources[name]
+            shape = (self._lead[0] + 2, self._lead[1], *self.sizes(source.shape))
+            dtype = self._bindings.dtype
+            if source.op == "input":
+                dtype = self._bindings.inputs[name].dtype
+            buffer = np.zeros(shape, dtype)
+            if name in self._bindings.initial:
+                buffer[0] = self._bindings.initial[name]
+            if source.op == "input":
+                buffer[1:-1] = self._bindings.inputs[name]
+            self._padded[name] = buffer
+        return self._padded[name]
+
+    def sizes(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
+        """Named dimensions as numbers."""
+        return self._bindings.numbers(shape)
+
+    def run_batched(self, segment: Segment) -> None:
+        """Evaluate nodes for all steps at once."""
+        for node in segment.nodes:
+            if node.inputs:
+                arguments = [self[child] for child in node.inputs]
+                self._values[node] = self._evaluate(node, arguments, self._lead)
+                self._remember(node)
+
+    def run_loop(self, segment: Segment) -> None:
+        """Evaluate nodes step by step in the direction of the loop."""
+        tau, n_b = self._lead
+        nodes = [node for node in segment.nodes if node.inputs]
+        inside = set(segment.nodes)
+        reads = {child for node in nodes for child in node.inputs} - inside
+        fixed = {node: self[node] for node in reads if not node.timed}
+        sliced = {node: self[node] for node in reads if node.timed}
+        shifts = {node: shift_of(node) for node in segment.nodes if node.op == "shift"}
+        carried = {name: self.padded(name) for name, _ in shifts.values()}
+        sources = {self._program.sources[name]: name for name in carried}
+        kept: dict[Node, Array] = {}
+        steps = range(tau) if segment.direction > 0 else range(tau - 1, -1, -1)
+        for t in steps:
+            now = dict(fixed)
+            now.update((node, array[t]) for node, array in sliced.items())
+            for node, (name, lag) in shifts.items():
+                now[node] = carried[name][t + 1 + lag]
+            for node in nodes:
+                arguments = [now[child] for child in node.inputs]
+                value = self._evaluate(node, arguments, (n_b,))
+                now[node] = value
+                if node in sources:
+                    carried[sources[node]][t + 1] = value
+                elif node in self._outside:
+                    if node not in kept:
+                        kept[node] = np.empty((tau, *value.shape), value.dtype)
+                    kept[node][t] = value
+        self._values.update(kept)
+        for node, name in sources.items():
+            self._values[node] = self._padded[name][1:-1]
+
+    def _remember(self, node: Node) -> None:
+        """Keep the padded copy of a definition that another step reads."""
+        if node.op == "named" and name_of(node) in self._shifted:
+            self.padded(name_of(node))[1:-1] = self._values[node]
+
+    def _leaf(self, node: Node) -> Any:
+        bindings = self._bindings
+        if node.op == "constant":
+            # A typed scalar: a Python float would let a 0-d result become float64.
+            return bindings.real_dtype.type(node.data)
+        if node.op == "size":
+            return bindings.real_dtype.type(bindings.numbers((node.data,))[0])
+        if node.op == "shift":
+            name, lag = shift_of(node)
+            return self.padded(name)[1 + lag : 1 + lag + self._lead[0]]
+        if node.op == "weight":
+            return bindings.weight
+        tables: Mapping[str, Mapping[str, Array]] = {
+            "parameter": bindings.parameters,
+            "input": bindings.inputs,
+            "seed": bindings.seeds,
+        }
+        return tables[node.op][name_of(node)]
+
+    def _evaluate(self, node: Node, arguments: list[Array], lead: tuple[int, ...]) -> Array:
+        op = OPS[node.op]
+        if op.is_elementwise:
+            arguments = [
+                _align(value, child, node.rank)
+                for value, child in zip(arguments, node.inputs, strict=True)
+            ]
+        extra: tuple[Any, ...] = ()
+        if op.data == "dims":
+            extra = (self.sizes(dims_of(node)),)
+        elif op.data:
+            extra = (node.data,)
+        value = op.f(*arguments, *extra)
+        if node.op in TO_TIMED and not node.inputs[0].timed:
+            value = np.broadcast_to(value, (*lead, *self.sizes(node.shape)))
+        return np.asarray(value)
+
+
+def _align(value: Array, node: Node, rank: int) -> Array:
+    """Give a timed scalar the trailing axes of the vectors it meets."""
+    if node.timed and node.rank < rank:
+        return value.reshape(value.shape + (1,) * (rank - node.rank))
+    return value
+
+
+def _read_outside_loops(program: Program) -> set[Node]:
+    """Loop nodes whose values are wanted after their loop."""
+    home = {
+        node: number
+        for number, segment in enumerate(program.segments)
+        for node in segment.nodes
+    }
+    wanted = {program.roots[name] for name in program.outputs}
+    for number, segment in enumerate(program.segments):
+        for node in segment.nodes:
+            wanted.update(c for c in node.inputs if home.get(c, number) != number)
+            if node.op == "shift":
+                wanted.add(program.sources[shift_of(node)[0]])
+    return wanted
+
+
+def _shifted_names(program: Program) -> frozenset[str]:
+    nodes = walk(program.roots[name] for name in program.outputs)
+    by_segment = (node for segment in program.segments for node in segment.nodes)
+    return frozenset(
+        shift_of(node)[0] for node in (*nodes, *by_segment) if node.op == "shift"
+    )

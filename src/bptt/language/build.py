@@ -1,0 +1,345 @@
+"""Equations to a step graph, with every dimension inferred.
+
+One walk builds nodes whose dimensions are still unknowns, unifying as it goes; then each
+class of equal dimensions gets its name, and the nodes are rebuilt with the names.
+"""
+
+from __future__ import annotations
+
+from bptt import errors, shapes
+from bptt.graph import (
+    Graph,
+    Initial,
+    InputSpec,
+    Node,
+    ParameterSpec,
+    constant,
+    rewrite,
+    shift,
+)
+from bptt.initial import RULES
+from bptt.language.dimensions import name_dimensions, resolve
+from bptt.language.syntax import Declaration, Expr, parse_text
+from bptt.language.uses import Uses, collect_uses
+from bptt.ops import OPS, infer
+from bptt.shapes import DimVar, Shape, ShapeRuleError, unify_inferring
+
+LOSS = "L"
+
+
+def parse_cell(text: str) -> Graph:
+    """The step graph that a cell's text describes.
+
+    Raises: a subclass of `errors.CellError` for every mistake in the text.
+    """
+    equations, declarations = parse_text(text)
+    uses = collect_uses(equations, declarations)
+    return _Builder(uses).build()
+
+
+class _Builder:
+    """Builds nodes with unknown dimensions, then resolves them."""
+
+    def __init__(self, uses: Uses) -> None:
+        self._uses = uses
+        self._dims: dict[str, DimVar] = {}
+        self._shapes: dict[str, Shape] = {}
+        self._index: dict[str, DimVar] = {}
+        self._leaves: dict[object, Node] = {}
+        self._definitions: dict[str, Node] = {}
+        for name in uses.inputs:
+            if uses.is_index(name):
+                self._index[name] = DimVar()
+                self._shapes[name] = ()
+
+    def build(self) -> Graph:
+        for declaration in self._uses.declared.values():
+            self._check_declaration(declaration)
+        for name, equation in self._uses.defined.items():
+            expression = self._node(equation.expression)
+            self._settle(name, expression)
+            named = Node("named", (expression,), self._shapes[name], name)
+            self._definitions[name] = named
+        self._check_indices()
+        return self._resolved()
+
+    # ----- names and their shapes -----
+
+    def _check_declaration(self, declaration: Declaration) -> None:
+        initial = declaration.initial
+        if initial is not None and initial.rule not in RULES:
+            raise errors.DeclarationError(
+                declaration.span,
+                f"{initial.rule} is not a rule for initial values",
+                fix="a number, or one of " + ", ".join(sorted(RULES)),
+            )
+
+    def _declared_shape(self, declaration: Declaration) -> Shape:
+        return tuple(
+            self._dims.setdefault(dim, DimVar(dim)) if isinstance(dim, str) else dim
+            for dim in declaration.shape
+        )
+
+    def _shape_of(self, name: str) -> Shape:
+        """A name's shape: known, declared, or by its first letter."""
+        if name not in self._shapes:
+            declaration = self._uses.declared.get(name)
+            if declaration is not None:
+                self._shapes[name] = self._declared_shape(declaration)
+            elif name == LOSS:
+                self._shapes[name] = ()
+            elif name[0].isupper():
+                self._shapes[name] = (DimVar(), DimVar())
+            else:
+                self._shapes[name] = (DimVar(),)
+        return self._shapes[name]
+
+    def _settle(self, name: str, expression: Node) -> None:
+        """Compare an equation's shape with what was assumed or declared of its name."""
+        span = self._uses.defined[name].span
+        found = expression.shape
+        if name == LOSS and found != ():
+            raise errors.LossShapeError(
+                span,
+                f"L[t] is the loss of one step, a scalar, but this is "
+                f"{shapes.RANK_NAMES[len(found)]}",
+                fix="sum(...), mean(...), or a loss such as nll(softmax(o[t]), y[t])",
+                shapes=self._known(),
+            )
+        if name not in self._shapes and name not in self._uses.declared:
+            self._shapes[name] = found
+            return
+        assumed = self._shape_of(name)
+        try:
+            shapes.unify_shapes(unify_inferring, assumed, found)
+        except ShapeRuleError as error:
+            how = "declared" if name in self._uses.declared else "read above"
+            kind = errors.RankError if error.kind == "rank" else errors.DimensionClashError
+            raise kind(
+                span,
+                f"{name} is {how} as {shapes.RANK_NAMES[len(assumed)]} "
+                f"{self._show(assumed)}, but its equation gives "
+                f"{shapes.RANK_NAMES[len(found)]} {self._show(found)}",
+                fix=f"declare it: `{name}: {self._show(found)}`",
+                shapes=self._known(),
+            ) from None
+
+    # ----- expressions -----
+
+    def _node(self, expr: Expr) -> Node:
+        if expr.op == "constant":
+            assert isinstance(expr.data, float)
+            return constant(expr.data)
+        if expr.op == "parameter":
+            return self._leaf("parameter", str(expr.data))
+        if expr.op == "read":
+            return self._read(expr)
+        if expr.op == "lookup":
+            return self._lookup(expr)
+        nodes = tuple(self._node(argument) for argument in expr.arguments)
+        op = self._operation(expr, nodes)
+        data: object = len(nodes[0].shape) if OPS[op].data == "rank" else expr.data
+        try:
+            shape = infer(op, nodes, data, unify_inferring)
+        except ShapeRuleError as error:
+            raise self._shape_error(expr, nodes, error) from None
+        return Node(op, nodes, shape, data)
+
+    def _leaf(self, kind: str, name: str) -> Node:
+        key = (kind, name)
+        if key not in self._leaves:
+            self._leaves[key] = Node(kind, (), self._shape_of(name), name)
+        return self._leaves[key]
+
+    def _read(self, expr: Expr) -> Node:
+        assert isinstance(expr.data, tuple)
+        name, lag = expr.data
+        if lag:
+            if expr.data not in self._leaves:
+                self._leaves[expr.data] = shift(name, lag, self._shape_of(name))
+            return self._leaves[expr.data]
+        return self._definitions.get(name) or self._leaf("input", name)
+
+    def _lookup(self, expr: Expr) -> Node:
+        matrix = self._node(expr.arguments[0])
+        index = expr.arguments[1]
+        if index.op != "read":
+            raise errors.UnsupportedSyntaxError(
+                index.span,
+                "a look-up takes its column from an integer input",
+                fix="`U[:, x[t]]`",
+            )
+        node = self._read(index)
+        if matrix.rank != 2:
+            raise errors.RankError(
+                expr.span,
+                f"a look-up reads a column of a matrix, not of "
+                f"{shapes.RANK_NAMES[matrix.rank]}",
+                fix="start the name with a capital, or declare it `(n, m)`",
+                shapes=self._known(),
+            )
+        self._join_index(index, matrix.shape[1])
+        return Node("lookup", (matrix, node), matrix.shape[:1])
+
+    def _join_index(self, expr: Expr, dim: shapes.Dim) -> None:
+        assert isinstance(expr.data, tuple)
+        try:
+            unify_inferring(self._index[expr.data[0]], dim)
+        except ShapeRuleError as error:
+            raise errors.DimensionClashError(
+                expr.span,
+                f"{expr.data[0]} would count two dimensions: {error.detail}",
+                fix="use two inputs, or declare the two sizes alike",
+                shapes=self._known(),
+            ) from None
+
+    def _operation(self, expr: Expr, nodes: tuple[Node, ...]) -> str:
+        """The row of the table that an expression means, given its arguments' ranks."""
+        if expr.op == "product":
+            return "matmul" if nodes[1].rank == 2 else "matvec"
+        if expr.op == "nll":
+            target = expr.arguments[1]
+            is_read = target.op == "read" and isinstance(target.data, tuple)
+            if is_read and target.data[0] in self._index:  # type: ignore[index]
+                if nodes[0].rank == 1:
+                    self._join_index(target, nodes[0].shape[0])
+                return "nll"
+            return "nll_soft"
+        return expr.op
+
+    # ----- errors -----
+
+    def _shape_error(
+        self, expr: Expr, nodes: tuple[Node, ...], error: ShapeRuleError
+    ) -> errors.CellError:
+        known = self._known()
+        if expr.op == "product":
+            problem, fix = self._product_problem(expr, nodes, error)
+            return errors.ProductShapeError(expr.span, problem, fix=fix, shapes=known)
+        described = ", ".join(
+            f"{_text(argument)} is {shapes.RANK_NAMES[node.rank]} "
+            f"{self._show(node.shape)}"
+            for argument, node in zip(expr.arguments, nodes, strict=True)
+        )
+        if error.kind == "rank":
+            return errors.RankError(
+                expr.span, f"{described}: {OPS_RANKS.get(expr.op, 'their ranks differ')}",
+                fix=RANK_FIXES.get(expr.op, "make both sides one shape, or one a scalar"),
+                shapes=known,
+            )  # fmt: skip
+        return errors.DimensionClashError(
+            expr.span,
+            f"{described}: one dimension would need two sizes, {error.detail}",
+            fix="use two dimensions' vectors in two equations, or one declared name",
+            shapes=known,
+        )
+
+    def _product_problem(
+        self, expr: Expr, nodes: tuple[Node, ...], error: ShapeRuleError
+    ) -> tuple[str, str]:
+        left, right = (_text(argument) for argument in expr.arguments)
+        a, b = nodes
+        described = (
+            f"{left} is {shapes.RANK_NAMES[a.rank]} {self._show(a.shape)} and {right} "
+            f"{shapes.RANK_NAMES[b.rank]} {self._show(b.shape)}"
+        )
+        if 0 in (a.rank, b.rank):
+            return f"{described}: @ multiplies matrices", f"{left} * {right}"
+        if (a.rank, b.rank) == (1, 2):
+            return (
+                f"{described}: vectors are columns, so the matrix stands on the left",
+                f"{right} @ {left}, or {right}.T @ {left}",
+            )
+        if (a.rank, b.rank) == (1, 1):
+            return f"{described}: two columns have no product", (
+                f"dot({left}, {right}) for a number, outer({left}, {right}) for a matrix"
+            )
+        return f"{described}: the inner sizes differ, {error.detail}", (
+            f"{left}.T @ {right}, or correct the declaration"
+        )
+
+    def _known(self) -> str:
+        names = name_dimensions(self._shapes, self._definitions, self._index)
+        return ", ".join(
+            f"{name} {shapes.show_shape(resolve(shape, names, unknown='?'))}"
+            for name, shape in self._shapes.items()
+            if name not in self._index
+        )
+
+    def _show(self, shape: Shape) -> str:
+        names = name_dimensions(self._shapes, self._definitions, self._index)
+        return shapes.show_shape(resolve(shape, names, unknown="?"))
+
+    # ----- resolution -----
+
+    def _check_indices(self) -> None:
+        """`n_v` in a declaration is the dimension of the vector v, where there is one."""
+        for dim, variable in self._dims.items():
+            vector = self._shapes.get(dim.removeprefix("n_"))
+            if not dim.startswith("n_") or vector is None or len(vector) != 1:
+                continue
+            try:
+                unify_inferring(variable, vector[0])
+            except ShapeRuleError as error:
+                span = next(
+                    d.span for d in self._uses.declared.values() if dim in d.shape
+                )
+                raise errors.DeclarationError(
+                    span,
+                    f"{dim} is the dimension of {dim[2:]}, which has another size: "
+                    f"{error.detail}",
+                    fix="use another name for this dimension",
+                    shapes=self._known(),
+                ) from None
+
+    def _resolved(self) -> Graph:
+        names = name_dimensions(self._shapes, self._definitions, self._index)
+
+        def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+            return Node(node.op, inputs, resolve(node.shape, names), node.data)
+
+        new = rewrite(self._definitions.values(), step)
+        parameters = {
+            name: ParameterSpec(resolve(self._shapes[name], names), self._initial(name))
+            for name in self._uses.bare
+        }
+        inputs = {
+            name: InputSpec(
+                resolve(self._shapes[name], names),
+                resolve((self._index[name],), names)[0] if name in self._index else None,
+            )
+            for name in self._uses.inputs
+        }
+        return Graph(
+            {name: new[node] for name, node in self._definitions.items()},
+            parameters,
+            inputs,
+            tuple(self._uses.before),
+            LOSS if LOSS in self._definitions else None,
+        )
+
+    def _initial(self, name: str) -> Initial | None:
+        declaration = self._uses.declared.get(name)
+        return None if declaration is None else declaration.initial
+
+
+def _text(expr: Expr) -> str:
+    return expr.span.line[expr.span.start : expr.span.end]
+
+
+OPS_RANKS = {
+    "transpose": "only a matrix has a transpose",
+    "softmax": "softmax takes a vector",
+    "log_softmax": "log_softmax takes a vector",
+    "layer_norm": "layer_norm takes a vector",
+    "sum": "a sum is over the elements of a vector or matrix",
+    "mean": "a mean is over the elements of a vector or matrix",
+    "dot": "dot takes two vectors",
+    "outer": "outer takes two vectors",
+    "nll": "nll takes a vector of probabilities and a class or a vector of targets",
+}
+RANK_FIXES = {
+    "transpose": "dot(u, v) for u^T v, outer(u, v) for u v^T",
+    "nll": "nll(softmax(o[t]), y[t])",
+    "dot": "sum(...) of an elementwise product for matrices",
+}

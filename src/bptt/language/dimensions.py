@@ -1,0 +1,56 @@
+"""The names of inferred dimensions.
+
+All vectors of one size share one dimension. It is named by a declaration; else after the
+vector defined last among them (`n_h` for a and h); else after the input; else after the
+first parameter that has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from bptt.shapes import Dim, DimVar, Shape
+
+Names = dict[DimVar, str | int]
+
+
+def name_dimensions(
+    shapes: Mapping[str, Shape], definitions: Collection[str], index: Mapping[str, DimVar]
+) -> Names:
+    """A name, or a fixed size, for every class of equal dimensions."""
+    names: Names = {}
+    for dim in (*(d for shape in shapes.values() for d in shape), *index.values()):
+        if isinstance(dim, DimVar) and dim.find().value is not None:
+            names[dim.find()] = dim.find().value  # type: ignore[assignment]
+    for name in reversed(tuple(definitions)):
+        _offer(names, shapes[name][:1] if len(shapes[name]) == 1 else (), name)
+    for name in shapes:
+        if name not in definitions and len(shapes[name]) == 1 and name[0].islower():
+            _offer(names, shapes[name], name)
+    for name, dim in index.items():
+        _offer(names, (dim,), name)
+    for name, shape in shapes.items():
+        _offer(names, shape, name)
+    return names
+
+
+def _offer(names: Names, shape: Shape, name: str) -> None:
+    for position, dim in enumerate(shape):
+        if isinstance(dim, DimVar) and dim.find() not in names:
+            wanted = f"n_{name}" if position == 0 else f"n_{name}_columns"
+            # n_b is the batch; a vector called b keeps out of its way.
+            taken = {"n_b", *names.values()}
+            names[dim.find()] = wanted if wanted not in taken else f"dim_{name}"
+
+
+def resolve(shape: Shape, names: Names, unknown: str | None = None) -> Shape:
+    """A shape with every unknown replaced by its name."""
+    return tuple(_resolve(dim, names, unknown) for dim in shape)
+
+
+def _resolve(dim: Dim, names: Names, unknown: str | None) -> Dim:
+    if not isinstance(dim, DimVar):
+        return dim
+    if unknown is not None:
+        return names.get(dim.find(), unknown)
+    return names[dim.find()]

@@ -1,0 +1,399 @@
+"""Text to equations and declarations, with Python's own grammar and source positions.
+
+Only the node kinds named here are accepted. Nothing is evaluated: a cell is data.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import math
+from dataclasses import dataclass
+
+from bptt import errors
+from bptt.errors import Span
+from bptt.graph import Initial
+from bptt.ops import OPS
+
+RESERVED = frozenset({"t", "tau", "n_b"})
+INFIX = {
+    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow",
+    ast.MatMult: "product",
+}  # fmt: skip
+COMPARISONS = {
+    ast.Gt: ("greater", False), ast.GtE: ("greater_equal", False),
+    ast.Lt: ("greater", True), ast.LtE: ("greater_equal", True),
+}  # fmt: skip
+CALLS = {name: op for name, op in OPS.items() if op.written == "call"}
+
+
+@dataclass(frozen=True)
+class Expr:
+    """One piece of an equation: an operation on pieces, a read of a name, or a number.
+
+    op: a key of `OPS`, or "constant", "parameter" (a bare name), "read" (`name[t + lag]`,
+    data = (name, lag)), "product" (`@`), "lookup" (`M[:, i]`).
+    """
+
+    op: str
+    arguments: tuple[Expr, ...]
+    span: Span
+    data: object = None
+
+
+@dataclass(frozen=True)
+class Equation:
+    """`name[t] = expression`."""
+
+    name: str
+    expression: Expr
+    span: Span
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """`name: shape` or `name: shape = initial`."""
+
+    name: str
+    shape: tuple[str | int, ...]
+    initial: Initial | None
+    span: Span
+
+
+def parse_text(text: str) -> tuple[list[Equation], list[Declaration]]:
+    """Read every line of a cell.
+
+    Raises: CellSyntaxError, UnsupportedSyntaxError, UnknownOperationError,
+    ArgumentCountError, FutureStepError, DistantStepError, ReservedNameError,
+    DeclarationError, EmptyCellError.
+    """
+    if not isinstance(text, str):
+        raise errors.CellSyntaxError(
+            None, f"a cell is text, got {type(text).__name__}", fix="pass a string"
+        )
+    reader = _Reader(text)
+    equations: list[Equation] = []
+    declarations: list[Declaration] = []
+    for statement in reader.statements():
+        if isinstance(statement, ast.AnnAssign):
+            declarations.append(reader.declaration(statement))
+        else:
+            equations.append(reader.equation(statement))
+    if not equations:
+        raise errors.EmptyCellError(
+            None,
+            "the text holds no equation",
+            fix="write at least one, such as `h[t] = tanh(b + W @ h[t-1] + U @ x[t])`",
+        )
+    return equations, declarations
+
+
+class _Reader:
+    """Turns `ast` nodes into equations, with their place in the text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._lines = text.split("\n")
+
+    def statements(self) -> list[ast.stmt]:
+        try:
+            return ast.parse(self._text).body
+        except (SyntaxError, ValueError) as error:
+            number = getattr(error, "lineno", None) or 1
+            line = self._lines[min(number, len(self._lines)) - 1]
+            start = max(0, (getattr(error, "offset", None) or 1) - 1)
+            raise errors.CellSyntaxError(
+                Span(number, line, start, start + 1),
+                f"this is not an expression: {getattr(error, 'msg', error)}",
+                fix="one equation a line, written `name[t] = expression`",
+            ) from None
+        except RecursionError:
+            raise errors.CellSyntaxError(
+                None, "an expression is nested too deeply", fix="name its parts"
+            ) from None
+
+    def span(self, node: ast.AST) -> Span:
+        number = getattr(node, "lineno", 1)
+        line = self._lines[number - 1]
+        start = self._column(line, getattr(node, "col_offset", 0))
+        end = len(line)
+        if getattr(node, "end_lineno", number) == number:
+            end = self._column(line, getattr(node, "end_col_offset", 0))
+        return Span(number, line, start, max(end, start + 1))
+
+    @staticmethod
+    def _column(line: str, byte_offset: int) -> int:
+        """`ast` counts UTF-8 bytes; a caret counts characters."""
+        return len(line.encode()[:byte_offset].decode(errors="replace"))
+
+    # ----- statements -----
+
+    def equation(self, statement: ast.stmt) -> Equation:
+        if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+            raise errors.UnsupportedSyntaxError(
+                self.span(statement),
+                "a line is an equation `name[t] = expression` or a declaration "
+                "`name: shape`",
+                fix="remove this line, or write it as one of the two",
+            )
+        target = statement.targets[0]
+        name, lag = self._subscript(target)
+        if lag != 0:
+            raise errors.UnsupportedSyntaxError(
+                self.span(target),
+                f"an equation defines a node at step t, not {self._show(target)}",
+                fix=f"{name}[t] = ..." if name else "name[t] = ...",
+            )
+        self._check_name(name, target)
+        return Equation(name, self.expression(statement.value), self.span(target))
+
+    def declaration(self, statement: ast.AnnAssign) -> Declaration:
+        if not isinstance(statement.target, ast.Name):
+            raise errors.DeclarationError(
+                self.span(statement.target),
+                "a declaration names a parameter, input or node without `[t]`",
+                fix="`W: (n_h, n_h)` or `b: n_h = 1`",
+            )
+        name = statement.target.id
+        self._check_name(name, statement.target)
+        initial = None if statement.value is None else self._initial(statement.value)
+        return Declaration(
+            name, self._shape(statement.annotation), initial, self.span(statement)
+        )
+
+    def _check_name(self, name: str, node: ast.AST) -> None:
+        if name in RESERVED or name in OPS:
+            what = "an operation" if name in OPS else "the language's own name"
+            raise errors.ReservedNameError(
+                self.span(node),
+                f"{name} is {what} and cannot name a node or parameter",
+                fix=f"another name, such as {name}_1",
+            )
+
+    def _shape(self, node: ast.expr) -> tuple[str | int, ...]:
+        parts = node.elts if isinstance(node, ast.Tuple) else [node]
+        shape = tuple(self._dimension(part) for part in parts)
+        if len(shape) > 2:
+            raise errors.DeclarationError(
+                self.span(node),
+                f"{len(shape)} dimensions; a shape is () a scalar, n a vector or "
+                "(n, m) a matrix",
+                fix="time and batch are not part of a shape",
+            )
+        return shape
+
+    def _dimension(self, node: ast.expr) -> str | int:
+        if isinstance(node, ast.Name) and node.id not in RESERVED:
+            return node.id
+        if isinstance(node, ast.Constant) and type(node.value) is int and node.value > 0:
+            return node.value
+        raise errors.DeclarationError(
+            self.span(node),
+            "a dimension is a name such as n_h, or a positive whole number",
+            fix="`W: (n_h, n_x)`; time and batch are not part of a shape",
+        )
+
+    def _initial(self, node: ast.expr) -> Initial:
+        if isinstance(node, ast.Name):
+            return Initial(node.id)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if not node.keywords:
+                return Initial(node.func.id, tuple(map(self._number, node.args)))
+        elif not isinstance(node, ast.Call):
+            return Initial("constant", (self._number(node),))
+        raise errors.DeclarationError(
+            self.span(node),
+            "an initial value is a number, a rule, or a rule with numbers",
+            fix="`b: n_h = 1`, `W: (n_h, n_h) = orthogonal` or `= normal(0.1)`",
+        )
+
+    def _number(self, node: ast.expr) -> float:
+        sign = 1.0
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            sign, node = -1.0, node.operand
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+            return sign * self._finite(node)
+        raise errors.DeclarationError(
+            self.span(node), "a number is needed here", fix="for example 0.1"
+        )
+
+    def _finite(self, node: ast.Constant) -> float:
+        try:
+            value = float(node.value)  # type: ignore[arg-type]
+        except OverflowError:
+            value = math.inf
+        if not math.isfinite(value):
+            raise errors.UnsupportedSyntaxError(
+                self.span(node), "this number is too large for float64", fix="1e308"
+            )
+        return value
+
+    # ----- expressions -----
+
+    def expression(self, node: ast.expr) -> Expr:
+        span = self.span(node)
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+            return Expr("constant", (), span, self._finite(node))
+        if isinstance(node, ast.Name):
+            self._check_read(node)
+            return Expr("parameter", (), span, node.id)
+        if isinstance(node, ast.BinOp) and type(node.op) in INFIX:
+            arguments = (self.expression(node.left), self.expression(node.right))
+            return Expr(INFIX[type(node.op)], arguments, span)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return self._negative(node, span)
+        if isinstance(node, ast.Compare):
+            return self._comparison(node, span)
+        if isinstance(node, ast.Attribute):
+            return self._transpose(node, span)
+        if isinstance(node, ast.Subscript):
+            return self._subscripted(node, span)
+        if isinstance(node, ast.Call):
+            return self._call(node, span)
+        raise errors.UnsupportedSyntaxError(
+            span,
+            f"{self._show(node)} is not part of the cell language",
+            fix="use + - * / @ **, .T, and the operations " + ", ".join(sorted(CALLS)),
+        )
+
+    def _check_read(self, node: ast.Name) -> None:
+        if node.id in RESERVED or node.id in OPS:
+            what = "an operation: call it" if node.id in OPS else "not a value"
+            raise errors.ReservedNameError(
+                self.span(node), f"{node.id} is {what}", fix="read a node or a parameter"
+            )
+
+    def _negative(self, node: ast.UnaryOp, span: Span) -> Expr:
+        inner = self.expression(node.operand)
+        if inner.op == "constant":
+            assert isinstance(inner.data, float)
+            return Expr("constant", (), span, -inner.data)
+        return Expr("neg", (inner,), span)
+
+    def _comparison(self, node: ast.Compare, span: Span) -> Expr:
+        if len(node.ops) != 1 or type(node.ops[0]) not in COMPARISONS:
+            raise errors.UnsupportedSyntaxError(
+                span,
+                "only one comparison of >, >=, <, <= at a time",
+                fix="for example where(a[t] > 0, a[t], 0)",
+            )
+        op, swapped = COMPARISONS[type(node.ops[0])]
+        pair = (self.expression(node.left), self.expression(node.comparators[0]))
+        return Expr(op, pair[::-1] if swapped else pair, span)
+
+    def _transpose(self, node: ast.Attribute, span: Span) -> Expr:
+        if node.attr != "T":
+            raise errors.UnsupportedSyntaxError(
+                span,
+                f".{node.attr} is not part of the cell language; only .T is",
+                fix="call an operation: tanh(a[t])",
+            )
+        return Expr("transpose", (self.expression(node.value),), span)
+
+    def _subscripted(self, node: ast.Subscript, span: Span) -> Expr:
+        index = node.slice
+        if isinstance(index, ast.Tuple):
+            if len(index.elts) == 2 and self._is_colon(index.elts[0]):
+                matrix = self.expression(node.value)
+                return Expr("lookup", (matrix, self.expression(index.elts[1])), span)
+            raise errors.UnsupportedSyntaxError(
+                span,
+                "a look-up reads one column of a matrix",
+                fix="`U[:, x[t]]` with an integer input x",
+            )
+        name, lag = self._subscript(node)
+        return Expr("read", (), span, (name, lag))
+
+    @staticmethod
+    def _is_colon(node: ast.expr) -> bool:
+        return isinstance(node, ast.Slice) and not (node.lower or node.upper or node.step)
+
+    def _subscript(self, node: ast.expr) -> tuple[str, int]:
+        """`name[t]`, `name[t-1]`: the name and the lag."""
+        if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
+            raise errors.UnsupportedSyntaxError(
+                self.span(node),
+                f"{self._show(node)} is not a node at a time step",
+                fix="write `name[t]`; a parameter has no step and no equation",
+            )
+        lag = self._lag(node.slice)
+        name = node.value.id
+        if lag is None:
+            raise errors.UnsupportedSyntaxError(
+                self.span(node.slice),
+                f"{self._show(node)}: a step is written t or t-1",
+                fix=f"{name}[t] or {name}[t-1]; element access is not part of the "
+                "language",
+            )
+        if lag > 0:
+            raise errors.FutureStepError(
+                self.span(node),
+                f"{self._show(node)} reads a later step: a recurrence runs from t = 1 "
+                "to tau",
+                fix=f"{name}[t] or {name}[t-1]",
+            )
+        if lag < -1:
+            raise errors.DistantStepError(
+                self.span(node),
+                f"{self._show(node)} reads more than one step back",
+                fix=f"carry it: define {name}_before[t] = {name}[t-1] and read "
+                f"{name}_before[t-1]",
+            )
+        return name, lag
+
+    @staticmethod
+    def _lag(node: ast.expr) -> int | None:
+        if isinstance(node, ast.Name) and node.id == "t":
+            return 0
+        if (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.left, ast.Name)
+            and node.left.id == "t"
+            and isinstance(node.right, ast.Constant)
+            and type(node.right.value) is int
+            and isinstance(node.op, ast.Add | ast.Sub)
+        ):
+            return node.right.value * (1 if isinstance(node.op, ast.Add) else -1)
+        return None
+
+    def _call(self, node: ast.Call, span: Span) -> Expr:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name not in CALLS:
+            raise errors.UnknownOperationError(
+                self.span(node.func),
+                f"{self._show(node.func)} is not an operation",
+                fix=_closest(name) + "the operations are " + ", ".join(sorted(CALLS)),
+            )
+        data = self._keywords(node, name)
+        arity = CALLS[name].arity
+        if len(node.args) != arity:
+            noun = "argument" if arity == 1 else "arguments"
+            raise errors.ArgumentCountError(
+                span,
+                f"{name} takes {arity} {noun}, got {len(node.args)}",
+                fix=f"{name}({', '.join('uvw'[:arity])})",
+            )
+        return Expr(name, tuple(map(self.expression, node.args)), span, data)
+
+    def _keywords(self, node: ast.Call, name: str) -> object:
+        """`layer_norm(x, eps=1e-5)` is the one operation with a keyword."""
+        allowed = ("eps",) if name == "layer_norm" else ()
+        for keyword in node.keywords:
+            if keyword.arg not in allowed:
+                raise errors.ArgumentCountError(
+                    self.span(keyword), f"{name} has no keyword {keyword.arg}",
+                    fix="leave it out",
+                )  # fmt: skip
+        if name != "layer_norm":
+            return None
+        return self._number(node.keywords[0].value) if node.keywords else 1e-5
+
+    def _show(self, node: ast.AST) -> str:
+        assert isinstance(node, ast.expr)
+        return f"`{ast.unparse(node)}`"
+
+
+def _closest(name: str) -> str:
+    """A suggestion for a misspelt operation."""
+    close = difflib.get_close_matches(name, CALLS, n=1, cutoff=0.6)
+    return f"{close[0]}? " if close else ""

@@ -1,0 +1,167 @@
+"""How every name of a cell is used: defined, read at t, read at t-1, bare, as an index.
+
+    name[t] = ...            a definition
+    name[t], not defined     an input
+    name[t-1]                a state (or an input, one step late)
+    name                     a parameter
+    M[:, name[t]]            an integer input
+    nll(p, name[t])          a class index, unless declared or used as a vector
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from bptt import errors
+from bptt.errors import Span
+from bptt.language.syntax import Declaration, Equation, Expr
+
+
+@dataclass
+class Uses:
+    """Every name, by use, with the place of its first use; in order of appearance."""
+
+    defined: dict[str, Equation] = field(default_factory=dict)
+    declared: dict[str, Declaration] = field(default_factory=dict)
+    bare: dict[str, Span] = field(default_factory=dict)
+    now: dict[str, Span] = field(default_factory=dict)
+    before: dict[str, Span] = field(default_factory=dict)
+    as_index: dict[str, Span] = field(default_factory=dict)
+    as_target: dict[str, Span] = field(default_factory=dict)
+    as_value: dict[str, Span] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names read as `name[t]` that no equation defines."""
+        return tuple(name for name in self.now if name not in self.defined)
+
+    def is_index(self, name: str) -> bool:
+        """Whether an input holds integers."""
+        if name in self.as_index:
+            return True
+        if name not in self.as_target or name in self.as_value:
+            return False
+        declaration = self.declared.get(name)
+        return declaration is None or declaration.shape == ()
+
+
+def collect_uses(equations: list[Equation], declarations: list[Declaration]) -> Uses:
+    """Sort every name by its use.
+
+    Raises: DuplicateDefinitionError, BareStateError, UseBeforeDefinitionError,
+    UndefinedNameError, IndexKindError, DeclarationError.
+    """
+    uses = Uses()
+    for declaration in declarations:
+        _once(uses.declared, declaration.name, declaration.span, "declared")
+        uses.declared[declaration.name] = declaration
+    for equation in equations:
+        _once(uses.defined, equation.name, equation.span, "defined")
+        uses.defined[equation.name] = equation
+    for equation in equations:
+        _collect(uses, equation.expression)
+    _check_order(uses, equations)
+    _check_kinds(uses)
+    return uses
+
+
+def _once(table: Mapping[str, object], name: str, span: Span, verb: str) -> None:
+    if name in table:
+        first = getattr(table[name], "span")  # noqa: B009  (two types, one field)
+        raise errors.DuplicateDefinitionError(
+            span,
+            f"{name} is {verb} twice; the first time on line {first.line_number}",
+            fix=f"give one of the two another name, such as {name}_2",
+        )
+
+
+def _collect(uses: Uses, root: Expr) -> None:
+    for expr, role in _walk(root, "value"):
+        if expr.op == "parameter":
+            uses.bare.setdefault(str(expr.data), expr.span)
+        elif expr.op == "read":
+            name, lag = _read_of(expr)
+            (uses.before if lag else uses.now).setdefault(name, expr.span)
+            by_role = {
+                "value": uses.as_value, "index": uses.as_index, "target": uses.as_target
+            }  # fmt: skip
+            by_role[role].setdefault(name, expr.span)
+
+
+def _read_of(expr: Expr) -> tuple[str, int]:
+    assert isinstance(expr.data, tuple)
+    return expr.data[0], expr.data[1]
+
+
+def _walk(expr: Expr, role: str) -> Iterator[tuple[Expr, str]]:
+    yield expr, role
+    roles = {"lookup": "index", "nll": "target"}
+    for position, argument in enumerate(expr.arguments):
+        is_second = position == 1 and argument.op == "read"
+        yield from _walk(argument, roles.get(expr.op, "value") if is_second else "value")
+
+
+def _check_order(uses: Uses, equations: list[Equation]) -> None:
+    seen: set[str] = set()
+    for equation in equations:
+        for expr, _ in _walk(equation.expression, "value"):
+            if expr.op != "read":
+                continue
+            name, lag = _read_of(expr)
+            if lag == 0 and name in uses.defined and name not in seen:
+                where = uses.defined[name].span.line_number
+                raise errors.UseBeforeDefinitionError(
+                    expr.span,
+                    f"{name}[t] is read here but defined on line {where}",
+                    fix=f"move the definition up, or read {name}[t-1]",
+                )
+        seen.add(equation.name)
+    for name, span in uses.before.items():
+        if name not in uses.defined and name not in uses.now:
+            raise errors.UndefinedNameError(
+                span,
+                f"{name}[t-1] is read, but no line defines {name}[t]",
+                fix=f"define {name}[t], or check the spelling; the definitions are: "
+                f"{', '.join(uses.defined)}",
+            )
+
+
+def _check_kinds(uses: Uses) -> None:
+    for name, span in uses.bare.items():
+        if name in uses.defined or name in uses.now or name in uses.before:
+            raise errors.BareStateError(
+                span,
+                f"{name} varies in time elsewhere in the cell, but has no step here",
+                fix=f"{name}[t] or {name}[t-1]",
+            )
+    for name, span in uses.as_index.items():
+        if name in uses.defined:
+            raise errors.IndexKindError(
+                span,
+                f"{name}[t] is computed by the cell; a column look-up takes an integer "
+                "input",
+                fix=f"read an input that no line defines, or write a product with {name}",
+            )
+        if name in uses.as_value:
+            raise errors.IndexKindError(
+                uses.as_value[name],
+                f"{name} is an integer index on line {span.line_number} and a real "
+                "value here",
+                fix="use two inputs with two names",
+            )
+    used = {*uses.defined, *uses.bare, *uses.now, *uses.before}
+    for name, declaration in uses.declared.items():
+        if name not in used:
+            raise errors.DeclarationError(
+                declaration.span,
+                f"{name} is declared, but no equation reads or defines it",
+                fix="remove the declaration, or check the spelling",
+            )
+        if declaration.initial is not None and name not in uses.bare:
+            raise errors.DeclarationError(
+                declaration.span,
+                f"{name} is not a parameter, so it cannot have an initial value here",
+                fix=f"declare {name} without `= ...`; an initial state is an argument "
+                "of the call",
+            )

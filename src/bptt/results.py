@@ -1,0 +1,316 @@
+"""What a call gives back: a run's values, and a gradient with its copies.
+
+Index 0 of every sequence is t = 1. A call without a batch axis gets results without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt import errors
+from bptt.execute.bindings import Bindings
+from bptt.execute.program import LOSS, Program, gradient_at, gradient_of
+from bptt.graph import TO_STATIC, Node, walk
+from bptt.ops import OPS, dims_of
+
+Array = NDArray[Any]
+
+
+class Values(Protocol):
+    """The values that an executor computed, by node."""
+
+    def __getitem__(self, node: Node) -> Array:
+        """A node's value, timed ones as (tau, n_b, *shape)."""
+        ...
+
+    def padded(self, name: str) -> Array:
+        """A definition's rows for t = 0..tau+1."""
+        ...
+
+
+class Run(Mapping[str, Array]):
+    """The values of a cell's nodes, by name: `run["h"]` is (tau, n_b, n_h).
+
+    loss: the total loss, weighted and summed as the reduction says (nats for nll and
+    bce), None for a cell without one; final: every state after the last step, to hand to
+    the next call's `initial`.
+    """
+
+    def __init__(self, program: Program, bindings: Bindings, values: Values) -> None:
+        """Results are read from the executor's values when they are asked for."""
+        self._program = program
+        self._bindings = bindings
+        self._values = values
+        self._names = tuple(n for n in program.outputs if n in program.graph.definitions)
+
+    @property
+    def loss(self) -> float | complex | None:
+        """The total loss."""
+        if self._program.graph.loss is None:
+            return None
+        value: float | complex = self._values[self._program.roots[LOSS]].item()
+        return value
+
+    @property
+    def final(self) -> dict[str, Array]:
+        """The states after step tau, (n_b, *shape) each."""
+        graph = self._program.graph
+        final = {}
+        for name in graph.states:
+            if name in graph.inputs:
+                row = self._bindings.inputs[name][-1]
+            else:
+                row = self._values[self._program.roots[name]][-1]
+            final[name] = np.array(row if self._bindings.is_batched else row[0])
+        return final
+
+    def __getitem__(self, name: str) -> Array:
+        """The node's value at every step, (tau, n_b, *shape)."""
+        if name not in self._names:
+            raise errors.UnknownNodeError(
+                f"{name} is not among this run's nodes: {', '.join(self._names)}"
+            )
+        value = self._values[self._program.roots[name]]
+        return value if self._bindings.is_batched else value[:, 0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        b = self._bindings
+        loss = "" if self.loss is None else f", loss={self.loss:.6g}"
+        return f"<Run tau={b.tau} n_b={b.n_b}{loss}: {', '.join(self._names)}>"
+
+
+class Gradient(Mapping[str, Array]):
+    """The gradient of a total loss: `grad["W"]` is ∇_W L with the shape of W.
+
+    loss: the total loss; nodes: ∇_{h^(t)} L by node, (tau, n_b, n_h), for the nodes asked
+    for; copies: ∇_{W^(t)} L by parameter; inputs: ∇_{x^(t)} L; initial: ∇_{h^(0)} L,
+    (n_b, n_h); run: the forward values.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        bindings: Bindings,
+        values: Values,
+        nodes: tuple[str, ...],
+        inputs: tuple[str, ...],
+        forward: Callable[[], Run],
+    ) -> None:
+        """Results are read from the executor's values when they are asked for."""
+        self._program = program
+        self._bindings = bindings
+        self._values = values
+        self._forward = forward
+        self._run: Run | None = None
+        self.loss = Run(program, bindings, values).loss
+        self.nodes: Mapping[str, Array] = _Asked("node", "nodes", nodes, self._at)
+        self.inputs: Mapping[str, Array] = _Asked("input", "inputs", inputs, self._at)
+        states = tuple(program.carried) if self._has_initial() else ()
+        self.initial: Mapping[str, Array] = _Asked(
+            "initial state", "initial", states, self._initial
+        )
+        names = tuple(program.graph.parameters)
+        self.copies: Mapping[str, Copies] = _Asked("parameter", "", names, self._copies)
+
+    def _has_initial(self) -> bool:
+        program = self._program
+        return any(carry in program.outputs for carry in program.carried.values())
+
+    def __getitem__(self, name: str) -> Array:
+        """∇_θ L, the shape of the parameter θ."""
+        if name not in self._program.graph.parameters:
+            raise errors.UnknownNodeError(
+                f"{name} is not a parameter; the parameters are: "
+                f"{', '.join(self._program.graph.parameters)}. The gradient of a node is "
+                f"grad.nodes[{name!r}], on request: gradient(..., nodes=({name!r},))"
+            )
+        root = self._program.roots.get(gradient_of(name))
+        parameter = self._bindings.parameters[name]
+        if root is None:
+            return np.zeros_like(parameter)
+        return np.broadcast_to(self._values[root], parameter.shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._program.graph.parameters)
+
+    def __len__(self) -> int:
+        return len(self._program.graph.parameters)
+
+    @property
+    def run(self) -> Run:
+        """The forward values of the same call; computed once more when first asked."""
+        if self._run is None:
+            self._run = self._forward()
+        return self._run
+
+    @property
+    def final(self) -> dict[str, Array]:
+        """The states after step tau; see `Run.final`. Costs no second forward pass."""
+        return Run(self._program, self._bindings, self._values).final
+
+    def _at(self, name: str) -> Array:
+        root = self._program.roots.get(gradient_at(name))
+        graph, b = self._program.graph, self._bindings
+        if root is not None:
+            value = self._values[root]
+        else:
+            spec = graph.inputs.get(name)
+            shape = graph.definitions[name].shape if spec is None else spec.shape
+            value = np.zeros((b.tau, b.n_b, *b.numbers(shape)), b.dtype)
+        return value if b.is_batched else value[:, 0]
+
+    def _initial(self, name: str) -> Array:
+        row = self._values.padded(self._program.carried[name])[1]
+        return np.array(row if self._bindings.is_batched else row[0])
+
+    def _copies(self, name: str) -> Copies:
+        root = self._program.roots.get(gradient_of(name))
+        return Copies(name, root, self._bindings, self._values)
+
+    def __repr__(self) -> str:
+        loss = "" if self.loss is None else f" loss={self.loss:.6g}:"
+        return f"<Gradient{loss} {', '.join(self)}>"
+
+
+class _Asked(Mapping[str, Any]):
+    """Results by name, read when asked for; a clear error for what was not requested."""
+
+    def __init__(
+        self, kind: str, option: str, names: tuple[str, ...], read: Callable[[str], Any]
+    ) -> None:
+        self._kind, self._option, self._names, self._read = kind, option, names, read
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._names:
+            return self._read(name)
+        hint = {
+            "nodes": f"; ask for it: gradient(..., nodes=({name!r},))",
+            "inputs": "; ask for it: gradient(..., inputs=True)",
+            "initial": "; ask for it: gradient(..., initial_gradient=True)",
+        }.get(self._option, "")
+        raise errors.UnknownNodeError(
+            f"no gradient of {self._kind} {name} here; there are: "
+            f"{', '.join(self._names) or 'none'}{hint}"
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"<{self._kind}s: {', '.join(self._names) or 'none'}>"
+
+
+class Copies:
+    """∇_{W^(t)} L for every t: what the use of W at step t alone contributes.
+
+    W^(t) is a copy of W used only at step t (Goodfellow et al., before 10.24); the sum
+    over t is ∇_W L. No array of tau matrices is stored: a contribution is held as its two
+    factors, the gradient at the product and the vector that was multiplied, and is made
+    when it is read.
+    """
+
+    def __init__(
+        self, name: str, root: Node | None, bindings: Bindings, values: Values
+    ) -> None:
+        """`root` is the static expression of the gradient in its totals over time."""
+        self._name = name
+        self._root = root
+        self._bindings = bindings
+        self._values = values
+        static = [] if root is None else _static_nodes(root)
+        self._totals = [node for node in static if node.op in TO_STATIC]
+        self._static = [node for node in static if node.op not in TO_STATIC]
+        self._shape = bindings.parameters[name].shape
+
+    def __len__(self) -> int:
+        return self._bindings.tau
+
+    def __getitem__(self, t: int) -> Array:
+        """The contribution of step t + 1, the shape of the parameter."""
+        if not -len(self) <= t < len(self):
+            raise IndexError(f"copy {t} of {self._name}: there are {len(self)} steps")
+        if self._root is None:
+            return np.zeros(self._shape, self._bindings.dtype)
+        now = {node: self._slice(node, t) for node in self._totals}
+        for node in self._static:
+            now[node] = self._evaluate(node, now)
+        return np.broadcast_to(now[self._root], self._shape)
+
+    def __iter__(self) -> Iterator[Array]:
+        return (self[t] for t in range(len(self)))
+
+    def _slice(self, node: Node, t: int) -> Array:
+        """A total over time and batch, restricted to one step."""
+        arguments = [self._values[child][t] for child in node.inputs]
+        value: Array = OPS[node.op].f(*arguments, *self._extra(node))
+        return value
+
+    def _evaluate(self, node: Node, now: Mapping[Node, Array]) -> Array:
+        if not node.inputs:
+            return self._values[node]
+        arguments = [now[child] for child in node.inputs]
+        value: Array = OPS[node.op].f(*arguments, *self._extra(node))
+        return value
+
+    def _extra(self, node: Node) -> tuple[Any, ...]:
+        kind = OPS[node.op].data
+        if kind == "dims":
+            return (self._bindings.numbers(dims_of(node)),)
+        return (node.data,) if kind else ()
+
+    def total(self) -> Array:
+        """The sum over t, equal to `grad[name]` up to rounding."""
+        result = np.zeros(self._shape, self._bindings.dtype)
+        for copy in self:
+            result = result + copy
+        return result
+
+    def stack(self) -> Array:
+        """All contributions as one array, (tau, *shape)."""
+        return np.stack(list(self))
+
+    def norms(self) -> Array:
+        """‖∇_{W^(t)} L‖, the Frobenius norm for every t, (tau,).
+
+        For one product, ‖G^T X‖^2 = sum of (G G^T) * (X X^T): n_b x n_b matrices instead
+        of the parameter's own shape, where that is less work.
+        """
+        root = self._root
+        while root is not None and root.op == "transpose":
+            root = root.inputs[0]
+        if root is not None and root.op == "total_outer":
+            g, x = (self._values[child] for child in root.inputs)
+            if g.dtype.kind != "c":
+                return _norms_of_products(g, x)
+        return np.array([np.linalg.norm(copy) for copy in self])
+
+    def __repr__(self) -> str:
+        return f"<Copies of {self._name} {self._shape}, t = 1..{len(self)}>"
+
+
+def _static_nodes(root: Node) -> list[Node]:
+    """Nodes from the totals up to the root, inputs first; nothing timed."""
+    return [node for node in walk([root]) if not node.timed]
+
+
+def _norms_of_products(g: Array, x: Array) -> Array:
+    rows = g.shape[1]
+    gram_work = rows * (g.shape[2] + x.shape[2])
+    if gram_work < g.shape[2] * x.shape[2]:
+        squares = np.matmul(g, g.swapaxes(1, 2)) * np.matmul(x, x.swapaxes(1, 2))
+        # Rounding may leave a tiny negative sum where the norm is zero.
+        return np.asarray(np.sqrt(np.maximum(squares.sum(axis=(1, 2)), 0)))
+    return np.array([np.linalg.norm(a.T @ b) for a, b in zip(g, x, strict=True)])

@@ -1,0 +1,61 @@
+"""Cells made from cells: token look-up for a real input, a read-out with its loss."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bptt import errors
+from bptt.graph import Graph, InputSpec, Node, rebuild, rewrite
+
+
+def with_tokens(graph: Graph) -> Graph:
+    """Every product `M @ x[t]` with a real input becomes the look-up `M[:, x[t]]`.
+
+    A one-hot x makes the two equal, and the look-up never multiplies by zeros.
+    """
+    tokens: dict[str, Node] = {}
+
+    def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node.op == "input" and graph.inputs[str(node.data)].index is None:
+            return tokens.setdefault(str(node.data), Node("input", (), (), node.data))
+        taken = [child for child in inputs if child in tokens.values()]
+        if not taken:
+            return rebuild(node, inputs)
+        if node.op == "matvec" and inputs[0] not in taken:
+            return Node("lookup", inputs, node.shape)
+        raise errors.IndexKindError(
+            None,
+            f"input {taken[0].data} is used in `{node.op}`, not only in products "
+            "`M @ x[t]`, so it cannot become a token",
+            fix="write the look-up `M[:, x[t]]` in the equations",
+        )
+
+    new = rewrite(graph.definitions.values(), step)
+    inputs = {
+        name: InputSpec((), spec.shape[0]) if name in tokens else spec
+        for name, spec in graph.inputs.items()
+    }
+    definitions = {name: new[node] for name, node in graph.definitions.items()}
+    return replace(graph, definitions=definitions, inputs=inputs)
+
+
+def readout_text(graph: Graph) -> str:
+    """Equations that read the hidden vector out and score a class index.
+
+    The hidden vector is `h`, or the vector defined last where no node is called h.
+    """
+    vectors = [name for name, node in graph.definitions.items() if node.rank == 1]
+    if not vectors:
+        raise errors.NoLossError("the cell defines no vector that could be read out")
+    hidden = "h" if "h" in vectors else vectors[-1]
+    taken = {*graph.definitions, *graph.parameters, *graph.inputs}
+    o, c, v, y = (_free(name, taken) for name in ("o", "c", "V", "y"))
+    return (
+        f"{o}[t] = {c} + {v} @ {hidden}[t]\nL[t] = nll(softmax({o}[t]), {y}[t])\n"
+    )
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_out"
+    return name
