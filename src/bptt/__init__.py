@@ -5,13 +5,10 @@
     grad = cell.gradient(params, {"x": x, "y": y})
 """
 
-from importlib.metadata import version
-
 from bptt import cells
 from bptt.cell import Cell
 from bptt.errors import BpttError
 from bptt.results import Copies, Gradient, Run
-
-__version__ = version("bptt")
+from bptt.version import __version__
 
 __all__ = ["BpttError", "Cell", "Copies", "Gradient", "Run", "__version__", "cells"]

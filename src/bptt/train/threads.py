@@ -13,8 +13,8 @@ from typing import Any
 from bptt.train.errors import TrainExtraMissingError
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Limit the BLAS behind NumPy to one thread while the context lasts.
+def one_thread() -> AbstractContextManager[Any]:
+    """Limit BLAS and OpenMP, behind NumPy and torch, to one thread in this context.
 
     Raises: TrainExtraMissingError without threadpoolctl.
     """
@@ -22,5 +22,5 @@ def one_blas_thread() -> AbstractContextManager[Any]:
         threadpoolctl = import_module("threadpoolctl")
     except ImportError as error:
         raise TrainExtraMissingError("threadpoolctl") from error
-    limit: AbstractContextManager[Any] = threadpoolctl.threadpool_limits(1, "blas")
+    limit: AbstractContextManager[Any] = threadpoolctl.threadpool_limits(1)
     return limit

@@ -26,7 +26,7 @@ from bptt.train.run_folder import Metrics, Parameters
 from bptt.train.sampling import Sampler
 from bptt.train.streams import Split, Streams, split_text
 from bptt.train.text import Text
-from bptt.train.threads import one_blas_thread
+from bptt.train.threads import one_thread
 from bptt.train.vocabulary import Vocabulary
 from bptt.version import __version__
 
@@ -88,7 +88,7 @@ def train(
     run, learner = _prepare(text, options, folder)
     _announce(text, run, console)
     started = time.perf_counter()
-    with one_blas_thread(), StopOnInterrupt() as stop:
+    with one_thread(), StopOnInterrupt() as stop:
         meter = _learn(run, learner, console, lambda: stop.requested)
     was_interrupted = meter.windows < meter.status.n_windows
     return Report(
