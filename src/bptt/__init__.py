@@ -1,6 +1,8 @@
 """The exact gradient of a recurrent network through time, from its equations.
 
-    cell = bptt.Cell(text)                        or bptt.cells.lstm, Cell.load("my.cell")
+In short:
+
+    cell = bptt.Cell(text)           or bptt.cells.lstm, Cell.load("my.cell")
     params = cell.init(n_x=27, n_h=128, n_o=27)
     grad = cell.gradient(params, {"x": x, "y": y})
 """

@@ -4,10 +4,10 @@
     bprop(grad of the consumer)                       (Goodfellow et al., Algorithm 6.5)
 
 Two departures from the book's Algorithm 6.6: one gradient per input *slot*, not per
-variable (h * h reads one variable in two slots), and a loop in reverse topological order
-instead of recursion. Time enters through two mirror rules and nothing else: the gradient
-of a value read one step later is the value, one step later, of a gradient; and a static
-value used at every step receives the total over steps and batch rows.
+variable (h * h reads one variable in two slots), and a loop in reverse topological
+order instead of recursion. Time enters through two mirror rules and nothing else: the
+gradient of a value read one step later is the value, one step later, of a gradient; and
+a static value used at every step receives the total over steps and batch rows.
 
 Non-goals: choosing an order of evaluation, removing dead code, numbers.
 """
@@ -104,7 +104,7 @@ def build_grad(
     shifts: Iterable[tuple[str, int]] = (),
     order: int = 1,
 ) -> Adjoint:
-    """The gradient of sum over t, batch and seeds of <seed, node> with respect to targets.
+    """The gradient of sum over t, batch and seeds of <seed, node>, for the targets.
 
     definitions: every named node, the input leaves that shifts may refer to included;
     seeds: node -> gradient that arrives at it from outside (∇_{L^(t)} L = w_t);
@@ -124,9 +124,7 @@ def build_grad(
     for node in _later_reads(nodes, live):
         name, lag = shift_of(node)
         source = definitions[name]
-        carry = driver.carried.setdefault(
-            (name, lag), carry_name(name, lag, order)
-        )
+        carry = driver.carried.setdefault((name, lag), carry_name(name, lag, order))
         if source in live:
             driver.give(source, shift(carry, -lag, node.shape))
     results: dict[Node, Node] = {}

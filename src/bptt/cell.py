@@ -1,4 +1,4 @@
-"""A recurrent cell: its equations, its parameters, its values and its exact gradient."""
+"""A recurrent cell: its equations, parameters, values and exact gradient."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bptt import errors, initial as initial_values, variants
+from bptt import errors, variants
+from bptt import initial as initial_values
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings, bind, parameter_arrays
 from bptt.execute.program import (
@@ -99,7 +100,9 @@ class Cell:
         return print_graph(self.graph)
 
     def __repr__(self) -> str:
-        return f"<Cell {', '.join(self.nodes)}; parameters {', '.join(self.parameters)}>"
+        return (
+            f"<Cell {', '.join(self.nodes)}; parameters {', '.join(self.parameters)}>"
+        )
 
     # ----- parameters -----
 
@@ -140,7 +143,9 @@ class Cell:
                     f"{', '.join(self.dims)}"
                 )
             if not isinstance(size, int | np.integer) or size < 1:
-                raise errors.SizeError(f"{name}={size!r}: a size is a whole number >= 1")
+                raise errors.SizeError(
+                    f"{name}={size!r}: a size is a whole number >= 1"
+                )
         for dim in self.dims:
             if dim in needed and dim not in sizes:
                 raise errors.MissingSizeError(
@@ -162,15 +167,14 @@ class Cell:
     ) -> Run:
         """The value of every node at every step.
 
-        initial: state -> (n_b, *shape) or (*shape) for all rows alike; zero where absent.
-        reduction: "sum" (the book's), "batch_mean" (1/n_b) or "mean" (the mean over steps
-        and rows); weights: w_t per step or per step and row, (tau,) or (tau, n_b), 0 for
-        padding; with "mean" the divisor is their sum.
+        initial: state -> (n_b, *shape) or (*shape) for all rows alike; zero where
+        absent.
+        reduction: "sum" (the book's), "batch_mean" (1/n_b) or "mean" (the mean over
+        steps and rows); weights: w_t per step or per step and row, (tau,) or
+        (tau, n_b), 0 for padding; with "mean" the divisor is their sum.
         Raises: a subclass of `errors.ArgumentError` for every array that does not fit.
         """
-        bindings = bind(
-            self.graph, params, inputs, initial, None, reduction, weights
-        )
+        bindings = bind(self.graph, params, inputs, initial, None, reduction, weights)
         return self._forward(bindings)
 
     def _forward(self, bindings: Bindings) -> Run:
@@ -205,16 +209,17 @@ class Cell:
         if self.graph.loss is None and not seeds:
             raise errors.NoLossError(
                 "the cell has no loss L[t], so its gradient must be seeded: "
-                f"gradient(..., seeds={{{tuple(self.nodes)[-1]!r}: g}}) with g of shape "
-                "(tau, n_b, ...)"
+                f"gradient(..., seeds={{{tuple(self.nodes)[-1]!r}: g}}) with g of "
+                "shape (tau, n_b, ...)"
             )
         wanted = self._known_nodes(nodes)
-        bindings = bind(
-            self.graph, params, inputs, initial, seeds, reduction, weights
-        )
+        bindings = bind(self.graph, params, inputs, initial, seeds, reduction, weights)
         real = tuple(n for n, s in self.graph.inputs.items() if s.index is None)
         request = Request(
-            wanted, real if input_gradient else (), initial_gradient, tuple(sorted(seeds))
+            wanted,
+            real if input_gradient else (),
+            initial_gradient,
+            tuple(sorted(seeds)),
         )
         program = self._program(request, lambda: gradient_program(self.graph, request))
         values = reference.run(program, bindings)
@@ -284,9 +289,9 @@ class Cell:
     ) -> Objective:
         """A function of one flat vector for `scipy.optimize`: -> (loss, flat gradient).
 
-        The vector holds the parameters one after another in the cell's order. Shapes come
-        from `params`, or from `sizes` and the inputs; one size that is still unknown is
-        solved from the vector's length.
+        The vector holds the parameters one after another in the cell's order. Shapes
+        come from `params`, or from `sizes` and the inputs; one size that is still
+        unknown is solved from the vector's length.
 
         >>> cell = Cell('h[t] = tanh(W @ h[t-1] + U @ x[t]); L[t] = sum(h[t] ** 2)')
         >>> f = cell.objective({"x": np.ones((5, 3))})

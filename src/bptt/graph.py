@@ -1,8 +1,8 @@
 """The nodes of a step graph and the graph that holds them.
 
-A `Node` is one value of the step at time t: an operation of `ops.OPS` on other nodes, or
-a leaf. Nodes are immutable and compared by identity. A node is *timed* when it has one
-value per step and batch row, *static* when it has one value for the whole call (a
+A `Node` is one value of the step at time t: an operation of `ops.OPS` on other nodes,
+or a leaf. Nodes are immutable and compared by identity. A node is *timed* when it has
+one value per step and batch row, *static* when it has one value for the whole call (a
 parameter, or anything made from parameters alone, or a sum over all steps).
 
 Leaves:
@@ -170,14 +170,14 @@ class Graph:
 
     def dims(self) -> tuple[str, ...]:
         """The named dimensions, in order of first appearance."""
-        seen: dict[str, None] = {}
-        for spec in (*self.inputs.values(), *self.parameters.values()):
-            for dim in (*spec.shape, getattr(spec, "index", None)):
-                if isinstance(dim, str):
-                    seen[dim] = None
+        seen: dict[object, None] = {}
+        for source in self.inputs.values():
+            seen |= dict.fromkeys((*source.shape, source.index))
+        for spec in self.parameters.values():
+            seen |= dict.fromkeys(spec.shape)
         for node in self.definitions.values():
-            seen.update({dim: None for dim in node.shape if isinstance(dim, str)})
-        return tuple(seen)
+            seen |= dict.fromkeys(node.shape)
+        return tuple(dim for dim in seen if isinstance(dim, str))
 
 
 def walk(roots: Iterable[Node]) -> Iterator[Node]:

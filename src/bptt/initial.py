@@ -1,9 +1,10 @@
 """Initial values of parameters: the rules, and the rule each parameter gets.
 
-A declaration in the cell decides (`b_f: n_h = 1`, `W: (n_h, n_h) = orthogonal`). Without
-one: a square matrix is orthogonal (it is recurrent in all but name), any other matrix is
-Glorot uniform, a vector or scalar is zero. Every parameter draws from a generator of its
-own, seeded by the seed and its name, so adding one parameter changes no other.
+A declaration in the cell decides (`b_f: n_h = 1`, `W: (n_h, n_h) = orthogonal`).
+Without one: a square matrix is orthogonal (it is recurrent in all but name), any other
+matrix is Glorot uniform, a vector or scalar is zero. Every parameter draws from a
+generator of its own, seeded by the seed and its name, so adding one parameter changes
+no other.
 """
 
 from __future__ import annotations
@@ -27,26 +28,35 @@ def constant(rng: np.random.Generator, shape: tuple[int, ...], value: float) -> 
     return np.full(shape, float(value))
 
 
-def normal(rng: np.random.Generator, shape: tuple[int, ...], deviation: float = 1.0) -> Array:
+def normal(
+    rng: np.random.Generator, shape: tuple[int, ...], deviation: float = 1.0
+) -> Array:
     """Gaussian with mean 0 and the given standard deviation."""
     return deviation * rng.standard_normal(shape)
 
 
 def uniform(
-    rng: np.random.Generator, shape: tuple[int, ...], low: float = -0.1, high: float = 0.1
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    low: float = -0.1,
+    high: float = 0.1,
 ) -> Array:
     """Uniform between two bounds."""
     return rng.uniform(low, high, shape)
 
 
-def glorot(rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0) -> Array:
+def glorot(
+    rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0
+) -> Array:
     """Uniform within gain * sqrt(6 / (rows + columns))   (Glorot and Bengio, 2010)."""
     bound = gain * np.sqrt(6.0 / sum(shape)) if shape else gain
     return rng.uniform(-bound, bound, shape)
 
 
-def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0) -> Array:
-    """gain * Q with orthonormal rows or columns, Haar-distributed (Saxe et al., 2013)."""
+def orthogonal(
+    rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0
+) -> Array:
+    """gain * Q, orthonormal rows or columns, Haar-distributed (Saxe et al., 2013)."""
     if len(shape) != 2:
         raise errors.InitialValueError("orthogonal needs a matrix")
     rows, columns = shape
@@ -56,7 +66,9 @@ def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1
     return gain * (q if rows >= columns else q.T)
 
 
-def identity(rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0) -> Array:
+def identity(
+    rng: np.random.Generator, shape: tuple[int, ...], gain: float = 1.0
+) -> Array:
     """gain * I; ones on the main diagonal of any matrix (Le et al., 2015)."""
     if len(shape) != 2:
         raise errors.InitialValueError("identity needs a matrix")

@@ -1,9 +1,9 @@
 """What each operation means in NumPy, on arrays with any leading axes.
 
-The core axes of a value (none, one or two) come last; time and batch, when present, come
-first. Everything works for float32, float64 and complex128, and nothing conjugates, so
-that the complex step can pass through: a comparison, a kink or a stabilising shift looks
-at the real part alone.
+The core axes of a value (none, one or two) come last; time and batch, when present,
+come first. Everything works for float32, float64 and complex128, and nothing
+conjugates, so that the complex step can pass through: a comparison, a kink or a
+stabilising shift looks at the real part alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def matvec(a: Array, x: Array) -> Array:
     if is_static_matrix(a):
         rows = x.reshape(-1, x.shape[-1])
         return (rows @ a.T).reshape(*x.shape[:-1], a.shape[0])
-    return np.einsum("...ij,...j->...i", a, x)
+    return np.asarray(np.einsum("...ij,...j->...i", a, x))
 
 
 def outer(g: Array, x: Array) -> Array:
@@ -48,7 +48,7 @@ def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)) without overflow: exp is only taken of -|x|."""
     positive = real(x) >= 0
     decay = np.exp(np.where(positive, -x, x))
-    return np.where(positive, 1, decay) / (1 + decay)
+    return np.asarray(np.where(positive, 1, decay) / (1 + decay))
 
 
 def softplus(x: Array) -> Array:
@@ -162,12 +162,14 @@ def lookup(a: Array, index: Array) -> Array:
 
 def one_hot(index: Array, sizes: tuple[int]) -> Array:
     """1 at the index, else 0."""
-    return (index[..., None] == np.arange(sizes[0])).astype(np.float32)
+    found = index[..., None] == np.arange(sizes[0])
+    return np.asarray(found.astype(np.float32))
 
 
 def scatter(g: Array, index: Array, sizes: tuple[int]) -> Array:
     """The matrix with g in column `index`, else 0."""
-    return g[..., :, None] * one_hot(index, sizes)[..., None, :].astype(g.dtype)
+    chosen = one_hot(index, sizes)[..., None, :].astype(g.dtype)
+    return np.asarray(g[..., :, None] * chosen)
 
 
 def pick(x: Array, index: Array) -> Array:
@@ -226,7 +228,7 @@ def total_outer(g: Array, x: Array) -> Array:
 
 
 def total_scatter(g: Array, index: Array, sizes: tuple[int]) -> Array:
-    """The sum over time and batch of g in column `index`; a segment sum, never dense."""
+    """The sum over time and batch of g in column `index`; segments, never dense."""
     rows, flat = g.reshape(-1, g.shape[-1]), index.reshape(-1)
     result = np.zeros((sizes[0], rows.shape[1]), dtype=g.dtype)
     order = np.argsort(flat, kind="stable")

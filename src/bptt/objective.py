@@ -58,7 +58,9 @@ class Objective:
 
     def _resolve(self, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
         return {
-            name: tuple(dim if isinstance(dim, int) else sizes[str(dim)] for dim in shape)
+            name: tuple(
+                dim if isinstance(dim, int) else sizes[str(dim)] for dim in shape
+            )
             for name, shape in self._cell.parameters.items()
         }
 

@@ -2,9 +2,10 @@
 
 Each row says how the operation is written, its shape rule, its meaning in NumPy (`f`),
 its backward rule *in graph operations* (`bprop`), what that rule reads ("x" an input,
-"y" the output), its LaTeX, its domain and where it has a kink. `bprop(g, y, *xs)` returns
-one entry per input slot, None for "no gradient"; it builds graph, so a derivative can be
-differentiated again. Undoing a broadcast is the driver's business (`bprop.py`).
+"y" the output), its LaTeX, its domain and where it has a kink. `bprop(g, y, *xs)`
+returns one entry per input slot, None for "no gradient"; it builds graph, so a
+derivative can be differentiated again. Undoing a broadcast is the driver's business
+(`bprop.py`).
 """
 
 from __future__ import annotations
@@ -142,12 +143,16 @@ def _bprop_pow(g: Node, y: Node, x: Node, p: Node) -> Gradients:
 
 def _bprop_maximum(g: Node, y: Node, x: Node, z: Node) -> Gradients:
     # On a tie each side gets half, as in torch and JAX.
-    x_share = where(apply("greater", x, z), 1.0, where(apply("greater", z, x), 0.0, 0.5))
+    x_share = where(
+        apply("greater", x, z), 1.0, where(apply("greater", z, x), 0.0, 0.5)
+    )
     return g * x_share, g * (1.0 - x_share)
 
 
 def _bprop_minimum(g: Node, y: Node, x: Node, z: Node) -> Gradients:
-    x_share = where(apply("greater", z, x), 1.0, where(apply("greater", x, z), 0.0, 0.5))
+    x_share = where(
+        apply("greater", z, x), 1.0, where(apply("greater", x, z), 0.0, 0.5)
+    )
     return g * x_share, g * (1.0 - x_share)
 
 
@@ -205,7 +210,7 @@ def _identity(x: Any, *_: Any) -> Any:
 TWO = (REAL_LINE, REAL_LINE)
 SUM, PRODUCT, UNARY, POWER, CALL = 10, 20, 30, 40, 100
 
-# The columns in order: name, arity, shape, f, bprop, reads, latex, then the rest by name.
+# The columns in order: name, arity, shape, f, bprop, reads, latex, the rest by name.
 _ROWS = (
     # --- arithmetic, element by element ---
     Op("add", 2, s.elementwise, np.add, lambda g, y, a, b: (g, g), "",
@@ -236,8 +241,8 @@ _ROWS = (
     # --- functions, element by element ---
     # (1 - y)(1 + y), not 1 - y*y: near |y| = 1 the square loses digits of y (float32,
     # x near 4.7: 9e-5 against 9e-8 relative, given the rounded y).
-    Op("tanh", 1, s.elementwise, np.tanh, lambda g, y, x: (g * ((1.0 - y) * (1.0 + y)),),
-       "y", r"\tanh\left({0}\right)"),
+    Op("tanh", 1, s.elementwise, np.tanh,
+       lambda g, y, x: (g * ((1.0 - y) * (1.0 + y)),), "y", r"\tanh\left({0}\right)"),
     Op("sigmoid", 1, s.elementwise, m.sigmoid, lambda g, y, x: (g * (y * (1.0 - y)),),
        "y", r"\sigma\left({0}\right)"),
     Op("relu", 1, s.elementwise, m.relu,
@@ -256,8 +261,8 @@ _ROWS = (
        r"\sin\left({0}\right)"),
     Op("cos", 1, s.elementwise, np.cos, lambda g, y, x: (-g * apply("sin", x),), "x",
        r"\cos\left({0}\right)"),
-    Op("abs", 1, s.elementwise, m.absolute, lambda g, y, x: (g * apply("sign", x),), "x",
-       r"\left|{0}\right|", kink=_kink_at_zero),
+    Op("abs", 1, s.elementwise, m.absolute, lambda g, y, x: (g * apply("sign", x),),
+       "x", r"\left|{0}\right|", kink=_kink_at_zero),
     Op("sign", 1, s.elementwise, m.sign, lambda g, y, x: (None,), "",
        r"\operatorname{{sign}}\left({0}\right)", "", kink=_kink_at_zero),
     Op("stop_gradient", 1, s.same, _identity, lambda g, y, x: (None,), "",

@@ -1,14 +1,14 @@
 """Before | loop | after: what must wait for time, and what need not.
 
-    h[t] = tanh(b + W @ h[t-1] + U @ x[t])        before:  p = b + U @ x     all t at once
-    o[t] = c + V @ h[t]                      ->   loop:    h = tanh(p + W @ h[t-1])
-                                                  after:   o = c + V @ h     all t at once
+    h[t] = tanh(b + W @ h[t-1] + U @ x[t])      before:  p = b + U @ x     all t at once
+    o[t] = c + V @ h[t]                    ->   loop:    h = tanh(p + W @ h[t-1])
+                                                after:   o = c + V @ h     all t at once
 
-A node is in a loop exactly when it lies on a cycle through time, so the loops of a program
-are the strongly connected components of its graph with the edges through time. Forward
-cycles run t = 1..tau, the adjoint's run t = tau..1, a stack of layers gives one loop per
-layer with batched products between them. A sum inside a loop is first split, so that its
-terms that do not wait leave the loop together.
+A node is in a loop exactly when it lies on a cycle through time, so the loops of a
+program are the strongly connected components of its graph with the edges through time.
+Forward cycles run t = 1..tau, the adjoint's run t = tau..1, a stack of layers gives one
+loop per layer with batched products between them. A sum inside a loop is first split,
+so that its terms that do not wait leave the loop together.
 
 Non-goals: choosing kernels, moving elementwise work; the executors decide that.
 """
@@ -189,9 +189,8 @@ def _segments(nodes: list[Node], sources: Mapping[str, Node]) -> tuple[Segment, 
     parts = components(nodes, sources)
     home = {node: number for number, part in enumerate(parts) for node in part}
     waits = {
-        number: {
-            home[child] for node in part for child in time_inputs(node, sources)
-        } - {number}
+        number: {home[child] for node in part for child in time_inputs(node, sources)}
+        - {number}
         for number, part in enumerate(parts)
     }
     order = {node: position for position, node in enumerate(nodes)}

@@ -1,6 +1,7 @@
 """What a call gives back: a run's values, and a gradient with its copies.
 
-Index 0 of every sequence is t = 1. A call without a batch axis gets results without one.
+Index 0 of every sequence is t = 1. A call without a batch axis gets results without
+one.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class Run(Mapping[str, Array]):
     """The values of a cell's nodes, by name: `run["h"]` is (tau, n_b, n_h).
 
     loss: the total loss, weighted and summed as the reduction says (nats for nll and
-    bce), None for a cell without one; final: every state after the last step, to hand to
-    the next call's `initial`.
+    bce), None for a cell without one; final: every state after the last step, to hand
+    to the next call's `initial`.
     """
 
     def __init__(self, program: Program, bindings: Bindings, values: Values) -> None:
@@ -45,7 +46,9 @@ class Run(Mapping[str, Array]):
         self._program = program
         self._bindings = bindings
         self._values = values
-        self._names = tuple(n for n in program.outputs if n in program.graph.definitions)
+        self._names = tuple(
+            n for n in program.outputs if n in program.graph.definitions
+        )
 
     @property
     def loss(self) -> float | complex | None:
@@ -92,9 +95,9 @@ class Run(Mapping[str, Array]):
 class Gradient(Mapping[str, Array]):
     """The gradient of a total loss: `grad["W"]` is ∇_W L with the shape of W.
 
-    loss: the total loss; nodes: ∇_{h^(t)} L by node, (tau, n_b, n_h), for the nodes asked
-    for; copies: ∇_{W^(t)} L by parameter; inputs: ∇_{x^(t)} L; initial: ∇_{h^(0)} L,
-    (n_b, n_h); run: the forward values.
+    loss: the total loss; nodes: ∇_{h^(t)} L by node, (tau, n_b, n_h), for the nodes
+    asked for; copies: ∇_{W^(t)} L by parameter; inputs: ∇_{x^(t)} L; initial: ∇_{h^(0)}
+    L, (n_b, n_h); run: the forward values.
     """
 
     def __init__(
@@ -131,8 +134,8 @@ class Gradient(Mapping[str, Array]):
         if name not in self._program.graph.parameters:
             raise errors.UnknownNodeError(
                 f"{name} is not a parameter; the parameters are: "
-                f"{', '.join(self._program.graph.parameters)}. The gradient of a node is "
-                f"grad.nodes[{name!r}], on request: gradient(..., nodes=({name!r},))"
+                f"{', '.join(self._program.graph.parameters)}. The gradient of a node "
+                f"is grad.nodes[{name!r}], on request: gradient(..., nodes=({name!r},))"
             )
         root = self._program.roots.get(gradient_of(name))
         parameter = self._bindings.parameters[name]
@@ -183,7 +186,7 @@ class Gradient(Mapping[str, Array]):
 
 
 class _Asked(Mapping[str, Any]):
-    """Results by name, read when asked for; a clear error for what was not requested."""
+    """Results by name, read when asked for; a clear error for what was not."""
 
     def __init__(
         self, kind: str, option: str, names: tuple[str, ...], read: Callable[[str], Any]
@@ -217,9 +220,9 @@ class Copies:
     """∇_{W^(t)} L for every t: what the use of W at step t alone contributes.
 
     W^(t) is a copy of W used only at step t (Goodfellow et al., before 10.24); the sum
-    over t is ∇_W L. No array of tau matrices is stored: a contribution is held as its two
-    factors, the gradient at the product and the vector that was multiplied, and is made
-    when it is read.
+    over t is ∇_W L. No array of tau matrices is stored: a contribution is held as its
+    two factors, the gradient at the product and the vector that was multiplied, and is
+    made when it is read.
     """
 
     def __init__(
@@ -285,8 +288,8 @@ class Copies:
     def norms(self) -> Array:
         """‖∇_{W^(t)} L‖, the Frobenius norm for every t, (tau,).
 
-        For one product, ‖G^T X‖^2 = sum of (G G^T) * (X X^T): n_b x n_b matrices instead
-        of the parameter's own shape, where that is less work.
+        For one product, ‖G^T X‖^2 = sum of (G G^T) * (X X^T): n_b x n_b matrices
+        instead of the parameter's own shape, where that is less work.
         """
         root = self._root
         while root is not None and root.op == "transpose":

@@ -50,9 +50,7 @@ def readout_text(graph: Graph) -> str:
     hidden = "h" if "h" in vectors else vectors[-1]
     taken = {*graph.definitions, *graph.parameters, *graph.inputs}
     o, c, v, y = (_free(name, taken) for name in ("o", "c", "V", "y"))
-    return (
-        f"{o}[t] = {c} + {v} @ {hidden}[t]\nL[t] = nll(softmax({o}[t]), {y}[t])\n"
-    )
+    return f"{o}[t] = {c} + {v} @ {hidden}[t]\nL[t] = nll(softmax({o}[t]), {y}[t])\n"
 
 
 def _free(name: str, taken: set[str]) -> str:

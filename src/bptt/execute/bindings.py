@@ -1,8 +1,8 @@
 """A caller's arrays, checked and brought to one form.
 
 Sequences become (tau, n_b, *shape) in the parameters' element type, integers stay
-integers, and every named dimension gets its one size. What does not fit is refused here,
-by name, with the shape that was expected and the one that came.
+integers, and every named dimension gets its one size. What does not fit is refused
+here, by name, with the shape that was expected and the one that came.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ REDUCTIONS = ("sum", "batch_mean", "mean")
 class Bindings:
     """Everything an executor needs to run a program once.
 
-    inputs, seeds, weight: (tau, n_b, *shape); initial: (n_b, *shape); is_batched: whether
-    the caller's sequences had a batch axis; tau steps; n_b rows; sizes per dimension.
+    inputs, seeds, weight: (tau, n_b, *shape); initial: (n_b, *shape); is_batched:
+    whether the caller's sequences had a batch axis; tau steps; n_b rows; sizes per
+    dimension.
     """
 
     dtype: np.dtype[Any]
@@ -237,7 +238,9 @@ def _as_array(what: str, value: Any) -> Array:
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
-        raise errors.DtypeError(f"{what} cannot be viewed as an array: {error}") from None
+        raise errors.DtypeError(
+            f"{what} cannot be viewed as an array: {error}"
+        ) from None
     if array.dtype.kind not in "biufc":
         raise errors.DtypeError(
             f"{what} has element type {array.dtype}; numbers are needed"
@@ -245,7 +248,9 @@ def _as_array(what: str, value: Any) -> Array:
     return array
 
 
-def _refuse_unknown(given: Mapping[str, Any], known: Mapping[str, Any], kind: str) -> None:
+def _refuse_unknown(
+    given: Mapping[str, Any], known: Mapping[str, Any], kind: str
+) -> None:
     for name in given:
         if name not in known:
             raise errors.UnexpectedNameError(
@@ -261,8 +266,8 @@ def _refuse_nan(what: str, array: Array) -> None:
     bad = np.argwhere(np.isnan(array))
     if len(bad):
         raise errors.NotFiniteError(
-            f"{what} holds NaN, {len(bad)} of {array.size} elements, the first at index "
-            f"{tuple(int(i) for i in bad[0])}"
+            f"{what} holds NaN, {len(bad)} of {array.size} elements, the first at "
+            f"index {tuple(int(i) for i in bad[0])}"
         )
 
 
@@ -281,7 +286,11 @@ def _real(what: str, array: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def _element_type(
-    graph: Graph, name: str, array: Array, dtype: np.dtype[Any], sizes: Mapping[str, int]
+    graph: Graph,
+    name: str,
+    array: Array,
+    dtype: np.dtype[Any],
+    sizes: Mapping[str, int],
 ) -> Array:
     index = graph.inputs[name].index
     if index is None:
@@ -341,7 +350,8 @@ def _initial(
             arrays[name] = _real(what, array, dtype)
         else:
             limit = sizes.known[str(index)] if isinstance(index, str) else int(index)
-            arrays[name] = check_index(what, array[None], limit, f"{index} = {limit}")[0]
+            row = check_index(what, array[None], limit, f"{index} = {limit}")
+            arrays[name] = row[0]
     return arrays
 
 
@@ -372,7 +382,7 @@ def _weight(
             )
         w = w * _real("weights", given, dtype)
     if reduction == "batch_mean":
-        return w / dtype.type(n_b)
+        return np.asarray(w / dtype.type(n_b))
     if reduction == "mean":
         divisor = w.sum()
         if divisor == 0:

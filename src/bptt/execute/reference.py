@@ -1,8 +1,8 @@
 """The meaning of a program, in the plainest NumPy there is.
 
-Every node is evaluated by the function in its row of the table: nodes outside a loop once
-for all steps, nodes of a loop step by step. It accepts complex128 and is the oracle that
-other executors are compared with.
+Every node is evaluated by the function in its row of the table: nodes outside a loop
+once for all steps, nodes of a loop step by step. It accepts complex128 and is the
+oracle that other executors are compared with.
 """
 
 from __future__ import annotations
@@ -139,7 +139,9 @@ class Values:
         }
         return tables[node.op][name_of(node)]
 
-    def _evaluate(self, node: Node, arguments: list[Array], lead: tuple[int, ...]) -> Array:
+    def _evaluate(
+        self, node: Node, arguments: list[Array], lead: tuple[int, ...]
+    ) -> Array:
         op = OPS[node.op]
         if op.is_elementwise:
             arguments = [

@@ -1,7 +1,7 @@
 """Equations to a step graph, with every dimension inferred.
 
-One walk builds nodes whose dimensions are still unknowns, unifying as it goes; then each
-class of equal dimensions gets its name, and the nodes are rebuilt with the names.
+One walk builds nodes whose dimensions are still unknowns, unifying as it goes; then
+each class of equal dimensions gets its name, and the nodes are rebuilt with the names.
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ class _Builder:
             shapes.unify_shapes(unify_inferring, assumed, found)
         except ShapeRuleError as error:
             how = "declared" if name in self._uses.declared else "read above"
-            kind = errors.RankError if error.kind == "rank" else errors.DimensionClashError
+            kind = (
+                errors.RankError if error.kind == "rank" else errors.DimensionClashError
+            )
             raise kind(
                 span,
                 f"{name} is {how} as {shapes.RANK_NAMES[len(assumed)]} "
@@ -222,11 +224,13 @@ class _Builder:
             for argument, node in zip(expr.arguments, nodes, strict=True)
         )
         if error.kind == "rank":
+            rule = OPS_RANKS.get(expr.op, "their ranks differ")
+            fix = RANK_FIXES.get(
+                expr.op, "make both one shape, or one of them a scalar"
+            )
             return errors.RankError(
-                expr.span, f"{described}: {OPS_RANKS.get(expr.op, 'their ranks differ')}",
-                fix=RANK_FIXES.get(expr.op, "make both sides one shape, or one a scalar"),
-                shapes=known,
-            )  # fmt: skip
+                expr.span, f"{described}: {rule}", fix=fix, shapes=known
+            )
         return errors.DimensionClashError(
             expr.span,
             f"{described}: one dimension would need two sizes, {error.detail}",
@@ -252,7 +256,8 @@ class _Builder:
             )
         if (a.rank, b.rank) == (1, 1):
             return f"{described}: two columns have no product", (
-                f"dot({left}, {right}) for a number, outer({left}, {right}) for a matrix"
+                f"dot({left}, {right}) for a number, outer({left}, {right}) for a "
+                "matrix"
             )
         return f"{described}: the inner sizes differ, {error.detail}", (
             f"{left}.T @ {right}, or correct the declaration"
@@ -273,7 +278,7 @@ class _Builder:
     # ----- resolution -----
 
     def _check_indices(self) -> None:
-        """`n_v` in a declaration is the dimension of the vector v, where there is one."""
+        """`n_v` in a declaration is the dimension of the vector v, if there is one."""
         for dim, variable in self._dims.items():
             vector = self._shapes.get(dim.removeprefix("n_"))
             if not dim.startswith("n_") or vector is None or len(vector) != 1:
@@ -306,7 +311,9 @@ class _Builder:
         inputs = {
             name: InputSpec(
                 resolve(self._shapes[name], names),
-                resolve((self._index[name],), names)[0] if name in self._index else None,
+                resolve((self._index[name],), names)[0]
+                if name in self._index
+                else None,
             )
             for name in self._uses.inputs
         }

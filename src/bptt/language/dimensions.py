@@ -1,8 +1,8 @@
 """The names of inferred dimensions.
 
-All vectors of one size share one dimension. It is named by a declaration; else after the
-vector defined last among them (`n_h` for a and h); else after the input; else after the
-first parameter that has it.
+All vectors of one size share one dimension. It is named by a declaration; else after
+the vector defined last among them (`n_h` for a and h); else after the input; else after
+the first parameter that has it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ Names = dict[DimVar, str | int]
 
 
 def name_dimensions(
-    shapes: Mapping[str, Shape], definitions: Collection[str], index: Mapping[str, DimVar]
+    shapes: Mapping[str, Shape],
+    definitions: Collection[str],
+    index: Mapping[str, DimVar],
 ) -> Names:
     """A name, or a fixed size, for every class of equal dimensions."""
     names: Names = {}

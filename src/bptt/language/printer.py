@@ -1,4 +1,4 @@
-"""Step graph to text: the canonical form of a cell, which parses back to the same graph."""
+"""Step graph to text: the canonical form, which parses back to the same graph."""
 
 from __future__ import annotations
 
@@ -96,4 +96,6 @@ def _declaration(name: str, shape: Shape, initial: Initial | None) -> str:
     if initial.rule == "constant":
         return f"{text} = {initial.arguments[0]!r}"
     numbers = ", ".join(map(repr, initial.arguments))
-    return f"{text} = {initial.rule}({numbers})" if numbers else f"{text} = {initial.rule}"
+    return (
+        f"{text} = {initial.rule}({numbers})" if numbers else f"{text} = {initial.rule}"
+    )

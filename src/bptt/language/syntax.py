@@ -31,8 +31,8 @@ CALLS = {name: op for name, op in OPS.items() if op.written == "call"}
 class Expr:
     """One piece of an equation: an operation on pieces, a read of a name, or a number.
 
-    op: a key of `OPS`, or "constant", "parameter" (a bare name), "read" (`name[t + lag]`,
-    data = (name, lag)), "product" (`@`), "lookup" (`M[:, i]`).
+    op: a key of `OPS`, or "constant", "parameter" (a bare name), "read" (`name[t +
+    lag]`, data = (name, lag)), "product" (`@`), "lookup" (`M[:, i]`).
     """
 
     op: str
@@ -185,7 +185,11 @@ class _Reader:
     def _dimension(self, node: ast.expr) -> str | int:
         if isinstance(node, ast.Name) and node.id not in RESERVED:
             return node.id
-        if isinstance(node, ast.Constant) and type(node.value) is int and node.value > 0:
+        if (
+            isinstance(node, ast.Constant)
+            and type(node.value) is int
+            and node.value > 0
+        ):
             return node.value
         raise errors.DeclarationError(
             self.span(node),
@@ -260,7 +264,9 @@ class _Reader:
         if node.id in RESERVED or node.id in OPS:
             what = "an operation: call it" if node.id in OPS else "not a value"
             raise errors.ReservedNameError(
-                self.span(node), f"{node.id} is {what}", fix="read a node or a parameter"
+                self.span(node),
+                f"{node.id} is {what}",
+                fix="read a node or a parameter",
             )
 
     def _negative(self, node: ast.UnaryOp, span: Span) -> Expr:
@@ -306,7 +312,9 @@ class _Reader:
 
     @staticmethod
     def _is_colon(node: ast.expr) -> bool:
-        return isinstance(node, ast.Slice) and not (node.lower or node.upper or node.step)
+        return isinstance(node, ast.Slice) and not (
+            node.lower or node.upper or node.step
+        )
 
     def _subscript(self, node: ast.expr) -> tuple[str, int]:
         """`name[t]`, `name[t-1]`: the name and the lag."""

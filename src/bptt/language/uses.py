@@ -1,5 +1,7 @@
 """How every name of a cell is used: defined, read at t, read at t-1, bare, as an index.
 
+The ways to write a name:
+
     name[t] = ...            a definition
     name[t], not defined     an input
     name[t-1]                a state (or an input, one step late)
@@ -99,7 +101,9 @@ def _walk(expr: Expr, role: str) -> Iterator[tuple[Expr, str]]:
     roles = {"lookup": "index", "nll": "target"}
     for position, argument in enumerate(expr.arguments):
         is_second = position == 1 and argument.op == "read"
-        yield from _walk(argument, roles.get(expr.op, "value") if is_second else "value")
+        yield from _walk(
+            argument, roles.get(expr.op, "value") if is_second else "value"
+        )
 
 
 def _check_order(uses: Uses, equations: list[Equation]) -> None:
@@ -141,7 +145,8 @@ def _check_kinds(uses: Uses) -> None:
                 span,
                 f"{name}[t] is computed by the cell; a column look-up takes an integer "
                 "input",
-                fix=f"read an input that no line defines, or write a product with {name}",
+                fix="read an input that no line defines, or write a product with "
+                f"{name}",
             )
         if name in uses.as_value:
             raise errors.IndexKindError(

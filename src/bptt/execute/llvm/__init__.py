@@ -1,0 +1,1 @@
+"""Fused CPU kernels, generated as LLVM IR with llvmlite and nothing else."""

@@ -1,0 +1,112 @@
+"""The toolbox, put together by hand into four cells, against NumPy in float64."""
+
+import numpy as np
+import pytest
+
+from benchmarks.hand_cells import GATES, HandLayer
+from bptt.execute.llvm.target import get_host_target, lower_target
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def step(cell, params, z, h, s):
+    """One step in NumPy, generic enough for the complex step: (h, s)."""
+    W, n = params["W"], h.shape[1]
+    parts = lambda a: [a[:, k * n : (k + 1) * n] for k in range(GATES[cell])]  # noqa: E731
+    if cell == "elman":
+        return np.tanh(z + h @ W.T), s
+    if cell == "lstm":
+        i, f, g, o = parts(z + h @ W.T)
+        s = sigmoid(f) * s + sigmoid(i) * np.tanh(g)
+        return sigmoid(o) * np.tanh(s), s
+    p, zs = parts(h @ W.T), parts(z)
+    r, u = sigmoid(zs[0] + p[0]), sigmoid(zs[1] + p[1])
+    if cell == "gru":
+        n_ = np.tanh(zs[2] + r * (p[2] + params["c"]))
+    else:
+        n_ = np.tanh(zs[2] + (r * h) @ W[2 * n :].T)
+    return (1 - u) * n_ + u * h, s
+
+
+def loss(cell, params, x, g):
+    h = np.zeros((x.shape[1], params["W"].shape[1]))
+    s, total = h, 0
+    for t in range(len(x)):
+        h, s = step(cell, params, x[t] @ params["U"].T + params["b"], h, s)
+        total = total + (g[t] * h).sum()
+    return total
+
+
+def make_case(cell, tau, n_b, n_x, n_h, dtype, seed=0):
+    random = np.random.default_rng(seed)
+    n_a = GATES[cell] * n_h
+    params = {
+        "U": random.normal(size=(n_a, n_x)) / np.sqrt(n_x),
+        "W": random.normal(size=(n_a, n_h)) / np.sqrt(n_h),
+        "b": random.normal(size=n_a),
+        "c": random.normal(size=n_h) if cell == "gru" else np.zeros(n_h),
+    }
+    params = {name: value.astype(dtype) for name, value in params.items()}
+    x = random.normal(size=(tau, n_b, n_x)).astype(dtype)
+    g = random.normal(size=(tau, n_b, n_h)).astype(dtype)
+    return params, x, g
+
+
+def check_gradient(layer, cell, case, tolerance):
+    """Directional derivatives by the complex step, random directions."""
+    params, x, g = case
+    grad = layer.gradient(params, x, g)
+    wide = {name: value.astype(np.float64) for name, value in params.items()}
+    random = np.random.default_rng(5)
+    for name in ("U", "W", "b") + (("c",) if cell == "gru" else ()):
+        size = max(
+            np.abs(grad[name]).max(), 1.0
+        )  # the terms of the sums are of order 1
+        for _ in range(2):
+            direction = random.choice([-1.0, 1.0], wide[name].shape)
+            moved = {**wide, name: wide[name] + 1e-30j * direction}
+            true = loss(cell, moved, x, g).imag / 1e-30
+            got = float((grad[name].astype(np.float64) * direction).sum())
+            assert abs(got - true) <= tolerance * size * direction.size, (
+                name,
+                got,
+                true,
+            )
+
+
+LEVELS = ["host", "avx2"] if get_host_target().vector_bytes == 64 else ["host"]
+
+
+def get_target(level):
+    return get_host_target() if level == "host" else lower_target(level)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_h", [1, 2, 7, 15, 16, 17, 33, 100])
+@pytest.mark.parametrize("cell", GATES)
+def test_gradient_is_right_for_every_remainder(cell, n_h, dtype, level):
+    # 3 inputs are fused into the loop, 19 are not.
+    layers = {n: HandLayer(cell, n, n_h, dtype, get_target(level)) for n in (3, 19)}
+    tolerance = 3e-6 if dtype == np.float32 else 1e-14
+    for number, n_b in enumerate((1, 2, 3, 7, 8, 9, 14, 21)):
+        for tau in (1, 2, 5):
+            n_x = (3, 19)[(number + tau) % 2]
+            case = make_case(cell, tau, n_b, n_x, n_h, dtype, seed=n_b)
+            check_gradient(layers[n_x], cell, case, tolerance)
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_results_do_not_depend_on_the_number_of_threads(cell):
+    layers = [
+        HandLayer(cell, 5, 37, np.float32, get_host_target(), threads)
+        for threads in (1, 2, 3)
+    ]
+    for n_b in (1, 2, 5, 8, 13, 21, 29, 40):
+        case = make_case(cell, 6, n_b, 5, 37, np.float32)
+        first, *others = (layer.gradient(*case) for layer in layers)
+        for other in others:
+            for name, value in first.items():
+                np.testing.assert_array_equal(value, other[name])
