@@ -28,7 +28,9 @@ def has_code(page):
     return BLOCK.search(page.read_text()) is not None
 
 
-@pytest.mark.parametrize("page", list(filter(has_code, PAGES)), ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if has_code(page)], ids=lambda page: page.name
+)
 def test_code_of_a_page_runs(page, tmp_path):
     for module in NEEDS.get(page.name, "").split():
         pytest.importorskip(module)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bptt.cell import Cell
+from bptt.train.loop import real_loss
 from bptt.train.streams import Streams
 from bptt.train.vocabulary import UNKNOWN, Tokens, Vocabulary
 
@@ -37,7 +38,7 @@ def bits_per_character(
     for window in streams.windows(tau, keep_last=True):
         inputs = {"x": window.x, "y": window.y}
         run = cell.forward(parameters, inputs, initial=state, reduction="mean")
-        nats += float(run.loss) * window.n_characters
+        nats += real_loss(run.loss) * window.n_characters
         state = run.final
     unknown = float(np.mean(streams.y == UNKNOWN))
     return nats / streams.y.size / log(2) + unknown * vocabulary.spelling_bits

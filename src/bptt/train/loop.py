@@ -66,7 +66,7 @@ class Learner:
         gradient = self.cell.gradient(
             self.parameters, inputs, initial=initial, reduction="mean"
         )
-        loss = float(gradient.loss)
+        loss = real_loss(gradient.loss)
         by_name = {name: gradient[name] for name in self.parameters}
         clipped, norm = clip_by_global_norm(by_name, self.clip)
         for what, value in (("loss", loss), ("norm of the gradient", norm)):
@@ -74,6 +74,12 @@ class Learner:
                 raise TrainingDivergedError(what, value)
         self.optimiser.step(clipped, factor)
         return loss, norm, gradient.final
+
+
+def real_loss(loss: float | complex | None) -> float:
+    """Narrow a loss to the real number it is: a model of characters has a real loss."""
+    assert isinstance(loss, float)
+    return loss
 
 
 def learn(
