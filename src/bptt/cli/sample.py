@@ -23,7 +23,10 @@ def sample(
     ] = 0.7,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
 ) -> None:
-    """Continue a text with a trained model; characters appear as they are drawn."""
+    """Continue a text with a trained model.
+
+    Characters appear as they are drawn. The same seed writes the same text.
+    """
     characters = open_run(run).write(prompt, length, temperature=temperature, seed=seed)
     sys.stdout.write(prompt)
     for character in characters:

@@ -25,7 +25,7 @@ DEFAULTS = TrainingOptions()
 Data = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[DATA]...",
+        metavar="DATA",
         help="Text files or folders, UTF-8. Without: the source of Python's library.",
     ),
 ]
