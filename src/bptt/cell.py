@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from bptt import errors, variants
 from bptt import initial as initial_values
-from bptt.execute import reference
+from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind, parameter_arrays
 from bptt.execute.program import (
     Program,
@@ -136,16 +136,7 @@ class Cell:
             for dim in spec.shape
             if isinstance(dim, str)
         }
-        for name, size in sizes.items():
-            if name not in self.dims:
-                raise errors.SizeError(
-                    f"{name} is not a dimension of the cell; they are: "
-                    f"{', '.join(self.dims)}"
-                )
-            if not isinstance(size, int | np.integer) or size < 1:
-                raise errors.SizeError(
-                    f"{name}={size!r}: a size is a whole number >= 1"
-                )
+        initial_values.check_sizes(self.dims, sizes)
         for dim in self.dims:
             if dim in needed and dim not in sizes:
                 raise errors.MissingSizeError(
@@ -164,6 +155,8 @@ class Cell:
         initial: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        executor: str = dispatch.COMPILED,
+        threads: int | None = None,
     ) -> Run:
         """The value of every node at every step.
 
@@ -175,12 +168,15 @@ class Cell:
         Raises: a subclass of `errors.ArgumentError` for every array that does not fit.
         """
         bindings = bind(self.graph, params, inputs, initial, None, reduction, weights)
-        return self._forward(bindings)
+        return self._forward(bindings, executor, threads)
 
-    def _forward(self, bindings: Bindings) -> Run:
+    def _forward(
+        self, bindings: Bindings, executor: str, threads: int | None = None
+    ) -> Run:
         names = tuple(self.graph.definitions)
         program = self._program("forward", lambda: forward_program(self.graph, names))
-        return Run(program, bindings, reference.run(program, bindings))
+        program, values = dispatch.run(program, bindings, executor, threads)
+        return Run(program, bindings, values)
 
     def gradient(
         self,
@@ -194,6 +190,8 @@ class Cell:
         weights: Any = None,
         input_gradient: bool = False,
         initial_gradient: bool = False,
+        executor: str = dispatch.COMPILED,
+        threads: int | None = None,
     ) -> Gradient:
         """The exact gradient of the total loss through time.
 
@@ -222,10 +220,10 @@ class Cell:
             tuple(sorted(seeds)),
         )
         program = self._program(request, lambda: gradient_program(self.graph, request))
-        values = reference.run(program, bindings)
+        program, values = dispatch.run(program, bindings, executor, threads)
         return Gradient(
-            program, bindings, values, wanted, request.inputs,
-            lambda: self._forward(bindings),
+            program, bindings, values, request,
+            lambda: self._forward(bindings, executor, threads),
         )  # fmt: skip
 
     def hessian_vector(
@@ -254,9 +252,10 @@ class Cell:
         )
         request = Request(hessian_vector=True)
         program = self._program(request, lambda: gradient_program(self.graph, request))
-        values = reference.run(program, bindings)
+        name = dispatch.REFERENCE
+        program, values = dispatch.run(program, bindings, name)
         result = Gradient(
-            program, bindings, values, (), (), lambda: self._forward(bindings)
+            program, bindings, values, request, lambda: self._forward(bindings, name)
         )
         return {name: np.array(array) for name, array in result.items()}
 

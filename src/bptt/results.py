@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from bptt import errors
 from bptt.execute.bindings import Bindings
-from bptt.execute.program import LOSS, Program, gradient_at, gradient_of
+from bptt.execute.program import (
+    LOSS,
+    Program,
+    Request,
+    gradient_at,
+    gradient_of,
+)
 from bptt.graph import TO_STATIC, Node, walk
 from bptt.ops import OPS, dims_of
 
@@ -28,8 +34,8 @@ class Values(Protocol):
         """A node's value, timed ones as (tau, n_b, *shape)."""
         ...
 
-    def padded(self, name: str) -> Array:
-        """A definition's rows for t = 0..tau+1."""
+    def first(self, name: str) -> Array:
+        """A definition's value at t = 1, (n_b, *shape)."""
         ...
 
 
@@ -105,8 +111,7 @@ class Gradient(Mapping[str, Array]):
         program: Program,
         bindings: Bindings,
         values: Values,
-        nodes: tuple[str, ...],
-        inputs: tuple[str, ...],
+        request: Request,
         forward: Callable[[], Run],
     ) -> None:
         """Results are read from the executor's values when they are asked for."""
@@ -115,19 +120,33 @@ class Gradient(Mapping[str, Array]):
         self._values = values
         self._forward = forward
         self._run: Run | None = None
+        self._request = request
         self.loss = Run(program, bindings, values).loss
-        self.nodes: Mapping[str, Array] = _Asked("node", "nodes", nodes, self._at)
-        self.inputs: Mapping[str, Array] = _Asked("input", "inputs", inputs, self._at)
-        states = tuple(program.carried) if self._has_initial() else ()
-        self.initial: Mapping[str, Array] = _Asked(
-            "initial state", "initial", states, self._initial
-        )
-        names = tuple(program.graph.parameters)
-        self.copies: Mapping[str, Copies] = _Asked("parameter", "", names, self._copies)
 
-    def _has_initial(self) -> bool:
-        program = self._program
-        return any(carry in program.outputs for carry in program.carried.values())
+    # Made when asked for: a gradient that held them would hold itself, and its buffers
+    # would wait for the garbage collector instead of going to the next call.
+
+    @property
+    def nodes(self) -> Mapping[str, Array]:
+        """∇_{h^(t)} L by node, (tau, n_b, *shape), for the nodes asked for."""
+        return _Asked("node", "nodes", self._request.nodes, self._at)
+
+    @property
+    def inputs(self) -> Mapping[str, Array]:
+        """∇_{x^(t)} L by input, (tau, n_b, *shape), if asked for."""
+        return _Asked("input", "inputs", self._request.inputs, self._at)
+
+    @property
+    def initial(self) -> Mapping[str, Array]:
+        """∇_{h^(0)} L by state, (n_b, *shape), if asked for."""
+        states = tuple(self._program.carried) if self._request.initial else ()
+        return _Asked("initial state", "initial", states, self._initial)
+
+    @property
+    def copies(self) -> Mapping[str, Copies]:
+        """∇_{W^(t)} L by parameter."""
+        names = tuple(self._program.graph.parameters)
+        return _Asked("parameter", "", names, self._copies)
 
     def __getitem__(self, name: str) -> Array:
         """∇_θ L, the shape of the parameter θ."""
@@ -173,7 +192,7 @@ class Gradient(Mapping[str, Array]):
         return value if b.is_batched else value[:, 0]
 
     def _initial(self, name: str) -> Array:
-        row = self._values.padded(self._program.carried[name])[1]
+        row = self._values.first(self._program.carried[name])
         return np.array(row if self._bindings.is_batched else row[0])
 
     def _copies(self, name: str) -> Copies:
@@ -198,7 +217,7 @@ class _Asked(Mapping[str, Any]):
             return self._read(name)
         hint = {
             "nodes": f"; ask for it: gradient(..., nodes=({name!r},))",
-            "inputs": "; ask for it: gradient(..., inputs=True)",
+            "inputs": "; ask for it: gradient(..., input_gradient=True)",
             "initial": "; ask for it: gradient(..., initial_gradient=True)",
         }.get(self._option, "")
         raise errors.UnknownNodeError(
