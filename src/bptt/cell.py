@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from bptt import errors, variants
 from bptt import initial as initial_values
 from bptt.check import INSTANCES, Ledger, check_cell
-from bptt.execute import reference
+from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind, parameter_arrays
 from bptt.execute.program import (
     Program,
@@ -166,6 +166,8 @@ class Cell:
         initial: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        executor: str = dispatch.COMPILED,
+        threads: int | None = None,
     ) -> Run:
         """The value of every node at every step.
 
@@ -177,12 +179,15 @@ class Cell:
         Raises: a subclass of `errors.ArgumentError` for every array that does not fit.
         """
         bindings = bind(self.graph, params, inputs, initial, None, reduction, weights)
-        return self._forward(bindings)
+        return self._forward(bindings, executor, threads)
 
-    def _forward(self, bindings: Bindings) -> Run:
+    def _forward(
+        self, bindings: Bindings, executor: str, threads: int | None = None
+    ) -> Run:
         names = tuple(self.graph.definitions)
         program = self._program("forward", lambda: forward_program(self.graph, names))
-        return Run(program, bindings, reference.run(program, bindings))
+        program, values = dispatch.run(program, bindings, executor, threads)
+        return Run(program, bindings, values)
 
     def gradient(
         self,
@@ -196,6 +201,8 @@ class Cell:
         weights: Any = None,
         input_gradient: bool = False,
         initial_gradient: bool = False,
+        executor: str = dispatch.COMPILED,
+        threads: int | None = None,
     ) -> Gradient:
         """The exact gradient of the total loss through time.
 
@@ -224,10 +231,10 @@ class Cell:
             tuple(sorted(seeds)),
         )
         program = self._program(request, lambda: gradient_program(self.graph, request))
-        values = reference.run(program, bindings)
+        program, values = dispatch.run(program, bindings, executor, threads)
         return Gradient(
-            program, bindings, values, wanted, request.inputs,
-            lambda: self._forward(bindings), initial=initial_gradient,
+            program, bindings, values, request,
+            lambda: self._forward(bindings, executor, threads),
         )  # fmt: skip
 
     def hessian_vector(
@@ -256,9 +263,10 @@ class Cell:
         )
         request = Request(hessian_vector=True)
         program = self._program(request, lambda: gradient_program(self.graph, request))
-        values = reference.run(program, bindings)
+        name = dispatch.REFERENCE
+        program, values = dispatch.run(program, bindings, name)
         result = Gradient(
-            program, bindings, values, (), (), lambda: self._forward(bindings)
+            program, bindings, values, request, lambda: self._forward(bindings, name)
         )
         return {name: np.array(array) for name, array in result.items()}
 
@@ -308,18 +316,25 @@ class Cell:
 
     # ----- proof -----
 
-    def check(self, *, seed: int = 0, instances: int = INSTANCES) -> Ledger:
+    def check(
+        self,
+        *,
+        seed: int = 0,
+        instances: int = INSTANCES,
+        executor: str = dispatch.COMPILED,
+    ) -> Ledger:
         """Every gradient against independent oracles, on random instances in float64.
 
         The complex step, central differences, generic reverse mode on the explicit
         unrolled graph, every node and every copy moved alone, sums over copies and over
         paths, and the invariants; `ledger.passed`, `print(ledger)`. A point near a kink
-        is "not checked here".
+        is "not checked here". executor: what computes the gradient under test; the
+        oracles always use the NumPy reference.
 
         >>> Cell('h[t] = tanh(W @ h[t-1] + U @ x[t])').check(instances=1).passed
         True
         """
-        return check_cell(self, seed=seed, instances=instances)
+        return check_cell(self, seed=seed, instances=instances, executor=executor)
 
     def unroll(
         self,

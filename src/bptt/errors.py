@@ -7,6 +7,9 @@ fix. `BpttError` is the common base; nothing here is raised for the library's ow
 from __future__ import annotations
 
 from dataclasses import dataclass
+from unicodedata import combining, east_asian_width
+
+WIDTH = 96
 
 
 class BpttError(Exception):
@@ -23,9 +26,32 @@ class Span:
     end: int
 
     def quote(self) -> str:
-        """The line with a row of carets under the piece."""
-        carets = "^" * max(1, self.end - self.start)
-        return f"    {self.line}\n    {' ' * self.start}{carets}"
+        """The line with a row of carets under the piece; a long line is cut."""
+        end = min(max(self.end, self.start + 1), self.start + WIDTH)
+        first = max(0, end - WIDTH) if end > WIDTH else 0
+        before, after = ("…" if first else ""), ""
+        if len(self.line) > first + WIDTH:
+            after = "…"
+        line = before + visible(self.line[first : first + WIDTH]) + after
+        blank = " " * len(before) + _blank(self.line[first : self.start])
+        carets = "^" * max(1, _columns(self.line[self.start : end]))
+        return f"    {line}\n    {blank}{carets}"
+
+
+def visible(text: str) -> str:
+    """The text with everything replaced that would not print as itself."""
+    return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in text)
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    wide = sum(east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(combining(c) != 0 for c in text)
+
+
+def _blank(text: str) -> str:
+    """White space as wide as the text: a tab stays a tab."""
+    return "".join(c if c == "\t" else " " * _columns(c) for c in text)
 
 
 class CellError(BpttError):
@@ -121,6 +147,10 @@ class LossShapeError(CellError):
     """`L[t]` is not a scalar."""
 
 
+class UnsizedStateError(CellError):
+    """A state has a dimension that no parameter and no input gives a size."""
+
+
 class EmptyCellError(CellError):
     """The text holds no equation."""
 
@@ -169,8 +199,15 @@ class IndexRangeError(ArgumentError):
     """A token or class lies outside its dimension."""
 
 
-class UnknownNodeError(ArgumentError):
-    """A node, copy or gradient is asked for that the cell does not have."""
+class UnknownNodeError(ArgumentError, KeyError):
+    """A node, copy or gradient is asked for that the cell does not have.
+
+    A KeyError, too, so that `in` and `.get` work on results.
+    """
+
+    def __str__(self) -> str:
+        """The message as it is; a KeyError would print its `repr`."""
+        return str(self.args[0])
 
 
 class NoLossError(ArgumentError):
@@ -195,3 +232,11 @@ class CellFileError(ArgumentError):
 
 class NotComparableError(ArgumentError):
     """A check cannot be made on these numbers."""
+
+
+class ThreadsError(ArgumentError):
+    """A number of threads that cannot be."""
+
+
+class UnknownExecutorError(ArgumentError):
+    """No executor has this name."""

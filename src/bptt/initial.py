@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,15 @@ RULES: dict[str, Rule] = {
     "orthogonal": orthogonal,
     "identity": identity,
 }
+
+
+def takes(rule: str, count: int) -> bool:
+    """Whether a rule can be given this many numbers."""
+    try:
+        signature(RULES[rule]).bind(None, (), *(0.0,) * count)
+    except TypeError:
+        return False
+    return True
 
 
 def default_rule(spec: ParameterSpec) -> Initial:

@@ -145,9 +145,9 @@ def _split_sums(
         terms = list(_terms(node, inside, 1))
         waiting = [(s, new_of[n]) for s, n in terms if n in inside]
         free = [(s, new_of[n]) for s, n in terms if n not in inside]
-        if not free or not waiting or len(terms) < 3:
+        if not waiting or len(terms) < 3:
             return rebuild(node, inputs)
-        return _join(free + waiting, len(free))
+        return _join(free, waiting)
 
     new_of: dict[Node, Node] = {}
     for node in nodes:
@@ -167,9 +167,18 @@ def _terms(
         yield sign, node
 
 
-def _join(terms: list[tuple[int, Node]], free: int) -> Node:
-    """(free terms) + (waiting terms), each group summed on its own, left to right."""
-    return _sum(terms[:free]) + _sum(terms[free:])
+def _join(free: list[tuple[int, Node]], waiting: list[tuple[int, Node]]) -> Node:
+    """(free terms) + (other waiting terms) + (waiting products), each summed alone.
+
+    Products stand together because a kernel can add them up without leaving registers.
+    """
+    others = [term for term in waiting if term[1].op != "matvec"]
+    products = [term for term in waiting if term[1].op == "matvec"]
+    groups = [_sum(group) for group in (free, others, products) if group]
+    total = groups[0]
+    for group in groups[1:]:
+        total = total + group
+    return total
 
 
 def _sum(terms: list[tuple[int, Node]]) -> Node:

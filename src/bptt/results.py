@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from bptt import errors
 from bptt.execute.bindings import Bindings
-from bptt.execute.program import LOSS, Program, gradient_at, gradient_of
+from bptt.execute.program import (
+    LOSS,
+    Program,
+    Request,
+    gradient_at,
+    gradient_of,
+)
 from bptt.graph import TO_STATIC, Node, walk
 from bptt.ops import OPS, dims_of
 
@@ -28,8 +34,8 @@ class Values(Protocol):
         """A node's value, timed ones as (tau, n_b, *shape)."""
         ...
 
-    def padded(self, name: str) -> Array:
-        """A definition's rows for t = 0..tau+1."""
+    def first(self, name: str) -> Array:
+        """A definition's value at t = 1, (n_b, *shape)."""
         ...
 
 
@@ -105,10 +111,8 @@ class Gradient(Mapping[str, Array]):
         program: Program,
         bindings: Bindings,
         values: Values,
-        nodes: tuple[str, ...],
-        inputs: tuple[str, ...],
+        request: Request,
         forward: Callable[[], Run],
-        initial: bool = False,
     ) -> None:
         """Results are read from the executor's values when they are asked for."""
         self._program = program
@@ -116,18 +120,39 @@ class Gradient(Mapping[str, Array]):
         self._values = values
         self._forward = forward
         self._run: Run | None = None
+        self._request = request
         self.loss = Run(program, bindings, values).loss
-        self.nodes: Mapping[str, Array] = _Asked("node", "nodes", nodes, self._at)
-        self.inputs: Mapping[str, Array] = _Asked("input", "inputs", inputs, self._at)
-        graph = program.graph
-        real = [s for s in graph.states if s in graph.definitions
-                or graph.inputs[s].index is None]  # fmt: skip
-        states = tuple(real) if initial else ()
-        self.initial: Mapping[str, Array] = _Asked(
-            "initial state", "initial", states, self._initial
+
+    # Made when asked for: a gradient that held them would hold itself, and its buffers
+    # would wait for the garbage collector instead of going to the next call.
+
+    @property
+    def nodes(self) -> Mapping[str, Array]:
+        """∇_{h^(t)} L by node, (tau, n_b, *shape), for the nodes asked for."""
+        return _Asked("node", "nodes", self._request.nodes, self._at)
+
+    @property
+    def inputs(self) -> Mapping[str, Array]:
+        """∇_{x^(t)} L by input, (tau, n_b, *shape), if asked for."""
+        return _Asked("input", "inputs", self._request.inputs, self._at)
+
+    @property
+    def initial(self) -> Mapping[str, Array]:
+        """∇_{h^(0)} L by state, (n_b, *shape), if asked for."""
+        graph = self._program.graph
+        real = (
+            name
+            for name in graph.states
+            if name in graph.definitions or graph.inputs[name].index is None
         )
-        names = tuple(program.graph.parameters)
-        self.copies: Mapping[str, Copies] = _Asked("parameter", "", names, self._copies)
+        states = tuple(real) if self._request.initial else ()
+        return _Asked("initial state", "initial", states, self._initial)
+
+    @property
+    def copies(self) -> Mapping[str, Copies]:
+        """∇_{W^(t)} L by parameter."""
+        names = tuple(self._program.graph.parameters)
+        return _Asked("parameter", "", names, self._copies)
 
     def __getitem__(self, name: str) -> Array:
         """∇_θ L, the shape of the parameter θ."""
@@ -174,12 +199,12 @@ class Gradient(Mapping[str, Array]):
 
     def _initial(self, name: str) -> Array:
         carry = self._program.carried.get(name)
-        if carry is None:  # L does not depend on it
+        if carry is not None:
+            row = self._values.first(carry)
+        else:  # L does not depend on this initial state
             b, graph = self._bindings, self._program.graph
             spec = graph.definitions.get(name) or graph.inputs[name]
             row = np.zeros((b.n_b, *b.numbers(spec.shape)), b.dtype)
-        else:
-            row = self._values.padded(carry)[1]
         return np.array(row if self._bindings.is_batched else row[0])
 
     def _copies(self, name: str) -> Copies:

@@ -7,7 +7,7 @@ here, by name, with the shape that was expected and the one that came.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +124,15 @@ def _one_dtype(arrays: Mapping[str, Array]) -> np.dtype[Any]:
     return dtypes.pop() if dtypes else np.dtype(np.float64)
 
 
+def _widest(arrays: Iterable[Array]) -> np.dtype[Any]:
+    """The element type of a cell without parameters: that of its sequences."""
+    kinds = {array.dtype for array in arrays}
+    real = {dtype for dtype in kinds if dtype.kind == "f"}
+    if any(dtype.kind == "c" for dtype in kinds):
+        return np.dtype(np.complex128)
+    return np.dtype(np.float32 if real == {np.dtype(np.float32)} else np.float64)
+
+
 def bind(
     graph: Graph,
     params: Mapping[str, Any],
@@ -149,6 +158,11 @@ def bind(
         )
     arrays = {name: _as_array(f"input {name}", inputs[name]) for name in graph.inputs}
     seed_arrays = _seed_arrays(graph, seeds or {})
+    if not parameters:
+        states = [
+            _as_array(f"initial state {n}", v) for n, v in (initial or {}).items()
+        ]
+        dtype = _widest([*arrays.values(), *seed_arrays.values(), *states])
     lead = _Lead(graph)
     for name, array in arrays.items():
         lead.see(f"input {name}", graph.inputs[name].shape, array)

@@ -28,7 +28,7 @@ class Request:
     hessian_vector: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """Segments in order and the nodes that results are read from.
 
@@ -157,10 +157,12 @@ def _second_adjoint(
     first: bprop.Adjoint,
 ) -> dict[str, Node]:
     """∇_θ <∇_θ L, direction>: the adjoint graph differentiated again."""
-    seeds = {
-        gradient: Node("parameter", (), gradient.shape, direction_of(name))
-        for name, gradient in first.totals.items()
-    }
+    seeds: dict[Node, Node] = {}
+    for name, gradient in first.totals.items():
+        direction = Node("parameter", (), gradient.shape, direction_of(name))
+        # Two parameters share one gradient node where they occur only as V + W.
+        others = seeds.get(gradient)
+        seeds[gradient] = direction if others is None else others + direction
     second = bprop.build_grad(
         {**inputs, **definitions, **first.definitions},
         seeds,

@@ -71,6 +71,10 @@ class Values:
             self._padded[name] = buffer
         return self._padded[name]
 
+    def first(self, name: str) -> Array:
+        """A definition's value at t = 1, (n_b, *shape)."""
+        return self[self._program.sources[name]][0]
+
     def sizes(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """Named dimensions as numbers."""
         return self._bindings.numbers(shape)

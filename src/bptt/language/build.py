@@ -17,14 +17,12 @@ from bptt.graph import (
     rewrite,
     shift,
 )
-from bptt.initial import RULES
-from bptt.language.dimensions import name_dimensions, resolve
-from bptt.language.syntax import Declaration, Expr, parse_text
+from bptt.initial import RULES, takes
+from bptt.language.dimensions import Names, name_dimensions, resolve
+from bptt.language.syntax import LOSS, Declaration, Expr, parse_text
 from bptt.language.uses import Uses, collect_uses
 from bptt.ops import OPS, infer
 from bptt.shapes import DimVar, Shape, ShapeRuleError, unify_inferring
-
-LOSS = "L"
 
 
 def parse_cell(text: str) -> Graph:
@@ -72,6 +70,12 @@ class _Builder:
                 declaration.span,
                 f"{initial.rule} is not a rule for initial values",
                 fix="a number, or one of " + ", ".join(sorted(RULES)),
+            )
+        if initial is not None and not takes(initial.rule, len(initial.arguments)):
+            raise errors.DeclarationError(
+                declaration.span,
+                f"{initial.rule} does not take {len(initial.arguments)} numbers",
+                fix=f"`{declaration.name}: ... = {initial.rule}`",
             )
 
     def _declared_shape(self, declaration: Declaration) -> Shape:
@@ -225,16 +229,16 @@ class _Builder:
         )
         if error.kind == "rank":
             rule = OPS_RANKS.get(expr.op, "their ranks differ")
-            fix = RANK_FIXES.get(
-                expr.op, "make both one shape, or one of them a scalar"
-            )
+            other = "make them one shape, or a scalar where they differ"
+            fix = RANK_FIXES.get(expr.op, other)
             return errors.RankError(
                 expr.span, f"{described}: {rule}", fix=fix, shapes=known
             )
         return errors.DimensionClashError(
             expr.span,
             f"{described}: one dimension would need two sizes, {error.detail}",
-            fix="use two dimensions' vectors in two equations, or one declared name",
+            fix="declare the two with one name, or bring one to the other's size with "
+            "a matrix product",
             shapes=known,
         )
 
@@ -255,13 +259,18 @@ class _Builder:
                 f"{right} @ {left}, or {right}.T @ {left}",
             )
         if (a.rank, b.rank) == (1, 1):
-            return f"{described}: two columns have no product", (
+            fix = (
                 f"dot({left}, {right}) for a number, outer({left}, {right}) for a "
                 "matrix"
             )
-        return f"{described}: the inner sizes differ, {error.detail}", (
-            f"{left}.T @ {right}, or correct the declaration"
-        )
+            if expr.arguments[0].op == "parameter" and left.islower():
+                fix = f"a matrix has a capital, {left.capitalize()}, or a declaration, "
+                fix += f"`{left}: (n, m)`; dot({left}, {right}) for a number"
+            return f"{described}: two columns have no product", fix
+        fix = "correct the declaration"
+        if a.shape[0] == b.shape[0]:
+            fix = f"{left}.T @ {right}, or {fix}"
+        return f"{described}: the inner sizes differ, {error.detail}", fix
 
     def _known(self) -> str:
         names = name_dimensions(self._shapes, self._definitions, self._index)
@@ -304,6 +313,7 @@ class _Builder:
             return Node(node.op, inputs, resolve(node.shape, names), node.data)
 
         new = rewrite(self._definitions.values(), step)
+        self._check_states(names)
         parameters = {
             name: ParameterSpec(resolve(self._shapes[name], names), self._initial(name))
             for name in self._uses.bare
@@ -324,6 +334,28 @@ class _Builder:
             tuple(self._uses.before),
             LOSS if LOSS in self._definitions else None,
         )
+
+    def _check_states(self, names: Names) -> None:
+        """Every dimension needs a parameter or an input to give it a size."""
+        sized = {*self._index.values()}
+        for name in (*self._uses.bare, *self._uses.inputs):
+            sized.update(dim for dim in self._shapes[name] if isinstance(dim, DimVar))
+        roots = {dim.find() for dim in sized}
+        for name, span in self._uses.before.items():
+            shape = self._shapes[name]
+            for dim in shape:
+                if not isinstance(dim, DimVar) or dim.find() in roots:
+                    continue
+                if isinstance(dim.find().value, int):
+                    continue
+                raise errors.UnsizedStateError(
+                    span,
+                    f"{name} is read as {shapes.RANK_NAMES[len(shape)]} "
+                    f"{self._show(shape)}, but no parameter and no input has the "
+                    f"dimension {names[dim.find()]}",
+                    fix=f"declare a scalar, `{name}: ()`, or a fixed size, `{name}: 3`",
+                    shapes=self._known(),
+                )
 
     def _initial(self, name: str) -> Initial | None:
         declaration = self._uses.declared.get(name)
@@ -349,4 +381,10 @@ RANK_FIXES = {
     "transpose": "dot(u, v) for u^T v, outer(u, v) for u v^T",
     "nll": "nll(softmax(o[t]), y[t])",
     "dot": "sum(...) of an elementwise product for matrices",
+    "outer": "make both vectors; @ multiplies a matrix",
+    "sum": "leave it out: the value is one number already",
+    "mean": "leave it out: the value is one number already",
+    "softmax": "give it a vector, for example V @ h[t]",
+    "log_softmax": "give it a vector, for example V @ h[t]",
+    "layer_norm": "give it a vector, for example W @ h[t-1]",
 }

@@ -7,7 +7,8 @@ the first parameter that has it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import count
 
 from bptt.shapes import Dim, DimVar, Shape
 
@@ -39,10 +40,16 @@ def name_dimensions(
 def _offer(names: Names, shape: Shape, name: str) -> None:
     for position, dim in enumerate(shape):
         if isinstance(dim, DimVar) and dim.find() not in names:
-            wanted = f"n_{name}" if position == 0 else f"n_{name}_columns"
+            part = name if position == 0 else f"{name}_columns"
             # n_b is the batch; a vector called b keeps out of its way.
             taken = {"n_b", *names.values()}
-            names[dim.find()] = wanted if wanted not in taken else f"dim_{name}"
+            free = (f"{prefix}_{part}" for prefix in _prefixes())
+            names[dim.find()] = next(wanted for wanted in free if wanted not in taken)
+
+
+def _prefixes() -> Iterator[str]:
+    yield from ("n", "dim")
+    yield from (f"dim_{number}" for number in count(2))
 
 
 def resolve(shape: Shape, names: Names, unknown: str | None = None) -> Shape:

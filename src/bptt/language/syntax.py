@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from bptt import errors
 from bptt.errors import Span
 from bptt.graph import Initial
+from bptt.language.source import Source
 from bptt.ops import OPS
 
+LOSS = "L"
 RESERVED = frozenset({"t", "tau", "n_b"})
 INFIX = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow",
@@ -24,6 +26,17 @@ COMPARISONS = {
     ast.Gt: ("greater", False), ast.GtE: ("greater_equal", False),
     ast.Lt: ("greater", True), ast.LtE: ("greater_equal", True),
 }  # fmt: skip
+MAX_DEPTH = 100
+INSTEAD = (
+    (ast.IfExp, "where(condition, u, v)"),
+    (ast.BoolOp, "a product of two comparisons for `and`, their maximum for `or`"),
+    (ast.Not, "1 - (a[t] > 0) for the opposite of a comparison"),
+    (ast.UAdd, "leave the plus out"),
+    (ast.BitXor, "** is the power"),
+    (ast.Constant | ast.JoinedStr, "a value is a real number, a parameter or a node"),
+    (ast.NamedExpr, "an equation of its own, `name[t] = ...`"),
+    (ast.Starred, "write every argument"),
+)
 CALLS = {name: op for name, op in OPS.items() if op.written == "call"}
 
 
@@ -92,49 +105,24 @@ class _Reader:
     """Turns `ast` nodes into equations, with their place in the text."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
-        self._lines = text.split("\n")
-
-    def statements(self) -> list[ast.stmt]:
-        try:
-            return ast.parse(self._text).body
-        except (SyntaxError, ValueError) as error:
-            number = getattr(error, "lineno", None) or 1
-            line = self._lines[min(number, len(self._lines)) - 1]
-            start = max(0, (getattr(error, "offset", None) or 1) - 1)
-            raise errors.CellSyntaxError(
-                Span(number, line, start, start + 1),
-                f"this is not an expression: {getattr(error, 'msg', error)}",
-                fix="one equation a line, written `name[t] = expression`",
-            ) from None
-        except RecursionError:
-            raise errors.CellSyntaxError(
-                None, "an expression is nested too deeply", fix="name its parts"
-            ) from None
-
-    def span(self, node: ast.AST) -> Span:
-        number = getattr(node, "lineno", 1)
-        line = self._lines[number - 1]
-        start = self._column(line, getattr(node, "col_offset", 0))
-        end = len(line)
-        if getattr(node, "end_lineno", number) == number:
-            end = self._column(line, getattr(node, "end_col_offset", 0))
-        return Span(number, line, start, max(end, start + 1))
-
-    @staticmethod
-    def _column(line: str, byte_offset: int) -> int:
-        """`ast` counts UTF-8 bytes; a caret counts characters."""
-        return len(line.encode()[:byte_offset].decode(errors="replace"))
+        self._source = Source(text)
+        self.statements = self._source.statements
+        self.span = self._source.span
+        self._show = self._source.show
+        self._depth = 0
 
     # ----- statements -----
 
     def equation(self, statement: ast.stmt) -> Equation:
         if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+            fix = "remove this line, or write it as one of the two"
+            if isinstance(statement, ast.Expr):
+                fix = f"give it a name: `name[t] = {self._show(statement)[1:]}"
             raise errors.UnsupportedSyntaxError(
                 self.span(statement),
                 "a line is an equation `name[t] = expression` or a declaration "
                 "`name: shape`",
-                fix="remove this line, or write it as one of the two",
+                fix=fix,
             )
         target = statement.targets[0]
         name, lag = self._subscript(target)
@@ -162,8 +150,8 @@ class _Reader:
         )
 
     def _check_name(self, name: str, node: ast.AST) -> None:
-        if name in RESERVED or name in OPS:
-            what = "an operation" if name in OPS else "the language's own name"
+        if name in RESERVED or name in CALLS:
+            what = "an operation" if name in CALLS else "the language's own name"
             raise errors.ReservedNameError(
                 self.span(node),
                 f"{name} is {what} and cannot name a node or parameter",
@@ -188,12 +176,12 @@ class _Reader:
         if (
             isinstance(node, ast.Constant)
             and type(node.value) is int
-            and node.value > 0
+            and 0 < node.value < 2**31
         ):
             return node.value
         raise errors.DeclarationError(
             self.span(node),
-            "a dimension is a name such as n_h, or a positive whole number",
+            "a dimension is a name such as n_h, or a whole number from 1 to 2147483647",
             fix="`W: (n_h, n_x)`; time and batch are not part of a shape",
         )
 
@@ -235,6 +223,18 @@ class _Reader:
     # ----- expressions -----
 
     def expression(self, node: ast.expr) -> Expr:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise errors.CellSyntaxError(
+                self.span(node),
+                f"more than {MAX_DEPTH} operations are nested here",
+                fix="give the inner parts a name, in equations of their own",
+            )
+        expr = self._expression(node)
+        self._depth -= 1
+        return expr
+
+    def _expression(self, node: ast.expr) -> Expr:
         span = self.span(node)
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
             return Expr("constant", (), span, self._finite(node))
@@ -257,12 +257,12 @@ class _Reader:
         raise errors.UnsupportedSyntaxError(
             span,
             f"{self._show(node)} is not part of the cell language",
-            fix="use + - * / @ **, .T, and the operations " + ", ".join(sorted(CALLS)),
+            fix=_instead(node),
         )
 
     def _check_read(self, node: ast.Name) -> None:
-        if node.id in RESERVED or node.id in OPS:
-            what = "an operation: call it" if node.id in OPS else "not a value"
+        if node.id in RESERVED or node.id in CALLS:
+            what = "an operation: call it" if node.id in CALLS else "not a value"
             raise errors.ReservedNameError(
                 self.span(node),
                 f"{node.id} is {what}",
@@ -280,7 +280,7 @@ class _Reader:
         if len(node.ops) != 1 or type(node.ops[0]) not in COMPARISONS:
             raise errors.UnsupportedSyntaxError(
                 span,
-                "only one comparison of >, >=, <, <= at a time",
+                "a comparison is one of >, >=, <, <=, between two values",
                 fix="for example where(a[t] > 0, a[t], 0)",
             )
         op, swapped = COMPARISONS[type(node.ops[0])]
@@ -304,8 +304,9 @@ class _Reader:
                 return Expr("lookup", (matrix, self.expression(index.elts[1])), span)
             raise errors.UnsupportedSyntaxError(
                 span,
-                "a look-up reads one column of a matrix",
-                fix="`U[:, x[t]]` with an integer input x",
+                "a look-up reads one column of a matrix, `U[:, x[t]]`",
+                fix="use an integer input as the index; other element access is not "
+                "part of the language",
             )
         name, lag = self._subscript(node)
         return Expr("read", (), span, (name, lag))
@@ -319,10 +320,14 @@ class _Reader:
     def _subscript(self, node: ast.expr) -> tuple[str, int]:
         """`name[t]`, `name[t-1]`: the name and the lag."""
         if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
+            fix = "element access is not part of the language; dot(e, v) with a given "
+            fix += "vector e picks an element of v"
+            if isinstance(node, ast.Name):
+                fix = f"`{node.id}[t] = ...`; a parameter has no equation"
             raise errors.UnsupportedSyntaxError(
                 self.span(node),
                 f"{self._show(node)} is not a node at a time step",
-                fix="write `name[t]`; a parameter has no step and no equation",
+                fix=fix,
             )
         lag = self._lag(node.slice)
         name = node.value.id
@@ -330,8 +335,8 @@ class _Reader:
             raise errors.UnsupportedSyntaxError(
                 self.span(node.slice),
                 f"{self._show(node)}: a step is written t or t-1",
-                fix=f"{name}[t] or {name}[t-1]; element access is not part of the "
-                "language",
+                fix=f"{name}[t] or {name}[t-1]; a value before the first step is "
+                f"given with the call, `initial={{'{name}': ...}}`",
             )
         if lag > 0:
             raise errors.FutureStepError(
@@ -386,19 +391,35 @@ class _Reader:
     def _keywords(self, node: ast.Call, name: str) -> object:
         """`layer_norm(x, eps=1e-5)` is the one operation with a keyword."""
         allowed = ("eps",) if name == "layer_norm" else ()
-        for keyword in node.keywords:
-            if keyword.arg not in allowed:
+        for position, keyword in enumerate(node.keywords):
+            shown = self._show(keyword)
+            if keyword.arg not in allowed or position:
                 raise errors.ArgumentCountError(
-                    self.span(keyword), f"{name} has no keyword {keyword.arg}",
-                    fix="leave it out",
-                )  # fmt: skip
+                    self.span(keyword),
+                    f"{name} does not take {shown}" + (" as well" if position else ""),
+                    fix="leave it out; only layer_norm has a keyword, `eps=1e-5`",
+                )
         if name != "layer_norm":
             return None
-        return self._number(node.keywords[0].value) if node.keywords else 1e-5
+        return self._eps(node.keywords[0]) if node.keywords else 1e-5
 
-    def _show(self, node: ast.AST) -> str:
-        assert isinstance(node, ast.expr)
-        return f"`{ast.unparse(node)}`"
+    def _eps(self, keyword: ast.keyword) -> float:
+        value = keyword.value
+        if isinstance(value, ast.Constant) and type(value.value) in (int, float):
+            eps = self._finite(value)
+            if eps > 0:
+                return eps
+        raise errors.ArgumentCountError(
+            self.span(keyword), "eps is a positive number", fix="eps=1e-5"
+        )
+
+
+def _instead(node: ast.expr) -> str:
+    """What to write for a piece of Python that is not part of the language."""
+    for kind, fix in INSTEAD:
+        if isinstance(node, kind) or isinstance(getattr(node, "op", None), kind):
+            return fix
+    return "use + - * / @ **, .T, and the operations " + ", ".join(sorted(CALLS))
 
 
 def _closest(name: str) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from bptt import errors
 from bptt.errors import Span
-from bptt.language.syntax import Declaration, Equation, Expr
+from bptt.language.syntax import LOSS, Declaration, Equation, Expr
 
 
 @dataclass
@@ -52,7 +52,7 @@ def collect_uses(equations: list[Equation], declarations: list[Declaration]) -> 
     """Sort every name by its use.
 
     Raises: DuplicateDefinitionError, BareStateError, UseBeforeDefinitionError,
-    UndefinedNameError, IndexKindError, DeclarationError.
+    UndefinedNameError, IndexKindError, DeclarationError, ReservedNameError.
     """
     uses = Uses()
     for declaration in declarations:
@@ -63,8 +63,10 @@ def collect_uses(equations: list[Equation], declarations: list[Declaration]) -> 
         uses.defined[equation.name] = equation
     for equation in equations:
         _collect(uses, equation.expression)
+    _check_loss(uses)
     _check_order(uses, equations)
     _check_kinds(uses)
+    _check_declared(uses)
     return uses
 
 
@@ -127,7 +129,20 @@ def _check_order(uses: Uses, equations: list[Equation]) -> None:
                 span,
                 f"{name}[t-1] is read, but no line defines {name}[t]",
                 fix=f"define {name}[t], or check the spelling; the definitions are: "
-                f"{', '.join(uses.defined)}",
+                f"{', '.join(uses.defined)}. An input must be read at t, too: "
+                f"{name}_now[t] = {name}[t]",
+            )
+
+
+def _check_loss(uses: Uses) -> None:
+    if LOSS in uses.defined:
+        return
+    for table in (uses.bare, uses.now, uses.before):
+        if LOSS in table:
+            raise errors.ReservedNameError(
+                table[LOSS],
+                f"{LOSS} is the loss of a step, and no equation defines it",
+                fix="another name for a parameter or input, such as L_1",
             )
 
 
@@ -155,6 +170,17 @@ def _check_kinds(uses: Uses) -> None:
                 "value here",
                 fix="use two inputs with two names",
             )
+        declaration = uses.declared.get(name)
+        if declaration is not None and declaration.shape != ():
+            raise errors.IndexKindError(
+                declaration.span,
+                f"{name} is an integer index on line {span.line_number}, so it has no "
+                "dimension of its own",
+                fix=f"remove this declaration, or write a product with {name}[t]",
+            )
+
+
+def _check_declared(uses: Uses) -> None:
     used = {*uses.defined, *uses.bare, *uses.now, *uses.before}
     for name, declaration in uses.declared.items():
         if name not in used:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import llvmlite.ir as ir  # type: ignore[import-untyped]
+
 from bptt.execute.llvm.emit import INDEX, POINTER, Emitter
 
 __all__ = ["Array", "Frame", "Lane"]
@@ -119,6 +121,31 @@ class Lane:
         return self.e.splat(
             self.e.load_scalar(self._frame.get_row(array, self._row, shift))
         )
+
+    def load_index(self, array: Array) -> Value:
+        """The 64-bit integer of this row of `array`, one a row."""
+        place = self._frame.get_row(array, self._row)
+        return self.e.builder.load(place, typ=INDEX, align=8)
+
+    def load_at(self, array: Array, index: Value) -> Value:
+        """These columns of row `index` of a table of rows; 0 beyond the last column."""
+        place = self._frame.get_row(array, index)
+        return self.e.load(self.e.at(place, self._column), self._mask)
+
+    def load_element(self, array: Array, index: Value) -> Value:
+        """Element `index` of this row of `array`, in every lane."""
+        place = self._frame.get_row(array, self._row)
+        return self.e.splat(self.e.load_scalar(self.e.at(place, index)))
+
+    def columns_equal(self, index: Value) -> Value:
+        """1 in the lane whose column is `index`, else 0."""
+        e = self.e
+        distance = e.builder.sub(index, self._column)
+        numbers = ir.Constant(
+            ir.VectorType(INDEX, e.lanes), list(range(e.lanes))
+        )
+        is_equal = e.builder.icmp_signed("==", numbers, e.splat(distance))
+        return e.builder.select(is_equal, e.constant(1.0), e.constant(0.0))
 
     def _get_address(self, array: Array, shift: int) -> Value:
         self._frame.touched[array, shift] = None

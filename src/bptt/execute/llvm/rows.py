@@ -30,6 +30,10 @@ class Row:
         self.e = frame.e
         self._frame, self._row = frame, row
 
+    def lane(self) -> Lane:
+        """The row as one lane, for what does not depend on a column."""
+        return Lane(self._frame, self._row, self.e.index(0))
+
     def each(self, width: int, body: Callable[[Lane], None]) -> None:
         """Run `body` on every vector of `width` columns."""
 
@@ -72,8 +76,7 @@ class Row:
 
     def load_scalar(self, array: Array, shift: int = 0) -> Value:
         """The first real of this row of `array`, in every lane."""
-        lane = Lane(self._frame, self._row, self.e.index(0))
-        return lane.load_scalar(array, shift)
+        return self.lane().load_scalar(array, shift)
 
     def _fold(
         self,

@@ -1,0 +1,56 @@
+"""Which executor runs a program: kernels by default, NumPy where kernels cannot."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from bptt import errors
+from bptt.execute import reference
+from bptt.execute.bindings import Bindings
+from bptt.execute.program import Program
+
+if TYPE_CHECKING:
+    from bptt.results import Values
+
+COMPILED, REFERENCE = "llvm", "reference"
+EXECUTORS = (COMPILED, REFERENCE)
+
+
+class FallbackWarning(UserWarning):
+    """A cell runs in NumPy, step by step, because kernels have no form for it."""
+
+
+def run(
+    program: Program,
+    bindings: Bindings,
+    executor: str = COMPILED,
+    threads: int | None = None,
+) -> tuple[Program, Values]:
+    """Run a program.
+
+    Returns: the program whose roots the values belong to, and the values. Complex
+    parameters always take the reference executor. A program that cannot be compiled
+    takes it too, and says so once.
+    Raises: UnknownExecutorError, ThreadsError.
+    """
+    if executor not in EXECUTORS:
+        raise errors.UnknownExecutorError(
+            f"executor {executor!r}; use one of {', '.join(EXECUTORS)}"
+        )
+    if executor == REFERENCE or bindings.dtype.kind == "c":
+        return program, reference.run(program, bindings)
+    # Imported here so that the core, its derivations and its checks need no LLVM.
+    from bptt.execute.llvm import executor as kernels
+    from bptt.execute.llvm.expand import NotCompilableError
+
+    try:
+        return kernels.run(program, bindings, threads)
+    except NotCompilableError as reason:
+        # Python shows a warning once for each place and text.
+        warnings.warn(
+            f"this cell runs step by step in NumPy: kernels have no form for {reason}",
+            FallbackWarning,
+            stacklevel=4,
+        )
+        return program, reference.run(program, bindings)

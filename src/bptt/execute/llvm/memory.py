@@ -1,0 +1,143 @@
+"""The buffers of one call, lent to its results and taken back when they are gone.
+
+A training run asks for the same buffers again and again, and fresh pages cost more than a
+step of a small cell. A result handed out is a NumPy array whose base holds the loan, so a
+buffer is never used again while anyone can still read it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt.execute.llvm.layout import Buffer, Layout, Place
+from bptt.execute.llvm.reduce import count_reduce_work
+from bptt.execute.llvm.workspace import empty_aligned, empty_together
+
+if TYPE_CHECKING:
+    from bptt.execute.llvm.compiler import Executable
+
+FloatArray = NDArray[Any]
+KEPT = 3  # spare workspaces per executable
+
+
+class Workspace:
+    """Every buffer that a call of an executable needs, for one tau and n_b.
+
+    table: the kernels' addresses, those of the buffers filled in; `numbers` finds an
+    entry by name.
+    """
+
+    def __init__(self, executable: Executable, tau: int, n_b: int, dtype: Any) -> None:
+        """Allocate; the row beyond the last step is zero for good."""
+        self.shape = (tau, n_b)
+        self.dtype = np.dtype(dtype)
+        layout, code = executable.layout, executable.code
+        self.buffers = [self._buffer(buffer) for buffer in layout.buffers]
+        self.packed = empty_together({p.name: p.n_reals for p in code.packed}, dtype)
+        self.results = [self._empty(job.m, job.n) for job in executable.jobs]
+        self.column_sums = [self._empty(job.m) for job in executable.jobs]
+        self.result_addresses = [
+            (address_of(result), address_of(sums))
+            for result, sums in zip(self.results, self.column_sums, strict=True)
+        ]
+        self._work_size = count_reduce_work(executable.target, executable.real_bytes)
+        self._work: list[FloatArray] = []
+        self.boundaries: list[tuple[str, FloatArray, bool]] = []
+        addresses = {name: address_of(array) for name, array in self.packed.items()}
+        padded = {node: name for name, node in executable.plan.padded.items()}
+        for node, place in layout.places.items():
+            addresses |= self._addresses(layout, place)
+            if layout.buffers[place.buffer].is_padded:
+                part = self.buffers[place.buffer][0, :, place.column :][:, : place.width]
+                self.boundaries.append((padded.get(node, ""), part, bool(node.rank)))
+        self.numbers = {name: number for number, name in enumerate(code.names)}
+        self.table = (ctypes.c_void_p * max(1, len(code.names)))(
+            *(addresses.get(name, 0) for name in code.names)
+        )
+        self.table_address = ctypes.addressof(self.table)
+
+    def work(self, thread: int) -> int:
+        """The address of a thread's work space for products over all rows."""
+        while len(self._work) <= thread:
+            self._work.append(empty_aligned((self._work_size,), self.dtype))
+        return address_of(self._work[thread])
+
+    def _empty(self, *shape: int) -> FloatArray:
+        return empty_aligned(shape, self.dtype)
+
+    def _buffer(self, buffer: Buffer) -> FloatArray:
+        tau, n_b = self.shape
+        array = self._empty(tau + 2 * buffer.is_padded, n_b, buffer.stride)
+        if buffer.is_padded:
+            array[0] = 0
+            array[-1] = 0
+        return array
+
+    def _addresses(self, layout: Layout, place: Place) -> dict[str, int]:
+        """A buffer's first row under its name, and its shifted readings."""
+        buffer, item = layout.buffers[place.buffer], self.dtype.itemsize
+        start = address_of(self.buffers[place.buffer]) + place.column * item
+        name = f"m{place.buffer}.{place.column}"
+        if not buffer.is_padded:
+            return {name: start}
+        row = self.shape[1] * buffer.stride * item
+        return {name: start + row, f"{name}@-1": start, f"{name}@+1": start + 2 * row}
+
+
+def address_of(array: FloatArray) -> int:
+    """Where an array's data begins; four times as quick as `array.ctypes`."""
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+class Loan:
+    """Holds a workspace; when nobody holds the loan any more, it is lent again."""
+
+    def __init__(self, workspace: Workspace, pool: list[Workspace]) -> None:
+        """Lend `workspace`, to be returned to `pool`."""
+        self.workspace = workspace
+        weakref.finalize(self, _give_back, workspace, pool).atexit = False
+
+    def view(self, array: FloatArray) -> FloatArray:
+        """The same memory as an array that keeps the loan alive."""
+        return np.asarray(_Lent(self, array))
+
+
+class _Lent:
+    """NumPy makes this object the base of the array it builds from it."""
+
+    def __init__(self, loan: Loan, array: FloatArray) -> None:
+        self._loan = loan
+        self._array = array
+        self.__array_interface__ = array.__array_interface__
+
+
+def _give_back(workspace: Workspace, pool: list[Workspace]) -> None:
+    if len(pool) < KEPT:
+        pool.append(workspace)
+
+
+def borrow(pool: list[Workspace], shape: tuple[int, int], make: Any) -> Loan:
+    """A spare workspace of the right shape, or a new one.
+
+    Spare ones of another shape are dropped when the pool is full. `list.pop` and
+    `append` are atomic, so two threads never get the same one.
+    """
+    kept: list[Workspace] = []
+    found = None
+    while pool:
+        try:
+            candidate = pool.pop()
+        except IndexError:
+            break
+        if candidate.shape == shape and found is None:
+            found = candidate
+        else:
+            kept.append(candidate)
+    pool.extend(kept)
+    return Loan(found if found is not None else make(), pool)

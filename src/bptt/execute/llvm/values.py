@@ -1,0 +1,113 @@
+"""The values that kernels left in memory, by node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt.execute.bindings import Bindings
+from bptt.execute.llvm.compiler import Executable
+from bptt.execute.llvm.memory import Loan
+from bptt.execute.llvm.planner import is_leaf
+from bptt.graph import TO_STATIC, Node, name_of, shift_of, walk
+from bptt.ops import OPS, dims_of
+
+FloatArray = NDArray[Any]
+
+
+class KernelValues:
+    """The values that kernels left in memory; others are computed when asked for."""
+
+    def __init__(self, executable: Executable, bindings: Bindings, loan: Loan) -> None:
+        """Empty: static values and totals are added as they are computed."""
+        self._executable = executable
+        self._bindings = bindings
+        self._loan = loan
+        self.leaves: dict[str, FloatArray] = {}
+        self.totals: dict[Node, FloatArray] = {}
+        self._static: dict[Node, FloatArray] = {}
+
+    def __getitem__(self, node: Node) -> FloatArray:
+        """A node's value, timed ones as (tau, n_b, *shape)."""
+        if not node.timed:
+            return self.get_static(node)
+        node = self._executable.plan.canon(node)
+        if node in self._executable.layout.places:
+            return self._read(node, 0)
+        if is_leaf(node):
+            return self._leaf(node)
+        return self._recompute(node)
+
+    def _leaf(self, node: Node) -> FloatArray:
+        if node.op == "shift":
+            name, lag = shift_of(node)
+            source = self._executable.plan.padded.get(name)
+            if source is not None:
+                return self._read(source, lag)
+            return self.leaves[self._executable.layout.name(node)]
+        tables: Mapping[str, Any] = {
+            "input": self._bindings.inputs, "seed": self._bindings.seeds
+        }  # fmt: skip
+        if node.op == "weight":
+            return self._bindings.weight
+        array: FloatArray = tables[node.op][name_of(node)]
+        return array
+
+    def _read(self, node: Node, lag: int) -> FloatArray:
+        layout = self._executable.layout
+        place = layout.places[node]
+        buffer = self._loan.workspace.buffers[place.buffer]
+        tau = self._bindings.tau
+        start = lag + 1 if layout.buffers[place.buffer].is_padded else 0
+        columns = buffer[start : start + tau, :, place.column : place.column + place.width]
+        return self._loan.view(columns if node.rank else columns[:, :, 0])
+
+    def get_static(self, node: Node) -> FloatArray:
+        """A static value, by the functions of the table."""
+        if node.op == "parameter":
+            return self._bindings.parameters[name_of(node)]
+        for part in walk([node]):
+            if part not in self._static and not part.timed:
+                self._static[part] = self._evaluate_static(part)
+        return self._static[node]
+
+    def _evaluate_static(self, node: Node) -> FloatArray:
+        bindings = self._bindings
+        if node.op == "parameter":
+            return bindings.parameters[name_of(node)]
+        if node.op == "constant":
+            return bindings.real_dtype.type(node.data)
+        if node.op == "size":
+            return bindings.real_dtype.type(bindings.numbers((node.data,))[0])
+        if node.op in TO_STATIC:
+            return self._loan.view(self.totals[node])
+        op = OPS[node.op]
+        extra = self._extra(node)
+        value: FloatArray = op.f(*(self._static[c] for c in node.inputs), *extra)
+        return np.asarray(value)
+
+    def _extra(self, node: Node) -> tuple[Any, ...]:
+        kind = OPS[node.op].data
+        if kind == "dims":
+            return (self._bindings.numbers(dims_of(node)),)
+        return (node.data,) if kind else ()
+
+    def _recompute(self, node: Node) -> FloatArray:
+        """A value that no kernel stored, from those stored, in plain NumPy."""
+        arguments = [_align(self[child], child, node) for child in node.inputs]
+        value: FloatArray = OPS[node.op].f(*arguments, *self._extra(node))
+        shape = (self._bindings.tau, self._bindings.n_b)
+        return np.broadcast_to(value, (*shape, *self._bindings.numbers(node.shape)))
+
+    def first(self, name: str) -> FloatArray:
+        """A definition's value at t = 1, (n_b, *shape)."""
+        return self[self._executable.program.roots[name]][0]
+
+
+def _align(value: FloatArray, child: Node, node: Node) -> FloatArray:
+    if OPS[node.op].is_elementwise and child.timed and child.rank < node.rank:
+        return value[..., None]
+    return value

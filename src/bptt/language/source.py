@@ -1,0 +1,101 @@
+"""A cell's text as Python's grammar sees it, and the places that errors point at.
+
+Lines are cut where the grammar cuts them; a common indentation is taken off, so that
+equations may stand in an indented string. Nothing is evaluated.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+import warnings
+
+from bptt import errors
+from bptt.errors import Span
+
+ONE_EQUATION = "one equation a line, written `name[t] = expression`"
+SHOWN = 60
+
+
+class Source:
+    """The text of a cell, its statements, and where each piece of it stands."""
+
+    def __init__(self, text: str) -> None:
+        """Take off a byte order mark and a common indentation; unify line ends."""
+        text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+        self._text = textwrap.dedent(text)
+        self._lines = self._text.split("\n")
+
+    def statements(self) -> list[ast.stmt]:
+        """The lines as `ast` statements.
+
+        Raises: CellSyntaxError for what the grammar refuses.
+        """
+        self._refuse_unreadable()
+        try:
+            # A warning is about Python, an invalid escape in a string for example.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return ast.parse(self._text).body
+        except SyntaxError as error:
+            raise self._syntax_error(error) from None
+        except (RecursionError, MemoryError):
+            longest = max(range(len(self._lines)), key=lambda i: len(self._lines[i]))
+            raise errors.CellSyntaxError(
+                Span(longest + 1, self._lines[longest], 0, 1),
+                "an expression is nested too deeply",
+                fix="give its inner parts a name, in equations of their own",
+            ) from None
+
+    def _refuse_unreadable(self) -> None:
+        """Refuse characters that no grammar can read, before it sees them."""
+        for number, line in enumerate(self._lines, start=1):
+            for column, character in enumerate(line):
+                if character == "\0" or "\ud800" <= character <= "\udfff":
+                    raise errors.CellSyntaxError(
+                        Span(number, line, column, column + 1),
+                        f"the text holds the character U+{ord(character):04X}, which "
+                        "is not text",
+                        fix="remove it; a cell file is UTF-8 text",
+                    )
+
+    def _syntax_error(self, error: SyntaxError) -> errors.CellSyntaxError:
+        number = min(error.lineno or 1, len(self._lines))
+        line = self._lines[number - 1]
+        start = min(max(0, (error.offset or 1) - 1), len(line))
+        problem, fix = f"this is not an expression: {error.msg}", ONE_EQUATION
+        if isinstance(error, IndentationError):
+            start = len(line) - len(line.lstrip())
+            fix = "begin every line at the same margin, or put brackets around an "
+            fix += "expression that continues"
+        elif "integer string conversion" in error.msg:
+            problem, fix = "this number has too many digits", "1e308 at most"
+            digits = re.search(r"\d{4000,}", line)
+            start = digits.start() if digits else start
+        return errors.CellSyntaxError(
+            Span(number, line, start, start + 1), problem, fix=fix
+        )
+
+    def span(self, node: ast.AST) -> Span:
+        """Where a node stands; the first of its lines if it has several."""
+        number = getattr(node, "lineno", 1)
+        line = self._lines[number - 1]
+        start = self._column(line, getattr(node, "col_offset", 0))
+        end = len(line.rstrip())
+        if getattr(node, "end_lineno", number) == number:
+            end = self._column(line, getattr(node, "end_col_offset", 0))
+        return Span(number, line, start, max(end, start + 1))
+
+    @staticmethod
+    def _column(line: str, byte_offset: int) -> int:
+        """`ast` counts UTF-8 bytes; a caret counts characters."""
+        return len(line.encode()[:byte_offset].decode(errors="replace"))
+
+    def show(self, node: ast.AST) -> str:
+        """A node as it was written, for a message."""
+        span = self.span(node)
+        text = span.line[span.start : span.end]
+        if len(text) > SHOWN:
+            text = text[:SHOWN] + "…"
+        return f"`{errors.visible(text)}`"

@@ -1,0 +1,275 @@
+"""The text of every message about a cell: its place, its problem and its fix."""
+
+import pytest
+
+from bptt import Cell, errors
+
+# class, text, line number, what the carets underline, in the problem, in the fix
+CASES = [
+    # --- not an expression ---
+    ("CellSyntax", "h[t] = tanh(x[t]", 1, "(", "'(' was never closed", "one equation"),
+    ("CellSyntax", "h[t] = x[t] +\t@ 3", 1, "@", "invalid syntax", "one equation"),
+    ("CellSyntax", "h_t = \\tanh(W h)", 1, "t", "line continuation", "`name[t] ="),
+    ("CellSyntax", "h[t] = 'abc", 1, "'", "unterminated string", "one equation"),
+    ("CellSyntax", "h[t] = x[t]\n o[t] = x[t]", 2, "o", "unexpected indent", "margin"),
+    ("CellSyntax", "h[t] = x[t]\0", 1, "\ufffd", "the character U+0000", "UTF-8"),
+    ("CellSyntax", "# ok\nh[t] = \ud800", 2, "\ufffd", "character U+D800", "remove it"),
+    ("CellSyntax", "h[t] = 1" + "0" * 5000 + " * x[t]", 1, "1", "too many digits", "308"),
+    ("CellSyntax", "h[t] = " + "(" * 300 + "x[t]", 1, "(", "nested paren", "equation"),
+    ("CellSyntax", "a[t] = x[t]\nh[t] = " + "-" * 9000 + "x[t]", 2, "h", "too deeply",
+     "give its inner parts a name"),
+    ("CellSyntax", "h[t] = x[t]" + " + b" * 150, 1, None, "more than 100 operations",
+     "give the inner parts a name"),
+    # --- Python, but not the language ---
+    ("UnsupportedSyntax", "h[t] = f'{x}'", 1, "f'{x}'", "`f'{x}'` is not part", "a value"),
+    ("UnsupportedSyntax", "h[t] = 'a'", 1, "'a'", "not part of the cell", "real number"),
+    ("UnsupportedSyntax", "h[t] = 1j * x[t]", 1, "1j", "not part of the", "real number"),
+    ("UnsupportedSyntax", "h[t] = True", 1, "True", "`True` is not part", "real number"),
+    ("UnsupportedSyntax", "h[t] = ...", 1, "...", "`...` is not part", "real number"),
+    ("UnsupportedSyntax", "h[t] = x.__class__.mro", 1, "x.__class__.mro",
+     ".mro is not part of the cell language; only .T is", "call an operation"),
+    ("UnsupportedSyntax", "h[t] = [x for x in y]", 1, "[x for x in y]", "not part", "+ -"),
+    ("UnsupportedSyntax", "h[t] = (y := 3)", 1, "y := 3", "not part", "of its own"),
+    ("UnsupportedSyntax", "h[t] = tanh(*x)", 1, "*x", "`*x` is not part", "every arg"),
+    ("UnsupportedSyntax", "h[t] = x[t] if x[t] > 0 else 0", 1, "x[t] if x[t] > 0 else 0",
+     "not part of the cell language", "where(condition, u, v)"),
+    ("UnsupportedSyntax", "h[t] = x[t] and b", 1, "x[t] and b", "not part", "product of"),
+    ("UnsupportedSyntax", "h[t] = not x[t]", 1, "not x[t]", "not part", "opposite of"),
+    ("UnsupportedSyntax", "h[t] = +x[t]", 1, "+x[t]", "not part", "leave the plus out"),
+    ("UnsupportedSyntax", "h[t] = x[t] ^ 2", 1, "x[t] ^ 2", "not part", "** is the power"),
+    ("UnsupportedSyntax", "h[t] = x[t] % 2", 1, "x[t] % 2", "not part", "+ - * / @ **"),
+    ("UnsupportedSyntax", "h[t] = (yield x)", 1, "yield x", "`yield x` is not", "use +"),
+    ("UnsupportedSyntax", "h[t] = 0 < x[t] < 1", 1, "0 < x[t] < 1", "a comparison is one",
+     "where(a[t] > 0, a[t], 0)"),
+    ("UnsupportedSyntax", "h[t] = x[t] == 1", 1, "x[t] == 1", "one of >, >=", "where("),
+    ("UnsupportedSyntax", "h[t] = 1e999 * x[t]", 1, "1e999", "too large for", "1e308"),
+    ("UnsupportedSyntax", "h[t] += x[t]", 1, "h[t] += x[t]", "a line is an", "one of the"),
+    ("UnsupportedSyntax", "h[t] = a[t] = x[t]", 1, "h[t] = a[t] = x[t]", "a line is", ""),
+    ("UnsupportedSyntax", "for i in x: pass", 1, "for i in x: pass", "a line is an", "rem"),
+    ("UnsupportedSyntax", "import os\nh[t] = x[t]", 1, "import os", "a line is an", "rem"),
+    ("UnsupportedSyntax", "tanh(x[t])", 1, "tanh(x[t])", "a line is an equation",
+     "`name[t] = tanh(x[t])`"),
+    ("UnsupportedSyntax", "h = tanh(x[t])", 1, "h", "`h` is not a node at a time step",
+     "`h[t] = ...`"),
+    ("UnsupportedSyntax", "h[t], a[t] = x[t]", 1, "h[t], a[t]", "is not a node", "element"),
+    ("UnsupportedSyntax", "h[t-1] = x[t]", 1, "h[t-1]", "defines a node at step t, not",
+     "h[t] = ..."),
+    ("UnsupportedSyntax", "h[0] = 0", 1, "0", "`h[0]`: a step is written t or t-1",
+     "`initial={'h': ...}`"),
+    ("UnsupportedSyntax", "h[t] = x[s]", 1, "s", "a step is written t or t-1", "x[t] or"),
+    ("UnsupportedSyntax", "h[t] = x[t][0:3]", 1, "x[t][0:3]", "is not a node", "dot(e, v)"),
+    ("UnsupportedSyntax", "h[t] = W[0, :]", 1, "W[0, :]", "one column of a matrix",
+     "integer input"),
+    ("UnsupportedSyntax", "h[t] = W[:, 3]", 1, "3", "from an integer input", "U[:, x[t]]"),
+    # --- operations ---
+    ("UnknownOperation", "h[t] = tanhh(x[t])", 1, "tanhh", "`tanhh` is not an operation",
+     "tanh? the operations are abs,"),
+    ("UnknownOperation", "h[t] = np.tanh(x[t])", 1, "np.tanh", "`np.tanh` is not", "the o"),
+    ("UnknownOperation", "h[t] = __import__('os').system('x')", 1,
+     "__import__('os').system", "`__import__('os').system` is not an operation", "abs"),
+    ("UnknownOperation", "h[t] = (lambda x: x)(x[t])", 1, "lambda x: x", "is not an", "abs"),
+    ("UnknownOperation", "h[t] = total(x[t])", 1, "total", "`total` is not an op", "abs"),
+    ("UnknownOperation", "h[t] = tanh(\n  b\n  + foo(x[t])\n)", 3, "foo", "`foo` is", ""),
+    ("UnknownOperation", "a[t] = x[t]\r\nh[t] = foo(a[t])\r\n", 2, "foo", "`foo` is", ""),
+    ("UnknownOperation", "a[t] = x[t]\rh[t] = foo(a[t])", 2, "foo", "`foo` is not", ""),
+    ("UnknownOperation", "a[t] = x[t]; h[t] = foo(a[t])", 1, "foo", "`foo` is not", ""),
+    ("UnknownOperation", "hé[t] = é[t] + foo(é[t])", 1, "foo", "`foo` is not", "abs"),
+    ("UnknownOperation", "ĥ[t] = τanh(x[t])", 1, "τanh", "`τanh` is not", "tanh? the"),
+    ("UnknownOperation", "h[t] =\tx[t] +\tfoo(x[t])", 1, "foo", "`foo` is not", "abs"),
+    ("UnknownOperation", "    a[t] = x[t]\n    h[t] = foo(a[t])", 2, "foo", "`foo`", "abs"),
+    ("ArgumentCount", "h[t] = tanh(x[t], b)", 1, "tanh(x[t], b)",
+     "tanh takes 1 argument, got 2", "tanh(u)"),
+    ("ArgumentCount", "h[t] = maximum(x[t])", 1, "maximum(x[t])",
+     "maximum takes 2 arguments, got 1", "maximum(u, v)"),
+    ("ArgumentCount", "h[t] = tanh()", 1, "tanh()", "takes 1 argument, got 0", "tanh(u)"),
+    ("ArgumentCount", "h[t] = tanh(x=x[t])", 1, "x=x[t]", "tanh does not take `x=x[t]`",
+     "leave it out"),
+    ("ArgumentCount", "h[t] = tanh(x[t], **k)", 1, "**k", "tanh does not take `**k`",
+     "leave it out"),
+    ("ArgumentCount", "h[t] = layer_norm(x[t], epsilon=3)", 1, "epsilon=3",
+     "layer_norm does not take `epsilon=3`", "eps=1e-5"),
+    ("ArgumentCount", "h[t] = layer_norm(x[t], eps=1, eps=2)", 1, "eps=2",
+     "layer_norm does not take `eps=2` as well", "leave it out"),
+    ("ArgumentCount", "h[t] = layer_norm(x[t], eps=-1)", 1, "eps=-1",
+     "eps is a positive number", "eps=1e-5"),
+    ("ArgumentCount", "h[t] = layer_norm(x[t], eps=e)", 1, "eps=e", "positive", "1e-5"),
+    # --- names and time ---
+    ("UndefinedName", "h[t] = W @ g[t-1]", 1, "g[t-1]", "no line defines g[t]",
+     "define g[t], or check the spelling; the definitions are: h"),
+    ("UseBeforeDefinition", "h[t] = tanh(a[t])\na[t] = W @ h[t-1]", 1, "a[t]",
+     "a[t] is read here but defined on line 2", "move the definition up, or read a[t-1]"),
+    ("UseBeforeDefinition", "h[t] = h[t] + x[t]", 1, "h[t]", "defined on line 1", "h[t-1]"),
+    ("DuplicateDefinition", "h[t] = x[t]\nh[t] = b", 2, "h[t]",
+     "h is defined twice; the first time on line 1", "h_2"),
+    ("DuplicateDefinition", "W: (n, m)\n\nW: (n, m)\nh[t] = W @ x[t]", 3, "W: (n, m)",
+     "W is declared twice; the first time on line 1", "W_2"),
+    ("FutureStep", "h[t] = tanh(h[t+1])", 1, "h[t+1]", "`h[t+1]` reads a later step",
+     "h[t] or h[t-1]"),
+    ("DistantStep", "h[t] = b + h[t-2]", 1, "h[t-2]", "reads more than one step back",
+     "define h_before[t] = h[t-1] and read h_before[t-1]"),
+    ("DistantStep", "h[t] = x[t-99999999999999999999]", 1, "x[t-99999999999999999999]",
+     "`x[t-99999999999999999999]` reads more than one step back", "carry it"),
+    ("BareState", "h[t] = tanh(W @ h + U @ x[t])", 1, "h", "h varies in time", "h[t-1]"),
+    ("BareState", "h[t] = x + x[t]", 1, "x", "x varies in time elsewhere", "x[t] or x"),
+    ("ReservedName", "tanh[t] = x[t]", 1, "tanh[t]", "tanh is an operation", "tanh_1"),
+    ("ReservedName", "tau: ()\nh[t] = x[t]", 1, "tau", "the language's own name", "tau_1"),
+    ("ReservedName", "h[t] = t * x[t]", 1, "t", "t is not a value", "read a node"),
+    ("ReservedName", "h[t] = tanh", 1, "tanh", "tanh is an operation: call it", "read a"),
+    ("ReservedName", "h[t] = L * x[t]", 1, "L", "L is the loss of a step", "L_1"),
+    ("ReservedName", "h[t] = L[t] * x[t]", 1, "L[t]", "no equation defines it", "L_1"),
+    # --- shapes ---
+    ("Rank", "h[t] = x[t].T", 1, "x[t].T", "x[t] is a vector (n_x): only a matrix has a",
+     "dot(u, v) for u^T v"),
+    ("Rank", "h[t] = W + x[t]", 1, "W + x[t]",
+     "W is a matrix (n_W, n_W_columns), x[t] is a vector (n_x): their ranks differ",
+     "make them one shape"),
+    ("Rank", "h[t] = (x[t] +\n  W)", 1, "x[t] +", "W is a matrix", "make them one shape"),
+    ("Rank", "L[t] = sum(sum(x[t]))", 1, "sum(sum(x[t]))",
+     "sum(x[t]) is a scalar (): a sum is over", "leave it out"),
+    ("Rank", "L[t] = dot(W, x[t])", 1, "dot(W, x[t])", "dot takes two vectors", "sum(...)"),
+    ("Rank", "h[t] = softmax(W)", 1, "softmax(W)", "softmax takes a vector", "V @ h[t]"),
+    ("Rank", "L[t] = nll(sum(x[t]), y[t])", 1, "nll(sum(x[t]), y[t])",
+     "nll takes a vector of probabilities", "nll(softmax(o[t]), y[t])"),
+    ("Rank", "h[t] = b[:, x[t]]", 1, "b[:, x[t]]", "a column of a matrix, not of a vector",
+     "start the name with a capital"),
+    ("Rank", "s: ()\ns[t] = s[t-1] + x[t]", 2, "s[t]",
+     "s is declared as a scalar (), but its equation gives a vector (n_x)",
+     "declare it: `s: (n_x)`"),
+    ("Rank", "h[t] = x[t] + s[t-1]\ns[t] = sum(h[t])", 2, "s[t]",
+     "s is read above as a vector (n_h), but its equation gives a scalar ()", "s: ()"),
+    ("ProductShape", "h[t] = h[t-1] @ W", 1, "h[t-1] @ W",
+     "vectors are columns, so the matrix stands on the left", "W @ h[t-1], or W.T @"),
+    ("ProductShape", "a: ()\nh[t] = a @ x[t]", 2, "a @ x[t]",
+     "a is a scalar () and x[t] a vector (n_x): @ multiplies matrices", "a * x[t]"),
+    ("ProductShape", "h[t] = x[t] @ x[t]", 1, "x[t] @ x[t]", "two columns have no product",
+     "dot(x[t], x[t]) for a number, outer(x[t], x[t]) for a matrix"),
+    ("ProductShape", "h[t] = tanh(w @ x[t])", 1, "w @ x[t]", "two columns have no product",
+     "a matrix has a capital, W, or a declaration, `w: (n, m)`"),
+    ("ProductShape", "W: (n_a, n_c)\nx: n_d\nh[t] = W @ x[t]", 3, "W @ x[t]",
+     "the inner sizes differ, n_c and n_d", "correct the declaration"),
+    ("ProductShape", "W: (n_d, n_c)\nx: n_d\nh[t] = W @ x[t]", 3, "W @ x[t]",
+     "the inner sizes differ, n_c and n_d", "W.T @ x[t], or correct the declaration"),
+    ("DimensionClash", "a: 3\nb: 4\nh[t] = a + b + x[t]", 3, "a + b",
+     "one dimension would need two sizes, 3 and 4", "declare the two with one name"),
+    ("DimensionClash", "h: 3\nx: 4\nh[t] = tanh(x[t])", 3, "h[t]",
+     "h is declared as a vector (3), but its equation gives a vector (4)", "declare it"),
+    ("DimensionClash", "A: (2, 3)\nB: (2, 4)\nh[t] = A[:, x[t]] + B[:, x[t]]", 3, "x[t]",
+     "x would count two dimensions: 3 and 4", "use two inputs"),
+    ("LossShape", "h[t] = x[t]\nL[t] = h[t]", 2, "L[t]", "a scalar, but this is a vector",
+     "sum(...), mean(...), or a loss such as nll(softmax(o[t]), y[t])"),
+    ("UnsizedState", "s[t] = s[t-1] + sum(x[t])", 1, "s[t-1]",
+     "no parameter and no input has the dimension n_s", "declare a scalar, `s: ()`"),
+    # --- declarations and indices ---
+    ("Declaration", "Q: (n, m)\nh[t] = x[t]", 1, "Q: (n, m)",
+     "Q is declared, but no equation reads or defines it", "remove the declaration"),
+    ("Declaration", "W: (a, b, c)\nh[t] = W @ x[t]", 1, "(a, b, c)", "3 dimensions",
+     "time and batch are not part of a shape"),
+    ("Declaration", "W: (0, n)\nh[t] = W @ x[t]", 1, "0", "a dimension is a name", "(n_h"),
+    ("Declaration", f"W: ({2**31}, n)\nh[t] = W @ x[t]", 1, str(2**31), "from 1 to 214", ""),
+    ("Declaration", "W: (n_b, n)\nh[t] = W @ x[t]", 1, "n_b", "a dimension is", "batch"),
+    ("Declaration", "W: 'n'\nh[t] = W @ x[t]", 1, "'n'", "a dimension is a name", "W: (n"),
+    ("Declaration", "h[t]: n_h\nh[t] = x[t]", 1, "h[t]", "without `[t]`", "b: n_h = 1"),
+    ("Declaration", "W: (n, m) = foo\nh[t] = W @ x[t]", 1, "W: (n, m) = foo",
+     "foo is not a rule for initial values", "glorot, identity, normal, ones"),
+    ("Declaration", "W: (n, m) = normal(1, 2, 3)\nh[t] = W @ x[t]", 1,
+     "W: (n, m) = normal(1, 2, 3)", "normal does not take 3 numbers", "= normal`"),
+    ("Declaration", "W: (n, m) = [1]\nh[t] = W @ x[t]", 1, "[1]", "a number is needed",
+     "0.1"),
+    ("Declaration", "W: (n, m) = normal(s=1)\nh[t] = W @ x[t]", 1, "normal(s=1)",
+     "a number, a rule, or a rule with numbers", "normal(0.1)"),
+    ("Declaration", "x: n_x = 3\nh[t] = x[t]", 1, "x: n_x = 3", "x is not a parameter",
+     "an initial state is an argument of the call"),
+    ("Declaration", "h: 3\nW: (n_h, n_x)\nh[t] = tanh(b)\no[t] = W @ x[t]", 2,
+     "W: (n_h, n_x)", "n_h is the dimension of h, which has another size", "another name"),
+    ("IndexKind", "o[t] = W[:, y[t]] + y[t]", 1, "y[t]", "an integer index on line 1 and",
+     "use two inputs with two names"),
+    ("IndexKind", "i[t] = x[t]\nh[t] = W[:, i[t]]", 2, "i[t]", "computed by the cell",
+     "read an input that no line defines"),
+    ("IndexKind", "x: n_x\nh[t] = W[:, x[t]]", 1, "x: n_x", "integer index on line 2",
+     "remove this declaration"),
+    # --- nothing ---
+    ("EmptyCell", "", None, None, "the text holds no equation", "h[t] = tanh(b + W @"),
+    ("EmptyCell", "# only a comment\n", None, None, "no equation", "write at least one"),
+    ("CellSyntax", None, None, None, "a cell is text, got NoneType", "pass a string"),
+]  # fmt: skip
+
+
+def underlined(message):
+    """The characters of the quoted line that stand over the carets."""
+    _, line, carets, *_ = message.split("\n")
+    start = carets.index("^")
+    assert set(carets[start:]) == {"^"}
+    assert [c == "\t" for c in carets[:start]] == [c == "\t" for c in line[:start]]
+    return line[start : len(carets)]
+
+
+@pytest.mark.parametrize(("kind", "text", "number", "piece", "problem", "fix"), CASES)
+def test_a_message_points_at_the_mistake(kind, text, number, piece, problem, fix):
+    with pytest.raises(errors.CellError) as caught:
+        Cell(text)
+    message = str(caught.value)
+    assert type(caught.value).__name__ == kind + "Error"
+    assert problem in caught.value.problem
+    assert fix in caught.value.fix
+    assert message.endswith(f"Likely fix: {caught.value.fix}")
+    message.encode()
+    if number is None:
+        assert "of the cell:" not in message
+    else:
+        assert message.startswith(f"line {number} of the cell:\n    ")
+        assert piece is None or underlined(message) == piece
+
+
+def test_every_class_of_mistake_has_a_message_here():
+    kinds = {kind + "Error" for kind, *_ in CASES}
+    assert kinds == {kind.__name__ for kind in errors.CellError.__subclasses__()}
+
+
+def message_of(text):
+    with pytest.raises(errors.CellError) as caught:
+        Cell(text)
+    return str(caught.value)
+
+
+def test_a_whole_message_reads_well():
+    assert message_of(
+        "# recurrent\na[t] = b + W @ h[t-1] + U @ x[t]\nh[t] = tanh(a[t])\n"
+        "o[t] = h[t] @ V"
+    ) == (
+        "line 4 of the cell:\n"
+        "    o[t] = h[t] @ V\n"
+        "           ^^^^^^^^\n"
+        "h[t] is a vector (n_h) and V a matrix (n_V, n_V_columns): vectors are columns, "
+        "so the matrix stands on the left\n"
+        "Shapes known so far: b (n_h), W (n_h, n_h), h (n_h), U (n_h, n_x), x (n_x), "
+        "a (n_h), V (n_V, n_V_columns)\n"
+        "Likely fix: V @ h[t], or V.T @ h[t]"
+    )
+
+
+def test_carets_stand_under_wide_and_combining_characters():
+    # Two columns per Chinese character; the combining acute accent takes none.
+    message = message_of("状态[t] = x\u0301[t] + foo(x\u0301[t])")
+    assert message.split("\n")[2] == "    " + " " * (2 * 2 + 3 + 3 + 4 + 3) + "^^^"
+
+
+def test_a_long_line_is_cut_around_its_carets():
+    message = message_of("h[t] = " + "x[t] + " * 60 + "foo(x[t])" + " + x[t]" * 30)
+    line, carets = message.split("\n")[1:3]
+    assert line.startswith("    …")
+    assert line.endswith("…")
+    assert len(line) < 110
+    assert line[carets.index("^") : len(carets)] == "foo"
+
+
+def test_what_would_steer_a_terminal_is_not_printed():
+    message = message_of("h[t] = '\x1b[31m' + x[t]")
+    assert "\x1b" not in message
+    assert "`'\ufffd[31m'` is not part of the cell language" in message
+
+
+def test_shapes_known_so_far_name_every_dimension_seen():
+    message = message_of("h[t] = tanh(W @ h[t-1] + U @ x[t])\nL[t] = mse(h[t], U)")
+    assert (
+        "Shapes known so far: W (n_h, n_h), h (n_h), U (n_h, n_x), x (n_x)\n" in message
+    )
