@@ -12,7 +12,6 @@ with z the stacked pre-activations U x + b of all gates:
 """
 
 import ctypes
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +22,7 @@ from bptt.execute.llvm.kernel import Kernel, Module
 from bptt.execute.llvm.panels import Matrix
 from bptt.execute.llvm.reduce import REDUCE_TYPES, count_reduce_work, emit_reduce
 from bptt.execute.llvm.stage import Product, Stage
-from bptt.execute.llvm.threads import run_split, split_rows
+from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
 from bptt.execute.llvm.workspace import build_table, empty_aligned, empty_together
 
 # A product with so few inputs costs less than the memory traffic of its result:
@@ -318,7 +317,7 @@ class HandLayer:
             for name in ("before", "forward", "backward", "pack", "reduce")
         }
         self.threads = threads
-        self.pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+        self.pool = RowPool(threads)
         n_work = count_reduce_work(target, real_bytes)
         self.work = [empty_aligned((n_work,), dtype) for _ in range(threads)]
         self.shape = None
@@ -389,9 +388,11 @@ class HandLayer:
 
     def split(self, name, tau, n_b, address):
         """Run a kernel on all rows, over all threads."""
-        ranges = split_rows(n_b, self.threads)
+        k = self.sizes.n_x if name == "before" else self.sizes.n_h
+        flops = 2 * tau * n_b * self.sizes.n_a * k
+        ranges = split_rows(n_b, choose_threads(flops, self.threads))
         kernel = self.run[name]
-        run_split(self.pool, ranges, lambda _, i, j: kernel(tau, n_b, i, j, address))
+        self.pool.run(ranges, lambda _, i, j: kernel(tau, n_b, i, j, address))
 
     def sum_up(self, n_rows, x):
         """The products after the loop."""
@@ -433,4 +434,5 @@ class HandLayer:
                 sum_data, work,
             )  # fmt: skip
 
-        run_split(self.pool, split_rows(n_a, self.threads, 14), run)
+        threads = choose_threads(2 * n_rows * n_a * n, self.threads)
+        self.pool.run(split_rows(n_a, threads, 14), run)

@@ -130,8 +130,13 @@ def build_sgemm(dtype):
     return lambda: np.dot(a, b, out=c)
 
 
-def time_interleaved(runs, repeats, seconds):
-    """Median seconds of each; short ones are repeated inside a sample."""
+def time_interleaved(runs, repeats, seconds, threads):
+    """Median seconds of each; short ones are repeated inside a sample.
+
+    The worker threads of OpenBLAS and OpenMP spin for up to 0.1 s after their last task
+    and would take a CPU from whoever runs next, so with threads everyone waits first.
+    """
+    pause = 0.15 if threads > 1 else 0.0
     inner = {}
     for name, run in runs.items():
         run()
@@ -144,8 +149,9 @@ def time_interleaved(runs, repeats, seconds):
         if number >= 3 and time.perf_counter() - begin > seconds:
             break
         for name, run in runs.items():
-            if name == "sgemm":
-                run()  # not in the cold caches that the run before leaves behind
+            if pause:
+                time.sleep(pause)
+            run()  # not in the cold caches that the run before leaves behind
             start = time.perf_counter()
             for _ in range(inner[name]):
                 run()
@@ -183,7 +189,9 @@ def measure(cell, shape, arguments):
         other = np.asarray(run())
         assert np.abs(ours - other).max() < 1e-4 * np.abs(ours).max(), name
     runs["sgemm"] = build_sgemm(arguments.dtype)
-    times = time_interleaved(runs, arguments.repeats, arguments.seconds)
+    times = time_interleaved(
+        runs, arguments.repeats, arguments.seconds, arguments.threads
+    )
     rate = 2 * 1024**3 / times.pop("sgemm")
     flops = 2 * tau * n_b * GATES[cell] * n_h * (2 * n_x + 3 * n_h)
     return {

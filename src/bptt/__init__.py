@@ -7,14 +7,11 @@ In short:
     grad = cell.gradient(params, {"x": x, "y": y})
 """
 
-from importlib.metadata import version
-
 from bptt import cells
 from bptt.cell import Cell
 from bptt.check import Ledger
 from bptt.errors import BpttError
 from bptt.results import Copies, Gradient, Run
-
-__version__ = version("bptt")
+from bptt.version import __version__
 
 __all__ = ["BpttError", "Cell", "Copies", "Gradient", "Ledger", "Run", "__version__", "cells"]

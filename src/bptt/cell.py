@@ -138,16 +138,7 @@ class Cell:
             for dim in spec.shape
             if isinstance(dim, str)
         }
-        for name, size in sizes.items():
-            if name not in self.dims:
-                raise errors.SizeError(
-                    f"{name} is not a dimension of the cell; they are: "
-                    f"{', '.join(self.dims)}"
-                )
-            if not isinstance(size, int | np.integer) or size < 1:
-                raise errors.SizeError(
-                    f"{name}={size!r}: a size is a whole number >= 1"
-                )
+        initial_values.check_sizes(self.dims, sizes)
         for dim in self.dims:
             if dim in needed and dim not in sizes:
                 raise errors.MissingSizeError(

@@ -10,7 +10,7 @@ no other.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
 
@@ -33,6 +33,8 @@ def normal(
     rng: np.random.Generator, shape: tuple[int, ...], deviation: float = 1.0
 ) -> Array:
     """Gaussian with mean 0 and the given standard deviation."""
+    if deviation < 0:
+        raise errors.InitialValueError("a standard deviation is not negative")
     return deviation * rng.standard_normal(shape)
 
 
@@ -104,6 +106,21 @@ def default_rule(spec: ParameterSpec) -> Initial:
     return Initial("orthogonal" if spec.shape[0] == spec.shape[1] else "glorot")
 
 
+def check_sizes(dims: tuple[str, ...], sizes: Mapping[str, Any]) -> None:
+    """Refuse a size for an unknown dimension, and one that is not a whole number.
+
+    Raises: SizeError.
+    """
+    for name, size in sizes.items():
+        if name not in dims:
+            raise errors.SizeError(
+                f"{name} is not a dimension of the cell; they are: {', '.join(dims)}"
+            )
+        is_whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+        if not is_whole or size < 1:
+            raise errors.SizeError(f"{name}={size!r}: a size is a whole number >= 1")
+
+
 def draw(
     name: str, spec: ParameterSpec, shape: tuple[int, ...], seed: int
 ) -> NDArray[Any]:
@@ -116,7 +133,7 @@ def draw(
     try:
         return RULES[initial.rule](rng, shape, *initial.arguments)
     except (TypeError, ValueError, errors.InitialValueError) as error:
+        numbers = ", ".join(map(repr, initial.arguments))
         raise errors.InitialValueError(
-            f"parameter {name} {shape} cannot be {initial.rule}{initial.arguments}: "
-            f"{error}"
+            f"parameter {name} {shape} cannot be {initial.rule}({numbers}): {error}"
         ) from None

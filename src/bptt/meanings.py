@@ -207,8 +207,12 @@ def bce(p: Array, y: Array, rank: int) -> Array:
 
 
 def bce_logits(o: Array, y: Array, rank: int) -> Array:
-    """The same for p = sigmoid(o), as sum of softplus(o) - y o."""
-    return _sum_all(softplus(o) - y * o, rank)
+    """The same for p = sigmoid(o), as sum of max(o, 0) - y o + log(1 + exp(-|o|)).
+
+    In this order a sure and right o keeps its small loss: softplus(o) - o loses it.
+    """
+    excess = relu(o) - y * o
+    return _sum_all(excess + np.log1p(np.exp(-absolute(o))), rank)
 
 
 def mse(o: Array, y: Array, rank: int) -> Array:

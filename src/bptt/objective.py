@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bptt import errors
+from bptt.execute.bindings import parameter_arrays
+from bptt.initial import check_sizes
 
 if TYPE_CHECKING:
     from bptt.cell import Cell
@@ -34,13 +36,15 @@ class Objective:
         """Shapes come from `params`, or from `sizes` and the inputs."""
         if cell.graph.loss is None:
             raise errors.NoLossError("the cell has no loss L[t] to minimise")
+        check_sizes(cell.dims, sizes)
         self._cell = cell
         self._inputs = inputs
         self._options = options
         self._shapes: dict[str, tuple[int, ...]] | None = None
         self._sizes = dict(sizes)
         if params is not None:
-            self._shapes = {n: np.shape(params[n]) for n in cell.parameters}
+            arrays, _, _ = parameter_arrays(cell.graph, params)
+            self._shapes = {name: array.shape for name, array in arrays.items()}
         else:
             self._read_sizes()
 

@@ -140,12 +140,12 @@ class Gradient(Mapping[str, Array]):
     def initial(self) -> Mapping[str, Array]:
         """∇_{h^(0)} L by state, (n_b, *shape), if asked for."""
         graph = self._program.graph
-        real = (
+        states = tuple(
             name
             for name in graph.states
-            if name in graph.definitions or graph.inputs[name].index is None
+            if self._request.initial
+            and (name in graph.definitions or graph.inputs[name].index is None)
         )
-        states = tuple(real) if self._request.initial else ()
         return _Asked("initial state", "initial", states, self._initial)
 
     @property
@@ -199,12 +199,12 @@ class Gradient(Mapping[str, Array]):
 
     def _initial(self, name: str) -> Array:
         carry = self._program.carried.get(name)
-        if carry is not None:
-            row = self._values.first(carry)
-        else:  # L does not depend on this initial state
+        if carry is None:  # L does not depend on it
             b, graph = self._bindings, self._program.graph
             spec = graph.definitions.get(name) or graph.inputs[name]
             row = np.zeros((b.n_b, *b.numbers(spec.shape)), b.dtype)
+        else:
+            row = self._values.first(carry)
         return np.array(row if self._bindings.is_batched else row[0])
 
     def _copies(self, name: str) -> Copies:

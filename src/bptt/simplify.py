@@ -85,7 +85,7 @@ def _sub(node: Node) -> Node:
     if is_constant(b, 0.0) and _fits(a, node):
         return a
     if is_constant(a, 0.0) and _fits(b, node):
-        return -b
+        return _neg(-b)
     return _fold(node, lambda x, y: x - y)
 
 

@@ -1,10 +1,10 @@
 """Cutting rows into ranges."""
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
 
 import pytest
 
-from bptt.execute.llvm.threads import run_split, split_rows
+from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 4, 5, 8, 9, 31, 64, 100])
@@ -18,10 +18,55 @@ def test_ranges_cover_all_rows_once_at_multiples(n_rows, n_threads):
     assert max(sizes) - min(sizes) <= 7 and len(ranges) <= n_threads
 
 
+def test_every_range_runs_once_and_the_first_on_the_caller():
+    pool = RowPool(3)
+    seen = {}
+
+    def run(number, begin, end):
+        seen[number] = (begin, end, threading.get_ident())
+
+    for _ in range(50):
+        seen.clear()
+        pool.run([(0, 4), (4, 8), (8, 9)], run)
+        assert [seen[k][:2] for k in range(3)] == [(0, 4), (4, 8), (8, 9)]
+        assert seen[0][2] == threading.get_ident()
+    pool.close()
+    pool.run([(0, 4), (4, 8)], run)
+    assert seen[1][2] == threading.get_ident()
+
+
 def test_an_exception_of_a_thread_is_raised():
     def run(number, begin, end):
         if number == 1:
             raise ZeroDivisionError
 
-    with ThreadPoolExecutor(1) as pool, pytest.raises(ZeroDivisionError):
-        run_split(pool, [(0, 4), (4, 8)], run)
+    pool = RowPool(2)
+    with pytest.raises(ZeroDivisionError):
+        pool.run([(0, 4), (4, 8)], run)
+    pool.close()
+
+
+def test_two_callers_share_a_pool():
+    pool = RowPool(2)
+    totals = [0] * 2
+
+    def call(caller):
+        for _ in range(200):
+            seen = []
+            pool.run([(0, 4), (4, 8)], lambda number, begin, end: seen.append(number))
+            totals[caller] += len(seen)
+
+    callers = [threading.Thread(target=call, args=(caller,)) for caller in range(2)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert totals == [400, 400]
+    pool.close()
+
+
+def test_small_work_stays_on_one_thread():
+    assert choose_threads(0, 8) == 1
+    assert choose_threads(39_999_999, 8) == 1
+    assert choose_threads(60_000_000, 8) == 3
+    assert choose_threads(10**12, 8) == 8

@@ -5,11 +5,13 @@ import pytest
 from bptt import Cell, cells
 
 KEPT = [
-    "x[t] - (b - c)", "x[t] - b - c", "x[t] / (b / c)", "x[t] * (b / c)", "(x[t] * b) / c",
+    "x[t] - (b - c)", "x[t] - b - c", "x[t] / (b / c)", "x[t] * (b / c)",
+    "(x[t] * b) / c",
     "-x[t] ** 2.0", "(-x[t]) ** 2.0", "x[t] ** b ** c", "(x[t] ** b) ** c", "-(-x[t])",
     "x[t] ** (-1.5)", "2.0 ** (-x[t])", "(-2.0) ** x[t]", "x[t] - -1.0", "-(x[t] + b)",
     "-x[t] * b", "-(x[t] * b)", "b * -x[t]", "W @ (W @ x[t])", "W @ W @ x[t]",
-    "W.T @ x[t]", "(W - W.T) @ x[t]", "(W @ W).T @ x[t]", "W @ x[t] * b", "W @ (x[t] * b)",
+    "W.T @ x[t]", "(W - W.T) @ x[t]", "(W @ W).T @ x[t]", "W @ x[t] * b",
+    "W @ (x[t] * b)",
     "(x[t] > b) * c", "where(x[t] > b, x[t], c)", "(x[t] > b) > c", "W[:, k[t]] + x[t]",
     "(W + W.T)[:, k[t]] + x[t]", "layer_norm(x[t], eps=0.001)", "1e-09 * x[t]",
     "1e+300 * x[t]", "maximum(x[t], b) + minimum(b, c)", "x[t-1] * x[t]",

@@ -60,8 +60,8 @@ class _Sizes:
         self._said_by: dict[str, str] = {}
 
     def fit(self, what: str, shape: Shape, found: tuple[int, ...]) -> None:
-        """Record the sizes of an array's core axes, or refuse them."""
-        for dim, size in zip(shape, found, strict=True):
+        """Record the sizes of an array's last axes, its core, or refuse them."""
+        for dim, size in zip(shape, found[len(found) - len(shape) :], strict=True):
             if size == 0:
                 raise errors.SizeError(
                     f"{what} {show_shape(shape)} has shape {found}: "
@@ -149,6 +149,29 @@ def bind(
     Raises: a subclass of `errors.ArgumentError` for every mistake.
     """
     parameters, dtype, sizes = parameter_arrays(graph, params)
+    arrays = _input_arrays(graph, inputs)
+    seed_arrays = _seed_arrays(graph, seeds or {})
+    if not parameters:
+        given = (initial or {}).items()
+        states = [_as_array(f"initial state {name}", value) for name, value in given]
+        dtype = _widest([*arrays.values(), *seed_arrays.values(), *states])
+    tau, n_b, is_batched = _lead(graph, arrays, seed_arrays, sizes)
+    if not is_batched:
+        arrays = {name: array[:, None] for name, array in arrays.items()}
+        seed_arrays = {name: array[:, None] for name, array in seed_arrays.items()}
+    return Bindings(
+        dtype, tau, n_b, is_batched, sizes.known,
+        {**parameters, **(extra or {})},
+        {name: _element_type(graph, name, array, dtype, sizes.known)
+         for name, array in arrays.items()},
+        _initial(graph, initial or {}, dtype, n_b, is_batched, sizes),
+        _weight(reduction, weights, tau, n_b, is_batched, dtype),
+        {name: _real(f"seed {name}", array, dtype)
+         for name, array in seed_arrays.items()},
+    )  # fmt: skip
+
+
+def _input_arrays(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
     _refuse_unknown(inputs, graph.inputs, "input")
     missing = [name for name in graph.inputs if name not in inputs]
     if missing:
@@ -156,49 +179,31 @@ def bind(
             f"input {missing[0]} {_expected(graph, missing[0])} is missing; given: "
             f"{', '.join(inputs) or 'none'}"
         )
-    arrays = {name: _as_array(f"input {name}", inputs[name]) for name in graph.inputs}
-    seed_arrays = _seed_arrays(graph, seeds or {})
-    if not parameters:
-        states = [
-            _as_array(f"initial state {n}", v) for n, v in (initial or {}).items()
-        ]
-        dtype = _widest([*arrays.values(), *seed_arrays.values(), *states])
-    lead = _Lead(graph)
-    for name, array in arrays.items():
-        lead.see(f"input {name}", graph.inputs[name].shape, array)
-    for name, array in seed_arrays.items():
-        lead.see(f"seed {name}", graph.definitions[name].shape, array)
-    tau, n_b, is_batched = lead.result()
-    bound = {
-        name: _sequence(f"input {name}", array, graph.inputs[name].shape, is_batched)
-        for name, array in arrays.items()
-    }
-    for name, array in bound.items():
-        sizes.fit(f"input {name}", graph.inputs[name].shape, array.shape[2:])
-    bound_seeds = {
-        name: _sequence(f"seed {name}", a, graph.definitions[name].shape, is_batched)
-        for name, a in seed_arrays.items()
-    }
-    for name, array in bound_seeds.items():
-        sizes.fit(f"seed {name}", graph.definitions[name].shape, array.shape[2:])
-    return Bindings(
-        dtype, tau, n_b, is_batched, sizes.known,
-        {**parameters, **(extra or {})},
-        {name: _element_type(graph, name, array, dtype, sizes.known)
-         for name, array in bound.items()},
-        _initial(graph, initial or {}, dtype, n_b, is_batched, sizes),
-        _weight(reduction, weights, tau, n_b, is_batched, dtype),
-        {name: _real(f"seed {name}", array, dtype)
-         for name, array in bound_seeds.items()},
-    )  # fmt: skip
+    return {name: _as_array(f"input {name}", inputs[name]) for name in graph.inputs}
+
+
+def _lead(
+    graph: Graph, arrays: Mapping[str, Array], seeds: Mapping[str, Array], sizes: _Sizes
+) -> tuple[int, int, bool]:
+    """Steps, rows and whether there is a batch axis; all sequences must agree."""
+    sequences = [
+        *((f"input {n}", graph.inputs[n].shape, a) for n, a in arrays.items()),
+        *((f"seed {n}", graph.definitions[n].shape, a) for n, a in seeds.items()),
+    ]
+    lead = _Lead()
+    for what, shape, array in sequences:
+        lead.see(what, shape, array)
+    result = lead.result()
+    for what, shape, array in sequences:
+        sizes.fit(what, shape, array.shape)
+    return result
 
 
 class _Lead:
     """The number of steps and rows, and who said so first."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._found: tuple[str, tuple[int, ...]] | None = None
+    def __init__(self) -> None:
+        self._found: tuple[str, tuple[int, ...], tuple[int, ...]] | None = None
 
     def see(self, what: str, shape: Shape, array: Array) -> None:
         """Compare the leading axes of one more sequence with the first one's."""
@@ -214,11 +219,11 @@ class _Lead:
                 "a sequence has at least one step and a batch one row"
             )
         if self._found is None:
-            self._found = (what, lead)
+            self._found = (what, lead, array.shape)
         elif self._found[1] != lead:
             raise errors.SizeError(
                 f"{what} {wanted} has shape {array.shape}, but {self._found[0]} has "
-                f"{_show_lead(self._found[1])}"
+                f"shape {self._found[2]}, which means {_show_lead(self._found[1])}"
             )
 
     def result(self) -> tuple[int, int, bool]:
@@ -251,7 +256,8 @@ def _expected(graph: Graph, name: str) -> str:
 def _as_array(what: str, value: Any) -> Array:
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
+        # RuntimeError: a torch tensor that records its gradient.
         raise errors.DtypeError(
             f"{what} cannot be viewed as an array: {error}"
         ) from None
@@ -283,10 +289,6 @@ def _refuse_nan(what: str, array: Array) -> None:
             f"{what} holds NaN, {len(bad)} of {array.size} elements, the first at "
             f"index {tuple(int(i) for i in bad[0])}"
         )
-
-
-def _sequence(what: str, array: Array, shape: Shape, is_batched: bool) -> Array:
-    return array if is_batched else array[:, None]
 
 
 def _real(what: str, array: Array, dtype: np.dtype[Any]) -> Array:
@@ -359,7 +361,7 @@ def _initial(
                 f"{what} should have shape (n_b{core or ','}) with n_b = {n_b}, or "
                 f"{show_shape(shape)} for all rows alike; got {array.shape}"
             )
-        sizes.fit(what, shape, array.shape[1:])
+        sizes.fit(what, shape, np.shape(value))
         if index is None:
             arrays[name] = _real(what, array, dtype)
         else:

@@ -76,16 +76,15 @@ def _call(node: Node) -> str:
 
 def _declarations(graph: Graph) -> list[str]:
     """Every shape and initial value that the text alone would not say."""
-    lines = []
-    for name, spec in graph.parameters.items():
-        lines.append(_declaration(name, spec.shape, spec.initial))
-    for name, source in graph.inputs.items():
-        if source.index is None:
-            lines.append(_declaration(name, source.shape, None))
+    lines = [
+        _declaration(name, spec.shape, spec.initial)
+        for name, spec in graph.parameters.items()
+    ]
+    shapes = {n: spec.shape for n, spec in graph.inputs.items() if spec.index is None}
     for name in graph.states:
         if name in graph.definitions:
-            lines.append(_declaration(name, graph.definitions[name].shape, None))
-    return lines
+            shapes[name] = graph.definitions[name].shape
+    return [*lines, *(_declaration(name, s, None) for name, s in shapes.items())]
 
 
 def _declaration(name: str, shape: Shape, initial: Initial | None) -> str:

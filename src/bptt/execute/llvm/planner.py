@@ -112,6 +112,7 @@ def plan_program(
     sizes: Mapping[str, int],
 ) -> Plan:
     """Cut every segment into stages and decide what is stored."""
+    segments = _split_at_shifts(segments, roots)
     nodes = [node for segment in segments for node in segment.nodes]
     # Dictionaries, not sets: the order of sums, and so their rounding, is fixed.
     shifted = dict.fromkeys(shift_of(node)[0] for node in nodes if node.op == "shift")
@@ -130,6 +131,34 @@ def plan_program(
 
 
 # ----- which segment -----
+
+
+def _split_at_shifts(
+    segments: Sequence[Segment], roots: Mapping[str, Node]
+) -> list[Segment]:
+    """Cut a batched segment where a node reads another step of one in the same segment.
+
+    Threads take ranges of rows, so another step's row may be another thread's: what reads
+    it must wait until all threads are done with what it reads.
+    """
+    result = []
+    for segment in segments:
+        if segment.direction:
+            result.append(segment)
+            continue
+        depth: dict[Node, int] = {}
+        inside = set(segment.nodes)
+        for node in segment.nodes:
+            parts = [depth.get(child, 0) for child in node.inputs]
+            if node.op == "shift":
+                source = roots.get(shift_of(node)[0])
+                if source in inside:
+                    parts = [depth[source] + 1]
+            depth[node] = max(parts, default=0)
+        for level in range(max(depth.values(), default=0) + 1):
+            members = tuple(n for n in segment.nodes if depth[n] == level)
+            result.append(Segment(0, members))
+    return result
 
 
 def _place(

@@ -1,0 +1,3 @@
+"""The command `bptt`."""
+
+from bptt.cli.app import main as main

@@ -1,0 +1,35 @@
+"""`bptt sample`: text from a trained model."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bptt.train import open_run
+
+
+def sample(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A folder that `bptt train` wrote.")
+    ],
+    prompt: Annotated[
+        str, typer.Option(help="Text to continue; a new line if empty.")
+    ] = "",
+    length: Annotated[int, typer.Option(help="Characters to write.")] = 500,
+    temperature: Annotated[
+        float,
+        typer.Option(help="0 takes the likeliest character, 1 draws from the model."),
+    ] = 0.7,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+) -> None:
+    """Continue a text with a trained model.
+
+    Characters appear as they are drawn. The same seed writes the same text.
+    """
+    characters = open_run(run).write(prompt, length, temperature=temperature, seed=seed)
+    sys.stdout.write(prompt)
+    for character in characters:
+        sys.stdout.write(character)
+        sys.stdout.flush()
+    sys.stdout.write("\n")

@@ -1,0 +1,72 @@
+"""What a network must beat: two codes for the same held-out text.
+
+All figures are bits per character of the held-out part, unknown characters spelled
+out (`Vocabulary.spelling_bits`), so that each is the length of a code from which the
+text can be had back, divided by its number of characters.
+"""
+
+import lzma
+from dataclasses import dataclass
+
+import numpy as np
+
+from bptt.train.streams import Split
+from bptt.train.vocabulary import UNKNOWN, Tokens, Vocabulary
+
+# The compressor is shown at most this many bytes of training text, the last ones:
+# lzma needs about a second per megabyte and ten times its window in memory.
+LZMA_CONTEXT_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Bits per held-out character of the unigram code and of lzma."""
+
+    unigram: float
+    lzma: float
+
+
+def measure_baselines(split: Split, vocabulary: Vocabulary) -> Baselines:
+    """Measure both baselines on one split."""
+    return Baselines(
+        unigram=unigram_bits(
+            vocabulary.encode(split.training),
+            vocabulary.encode(split.validation),
+            vocabulary,
+        ),
+        lzma=lzma_bits(split),
+    )
+
+
+def unigram_bits(training: Tokens, validation: Tokens, vocabulary: Vocabulary) -> float:
+    """Cross-entropy of the held-out characters under the training frequencies.
+
+    -(1/n) sum_i log2 p(y_i),  p(k) = (n_k + 1) / (n + K)   (add-one, K entries)
+
+    The added one keeps p above zero for an entry the training text lacks. Units: bits
+    per character.
+    """
+    counts = np.bincount(training, minlength=len(vocabulary)) + 1.0
+    bits = -np.log2(counts / counts.sum())
+    unknown = float(np.mean(validation == UNKNOWN))
+    return float(bits[validation].mean()) + unknown * vocabulary.spelling_bits
+
+
+def lzma_bits(split: Split) -> float:
+    """Bits that lzma needs for the held-out text once it has seen the training text.
+
+    8 (|lzma(training + validation)| - |lzma(training)|) / n characters
+
+    Compressing the held-out part alone would be an unfair match: the compressor would
+    start from nothing. The dictionary covers everything it is shown.
+    """
+    training = split.training.encode()[-LZMA_CONTEXT_BYTES:]
+    validation = split.validation.encode()
+    size = max(2**16, len(training) + len(validation))
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": size}]
+
+    def compressed_size(content: bytes) -> int:
+        return len(lzma.compress(content, format=lzma.FORMAT_RAW, filters=filters))
+
+    extra = compressed_size(training + validation) - compressed_size(training)
+    return 8 * extra / len(split.validation)

@@ -1,0 +1,171 @@
+"""The mistakes a person can make with `bptt train` and `bptt sample`, a class each.
+
+Every message restates what was given, then what was found, then the likely fix.
+"""
+
+from pathlib import Path
+
+from bptt.errors import BpttError
+
+
+class TrainError(BpttError):
+    """A mistake in the data, the options or the files of a training run."""
+
+
+class TrainExtraMissingError(TrainError):
+    """A package of the extra `train` is not installed."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(
+            f"this command needs the package {package}, which is not installed: "
+            'pip install "bptt[train]"'
+        )
+
+
+class DataNotFoundError(TrainError):
+    """The path given as training data does not exist."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"DATA {str(path)!r}: there is no such file or folder. "
+            "Give a text file or a folder of text files, or leave DATA out to train "
+            "on the source of Python's standard library."
+        )
+
+
+class DataUnreadableError(TrainError):
+    """A file of the training data cannot be opened."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"DATA {str(path)!r}: cannot be read ({reason}). "
+            "Check its permissions, or leave it out."
+        )
+
+
+class NotUtf8Error(TrainError):
+    """A file of the training data is not UTF-8 text."""
+
+    def __init__(self, path: Path, offset: int, byte: int) -> None:
+        super().__init__(
+            f"DATA {str(path)!r}: not UTF-8 text; byte {offset} is 0x{byte:02x}. "
+            "Convert the file to UTF-8; in a folder, choose the text files with "
+            '--pattern, for example --pattern "*.txt".'
+        )
+
+
+class EmptyDataError(TrainError):
+    """The training data holds no character."""
+
+    def __init__(self, source: str, found: str) -> None:
+        super().__init__(
+            f"DATA {source!r}: {found}. Give text; in a folder, files are chosen by "
+            "--pattern, and names that begin with a dot are skipped."
+        )
+
+
+class TextTooShortError(TrainError):
+    """One part of the text does not fill a single window of every stream."""
+
+    def __init__(self, part: str, found: int, needed: int, why: str) -> None:
+        super().__init__(
+            f"the {part} part of the text has {found} characters; {why} need "
+            f"{needed}. Give more text, or smaller --tau or --n-b, or another "
+            "--held-out."
+        )
+
+
+class OptionError(TrainError):
+    """An option has a value outside its range."""
+
+    def __init__(self, option: str, value: object, expected: str) -> None:
+        super().__init__(f"{option} {value}: expected {expected}.")
+
+
+class UnknownOptimiserError(TrainError):
+    """No optimiser in torch.optim has this name, or it cannot be used here."""
+
+    def __init__(self, name: str, known: tuple[str, ...], reason: str = "") -> None:
+        found = reason or "torch.optim has no optimiser of this name"
+        super().__init__(
+            f"--optimiser {name}: {found}. Choose one of: {', '.join(known)}."
+        )
+
+
+class OptimiserOptionError(TrainError):
+    """An optimiser does not take an option, or refuses its value."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"--optimiser {name}: {reason}. Options are written "
+            "--optimiser-option NAME=VALUE, for example momentum=0.9."
+        )
+
+
+class CellNotTrainableError(TrainError):
+    """A cell cannot be made into a model of characters."""
+
+    def __init__(self, cell: str, reason: str, fix: str) -> None:
+        super().__init__(f"cell {cell!r}: {reason}. {fix}")
+
+
+class SizeNameError(TrainError):
+    """A size is given to a dimension that the cell does not leave open."""
+
+    def __init__(self, cell: str, dimension: str, free: list[str]) -> None:
+        super().__init__(
+            f"--size {dimension}=...: the cell {cell!r} has no free dimension of this "
+            f"name. Free are: {', '.join(free) or 'none'}; those of the vocabulary are "
+            "sized by the text."
+        )
+
+
+class TrainingDivergedError(TrainError):
+    """The loss or the gradient is no longer a finite number."""
+
+    def __init__(self, what: str, value: float) -> None:
+        super().__init__(
+            f"training stopped: the {what} became {value}. "
+            "Use a smaller --learning-rate or a smaller --clip. The run folder keeps "
+            "the parameters of the last validation, if there was one."
+        )
+
+
+class FolderInUseError(TrainError):
+    """The folder for a new run already holds files."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"--out {str(folder)!r}: the folder is not empty, and a run never "
+            "overwrites another. Give a new folder, or leave --out away."
+        )
+
+
+class FolderNotWritableError(TrainError):
+    """A run folder or a file in it cannot be written."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"cannot write {str(path)!r} ({reason}). "
+            "Choose another folder with --out, or free some space."
+        )
+
+
+class RunNotFoundError(TrainError):
+    """A folder is not the folder of a training run."""
+
+    def __init__(self, folder: Path, missing: str) -> None:
+        super().__init__(
+            f"RUN {str(folder)!r}: {missing}. Give a folder that `bptt train` wrote; "
+            "it prints the folder's name at its end."
+        )
+
+
+class DamagedRunError(TrainError):
+    """A file of a run folder does not hold what `bptt train` writes there."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{str(path)!r}: {reason}. The file was changed or is damaged; "
+            "train again, or restore the folder from a copy."
+        )

@@ -1,0 +1,63 @@
+"""Files that are written whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from bptt.train.errors import FolderNotWritableError
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents; an existing folder is left as it is.
+
+    Raises: FolderNotWritableError if the system refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FolderNotWritableError(folder, error.strerror or str(error)) from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file by new content, so that no reader ever sees half of it.
+
+    The content goes to a temporary file in the same folder, is forced to the disk and
+    takes the name in one step; a crash leaves the old file or the new one.
+    Raises: FolderNotWritableError if the system refuses.
+    """
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=".part", dir=path.parent
+        )
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp makes a file only its owner can read; a result is an ordinary file.
+        Path(temporary).chmod(0o666 & ~_current_umask())
+        Path(temporary).replace(path)
+        temporary = None
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise FolderNotWritableError(path, error.strerror or str(error)) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _current_umask() -> int:
+    # The only portable way to read the mask is to set it and set it back.
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there, and needs no sync
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,43 @@
+"""Ctrl-C ends a training run between two windows, with its parameters saved."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class StopOnInterrupt:
+    """Inside this context a first SIGINT only sets `requested`; a second one raises.
+
+    Outside the main thread Python allows no handler, and nothing changes there.
+    Raises: KeyboardInterrupt on the second SIGINT.
+    """
+
+    def __init__(self) -> None:
+        """Start without a request."""
+        self.requested = False
+        self._previous: Any = None
+        self._is_installed = False
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def __enter__(self) -> Self:
+        """Install the handler."""
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._handle)
+            self._is_installed = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Put the earlier handler back."""
+        if self._is_installed:
+            signal.signal(signal.SIGINT, self._previous)
+            self._is_installed = False

@@ -1,0 +1,80 @@
+"""What a person sees while a model trains."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+from rich.text import Text
+
+from bptt.train.meter import Status
+
+PLAIN_LINES = 10  # how many lines a run prints where there is no terminal
+
+
+class TrainingProgress:
+    """A live bar on a terminal; elsewhere a line now and then. A context manager."""
+
+    def __init__(self, console: Console, n_windows: int) -> None:
+        """Prepare for a run of n_windows windows."""
+        self._console = console
+        self._plain_every = max(1, n_windows // PLAIN_LINES)
+        self._is_live = console.is_terminal
+        self._bar = Progress(
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=6)),
+            TextColumn("{task.percentage:>3.0f}%"),
+            _LossColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=console,
+            expand=True,
+            transient=True,
+            disable=not self._is_live,
+        )
+        self._task = self._bar.add_task("training", total=n_windows, status=None)
+
+    def show(self, status: Status) -> None:
+        """Show the state after a window."""
+        if self._is_live:
+            self._bar.update(self._task, completed=status.window, status=status)
+        elif status.window % self._plain_every == 0:
+            done = 100 * status.window / status.n_windows
+            self._console.print(
+                f"{done:3.0f} %  {describe(status)}", highlight=False, soft_wrap=True
+            )
+
+    def __enter__(self) -> Self:
+        """Start the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+
+def describe(status: Status) -> str:
+    """Say the losses and the speed in one line."""
+    text = f"{status.training:.2f} bits/char"
+    if status.validation is not None:
+        text += f", held-out {status.validation:.2f}"
+    return f"{text}, {status.characters_per_second / 1000:,.1f}k char/s"
+
+
+class _LossColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        status = task.fields["status"]
+        return Text(describe(status) if status else "starting", no_wrap=True)

@@ -1,0 +1,145 @@
+"""Reading training text: files, folders, or the source of the standard library."""
+
+import hashlib
+import os
+import sysconfig
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from bptt.train.errors import (
+    DataNotFoundError,
+    DataUnreadableError,
+    EmptyDataError,
+    NotUtf8Error,
+)
+
+STANDARD_LIBRARY = "the source of Python's standard library"
+
+# Left out of the default text: what is not the library itself, what an installation
+# may lack, and tables that are data written as Python (encodings, pydoc topics).
+SKIPPED_FOLDERS = frozenset(
+    {
+        "__pycache__",
+        "distutils",
+        "encodings",
+        "ensurepip",
+        "idlelib",
+        "lib2to3",
+        "pydoc_data",
+        "site-packages",
+        "dist-packages",
+        "test",
+        "tests",
+        "tkinter",
+        "turtledemo",
+    }
+)
+
+SKIPPED_FILES = frozenset({"html/entities.py"})  # 75 000 characters of one table
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text and where it came from: characters, number of files read."""
+
+    characters: str
+    source: str
+    n_files: int
+
+
+def read_text(
+    paths: Iterable[Path] = (), *, pattern: str = "*", limit: int | None = None
+) -> Text:
+    """Read text files, and folders recursively, in a fixed order; UTF-8 only.
+
+    Without paths it reads the `*.py` source of Python's standard library. A folder's
+    files are those whose name matches `pattern`, sorted by path, without hidden ones.
+    `limit` keeps the first so many characters. A file that does not end its last line
+    is given a newline, so that two files never share a line.
+    Raises: DataNotFoundError, DataUnreadableError, NotUtf8Error (file and byte
+    offset), EmptyDataError if no character is left.
+
+    >>> read_text(limit=1000).source
+    "the source of Python's standard library"
+    """
+    given = tuple(paths)
+    if not given:
+        source, files = STANDARD_LIBRARY, standard_library_files()
+    else:
+        source = " ".join(str(path) for path in given)
+        files = [file for path in given for file in _files_of(path, pattern)]
+    return _join(files, source, limit)
+
+
+def standard_library_files() -> list[Path]:
+    """List the library's `*.py` files, in the order of the SHA-256 of their names.
+
+    That order is the same on every machine with the same Python, and a fair mixture:
+    sorted by name, the held-out end of the text would be all `xml` and `zipfile`.
+    """
+    root = Path(sysconfig.get_paths()["stdlib"])
+    found = []
+    for folder, folders, names in os.walk(root):
+        # Names with a hyphen are build configurations, such as config-3.12-x86_64.
+        folders[:] = [f for f in folders if f not in SKIPPED_FOLDERS and "-" not in f]
+        found += [Path(folder, name) for name in names if name.endswith(".py")]
+    by_name = {file.relative_to(root).as_posix(): file for file in found}
+    chosen = sorted(set(by_name) - SKIPPED_FILES, key=_name_hash)
+    return [by_name[name] for name in chosen]
+
+
+def _name_hash(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
+
+
+def _files_of(path: Path, pattern: str) -> list[Path]:
+    if path.is_dir():
+        return sorted(_walk(path, pattern))
+    if not path.exists():
+        raise DataNotFoundError(path)
+    return [path]
+
+
+def _walk(root: Path, pattern: str) -> Iterator[Path]:
+    # os.walk does not follow links to folders, so a link to a parent cannot loop.
+    for folder, folders, names in os.walk(root):
+        folders[:] = [
+            f for f in folders if not f.startswith(".") and f != "__pycache__"
+        ]
+        for name in names:
+            file = Path(folder, name)
+            if name.startswith(".") or not fnmatch(name, pattern):
+                continue
+            if file.is_file():  # not a socket, a pipe or a broken link
+                yield file
+
+
+def _join(files: list[Path], source: str, limit: int | None) -> Text:
+    pieces: list[str] = []
+    length = 0
+    for file in files:
+        if limit is not None and length >= limit:
+            break
+        piece = _read_file(file)
+        if piece and not piece.endswith("\n"):
+            piece += "\n"
+        pieces.append(piece)
+        length += len(piece)
+    characters = "".join(pieces)[:limit]
+    if not characters:
+        found = "the text is empty" if files else "no text file was found"
+        raise EmptyDataError(source, found)
+    return Text(characters, source, len(pieces))
+
+
+def _read_file(file: Path) -> str:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataUnreadableError(file, error.strerror or str(error)) from error
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotUtf8Error(file, error.start, content[error.start]) from error

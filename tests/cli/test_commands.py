@@ -1,0 +1,182 @@
+"""The command line as a person meets it: text, exit codes, no traceback."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+HAS_TRAIN = find_spec("torch") is not None and find_spec("safetensors") is not None
+needs_train = pytest.mark.skipif(not HAS_TRAIN, reason="needs the extra train")
+
+
+def bptt(*arguments, cwd, block=()):
+    """Run the command; `block` names modules that cannot be imported."""
+    program = (
+        "import sys; sys.argv[0] = 'bptt'\n"
+        f"for name in {block!r}: sys.modules[name] = None\n"
+        "from bptt.cli import main; main()"
+    )
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"},
+    )
+
+
+def test_help_names_every_command(tmp_path):
+    ended = bptt("--help", cwd=tmp_path)
+    assert ended.returncode == 0
+    for command in ("train", "sample", "check"):
+        assert command in ended.stdout
+
+
+def test_python_m_bptt_is_the_command(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-m", "bptt", "--version"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.startswith("bptt 0.")
+
+
+def test_check_prints_the_ledger_and_passes(tmp_path):
+    ended = bptt("check", "book", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "complex step" in ended.stdout
+
+
+def test_check_takes_a_file_of_equations(tmp_path):
+    (tmp_path / "mine.cell").write_text(
+        "h[t] = sin(b + W @ h[t-1] + U @ x[t])\nL[t] = mse(h[t], y[t])\n"
+    )
+    ended = bptt("check", "mine.cell", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_an_unknown_cell_is_one_message_without_a_traceback(tmp_path):
+    ended = bptt("check", "lsmt", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "lsmt" in ended.stderr
+    assert "lstm" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_mistake_in_a_cell_file_shows_its_line(tmp_path):
+    (tmp_path / "mine.cell").write_text("h[t] = tahn(W @ h[t-1] + U @ x[t])\n")
+    ended = bptt("check", "mine.cell", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "h[t] = tahn(W @ h[t-1] + U @ x[t])" in ended.stderr
+    assert "^" in ended.stderr
+
+
+def test_brackets_in_a_message_are_printed_as_they_are(tmp_path):
+    ended = bptt("train", "[bold]nowhere", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "[bold]nowhere" in ended.stderr
+
+
+def test_without_torch_train_says_what_to_install_in_one_line(tmp_path):
+    ended = bptt("train", "--limit", "20000", cwd=tmp_path, block=("torch",))
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr == (
+        "bptt: this command needs the package torch, which is not installed: "
+        'pip install "bptt[train]"\n'
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_neither_help_nor_check_imports_torch_or_jax(tmp_path):
+    for arguments in (["train", "--help"], ["check", "elman"]):
+        ended = bptt(*arguments, cwd=tmp_path, block=("torch", "jax", "safetensors"))
+        assert ended.returncode == 0, ended.stderr
+
+
+def test_import_bptt_loads_neither_frameworks_nor_the_command_line(tmp_path):
+    program = (
+        "import sys, bptt\n"
+        "print(sorted({'torch', 'jax', 'typer', 'rich'} & set(sys.modules)))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tau", "0"], "--tau 0: expected a whole number from 1."),
+        (["--limit", "0"], "--limit 0: expected a whole number from 1."),
+        (["--optimiser-option", "x"], "--optimiser-option x: expected NAME=VALUE."),
+        (["nowhere.txt"], "DATA 'nowhere.txt': there is no such file or folder."),
+    ],
+)
+def test_mistakes_of_train_exit_with_2_and_a_message(tmp_path, arguments, message):
+    ended = bptt("train", *arguments, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@needs_train
+def test_train_and_sample_from_end_to_end(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on the mat. " * 300)
+    sizes = "--cell gru --n-h 12 --n-b 4 --tau 20 --epochs 2 --learning-rate 0.02"
+    trained = bptt("train", text, *sizes.split(), "--out", "run", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    for needed in (
+        "7,201 characters of 1 file, 360 held out",
+        "unigram",
+        "lzma",
+        "saved in run",
+    ):
+        assert needed in trained.stdout
+    assert "\x1b" not in trained.stdout
+    command = ["sample", "run", "--prompt", "the ", "--length", "30", "--seed", "3"]
+    sampled = bptt(*command, cwd=tmp_path)
+    assert sampled.returncode == 0, sampled.stderr
+    assert sampled.stdout.startswith("the ")
+    assert len(sampled.stdout) == 4 + 30 + 1
+    assert bptt(*command, cwd=tmp_path).stdout == sampled.stdout
+
+
+@needs_train
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--optimiser", "lbfgs"], "evaluates the loss several times per step"),
+        (["--optimiser", "adm"], "torch.optim has no optimiser of this name"),
+        (["--out", "."], "the folder is not empty"),
+        (["--out", "text.txt/run"], "cannot write"),
+        (["--n-b", "9999"], "characters; one window of tau ="),
+        (["--cell", "nothing"], "'nothing'"),
+        (["--size", "n_q=3"], "n_q"),
+    ],
+)
+def test_mistakes_found_before_the_first_step(tmp_path, arguments, message):
+    (tmp_path / "text.txt").write_text("the cat sat on the mat. " * 300)
+    ended = bptt("train", "text.txt", *arguments, cwd=tmp_path)
+    assert ended.returncode == 2, ended.stdout
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
+
+
+def test_sampling_from_a_folder_that_is_no_run_says_so(tmp_path):
+    ended = bptt("sample", tmp_path, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "Give a folder that `bptt train` wrote" in ended.stderr

@@ -1,0 +1,54 @@
+"""The two baselines, against values known without them."""
+
+from math import log2
+
+import numpy as np
+import pytest
+
+from bptt.train.baselines import lzma_bits, measure_baselines, unigram_bits
+from bptt.train.streams import Split
+from bptt.train.vocabulary import Vocabulary
+
+
+def test_unigram_by_hand():
+    vocabulary = Vocabulary(("a", "b"))
+    training = vocabulary.encode("aaab")  # counts + 1: unknown 1, a 4, b 2 of 7
+    validation = vocabulary.encode("aab")
+    expected = (2 * log2(7 / 4) + log2(7 / 2)) / 3
+    assert unigram_bits(training, validation, vocabulary) == pytest.approx(expected)
+
+
+def test_an_unknown_character_pays_for_its_entry_and_its_spelling():
+    vocabulary = Vocabulary(("a", "b"))
+    training = vocabulary.encode("aaab")
+    bits = unigram_bits(training, vocabulary.encode("?"), vocabulary)
+    assert bits == pytest.approx(log2(7) + vocabulary.spelling_bits)
+
+
+def test_unigram_of_uniform_random_text_is_its_entropy():
+    letters = np.random.default_rng(0).choice(list("abcdefgh"), 40_000)
+    text = "".join(letters)
+    vocabulary = Vocabulary.build(text[:30_000])
+    split = Split(text[:30_000], text[30_000:])
+    measured = measure_baselines(split, vocabulary)
+    assert measured.unigram == pytest.approx(3.0, abs=0.01)
+    assert 3.0 < measured.lzma < 3.4  # lzma cannot beat the entropy, nor lose by much
+
+
+def test_lzma_has_seen_the_training_text():
+    letters = np.random.default_rng(1).choice(list("abcdefgh"), 5000)
+    text = "".join(letters)
+    repeated = lzma_bits(Split(text, text[1000:3000]))
+    fresh = lzma_bits(Split(text[:1000], text[1000:3000]))
+    assert repeated < 0.2
+    assert fresh > 2.9
+
+
+def test_lzma_counts_characters_not_bytes():
+    random = np.random.default_rng(2)
+    ascii_text = "".join(random.choice(list("abcdefgh"), 4000))
+    greek = ascii_text.translate(str.maketrans("abcdefgh", "αβγδεζηθ"))
+    in_ascii = lzma_bits(Split(ascii_text[:2000], ascii_text[2000:]))
+    in_greek = lzma_bits(Split(greek[:2000], greek[2000:]))
+    # Twice the bytes, the same characters: far from twice the bits.
+    assert in_greek < 1.5 * in_ascii

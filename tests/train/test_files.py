@@ -1,0 +1,51 @@
+"""A file is written whole or not at all."""
+
+import os
+
+import pytest
+
+from bptt.train.errors import FolderNotWritableError
+from bptt.train.files import make_folder, write_whole
+
+
+def test_content_is_replaced_and_no_temporary_file_stays(tmp_path):
+    path = tmp_path / "a.json"
+    write_whole(path, b"old")
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize(
+    "failing", ["os.fsync", "pathlib.Path.replace", "pathlib.Path.chmod"]
+)
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, failing):
+    path = tmp_path / "a.json"
+    write_whole(path, b"old")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(failing, fail)
+    with pytest.raises(FolderNotWritableError) as caught:
+        write_whole(path, b"new")
+    assert "No space left on device" in str(caught.value)
+    assert "--out" in str(caught.value)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_result_is_an_ordinary_file_for_others_to_read(tmp_path):
+    path = tmp_path / "a.json"
+    mask = os.umask(0o022)
+    try:
+        write_whole(path, b"x")
+    finally:
+        os.umask(mask)
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_folder_below_a_file_is_an_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderNotWritableError, match="cannot write"):
+        make_folder(tmp_path / "file" / "run")

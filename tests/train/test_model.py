@@ -1,0 +1,127 @@
+"""From a cell's name or file to a model of characters."""
+
+import numpy as np
+import pytest
+
+from bptt.train.errors import CellNotTrainableError, SizeNameError
+from bptt.train.model import build_model, load_cell
+from bptt.train.options import TrainingOptions
+
+LEAKY = """
+alpha: ()
+z[t] = b + W @ h[t-1] + U @ x[t]
+h[t] = (1 - sigmoid(alpha)) * h[t-1] + sigmoid(alpha) * tanh(z[t])
+"""
+WHOLE = """
+h[t] = tanh(b + W @ h[t-1] + U[:, x[t]])
+k[t] = relu(K @ h[t])
+o[t] = c + V @ k[t]
+L[t] = nll(softmax(o[t]), y[t])
+"""
+
+
+def write(tmp_path, text):
+    file = tmp_path / "mine.cell"
+    file.write_text(text)
+    return str(file)
+
+
+@pytest.mark.parametrize("name", ["book", "elman", "lstm", "gru"])
+def test_a_built_in_cell_becomes_a_model_of_tokens(name):
+    model = build_model(name)
+    parameters = model.init(11, TrainingOptions(n_h=5))
+    x = np.random.default_rng(0).integers(0, 11, (3, 2))
+    run = model.cell.forward(parameters, {"x": x, "y": x}, reduction="mean")
+    assert run["o"].shape == (3, 2, 11)
+    exponentials = np.exp(run["o"].astype(np.float64))
+    y_hat = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    picked = np.take_along_axis(y_hat, x[..., None], axis=-1)
+    assert float(run.loss) == pytest.approx(-np.log(picked).mean(), rel=1e-6)
+
+
+def test_a_file_without_loss_gets_a_look_up_and_a_read_out(tmp_path):
+    model = build_model(write(tmp_path, LEAKY))
+    assert "U[:, x[t]]" in model.cell.text
+    parameters = model.init(7, TrainingOptions(n_h=4))
+    assert {name: p.shape for name, p in parameters.items()} == {
+        "alpha": (),
+        "b": (4,),
+        "W": (4, 4),
+        "U": (4, 7),
+        "c": (7,),
+        "V": (7, 4),
+    }
+
+
+def test_a_whole_model_is_taken_as_it_is_with_its_own_sizes(tmp_path):
+    model = build_model(write(tmp_path, WHOLE))
+    options = TrainingOptions(n_h=4, sizes={"n_k": 3})
+    parameters = model.init(7, options)
+    assert parameters["K"].shape == (3, 4)
+    assert parameters["V"].shape == (7, 3)
+    assert parameters["U"].shape == (4, 7)
+
+
+def test_a_size_without_a_dimension_is_named(tmp_path):
+    model = build_model(write(tmp_path, WHOLE))
+    with pytest.raises(SizeNameError) as caught:
+        model.init(7, TrainingOptions(sizes={"n_q": 3}))
+    assert str(caught.value).startswith("--size n_q=...: the cell ")
+    assert "Free are: n_h, n_k" in str(caught.value)
+
+
+def test_a_size_of_the_vocabulary_is_refused():
+    with pytest.raises(SizeNameError, match="sized by the text"):
+        build_model("lstm").init(7, TrainingOptions(sizes={"n_o": 3}))
+
+
+def test_a_cell_with_other_inputs_is_refused(tmp_path):
+    text = LEAKY.replace("U @ x[t]", "U @ x[t] + Q @ z0[t]")
+    with pytest.raises(CellNotTrainableError, match="its inputs are"):
+        build_model(write(tmp_path, text))
+
+
+def test_the_scores_are_found_by_what_they_do_not_by_their_name(tmp_path):
+    text = WHOLE.replace("o[t]", "scores[t]")
+    model = build_model(write(tmp_path, text))
+    assert model.scores == "scores"
+    assert set(model.vocabulary_dimensions) == {"n_x", "n_scores"}
+    assert model.init(7, TrainingOptions(n_h=4))["V"].shape == (7, 4)
+    assert build_model("book").scores == "o"
+
+
+def test_an_output_gate_called_o_is_not_taken_for_the_scores(tmp_path):
+    text = (
+        "o[t] = sigmoid(b_o + W_o @ h[t-1] + U_o @ x[t])\n"
+        "h[t] = o[t] * tanh(b + W @ h[t-1] + U @ x[t])\n"
+    )
+    model = build_model(write(tmp_path, text))
+    assert model.scores != "o"
+    parameters = model.init(7, TrainingOptions(n_h=4))
+    run = model.cell.forward(parameters, {"x": [[1]], "y": [[2]]})
+    assert run[model.scores].shape == (1, 1, 7)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("nll(softmax(o[t]), y[t])", "nll(sigmoid(o[t]), y[t])"),
+        ("nll(softmax(o[t]), y[t])", "nll(softmax(1 * o[t]), y[t])"),
+    ],
+)
+def test_a_loss_without_softmax_of_a_named_vector_says_how_to_write_it(
+    tmp_path, old, new
+):
+    with pytest.raises(CellNotTrainableError, match="on a line of its own"):
+        build_model(write(tmp_path, WHOLE.replace(old, new)))
+
+
+def test_the_same_seed_gives_the_same_parameters():
+    first, second = (build_model("gru").init(5, TrainingOptions()) for _ in range(2))
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name])
+        assert first[name].dtype == np.float32
+
+
+def test_a_built_in_cell_is_loaded_by_name():
+    assert load_cell("book").states == ("h",)

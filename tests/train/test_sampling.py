@@ -1,0 +1,80 @@
+"""Drawing characters one at a time."""
+
+import numpy as np
+import pytest
+
+from bptt.train.errors import OptionError
+from bptt.train.model import build_model
+from bptt.train.options import TrainingOptions
+from bptt.train.sampling import Sampler, draw
+from bptt.train.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(("\n", "a", "b", "c", "d"))
+
+
+@pytest.fixture
+def sampler():
+    model = build_model("lstm")
+    parameters = model.init(len(VOCABULARY), TrainingOptions(n_h=7))
+    # An untrained network of this size hardly prefers any character.
+    parameters = {name: 3.0 * value for name, value in parameters.items()}
+    return Sampler(model, parameters, VOCABULARY)
+
+
+def test_temperature_zero_takes_the_likeliest_at_every_step(sampler):
+    written = "".join(sampler.write("ab", 12, temperature=0.0))
+    # The same choice with the whole text so far run again from the start each time.
+    text = "ab"
+    for _ in range(12):
+        x = VOCABULARY.encode(text)[:, None]
+        run = sampler._model.cell.forward(
+            sampler._parameters, {"x": x, "y": np.zeros_like(x)}
+        )
+        text += VOCABULARY.decode(np.array([1 + run["o"][-1, 0, 1:].argmax()]))
+    assert written == text[2:]
+
+
+def test_the_same_seed_writes_the_same_text_and_another_does_not(sampler):
+    first = "".join(sampler.write("a", 40, seed=1))
+    assert first == "".join(sampler.write("a", 40, seed=1))
+    assert first != "".join(sampler.write("a", 40, seed=2))
+
+
+def test_characters_are_drawn_only_as_they_are_asked_for(sampler):
+    characters = sampler.write("a", 10**9)
+    assert len([next(characters) for _ in range(3)]) == 3
+
+
+def test_an_empty_prompt_stands_for_a_new_line(sampler):
+    assert "".join(sampler.write("", 20)) == "".join(sampler.write("\n", 20))
+
+
+def test_length_zero_writes_nothing(sampler):
+    assert list(sampler.write("a", 0)) == []
+
+
+def test_draws_follow_the_softmax_at_the_temperature():
+    o = np.log(np.array([5.0, 1.0, 2.0, 4.0]))  # entry 0 is unknown, never drawn
+    random = np.random.default_rng(0)
+    drawn = np.bincount([draw(o, 0.5, random) for _ in range(20_000)], minlength=4)
+    np.testing.assert_allclose(drawn / 20_000, np.array([0, 1, 4, 16]) / 21, atol=0.01)
+
+
+def test_large_scores_and_a_small_temperature_do_not_overflow():
+    o = np.array([0.0, 3e4, 2e4, -3e4], np.float32)
+    assert draw(o, 1e-3, np.random.default_rng(0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"length": -1}, "--length -1: expected a whole number from 0."),
+        ({"temperature": -0.5}, "--temperature -0.5: expected a number from 0."),
+        ({"temperature": np.nan}, "--temperature nan: expected a number from 0."),
+        ({"seed": -2}, "--seed -2: expected a whole number from 0."),
+    ],
+)
+def test_a_value_out_of_range_is_restated(sampler, given, message):
+    with pytest.raises(OptionError) as caught:
+        sampler.write("a", **({"length": 1} | given))
+    assert str(caught.value) == message
