@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from bptt.execute.bindings import Bindings
 from bptt.execute.llvm.compiler import Executable, SumJob, compile_program
 from bptt.execute.llvm.memory import Workspace, address_of, borrow
 from bptt.execute.llvm.target import Target, get_host_target
-from bptt.execute.llvm.threads import run_split, split_rows
+from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
 from bptt.execute.llvm.values import KernelValues
 from bptt.execute.program import Program
 from bptt.graph import Node
@@ -24,8 +23,6 @@ from bptt.ops import OPS, dims_of
 
 FloatArray = NDArray[Any]
 THREADS_VARIABLE = "BPTT_THREADS"
-# Below this many multiply-adds a second thread costs more than it gives.
-SPLIT_FROM = 1 << 21
 
 
 @functools.cache
@@ -35,8 +32,8 @@ def host_target() -> Target:
 
 
 @functools.cache
-def _thread_pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads - 1, thread_name_prefix="bptt")
+def _row_pool(threads: int) -> RowPool:
+    return RowPool(threads)
 
 
 def count_threads(asked: int | None) -> int:
@@ -89,8 +86,10 @@ class _Call:
         shape = (bindings.tau, bindings.n_b)
         loan = borrow(executable.pool, shape, self._make_workspace)
         self._w: Workspace = loan.workspace
-        is_large = executable.work_per_row * bindings.tau * bindings.n_b >= SPLIT_FROM
-        self._threads = threads if is_large else 1
+        # A reverse step does about as much as a forward one: half of it to each kernel.
+        flops = executable.work_per_row * bindings.tau * bindings.n_b
+        self._asked = threads
+        self._threads = choose_threads(flops, threads)
         self.values = KernelValues(executable, bindings, loan)
         self._alive: list[FloatArray] = []
 
@@ -125,8 +124,10 @@ class _Call:
     def _each(
         self, ranges: list[tuple[int, int]], job: Callable[[int, int, int], None]
     ) -> None:
-        pool = _thread_pool(self._threads) if len(ranges) > 1 else None
-        run_split(pool, ranges, job)
+        if len(ranges) == 1:
+            job(0, *ranges[0])
+        else:
+            _row_pool(self._asked).run(ranges, job)
 
     # ----- the table of addresses -----
 
@@ -190,7 +191,8 @@ class _Call:
                 work(thread),
             )  # fmt: skip
 
-        self._each(split_rows(job.m, self._threads, 14), run)
+        threads = choose_threads(2 * rows * job.m * job.n, self._asked)
+        self._each(split_rows(job.m, threads, 14), run)
         gradients = result.T if job.is_swapped else result
         for total, start, width in job.parts:
             self.values.totals[total] = gradients[start : start + width]
