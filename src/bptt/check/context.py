@@ -24,22 +24,32 @@ KINK_MARGIN = 10.0
 SCALE_FLOOR = 1e-3
 
 
-class Copied(Protocol):
-    """The contributions of one parameter, step by step."""
-
-    def __getitem__(self, t: int, /) -> Any:
-        """∇_{θ^(t+1)} L."""
-        ...
-
-
 class GradientLike(Protocol):
     """What a gradient function under test must give back; `results.Gradient` does."""
 
-    loss: Any
-    nodes: Mapping[str, Any]
-    inputs: Mapping[str, Any]
-    initial: Mapping[str, Any]
-    copies: Mapping[str, Any]
+    @property
+    def loss(self) -> Any:
+        """The total loss."""
+
+    @property
+    def nodes(self) -> Mapping[str, Any]:
+        """∇ of nodes, (tau, n_b, *shape)."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """∇ of inputs, (tau, n_b, *shape)."""
+        ...
+
+    @property
+    def initial(self) -> Mapping[str, Any]:
+        """∇ of initial states, (n_b, *shape)."""
+        ...
+
+    @property
+    def copies(self) -> Mapping[str, Any]:
+        """∇ of copies: parameter -> something indexed by t - 1."""
+        ...
 
     def __getitem__(self, name: str, /) -> Any:
         """∇_θ L."""
