@@ -493,9 +493,7 @@ def test_multiply_in_series_and_add_in_parallel(name, count):
     assert len(by_hand) == (TAU - 2 if count == 21 else 0)
     for path in by_hand[:1]:
         product = np.ones(())
-        for target, source in zip(
-            path.places[:0:-1], path.places[-2::-1], strict=True
-        ):
+        for target, source in zip(path.places[:0:-1], path.places[-2::-1], strict=True):
             (found,) = [e for e in U.predecessors(target) if e.source == source]
             product = np.tensordot(product, found.jacobian, axes=product.ndim)
         close(path.product, product)

@@ -19,7 +19,7 @@ MAY_WAIT = {4, 10, 13, 15, 20, 21, 23, 25, 37, 38, 39}
 
 @dataclass(frozen=True)
 class Requirement:
-    """What is required; `file::test` of each test that shows it; whether a part waits."""
+    """What is required; `file::test` of each test showing it; whether a part waits."""
 
     text: str
     tests: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ REQUIREMENTS: dict[int, Requirement] = {
         "test_the_node_set_is_the_books_with_a_y_hat_y_and_h_0",
     ),
     7: chapter(
-        "the gradient of each node by recursion on its successors, checked by moving it",
+        "each node's gradient by recursion on its successors, checked by moving it",
         "test_the_successors_of_every_node_are_listed",
         "test_every_node_gradient_is_the_answer_to_moving_that_node",
     ),
@@ -91,9 +91,7 @@ REQUIREMENTS: dict[int, Requirement] = {
         "test_nodes_are_visited_from_the_end_of_the_sequence",
         waits=True,
     ),
-    16: chapter(
-        "at t = tau one successor alone", "test_at_tau_there_is_one_successor"
-    ),
+    16: chapter("at t = tau one successor alone", "test_at_tau_there_is_one_successor"),
     17: chapter(
         "the loop t = tau-1 .. 1, and h(0) on request",
         "test_10_20_holds_for_t_below_tau_and_for_h_0",

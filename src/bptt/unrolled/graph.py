@@ -201,7 +201,8 @@ class Unrolled:
             last = edge.source
             counts, grads = self._counts(last), self._reverse_from(last, edge)
             for start in starts:
-                assert last.t is not None and start.t is not None
+                assert last.t is not None
+                assert start.t is not None
                 lag, count, product = last.t - start.t, counts[start], grads[start]
                 if lag in groups:
                     count += groups[lag].count
