@@ -35,11 +35,30 @@ class Copied(Protocol):
 class GradientLike(Protocol):
     """What a gradient function under test must give back; `results.Gradient` does."""
 
-    loss: Any
-    nodes: Mapping[str, Any]
-    inputs: Mapping[str, Any]
-    initial: Mapping[str, Any]
-    copies: Mapping[str, Any]
+    @property
+    def loss(self) -> Any:
+        """The total loss."""
+        ...
+
+    @property
+    def nodes(self) -> Mapping[str, Any]:
+        """∇ of each node asked for, over time."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """∇ of each input asked for, over time."""
+        ...
+
+    @property
+    def initial(self) -> Mapping[str, Any]:
+        """∇ of each initial state."""
+        ...
+
+    @property
+    def copies(self) -> Mapping[str, Any]:
+        """∇ of each parameter's copies."""
+        ...
 
     def __getitem__(self, name: str, /) -> Any:
         """∇_θ L."""
