@@ -292,7 +292,10 @@ def gru_pre(sizes):
 
 
 CELLS = {"elman": elman, "lstm": lstm, "gru": gru, "gru_pre": gru_pre}
-NAMES = "x U W b c z h s q g carry pU pV pW pN qW qN".split()
+NAMES = [
+    *["x", "U", "W", "b", "c", "z", "h", "s", "q", "g", "carry"],
+    *["pU", "pV", "pW", "pN", "qW", "qN"],
+]
 
 
 class HandLayer:

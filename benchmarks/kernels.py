@@ -7,9 +7,9 @@
 What is timed: the gradient of sum(g * h) for all parameters, from arrays to arrays,
 with everything compiled before; the input's gradient is not asked for. Runs are
 interleaved and the median is printed, in milliseconds. `limit` is the flops of the
-matrix products over the best rate of NumPy's 1024^3 product, measured between the same runs;
-`x limit` above 1 means faster than that product. The process is bound to as many CPUs
-as threads.
+matrix products over the best rate of NumPy's 1024^3 product, measured between the same
+runs; `x limit` above 1 means faster than that product. The process is bound to as many
+CPUs as threads.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 SHAPES = [
     (100, 1, 64, 64),
@@ -157,17 +158,17 @@ def time_interleaved(runs, repeats, seconds, threads):
                 run()
             samples[name].append((time.perf_counter() - start) / inner[name])
     medians = {name: sorted(s)[len(s) // 2] for name, s in samples.items()}
-    # The limit is what the machine can do: the best sample, whatever disturbed the others.
+    # The limit is what the machine can do: the best sample, whatever disturbed others.
     medians["sgemm"] = min(samples["sgemm"])
     return medians
 
 
 def measure(cell, shape, arguments):
     import numpy as np
+    from tests.execute.test_hand_cells import make_case
 
     from benchmarks.hand_cells import GATES, HandLayer
     from bptt.execute.llvm.target import get_host_target
-    from tests.execute.test_hand_cells import make_case
 
     tau, n_b, n_x, n_h = shape
     params, x, g = make_case(cell, tau, n_b, n_x, n_h, arguments.dtype)
@@ -232,8 +233,7 @@ def main():
             rows.append(measure(cell, shape, arguments))
             show(rows[-1])
     if arguments.json:
-        with open(arguments.json, "w") as file:
-            json.dump(rows, file, indent=1)
+        Path(arguments.json).write_text(json.dumps(rows, indent=1))
     return 0
 
 

@@ -14,4 +14,13 @@ from bptt.errors import BpttError
 from bptt.results import Copies, Gradient, Run
 from bptt.version import __version__
 
-__all__ = ["BpttError", "Cell", "Copies", "Gradient", "Ledger", "Run", "__version__", "cells"]
+__all__ = [
+    "BpttError",
+    "Cell",
+    "Copies",
+    "Gradient",
+    "Ledger",
+    "Run",
+    "__version__",
+    "cells",
+]

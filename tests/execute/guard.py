@@ -56,6 +56,7 @@ def run_guarded(code):
         capture_output=True,
         text=True,
         timeout=600,
+        check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout

@@ -1,22 +1,18 @@
 """Compiled kernels against the reference executor: every value, every gradient.
 
 The bound: both executors round each operation once, in another order, so two results
-differ by at most a small multiple of the rounding unit times the size of what was added.
-The size is measured: each gradient is compared with the largest element of the reference
-result of the same name, and the multiple (200 in float64, 400 in float32 units) is four
-times the largest one seen over 2,000 random cells.
+differ by at most a small multiple of the rounding unit times the size of what was
+added. The size is measured: each gradient is compared with the largest element of the
+reference result of the same name, and the multiple (200 in float64, 400 in float32
+units) is four times the largest one seen over 2,000 random cells.
 """
 
-import warnings
-
 import numpy as np
-import pytest
 from hypothesis import given
 
-from bptt import Cell, cells
+from bptt import Cell
 from bptt.execute import reference
 from bptt.execute.bindings import bind
-from bptt.execute.dispatch import FallbackWarning
 from bptt.execute.llvm import executor
 from bptt.execute.llvm.expand import NotCompilableError
 from bptt.execute.program import Request, forward_program, gradient_program

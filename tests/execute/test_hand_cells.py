@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from benchmarks.hand_cells import GATES, HandLayer
+
 from bptt.execute.llvm import threads
 from bptt.execute.llvm.target import get_host_target, lower_target
 

@@ -1,6 +1,7 @@
 """Cutting rows into ranges."""
 
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -12,7 +13,7 @@ from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
 def test_ranges_cover_all_rows_once_at_multiples(n_rows, n_threads):
     ranges = split_rows(n_rows, n_threads)
     assert ranges[0][0] == 0 and ranges[-1][1] == n_rows
-    assert all(a[1] == b[0] for a, b in zip(ranges, ranges[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(ranges))
     assert all(begin < end and begin % 4 == 0 for begin, end in ranges)
     sizes = [end - begin for begin, end in ranges]
     assert max(sizes) - min(sizes) <= 7 and len(ranges) <= n_threads

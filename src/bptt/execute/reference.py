@@ -73,7 +73,8 @@ class Values:
 
     def first(self, name: str) -> Array:
         """A definition's value at t = 1, (n_b, *shape)."""
-        return self[self._program.sources[name]][0]
+        first: Array = self[self._program.sources[name]][0]
+        return first
 
     def sizes(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """Named dimensions as numbers."""

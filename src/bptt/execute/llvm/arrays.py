@@ -141,9 +141,7 @@ class Lane:
         """1 in the lane whose column is `index`, else 0."""
         e = self.e
         distance = e.builder.sub(index, self._column)
-        numbers = ir.Constant(
-            ir.VectorType(INDEX, e.lanes), list(range(e.lanes))
-        )
+        numbers = ir.Constant(ir.VectorType(INDEX, e.lanes), list(range(e.lanes)))
         is_equal = e.builder.icmp_signed("==", numbers, e.splat(distance))
         return e.builder.select(is_equal, e.constant(1.0), e.constant(0.0))
 

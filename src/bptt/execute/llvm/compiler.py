@@ -34,10 +34,10 @@ Kernel = Callable[..., Any]
 class SumJob:
     """One product over all rows, with everything but addresses worked out.
 
-    a^T b of two sequences, by their numbers in the table: `a` has m columns, `b` n. When
-    `is_swapped` the gradients are b and the result is the transpose; else the column
-    sums of a come with it. parts: per total, its columns of the gradients' side;
-    column_totals: the totals that the column sums are.
+    a^T b of two sequences, by their numbers in the table: `a` has m columns, `b` n.
+    When `is_swapped` the gradients are b and the result is the transpose; else the
+    column sums of a come with it. parts: per total, its columns of the gradients'
+    side; column_totals: the totals that the column sums are.
     """
 
     a: tuple[int, int]
@@ -144,7 +144,11 @@ def lower_program(program: Program) -> Program:
         _check(node)
     sources = {**inputs, **plan.roots}
     return replace(
-        program, segments=plan.segments, roots=plan.roots, outputs=outputs, sources=sources
+        program,
+        segments=plan.segments,
+        roots=plan.roots,
+        outputs=outputs,
+        sources=sources,
     )
 
 
@@ -162,4 +166,3 @@ def compile_reduce(target: Target, real_bytes: int) -> Compiled:
     emit_reduce(module.module, "reduce", target, real_bytes)
     module.add_signature("reduce", REDUCE_TYPES)
     return module.compile()
-

@@ -111,11 +111,10 @@ class Emitter:
     def at(self, pointer: Value, *offsets: Value | int) -> Value:
         """The address `offsets` reals (their sum) behind `pointer`."""
         for offset in offsets:
-            if isinstance(offset, int):
-                if offset == 0:
-                    continue
-                offset = self.index(offset)
-            pointer = self.builder.gep(pointer, [offset], source_etype=self.real)
+            if isinstance(offset, int) and offset == 0:
+                continue
+            step = self.index(offset) if isinstance(offset, int) else offset
+            pointer = self.builder.gep(pointer, [step], source_etype=self.real)
         return pointer
 
     def load_scalar(self, pointer: Value) -> Value:

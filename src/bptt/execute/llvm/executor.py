@@ -1,4 +1,4 @@
-"""Runs an executable: binds arrays, calls kernels, sums over time, hands out results."""
+"""Runs an executable: binds arrays, calls kernels, sums over time, gives results."""
 
 from __future__ import annotations
 
@@ -46,8 +46,10 @@ def count_threads(asked: int | None) -> int:
     if value is None and os.environ.get(THREADS_VARIABLE):
         value, what = os.environ[THREADS_VARIABLE], THREADS_VARIABLE
     if value is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (
-            os.cpu_count() or 1
+        return (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else (os.cpu_count() or 1)
         )
     try:
         number = int(value)
@@ -66,7 +68,7 @@ def run(
 ) -> tuple[Program, KernelValues]:
     """Run a program by kernels.
 
-    Returns: the program in primitives, whose roots carry the same names, and its values.
+    Returns: the program in primitives, whose roots carry the same names, and values.
     Raises: NotCompilableError with a reason, for what kernels have no form for.
     """
     target = target or host_target()
@@ -81,7 +83,9 @@ def run(
 class _Call:
     """One run of an executable."""
 
-    def __init__(self, executable: Executable, bindings: Bindings, threads: int) -> None:
+    def __init__(
+        self, executable: Executable, bindings: Bindings, threads: int
+    ) -> None:
         self._x, self._b = executable, bindings
         shape = (bindings.tau, bindings.n_b)
         loan = borrow(executable.pool, shape, self._make_workspace)
@@ -112,7 +116,9 @@ class _Call:
         for node in self._x.totals:
             self.values.totals[node] = self._total(node)
 
-    def _split(self, kernel: Callable[..., Any], tau: int, rows: int, address: int) -> None:
+    def _split(
+        self, kernel: Callable[..., Any], tau: int, rows: int, address: int
+    ) -> None:
         if self._threads == 1:
             kernel(tau, rows, 0, rows, address)
             return

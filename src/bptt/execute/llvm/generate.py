@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bptt.execute.llvm.arrays import Array, Lane
@@ -27,8 +28,8 @@ Value = Any
 class Statics:
     """Static values that kernels read, by name in the table.
 
-    arrays: name -> node, as it is; tables: name -> matrix node, to be transposed so that
-    a column looked up is a row.
+    arrays: name -> node, as it is; tables: name -> matrix node, to be transposed so
+    that a column looked up is a row.
     """
 
     arrays: dict[str, Node] = field(default_factory=dict)
@@ -166,9 +167,9 @@ class _Generator:
             if node.op != "add" or node not in needed or node not in stage.homes:
                 continue
             parts = self.canon.inputs(node)
-            if all(p in groups and self._is_private(p) for p in parts):
-                if parts[0] is not parts[1]:
-                    groups[node] = [m for part in parts for m in groups.pop(part)]
+            are_private = all(p in groups and self._is_private(p) for p in parts)
+            if are_private and parts[0] is not parts[1]:
+                groups[node] = [m for part in parts for m in groups.pop(part)]
         return list(groups.items())
 
     def _is_private(self, node: Node) -> bool:
@@ -192,7 +193,7 @@ class _Generator:
     def _products(
         self, slots: list[tuple[Node, list[Node]]], has_time: bool
     ) -> tuple[Product, ...]:
-        """One product per operand, feeding several slots; one more if a slot repeats."""
+        """One product per operand, feeding several slots; more if a slot repeats."""
         merged: list[tuple[Array, list[tuple[Matrix, int]]]] = []
         for number, (_, members) in enumerate(slots):
             for node in members:
@@ -305,7 +306,12 @@ class _RowBody:
     def __init__(
         self, generator: _Generator, stage: StagePlan, row: Row, has_time: bool
     ) -> None:
-        self._g, self._stage, self._row, self._has_time = generator, stage, row, has_time
+        self._g, self._stage, self._row, self._has_time = (
+            generator,
+            stage,
+            row,
+            has_time,
+        )
         self._known: dict[Node, Value] = {}
 
     def emit(self) -> None:
@@ -354,7 +360,7 @@ class _RowBody:
             if node.rank:
                 by_width.setdefault(layout.width(node), []).append(node)
         for width, nodes in by_width.items():
-            self._row.each(width, lambda lane, nodes=nodes: self._store_lane(lane, nodes))
+            self._row.each(width, partial(self._store_lane, nodes=nodes))
         for node in self._stage.stored:
             if not node.rank:
                 array = layout.array(node, self._has_time)

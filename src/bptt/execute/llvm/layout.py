@@ -137,7 +137,7 @@ class Layout:
         return f"m{place.buffer}.{place.column}"
 
     def array(self, node: Node, has_time: bool) -> Array:
-        """A timed value as kernels see it; rows are flattened where has_time is false."""
+        """A timed value as kernels see it; rows are flat where has_time is false."""
         stride = self.stride(node)
         return Array(self.name(node), self.width(node), stride, 0, has_time)
 

@@ -26,7 +26,9 @@ def _relu(e: Emitter, x: Value) -> Value:
 def _sign(e: Emitter, x: Value) -> Value:
     zero = e.constant(0.0)
     above = e.builder.select(e.builder.fcmp_ordered(">", x, zero), e.constant(1.0), x)
-    return e.builder.select(e.builder.fcmp_ordered("<", x, zero), e.constant(-1.0), above)
+    return e.builder.select(
+        e.builder.fcmp_ordered("<", x, zero), e.constant(-1.0), above
+    )
 
 
 def _compare(relation: str) -> Lowering:

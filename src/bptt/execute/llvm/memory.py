@@ -1,8 +1,8 @@
 """The buffers of one call, lent to its results and taken back when they are gone.
 
-A training run asks for the same buffers again and again, and fresh pages cost more than a
-step of a small cell. A result handed out is a NumPy array whose base holds the loan, so a
-buffer is never used again while anyone can still read it.
+A training run asks for the same buffers again and again, and fresh pages cost more than
+a step of a small cell. A result handed out is a NumPy array whose base holds the loan,
+so a buffer is never used again while anyone can still read it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Workspace:
         for node, place in layout.places.items():
             addresses |= self._addresses(layout, place)
             if layout.buffers[place.buffer].is_padded:
-                part = self.buffers[place.buffer][0, :, place.column :][:, : place.width]
+                part = self.buffers[place.buffer][0, :, place.column :][
+                    :, : place.width
+                ]
                 self.boundaries.append((padded.get(node, ""), part, bool(node.rank)))
         self.numbers = {name: number for number, name in enumerate(code.names)}
         self.table = (ctypes.c_void_p * max(1, len(code.names)))(

@@ -1,9 +1,10 @@
 """Segments to stages, and what is kept in memory between them.
 
-A stage of a segment computes, for every row, the products (or the reductions over a row)
-whose operands earlier stages left in memory, and then every elementwise equation that can
-follow. A value that another stage needs is stored where it is computed, unless it is
-cheaper to compute it again from what is stored anyway (tanh(s) from s, 1 - z from z).
+A stage of a segment computes, for every row, the products (or the reductions over a
+row) whose operands earlier stages left in memory, and then every elementwise equation
+that can follow. A value that another stage needs is stored where it is computed, unless
+it is cheaper to compute it again from what is stored anyway (tanh(s) from s, 1 - z from
+z).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from bptt.recurrence import Segment
 from bptt.shapes import Dim
 
 # A product with so few inputs costs less than the memory traffic of its result, so it
-# moves into the loop that reads it: (784, 64, 1, 128) spends 2 ms on U x before the loop
-# and 2 ms on reading it inside.
+# moves into the loop that reads it: (784, 64, 1, 128) spends 2 ms on U x before the
+# loop and 2 ms on reading it inside.
 NARROW = 16
 # Loads that recomputing a value may cost instead of one store and one load.
 RELOADS = 2
@@ -136,10 +137,10 @@ def plan_program(
 def _split_at_shifts(
     segments: Sequence[Segment], roots: Mapping[str, Node]
 ) -> list[Segment]:
-    """Cut a batched segment where a node reads another step of one in the same segment.
+    """Cut a batched segment where a node reads another step of one in it.
 
-    Threads take ranges of rows, so another step's row may be another thread's: what reads
-    it must wait until all threads are done with what it reads.
+    Threads take ranges of rows, so another step's row may be another thread's: what
+    reads it must wait until all threads are done with what it reads.
     """
     result = []
     for segment in segments:
@@ -165,9 +166,7 @@ def _place(
     segments: Sequence[Segment], canon: Canon, sizes: Mapping[str, int]
 ) -> list[list[Node]]:
     """The canonical nodes of every segment, cheap ones moved to the loop they serve."""
-    home = {
-        node: number for number, seg in enumerate(segments) for node in seg.nodes
-    }
+    home = {node: number for number, seg in enumerate(segments) for node in seg.nodes}
     order = [
         n for seg in segments for n in seg.nodes
         if n.timed and n.inputs and canon(n) is n and n.op not in TO_STATIC
@@ -243,7 +242,11 @@ def _open_stage(ready: list[Node]) -> StagePlan:
 
 
 def _close(
-    waiting: list[Node], stage: StagePlan, done: set[Node], known: set[Node], canon: Canon
+    waiting: list[Node],
+    stage: StagePlan,
+    done: set[Node],
+    known: set[Node],
+    canon: Canon,
 ) -> set[Node]:
     """Everything the stage can also compute, added to it; returns all it computes."""
     taken = set(done)
@@ -301,9 +304,7 @@ class _Store:
         self._stages = [stage for plan in plans for stage in plan.stages]
         self._canon = canon
         self._memory = dict(forced)
-        self._home = {
-            node: stage for stage in self._stages for node in stage.homes
-        }
+        self._home = {node: stage for stage in self._stages for node in stage.homes}
 
     def run(self) -> dict[Node, None]:
         """All stored nodes; fills `stored` of every stage."""

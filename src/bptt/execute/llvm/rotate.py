@@ -1,11 +1,12 @@
 """Products that a reverse loop carries to the next step, read there instead.
 
     step t+1:  carry = W^T g + r                 step t+1:  g and r are stored
-    step t:    grad_h = p + carry(t+1)    ->     step t:    grad_h = p + W^T g(t+1) + r(t+1)
+    step t:    grad_h = p + carry(t+1)    ->     step t:    grad_h = p + W^T g + r
+                                                             (g, r of step t+1)
 
 so that one stage sums the product and runs the equations on it, where two would be
-needed. It holds because beyond the last step carry, g and r are all zero; a forward loop,
-whose first step has an initial value, is left alone.
+needed. It holds because beyond the last step carry, g and r are all zero; a forward
+loop, whose first step has an initial value, is left alone.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def rotate(roots: Mapping[str, Node]) -> dict[str, Node]:
     for name, carry in carries.items():
         if carry.rest:
             rest = _add([new[term] for term in carry.rest])
-            result[_rest_name(name)] = Node("named", (rest,), rest.shape, _rest_name(name))
+            result[_rest_name(name)] = Node(
+                "named", (rest,), rest.shape, _rest_name(name)
+            )
     return result | moved
 
 

@@ -70,8 +70,10 @@ class RowPool:
         waiting: list[Future[None]] = []
         if self._pool is not None and len(ranges) > 1:
             self._keep_apart()
-            for number in range(1, len(ranges)):
-                waiting.append(self._pool.submit(run, number, *ranges[number]))
+            waiting = [
+                self._pool.submit(run, number, *ranges[number])
+                for number in range(1, len(ranges))
+            ]
             ranges = ranges[:1]
         for number, (begin, end) in enumerate(ranges):
             run(number, begin, end)

@@ -62,7 +62,9 @@ class KernelValues:
         buffer = self._loan.workspace.buffers[place.buffer]
         tau = self._bindings.tau
         start = lag + 1 if layout.buffers[place.buffer].is_padded else 0
-        columns = buffer[start : start + tau, :, place.column : place.column + place.width]
+        columns = buffer[
+            start : start + tau, :, place.column : place.column + place.width
+        ]
         return self._loan.view(columns if node.rank else columns[:, :, 0])
 
     def get_static(self, node: Node) -> FloatArray:
@@ -79,9 +81,10 @@ class KernelValues:
         if node.op == "parameter":
             return bindings.parameters[name_of(node)]
         if node.op == "constant":
-            return bindings.real_dtype.type(node.data)
+            return np.asarray(node.data, bindings.real_dtype)
         if node.op == "size":
-            return bindings.real_dtype.type(bindings.numbers((node.data,))[0])
+            size = bindings.numbers((node.data,))[0]
+            return np.asarray(size, bindings.real_dtype)
         if node.op in TO_STATIC:
             return self._loan.view(self.totals[node])
         op = OPS[node.op]
@@ -104,7 +107,8 @@ class KernelValues:
 
     def first(self, name: str) -> FloatArray:
         """A definition's value at t = 1, (n_b, *shape)."""
-        return self[self._executable.program.roots[name]][0]
+        first: FloatArray = self[self._executable.program.roots[name]][0]
+        return first
 
 
 def _align(value: FloatArray, child: Node, node: Node) -> FloatArray:

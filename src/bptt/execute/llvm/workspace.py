@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,9 @@ def _allocate(n_bytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     pages = mmap.mmap(-1, n_pages * HUGE_PAGE, flags=mmap.MAP_PRIVATE)
     memory = np.frombuffer(pages, np.uint8)
     begin = -memory.ctypes.data % HUGE_PAGE
-    try:
+    # A system without huge pages refuses: the memory is as good, only slower.
+    with suppress(OSError):
         pages.madvise(advice)
-    except OSError:
-        pass  # a kernel without huge pages: the memory is as good, only slower
     return memory[begin:]
 
 
