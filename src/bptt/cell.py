@@ -265,22 +265,23 @@ class Cell:
         return {name: np.array(array) for name, array in result.items()}
 
     def lower(self, *, dtype: DTypeLike = np.float32, **sizes: int) -> Lowering:
-        """How kernels compute this cell's gradient: stages, what is hoisted, what is kept.
+        """The plan by which kernels compute this cell's gradient.
 
-        A cell without a loss is seeded on the vector defined last. Print the result; its
-        `ir` is the LLVM IR of the kernels.
+        It lists the stages of a step, what is hoisted out of the loop and what is kept.
+        A cell without a loss is seeded on the vector defined last. Print the result;
+        its `ir` is the LLVM IR of the kernels.
 
         >>> from bptt import cells
         >>> print(cells.elman.lower(n_x=3, n_h=4))  # doctest: +ELLIPSIS
         gradient by kernels: ...
         Raises: MissingSizeError, SizeError, NotLowerableError.
         """
-        params = self.init(dtype=dtype, **sizes)
+        self._check_sizes(sizes)
         vectors = [n for n, node in self.graph.definitions.items() if node.rank == 1]
         seeds = () if self.graph.loss else tuple(vectors[-1:])
         request = Request(seeds=seeds)
         program = self._program(request, lambda: gradient_program(self.graph, request))
-        return dispatch.lower(program, sizes, next(iter(params.values())).dtype)
+        return dispatch.lower(program, sizes, np.dtype(dtype))
 
     def _known_nodes(self, nodes: Iterable[str]) -> tuple[str, ...]:
         if isinstance(nodes, str):

@@ -1,4 +1,4 @@
-"""The plan of a compiled gradient, for a person: stages, what is hoisted, what is saved."""
+"""The plan of a compiled gradient, for a person to read."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Lowering:
     """How a cell's gradient is computed by kernels; `print` it.
 
     text: the plan; ir: the LLVM IR of its kernels; bytes_per_step: memory kept per step
-    and batch row; flops_per_step: of all matrix products, forward, backward and sums over
-    time, per step and batch row (a multiply-add is two).
+    and batch row; flops_per_step: of all matrix products, forward, backward and sums
+    over time, per step and batch row (a multiply-add is two).
     """
 
     text: str
@@ -36,16 +36,14 @@ def describe(executable: Executable, dtype: str) -> Lowering:
     names = _Names(executable)
     sizes = executable.layout.sizes
     used = ", ".join(f"{dim} = {size}" for dim, size in sizes.items())
-    item = executable.real_bytes
+    item, width = executable.real_bytes, executable.target.vector_bytes
     kept = sum(buffer.stride for buffer in executable.layout.buffers) * item
     flops = 2 * sum(_products(executable))
     lines = [
-        f"gradient by kernels: {used}, {dtype}, {executable.target.vector_bytes}-byte "
-        f"vectors",
+        f"gradient by kernels: {used}, {dtype}, {width}-byte vectors",
         *_segment_lines(executable, names),
         *_sum_lines(executable, names),
-        f"memory: {kept:,} bytes per step and row; products: {flops:,} flops per step "
-        "and row",
+        f"per step and row: {kept:,} bytes kept, {flops:,} flops of matrix products",
     ]
     return Lowering("\n".join(lines), executable.code.text, kept, flops)
 

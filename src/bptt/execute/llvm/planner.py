@@ -74,17 +74,25 @@ class Plan:
 class Canon:
     """Nodes that only rename a value stand for it.
 
-    A definition that another step reads keeps an array of its own: its row for t = 0 is
-    its own initial value.
+    Of several names of one value that other steps read, the first shares the value's
+    array; each other has an array of its own, because its row for t = 0 is its own
+    initial value.
     """
 
-    def __init__(self, shifted: Collection[str]) -> None:
-        self._shifted = frozenset(shifted)
+    def __init__(self, shifted: Collection[str], roots: Mapping[str, Node]) -> None:
+        self._separate: set[str] = set()
+        owners: set[Node] = set()
+        for name in shifted:
+            if name in roots:
+                base = self(roots[name])
+                if base in owners or is_leaf(base) or base.op in ALIASES:
+                    self._separate.add(name)
+                owners.add(base)
 
     def __call__(self, node: Node) -> Node:
         """The node that holds this node's value."""
         while node.op in ALIASES:
-            if node.op == "named" and name_of(node) in self._shifted:
+            if node.op == "named" and name_of(node) in self._separate:
                 return node
             if not node.inputs[0].timed:
                 return node
@@ -117,8 +125,9 @@ def plan_program(
     nodes = [node for segment in segments for node in segment.nodes]
     # Dictionaries, not sets: the order of sums, and so their rounding, is fixed.
     shifted = dict.fromkeys(shift_of(node)[0] for node in nodes if node.op == "shift")
-    canon = Canon(shifted)
-    placed = _place(segments, canon, sizes)
+    canon = Canon(shifted, roots)
+    sources = {canon(roots[name]) for name in shifted if name in roots}
+    placed = _place(segments, canon, sizes, sources)
     plans = []
     known: set[Node] = set()
     for segment, members in zip(segments, placed, strict=True):
@@ -163,7 +172,10 @@ def _split_at_shifts(
 
 
 def _place(
-    segments: Sequence[Segment], canon: Canon, sizes: Mapping[str, int]
+    segments: Sequence[Segment],
+    canon: Canon,
+    sizes: Mapping[str, int],
+    sources: Collection[Node],
 ) -> list[list[Node]]:
     """The canonical nodes of every segment, cheap ones moved to the loop they serve."""
     home = {node: number for number, seg in enumerate(segments) for node in seg.nodes}
@@ -177,7 +189,9 @@ def _place(
             for child in canon.inputs(node):
                 consumers.setdefault(child, set()).add(canon(node))
     for node in reversed(order):
-        if segments[home[node]].direction or not _may_move(node, sizes):
+        if node in sources or segments[home[node]].direction:
+            continue
+        if not _may_move(node, sizes):
             continue
         places = {home[c] for c in consumers.get(node, ()) if c.op not in TO_STATIC}
         has_total = any(c.op in TO_STATIC for c in consumers.get(node, ()))
@@ -197,7 +211,7 @@ def _may_move(node: Node, sizes: Mapping[str, int]) -> bool:
         width = sizes[dim] if isinstance(dim, str) else dim
         assert isinstance(width, int)
         return width <= NARROW
-    return node.op not in REDUCTIONS and node.op != "named"
+    return node.op not in REDUCTIONS
 
 
 # ----- which stage -----
@@ -285,7 +299,7 @@ def _forced(
 ) -> dict[Node, None]:
     """Values that must be in memory whatever they cost."""
     forced = [canon(roots[name]) for name in outputs if roots[name].timed]
-    forced += [roots[name] for name in shifted if name in roots]
+    forced += [canon(roots[name]) for name in shifted if name in roots]
     for plan in plans:
         for node in plan.totals:
             forced += canon.inputs(node)

@@ -3,7 +3,7 @@
     U x (before the loop)  ->  the gate i (forward)  ->  the gradient of i (backward)
 
 A value that one stage alone reads, column by column, dies there; what the same stage
-stores may be written over it, each column after it was read. An LSTM then needs 9
+stores may be written over it, each column after it was read. An LSTM then needs 7
 vectors per step and row instead of 15, and moves as much less through the caches.
 """
 
