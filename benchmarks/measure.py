@@ -168,7 +168,9 @@ def measure_compile(case, shape, options):
     row = {"cell": case.name, "shape": list(shape), "threads": options["threads"]}
     try:
         row["torch_compile_first"] = time_once(contestant.run)
-        row["torch_compile_seconds"] = median([time_once(contestant.run) for _ in "abc"])
+        row["torch_compile_seconds"] = median(
+            [time_once(contestant.run) for _ in "abc"]
+        )
     except Exception as error:  # noqa: BLE001 - a rival's failure is a result, whatever it is
         row["torch_compile_error"] = f"{type(error).__name__}: {error}"[:200]
     return row

@@ -29,14 +29,18 @@ def measure_here(name, rival, shape):
     case, (tau, *sizes) = CASES[name], shape
     for steps in (WARM_STEPS, tau):
         data = make_data(case, (steps, *sizes), "float32")
-        contestant = make_ours(case, *data, 1) if rival == OURS else make_nn(case, *data)
+        contestant = (
+            make_ours(case, *data, 1) if rival == OURS else make_nn(case, *data)
+        )
         before = resident_bytes("VmRSS")
         contestant.run()
     after = resident_bytes("VmHWM")
     return None if before is None or after is None else after - before
 
 
-def measure_memory(cells=("elman", "gru", "lstm"), shape=MEMORY_SHAPE, rivals=(OURS, NN)):
+def measure_memory(
+    cells=("elman", "gru", "lstm"), shape=MEMORY_SHAPE, rivals=(OURS, NN)
+):
     """Yield a row per cell and rival."""
     for name in cells:
         for rival in rivals:

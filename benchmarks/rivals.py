@@ -28,8 +28,6 @@ class Contestant:
     read: Callable
 
 
-
-
 # ----- one time step, (h, s) -> (h, s), of stacked pre-activations z = U x + b -----
 
 
@@ -100,9 +98,7 @@ def make_ours(case, params, x, ones, threads):
     cell = case.make_cell()
 
     def run():
-        return dict(
-            cell.gradient(params, {"x": x}, seeds={"h": ones}, threads=threads)
-        )
+        return dict(cell.gradient(params, {"x": x}, seeds={"h": ones}, threads=threads))
 
     return Contestant(run, lambda found: found)
 
