@@ -74,11 +74,16 @@ def show_progress(row):
     print(where, file=sys.stderr, flush=True)
 
 
-def write_files(folder, rows, memory, machine, text):
-    """results.json, report.md, and a picture per number of threads."""
+def write_json(folder, rows, memory=()):
+    """results.json: the machine and everything measured so far."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = {"machine": machine, "rows": rows, "memory": memory}
+    found = {"machine": describe_machine(), "rows": rows, "memory": list(memory)}
     (folder / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def write_files(folder, rows, memory, text):
+    """results.json, report.md, and a picture per number of threads."""
+    write_json(folder, rows, memory)
     (folder / "report.md").write_text(text)
     for threads in sorted({row["threads"] for row in timed(rows)}):
         if not draw(rows, threads, folder / f"limit-{threads}.svg"):
@@ -93,14 +98,15 @@ def main():
         for row in start_worker(make_options(arguments, threads)):
             rows.append(row)
             show_progress(row)
+            if arguments.out:  # a run that is cut short leaves what it measured
+                write_json(arguments.out, rows)
     if not arguments.quick:
         memory.extend(measure_memory())
-    machine = describe_machine()
-    text = write_report(rows, memory, machine) + "\n"
+    text = write_report(rows, memory, describe_machine()) + "\n"
     print(text)
     print(f"took {time.perf_counter() - begin:.0f} s", file=sys.stderr)
     if arguments.out:
-        write_files(arguments.out, rows, memory, machine, text)
+        write_files(arguments.out, rows, memory, text)
     return 0
 
 

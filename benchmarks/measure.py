@@ -1,9 +1,9 @@
 """Timing in a process bound to its number of threads.
 
-`python -m benchmarks` starts this module once per number of threads, with the libraries'
-own thread counts in the environment before NumPy is loaded and as many CPUs as threads:
-JAX, which has no such setting, then makes as many workers. Options come as JSON in the
-first argument; each measured row leaves as one line of JSON.
+`python -m benchmarks` starts this module once per number of threads, with the thread
+counts of BLAS and OpenMP in the environment before NumPy is loaded, and on as many CPUs
+as threads: JAX, which has no such setting, then makes as many workers. Options come as
+JSON in the first argument; each measured row leaves as one line of JSON.
 """
 
 import json

@@ -51,13 +51,13 @@ def draw(rows, threads, path):
     except ImportError:
         return False
     mpl.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
 
     grid = [row for row in timed(rows) if row["threads"] == threads]
     names = [name for name in CASES if any(row["cell"] == name for row in grid)]
     columns = min(3, len(names))
     lines = -(-len(names) // columns)
-    figure, panels = pyplot.subplots(
+    figure, panels = plt.subplots(
         lines, columns, figsize=(4.3 * columns, 3.6 * lines + 0.9), squeeze=False,
         sharey=True, layout="constrained",
     )  # fmt: skip
@@ -82,7 +82,7 @@ def draw(rows, threads, path):
         fontsize=12,
     )
     figure.savefig(path, dpi=110, metadata={"Date": None} if _is_svg(path) else None)
-    pyplot.close(figure)
+    plt.close(figure)
     return True
 
 

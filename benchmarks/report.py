@@ -228,7 +228,8 @@ def _extra_text(rows, memory):
         where = f"{row['cell']} {show_shape(row['shape'])}"
         if "torch_compile_first" in row:
             first, later = row["torch_compile_first"], row["torch_compile_seconds"]
-            yield f"torch.compile, {where}: first {first:.1f} s, then {1e3 * later:.2f} ms"
+            times = f"first {first:.1f} s, then {1e3 * later:.2f} ms"
+            yield f"torch.compile, {where}: {times}"
         elif "torch_compile_error" in row:
             yield f"torch.compile, {where}: {row['torch_compile_error']}"
     for row in memory:

@@ -30,6 +30,7 @@ GATES = {"elman": ("",), "gru": ("_r", "_z", "_n"), "lstm": ("_i", "_f", "_g", "
 MODULES = {"elman": "RNN", "gru": "GRU", "lstm": "LSTM"}
 PRODUCT = 1024
 ROUNDS, SECONDS = 7, 2.0  # of samples of each, but no new round after so long
+PAUSE = 0.15  # seconds in which the spinning workers of BLAS and OpenMP fall asleep
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _measure_one(name: str, shape: Shape, threads: int, rounds: int) -> Measured
     if has_torch():
         runs["torch"] = torch_gradient(name, params, x, threads)
         difference = find_difference(name, ours(), runs["torch"]())
-    samples = _time(runs, rounds)
+    samples = _time(runs, rounds, PAUSE if threads > 1 else 0.0)
     median = {key: sorted(values)[len(values) // 2] for key, values in samples.items()}
     return Measured(
         name,
@@ -118,7 +119,9 @@ def _measure_one(name: str, shape: Shape, threads: int, rounds: int) -> Measured
     )
 
 
-def _time(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+def _time(
+    runs: dict[str, Callable[[], Any]], rounds: int, pause: float
+) -> dict[str, list[float]]:
     """Seconds of each run, one of each per round."""
     for run in runs.values():
         run()  # compiles, and fills the caches
@@ -128,6 +131,7 @@ def _time(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[flo
         if number > 1 and time.perf_counter() - begin > SECONDS:
             break
         for name, run in runs.items():
+            time.sleep(pause)
             start = time.perf_counter()
             run()
             samples[name].append(time.perf_counter() - start)
