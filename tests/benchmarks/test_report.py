@@ -76,7 +76,7 @@ def test_the_report_shows_every_part():
     memory = [{"cell": "gru", "rival": "bptt", "shape": [2, 3], "peak_bytes": 2**21}]
     text = report.write_report(rows, memory, {"cpu": "a machine"})
     assert "cpu a machine" in text
-    assert "| 100,32,256,256 | 500.000 |    1000.000 |" in text
+    assert " 100,32,256,256 | 500.000 |    1000.000 |" in text
     assert "1.60" in text
     assert "MISSED" not in text.split("of the limit")[0]
     assert "memory of one gradient, gru 2,3, bptt: 2 MiB" in text

@@ -176,4 +176,4 @@ def find_difference(
     ]
     if name == "gru":
         pairs.append((mine["d_n"], theirs["bias_hh_l0"][-len(mine["d_n"]) :]))
-    return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
+    return float(np.max([np.abs(a - b).max() / np.abs(b).max() for a, b in pairs]))
