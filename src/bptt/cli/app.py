@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bptt.cli.bench import bench
 from bptt.cli.check import check
 from bptt.cli.sample import sample
 from bptt.cli.train import train
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command("train")(train)
 app.command("sample")(sample)
 app.command("check")(check)
+app.command("bench")(bench)
 
 
 def _print_version(is_asked: bool) -> None:

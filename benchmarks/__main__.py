@@ -1,0 +1,114 @@
+"""Time bptt's gradients against PyTorch and JAX; see docs/benchmarks.md.
+
+python -m benchmarks [--cells ...] [--shapes 100,32,256,256 ...] [--threads 1 2]
+    [--dtype float32] [--rounds 7] [--quick] [--compile] [--out FOLDER]
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.measure import start_worker
+from benchmarks.memory import measure_memory
+from benchmarks.picture import draw
+from benchmarks.report import describe_machine, speed_up, timed, write_report
+from benchmarks.shapes import CASES, QUICK_SHAPES, SHAPES
+
+COPIES_SHAPE = (100, 32, 256, 256)
+COMPILE_SHAPE = (100, 32, 64, 128)
+QUICK_ROUNDS = 3
+
+
+def parse_shape(text):
+    """`100,32,256,256` as (tau, n_b, n_x, n_h)."""
+    try:
+        shape = tuple(map(int, text.split(",")))
+    except ValueError:
+        shape = ()
+    if len(shape) != 4 or min(shape) < 1:
+        message = f"{text!r}: use tau,n_b,n_x,n_h, such as 100,32,256,256"
+        raise argparse.ArgumentTypeError(message)
+    return shape
+
+
+def make_parser():
+    parser = argparse.ArgumentParser("benchmarks", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--cells", nargs="+", choices=CASES, default=list(CASES), metavar="CELL")
+    add("--shapes", nargs="+", type=parse_shape, metavar="tau,n_b,n_x,n_h")
+    add("--threads", nargs="+", type=int, default=[1, 2])
+    add("--dtype", choices=("float32", "float64"), default="float32")
+    add("--rounds", type=int, default=None, help="samples of each (7; quick: 3)")
+    add("--seconds", type=float, default=12.0, help="per row, then no new round")
+    add("--quick", action="store_true", help="three shapes, three rounds, no memory")
+    add("--compile", action="store_true", help="also torch.compile, minutes per cell")
+    add("--out", type=Path, help="folder for results.json, report.md and pictures")
+    return parser
+
+
+def make_options(arguments, threads):
+    """What a worker process is told."""
+    shapes = arguments.shapes or (QUICK_SHAPES if arguments.quick else SHAPES)
+    return {
+        "cells": arguments.cells,
+        "shapes": shapes,
+        "threads": threads,
+        "dtype": arguments.dtype,
+        "rounds": arguments.rounds or (QUICK_ROUNDS if arguments.quick else 7),
+        "seconds": arguments.seconds,
+        "copies_shape": COPIES_SHAPE,
+        "compile": arguments.compile,
+        "compile_shape": COMPILE_SHAPE,
+    }
+
+
+def show_progress(row):
+    """A line on the error stream, so that a pipe gets the report alone."""
+    where = f"{row['threads']} threads, {row['cell']} {tuple(row['shape'])}"
+    if "seconds" in row:
+        ratio = speed_up(row)
+        times = ", ".join(f"{n} {1e3 * s:.2f}" for n, s in row["seconds"].items())
+        where += f": {times} ms" + (f"; {ratio:.2f}x the best" if ratio else "")
+    print(where, file=sys.stderr, flush=True)
+
+
+def write_json(folder, rows, memory=()):
+    """results.json: the machine and everything measured so far."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {"machine": describe_machine(), "rows": rows, "memory": list(memory)}
+    (folder / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def write_files(folder, rows, memory, text):
+    """results.json, report.md, and a picture per number of threads."""
+    write_json(folder, rows, memory)
+    (folder / "report.md").write_text(text)
+    for threads in sorted({row["threads"] for row in timed(rows)}):
+        if not draw(rows, threads, folder / f"limit-{threads}.svg"):
+            print('no picture: pip install "bptt[plot]"', file=sys.stderr)
+
+
+def main():
+    arguments = make_parser().parse_args()
+    begin = time.perf_counter()
+    rows, memory = [], []
+    for threads in arguments.threads:
+        for row in start_worker(make_options(arguments, threads)):
+            rows.append(row)
+            show_progress(row)
+            if arguments.out:  # a run that is cut short leaves what it measured
+                write_json(arguments.out, rows)
+    if not arguments.quick:
+        memory.extend(measure_memory())
+    text = write_report(rows, memory, describe_machine()) + "\n"
+    print(text)
+    print(f"took {time.perf_counter() - begin:.0f} s", file=sys.stderr)
+    if arguments.out:
+        write_files(arguments.out, rows, memory, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""Timing in a process bound to its number of threads.
+
+`python -m benchmarks` starts this module once per number of threads, with the thread
+counts of BLAS and OpenMP in the environment before NumPy is loaded, and on as many CPUs
+as threads: JAX, which has no such setting, then makes as many workers. Options come as
+JSON in the first argument; each measured row leaves as one line of JSON.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+VARIABLES = (
+    "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+# OpenBLAS's and OpenMP's workers spin for up to 0.1 s after their last task.
+PAUSE = 0.15
+SAMPLE = 0.004  # seconds; shorter runs are repeated inside a sample
+WARM_BELOW = 0.2  # seconds; longer runs are their own warm-up
+MIN_ROUNDS = 3
+TOLERANCE = {"float32": 1e-3, "float64": 1e-9}
+PRODUCT = "sgemm"
+
+
+class DisagreementError(Exception):
+    """Two contestants computed different gradients, so their times mean nothing."""
+
+
+def find_error(mine, other):
+    """The largest difference, relative to the largest entry of its parameter."""
+    import numpy as np
+
+    ratios = [
+        np.abs(array - other[name]).max() / (np.abs(array).max() or 1.0)
+        for name, array in mine.items()
+    ]
+    return float(np.max(ratios))  # NaN if any is, unlike Python's max
+
+
+def first_calls(contestants, dtype):
+    """Seconds of everyone's first call, and the error of everyone's gradient.
+
+    Raises: DisagreementError.
+    """
+    seconds, errors, mine = {}, {}, None
+    for name, contestant in contestants.items():
+        begin = time.perf_counter()
+        result = contestant.run()
+        seconds[name] = time.perf_counter() - begin
+        found = contestant.read(result)
+        mine = mine or {key: array.copy() for key, array in found.items()}
+        errors[name] = find_error(mine, found)
+        if not errors[name] <= TOLERANCE[dtype]:
+            raise DisagreementError(f"{name} differs from bptt by {errors[name]:.1e}")
+    return seconds, errors
+
+
+def time_once(run):
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def time_interleaved(runs, rounds, seconds, pause=0.0):
+    """Samples of each in seconds per run, one of everybody per round.
+
+    After `seconds` no round begins, but MIN_ROUNDS are done (or `rounds`, if fewer).
+    """
+    once = {name: time_once(run) for name, run in runs.items()}
+    samples = {name: [] for name in runs}
+    begin = time.perf_counter()
+    for number in range(rounds):
+        if number >= MIN_ROUNDS and time.perf_counter() - begin > seconds:
+            break
+        for name, run in runs.items():
+            time.sleep(pause)
+            if once[name] < WARM_BELOW:
+                run()  # not in the cold caches that the run before leaves behind
+            count = max(1, int(SAMPLE / once[name]))
+            start = time.perf_counter()
+            for _ in range(count):
+                run()
+            samples[name].append((time.perf_counter() - start) / count)
+    return samples
+
+
+def median(values):
+    return sorted(values)[len(values) // 2]
+
+
+def measure_row(case, shape, options):
+    """One cell at one shape: everybody's times, first calls and errors."""
+    from benchmarks.rivals import make_contestants, make_product
+    from benchmarks.shapes import make_data
+
+    dtype, threads = options["dtype"], options["threads"]
+    contestants = make_contestants(case, make_data(case, shape, dtype), threads)
+    first, errors = first_calls(contestants, dtype)
+    runs = {name: contestant.run for name, contestant in contestants.items()}
+    runs[PRODUCT] = make_product(dtype)
+    pause = PAUSE if threads > 1 else 0.0
+    samples = time_interleaved(runs, options["rounds"], options["seconds"], pause)
+    product = samples.pop(PRODUCT)
+    return {
+        "cell": case.name,
+        "shape": list(shape),
+        "threads": threads,
+        "dtype": dtype,
+        "flops": case.flops(shape),
+        # The limit is what the machine can do: the best sample, disturbed or not.
+        "sgemm": 2 * 1024**3 / min(product),
+        "sgemm_median": 2 * 1024**3 / median(product),
+        "seconds": {name: median(values) for name, values in samples.items()},
+        "best": {name: min(values) for name, values in samples.items()},
+        "rounds": len(product),
+        "first": first,
+        "error": errors,
+    }
+
+
+def measure_copies(case, shape, options):
+    """What the norms of all copies of all parameters cost beside the gradient."""
+    from benchmarks.shapes import make_data
+
+    params, x, ones = make_data(case, shape, options["dtype"])
+    cell = case.make_cell()
+
+    def gradient():
+        arguments = {"seeds": {"h": ones}, "threads": options["threads"]}
+        return cell.gradient(params, {"x": x}, **arguments)
+
+    def plain():
+        dict(gradient())
+
+    def with_norms():
+        found = gradient()
+        dict(found)
+        for copies in found.copies.values():
+            copies.norms()
+
+    plain()
+    runs = {"plain": plain, "norms": with_norms}
+    samples = time_interleaved(runs, options["rounds"], options["seconds"])
+    times = {name: median(values) for name, values in samples.items()}
+    return {
+        "cell": case.name,
+        "shape": list(shape),
+        "threads": options["threads"],
+        "copies_percent": 100 * (times["norms"] / times["plain"] - 1),
+    }
+
+
+def measure_compile(case, shape, options):
+    """Seconds of the first call of torch.compile on the Python loop."""
+    import torch
+
+    from benchmarks.rivals import make_loop
+    from benchmarks.shapes import make_data
+
+    torch.set_num_threads(options["threads"])
+    data = make_data(case, shape, options["dtype"])
+    contestant = make_loop(case, *data, is_compiled=True)
+    row = {"cell": case.name, "shape": list(shape), "threads": options["threads"]}
+    try:
+        row["torch_compile_first"] = time_once(contestant.run)
+        row["torch_compile_seconds"] = median(
+            [time_once(contestant.run) for _ in "abc"]
+        )
+    except Exception as error:  # noqa: BLE001 - a rival's failure is a result, whatever it is
+        row["torch_compile_error"] = f"{type(error).__name__}: {error}"[:200]
+    return row
+
+
+def bind_process(threads):
+    """Stay on as many CPUs as threads, where the system can say so."""
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, allowed[:threads])
+
+
+def run_worker(options):
+    """Yield all rows of one process, after its imports are done."""
+    bind_process(options["threads"])
+    # A first call is to show the compilation, not the import of the compiler.
+    from benchmarks.shapes import CASES
+
+    warm = CASES["elman"]
+    measure_row(warm, (2, 1, 3, 5), options | {"rounds": 1})
+    shapes = [tuple(shape) for shape in options["shapes"]]
+    for name in options["cells"]:
+        for shape in shapes:
+            yield measure_row(CASES[name], shape, options)
+        yield measure_copies(CASES[name], options["copies_shape"], options)
+        if options["compile"]:
+            yield measure_compile(CASES[name], options["compile_shape"], options)
+
+
+def start_worker(options):
+    """Run a worker process and yield its rows.
+
+    Raises: RuntimeError if it ends with an error, which is then on the screen.
+    """
+    number = str(options["threads"])
+    environment = os.environ | dict.fromkeys(VARIABLES, number)
+    command = [sys.executable, "-m", "benchmarks.measure", json.dumps(options)]
+    with subprocess.Popen(  # noqa: S603 - this program itself
+        command, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        for line in process.stdout:
+            yield json.loads(line)
+    if process.returncode:
+        raise RuntimeError(f"the process of {number} threads failed")
+
+
+def main():
+    for row in run_worker(json.loads(sys.argv[1])):
+        print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
