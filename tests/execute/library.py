@@ -6,13 +6,14 @@ from bptt import Cell, cells
 
 # Reductions over a row, a scalar per row, and an index beside a real input.
 ROWS = Cell("""
-h: n_h
+h: (n_h)
 m: ()
-d: n_h
+d: (n_h)
+V: (n_o, n_h)
 a[t] = layer_norm(W @ h[t-1] + U @ x[t]) * g + b
 m[t] = mean(h[t-1]) + 0.5 * m[t-1]
 h[t] = tanh(a[t]) * softmax(h[t-1]) + m[t] * d
-L[t] = nll(softmax(c + V @ h[t]), y[t]) + 0.1 * m[t] ** 2
+L[t] = nll(softmax(e + V @ h[t]), y[t]) + 0.1 * m[t] ** 2
 """)
 
 
@@ -31,8 +32,8 @@ def library():
 
 def sizes_of(cell, n_x=3, n_h=5, n_o=4):
     """A number for every dimension of the cell."""
-    given = {"n_x": n_x, "n_h": n_h, "n_o": n_o}
-    return {dim: given[dim] for dim in cell.dims}
+    given = {"n_x": n_x, "n_h": n_h}
+    return {dim: given.get(dim, n_o) for dim in cell.dims}
 
 
 def make_case(cell, sizes, tau, n_b, dtype=np.float64, seed=0):
