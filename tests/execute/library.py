@@ -30,6 +30,9 @@ def library():
     return found
 
 
+LIBRARY_NAMES = tuple(library())
+
+
 def sizes_of(cell, n_x=3, n_h=5, n_o=4):
     """A number for every dimension of the cell."""
     given = {"n_x": n_x, "n_h": n_h}

@@ -73,6 +73,35 @@ def assert_close(errors, dtype):
     assert not worst
 
 
+def condition(cell, params, inputs, initial):
+    """How far roundings grow in the reference itself, by output.
+
+    The error of a float32 run against a float64 one, in float32 units: near a
+    saturated tanh, 1 - y has lost digits whoever computes it.
+    """
+
+    def cast(group, dtype):
+        return {
+            name: value.astype(dtype) if value.dtype.kind == "f" else value
+            for name, value in group.items()
+        }
+
+    real = tuple(n for n, spec in cell.graph.inputs.items() if spec.index is None)
+    program = gradient_program(
+        cell.graph, Request(tuple(cell.nodes), real, True, ())
+    )
+    found = []
+    for dtype in (np.float32, np.float64):
+        groups = [cast(cast(g, np.float32), dtype) for g in (params, inputs, initial)]
+        found.append(reference.run(program, bind(cell.graph, *groups)))
+    low, high = found
+    return {
+        name: measure(low[root], high[root].astype(np.float32))
+        for name in program.outputs
+        for root in (program.roots[name],)
+    }
+
+
 def is_refused_rightly(cell):
     """Whether some value of the cell or of its gradient is a matrix per step."""
     real = tuple(n for n, spec in cell.graph.inputs.items() if spec.index is None)
@@ -109,5 +138,9 @@ def test_random_cells_equal_the_reference(random):
             assert is_refused_rightly(cell)
             event("refused: a matrix that changes in time")
             return
+        if max(errors.values()) > LIMIT[dtype]:
+            slack = condition(cell, params, inputs, initial)
+            errors = {n: e / max(1, slack.get(n, 0)) for n, e in errors.items()}
+            event("judged by its condition")
         assert_close(errors, dtype)
         event(f"compiled in {dtype}")
