@@ -23,9 +23,9 @@ LEVELS = ["avx2", "sse2"] if get_host_target().vector_bytes == 64 else []
 
 
 def turns():
-    """(cell, n_x, n_h, dtype): each cell twice, elman with every n_h and dtype."""
+    """(cell, n_x, n_h, dtype): each cell once, elman with every n_h."""
     for number, name in enumerate(LIBRARY):
-        for turn in range(2):
+        for turn in range(1):
             n_h = N_H[(2 * number + 5 * turn) % len(N_H)]
             if name == "rows":  # of one or two elements, layer_norm has no gradient
                 n_h = max(n_h, 7)
@@ -43,13 +43,16 @@ def test_every_size_equals_the_reference(name, n_x, n_h, dtype):
         case = make_case(cell, sizes, TAU[number % 3], n_b, dtype, seed=n_b)
         errors, dtype = compare(cell, **case, with_forward=False)
         assert_close(errors, dtype)
-    errors, dtype = compare(cell, **make_case(cell, sizes, 2, 5, dtype))
-    assert_close(errors, dtype)
+    if n_h in (17, 33):
+        errors, dtype = compare(cell, **make_case(cell, sizes, 2, 5, dtype))
+        assert_close(errors, dtype)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", LIBRARY)
 def test_older_instruction_sets_give_the_same(name, level):
+    if level == "sse2" and "tokens" in name:
+        pytest.skip("compile time: a look-up's kernel differs in a load alone")
     cell = LIBRARY[name]
     dtype = DTYPES[(list(LIBRARY).index(name) + len(level)) % 2]
     sizes = sizes_of(cell, 5, 17, 3)
