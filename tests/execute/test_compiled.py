@@ -7,8 +7,10 @@ reference result of the same name, and the multiple (200 in float64, 400 in floa
 units) is four times the largest one seen over 2,000 random cells.
 """
 
+import zlib
+
 import numpy as np
-from hypothesis import given
+from hypothesis import event, given, settings
 
 from bptt import Cell
 from bptt.execute import reference
@@ -16,21 +18,35 @@ from bptt.execute.bindings import bind
 from bptt.execute.llvm import executor
 from bptt.execute.llvm.expand import NotCompilableError
 from bptt.execute.program import Request, forward_program, gradient_program
+from bptt.graph import walk
 from tests.strategies import cells as random_cells
 
 LIMIT = {np.dtype(np.float64): 200, np.dtype(np.float32): 400}
 
 
-def compare(cell, params, inputs, initial=None, seeds=None, threads=1, target=None):
-    """Run both executors; the largest error in rounding units, by output."""
+def compare(
+    cell,
+    params,
+    inputs,
+    initial=None,
+    seeds=None,
+    threads=1,
+    target=None,
+    with_forward=True,
+):
+    """Run both executors; the largest error in rounding units, by output.
+
+    The gradient's program computes every node of the forward one as well, so a test of
+    many cells may leave the latter out.
+    """
     real = tuple(n for n, spec in cell.graph.inputs.items() if spec.index is None)
     request = Request(tuple(cell.nodes), real, True, tuple(seeds or ()))
     errors = {}
     bindings = bind(cell.graph, params, inputs, initial, seeds)
-    for program in (
-        forward_program(cell.graph, tuple(cell.nodes)),
-        gradient_program(cell.graph, request),
-    ):
+    programs = [gradient_program(cell.graph, request)]
+    if with_forward:
+        programs.append(forward_program(cell.graph, tuple(cell.nodes)))
+    for program in programs:
         expected = reference.run(program, bindings)
         lowered, found = executor.run(program, bindings, threads, target)
         for name in program.outputs:
@@ -57,13 +73,74 @@ def assert_close(errors, dtype):
     assert not worst
 
 
+def condition(cell, params, inputs, initial):
+    """How far roundings grow in the reference itself, by output.
+
+    The error of a float32 run against a float64 one, in float32 units: near a
+    saturated tanh, 1 - y has lost digits whoever computes it.
+    """
+
+    def cast(group, dtype):
+        return {
+            name: value.astype(dtype) if value.dtype.kind == "f" else value
+            for name, value in group.items()
+        }
+
+    real = tuple(n for n, spec in cell.graph.inputs.items() if spec.index is None)
+    program = gradient_program(
+        cell.graph, Request(tuple(cell.nodes), real, True, ())
+    )
+    found = []
+    for dtype in (np.float32, np.float64):
+        groups = [cast(cast(g, np.float32), dtype) for g in (params, inputs, initial)]
+        found.append(reference.run(program, bind(cell.graph, *groups)))
+    low, high = found
+    return {
+        name: measure(low[root], high[root].astype(np.float32))
+        for name in program.outputs
+        for root in (program.roots[name],)
+    }
+
+
+def is_refused_rightly(cell):
+    """Whether some value of the cell or of its gradient is a matrix per step."""
+    real = tuple(n for n, spec in cell.graph.inputs.items() if spec.index is None)
+    request = Request(tuple(cell.nodes), real, True, ())
+    programs = (
+        forward_program(cell.graph, tuple(cell.nodes)),
+        gradient_program(cell.graph, request),
+    )
+    return any(
+        node.timed and node.rank == 2
+        for program in programs
+        for node in walk(program.roots.values())
+    )
+
+
+@settings(max_examples=300)
 @given(random_cells())
 def test_random_cells_equal_the_reference(random):
+    """300 cells in float64, every third in float32 as well.
+
+    A refusal is accepted for one reason only: a matrix that changes in time.
+    """
     cell = Cell(random.text)
-    params, inputs, initial = random.arrays(1)
-    initial = {name: value for name, value in initial.items() if name in cell.states}
-    try:
-        errors, dtype = compare(cell, params, inputs, initial)
-    except NotCompilableError:
-        return
-    assert_close(errors, dtype)
+    digest = zlib.crc32(random.text.encode())
+    for dtype in (np.float64, np.float32)[: 1 + (digest % 3 == 0)]:
+        params, inputs, initial = random.arrays(1, dtype)
+        initial = {name: v for name, v in initial.items() if name in cell.states}
+        try:
+            errors, dtype = compare(
+                cell, params, inputs, initial, with_forward=digest % 4 == 0
+            )
+        except NotCompilableError as reason:
+            assert str(reason) == "a matrix that changes in time"
+            assert is_refused_rightly(cell)
+            event("refused: a matrix that changes in time")
+            return
+        if max(errors.values()) > LIMIT[dtype]:
+            slack = condition(cell, params, inputs, initial)
+            errors = {n: e / max(1, slack.get(n, 0)) for n, e in errors.items()}
+            event("judged by its condition")
+        assert_close(errors, dtype)
+        event(f"compiled in {dtype}")

@@ -120,14 +120,16 @@ class _Lent:
 
 
 def _give_back(workspace: Workspace, pool: list[Workspace]) -> None:
-    if len(pool) < KEPT:
-        pool.append(workspace)
+    # The oldest goes: a caller whose tau changed would else find the pool full of
+    # shapes that it never asks for again, and allocate at every call.
+    pool.append(workspace)
+    del pool[:-KEPT]
 
 
 def borrow(pool: list[Workspace], shape: tuple[int, int], make: Any) -> Loan:
     """A spare workspace of the right shape, or a new one.
 
-    Spare ones of another shape are dropped when the pool is full. `list.pop` and
+    Spare ones of another shape stay until newer ones push them out. `list.pop` and
     `append` are atomic, so two threads never get the same one.
     """
     kept: list[Workspace] = []
@@ -141,5 +143,5 @@ def borrow(pool: list[Workspace], shape: tuple[int, int], make: Any) -> Loan:
             found = candidate
         else:
             kept.append(candidate)
-    pool.extend(kept)
+    pool.extend(reversed(kept))
     return Loan(found if found is not None else make(), pool)

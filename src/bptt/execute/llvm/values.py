@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bptt import meanings
 from bptt.execute.bindings import Bindings
 from bptt.execute.llvm.compiler import Executable
 from bptt.execute.llvm.memory import Loan
@@ -16,6 +17,12 @@ from bptt.graph import TO_STATIC, Node, name_of, shift_of, walk
 from bptt.ops import OPS, dims_of
 
 FloatArray = NDArray[Any]
+# The primitives that exist only for kernels: see `expand`.
+_REDUCTIONS: dict[str, Callable[..., FloatArray]] = {
+    "row_sum": lambda x: x.sum(-1),
+    "row_max": lambda x: x.max(-1),
+    "pick": meanings.pick,
+}
 
 
 class KernelValues:
@@ -101,7 +108,10 @@ class KernelValues:
     def _recompute(self, node: Node) -> FloatArray:
         """A value that no kernel stored, from those stored, in plain NumPy."""
         arguments = [_align(self[child], child, node) for child in node.inputs]
-        value: FloatArray = OPS[node.op].f(*arguments, *self._extra(node))
+        if node.op in _REDUCTIONS:
+            value: FloatArray = _REDUCTIONS[node.op](*arguments)
+        else:
+            value = OPS[node.op].f(*arguments, *self._extra(node))
         shape = (self._bindings.tau, self._bindings.n_b)
         return np.broadcast_to(value, (*shape, *self._bindings.numbers(node.shape)))
 
@@ -112,6 +122,8 @@ class KernelValues:
 
 
 def _align(value: FloatArray, child: Node, node: Node) -> FloatArray:
+    if node.op in _REDUCTIONS:
+        return value
     if OPS[node.op].is_elementwise and child.timed and child.rank < node.rank:
         return value[..., None]
     return value
