@@ -19,7 +19,7 @@ MAY_WAIT = {4, 10, 13, 15, 20, 21, 23, 25, 37, 38, 39}
 
 @dataclass(frozen=True)
 class Requirement:
-    """What is required; `file::test` of each test showing it; whether a part waits."""
+    """What is required, `file::test` of the tests that show it, and what waits."""
 
     text: str
     tests: tuple[str, ...] = ()
@@ -59,17 +59,17 @@ REQUIREMENTS: dict[int, Requirement] = {
         "test_the_node_set_is_the_books_with_a_y_hat_y_and_h_0",
     ),
     7: chapter(
-        "each node's gradient by recursion on its successors, checked by moving it",
+        "each node by recursion on its successors, checked by moving it",
         "test_the_successors_of_every_node_are_listed",
         "test_every_node_gradient_is_the_answer_to_moving_that_node",
     ),
     8: chapter(
         "the recursion starts just before L; visit order numbered",
-        "test_the_visit_order_starts_just_before_L_and_follows_the_recursion",
+        "test_the_visit_order_starts_just_before_the_loss_and_follows_the_recursion",
     ),
     9: chapter(
         "dL/dL(t) for sum, mean, mask, weights, last step",
-        "test_the_derivative_of_L_by_each_step_loss_is_its_weight",
+        "test_the_derivative_of_the_total_loss_by_each_step_loss_is_its_weight",
     ),
     10: chapter("every equation has a 'why?'", waits=True),
     11: chapter(
@@ -114,7 +114,7 @@ REQUIREMENTS: dict[int, Requirement] = {
     ),
     21: chapter(
         "the transposed Jacobian is W^T diag, not W^T",
-        "test_the_jacobian_of_two_steps_is_diag_times_W_and_not_W",
+        "test_the_jacobian_of_two_steps_is_diagonal_times_w_and_not_w",
         waits=True,
     ),
     22: chapter(
@@ -156,16 +156,16 @@ REQUIREMENTS: dict[int, Requirement] = {
     ),
     30: chapter("both forms for c", "test_10_22_both_forms_of_the_gradient_of_c"),
     31: chapter("both forms for b", "test_10_23_both_forms_of_the_gradient_of_b"),
-    32: chapter("both forms for V", "test_10_24_both_forms_of_the_gradient_of_V"),
+    32: chapter("both forms for V", "test_10_24_both_forms_of_the_gradient_of_v"),
     33: chapter(
         "both forms for W; h(t-1), and h(0) at t = 1",
-        "test_10_26_and_10_28_both_forms_of_the_gradients_of_W_and_U",
-        "test_the_initial_state_enters_the_gradient_of_W_at_t_1",
+        "test_10_26_and_10_28_both_forms_of_the_gradients_of_w_and_u",
+        "test_the_initial_state_enters_the_gradient_of_w_at_t_1",
         "test_mutations.py::test_h_of_t_for_h_of_t_minus_1_in_the_sum_over_t_is_caught",
     ),
     34: chapter(
         "both forms for U; x(t)",
-        "test_10_26_and_10_28_both_forms_of_the_gradients_of_W_and_U",
+        "test_10_26_and_10_28_both_forms_of_the_gradients_of_w_and_u",
     ),
     35: chapter(
         "the shapes of outer products",

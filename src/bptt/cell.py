@@ -307,18 +307,25 @@ class Cell:
 
     # ----- proof -----
 
-    def check(self, *, seed: int = 0, instances: int = INSTANCES) -> Ledger:
+    def check(
+        self,
+        *,
+        seed: int = 0,
+        instances: int = INSTANCES,
+        executor: str = dispatch.COMPILED,
+    ) -> Ledger:
         """Every gradient against independent oracles, on random instances in float64.
 
         The complex step, central differences, generic reverse mode on the explicit
         unrolled graph, every node and every copy moved alone, sums over copies and over
         paths, and the invariants; `ledger.passed`, `print(ledger)`. A point near a kink
-        is "not checked here".
+        is "not checked here". executor: what computes the gradient under test; the
+        oracles always use the NumPy reference.
 
         >>> Cell('h[t] = tanh(W @ h[t-1] + U @ x[t])').check(instances=1).passed
         True
         """
-        return check_cell(self, seed=seed, instances=instances)
+        return check_cell(self, seed=seed, instances=instances, executor=executor)
 
     def unroll(
         self,

@@ -149,6 +149,8 @@ CASES = [
     ("ReservedName", "tau: ()\nh[t] = x[t]", 1, "tau", "the language's own name",
      "tau_1"),
     ("ReservedName", "h[t] = t * x[t]", 1, "t", "t is not a value", "read a node"),
+    ("ReservedName", "h[t] = x[t] + t[t]", 1, "t", "t is not a value", "read a node"),
+    ("ReservedName", "h[t] = sin[t]", 1, "sin", "is an operation: call it", "read a"),
     ("ReservedName", "h[t] = tanh", 1, "tanh", "tanh is an operation: call it",
      "read a"),
     ("ReservedName", "h[t] = L * x[t]", 1, "L", "L is the loss of a step", "L_1"),

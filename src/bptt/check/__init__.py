@@ -9,6 +9,7 @@ with which oracle, how far apart they were and what was allowed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from bptt.check import oracles, structure
 from bptt.check.context import Context, GradientFunction
 from bptt.check.instances import Instance, make_instance
 from bptt.check.ledger import FAILED, NOT_CHECKED, PASSED, Ledger, Row
+from bptt.execute import dispatch
 
 if TYPE_CHECKING:
     from bptt.cell import Cell
@@ -48,12 +50,14 @@ def check_cell(
     *,
     seed: int = 0,
     instances: int = INSTANCES,
+    executor: str = dispatch.COMPILED,
     gradient: GradientFunction | None = None,
     checks: tuple[Check, ...] = CHECKS,
 ) -> Ledger:
     """Check a cell's gradients on random instances; see `Cell.check`.
 
-    gradient: what is under test, `cell.gradient` by default; checks: which to make.
+    gradient: what is under test, by default `cell.gradient` with this executor (the
+    oracles always use the NumPy reference); checks: which to make.
     """
     rows: list[Row] = []
     shown: list[str] = []
@@ -66,7 +70,9 @@ def check_cell(
             ))  # fmt: skip
             continue
         shown.append(str(instance))
-        rows += check_instance(cell, instance, gradient=gradient, checks=checks)
+        rows += check_instance(
+            cell, instance, executor=executor, gradient=gradient, checks=checks
+        )
     return Ledger(tuple(rows), seed, tuple(shown))
 
 
@@ -74,11 +80,13 @@ def check_instance(
     cell: Cell,
     instance: Instance,
     *,
+    executor: str = dispatch.COMPILED,
     gradient: GradientFunction | None = None,
     checks: tuple[Check, ...] = CHECKS,
 ) -> list[Row]:
     """The rows of one instance."""
-    context = Context(cell, instance, gradient or cell.gradient)
+    tested = gradient or partial(cell.gradient, executor=executor)
+    context = Context(cell, instance, tested)
     # A value that is not finite fails its row; NumPy's warning would say it twice.
     with np.errstate(all="ignore"):
         return [row for check in checks for row in check(context)]

@@ -24,40 +24,31 @@ KINK_MARGIN = 10.0
 SCALE_FLOOR = 1e-3
 
 
-class Copied(Protocol):
-    """The contributions of one parameter, step by step."""
-
-    def __getitem__(self, t: int, /) -> Any:
-        """∇_{θ^(t+1)} L."""
-        ...
-
-
 class GradientLike(Protocol):
     """What a gradient function under test must give back; `results.Gradient` does."""
 
     @property
     def loss(self) -> Any:
         """The total loss."""
-        ...
 
     @property
     def nodes(self) -> Mapping[str, Any]:
-        """∇ of each node asked for, over time."""
+        """∇ of nodes, (tau, n_b, *shape)."""
         ...
 
     @property
     def inputs(self) -> Mapping[str, Any]:
-        """∇ of each input asked for, over time."""
+        """∇ of inputs, (tau, n_b, *shape)."""
         ...
 
     @property
     def initial(self) -> Mapping[str, Any]:
-        """∇ of each initial state."""
+        """∇ of initial states, (n_b, *shape)."""
         ...
 
     @property
     def copies(self) -> Mapping[str, Any]:
-        """∇ of each parameter's copies."""
+        """∇ of copies: parameter -> something indexed by t - 1."""
         ...
 
     def __getitem__(self, name: str, /) -> Any:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bptt.check.context import COMPLEX_STEP, Context, label
 from bptt.check.ledger import Row
 from bptt.check.probes import Target, central_difference, complex_step
+from bptt.execute.dispatch import REFERENCE
 from bptt.unrolled.local import Equation, cut_equation, evaluate, jacobians
 
 Array = NDArray[Any]
@@ -132,6 +133,7 @@ def check_edges(context: Context) -> Iterator[Row]:
     run = context.cell.forward(
         context.instance.params, context.instance.inputs,
         initial=context.instance.initial,
+        executor=REFERENCE,
     )  # fmt: skip
     for name in context.graph.definitions:
         equation = cut_equation(context.graph, name)

@@ -12,6 +12,7 @@ from bptt.check.context import Context, label
 from bptt.check.ledger import Row
 from bptt.check.oracles import COMPLEX_TOLERANCE, EXACT
 from bptt.check.probes import Target
+from bptt.execute.dispatch import REFERENCE
 from bptt.graph import name_of, shift_of, walk
 from bptt.unrolled import Unrolled, unroll
 
@@ -105,6 +106,7 @@ def check_softmax(context: Context) -> Iterator[Row]:
     values = context.cell.forward(
         context.instance.params, context.instance.inputs,
         initial=context.instance.initial,
+        executor=REFERENCE,
     )  # fmt: skip
     for name, node in context.graph.definitions.items():
         if node.inputs[0].op == "softmax":

@@ -40,6 +40,9 @@ class Source:
                 return ast.parse(self._text).body
         except SyntaxError as error:
             raise self._syntax_error(error) from None
+        except ValueError as error:
+            # A literal that cannot be converted, in some versions of Python.
+            raise self._syntax_error(SyntaxError(str(error))) from None
         except (RecursionError, MemoryError):
             longest = max(range(len(self._lines)), key=lambda i: len(self._lines[i]))
             raise errors.CellSyntaxError(

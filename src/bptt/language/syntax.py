@@ -309,6 +309,8 @@ class _Reader:
                 "part of the language",
             )
         name, lag = self._subscript(node)
+        if isinstance(node.value, ast.Name):
+            self._check_read(node.value)
         return Expr("read", (), span, (name, lag))
 
     @staticmethod
