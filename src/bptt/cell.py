@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -28,6 +28,9 @@ from bptt.objective import Objective
 from bptt.results import Gradient, Run
 from bptt.shapes import Shape
 from bptt.unrolled import Unrolled, unroll
+
+if TYPE_CHECKING:
+    from bptt.execute.llvm.describe import Lowering
 
 Array = NDArray[Any]
 
@@ -260,6 +263,24 @@ class Cell:
             program, bindings, values, request, lambda: self._forward(bindings, name)
         )
         return {name: np.array(array) for name, array in result.items()}
+
+    def lower(self, *, dtype: DTypeLike = np.float32, **sizes: int) -> Lowering:
+        """How kernels compute this cell's gradient: stages, what is hoisted, what is kept.
+
+        A cell without a loss is seeded on the vector defined last. Print the result; its
+        `ir` is the LLVM IR of the kernels.
+
+        >>> from bptt import cells
+        >>> print(cells.elman.lower(n_x=3, n_h=4))  # doctest: +ELLIPSIS
+        gradient by kernels: ...
+        Raises: MissingSizeError, SizeError, NotLowerableError.
+        """
+        params = self.init(dtype=dtype, **sizes)
+        vectors = [n for n, node in self.graph.definitions.items() if node.rank == 1]
+        seeds = () if self.graph.loss else tuple(vectors[-1:])
+        request = Request(seeds=seeds)
+        program = self._program(request, lambda: gradient_program(self.graph, request))
+        return dispatch.lower(program, sizes, next(iter(params.values())).dtype)
 
     def _known_nodes(self, nodes: Iterable[str]) -> tuple[str, ...]:
         if isinstance(nodes, str):

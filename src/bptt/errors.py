@@ -240,3 +240,7 @@ class ThreadsError(ArgumentError):
 
 class UnknownExecutorError(ArgumentError):
     """No executor has this name."""
+
+
+class NotLowerableError(ArgumentError):
+    """Kernels are asked of a cell that they have no form for."""

@@ -11,6 +11,12 @@ from bptt.execute.bindings import Bindings
 from bptt.execute.program import Program
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    import numpy as np
+
+    from bptt.execute.llvm.describe import Lowering
     from bptt.results import Values
 
 COMPILED, REFERENCE = "llvm", "reference"
@@ -54,3 +60,23 @@ def run(
             stacklevel=4,
         )
         return program, reference.run(program, bindings)
+
+
+def lower(program: Program, sizes: Mapping[str, int], dtype: np.dtype[Any]) -> Lowering:
+    """The plan by which kernels run a program.
+
+    Raises: NotLowerableError with the reason if they cannot.
+    """
+    from bptt.execute.llvm.compiler import compile_program
+    from bptt.execute.llvm.describe import describe
+    from bptt.execute.llvm.executor import host_target
+    from bptt.execute.llvm.expand import NotCompilableError
+
+    try:
+        target = host_target()
+        executable = compile_program(program, sizes, dtype.itemsize, target)
+    except NotCompilableError as reason:
+        raise errors.NotLowerableError(
+            f"kernels have no form for {reason}; such a cell runs in NumPy"
+        ) from None
+    return describe(executable, str(dtype))

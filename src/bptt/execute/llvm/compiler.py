@@ -18,6 +18,7 @@ from bptt.execute.llvm.kernel import Module
 from bptt.execute.llvm.layout import Layout, Sum
 from bptt.execute.llvm.planner import Plan, plan_program
 from bptt.execute.llvm.reduce import REDUCE_TYPES, emit_reduce
+from bptt.execute.llvm.reuse import find_successors
 from bptt.execute.llvm.rotate import rotate
 from bptt.execute.llvm.target import Target
 from bptt.execute.program import Program
@@ -92,7 +93,9 @@ def _compile(
     sizes = dict(key)
     lowered = lower_program(program)
     plan = plan_program(lowered.segments, lowered.roots, lowered.outputs, sizes)
-    layout = Layout(plan, sizes, real_bytes)
+    kept = [root for name, root in lowered.roots.items() if name in lowered.outputs]
+    successors = find_successors(plan, [node for node in kept if node.timed])
+    layout = Layout(plan, sizes, real_bytes, successors)
     code = generate(plan, layout, target, real_bytes)
     get = code.compiled.get_function
     kernels = tuple(
@@ -132,12 +135,14 @@ def _sum_job(plan: Plan, layout: Layout, code: Code, item: Sum) -> SumJob:
 
 def lower_program(program: Program) -> Program:
     """The same program in primitives, with carried products rotated."""
-    roots = rotate(expand(program.roots))
+    roots, rotated = rotate(expand(program.roots))
     inputs = {name: program.sources[name] for name in program.graph.inputs
               if name in program.sources}  # fmt: skip
     # A carry that only an initial gradient reads is made from its parts when asked for.
     outputs = tuple(
-        name for name in program.outputs if name not in program.carried.values()
+        name
+        for name in program.outputs
+        if name not in rotated or name not in program.carried.values()
     )
     plan = schedule(roots, outputs, inputs)
     for node in walk(plan.roots[name] for name in outputs):

@@ -151,8 +151,10 @@ class _Generator:
 
         def epilogue(lane: Lane) -> None:
             values = LaneValues(self, stage, lane, has_time, top)
-            for node in stage.stored:
-                lane.store(self.layout.array(node, has_time), values[node])
+            # All first: what is stored may take the place of what was read.
+            computed = [(node, values[node]) for node in stage.stored]
+            for node, value in computed:
+                lane.store(self.layout.array(node, has_time), value)
 
         width = self.layout.size(stage.width)
         return Stage(width, len(slots), products, epilogue)

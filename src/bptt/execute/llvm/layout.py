@@ -50,10 +50,16 @@ class Sum:
 class Layout:
     """Places of all memory nodes, and the arrays that kernels see."""
 
-    def __init__(self, plan: Plan, sizes: Mapping[str, int], real_bytes: int) -> None:
-        """Group, then give every memory node its columns."""
+    def __init__(
+        self,
+        plan: Plan,
+        sizes: Mapping[str, int],
+        real_bytes: int,
+        successors: Mapping[Node, Node],
+    ) -> None:
+        """Group, then give every memory node its columns, or its successor's."""
         self._plan = plan
-        self._sizes = sizes
+        self.sizes = sizes
         self._index_stride = FLOATS_PER_INDEX[real_bytes]
         self.places: dict[Node, Place] = {}
         self.buffers: list[Buffer] = []
@@ -65,9 +71,14 @@ class Layout:
         for block in _blocks([(g, x) for g, x, _ in pairs if g in plan.memory]):
             self._allocate(block, any(node in padded for node in block))
             grouped |= set(block)
-        order = [node for node in plan.memory if node not in grouped]
-        for node in order:
-            self._allocate([node], node in padded)
+        for node in plan.memory:
+            if node not in grouped and node not in successors:
+                self._allocate([node], node in padded)
+        for node in successors:
+            heir = successors[node]
+            while heir in successors:
+                heir = successors[heir]
+            self.places[node] = self.places[heir]
         self._collect_sums(pairs)
 
     def _allocate(self, nodes: Sequence[Node], is_padded: bool) -> None:
@@ -84,7 +95,7 @@ class Layout:
 
     def size(self, dim: Dim) -> int:
         """A dimension as a number."""
-        value = self._sizes[dim] if isinstance(dim, str) else dim
+        value = self.sizes[dim] if isinstance(dim, str) else dim
         assert isinstance(value, int)
         return value
 

@@ -52,11 +52,11 @@ class Workspace:
         padded = {node: name for name, node in executable.plan.padded.items()}
         for node, place in layout.places.items():
             addresses |= self._addresses(layout, place)
-            if layout.buffers[place.buffer].is_padded:
+            if node in padded:
                 part = self.buffers[place.buffer][0, :, place.column :][
                     :, : place.width
                 ]
-                self.boundaries.append((padded.get(node, ""), part, bool(node.rank)))
+                self.boundaries.append((padded[node], part, bool(node.rank)))
         self.numbers = {name: number for number, name in enumerate(code.names)}
         self.table = (ctypes.c_void_p * max(1, len(code.names)))(
             *(addresses.get(name, 0) for name in code.names)

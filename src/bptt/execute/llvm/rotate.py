@@ -25,10 +25,11 @@ class _Carry:
     rest: tuple[Node, ...]
 
 
-def rotate(roots: Mapping[str, Node]) -> dict[str, Node]:
+def rotate(roots: Mapping[str, Node]) -> tuple[dict[str, Node], frozenset[str]]:
     """The same roots, with carried products moved to their readers.
 
-    New roots name the operands and rests that another step now reads.
+    New roots name the operands and rests that another step now reads. Returns the roots
+    and the names of the carries that no step reads any more.
     """
     carries = _find_carries(roots)
     operands: dict[Node, str] = {}
@@ -57,12 +58,16 @@ def rotate(roots: Mapping[str, Node]) -> dict[str, Node]:
     new = rewrite(roots.values(), step)
     result = {name: new[root] for name, root in roots.items()}
     for name, carry in carries.items():
+        parts = [new[product] for product in carry.products]
         if carry.rest:
             rest = _add([new[term] for term in carry.rest])
-            result[_rest_name(name)] = Node(
-                "named", (rest,), rest.shape, _rest_name(name)
-            )
-    return result | moved
+            named = Node("named", (rest,), rest.shape, _rest_name(name))
+            result[_rest_name(name)] = named
+            parts.append(named)
+        # Made of stored values alone: an initial gradient is computed from them.
+        total = _add(parts)
+        result[name] = Node("named", (total,), total.shape, name)
+    return result | moved, frozenset(carries)
 
 
 def _rest_name(name: str) -> str:
