@@ -14,8 +14,10 @@ def test_the_books_network_is_planned_as_the_documentation_says():
         "  stage 1: W @ h[t-1]; saves h[t]",
         "all steps at once",
         "  stage 1: V @ h[t]; saves o[t]",
-        "  stage 2: row_max of o[t], row_sum of exp(..), pick of o[t]; "
-        "saves mul(..), grad(o)[t]",
+        (
+            "  stage 2: row_max of o[t], row_sum of exp(..), pick of o[t]; "
+            "saves mul(..), grad(o)[t]"
+        ),
         "loop t = tau..1",
         "  stage 1: V.T @ grad(o)[t], W.T @ grad(a)[t+1]; saves grad(a)[t]",
         "sums over all steps",
