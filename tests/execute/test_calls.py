@@ -240,13 +240,17 @@ def test_arrays_of_stride_zero_count_at_every_place(name):
     case = make_case(cell, sizes_of(cell), 4, 5)
     thin = {
         kind: {
-            k: np.broadcast_to(v if kind == "params" and v.ndim == 1 else v[:1], v.shape)
+            k: np.broadcast_to(
+                v if kind == "params" and v.ndim == 1 else v[:1], v.shape
+            )
             for k, v in group.items()
         }
         for kind, group in case.items()
         if kind != "seeds"
     }
-    thin["seeds"] = {k: np.broadcast_to(v[:, :1], v.shape) for k, v in case["seeds"].items()}
+    thin["seeds"] = {
+        k: np.broadcast_to(v[:, :1], v.shape) for k, v in case["seeds"].items()
+    }
     thick = {kind: {k: v.copy() for k, v in g.items()} for kind, g in thin.items()}
     assert_same(everything(gradient(cell, thin)), everything(gradient(cell, thick)))
 

@@ -87,9 +87,7 @@ def condition(cell, params, inputs, initial):
         }
 
     real = tuple(n for n, spec in cell.graph.inputs.items() if spec.index is None)
-    program = gradient_program(
-        cell.graph, Request(tuple(cell.nodes), real, True, ())
-    )
+    program = gradient_program(cell.graph, Request(tuple(cell.nodes), real, True, ()))
     found = []
     for dtype in (np.float32, np.float64):
         groups = [cast(cast(g, np.float32), dtype) for g in (params, inputs, initial)]

@@ -82,7 +82,9 @@ def test_a_long_sequence_in_float32_stays_near_float64():
         name: value.astype(np.float64) if value.dtype.kind == "f" else value
         for name, value in case["inputs"].items()
     }
-    initial = {name: value.astype(np.float64) for name, value in case["initial"].items()}
+    initial = {
+        name: value.astype(np.float64) for name, value in case["initial"].items()
+    }
     expected = cell.gradient(wide, inputs, initial, executor="reference")
     assert found.loss == pytest.approx(expected.loss, rel=1e-6)
     for name, value in expected.items():
