@@ -136,7 +136,7 @@ def test_random_cells_equal_the_reference(random):
             assert is_refused_rightly(cell)
             event("refused: a matrix that changes in time")
             return
-        if max(errors.values()) > LIMIT[dtype]:
+        if max(errors.values()) > LIMIT[used]:
             slack = condition(cell, params, inputs, initial)
             errors = {n: e / max(1, slack.get(n, 0)) for n, e in errors.items()}
             event("judged by its condition")
