@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.table import Table
 
 PASSED, FAILED, NOT_CHECKED = "passed", "failed", "not checked here"
 MARKS = {PASSED: "ok", FAILED: "FAILED", NOT_CHECKED: "not checked"}
@@ -116,6 +117,9 @@ class Ledger:
         )
 
     def __rich__(self) -> Table:
+        # Imported here so that `import bptt` loads nothing for the command line.
+        from rich.table import Table
+
         table = Table(title=self.verdict, title_justify="left")
         for column in COLUMNS:
             is_number = column in ("worst error", "tolerance", "epsilon")
