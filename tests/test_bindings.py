@@ -323,7 +323,8 @@ def test_every_class_of_mistake_has_a_message_in_the_tests():
         "MissingSizeError": "test_initial", "InitialValueError": "test_initial",
         "UnknownCellError": "test_cells", "CellFileError": "test_cells",
         "NotComparableError": "the tests of checks",
-        "ThreadsError": "tests/execute", "UnknownExecutorError": "tests/execute",
+        "NotLowerableError": "tests/execute", "ThreadsError": "tests/execute",
+        "UnknownExecutorError": "tests/execute",
     }  # fmt: skip
     kinds = {kind.__name__ for kind in errors.ArgumentError.__subclasses__()}
     assert kinds <= here | set(elsewhere)
