@@ -301,3 +301,19 @@ def test_an_unknown_executor_is_refused():
     with pytest.raises(errors.UnknownExecutorError) as caught:
         cell.gradient(**case, executor="gpu")
     assert str(caught.value) == "executor 'gpu'; use one of llvm, reference"
+
+
+def test_an_initial_gradient_is_not_made_from_what_was_written_over():
+    """W^T g is stored, read by a sum over the row, and its place given away."""
+    cell = Cell(
+        "h[t] = tanh(0.5 * h[t-1] + W @ log_softmax(h[t-1]) + U @ x[t])\n"
+        "L[t] = sum(h[t] ** 2)\n"
+    )
+    rng = np.random.default_rng(0)
+    params = cell.init(n_x=3, n_h=5)
+    inputs = {"x": rng.standard_normal((4, 2, 3))}
+    found, expected = (
+        cell.gradient(params, inputs, initial_gradient=True, executor=name).initial["h"]
+        for name in ("llvm", "reference")
+    )
+    assert np.abs(found - expected).max() <= 1e-14 * np.abs(expected).max()

@@ -74,6 +74,7 @@ class Layout:
         for node in plan.memory:
             if node not in grouped and node not in successors:
                 self._allocate([node], node in padded)
+        self.overwritten = frozenset(successors)
         for node in successors:
             heir = successors[node]
             while heir in successors:

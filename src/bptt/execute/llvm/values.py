@@ -42,7 +42,8 @@ class KernelValues:
         if not node.timed:
             return self.get_static(node)
         node = self._executable.plan.canon(node)
-        if node in self._executable.layout.places:
+        layout = self._executable.layout
+        if node in layout.places and node not in layout.overwritten:
             return self._read(node, 0)
         if is_leaf(node):
             return self._leaf(node)
