@@ -322,7 +322,6 @@ class _Store:
 
     def run(self) -> dict[Node, None]:
         """All stored nodes; fills `stored` of every stage."""
-        position = {id(stage): number for number, stage in enumerate(self._stages)}
         for stage in reversed(self._stages):
             mine = [node for node in self._memory if self._home[node] is stage]
             self._visit(stage, mine)
@@ -330,7 +329,7 @@ class _Store:
             self._home[node].stored.append(node)
         for stage in self._stages:
             order = {n: i for i, n in enumerate(walk(stage.stored))}
-            stage.stored.sort(key=lambda n: (order[n], position[id(stage)]))
+            stage.stored.sort(key=order.__getitem__)
         return self._memory
 
     def _operands(self, node: Node) -> tuple[Node, ...]:
