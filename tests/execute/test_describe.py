@@ -22,8 +22,8 @@ def test_the_books_network_is_planned_as_the_documentation_says():
         "  stage 1: V.T @ grad(o)[t], W.T @ grad(a)[t+1]; saves grad(a)[t]",
         "sums over all steps",
         "  (grad(o)[t]) times h[t] transposed",
-        "  (grad(a)[t]) times x[t] transposed",
         "  (grad(a)[t]) times h[t-1] transposed",
+        "  (grad(a)[t]) times x[t] transposed",
         "  total of mul(..)",
         # h, grad(a), grad(o), o and w L: U x gives its place to h.
         "per step and row: 68 bytes kept, 640 flops of matrix products",

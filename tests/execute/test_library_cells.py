@@ -76,7 +76,7 @@ def test_a_long_sequence_in_float32_stays_near_float64():
     sizes = sizes_of(cell, 3, 17, 4)
     case = make_case(cell, sizes, 200, 4, np.float32)
     case["params"] = {k: np.float32(0.4) * v for k, v in case["params"].items()}
-    found = cell.gradient(case["params"], case["inputs"], case["initial"])
+    found = cell.gradient(case["params"], case["inputs"], initial=case["initial"])
     wide = {name: value.astype(np.float64) for name, value in case["params"].items()}
     inputs = {
         name: value.astype(np.float64) if value.dtype.kind == "f" else value
@@ -85,7 +85,7 @@ def test_a_long_sequence_in_float32_stays_near_float64():
     initial = {
         name: value.astype(np.float64) for name, value in case["initial"].items()
     }
-    expected = cell.gradient(wide, inputs, initial, executor="reference")
+    expected = cell.gradient(wide, inputs, initial=initial, executor="reference")
     assert found.loss == pytest.approx(expected.loss, rel=1e-6)
     for name, value in expected.items():
         bound = 200 * np.finfo(np.float32).eps * np.abs(value).max()
