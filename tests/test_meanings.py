@@ -165,3 +165,9 @@ def test_layer_norm_by_high_precision():
     variance = mpmath.fsum((v - mean) ** 2 for v in xs) / 5
     exact = [float((v - mean) / mpmath.sqrt(variance + mpmath.mpf(eps))) for v in xs]
     np.testing.assert_allclose(OPS["layer_norm"].f(x, eps), exact, rtol=4e-16 * 4)
+
+
+@pytest.mark.parametrize("name", ["relu", "softplus"])
+def test_infinities_and_nan_pass_as_in_the_limit(name):
+    found = OPS[name].f(np.array([-np.inf, np.inf, np.nan]))
+    np.testing.assert_array_equal(found, [0.0, np.inf, np.nan])

@@ -54,12 +54,12 @@ def sigmoid(x: Array) -> Array:
 def softplus(x: Array) -> Array:
     """log(1 + exp(x)) without overflow."""
     positive = real(x) >= 0
-    return np.where(positive, x, 0 * x) + np.log1p(np.exp(np.where(positive, -x, x)))
+    return np.where(positive, x, 0) + np.log1p(np.exp(np.where(positive, -x, x)))
 
 
 def relu(x: Array) -> Array:
-    """max(x, 0)."""
-    return np.where(real(x) > 0, x, 0 * x)
+    """max(x, 0); NaN stays NaN."""
+    return np.where(real(x) <= 0, 0, x)
 
 
 def absolute(x: Array) -> Array:
