@@ -92,7 +92,7 @@ class Size(Expr):
 
 @dataclass(frozen=True)
 class Value(Expr):
-    """h^(t), x^(t), h^(0); W without a time, its copy W^(t) with one; L is the total."""
+    """h^(t), x^(t), h^(0); W, and with a time its copy W^(t); L alone is the total."""
 
     name: str
     time: Time | None = None

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from bptt.errors import ArgumentError, Span
 from bptt.explain import expr as e
@@ -101,16 +102,14 @@ class _Reader:
             match = _TOKEN.match(text, at)
             if match is None:
                 self._fail((at, at + 1), f"{text[at]!r} is not part of a formula")
-            kind = str(match.lastgroup)
-            if match["name"]:
-                kind = "name"
-            elif match["number"]:
-                kind = "number"
+            kind = "symbol"
+            if match["name"] or match["number"]:
+                kind = "name" if match["name"] else "number"
             tokens.append(_Token(kind, _spelt(match[0]), at, match.end()))
             at = match.end()
         return [*tokens, _Token("end", "", len(text), len(text) + 1)]
 
-    def _fail(self, span: e.Span, problem: str, fix: str = "") -> None:
+    def _fail(self, span: e.Span, problem: str, fix: str = "") -> NoReturn:
         raise FormulaSyntaxError(self._text, span, problem, fix)
 
     @property
@@ -134,7 +133,6 @@ class _Reader:
             self._fail(
                 (self._now.start, self._now.end), f"expected {text}, not {found}"
             )
-        assert token is not None
         return token
 
     def _placed(self, expr: Expr, start: int) -> Expr:
@@ -233,7 +231,6 @@ class _Reader:
         if token.kind == "name":
             return self._named(token)
         self._fail((token.start, token.end), "a value is missing here")
-        raise AssertionError
 
     def _name(self, strip: tuple[str, ...] = ()) -> str:
         token = self._take()
@@ -376,12 +373,12 @@ class _Reader:
 
     # ----- forms that are not operations of a cell -----
 
-    def _partial(self, *, total: bool = False) -> Expr:
+    def partial(self, *, total: bool = False) -> Expr:
         target = self._end(self._name())
         self._expect(",")
         return e.Jacobian(target, self._end(self._name()), total)
 
-    def _sigma(self) -> Expr:
+    def sigma(self) -> Expr:
         """sum(t, 1, tau, u), sum(i, n_h, u) or sum(u)."""
         index, after = self._now.text, self._tokens[self._at + 1].text
         if after != "," or index not in (*LETTERS, *STEPS):
@@ -389,7 +386,7 @@ class _Reader:
         self._take()
         self._expect(",")
         if index in LETTERS:
-            dim = self._dimension()
+            dim = self.dimension()
             self._expect(",")
             return e.Sigma(index, e.FIRST, dim, self._sum())
         lower = self._time()
@@ -398,7 +395,7 @@ class _Reader:
         self._expect(",")
         return e.Sigma(index, lower, upper, self._sum())
 
-    def _dimension(self) -> str | int:
+    def dimension(self) -> str | int:
         token = self._take()
         if token.kind == "number":
             return int(token.text)
@@ -409,7 +406,7 @@ class _Reader:
             )  # fmt: skip
         return token.text
 
-    def _delta(self) -> Expr:
+    def delta(self) -> Expr:
         first = self._name()
         self._expect(",")
         name = self._name()
@@ -417,15 +414,15 @@ class _Reader:
             return e.Delta(first, name)
         return e.Delta(first, self._reference(name, self._now.start)[0])
 
-    def _one_hot(self) -> Expr:
+    def one_hot(self) -> Expr:
         value = self._reference(self._name(), self._now.start)[0]
         self._expect(",")
-        return e.Unit(value, self._dimension())
+        return e.Unit(value, self.dimension())
 
-    def _incoming(self) -> Expr:
+    def incoming(self) -> Expr:
         return e.Incoming(self._reference(self._name(), self._now.start)[0])
 
-    def _lookup(self) -> Expr:
+    def lookup(self) -> Expr:
         matrix = self._reference(self._name(), self._now.start)[0]
         self._expect(",")
         index = self._reference(self._name(), self._now.start)[0]
@@ -433,15 +430,15 @@ class _Reader:
 
 
 _FORMS: dict[str, Callable[[_Reader], Expr]] = {
-    "partial": lambda reader: reader._partial(),
-    "total": lambda reader: reader._partial(total=True),
-    "sum": lambda reader: reader._sigma(),
-    "delta": lambda reader: reader._delta(),
-    "one_hot": lambda reader: reader._one_hot(),
-    "incoming": lambda reader: reader._incoming(),
-    "lookup": lambda reader: reader._lookup(),
-    "eye": lambda reader: e.Identity(reader._dimension()),
-    "ones": lambda reader: e.Ones(reader._dimension()),
+    "partial": lambda reader: reader.partial(),
+    "total": lambda reader: reader.partial(total=True),
+    "sum": lambda reader: reader.sigma(),
+    "delta": lambda reader: reader.delta(),
+    "one_hot": lambda reader: reader.one_hot(),
+    "incoming": lambda reader: reader.incoming(),
+    "lookup": lambda reader: reader.lookup(),
+    "eye": lambda reader: e.Identity(reader.dimension()),
+    "ones": lambda reader: e.Ones(reader.dimension()),
 }
 _SCALARS = (e.Number, e.Size, e.Weight, e.Delta, e.Element)
 
@@ -450,18 +447,19 @@ def _spelt(text: str) -> str:
     return _SPELLINGS.get(text, text)
 
 
-def _is_scalar(expr: Expr) -> bool:
+def is_scalar_form(expr: Expr) -> bool:
+    """Whether an expression is a scalar whatever the cell: a number, an element."""
     if isinstance(expr, e.Jacobian):
         return isinstance(expr.target, e.Element) and isinstance(expr.source, e.Element)
     if isinstance(expr, e.Negative | e.Sum | e.Product):
-        return all(map(_is_scalar, expr.children))
+        return all(map(is_scalar_form, expr.children))
     return isinstance(expr, _SCALARS)
 
 
 def _combine(operator: str, left: Expr, right: Expr) -> Expr:
     if operator == "/":
         return e.Quotient(left, right)
-    if operator == "@" or _is_scalar(left) or _is_scalar(right):
+    if operator == "@" or is_scalar_form(left) or is_scalar_form(right):
         factors = left.factors if isinstance(left, e.Product) else (left,)
         return e.Product((*factors, right))
     factors = left.factors if isinstance(left, e.Hadamard) else (left,)
