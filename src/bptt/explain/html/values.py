@@ -1,0 +1,132 @@
+"""Numbers on the page: matrices that follow the slider, and the blob they come from.
+
+Every matrix is a widget `span.mxw` with an id. It is written into the page as it is at
+the step first shown; the numbers of all steps go into the page once, as little-endian
+float32 in base64, from which the script redraws the widget when t moves.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt.explain.html.tags import Markup, join, tag
+
+Array = NDArray[Any]
+MINUS = "\u2212"
+DIGITS = 3
+LARGEST = 14  # rows or columns of a matrix that is written out
+
+
+def show_number(value: float, digits: int = DIGITS) -> str:
+    """Three significant digits, with a true minus sign.
+
+    >>> show_number(-0.01234), show_number(0.0), show_number(12345.0)
+    ('−0.0123', '0', '1.23e4')
+    """
+    if value == 0:
+        return "0"
+    if not np.isfinite(value):
+        return "NaN" if np.isnan(value) else "∞" if value > 0 else f"{MINUS}∞"
+    size = abs(value)
+    if 1e-3 <= size < 1e4:
+        places = max(0, digits - 1 - int(np.floor(np.log10(size))))
+        text = f"{size:.{places}f}"
+    else:
+        head, _, power = f"{size:.{digits - 1}e}".partition("e")
+        text = f"{head}e{int(power)}".replace("e-", f"e{MINUS}")
+    return MINUS + text if value < 0 else text
+
+
+def as_rows(array: Any) -> Array:
+    """A scalar, vector or matrix as rows; more axes: all but the first joined."""
+    found = np.asarray(array, dtype=float)
+    if found.ndim < 2:
+        return found.reshape(-1, 1)
+    return found.reshape(found.shape[0], -1)
+
+
+def matrix_table(array: Any) -> Markup:
+    """A matrix as a table, each cell tinted by its share of the largest."""
+    rows = as_rows(array)
+    finite = np.abs(rows[np.isfinite(rows)])
+    top = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+    body = [tag("tr", *(_cell(float(v), top) for v in row)) for row in rows]
+    return tag("table", tag("tbody", *body), class_="mx")
+
+
+def _cell(value: float, top: float) -> Markup:
+    share = min(abs(value) / top, 1.0) if np.isfinite(value) else 0.0
+    tint = "p" if value > 0 else "m" if value < 0 else None
+    return tag("td", show_number(value), class_=tint,
+               style=f"--a:{share * 0.62:.2f}" if share else None)  # fmt: skip
+
+
+@dataclass
+class Values:
+    """The matrices of one page, by id and step.
+
+    first: the step shown before the slider moves.
+    """
+
+    first: int
+    index: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
+    _parts: list[Array] = field(default_factory=list)
+    _size: int = 0
+
+    def widget(
+        self, key: str, by_step: Mapping[int, Any], caption: Markup | None = None
+    ) -> Markup:
+        """A matrix that follows the slider; by_step: its value at each step it has."""
+        self.add(key, by_step)
+        shown = by_step.get(self.first)
+        inner = Markup("") if shown is None else matrix_table(shown)
+        return tag(
+            "span", tag("span", inner, class_="in"),
+            None if caption is None else tag("span", caption, class_="cap"),
+            class_="mxw", data_v=key,
+        )  # fmt: skip
+
+    def still(self, array: Any, caption: Markup | None = None) -> Markup:
+        """A matrix that is the same at every step."""
+        return tag(
+            "span", tag("span", matrix_table(array), class_="in"),
+            None if caption is None else tag("span", caption, class_="cap"),
+            class_="mxw",
+        )  # fmt: skip
+
+    def add(self, key: str, by_step: Mapping[int, Any]) -> None:
+        """Put the numbers of a widget into the page; once for a key."""
+        if key in self.index:
+            return
+        entry = {}
+        for t, array in by_step.items():
+            rows = as_rows(array)
+            entry[str(t)] = (*rows.shape, self._size)
+            self._parts.append(rows.astype("<f4").ravel())
+            self._size += rows.size
+        self.index[key] = entry
+
+    def blob(self) -> str:
+        """All numbers, float32, base64."""
+        return encode(np.concatenate(self._parts) if self._parts else np.zeros(0, "<f4"))
+
+
+def encode(array: Array) -> str:
+    """An array's bytes, little-endian, in base64."""
+    little = array.astype(array.dtype.newbyteorder("<"))
+    return base64.b64encode(little.tobytes()).decode("ascii")
+
+
+def side_by_side(*parts: Any) -> Markup:
+    """Matrices and signs in one line."""
+    shown = [
+        tag("span", part, class_="op") if isinstance(part, str)
+        and not isinstance(part, Markup) else part for part in parts
+    ]  # fmt: skip
+    return tag("div", join(*shown), class_="values")
