@@ -228,4 +228,13 @@ MORE: dict[str, tuple[str, str]] = {
         "The result has the shape {found}; the gradient of {name} has {wanted}.",
         "结果的形状是 {found}；{name} 的梯度的形状是 {wanted}。",
     ),
+    "mistake-none": ("The right formula", "正确的公式"),
+    "mistake-order": ("Factors in the printed order", "因子按印刷的次序"),
+    "mistake-no-slope": ("Wᵀ without the slope", "只有 Wᵀ，没有斜率"),
+    "mistake-index": ("Slope at t instead of t+1", "斜率取 t 而不是 t+1"),
+    "mistake-square": ("(1 − h)² for 1 − h²", "把 1 − h² 写成 (1 − h)²"),
+    "mistake-transpose": ("W for Wᵀ", "用 W 代替 Wᵀ"),
+    "mistake-future": ("Nothing from the future", "丢掉来自未来的项"),
+    "mistake-shift": ("h⁽ᵗ⁾ for h⁽ᵗ⁻¹⁾ in ∇W", "∇W 中用 h⁽ᵗ⁾ 代替 h⁽ᵗ⁻¹⁾"),
+    "mistake-delta": ("ŷ − 1 for every class", "对每个类别都写 ŷ − 1"),
 }

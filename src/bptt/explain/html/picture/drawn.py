@@ -64,9 +64,22 @@ class Arrow:
     across: tuple[str, ...] = ()
 
     @property
+    def card(self) -> str:
+        """The kind's key; a `~` after it where nodes are folded away across it."""
+        return f"{self.kind.key}~" if self.across else self.kind.key
+
+    @property
     def key(self) -> str:
-        """The kind and the step: `h[t-1]>a@3`."""
-        return f"{self.kind.key}@{self.t}"
+        """The card and the step: `h[t-1]>a@3`."""
+        return f"{self.card}@{self.t}"
+
+    @property
+    def matrix(self) -> Array | None:
+        """The Jacobian with the target's axes as rows and the source's as columns."""
+        if self.jacobian is None:
+            return None
+        rows = int(np.prod(np.shape(self.jacobian)[: len(self.out_dims)]))
+        return np.asarray(self.jacobian).reshape(rows, -1)
 
     @property
     def norm(self) -> float:
@@ -126,8 +139,16 @@ def _names(unrolled: Unrolled, kind: str) -> tuple[str, ...]:
 
 
 def _foldable(unrolled: Unrolled, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Nodes read by exactly one equation, of their own step."""
-    return tuple(name for name in names if _is_inner(unrolled, name))
+    """Inner nodes: read by exactly one equation, of their own step.
+
+    Of these stays what a parameter enters and no state depends on: the output o.
+    """
+    carried = _leading_on(unrolled)
+    return tuple(
+        name for name in names
+        if _is_inner(unrolled, name)
+        and (name in carried or not _has_parameter(unrolled, name))
+    )  # fmt: skip
 
 
 def _is_inner(unrolled: Unrolled, name: str) -> bool:
@@ -137,6 +158,22 @@ def _is_inner(unrolled: Unrolled, name: str) -> bool:
         for edge in unrolled.successors(unrolled.place(name, t))
     }
     return len(readers) == 1 and next(iter(readers))[1:] == (0, "node")
+
+
+def _has_parameter(unrolled: Unrolled, name: str) -> bool:
+    edges = unrolled.predecessors(unrolled.place(name, 1))
+    return any(edge.source.kind == "copy" for edge in edges)
+
+
+def _leading_on(unrolled: Unrolled) -> set[str]:
+    """Names that a state of the same step depends on."""
+    found = set(_names(unrolled, "initial"))
+    for place in reversed(unrolled.places):
+        if place.kind != "node" or place.t != 1 or place.name not in found:
+            continue
+        found |= {e.source.name for e in unrolled.predecessors(place)
+                  if e.source.t == 1}  # fmt: skip
+    return found
 
 
 @dataclass(frozen=True)

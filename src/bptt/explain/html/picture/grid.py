@@ -26,6 +26,7 @@ BESIDE = 100.0  # between two nodes side by side in one row
 ASIDE = 66.0  # between a node and an input in its row
 RISE = 22.0  # by how much such an input is higher
 COLUMN = 190.0  # between two columns with one node per row
+MARGIN = 84.0  # beside the longest label: taps, and the labels right of a column
 TAP = 10.0  # between two taps of one node
 RAIL = 34.0  # the middle of the parameters' column
 SHOWN_ENDS = 3  # columns that stay at either end
@@ -77,8 +78,11 @@ class Grid:
         return last + self.pitch / 2 + 64
 
 
-def make_grid(drawn: Drawn) -> Grid:
-    """Lay out a picture; the same picture always gets the same layout."""
+def make_grid(drawn: Drawn, label: float = 0.0) -> Grid:
+    """Lay out a picture; the same picture always gets the same layout.
+
+    label: the width of the longest label left of a node.
+    """
     levels = _levels(drawn)
     rows: dict[int, list[str]] = {}
     for name in (*drawn.nodes, *drawn.inputs):
@@ -104,7 +108,7 @@ def make_grid(drawn: Drawn) -> Grid:
         for i, parameter in enumerate(reversed(taps_of[name]))
     }
     widest = max(sum(name in drawn.nodes for name in row) for row in rows.values())
-    pitch = COLUMN + (widest - 1) * BESIDE
+    pitch = max(COLUMN, label + MARGIN) + (widest - 1) * BESIDE
     start = RAIL + 84
     first = start + (pitch * 0.9 if drawn.states else pitch * 0.5)
     columns, short, gap = _columns(drawn.tau, first, pitch)

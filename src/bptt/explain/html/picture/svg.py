@@ -30,6 +30,8 @@ Symbol = Callable[[str, int | None], Markup]  # a name and its step, as tspans
 Label = Callable[[Arrow], str]
 DECADES = 2.5  # the widest arrow carries 10^DECADES times what the thinnest does
 THIN, WIDE = 1.0, 4.6
+BUSY = 18  # kinds of arrows above which only the step in view is labelled at first
+LETTER = 6.1  # the width of a label's letter, on average
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Marks:
 
 def picture(drawn: Drawn, marks: Marks, *, name: str, title: str) -> Markup:
     """The whole SVG; name: its id, title: its text equivalent in a sentence."""
-    grid = make_grid(drawn)
+    left = [marks.label(arrow) for arrow in drawn.at(drawn.tau) if arrow.kind.lag != 0]
+    grid = make_grid(drawn, LETTER * max(map(len, left), default=0))
     is_short = grid.gap is not None
     width = grid.width(is_short=is_short)
     painter = _Painter(drawn, grid, marks, _widths(drawn))
@@ -56,7 +59,7 @@ def picture(drawn: Drawn, marks: Marks, *, name: str, title: str) -> Markup:
         painter.gap(),
         *painter.rail(),
         painter.total(),
-        id=name, class_="graph", role="img", width=width, height=grid.height,
+        id=name, class_="graph quiet", role="img", data_busy=len(drawn.kinds) > BUSY, width=width, height=grid.height,
         viewBox=f"0 0 {number(width)} {number(grid.height)}",
         data_full=grid.width(is_short=False), data_short=width,
     )  # fmt: skip
@@ -198,7 +201,8 @@ class _Painter:
             "g", tag("title", f"{arrow.source} → {arrow.target}  ({' × '.join(rows)})"),
             tag("path", d=line, class_="hit"),
             tag("path", d=line, class_="ar", stroke_width=self.widths[arrow.key]),
-            label, class_="e cut" if cut else "e", data_k=arrow.kind.key, data_t=arrow.t,
+            label, class_="e cut" if cut else "e", data_k=arrow.card, data_t=arrow.t,
+            data_j="G:" if arrow.kind.lag is None else None,
         )  # fmt: skip
 
     def _line(self, arrow: Arrow) -> tuple[str, tuple[float, float, str]]:

@@ -124,8 +124,8 @@
   });
 
   B.startGraph = function () {
-    mode.all = pictures.length > 0 && pictures[0].dataset.busy !== "1";
-    mode.folded = pictures.length > 0 && pictures[0].dataset.busy === "1" && false;
+    mode.all = pictures.length > 0 && pictures[0].dataset.busy === undefined;
+
     draw();
     B.on(light);
   };

@@ -1,0 +1,138 @@
+"""Plausible mistakes in a cell's recursion, as formulas that can be run.
+
+For the book's network the eight that people make with 10.18-10.28; for any other cell
+the same kinds of change, made in its own formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bptt.explain import expr as e
+from bptt.explain.book import is_book
+from bptt.explain.cards import Term
+from bptt.explain.derive import Derivation
+from bptt.explain.expr import Expr, T, Time
+from bptt.explain.plain import to_ascii
+from bptt.graph import Graph
+
+_FUTURE, _NOW = "grad_h[t+1]", "V.T @ grad_o[t]"
+_BOOK = {
+    "none": f"grad_h[t] = W.T @ diag(1 - h[t+1]**2) @ {_FUTURE} + {_NOW}",
+    "order": f"grad_h[t] = W.T @ {_FUTURE} @ diag(1 - h[t+1]**2) + {_NOW}",
+    "no-slope": f"grad_h[t] = W.T @ {_FUTURE} + {_NOW}",
+    "index": f"grad_h[t] = W.T @ diag(1 - h[t]**2) @ {_FUTURE} + {_NOW}",
+    "square": f"grad_h[t] = W.T @ diag((1 - h[t+1])**2) @ {_FUTURE} + {_NOW}",
+    "transpose": f"grad_h[t] = W @ diag(1 - h[t+1]**2) @ {_FUTURE} + {_NOW}",
+    "future": f"grad_h[t] = {_NOW}",
+    "shift": "grad_W = sum(t, 1, tau, diag(1 - h[t]**2) @ grad_h[t] @ h[t].T)",
+    "delta": "grad_o[t] = y_hat[t] - 1",
+}
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """id: its words are `mistake-ID`; target: the gradient that the formula defines."""
+
+    id: str
+    target: str
+    formula: str
+
+
+def find_mistakes(
+    graph: Graph, terms: Mapping[str, list[Term]]
+) -> tuple[Mistake, ...]:
+    """The right formula first, id "none", then the mistakes.
+
+    terms: of every node's gradient, see `CardMaker.terms`. Empty for a cell in which no
+    node's gradient comes from a later step.
+    """
+    if is_book(Derivation(graph)):
+        return tuple(Mistake(id_, _target(text), text) for id_, text in _BOOK.items())
+    name = _recurrent(graph, terms)
+    if name is None:
+        return ()
+    parts = terms[name]
+    right = e.total(*(term.filled for term in parts))
+    found = [_mistake("none", name, right)]
+    for id_, change in _CHANGES.items():
+        wrong = change(parts)
+        if wrong is not None and wrong != right:
+            found.append(_mistake(id_, name, wrong))
+    return tuple(found)
+
+
+def _target(text: str) -> str:
+    return text.removeprefix("grad_").partition(" ")[0].partition("[")[0]
+
+
+def _mistake(id_: str, name: str, expr: Expr) -> Mistake:
+    return Mistake(id_, name, f"grad_{name}[t] = {to_ascii(expr)}")
+
+
+def _recurrent(graph: Graph, terms: Mapping[str, list[Term]]) -> str | None:
+    """The last state whose gradient has a term from step t + 1, best one from now too."""
+    names = [n for n in graph.states if any(term.is_future for term in terms.get(n, ()))]
+    both = [n for n in names if any(not term.is_future for term in terms[n])]
+    return (both or names or [None])[-1]
+
+
+# ----- changes of a displayed tree -----
+
+
+def _without_future(terms: list[Term]) -> Expr | None:
+    now = [term.filled for term in terms if not term.is_future]
+    return e.total(*now) if now else None
+
+
+def _changed(rule: Callable[[Expr], Expr]) -> Callable[[list[Term]], Expr]:
+    def change(terms: list[Term]) -> Expr:
+        return e.total(*(
+            e.rebuild(term.filled, rule) if term.is_future else term.filled
+            for term in terms
+        ))  # fmt: skip
+
+    return change
+
+
+def _turned_back(expr: Expr) -> Expr:
+    """W for W^T."""
+    is_matrix = isinstance(expr, e.Transpose) and isinstance(expr.of, e.Value)
+    return expr.of if isinstance(expr, e.Transpose) and is_matrix else expr
+
+
+def _swapped(expr: Expr) -> Expr:
+    """... A g -> ... g A."""
+    if not isinstance(expr, e.Product) or len(expr.factors) < 3:
+        return expr
+    *rest, a, g = expr.factors
+    return e.Product((*rest, g, a))
+
+
+def _earlier(expr: Expr) -> Expr:
+    """diag(1 - h[t+1]**2) -> diag(1 - h[t]**2)."""
+    if not isinstance(expr, e.Diag):
+        return expr
+    return e.at_step(expr, Time("t", -1)) if _reads(expr, T.moved(1)) else expr
+
+
+def _reads(expr: Expr, time: Time) -> bool:
+    return any(isinstance(x, e.Value) and x.time == time for x in e.walk(expr))
+
+
+def _no_slope(expr: Expr) -> Expr:
+    """W^T diag(...) g -> W^T g."""
+    if not isinstance(expr, e.Product):
+        return expr
+    kept = tuple(x for x in expr.factors if not isinstance(x, e.Diag))
+    return e.product(*kept) if kept else expr
+
+
+_CHANGES: dict[str, Callable[[list[Term]], Expr | None]] = {
+    "order": _changed(_swapped),
+    "no-slope": _changed(_no_slope),
+    "index": _changed(_earlier),
+    "transpose": _changed(_turned_back),
+    "future": _without_future,
+}
