@@ -48,13 +48,17 @@ if TYPE_CHECKING:
 
 LANGUAGES = ("en", "zh")
 PASSED, FAILED, NOT_CHECKED = "passed", "failed", "not checked"
-PHASES = ("loss", "nodes", "parameters", "more")
+PHASES = ("forward", "loss", "nodes", "parameters", "more")
 TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
 class Text:
-    """A sentence by its id; fields: what stands in its {places}: Expr, str, number."""
+    """A sentence by its id.
+
+    fields: what stands in its {places}: an Expr, a string, a number, or a tuple of
+    Exprs that is listed with the commas of the language.
+    """
 
     id: str
     fields: Mapping[str, Any] = field(default_factory=dict)
