@@ -139,7 +139,7 @@ class CardMaker:
             why=self._node_why(value, terms, fields),
             wrong=Text(f"card.node.wrong.{kind}", fields),
             shapes=self._shapes(chains), node=name,
-            edges=tuple(_lit(name, term) for term in terms if term.successor),
+            edges=tuple(_lit(name, term) for term in terms),
         )  # fmt: skip
 
     def _kind(self, name: str, future: list[Term], now: list[Term]) -> str:
@@ -341,7 +341,7 @@ class CardMaker:
             (chain,), why=(Why("rule", Text("why.rule.chain-rule", fields)),),
             wrong=Text(f"card.{kind}.wrong", fields), shapes=self._shapes([chain]),
             node=name, boundary="start" if kind == "initial" else "",
-            edges=tuple(_lit(name, term) for term in terms if term.successor),
+            edges=tuple(_lit(name, term) for term in terms),
         )  # fmt: skip
 
 
@@ -351,7 +351,8 @@ def _target(term: Term) -> Value:
 
 
 def _lit(name: str, term: Term) -> tuple[str, int, str, int]:
-    assert term.successor is not None
+    if term.successor is None:
+        return name, 0, "", 0
     return name, 0, term.successor.name, term.successor.lag
 
 

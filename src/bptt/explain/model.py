@@ -28,7 +28,7 @@ matrix form, both chains), shapes, what would go wrong if. Its id is the same in
 languages and stays: "10.21", "node:h", "parameter:W". `status` decides the frame: a
 failed card is shown red, with its title and without its claim; an unchecked one says
 so. `edges` are the edges of the unrolled graph that a picture lights: (source, lag of
-the source against t, target, lag of the target).
+the source against t, target, lag of the target); a target "" is the one L.
 
 Numbers: `document.shown` is the `Point` of the instance that is displayed (the one
 given by seed, sizes and tau); `evaluate.evaluate(expr, document.shown, t=3)` is the
