@@ -12,7 +12,7 @@ from bptt.explain.point import Scope
 from bptt.explain.shape import SCALAR, Shape, shape_of
 from bptt.ops import OPS
 
-FREE = ("k", "l", "m")
+FREE = ("k", "l", "m", "i", "j")
 
 
 def elements(expr: Expr, indices: tuple[str, ...], scope: Scope) -> Expr:
@@ -20,14 +20,16 @@ def elements(expr: Expr, indices: tuple[str, ...], scope: Scope) -> Expr:
 
     indices: one letter for a column, two for a matrix, none for a scalar.
     """
-    return _Indexer(scope).at(expr, indices)
+    letters = tuple(letter for letter in FREE if letter not in indices)
+    return _Indexer(scope, letters).at(expr, indices)
 
 
 class _Indexer:
     """Pushes indices inside; every product takes a letter of its own."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, letters: tuple[str, ...]) -> None:
         self._scope = scope
+        self._letters = letters
         self._used = 0
 
     def at(self, expr: Expr, indices: tuple[str, ...]) -> Expr:
@@ -108,7 +110,7 @@ class _Indexer:
                              self.at(rest[0].of, column))  # fmt: skip
         if inner == 1:
             return e.product(self.at(first, row), self._chain(rest, column))
-        letter = FREE[self._used % len(FREE)]
+        letter = self._letters[self._used % len(self._letters)]
         self._used += 1
         body = e.product(
             self.at(first, (*row, letter)), self._chain(rest, (letter, *column))

@@ -99,8 +99,9 @@ def shown_point(scope: Scope, options: Options) -> Point:
         else:
             limit = spec.index if isinstance(spec.index, int) else sizes[str(spec.index)]
             inputs[name] = rng.integers(0, limit, lead)
+    # Not zero, so that what h^(0) gives to W can be seen.
     initial = {
-        name: np.zeros(normal((), graph.definitions[name].shape).shape)
+        name: normal((), graph.definitions[name].shape)
         for name in graph.states
         if name in graph.definitions
     }

@@ -28,7 +28,7 @@ matrix form, both chains), shapes, what would go wrong if. Its id is the same in
 languages and stays: "10.21", "node:h", "parameter:W". `status` decides the frame: a
 failed card is shown red, with its title and without its claim; an unchecked one says
 so. `edges` are the edges of the unrolled graph that a picture lights: (source, lag of
-the source against t, target, lag of the target).
+the source against t, target, lag of the target); a target "" is the one L.
 
 Numbers: `document.shown` is the `Point` of the instance that is displayed (the one
 given by seed, sizes and tau); `evaluate.evaluate(expr, document.shown, t=3)` is the
@@ -48,13 +48,17 @@ if TYPE_CHECKING:
 
 LANGUAGES = ("en", "zh")
 PASSED, FAILED, NOT_CHECKED = "passed", "failed", "not checked"
-PHASES = ("loss", "nodes", "parameters", "more")
+PHASES = ("forward", "loss", "nodes", "parameters", "more")
 TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
 class Text:
-    """A sentence by its id; fields: what stands in its {places}: Expr, str, number."""
+    """A sentence by its id.
+
+    fields: what stands in its {places}: an Expr, a string, a number, or a tuple of
+    Exprs that is listed with the commas of the language.
+    """
 
     id: str
     fields: Mapping[str, Any] = field(default_factory=dict)

@@ -164,6 +164,8 @@ class Point:
         direct = [
             edge for edge in self.graph.predecessors(target) if edge.source == source
         ]
+        # Of the one L there is only the derivative along all paths: ∇_x L, by element.
+        total = total or target == self.graph.total
         shape = np.shape(self._value_of(target))
         if direct and not total:
             if direct[0].is_cut:
@@ -186,7 +188,7 @@ class Point:
         found = grads.get(source)
         if found is None:
             found = np.zeros((count, *rest))
-        return np.asarray(found).reshape(*shape, *rest)
+        return np.reshape(found, (*shape, *rest))
 
     def _value_of(self, place: Place) -> Any:
         if place == self.graph.total:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bptt.explain import model as m
 from bptt.explain.evaluate import evaluate
-from bptt.explain.expr import Expr
+from bptt.explain.expr import Expr, Number, Zeros
 from bptt.explain.latex import to_latex
 from bptt.explain.point import Point, UnknownSymbolError
 from bptt.explain.read_latex import LatexReadError, read, state_at
@@ -60,6 +60,9 @@ class Verifier:
                 replace(link, tree=broken, printed=broken) for link in chain.links
             ))  # fmt: skip
         scales = self._scales(places, reference)
+        if any(_is_zero(link.expr) for link in chain.links):
+            # Nothing to be relative to: what should be 0 is measured as it is.
+            scales = {key: max(scale, 1.0) for key, scale in scales.items()}
         links = tuple(
             replace(
                 link,
@@ -135,6 +138,10 @@ class Verifier:
             return m.Check(m.FAILED, None, m.TOLERANCE, len(self.points), note)
         status = m.PASSED if worst <= m.TOLERANCE else m.FAILED
         return m.Check(status, worst, m.TOLERANCE, len(self.points))
+
+
+def _is_zero(expr: Expr) -> bool:
+    return isinstance(expr, Zeros) or expr == Number(0.0)
 
 
 def _gap(found: Array, expected: Array) -> float:
