@@ -19,6 +19,7 @@ from bptt.explain.html.values import show_number
 
 Array = NDArray[Any]
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 16.0, 14.0, 34.0
+MANY = 24  # points that are still marked one by one
 FLOOR = 1e-16  # a norm of zero is drawn at the bottom of a log scale
 
 
@@ -32,6 +33,7 @@ class Axes:
     low: float
     high: float
     is_log: bool
+    name: str = "t"
 
     def x(self, t: float) -> float:
         """The place of a step."""
@@ -58,7 +60,7 @@ class Axes:
         for t in self.steps[::every]:
             parts.append(tag("text", str(t), x=self.x(t), y=self.height - 14,
                              class_="in"))  # fmt: skip
-        parts.append(tag("text", "t", x=self.width - RIGHT, y=self.height - 14,
+        parts.append(tag("text", self.name, x=self.width - RIGHT, y=self.height - 14,
                          text_anchor="end", font_style="italic"))  # fmt: skip
         return parts
 
@@ -80,15 +82,16 @@ def _power(exponent: int) -> str:
 def line_chart(
     series: Mapping[str, Array], title: str, *, first: int = 1, now: int = 1,
     is_log: bool = True, width: float = 520.0, height: float = 250.0,
-    lines: Sequence[tuple[float, str]] = (),
+    lines: Sequence[tuple[float, str]] = (), follows: bool = True, axis: str = "t",
 ) -> Markup:  # fmt: skip
     """Values by step, one line each: solid, coloured, then dashed; points marked.
 
-    first: the step of index 0; now: the step in view; lines: levels drawn across.
+    first: the step of index 0; now: the step in view; lines: levels drawn across;
+    follows: whether the step in view is marked; axis: the name of the steps.
     """
     every = np.concatenate([np.ravel(values) for values in series.values()])
     axes = _axes(every, [level for level, _ in lines], first,
-                 len(next(iter(series.values()))), is_log, width, height)  # fmt: skip
+                 len(next(iter(series.values()))), is_log, width, height, axis)  # fmt: skip
     parts: list[Any] = [tag("title", title), *axes.frame()]
     for level, word in lines:
         y = axes.y(level)
@@ -97,6 +100,8 @@ def line_chart(
         parts.append(tag("text", word, x=width - RIGHT, y=y - 4, text_anchor="end"))
     for i, values in enumerate(series.values()):
         parts += _line(axes, values, first, min(i, 2))
+    if not follows:
+        return _svg(parts, width, height)
     parts.append(tag("line", x1=axes.x(now), x2=axes.x(now), y1=TOP, y2=height - BOTTOM,
                      class_="cursor", data_x0=axes.x(0.0) if len(axes.steps) > 1 else
                      axes.x(now), data_dx=axes.x(1.0) - axes.x(0.0)
@@ -106,7 +111,7 @@ def line_chart(
 
 def _axes(
     every: Array, levels: list[float], first: int, count: int, is_log: bool,
-    width: float, height: float,
+    width: float, height: float, name: str,
 ) -> Axes:  # fmt: skip
     values = [float(v) for v in every if np.isfinite(v)] + levels
     if is_log:
@@ -114,14 +119,15 @@ def _axes(
         low, high = math.floor(min(seen) - 0.1), math.ceil(max(seen) + 0.05)
     else:
         low, high = min([0.0, *values]), max([*values, 1e-300])
-    return Axes(width, height, range(first, first + count), low, high, is_log)
+    return Axes(width, height, range(first, first + count), low, high, is_log, name)
 
 
 def _line(axes: Axes, values: Array, first: int, style: int) -> list[Markup]:
     seen = [(axes.x(first + i), axes.y(float(v))) for i, v in enumerate(values)
             if np.isfinite(v) and not (axes.is_log and v <= FLOOR)]  # fmt: skip
     path = "M" + " ".join(f"{number(x)} {number(y)}" for x, y in seen)
-    dots = [tag("circle", cx=x, cy=y, r=3.0, class_=f"d{style}") for x, y in seen]
+    dots = [tag("circle", cx=x, cy=y, r=3.0, class_=f"d{style}") for x, y in seen
+            if len(seen) <= MANY]  # fmt: skip
     return [tag("path", d=path, class_=f"s{style}"), *dots] if seen else []
 
 

@@ -22,6 +22,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "open-all": ("Open all", "全部展开"),
     "close-all": ("Close all", "全部收起"),
     "copy": ("copy LaTeX", "复制 LaTeX"),
+    "why": ("why?", "为什么？"),
+    "check": ("check", "检查"),
     "copied": ("LaTeX copied", "已复制 LaTeX"),
     "keys": (
         "The keys ← and → move t; the recursion runs from τ to 1.",

@@ -135,7 +135,6 @@ MORE: dict[str, tuple[str, str]] = {
         "‖∇ of {state}‖ at t = 1 and at t = τ",
         "{state} 在 t = 1 与 t = τ 的 ‖∇‖",
     ),
-    "iteration": ("iteration", "迭代"),
     # ----- 10: try to break it -----
     "lab-intro": (
         "Choose a known mistake, or change the formula. It is read, its shapes are "
@@ -237,4 +236,25 @@ MORE: dict[str, tuple[str, str]] = {
     "mistake-future": ("Nothing from the future", "丢掉来自未来的项"),
     "mistake-shift": ("h⁽ᵗ⁾ for h⁽ᵗ⁻¹⁾ in ∇W", "∇W 中用 h⁽ᵗ⁾ 代替 h⁽ᵗ⁻¹⁾"),
     "mistake-delta": ("ŷ − 1 for every class", "对每个类别都写 ŷ − 1"),
+    "training-axis": ("iteration", "迭代"),
+    "symbol-parameter": (
+        "{name}: shared parameter, {shape} = {numbers}",
+        "{name}：共享参数，{shape} = {numbers}",
+    ),
+    "symbol-input": (
+        "{name}: input of every step, {shape} = {numbers}",
+        "{name}：每一步的输入，{shape} = {numbers}",
+    ),
+    "symbol-integer": (
+        "{name}: input of every step, a whole number",
+        "{name}：每一步的输入，整数",
+    ),
+    "symbol-node": (
+        "{name}: node of every step, {shape} = {numbers}",
+        "{name}：每一步的节点，{shape} = {numbers}",
+    ),
+    "symbol-state": (
+        "{name}: state carried from step to step, {shape} = {numbers}",
+        "{name}：在时间步之间传递的状态，{shape} = {numbers}",
+    ),
 }

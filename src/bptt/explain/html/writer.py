@@ -22,7 +22,7 @@ from bptt.explain.latex import LatexPrinter
 from bptt.explain.mathml import MathmlPrinter, wrap_mathml
 from bptt.explain.model import FAILED, LANGUAGES, PASSED, Chain, Check, Link, Text
 from bptt.explain.point import Point, UnknownSymbolError
-from bptt.explain.strings import pieces
+from bptt.explain.texts import pieces
 
 _NESTED = re.compile(r"<mrow>(<(m[ino])[^>]*>[^<]*</\2>)</mrow>")
 
@@ -72,7 +72,7 @@ class Writer:
         return both(*(self._pieces(text, language) for language in LANGUAGES))
 
     def _pieces(self, text: Text, language: str) -> Markup:
-        shown = pieces(text, language)
+        shown = pieces(text, language, self.point.scope)
         return join(*(self.eq(p) if isinstance(p, Expr) else p for p in shown))
 
     def cell(self, value: Any) -> Markup:

@@ -1,0 +1,229 @@
+"""The page: one HTML file that holds everything, from a document.
+
+It makes no request, works from disk, and stands as a long static page where scripts are
+off; the script only opens, closes, recolours and moves what is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bptt.explain import model as m
+from bptt.explain.expr import Value
+from bptt.explain.html import assets
+from bptt.explain.html.blocks import write_block
+from bptt.explain.html.panels.edges import edges_panel
+from bptt.explain.html.panels.flow import flow_panel
+from bptt.explain.html.panels.graph import graph_panel
+from bptt.explain.html.panels.lab import lab_data, lab_panel
+from bptt.explain.html.panels.page_context import Context
+from bptt.explain.html.panels.paths import paths_panel
+from bptt.explain.html.panels.sharing import sharing_panel
+from bptt.explain.html.panels.training import training_panel
+from bptt.explain.html.tags import Markup, join, tag
+from bptt.explain.html.values import Values, encode
+from bptt.explain.html.words import WORDS, both, plain, word
+from bptt.explain.html.writer import Writer
+from bptt.explain.plain import to_unicode
+from bptt.explain.texts import pieces
+from bptt.version import __version__
+
+# What the page adds to a panel of the document, after its blocks.
+WIDGETS: dict[str, Callable[[Context], Markup]] = {
+    "graph": graph_panel,
+    "edges": edges_panel,
+    "sharing": sharing_panel,
+    "paths": paths_panel,
+    "flow": flow_panel,
+    "training": training_panel,
+    "break": lab_panel,
+}
+
+
+def html_page(document: m.Document, lang: str = "en") -> str:
+    """The whole file; lang: the language first shown, both are in it."""
+    first = max(1, document.shown.tau - 1)
+    page = Context(document, Writer(document.shown, Values(first)))
+    panels = [_panel(page, panel) for panel in document.panels]
+    body = join(
+        tag("a", word("skip"), href="#main", class_="skip"), _bar(page, lang),
+        tag("div", _contents(page), tag("main", *panels, id="main"), class_="page"),
+        tag("footer", tag("p", word("made-by", version=__version__))),
+        tag("div", class_="toast", role="status", aria_live="polite"),
+    )  # fmt: skip
+    title = _plain_text(page, document.title)
+    head = join(
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="generator", content=f"bptt {__version__}"),
+        tag("title", title[lang]),
+        tag("style", Markup(assets.katex_style())), tag("style", Markup(assets.style())),
+    )  # fmt: skip
+    data = _data(page, title)
+    scripts = join(
+        tag("script", Markup(data), type="application/json", id="data"),
+        tag("script", Markup(assets.katex_script())),
+        tag("script", Markup(assets.script())),
+    )
+    return "<!doctype html>\n" + tag(
+        "html", tag("head", head), tag("body", body, scripts),
+        lang="zh-CN" if lang == "zh" else "en",
+    )  # fmt: skip
+
+
+# ----- frame -----
+
+
+def _bar(page: Context, lang: str) -> Markup:
+    steps = tag(
+        "div", tag("label", word("step"), for_="t", class_="sr"),
+        _round("earlier", "◀"),
+        tag("input", type="range", id="t", min=1, max=page.tau, value=page.first, step=1),
+        _round("later", "▶"), tag("output", f"t = {page.first}", id="t-now", for_="t"),
+        _round("play", "⏵"), class_="steps needs-script",
+    )  # fmt: skip
+    forms = tag(
+        "fieldset", tag("legend", word("forms")),
+        *(tag("button", word(f"form-{form}"), type="button", data_form=form,
+              aria_pressed="true") for form in ("element", "matrix", "number")),
+        class_="seg needs-script",
+    )  # fmt: skip
+    languages = _radios("lang", "language", lang, en="English", zh="中文")
+    themes = _radios("theme", "theme", "auto", **{
+        name: word(f"theme-{name}") for name in ("auto", "light", "dark")
+    })  # fmt: skip
+    brand = tag("span", tag("b", "∇"), " bptt", class_="brand")
+    return tag("header", brand, steps, forms, languages, themes, class_="bar")
+
+
+def _round(key: str, sign: str) -> Markup:
+    words = plain(key)
+    return tag("button", sign, type="button", id=key, class_="round",
+               aria_label=words["en"], title=" · ".join(words.values()))  # fmt: skip
+
+
+def _radios(name: str, legend: str, chosen: str, **options: Any) -> Markup:
+    choices = [
+        tag("label", tag("input", type="radio", name=name, id=f"{name}-{value}",
+                         checked=value == chosen), tag("span", words))
+        for value, words in options.items()
+    ]  # fmt: skip
+    return tag("fieldset", tag("legend", word(legend)), *choices, class_="seg")
+
+
+def _contents(page: Context) -> Markup:
+    links = [
+        tag("li", tag("a", tag("i", str(panel.number)),
+                      tag("span", page.writer.text(panel.title)), href=f"#{panel.id}"))
+        for panel in page.document.panels
+    ]  # fmt: skip
+    return tag("nav", tag("ol", *links), class_="contents", aria_label=plain("contents")["en"])
+
+
+def _panel(page: Context, panel: m.Panel) -> Markup:
+    blocks = [write_block(page.writer, block) for block in panel.blocks]
+    if panel.id == "header":
+        return _header(page, panel, blocks)
+    widget = WIDGETS.get(panel.id)
+    head = tag("h2", tag("i", str(panel.number)), page.writer.text(panel.title))
+    tools = _open_all() if panel.id in ("derivation", "edges", "paths") else None
+    return tag(
+        "section", head, tools, *blocks, None if widget is None else widget(page),
+        class_="panel", id=panel.id, aria_label=_plain_text(page, panel.title)["en"],
+    )  # fmt: skip
+
+
+def _open_all() -> Markup:
+    buttons = [
+        tag("button", word(key), type="button", class_="plain", data_open=value)
+        for key, value in (("open-all", "true"), ("close-all", "false"))
+    ]
+    return tag("div", *buttons, class_="controls needs-script")
+
+
+def _header(page: Context, panel: m.Panel, blocks: list[Markup]) -> Markup:
+    badge = page.document.badge
+    style = "badge failed" if badge.failed else "badge"
+    return tag(
+        "section", tag("h1", page.writer.text(page.document.title)),
+        tag("p", tag("span", page.writer.text(badge.text), class_=style)),
+        *blocks, tag("p", word("keys"), class_="note needs-script"),
+        tag("p", word("no-script", t=str(page.first)), class_="note without-script"),
+        class_="panel", id=panel.id,
+    )  # fmt: skip
+
+
+# ----- what the script gets -----
+
+
+def _plain_text(page: Context, text: m.Text) -> dict[str, str]:
+    scope = page.document.scope
+    return {
+        language: "".join(
+            p if isinstance(p, str) else to_unicode(p) for p in pieces(text, language, scope)
+        )
+        for language in m.LANGUAGES
+    }
+
+
+def _data(page: Context, title: dict[str, str]) -> str:
+    values = page.writer.values
+    places, exact = _places(page)
+    data = {
+        "first": page.first, "tau": page.tau, "title": title, "places": places,
+        "sizes": {k: v for k, v in page.document.shown.sizes.items() if k != "n_b"},
+        "lab": lab_data(page), "symbols": _symbols(page),
+        "words": {key: dict(zip(m.LANGUAGES, WORDS[key], strict=True))
+                  for key in WORDS if key.startswith("lab-") or key == "copied"},
+        "values": values.index, "numbers": values.blob(), "exact": encode(exact),
+    }  # fmt: skip
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    # A name or a string can then not end the script element.
+    return text.replace("<", "\\u003c")
+
+
+def _places(page: Context) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
+    """Every value and gradient in full precision, by name and step."""
+    unrolled = page.unrolled
+    found: dict[str, Any] = {}
+    parts: list[Any] = []
+    size = 0
+    for place in unrolled.places:
+        if place.kind == "copy":
+            continue
+        name = place.name
+        value = unrolled.loss if place == unrolled.total else unrolled.values[place]
+        if place == unrolled.total and name in found:
+            continue
+        shape = list(np.shape(value))
+        entry = found.setdefault(
+            name, {"shape": shape, "mark": to_unicode(Value(name)), "v": {}, "g": {}}
+        )
+        step = "" if place.t is None else str(place.t)
+        for key, array in (("v", value), ("g", unrolled.grad(place))):
+            entry[key][step] = size
+            parts.append(np.ravel(np.asarray(array, dtype="<f8")))
+            size += int(np.size(array))
+    return found, np.concatenate(parts)
+
+
+def _symbols(page: Context) -> dict[str, dict[str, str]]:
+    """What a symbol is, for the tip over it: kind and shape."""
+    scope = page.document.scope
+    found = {}
+    for name in scope.names:
+        shape = " × ".join(map(str, scope.core(name))) or "1"
+        numbers = " × ".join(str(page.document.shown.size(d)) for d in scope.core(name))
+        kind = "integer" if scope.is_integer(name) else scope.kind(name)
+        if name in page.graph.states:
+            kind = "state"
+        fields = {"name": to_unicode(Value(name)), "shape": shape, "numbers": numbers or "1"}
+        found[name] = plain(f"symbol-{kind}", **fields)
+    return found
+
+
+__all__ = ["WIDGETS", "both", "html_page"]
