@@ -132,52 +132,35 @@ def _line(axes: Axes, values: Array, first: int, style: int) -> list[Markup]:
 
 
 def heat_map(
-    rows: Mapping[str, Array], title: str, *, labels: Mapping[str, Markup],
-    now: int = 1, cell: tuple[float, float] = (58.0, 34.0),
+    rows: Mapping[str, Array], caption: Markup, *, labels: Mapping[str, Markup],
+    now: int = 1,
 ) -> Markup:  # fmt: skip
-    """One row per name and one column per step; darker is larger, the number inside.
+    """One row per name and one column per step, a table: darker is larger.
 
     Norms have no sign, so one colour is enough; the scale is from 0 to the largest.
     """
     tau = len(next(iter(rows.values())))
-    wide = min(cell[0], max(26.0, 760.0 / tau))
-    width = LEFT + wide * tau + RIGHT
-    height = 10 + cell[1] * len(rows) + 24
     top = max(float(np.max(v)) for v in rows.values()) or 1.0
-    parts: list[Any] = [tag("title", title)]
-    for i, (name, values) in enumerate(rows.items()):
-        y = 10 + i * cell[1]
-        parts.append(tag("text", labels[name], x=LEFT - 10, y=y + cell[1] / 2 + 5,
-                         text_anchor="end", style="font-size:14px"))  # fmt: skip
-        for t, value in enumerate(values, start=1):
-            parts += _heat_cell(t, float(value), top, y, wide, cell[1], t == now)
-    for t in range(1, tau + 1):
-        parts.append(tag("text", str(t), x=LEFT + (t - 0.5) * wide, y=height - 6,
-                         class_="in"))  # fmt: skip
-    return _svg(parts, width, height)
+    head = tag("tr", tag("th", Markup("<i>t</i>"), scope="col"),
+               *(tag("th", str(t), scope="col") for t in range(1, tau + 1)))  # fmt: skip
+    body = [
+        tag("tr", tag("th", labels[name], scope="row"),
+            *(_heat_cell(float(value), top, t == now) for t, value in enumerate(values, 1)))
+        for name, values in rows.items()
+    ]  # fmt: skip
+    table = tag("table", tag("caption", caption), tag("thead", head),
+                tag("tbody", *body), class_="heatmap")  # fmt: skip
+    return tag("div", table, class_="scroll", tabindex=0)
 
 
-def _heat_cell(
-    t: int, value: float, top: float, y: float, wide: float, high: float, is_now: bool
-) -> list[Markup]:
-    share = value / top
-    x = LEFT + (t - 1) * wide
-    box = tag(
-        "rect", tag("title", f"t = {t}: {show_number(value)}"), x=x, y=y, width=wide,
-        height=high, rx=4.0, class_="cell now" if is_now else "cell", data_t=t,
-        style=f"fill:rgba(var(--plus),{0.06 + 0.74 * share:.2f})",
-    )  # fmt: skip
-    if wide < 40:
-        return [box]
-    word = tag("text", show_number(value, 2), x=x + wide / 2, y=y + high / 2 + 4,
-               class_="in", style="fill:var(--ink)")  # fmt: skip
-    return [box, word]
+def _heat_cell(value: float, top: float, is_now: bool) -> Markup:
+    style = f"--a:{0.05 + 0.7 * value / top:.2f}"
+    return tag("td", show_number(value, 2), style=style, class_="now" if is_now else None)
 
 
-def bar(share: float, title: str = "") -> Markup:
+def bar(share: float) -> Markup:
     """A short bar, filled from 0 to 1."""
-    inner = tag("i", style=f"width:{100 * min(max(share, 0.0), 1.0):.0f}%")
-    return tag("span", inner, class_="meter", title=title or None)
+    return tag("i", class_="meter", style=f"--w:{100 * min(max(share, 0.0), 1.0):.0f}%")
 
 
 def _svg(parts: list[Any], width: float, height: float) -> Markup:

@@ -24,6 +24,8 @@ from bptt.explain.html.panels.page_context import Context
 from bptt.explain.html.panels.paths import paths_panel
 from bptt.explain.html.panels.sharing import sharing_panel
 from bptt.explain.html.panels.training import training_panel
+from bptt.explain.html.picture.grid import LONGEST
+from bptt.explain.html.picture.svg import arrow_widths, shape_text
 from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import Values, encode
 from bptt.explain.html.words import WORDS, both, plain, word
@@ -61,12 +63,13 @@ def html_page(document: m.Document, lang: str = "en") -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="generator", content=f"bptt {__version__}"),
         tag("title", title[lang]),
-        tag("style", Markup(assets.katex_style())), tag("style", Markup(assets.style())),
+        tag("style", Markup(assets.katex_style(page.writer.has_italic_words))),
+        tag("style", Markup(assets.style())),
     )  # fmt: skip
     data = _data(page, title)
     scripts = join(
         tag("script", Markup(data), type="application/json", id="data"),
-        tag("script", Markup(assets.katex_script())),
+        tag("script", Markup(assets.katex_script()), type="application/gzip", id="katex-gz"),
         tag("script", Markup(assets.script())),
     )
     return "<!doctype html>\n" + tag(
@@ -176,9 +179,11 @@ def _data(page: Context, title: dict[str, str]) -> str:
     data = {
         "first": page.first, "tau": page.tau, "title": title, "places": places,
         "sizes": {k: v for k, v in page.document.shown.sizes.items() if k != "n_b"},
-        "lab": lab_data(page), "symbols": _symbols(page),
+        "shapes": {card: shape_text(arrows[-1]) for card, arrows in page.arrows.items()
+                   if arrows[-1].jacobian is not None},
+        "widths": _widths(page), "lab": lab_data(page), "symbols": _symbols(page),
         "words": {key: dict(zip(m.LANGUAGES, WORDS[key], strict=True))
-                  for key in WORDS if key.startswith("lab-") or key == "copied"},
+                  for key in WORDS if key.startswith("lab-") or key.startswith("cop")},
         "values": values.index, "numbers": values.blob(), "exact": encode(exact),
     }  # fmt: skip
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
@@ -209,6 +214,19 @@ def _places(page: Context) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
             parts.append(np.ravel(np.asarray(array, dtype="<f8")))
             size += int(np.size(array))
     return found, np.concatenate(parts)
+
+
+def _widths(page: Context) -> dict[str, dict[str, list[float]]]:
+    """The width of every arrow, for the columns that the script makes."""
+    if page.tau <= LONGEST:
+        return {}
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, drawn in (("graph-full", page.full), ("graph-folded", page.folded)):
+        widths = arrow_widths(drawn)
+        by_card = found.setdefault(name, {})
+        for arrow in drawn.arrows:
+            by_card.setdefault(arrow.card, []).append(round(widths[arrow.key], 1))
+    return found
 
 
 def _symbols(page: Context) -> dict[str, dict[str, str]]:

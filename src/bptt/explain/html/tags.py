@@ -19,7 +19,7 @@ class Markup(str):
     __slots__ = ()
 
 
-def tag(name: str, *children: Any, **attributes: Any) -> Markup:
+def tag(name: str, /, *children: Any, **attributes: Any) -> Markup:
     """An element; `class_`, `data_t` are written class, data-t; None leaves one out."""
     start = name + "".join(_attribute(k, v) for k, v in attributes.items())
     if name in VOID:

@@ -71,12 +71,16 @@ def _cell(value: float, top: float) -> Markup:
 class Values:
     """The matrices of one page, by id and step.
 
-    first: the step shown before the slider moves.
+    first: the step shown before the slider moves; index: of every widget [rows,
+    columns, first step, count, start, stride] in one long array of numbers, where a
+    stride of 0 says that all steps share one matrix, and a transposed matrix has -1 more
+    at its end. Equal numbers are stored once.
     """
 
     first: int
-    index: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
+    index: dict[str, list[int]] = field(default_factory=dict)
     _parts: list[Array] = field(default_factory=list)
+    _known: dict[bytes, int] = field(default_factory=dict)
     _size: int = 0
 
     def widget(
@@ -84,8 +88,17 @@ class Values:
     ) -> Markup:
         """A matrix that follows the slider; by_step: its value at each step it has."""
         self.add(key, by_step)
+        return self._shown(key, by_step.get(self.first), caption)
+
+    def transposed(self, key: str, of: str, by_step: Mapping[int, Any]) -> Markup:
+        """The transpose of another widget's matrices, whose numbers it shares."""
+        if of in self.index:
+            self.index[key] = [*self.index[of][:6], -1]
         shown = by_step.get(self.first)
-        inner = Markup("") if shown is None else matrix_table(shown)
+        return self._shown(key, None if shown is None else as_rows(shown).T, None)
+
+    def _shown(self, key: str, array: Any, caption: Markup | None) -> Markup:
+        inner = Markup("") if array is None else matrix_table(array)
         return tag(
             "span", tag("span", inner, class_="in"),
             None if caption is None else tag("span", caption, class_="cap"),
@@ -102,15 +115,25 @@ class Values:
 
     def add(self, key: str, by_step: Mapping[int, Any]) -> None:
         """Put the numbers of a widget into the page; once for a key."""
-        if key in self.index:
+        if key in self.index or not by_step:
             return
-        entry = {}
-        for t, array in by_step.items():
-            rows = as_rows(array)
-            entry[str(t)] = (*rows.shape, self._size)
-            self._parts.append(rows.astype("<f4").ravel())
-            self._size += rows.size
-        self.index[key] = entry
+        steps = sorted(by_step)
+        assert steps == list(range(steps[0], steps[-1] + 1)), key
+        rows = np.array([as_rows(by_step[t]) for t in steps]).astype("<f4")
+        shape, count = rows.shape[1:], len(steps)
+        is_still = bool((rows == rows[:1]).all())
+        start = self._store((rows[:1] if is_still else rows).ravel())
+        stride = 0 if is_still else shape[0] * shape[1]
+        self.index[key] = [*shape, steps[0], count, start, stride]
+
+    def _store(self, numbers: Array) -> int:
+        """Where the numbers lie; not a second time what is there."""
+        known = numbers.tobytes()
+        if known not in self._known:
+            self._known[known] = self._size
+            self._parts.append(numbers)
+            self._size += numbers.size
+        return self._known[known]
 
     def blob(self) -> str:
         """All numbers, float32, base64."""

@@ -41,14 +41,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "脚本已关闭：所有卡片均已展开，公式以 MathML 显示，数值取自 t = {t}。",
     ),
     # ----- marks -----
-    "passed": ("evaluated: error {error}", "已求值：误差 {error}"),
-    "failed": ("failed: error {error}", "未通过：误差 {error}"),
     "not-checked": ("not checked here", "此处未检查"),
-    "for-steps": ("for {first} ≤ t ≤ {last}", "对 {first} ≤ t ≤ {last}"),
-    "for-step": ("at t = {first}", "当 t = {first}"),
-    "for-all": ("for all {letters}", "对所有 {letters}"),
-    "value-at": ("value at t = ", "数值，t = "),
-    "value": ("value", "数值"),
     "question": ("question {number}", "问题 {number}"),
     "equation-number": ("equation {number}", "式 {number}"),
     "card-failed": (

@@ -54,6 +54,10 @@ MORE: dict[str, tuple[str, str]] = {
     "path-norm": ("‖product‖", "‖乘积‖"),
     "path-left": ("left to the gradient", "与梯度的距离"),
     "path-rest": ("{count} more", "其余 {count} 条"),
+    "path-small": (
+        "{count} smaller ones are counted in the sum and not listed.",
+        "另有 {count} 条更小的路径计入总和，未列出。",
+    ),
     "path-sum": (
         "Sum of all {count} paths against the gradient: relative error {error}",
         "全部 {count} 条路径之和与梯度相比：相对误差 {error}",

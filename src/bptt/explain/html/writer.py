@@ -7,24 +7,43 @@ that the page can show the same symbol everywhere.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 from bptt.explain import expr as e
 from bptt.explain.evaluate import evaluate
 from bptt.explain.expr import Expr, Time
 from bptt.explain.html.tags import Markup, join, tag
-from bptt.explain.html.values import Values, side_by_side
-from bptt.explain.html.words import both, word
+from bptt.explain.html.values import Values
+from bptt.explain.html.words import both
 from bptt.explain.latex import LatexPrinter
 from bptt.explain.mathml import MathmlPrinter, wrap_mathml
-from bptt.explain.model import FAILED, LANGUAGES, PASSED, Chain, Check, Link, Text
+from bptt.explain.model import (
+    FAILED,
+    LANGUAGES,
+    NOT_CHECKED,
+    PASSED,
+    Chain,
+    Check,
+    Link,
+    Text,
+)
 from bptt.explain.point import Point, UnknownSymbolError
 from bptt.explain.texts import pieces
 
-_NESTED = re.compile(r"<mrow>(<(m[ino])[^>]*>[^<]*</\2>)</mrow>")
+# Operators that have no space around them anyway.
+_TIGHT = frozenset("()∇∂:")
+
+
+class ShortMathml(MathmlPrinter):
+    """MathML with a step as one piece of text: a fallback should not double the page."""
+
+    def step(self, time: Time | None) -> str:
+        """(t+1), as a superscript."""
+        return "" if time is None else f"<mtext>({show_time(time, tight=True)})</mtext>"
 
 
 class SymbolLatex(LatexPrinter):
@@ -35,16 +54,12 @@ class SymbolLatex(LatexPrinter):
         return rf"\htmlData{{sym={name}}}{{{super().symbol(name, sub, sup)}}}"
 
 
-class SymbolMathml(MathmlPrinter):
-    """MathML in which every symbol knows its name."""
-
-    def symbol(self, name: str, sub: str = "", sup: str = "") -> str:
-        """The symbol, marked."""
-        inside = super().symbol(name, sub, sup)
-        return f'<mrow data-sym="{escape(name)}">{inside}</mrow>'
+_LATEX, _MATHML = SymbolLatex(), ShortMathml()
 
 
-_LATEX, _MATHML = SymbolLatex(), SymbolMathml()
+SIGNS = {
+    PASSED: ("✓", "mark"), FAILED: ("✗", "mark failed"), NOT_CHECKED: ("?", "mark not"),
+}  # fmt: skip
 
 
 @dataclass
@@ -53,6 +68,7 @@ class Writer:
 
     point: Point
     values: Values
+    has_italic_words: bool = False
     _cache: dict[Expr, Markup] = field(default_factory=dict)
     _chains: int = 0
 
@@ -61,8 +77,9 @@ class Writer:
     def eq(self, expr: Expr, *, is_side: bool = False) -> Markup:
         """A formula; is_side: one side of a chain, which "copy LaTeX" collects."""
         if expr not in self._cache:
-            inside = wrap_mathml(_NESTED.sub(r"\1", _MATHML(expr)))
+            inside = _shorten(wrap_mathml(_MATHML(expr)))
             latex = escape(_LATEX(expr))
+            self.has_italic_words |= r"\mathit" in latex
             self._cache[expr] = Markup(f'data-tex="{latex}">{inside}</span>')
         side = "data-side " if is_side else ""
         return Markup(f'<span class="eq" {side}{self._cache[expr]}')
@@ -90,19 +107,16 @@ class Writer:
     def mark(self, link: Link) -> Markup:
         """A tick, a cross or a question mark, with the error it stands for."""
         errors = [c.error for c in (link.tree, link.printed) if c.error is not None]
-        sign, style = {PASSED: ("✓", "mark"), FAILED: ("✗", "mark failed")}.get(
-            link.status, ("?", "mark not")
-        )
-        key = {PASSED: "passed", FAILED: "failed"}.get(link.status, "not-checked")
-        shown = word(key, error=f"{max(errors):.0e}" if errors else "–")
-        return tag("span", sign, tag("span", shown, class_="sr"), class_=style)
+        error = max(errors) if errors else None
+        return self.check(Check(link.status, error), is_short=True)
 
-    def check(self, check: Check) -> Markup:
-        """A check as a tick and its error."""
-        sign = {PASSED: "✓", FAILED: "✗"}.get(check.status, "?")
-        style = {PASSED: "mark", FAILED: "mark failed"}.get(check.status, "mark not")
-        error = "" if check.error is None else f" {check.error:.0e}"
-        return tag("span", f"{sign}{error}", class_=style)
+    def check(self, check: Check, *, is_short: bool = False) -> Markup:
+        """A check as a sign and its error; is_short: the error as a tip."""
+        sign, style = SIGNS[check.status]
+        error = "" if check.error is None else f"{check.error:.0e}"
+        if is_short:
+            return tag("span", sign, class_=style, title=error or None)
+        return tag("span", f"{sign} {error}", class_=style)
 
     # ----- chains -----
 
@@ -122,24 +136,21 @@ class Writer:
             ]  # fmt: skip
         if not rest:
             rows.append(tag("div", self.eq(first.expr, is_side=True), class_="rhs one"))
-        copy = tag("button", word("copy"), type="button", data_copy=True)
-        tools = tag("span", copy, class_="tools needs-script")
-        about = tag("div", self._range(chain), tools, class_="range")
+        about = tag("div", self._range(chain), class_="range")
         body = tag("div", *rows, about, class_="chain")
         return join(body, self._numbers(chain) if with_numbers else None)
 
     def _range(self, chain: Chain) -> Markup:
-        parts: list[Any] = []
+        """Bounds, free letters and number, in signs that need no translation."""
+        parts: list[str] = []
+        if chain.number:
+            parts.append(f"({chain.number})")
         if chain.first is not None and chain.last is not None:
             first, last = show_time(chain.first), show_time(chain.last)
-            key = "for-step" if first == last else "for-steps"
-            parts.append(tag("span", word(key, first=first, last=last)))
+            parts.append(f"t = {first}" if first == last else f"{first} ≤ t ≤ {last}")
         if chain.letters:
-            letters = ", ".join(chain.letters)
-            parts.append(tag("span", word("for-all", letters=letters)))
-        if chain.number:
-            parts.append(tag("span", word("equation-number", number=chain.number)))
-        return join(*parts)
+            parts.append("∀ " + ", ".join(chain.letters))
+        return join(*(tag("span", part) for part in parts))
 
     def _numbers(self, chain: Chain) -> Markup | None:
         """The common value of all sides, at the step in view."""
@@ -150,13 +161,11 @@ class Writer:
             return None
         self._chains += 1
         widget = self.values.widget(f"c{self._chains}", found)
-        head = word("value") if chain.first is None else join(
-            word("value-at"), tag("span", str(self.values.first), data_now=True)
+        steps = None if chain.first is None else tag(
+            "span", "t = ", tag("b", str(self.values.first), data_now=True), class_="note"
         )
-        body = side_by_side(tag("span", head, class_="note"), widget)
-        absent = self.values.first not in found
-        style = "values numbers absent" if absent else "values numbers"
-        return Markup(body.replace('class="values"', f'class="{style}"', 1))
+        absent = "" if self.values.first in found else " absent"
+        return tag("div", widget, steps, class_=f"values numbers{absent}")
 
     def by_step(
         self, expr: Expr, first: Time | None, last: Time | None
@@ -180,14 +189,34 @@ class Writer:
         return found
 
 
-def show_time(time: Time) -> str:
-    """1, t, τ − 1."""
+def _shorten(mathml: str) -> str:
+    """The same formula in fewer bytes: no row of one element, no needless attribute."""
+    root = _unwrapped(ElementTree.fromstring(mathml))
+    return ElementTree.tostring(root, "unicode")
+
+
+def _unwrapped(element: Element) -> Element:
+    for i, child in enumerate(list(element)):
+        element[i] = _unwrapped(child)
+    if element.tag == "mrow" and len(element) == 1:
+        return element[0]
+    if element.tag == "mo" and element.text in _TIGHT:
+        element.attrib.clear()
+    if element.get("mathvariant") == "normal":
+        element.tag = "mtext"
+        element.attrib.clear()
+    return element
+
+
+def show_time(time: Time, *, tight: bool = False) -> str:
+    """1, t, τ − 1; tight: without spaces."""
     if not time.base:
         return str(time.offset)
     base = "τ" if time.base == "tau" else time.base
     if not time.offset:
         return base
-    return f"{base} {'+' if time.offset > 0 else '−'} {abs(time.offset)}"
+    space = "" if tight else " "
+    return f"{base}{space}{'+' if time.offset > 0 else '−'}{space}{abs(time.offset)}"
 
 
 def at(t: int) -> Time:

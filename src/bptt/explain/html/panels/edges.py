@@ -20,8 +20,13 @@ from bptt.unrolled import Edge, Place
 def edges_panel(page: Context) -> Markup:
     """All cards, the direct edges first."""
     cards = [_card(page, card, arrows) for card, arrows in page.arrows.items()
-             if arrows[-1].target.kind != "total" or arrows[-1].jacobian is not None]  # fmt: skip
+             if not _is_elsewhere(arrows[-1])]  # fmt: skip
     return join(tag("p", word("edges-intro")), *cards)
+
+
+def _is_elsewhere(arrow: Arrow) -> bool:
+    """A parameter across folded nodes contributes what it does on its direct edge."""
+    return arrow.kind.lag is None and bool(arrow.across)
 
 
 def _card(page: Context, card: str, arrows: list[Arrow]) -> Markup:
@@ -118,9 +123,9 @@ def _use(page: Context, card: str, arrows: list[Arrow]) -> Markup:
     incoming = values.widget(f"E:{card}", grads, page.writer.eq(Gradient(target)))
     if _axes(arrow) > 2:
         return side_by_side(incoming, "↦", result)
-    turned = {a.t: a.matrix.T for a in arrows if a.matrix is not None}
-    matrix = values.widget(f"T:{card}", turned, page.writer.eq(e.Transpose(general)))
-    return side_by_side(matrix, "·", incoming, "=", result)
+    matrices = {a.t: a.matrix for a in arrows}
+    turned = values.transposed(f"T:{card}", f"J:{card}", matrices)
+    return side_by_side(turned, "·", incoming, "=", result)
 
 
 def _singular(page: Context, card: str, arrows: list[Arrow]) -> Markup:

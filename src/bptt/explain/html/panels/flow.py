@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from bptt.explain.html.charts import heat_map, line_chart
-from bptt.explain.html.panels.page_context import Context, tspans
+from bptt.explain.html.panels.page_context import Context
 from bptt.explain.html.panels.sharing import key_of
 from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import show_number
@@ -81,10 +81,8 @@ def _saturation(page: Context, flow: Flow) -> Markup:
     if not flow.slopes:
         return Markup("")
     rows = {name: flow.saturated(name) for name in flow.slopes}
-    labels = {name: tspans(name) for name in rows}
-    chart = heat_map(rows, plain("flow-saturated")["en"], labels=labels, now=page.first)
-    return tag("figure", tag("div", chart, class_="scroll"),
-               tag("figcaption", word("flow-saturated")))  # fmt: skip
+    labels = {name: page.name(name) for name in rows}
+    return heat_map(rows, word("flow-saturated"), labels=labels, now=page.first)
 
 
 def _exponents(flow: Flow) -> Markup:

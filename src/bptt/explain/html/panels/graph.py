@@ -108,7 +108,7 @@ def _legend() -> Markup:
 
     box = tag("g", tag("rect", x=5.0, y=2.0, width=24.0, height=14.0, rx=4.0),
               class_="n parameter")  # fmt: skip
-    cut = tag("g", tag("path", d="M2 9h30", class_="ar", stroke_width=1.4),
+    cut = tag("g", tag("path", d="M2 9h30", stroke_width=1.4),
               class_="e cut")  # fmt: skip
     items = [
         tag("li", word("legend-forward"), data_direction="forward"),

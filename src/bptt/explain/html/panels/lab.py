@@ -45,7 +45,7 @@ def lab_panel(page: Context) -> Markup:
 
 def _maker(page: Context) -> CardMaker:
     document = page.document
-    return CardMaker(page.labels.derivation, document.scope, document.settings)
+    return CardMaker(page.labels.derivation, document.scope, document.options["settings"])
 
 
 def recursion_of(page: Context) -> dict[str, list[Term]]:

@@ -7,15 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bptt.explain.expr import Time, Value
 from bptt.explain.html.charts import bar
 from bptt.explain.html.panels.page_context import Context
 from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import show_number
 from bptt.explain.html.words import word
+from bptt.explain.plain import to_unicode
 from bptt.unrolled import Path
 
 Array = NDArray[Any]
-FIRST_ROWS = 10
+FIRST_ROWS, LAST_ROWS = 10, 40  # shown at once, and at all
+LONGEST = 8  # places of a path that are written out
 
 
 def paths_panel(page: Context) -> Markup:
@@ -46,7 +49,11 @@ def _list(page: Context, name: str) -> Markup:
     shown = [_table(rows[:FIRST_ROWS])]
     if len(rows) > FIRST_ROWS:
         more = tag("summary", word("path-rest", count=str(len(rows) - FIRST_ROWS)))
-        shown.append(tag("details", more, _table(rows[FIRST_ROWS:])))
+        rest = _table(rows[FIRST_ROWS:LAST_ROWS])
+        smaller = len(rows) - LAST_ROWS
+        note = None if smaller <= 0 else tag("p", word("path-small", count=str(smaller)),
+                                             class_="note")  # fmt: skip
+        shown.append(tag("details", more, rest, note))
     error = tag("p", word("path-sum", count=str(count), error=f"{left:.0e}"), class_="note")
     return tag("details", head, *shown, error, class_="more paths", open=True,
                data_closed=True)  # fmt: skip
@@ -77,12 +84,11 @@ def _ways(path: Path) -> Markup:
     if path.count > 1:
         return word("paths-group", count=str(path.count))
     shown = [place for place in path.places if place.kind != "copy"]
-    parts: list[Any] = []
-    for place in shown:
-        name = place.name.replace("y_hat", "ŷ")
-        step = None if place.t is None else tag("sup", f"({place.t})")
-        parts += [" → " if parts else None, tag("span", name, step, data_sym=place.name)]
-    return join(*parts)
+    names = [to_unicode(Value(p.name, None if p.t is None else Time("", p.t)))
+             for p in shown]  # fmt: skip
+    if len(names) > LONGEST:
+        names = [*names[: LONGEST // 2], "⋯", *names[-LONGEST // 2 :]]
+    return join(" → ".join(names))
 
 
 def _table(rows: list[Markup]) -> Markup:

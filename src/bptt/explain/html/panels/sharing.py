@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from bptt.explain.expr import Gradient, T, Value
 from bptt.explain.html.charts import bar, heat_map, line_chart
-from bptt.explain.html.panels.page_context import Context, tspans
+from bptt.explain.html.panels.page_context import Context
 from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import show_number, side_by_side
-from bptt.explain.html.words import plain, word
+from bptt.explain.html.words import WORDS, plain, word
+from bptt.unrolled import Place, Unrolled
 
 Array = NDArray[Any]
+CHARTS = 4  # parameters whose two derivatives are drawn
 
 
 def sharing_panel(page: Context) -> Markup:
@@ -23,13 +25,9 @@ def sharing_panel(page: Context) -> Markup:
     if not copies:
         return Markup("")
     norms = {name: _norms(parts) for name, parts in copies.items()}
-    heat = heat_map(
-        norms, plain("sharing-heat")["en"], now=page.first,
-        labels={name: tspans(name) for name in norms},
-    )  # fmt: skip
+    labels = {name: page.name(name, None) for name in norms}
     return join(
-        tag("figure", tag("div", heat, class_="scroll"),
-            tag("figcaption", word("sharing-heat"))),
+        heat_map(norms, word("sharing-heat"), labels=labels, now=page.first),
         _cancellation(page, copies, norms),
         tag("h3", word("sharing-running")),
         *(_running(page, name, parts) for name, parts in copies.items()),
@@ -92,18 +90,21 @@ def _derivatives(page: Context) -> Markup:
     states = [name for name in page.graph.states if name in page.graph.definitions]
     if not states:
         return Markup("")
-    state, shown = states[0], []
+    state = states[0]
+    norms = two_derivatives(page.unrolled, state)
+    chosen = sorted(norms, key=lambda name: -float(norms[name][1].max()))[:CHARTS]
+    shown = []
     for name in page.graph.parameters:
-        both = [_two_derivatives(page, state, name, t) for t in range(1, page.tau + 1)]
-        immediate, total = (np.array(values) for values in zip(*both, strict=True))
-        if not np.any(total):
+        if name not in chosen:
             continue
+        immediate, total = norms[name]
         caption = word("sharing-derivatives", state=page.name(state, None),
                        parameter=page.name(name, None))  # fmt: skip
         title = plain("sharing-derivatives", state=state, parameter=name)["en"]
         chart = line_chart({"total": total, "immediate": immediate}, title,
                            now=page.first, is_log=False, width=430.0, height=190.0)  # fmt: skip
-        shown.append(tag("figure", chart, tag("figcaption", caption, key_of("total", "immediate"))))
+        key = key_of("total", "immediate")
+        shown.append(tag("figure", chart, tag("figcaption", caption, key)))
     return tag("div", *shown, class_="two")
 
 
@@ -111,17 +112,46 @@ def key_of(*names: str) -> Markup:
     """The lines of a chart and what they are, in the order they are drawn."""
     items = [
         tag("li", tag("svg", tag("path", d="M0 6h26", class_=f"s{i}"), width=30.0,
-                      height=12.0, class_="chart sample", aria_hidden="true"), word(name))
+                      height=12.0, class_="chart sample", aria_hidden="true"),
+            word(name) if name in WORDS else name)
         for i, name in enumerate(names)
     ]  # fmt: skip
     return tag("ul", *items, class_="legend")
 
 
-def _two_derivatives(
-    page: Context, state: str, name: str, t: int
-) -> tuple[float, float]:
-    """‖∂h^(t)/∂W^(t)‖ and ‖dh^(t)/dW‖ = ‖sum over s <= t of dh^(t)/dW^(s)‖."""
-    point = page.document.shown
-    parts = [point.jacobian((state, t), (name, s), total=True) for s in range(1, t + 1)]
-    total = float(np.linalg.norm(np.sum(parts, axis=0)))
-    return float(np.linalg.norm(parts[-1])), total
+def two_derivatives(unrolled: Unrolled, state: str) -> dict[str, tuple[Array, Array]]:
+    """‖∂h^(t)/∂W^(t)‖ and ‖dh^(t)/dW‖ for every t, by parameter; none that is all 0.
+
+    dh^(t)/dW is the sum over s <= t of the derivatives by the copies W^(s).
+    """
+    names = [place.name for place in unrolled.places if place.kind == "parameter"]
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    for t in range(1, unrolled.tau + 1):
+        by_copy = _derivatives_of(unrolled, unrolled.place(state, t))
+        for name in names:
+            parts = {s: by_copy.get(Place("copy", name, s), 0.0) for s in range(1, t + 1)}
+            total = np.linalg.norm(np.asarray(sum(parts.values())))
+            found[name].append((float(np.linalg.norm(np.asarray(parts[t]))), float(total)))
+    return {
+        name: (np.array([a for a, _ in rows]), np.array([b for _, b in rows]))
+        for name, rows in found.items() if any(total for _, total in rows)
+    }  # fmt: skip
+
+
+def _derivatives_of(unrolled: Unrolled, target: Place) -> dict[Place, Array]:
+    """The total derivative of a place by everything before it, (size, *shape)."""
+    size = int(np.size(unrolled.values[target]))
+    shape = np.shape(unrolled.values[target])
+    grads: dict[Place, Array] = {target: np.eye(size).reshape(size, *shape)}
+    for place in unrolled.visit_order():
+        if place not in grads:
+            continue
+        for edge in unrolled.predecessors(place):
+            if edge.is_cut:
+                continue
+            grad = grads[place]
+            part = grad if edge.array is None else np.tensordot(
+                grad, edge.array, axes=grad.ndim - 1
+            )
+            grads[edge.source] = grads[edge.source] + part if edge.source in grads else part
+    return grads

@@ -24,7 +24,6 @@ from bptt.explain.html.picture.grid import (
     make_grid,
 )
 from bptt.explain.html.tags import Markup, join, number, tag
-from bptt.shapes import show_shape
 
 Symbol = Callable[[str, int | None], Markup]  # a name and its step, as tspans
 Label = Callable[[Arrow], str]
@@ -43,29 +42,32 @@ class Marks:
 
 
 def picture(drawn: Drawn, marks: Marks, *, name: str, title: str) -> Markup:
-    """The whole SVG; name: its id, title: its text equivalent in a sentence."""
+    """The whole SVG; name: its id, title: its text equivalent in a sentence.
+
+    Columns that are left out are not in it: the script makes them from the third.
+    """
     left = [marks.label(arrow) for arrow in drawn.at(drawn.tau) if arrow.kind.lag != 0]
     grid = make_grid(drawn, LETTER * max(map(len, left), default=0))
     is_short = grid.gap is not None
     width = grid.width(is_short=is_short)
-    painter = _Painter(drawn, grid, marks, _widths(drawn))
+    painter = _Painter(drawn, grid, marks, arrow_widths(drawn))
     return tag(
         "svg",
         tag("title", title),
         _markers(name),
         *painter.lanes(),
         *painter.initials(),
-        *(painter.column(t) for t in range(1, drawn.tau + 1)),
+        *(painter.column(t) for t, x in enumerate(grid.short, 1) if x is not None),
         painter.gap(),
         *painter.rail(),
         painter.total(),
         id=name, class_="graph quiet", role="img", data_busy=len(drawn.kinds) > BUSY, width=width, height=grid.height,
         viewBox=f"0 0 {number(width)} {number(grid.height)}",
-        data_full=grid.width(is_short=False), data_short=width,
+        data_full=grid.width(is_short=False), data_short=width, data_pitch=grid.pitch,
     )  # fmt: skip
 
 
-def _widths(drawn: Drawn) -> dict[str, float]:
+def arrow_widths(drawn: Drawn) -> dict[str, float]:
     """Width by log of the gradient carried, the largest at the top of the scale."""
     norms = {arrow.key: arrow.norm for arrow in drawn.arrows}
     top = max(norms.values(), default=0.0)
@@ -168,13 +170,12 @@ class _Painter:
             for kind, names in (("input", self.drawn.inputs), ("node", self.drawn.nodes))
             for name in names
         ]
-        short = self.grid.short[t - 1]
-        x = self.grid.columns[t - 1] if short is None else short
+        x = self.grid.short[t - 1] or 0.0
         mark = tag("text", f"t = {t}", y=self.grid.height - 6, class_="step")
         return tag(
             "g", *arrows, *nodes, mark, class_="col", data_t=t,
-            data_x=self.grid.columns[t - 1], data_s=short, transform=f"translate({number(x)} 0)",
-            style="display:none" if short is None else None,
+            data_x=self.grid.columns[t - 1], data_s=x,
+            transform=f"translate({number(x)} 0)",
         )  # fmt: skip
 
     def _node(
@@ -188,21 +189,13 @@ class _Painter:
         )  # fmt: skip
 
     def _arrow(self, arrow: Arrow) -> Markup:
+        """One path and one label; the script adds what a pointer needs."""
         line, (x, y, anchor) = self._line(arrow)
-        cut = arrow.jacobian is None
-        rows = show_shape(arrow.out_dims), show_shape(arrow.in_dims)
-        numbers = "" if arrow.jacobian is None else shape_text(arrow)
-        label = tag(
-            "g", tag("text", self.marks.label(arrow), class_="ls"),
-            tag("text", numbers, class_="lh"), class_=f"lb {anchor}",
-            transform=f"translate({number(x)} {number(y)})",
-        )  # fmt: skip
+        label = self.marks.label(arrow)
         return tag(
-            "g", tag("title", f"{arrow.source} → {arrow.target}  ({' × '.join(rows)})"),
-            tag("path", d=line, class_="hit"),
-            tag("path", d=line, class_="ar", stroke_width=self.widths[arrow.key]),
-            label, class_="e cut" if cut else "e", data_k=arrow.card, data_t=arrow.t,
-            data_j="G:" if arrow.kind.lag is None else None,
+            "g", tag("path", d=line, stroke_width=self.widths[arrow.key]),
+            tag("text", label, class_=anchor, x=round(x), y=round(y)) if label else None,
+            class_="e cut" if arrow.jacobian is None else "e", data_k=arrow.card,
         )  # fmt: skip
 
     def _line(self, arrow: Arrow) -> tuple[str, tuple[float, float, str]]:
@@ -287,13 +280,3 @@ def _across(a: Spot, b: Spot) -> tuple[str, tuple[float, float, str]]:
         f"{number(near[0])} {number(near[1])} {number(end[0])} {number(end[1])}"
     )
     return curve, (b.x - RADIUS - 8, b.y + 4, "l")
-
-
-def pictures(
-    full: Drawn, folded: Drawn, marks: Marks, title: str
-) -> Markup:
-    """Both pictures; the page shows one of them."""
-    return join(
-        picture(full, marks, name="graph-full", title=title),
-        picture(folded, marks, name="graph-folded", title=title),
-    )

@@ -24,6 +24,14 @@
       : "\\begin{aligned}\n" + rows.join(" \\\\\n") + "\n\\end{aligned}";
   };
 
+  for (const about of B.all(".chain > .range")) {
+    const tools = B.make("span", { class: "tools" });
+    for (const lang of ["en", "zh"]) {
+      tools.append(B.make("button", { type: "button", "data-copy": "", lang, text: B.data.words.copy[lang] }));
+    }
+    about.append(tools);
+  }
+
   document.addEventListener("click", function (event) {
     const copy = event.target.closest("[data-copy]");
     if (copy) B.copy(B.latexOf(copy.closest(".chain")));

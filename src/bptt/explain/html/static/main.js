@@ -66,6 +66,6 @@
   B.startGraph();
   B.startLab();
   language();
-  B.typesetLater();
   B.go(B.t);
+  B.ready = B.loadKatex();
 })();

@@ -37,11 +37,18 @@
     return B.make("table", { class: "mx" }, body);
   };
 
+  /* A widget's matrix at step t; how it is stored: values.py, class Values. */
   B.stored = function (key, t) {
-    const entry = B.data.values[key][t];
+    const entry = B.data.values[key];
     if (!entry) return null;
-    const [rows, columns, start] = entry;
-    return { rows, columns, values: B.numbers.subarray(start, start + rows * columns) };
+    const [rows, columns, first, count, begin, stride, turned] = entry;
+    if (t < first || t >= first + count) return null;
+    const start = begin + (t - first) * stride;
+    const values = B.numbers.subarray(start, start + rows * columns);
+    if (!turned) return { rows, columns, values };
+    const flipped = new Float32Array(values.length);
+    values.forEach((value, i) => { flipped[(i % columns) * rows + Math.floor(i / columns)] = value; });
+    return { rows: columns, columns: rows, values: flipped };
   };
 
   function redraw(widget, t) {
@@ -59,7 +66,7 @@
       line.setAttribute("x1", x);
       line.setAttribute("x2", x);
     }
-    for (const cell of B.all("svg .cell")) cell.classList.toggle("now", +cell.dataset.t === t);
+    for (const cell of B.all(".heatmap td")) cell.classList.toggle("now", cell.cellIndex === t);
     for (const row of B.all("tr[data-t]")) row.classList.toggle("now", +row.dataset.t === t);
     for (const place of B.all("[data-now]")) place.textContent = t;
   });

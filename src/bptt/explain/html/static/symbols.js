@@ -17,7 +17,18 @@
     return marked;
   };
 
+  /* KaTeX comes compressed; where a browser cannot unpack it, MathML stays. */
+  B.loadKatex = async function () {
+    if (!("DecompressionStream" in window)) return;
+    const packed = atob(document.getElementById("katex-gz").textContent);
+    const bytes = Uint8Array.from(packed, (character) => character.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    document.head.append(B.make("script", { text: await new Response(stream).text() }));
+    B.typesetLater();
+  };
+
   B.typeset = function (root) {
+    if (!("katex" in window)) return;
     for (const place of B.all(".eq[data-tex]", root)) {
       if (place.dataset.done) continue;
       katex.render(place.dataset.tex, place, options);
