@@ -53,7 +53,7 @@ class CardMaker:
         groups = [Group("nodes", Text("group.nodes"), nodes)]
         for name, names in self._owners().items():
             cards = tuple(self.parameter_card(p) for p in names)
-            title = Text("group.parameters", {"node": Value(name, T)})
+            title = Text("group-of.parameters", {"node": Value(name, T)})
             groups.append(Group(f"parameters:{name}", title, cards))
         more = tuple(self.initial_card(n) for n in graph.states
                      if n in graph.definitions)  # fmt: skip
