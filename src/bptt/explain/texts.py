@@ -59,8 +59,12 @@ def label(text_id: str, lang: str) -> str:
 def pieces(text: Text, lang: str, scope: Scope) -> list[Piece]:
     """A sentence as plain strings and expressions, in order.
 
+    A field `lang` gives the sentence in that language whatever `lang` is: the glossary
+    shows both.
+
     Raises: KeyError for an id or field that is missing (a bug, caught by tests).
     """
+    lang = text.fields.get("lang", lang)
     sentence = table(lang)[text.id]
     found: list[Piece] = []
     at = 0
