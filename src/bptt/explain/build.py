@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bptt.explain import model as m
 from bptt.explain.context import Context
 from bptt.explain.instances import Options
-from bptt.explain.panels import against, closing, derivation, opening, sharing
+from bptt.explain.panels import against, closing, derivation, opening, sharing, unrolled
 
 if TYPE_CHECKING:
     from bptt.cell import Cell
@@ -19,9 +19,12 @@ def build_document(cell: Cell, name: str, options: Options) -> m.Document:
     panels = [
         opening.header(context),
         opening.cell(context),
+        unrolled.graph(context),
         derivation.derivation(context),
         derivation.edges(context),
         sharing.sharing(context),
+        unrolled.paths(context),
+        unrolled.flow(context),
         against.against(context),
     ]
     broken = against.break_it(context)

@@ -7,6 +7,7 @@ from bptt.explain.expr import Gradient, Value
 from bptt.explain.instances import shown_point
 from bptt.explain.mistakes import Outcome, outcomes
 from bptt.explain.model import (
+    PASSED,
     Block,
     Cell,
     Chain,
@@ -81,12 +82,15 @@ def _book_row(
     theirs = parse(printed.format(**weights), context.scope)
     mine = parse(ours.format(**weights), context.scope)
     chain = context.checked(Chain((Link(mine), Link(theirs)), *bounds))
+    check = chain.links[1].tree
     if verdict != "order":
-        check = chain.links[1].tree
-        return Row((number, theirs, mine, Text(f"against.{verdict}")), "good", check)
+        is_right = chain.status == PASSED
+        text = Text(f"against.{verdict}") if is_right else Text("label.failed")
+        mark = "good" if is_right else "bad"
+        return Row((number, theirs, mine, text), mark, check)
     (outcome,) = (o for o in _outcomes(context) if o.variant.id == "printed")
     text = Text("against.order", {"shapes": outcome.shape_problem})
-    return Row((number, theirs, mine, text), "bad", chain.links[1].tree)
+    return Row((number, theirs, mine, text), "bad", check)
 
 
 def _printed(context: Context) -> list[Block]:

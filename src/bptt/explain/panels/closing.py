@@ -5,7 +5,7 @@ from __future__ import annotations
 from bptt.check import FAILED, Ledger, check_cell
 from bptt.execute.dispatch import REFERENCE
 from bptt.explain.context import Context
-from bptt.explain.model import Badge, Listing, Panel, Paragraph, Row, Table, Text
+from bptt.explain.model import Badge, Listing, Panel, Paragraph, Row, Table, Text, show_error
 
 # what, of, worst error, tolerance and result of `Ledger.summary`
 KEPT = (0, 1, 2, 3, 5)
@@ -34,7 +34,7 @@ def ledger(context: Context, badge: Badge, found: Ledger) -> Panel:
     )
     fields = {
         "equations": badge.equations, "checked": badge.checked,
-        "instances": len(context.points), "worst": f"{badge.worst:.0e}",
+        "instances": len(context.points), "worst": show_error(badge.worst),
     }  # fmt: skip
     titles = tuple(Text(f"ledger.column-{column}") for column in COLUMNS)
     return Panel("ledger", 11, Text("panel.ledger"), (
