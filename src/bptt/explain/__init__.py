@@ -1,1 +1,10 @@
-"""The explanation of a cell: its derivation, proven, as text, LaTeX, Markdown, HTML."""
+"""The explanation of a cell: its derivation, displayed and proven.
+
+    print(cell.explain(step="10.21"))        cell.explain(lang="zh").save("book.html")
+
+`model` is the document that every format shows, and the contract of the renderers.
+"""
+
+from bptt.explain.explanation import Explanation, explain
+
+__all__ = ["Explanation", "explain"]

@@ -12,13 +12,13 @@ from typing import Any
 
 from bptt.check.instances import seeded_name
 from bptt.explain import expr as e
-from bptt.explain.derive import Derivation, Reading, Successor
+from bptt.explain.derive import Derivation, Successor
 from bptt.explain.element import elements
 from bptt.explain.expr import FIRST, START, TAU, Expr, Gradient, T, Time, Value
 from bptt.explain.instances import Options
 from bptt.explain.model import Card, Chain, Group, Link, ShapeNote, Text, Why
 from bptt.explain.point import Scope
-from bptt.explain.shape import shape_of
+from bptt.explain.shape import shape_of, show
 
 BEFORE_LAST = TAU.moved(-1)
 NEXT = T.moved(1)
@@ -53,7 +53,7 @@ class CardMaker:
         groups = [Group("nodes", Text("group.nodes"), nodes)]
         for name, names in self._owners().items():
             cards = tuple(self.parameter_card(p) for p in names)
-            title = Text("group.parameters", {"node": Value(name, T)})
+            title = Text("group-of.parameters", {"node": Value(name, T)})
             groups.append(Group(f"parameters:{name}", title, cards))
         more = tuple(self.initial_card(n) for n in graph.states
                      if n in graph.definitions)  # fmt: skip
@@ -272,7 +272,7 @@ class CardMaker:
         fields = {
             "parameter": Value(name), "copy": copy, "gradient": Gradient(Value(name)),
             "users": tuple(Value(u.name, T) for u in users),
-            "shape": _by(self.scope.shape(copy)),
+            "shape": show(self.scope.shape(copy)),
         }  # fmt: skip
         wrong = "shifted" if reads_before else "one-step"
         return Card(
@@ -355,9 +355,3 @@ def _lit(name: str, term: Term) -> tuple[str, int, str, int]:
         return name, 0, "", 0
     return name, 0, term.successor.name, term.successor.lag
 
-
-def _by(shape: tuple[Any, Any]) -> str:
-    return f"{shape[0]} x {shape[1]}"
-
-
-__all__ = ["CardMaker", "Reading", "Term"]

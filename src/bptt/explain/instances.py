@@ -89,7 +89,7 @@ def shown_point(scope: Scope, options: Options) -> Point:
     def normal(lead: tuple[int, ...], shape: tuple[Any, ...]) -> Array:
         core = tuple(d if isinstance(d, int) else sizes[str(d)] for d in shape)
         # Two digits are enough to follow by hand.
-        return np.round(0.7 * rng.standard_normal((*lead, *core)), 2)
+        return np.round(0.5 * rng.standard_normal((*lead, *core)), 2)
 
     params = {name: normal((), spec.shape) for name, spec in graph.parameters.items()}
     inputs = {}

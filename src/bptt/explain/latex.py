@@ -12,6 +12,7 @@ _SIGNS = {
     "delta": r"\delta", "equals_tight": "=", "one": r"\mathbf{1}",
     "identity": r"\mathbf{I}", "zero": r"\mathbf{0}", "greater": ">",
     "greater_equal": r"\ge ", "unit": r"\mathbf{e}", "colon": ":",
+    "at_most": r" \le ", "equals": " = ", "dots": r", \dots, ",
 }  # fmt: skip
 _MACROS = frozenset({"tanh", "sin", "cos", "exp", "log", "max", "min"})
 
@@ -94,9 +95,9 @@ def _escape(text: str) -> str:
     return text.replace("_", r"\_")
 
 
-_PRINTER = LatexPrinter()
+LATEX = LatexPrinter()
 
 
 def to_latex(expr: Expr) -> str:
     """An expression as LaTeX, without delimiters."""
-    return _PRINTER(expr)
+    return LATEX(expr)

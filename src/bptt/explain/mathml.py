@@ -13,10 +13,6 @@ def _operator(text: str, *, tight: bool = False) -> str:
     return f"<mo{space}>{escape(text)}</mo>"
 
 
-def _bold(text: str) -> str:
-    return f'<mi mathvariant="bold">{text}</mi>'
-
-
 _SIGNS = {
     "plus": _operator("+"), "minus": _operator("−"),
     "plus_tight": _operator("+", tight=True),
@@ -29,6 +25,8 @@ _SIGNS = {
     "one": "<mn>𝟏</mn>", "identity": "<mi>𝐈</mi>", "zero": "<mn>𝟎</mn>",
     "greater": _operator(">", tight=True), "greater_equal": _operator("≥", tight=True),
     "unit": "<mi>𝐞</mi>", "colon": _operator(":", tight=True),
+    "at_most": _operator("≤"), "equals": _operator("="),
+    "dots": _operator(",") + "<mo>…</mo>" + _operator(","),
 }  # fmt: skip
 
 
@@ -106,13 +104,13 @@ def _row(text: str) -> str:
     return f"<mrow>{text}</mrow>"
 
 
-_PRINTER = MathmlPrinter()
+MATHML = MathmlPrinter()
 assert ACCENTS.keys() == {"hat", "tilde", "bar"}
 
 
 def to_mathml(expr: Expr, *, block: bool = False) -> str:
     """An expression as a `<math>` element."""
-    return wrap_mathml(_PRINTER(expr), block=block)
+    return wrap_mathml(MATHML(expr), block=block)
 
 
 def wrap_mathml(inside: str, *, block: bool = False) -> str:
@@ -123,4 +121,4 @@ def wrap_mathml(inside: str, *, block: bool = False) -> str:
 
 def inner_mathml(expr: Expr) -> str:
     """An expression as MathML elements, to go inside a larger formula."""
-    return _PRINTER(expr)
+    return MATHML(expr)

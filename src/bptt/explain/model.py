@@ -289,7 +289,7 @@ class Badge:
         return Text(
             "badge",
             {"equations": self.equations, "checked": self.checked,
-             "failed": self.failed, "worst": f"{self.worst:.0e}"},
+             "failed": self.failed, "worst": show_error(self.worst)},
         )  # fmt: skip
 
 
@@ -360,3 +360,8 @@ def worst_status(statuses: Any) -> str:
         if status in found:
             return status
     return NOT_CHECKED
+
+
+def show_error(error: float) -> str:
+    """An error to one digit: `4e-16`; `0` where there is none."""
+    return f"{error:.0e}" if error else "0"

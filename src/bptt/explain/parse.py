@@ -24,6 +24,7 @@ from bptt.errors import ArgumentError, Span
 from bptt.explain import expr as e
 from bptt.explain.expr import Expr, Time
 from bptt.explain.point import Scope
+from bptt.explain.shape import SCALAR, FormulaShapeError, shape_of
 from bptt.ops import OPS
 
 LETTERS = frozenset("ijklm")
@@ -173,7 +174,7 @@ class _Reader:
         found = self._power()
         while operator := self._accept("@", "*", "/"):
             right = self._power()
-            found = self._placed(_combine(operator.text, found, right), start)
+            found = self._placed(self._combine(operator.text, found, right), start)
         if comparison := self._accept(">"):
             del comparison
             pair = (found, self._term())
@@ -196,6 +197,21 @@ class _Reader:
                 found = self._placed(e.Transpose(found), start)
             else:
                 return found
+
+    def _combine(self, operator: str, left: Expr, right: Expr) -> Expr:
+        if operator == "/":
+            return e.Quotient(left, right)
+        if operator == "@" or self._is_scalar(left) or self._is_scalar(right):
+            factors = left.factors if isinstance(left, e.Product) else (left,)
+            return e.Product((*factors, right))
+        factors = left.factors if isinstance(left, e.Hadamard) else (left,)
+        return e.Hadamard((*factors, right))
+
+    def _is_scalar(self, expr: Expr) -> bool:
+        try:
+            return shape_of(expr, self._scope) == SCALAR
+        except FormulaShapeError:
+            return False
 
     def _exponent(self) -> Expr:
         start = self._now.start
@@ -454,16 +470,6 @@ def is_scalar_form(expr: Expr) -> bool:
     if isinstance(expr, e.Negative | e.Sum | e.Product):
         return all(map(is_scalar_form, expr.children))
     return isinstance(expr, _SCALARS)
-
-
-def _combine(operator: str, left: Expr, right: Expr) -> Expr:
-    if operator == "/":
-        return e.Quotient(left, right)
-    if operator == "@" or is_scalar_form(left) or is_scalar_form(right):
-        factors = left.factors if isinstance(left, e.Product) else (left,)
-        return e.Product((*factors, right))
-    factors = left.factors if isinstance(left, e.Hadamard) else (left,)
-    return e.Hadamard((*factors, right))
 
 
 def _call(name: str, arguments: tuple[Expr, ...]) -> Expr:

@@ -21,7 +21,7 @@ _SIGNS = {
     "close": ")", "comma": ",", "odot": " ⊙ ", "nabla": "∇", "partial": "∂",
     "total": "d", "transpose": "T", "delta": "δ", "equals_tight": "=", "one": "𝟏",
     "identity": "I", "zero": "𝟎", "greater": ">", "greater_equal": "≥", "unit": "e",
-    "colon": ":",
+    "colon": ":", "at_most": " ≤ ", "equals": " = ", "dots": ", …, ",
 }  # fmt: skip
 
 
@@ -111,12 +111,12 @@ def _joined(text: str) -> str:
     return text if is_whole else f"({text})"
 
 
-_UNICODE = UnicodePrinter()
+UNICODE = UnicodePrinter()
 
 
 def to_unicode(expr: Expr) -> str:
     """An expression as one line of Unicode."""
-    return _UNICODE(expr)
+    return UNICODE(expr)
 
 
 # ----- ASCII: the notation of `parse`, so that it can be pasted back -----

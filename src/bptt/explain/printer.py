@@ -131,6 +131,22 @@ class Printer(ABC):
         """Parts side by side."""
         return " ".join(parts)
 
+    # ----- the conditions under which a chain holds -----
+
+    def steps(self, first: Time, last: Time) -> str:
+        """1 <= t <= tau-1, or t = tau."""
+        if first == last:
+            return self.word("t") + self.sign("equals") + self.time(first)
+        bound = self.sign("at_most")
+        return self.time(first) + bound + self.word("t") + bound + self.time(last)
+
+    def letter(self, letter: str, dim: str | int) -> str:
+        """i = 1, ..., n_h."""
+        last = self.number(float(dim)) if isinstance(dim, int) else self.word(dim)
+        return self.word(letter) + self.sign("equals") + self.number(1.0) + (
+            self.sign("dots") + last
+        )
+
     # ----- shared pieces -----
 
     def time(self, time: Time) -> str:
@@ -161,7 +177,7 @@ class Printer(ABC):
 SIGNS = (
     "plus", "minus", "plus_tight", "minus_tight", "open", "close", "comma", "odot",
     "nabla", "partial", "total", "transpose", "delta", "equals_tight", "one", "identity",
-    "zero", "greater", "greater_equal", "unit", "colon",
+    "zero", "greater", "greater_equal", "unit", "colon", "at_most", "equals", "dots",
 )  # fmt: skip
 Written = tuple[str, int]
 

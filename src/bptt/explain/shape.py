@@ -34,8 +34,8 @@ class FormulaShapeError(ArgumentError):
 
 
 def show(shape: Shape) -> str:
-    """`n_h x n_x`."""
-    return f"{shape[0]} x {shape[1]}"
+    """`n_h×n_x`."""
+    return f"{shape[0]}×{shape[1]}"
 
 
 def shape_of(expr: Expr, scope: Scope) -> Shape:

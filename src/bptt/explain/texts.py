@@ -21,6 +21,7 @@ from bptt.explain.parse import parse
 from bptt.explain.point import Scope
 
 LIST_COMMA = {"en": ", ", "zh": "、"}
+LIST_CLAUSE = {"en": "; ", "zh": "；"}  # between sentences
 _PLACE = re.compile(r"\{(\w+)\}|`([^`]+)`")
 Piece = str | Expr
 
@@ -59,8 +60,12 @@ def label(text_id: str, lang: str) -> str:
 def pieces(text: Text, lang: str, scope: Scope) -> list[Piece]:
     """A sentence as plain strings and expressions, in order.
 
+    A field `lang` gives the sentence in that language whatever `lang` is: the glossary
+    shows both.
+
     Raises: KeyError for an id or field that is missing (a bug, caught by tests).
     """
+    lang = text.fields.get("lang", lang)
     sentence = table(lang)[text.id]
     found: list[Piece] = []
     at = 0
@@ -81,7 +86,8 @@ def _field(value: Any, lang: str, scope: Scope) -> list[Piece]:
     if isinstance(value, tuple):
         listed: list[Piece] = []
         for item in value:
-            listed += [LIST_COMMA[lang]] if listed else []
+            comma = LIST_CLAUSE if isinstance(item, Text) else LIST_COMMA
+            listed += [comma[lang]] if listed else []
             listed += _field(item, lang, scope)
         return listed
     return [value if isinstance(value, Expr) else str(value)]
