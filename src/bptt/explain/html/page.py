@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,10 @@ from bptt.explain.texts import pieces
 from bptt.version import __version__
 
 # What the page adds to a panel of the document, after its blocks.
+# Tables that stand in, in other formats, for what the page draws itself.
+DRAWN = ("contributions", "paths", "edges", "flow:", "graph:")
+# Panels that the page alone has: id -> number.
+EXTRA = {"training": 8, "break": 10}
 WIDGETS: dict[str, Callable[[Context], Markup]] = {
     "graph": graph_panel,
     "edges": edges_panel,
@@ -50,10 +55,11 @@ def html_page(document: m.Document, lang: str = "en") -> str:
     """The whole file; lang: the language first shown, both are in it."""
     first = max(1, document.shown.tau - 1)
     page = Context(document, Writer(document.shown, Values(first)))
-    panels = [_panel(page, panel) for panel in document.panels]
+    shown = _with_extra(document.panels)
+    panels = [section for panel in shown if (section := _panel(page, panel)) is not None]
     body = join(
         tag("a", word("skip"), href="#main", class_="skip"), _bar(page, lang),
-        tag("div", _contents(page), tag("main", *panels, id="main"), class_="page"),
+        tag("div", _contents(page, panels), tag("main", *(p.body for p in panels), id="main"), class_="page"),
         tag("footer", tag("p", word("made-by", version=__version__))),
         tag("div", class_="toast", role="status", aria_live="polite"),
     )  # fmt: skip
@@ -118,26 +124,52 @@ def _radios(name: str, legend: str, chosen: str, **options: Any) -> Markup:
     return tag("fieldset", tag("legend", word(legend)), *choices, class_="seg")
 
 
-def _contents(page: Context) -> Markup:
+def _contents(page: Context, shown: list[Section]) -> Markup:
     links = [
-        tag("li", tag("a", tag("i", str(panel.number)),
-                      tag("span", page.writer.text(panel.title)), href=f"#{panel.id}"))
-        for panel in page.document.panels
+        tag("li", tag("a", tag("i", str(section.number)), tag("span", section.title),
+                      href=f"#{section.id}"))
+        for section in shown
     ]  # fmt: skip
     return tag("nav", tag("ol", *links), class_="contents", aria_label=plain("contents")["en"])
 
 
-def _panel(page: Context, panel: m.Panel) -> Markup:
-    blocks = [write_block(page.writer, block) for block in panel.blocks]
+@dataclass(frozen=True)
+class Section:
+    """A panel as it stands on the page."""
+
+    id: str
+    number: int
+    title: Markup
+    body: Markup
+
+
+def _with_extra(panels: tuple[m.Panel, ...]) -> list[m.Panel]:
+    """The document's panels and those that only a page can have, by number."""
+    known = {panel.id for panel in panels}
+    extra = [m.Panel(id_, number, m.Text(f"panel.{id_}"), ())
+             for id_, number in EXTRA.items() if id_ not in known]  # fmt: skip
+    return sorted((*panels, *extra), key=lambda panel: panel.number)
+
+
+def _panel(page: Context, panel: m.Panel) -> Section | None:
+    """A panel's blocks, then what the page adds; None if there is nothing in it."""
+    blocks = [write_block(page.writer, block) for block in panel.blocks
+              if not _is_drawn(block)]  # fmt: skip
+    title = page.writer.text(panel.title)
     if panel.id == "header":
-        return _header(page, panel, blocks)
-    widget = WIDGETS.get(panel.id)
-    head = tag("h2", tag("i", str(panel.number)), page.writer.text(panel.title))
+        return Section(panel.id, panel.number, title, _header(page, panel, blocks))
+    widget = WIDGETS[panel.id](page) if panel.id in WIDGETS else Markup("")
+    if not blocks and not widget:
+        return None
+    head = tag("h2", tag("i", str(panel.number)), title, id=f"{panel.id}-title")
     tools = _open_all() if panel.id in ("derivation", "edges", "paths") else None
-    return tag(
-        "section", head, tools, *blocks, None if widget is None else widget(page),
-        class_="panel", id=panel.id, aria_label=_plain_text(page, panel.title)["en"],
-    )  # fmt: skip
+    body = tag("section", head, tools, *blocks, widget, class_="panel", id=panel.id,
+               aria_labelledby=f"{panel.id}-title")  # fmt: skip
+    return Section(panel.id, panel.number, title, body)
+
+
+def _is_drawn(block: m.Block) -> bool:
+    return isinstance(block, m.Table) and block.id.startswith(DRAWN)
 
 
 def _open_all() -> Markup:

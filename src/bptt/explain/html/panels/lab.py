@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from bptt.explain import expr as e
-from bptt.explain.cards import CardMaker, Term
+from bptt.explain.cards import Term
 from bptt.explain.expr import FIRST, TAU, Expr, Gradient, T, Time, Value
 from bptt.explain.html.panels.mistakes import Mistake, find_mistakes
 from bptt.explain.html.panels.page_context import Context
@@ -23,7 +23,7 @@ BEFORE_LAST = TAU.moved(-1)
 def lab_panel(page: Context) -> Markup:
     """The choices, the formula, the place for the result."""
     choices = [
-        tag("button", word(f"mistake-{mistake.id}"), type="button", class_="plain",
+        tag("button", _title(page, mistake), type="button", class_="plain",
             aria_pressed="true" if mistake.id == "none" else "false",
             data_formula=mistake.formula)
         for mistake in find_mistakes(page.graph, recursion_of(page))
@@ -43,15 +43,16 @@ def lab_panel(page: Context) -> Markup:
     )  # fmt: skip
 
 
-def _maker(page: Context) -> CardMaker:
-    document = page.document
-    return CardMaker(page.labels.derivation, document.scope, document.options["settings"])
+def _title(page: Context, mistake: Mistake) -> Markup:
+    """The explanation's own words where it has them."""
+    if mistake.text is not None:
+        return page.writer.text(mistake.text)
+    return word(f"mistake-{mistake.id}")
 
 
 def recursion_of(page: Context) -> dict[str, list[Term]]:
     """The terms of every node's gradient, from the loss backwards."""
-    maker = _maker(page)
-    return {name: maker.terms(name) for name in reversed(page.graph.definitions)}
+    return {name: page.maker.terms(name) for name in reversed(page.graph.definitions)}
 
 
 def lab_data(page: Context) -> dict[str, Any]:

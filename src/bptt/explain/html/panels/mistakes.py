@@ -1,7 +1,7 @@
 """Plausible mistakes in a cell's recursion, as formulas that can be run.
 
-For the book's network the eight that people make with 10.18-10.28; for any other cell
-the same kinds of change, made in its own formulas.
+For the book's network those of `explain.mistakes`; for any other cell the same kinds of
+change, made in its own formulas.
 """
 
 from __future__ import annotations
@@ -14,30 +14,22 @@ from bptt.explain.book import is_book
 from bptt.explain.cards import Term
 from bptt.explain.derive import Derivation
 from bptt.explain.expr import Expr, T, Time
+from bptt.explain.mistakes import VARIANTS, Variant
+from bptt.explain.model import Text
 from bptt.explain.plain import to_ascii
 from bptt.graph import Graph
 
-_FUTURE, _NOW = "grad_h[t+1]", "V.T @ grad_o[t]"
-_BOOK = {
-    "none": f"grad_h[t] = W.T @ diag(1 - h[t+1]**2) @ {_FUTURE} + {_NOW}",
-    "order": f"grad_h[t] = W.T @ {_FUTURE} @ diag(1 - h[t+1]**2) + {_NOW}",
-    "no-slope": f"grad_h[t] = W.T @ {_FUTURE} + {_NOW}",
-    "index": f"grad_h[t] = W.T @ diag(1 - h[t]**2) @ {_FUTURE} + {_NOW}",
-    "square": f"grad_h[t] = W.T @ diag((1 - h[t+1])**2) @ {_FUTURE} + {_NOW}",
-    "transpose": f"grad_h[t] = W @ diag(1 - h[t+1]**2) @ {_FUTURE} + {_NOW}",
-    "future": f"grad_h[t] = {_NOW}",
-    "shift": "grad_W = sum(t, 1, tau, diag(1 - h[t]**2) @ grad_h[t] @ h[t].T)",
-    "delta": "grad_o[t] = y_hat[t] - 1",
-}
-
-
 @dataclass(frozen=True)
 class Mistake:
-    """id: its words are `mistake-ID`; target: the gradient that the formula defines."""
+    """id: "none" for what is right; target: the gradient that the formula defines.
+
+    text: what it is called in the explanation, None where the page's words say it.
+    """
 
     id: str
     target: str
     formula: str
+    text: Text | None = None
 
 
 def find_mistakes(
@@ -49,7 +41,7 @@ def find_mistakes(
     node's gradient comes from a later step.
     """
     if is_book(Derivation(graph)):
-        return tuple(Mistake(id_, _target(text), text) for id_, text in _BOOK.items())
+        return tuple(_of_book(variant) for variant in VARIANTS)
     name = _recurrent(graph, terms)
     if name is None:
         return ()
@@ -63,8 +55,15 @@ def find_mistakes(
     return tuple(found)
 
 
-def _target(text: str) -> str:
-    return text.removeprefix("grad_").partition(" ")[0].partition("[")[0]
+def _of_book(variant: Variant) -> Mistake:
+    target = "h[t]"
+    if variant.grad_o:
+        target = "o[t]"
+    elif variant.formula == variant.grad_W:
+        target = "W"
+    id_ = "none" if variant.id == "right" else variant.id
+    formula = f"grad_{target} = {variant.formula}"
+    return Mistake(id_, target.partition("[")[0], formula, Text(f"break.{variant.id}"))
 
 
 def _mistake(id_: str, name: str, expr: Expr) -> Mistake:

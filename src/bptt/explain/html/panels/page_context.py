@@ -7,14 +7,16 @@ from functools import cached_property
 
 import numpy as np
 
+from bptt.explain.cards import CardMaker
 from bptt.explain.derive import Derivation
 from bptt.explain.expr import T, Value
 from bptt.explain.html.picture.drawn import Arrow, Drawn, draw
 from bptt.explain.html.picture.labels import Labels
 from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.writer import Writer
+from bptt.explain.instances import REDUCTIONS, Options
 from bptt.explain.model import Document
-from bptt.explain.printer import ACCENTS, GREEK, split_name
+from bptt.explain.printer import GREEK, split_name
 from bptt.graph import Graph
 from bptt.unrolled import Unrolled
 
@@ -35,6 +37,17 @@ class Context:
     def unrolled(self) -> Unrolled:
         """The graph in time with the numbers that are shown."""
         return self.document.shown.graph
+
+    @cached_property
+    def maker(self) -> CardMaker:
+        """Makes terms of gradients as the cards show them."""
+        document = self.document
+        kind = str(document.options["reduction"])
+        weights = tuple(float(w) for w in document.shown.weights)
+        options = Options(self.tau, reduction=kind) if kind in REDUCTIONS else Options(
+            self.tau, weights=weights
+        )
+        return CardMaker(self.labels.derivation, document.scope, options)
 
     @property
     def tau(self) -> int:

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bptt.cell import Cell
+from bptt.execute import reference
+from bptt.execute.bindings import bind
+from bptt.execute.program import Request, gradient_program
 from bptt.explain.html.charts import line_chart
 from bptt.explain.html.panels.page_context import Context
 from bptt.explain.html.panels.sharing import key_of
 from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.words import plain, word
-from bptt.language import print_graph
+from bptt.results import Gradient, Run
 
 Array = NDArray[Any]
 STEPS, RATE, CLIP = 40, 0.2, 3.0
@@ -57,19 +59,20 @@ def training_panel(page: Context) -> Markup:
 
 def train(page: Context, states: list[str]) -> History:
     """Gradient descent with the norm of the whole gradient clipped."""
-    cell = Cell(print_graph(page.graph))
     unrolled, graph = page.unrolled, page.graph
     params = {n: np.array(unrolled.values[unrolled.place(n)]) for n in graph.parameters}
     inputs = {n: np.array([unrolled.values[unrolled.place(n, t)]
                            for t in range(1, page.tau + 1)]) for n in graph.inputs}  # fmt: skip
     initial = {n: unrolled.values[unrolled.place(n, 0)] for n in graph.states
                if n in graph.definitions}  # fmt: skip
+    request = Request(nodes=tuple(states))
+    program = gradient_program(graph, request)
     history = History(parameters={name: [] for name in params})
     for _ in range(STEPS):
-        grad = cell.gradient(
-            params, inputs, initial=initial, weights=page.document.shown.weights,
-            nodes=tuple(states), executor="reference",
-        )  # fmt: skip
+        weights = page.document.shown.weights
+        bindings = bind(graph, params, inputs, initial, None, "sum", weights)
+        values = reference.run(program, bindings)
+        grad = Gradient(program, bindings, values, request, _no_forward)
         norms = {name: float(np.linalg.norm(grad[name])) for name in params}
         whole = float(np.sqrt(sum(norm**2 for norm in norms.values())))
         history.loss.append(float(np.real(grad.loss or 0.0)))
@@ -83,6 +86,10 @@ def train(page: Context, states: list[str]) -> History:
         scale = RATE * min(1.0, CLIP / whole) if whole else 0.0
         params = {name: params[name] - scale * grad[name] for name in params}
     return history
+
+
+def _no_forward() -> Run:
+    raise AssertionError("no forward values are asked for here")
 
 
 def _figure(
