@@ -30,13 +30,18 @@ def _read(*parts: str) -> str:
 @cache
 def style() -> str:
     """The page's style sheet."""
-    return _read("static", "page.css")
+    return _without_comments(_read("static", "page.css"))
 
 
 @cache
 def script() -> str:
     """The page's script."""
-    return "\n".join(_read("static", name) for name in SCRIPTS)
+    return "\n".join(_without_comments(_read("static", name)) for name in SCRIPTS)
+
+
+def _without_comments(source: str) -> str:
+    """The source without comments and indentation; no string of ours has either."""
+    return re.sub(r"\n\s*", "\n", re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL))
 
 
 @cache

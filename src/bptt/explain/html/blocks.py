@@ -11,6 +11,7 @@ from bptt.explain.html.values import side_by_side
 from bptt.explain.html.words import word
 from bptt.explain.html.writer import Writer
 
+TALL = 16  # rows above which a table scrolls in a box of its own
 STATUS = {m.PASSED: "card", m.FAILED: "card failed", m.NOT_CHECKED: "card not"}
 
 
@@ -37,7 +38,7 @@ def _table(writer: Writer, table: m.Table) -> Markup:
         heads.append(word("check"))
     body = [
         tag("tr", *(_cell(writer, value) for value in row.cells),
-            (tag("td", "" if row.check is None else writer.check(row.check))
+            (tag("td", "" if row.check is None else writer.check(row.check), class_="num")
              if checks else None),
             class_=row.mark or None)
         for row in table.rows
@@ -46,7 +47,7 @@ def _table(writer: Writer, table: m.Table) -> Markup:
     shown = tag("table", caption,
                 tag("thead", tag("tr", *(tag("th", h, scope="col") for h in heads))),
                 tag("tbody", *body), id=f"table-{table.id}")  # fmt: skip
-    tall = len(table.rows) > 40
+    tall = len(table.rows) > TALL
     return tag("div", shown, class_="tall" if tall else "scroll", tabindex=0)
 
 
@@ -56,11 +57,10 @@ def _cell(writer: Writer, value: Any) -> Markup:
 
 
 def _matrices(writer: Writer, block: m.Matrices) -> Markup:
-    sign = {"@": "·"}.get(block.relation, block.relation)
     parts: list[Any] = []
     for i, expr in enumerate(block.exprs):
-        if i and sign:
-            parts.append(sign)
+        if i and block.relation:  # the first is what the others make
+            parts.append("=" if i == 1 else "·")
         found = writer.by_step(expr, block.first, block.last)
         parts.append(writer.values.widget(f"m:{block.id}:{i}", found, writer.eq(expr)))
     return side_by_side(*parts)
@@ -101,18 +101,20 @@ def _body(writer: Writer, card: m.Card) -> list[Any]:
     body: list[Any] = [
         tag("p", writer.text(card.claim), class_="claim"),
         *(writer.chain(chain) for chain in card.chains),
-        tag("p", writer.text(card.reason), class_="reason"),
+        tag("p", tag("b", writer.text(m.Text("label.reason"))), " ",
+            writer.text(card.reason), class_="reason"),
     ]
     if card.why:
         inner = [_why(writer, why) for why in card.why]
-        body.append(tag("details", tag("summary", word("why")), *inner, class_="more",
+        body.append(tag("details", tag("summary", writer.text(m.Text("label.why"))), *inner, class_="more",
                         open=True, data_closed=True))  # fmt: skip
     if card.shapes:
         notes = [tag("li", writer.eq(note.symbol), " : ", _shape(note.shape))
                  for note in card.shapes]  # fmt: skip
         body.append(tag("ul", *notes, class_="shapes"))
     if card.wrong is not None:
-        body.append(tag("p", writer.text(card.wrong), class_="wrong"))
+        label = tag("b", writer.text(m.Text("label.wrong")))
+        body.append(tag("p", label, " ", writer.text(card.wrong), class_="wrong"))
     return body
 
 

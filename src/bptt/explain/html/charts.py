@@ -19,7 +19,7 @@ from bptt.explain.html.values import show_number
 
 Array = NDArray[Any]
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 16.0, 14.0, 34.0
-MANY = 24  # points that are still marked one by one
+MANY = 12  # points that are still marked one by one
 FLOOR = 1e-16  # a norm of zero is drawn at the bottom of a log scale
 
 

@@ -37,8 +37,9 @@ from bptt.version import __version__
 
 # What the page adds to a panel of the document, after its blocks.
 # Tables that stand in, in other formats, for what the page draws itself.
-DRAWN = ("contributions", "paths", "edges", "flow:", "graph:")
+DRAWN = ("contributions", "paths", "edges", "flow:")
 # Panels that the page alone has: id -> number.
+LARGE = 24  # edges of one step above which a page says less without a script
 EXTRA = {"training": 8, "break": 10}
 WIDGETS: dict[str, Callable[[Context], Markup]] = {
     "graph": graph_panel,
@@ -54,7 +55,8 @@ WIDGETS: dict[str, Callable[[Context], Markup]] = {
 def html_page(document: m.Document, lang: str = "en") -> str:
     """The whole file; lang: the language first shown, both are in it."""
     first = max(1, document.shown.tau - 1)
-    page = Context(document, Writer(document.shown, Values(first)))
+    is_large = len(document.shown.graph.edges) > LARGE * document.shown.tau
+    page = Context(document, Writer(document.shown, Values(first, is_large)))
     shown = _with_extra(document.panels)
     panels = [section for panel in shown if (section := _panel(page, panel)) is not None]
     body = join(
@@ -90,10 +92,10 @@ def html_page(document: m.Document, lang: str = "en") -> str:
 def _bar(page: Context, lang: str) -> Markup:
     steps = tag(
         "div", tag("label", word("step"), for_="t", class_="sr"),
-        _round("earlier", "◀"),
+        _round("earlier", "M9 1 2 6.5 9 12z"),
         tag("input", type="range", id="t", min=1, max=page.tau, value=page.first, step=1),
-        _round("later", "▶"), tag("output", f"t = {page.first}", id="t-now", for_="t"),
-        _round("play", "⏵"), class_="steps needs-script",
+        _round("later", "M3 1l7 5.5L3 12z"), tag("output", f"t = {page.first}", id="t-now", for_="t"),
+        _round("play", "M11 1 5 6.5 11 12zM6 1 0 6.5 6 12z"), class_="steps needs-script",
     )  # fmt: skip
     forms = tag(
         "fieldset", tag("legend", word("forms")),
@@ -109,8 +111,9 @@ def _bar(page: Context, lang: str) -> Markup:
     return tag("header", brand, steps, forms, languages, themes, class_="bar")
 
 
-def _round(key: str, sign: str) -> Markup:
+def _round(key: str, path: str) -> Markup:
     words = plain(key)
+    sign = tag("svg", tag("path", d=path), width=12.0, height=13.0, aria_hidden="true")
     return tag("button", sign, type="button", id=key, class_="round",
                aria_label=words["en"], title=" · ".join(words.values()))  # fmt: skip
 
@@ -153,8 +156,10 @@ def _with_extra(panels: tuple[m.Panel, ...]) -> list[m.Panel]:
 
 def _panel(page: Context, panel: m.Panel) -> Section | None:
     """A panel's blocks, then what the page adds; None if there is nothing in it."""
-    blocks = [write_block(page.writer, block) for block in panel.blocks
-              if not _is_drawn(block)]  # fmt: skip
+    shown = [block for block in panel.blocks if not _is_drawn(block)]
+    late = [b for b in shown if panel.id == "graph" and isinstance(b, m.Table)]
+    blocks = [write_block(page.writer, block) for block in shown if block not in late]
+    after = [write_block(page.writer, block) for block in late]
     title = page.writer.text(panel.title)
     if panel.id == "header":
         return Section(panel.id, panel.number, title, _header(page, panel, blocks))
@@ -163,7 +168,7 @@ def _panel(page: Context, panel: m.Panel) -> Section | None:
         return None
     head = tag("h2", tag("i", str(panel.number)), title, id=f"{panel.id}-title")
     tools = _open_all() if panel.id in ("derivation", "edges", "paths") else None
-    body = tag("section", head, tools, *blocks, widget, class_="panel", id=panel.id,
+    body = tag("section", head, tools, *blocks, widget, *after, class_="panel", id=panel.id,
                aria_labelledby=f"{panel.id}-title")  # fmt: skip
     return Section(panel.id, panel.number, title, body)
 
@@ -224,27 +229,34 @@ def _data(page: Context, title: dict[str, str]) -> str:
 
 
 def _places(page: Context) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
-    """Every value and gradient in full precision, by name and step."""
-    unrolled = page.unrolled
+    """Every value and gradient in full precision, by name and step; seeds and weights.
+
+    v, g, s: where a value, a gradient, what arrives from outside begins, by step.
+    """
+    point, unrolled = page.document.shown, page.unrolled
     found: dict[str, Any] = {}
     parts: list[Any] = []
     size = 0
+
+    def put(name: str, key: str, t: int | None, array: Any) -> None:
+        nonlocal size
+        empty = {"shape": list(np.shape(array)), "mark": to_unicode(Value(name)), "v": {},
+                 "g": {}, "s": {}}  # fmt: skip
+        found.setdefault(name, empty)[key]["" if t is None else str(t)] = size
+        parts.append(np.ravel(np.asarray(array, dtype="<f8")))
+        size += int(np.size(array))
+
     for place in unrolled.places:
         if place.kind == "copy":
             continue
-        name = place.name
-        value = unrolled.loss if place == unrolled.total else unrolled.values[place]
-        if place == unrolled.total and name in found:
-            continue
-        shape = list(np.shape(value))
-        entry = found.setdefault(
-            name, {"shape": shape, "mark": to_unicode(Value(name)), "v": {}, "g": {}}
-        )
-        step = "" if place.t is None else str(place.t)
-        for key, array in (("v", value), ("g", unrolled.grad(place))):
-            entry[key][step] = size
-            parts.append(np.ravel(np.asarray(array, dtype="<f8")))
-            size += int(np.size(array))
+        is_total = place == unrolled.total
+        put(place.name, "v", place.t, unrolled.loss if is_total else unrolled.values[place])
+        put(place.name, "g", place.t, unrolled.grad(place))
+    for t in range(1, page.tau + 1):
+        if "w" not in unrolled.shapes and page.graph.loss:
+            put("w", "v", t, point.weights[t - 1])
+        for name, seeds in point.seeds.items():
+            put(name, "s", t, seeds[t - 1])
     return found, np.concatenate(parts)
 
 

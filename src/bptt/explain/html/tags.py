@@ -6,11 +6,15 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
 VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "col", "wbr"})
 EMPTY = frozenset({"path", "line", "rect", "circle", "use"})  # closed in place, in SVG
+
+
+BARE = re.compile(r"[\w.:#%+\-]+", re.ASCII)
 
 
 class Markup(str):
@@ -25,7 +29,7 @@ def tag(name: str, /, *children: Any, **attributes: Any) -> Markup:
     if name in VOID:
         return Markup(f"<{start}>")
     if name in EMPTY and not children:
-        return Markup(f"<{start}/>")
+        return Markup(f"<{start} />")
     return Markup(f"<{start}>{join(*children)}</{name}>")
 
 
@@ -51,7 +55,9 @@ def _attribute(key: str, value: Any) -> str:
         return f" {name}"
     if isinstance(value, float):
         value = number(value)
-    return f' {name}="{escape(str(value))}"'
+    shown = str(value)
+    # Quotes where HTML needs them: a page has tens of thousands of attributes.
+    return f" {name}={shown}" if BARE.fullmatch(shown) else f' {name}="{escape(shown)}"'
 
 
 def number(value: float, digits: int = 1) -> str:

@@ -1,8 +1,9 @@
 """Numbers on the page: matrices that follow the slider, and the blob they come from.
 
 Every matrix is a widget `span.mxw` with an id. It is written into the page as it is at
-the step first shown; the numbers of all steps go into the page once, as little-endian
-float32 in base64, from which the script redraws the widget when t moves.
+the step first shown; the numbers of all steps go into the page once, as the
+upper three bytes of little-endian float32 (four digits, three are shown) in base64,
+from which the script redraws the widget when t moves.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def show_number(value: float, digits: int = DIGITS) -> str:
     >>> show_number(-0.01234), show_number(0.0), show_number(12345.0)
     ('−0.0123', '0', '1.23e4')
     """
-    if value == 0:
-        return "0"
+    if value in (-1.0, 0.0, 1.0):
+        return f"{value:.0f}".replace("-", MINUS)
     if not np.isfinite(value):
         return "NaN" if np.isnan(value) else "∞" if value > 0 else f"{MINUS}∞"
     size = abs(value)
@@ -73,29 +74,40 @@ class Values:
 
     first: the step shown before the slider moves; index: of every widget [rows,
     columns, first step, count, start, stride] in one long array of numbers, where a
-    stride of 0 says that all steps share one matrix, and a transposed matrix has -1 more
-    at its end. Equal numbers are stored once.
+    stride of 0 says that all steps share one matrix; a transposed matrix has "T" more at
+    its end, a sum from step t to the last one has "+". Equal numbers are stored once.
+    is_brief: whether secondary matrices are left to the script, on a large page.
     """
 
     first: int
-    index: dict[str, list[int]] = field(default_factory=dict)
+    is_brief: bool = False
+    index: dict[str, list[Any]] = field(default_factory=dict)
     _parts: list[Array] = field(default_factory=list)
     _known: dict[bytes, int] = field(default_factory=dict)
     _size: int = 0
 
     def widget(
-        self, key: str, by_step: Mapping[int, Any], caption: Markup | None = None
-    ) -> Markup:
+        self, key: str, by_step: Mapping[int, Any], caption: Markup | None = None,
+        *, is_secondary: bool = False,
+    ) -> Markup:  # fmt: skip
         """A matrix that follows the slider; by_step: its value at each step it has."""
         self.add(key, by_step)
-        return self._shown(key, by_step.get(self.first), caption)
+        is_left = is_secondary and self.is_brief
+        return self._shown(key, None if is_left else by_step.get(self.first), caption)
 
     def transposed(self, key: str, of: str, by_step: Mapping[int, Any]) -> Markup:
         """The transpose of another widget's matrices, whose numbers it shares."""
         if of in self.index:
-            self.index[key] = [*self.index[of][:6], -1]
+            self.index[key] = [*self.index[of], "T"]
         shown = by_step.get(self.first)
         return self._shown(key, None if shown is None else as_rows(shown).T, None)
+
+    def running(self, key: str, of: str, by_step: Mapping[int, Any],
+                caption: Markup) -> Markup:  # fmt: skip
+        """The sum of another widget's matrices from the step in view to the last."""
+        self.index[key] = [*self.index[of], "+"]
+        total = sum(array for t, array in by_step.items() if t >= self.first)
+        return self._shown(key, None if self.is_brief else total, caption)
 
     def _shown(self, key: str, array: Any, caption: Markup | None) -> Markup:
         inner = Markup("") if array is None else matrix_table(array)
@@ -136,8 +148,14 @@ class Values:
         return self._known[known]
 
     def blob(self) -> str:
-        """All numbers, float32, base64."""
-        return encode(np.concatenate(self._parts) if self._parts else np.zeros(0, "<f4"))
+        """All numbers: the upper three bytes of each float32, base64."""
+        numbers = np.concatenate(self._parts) if self._parts else np.zeros(0, "<f4")
+        # Rounded to the sixteen bits of mantissa that stay, not cut off.
+        bits = numbers.view("<u4").astype(np.uint64) + 0x80
+        finite = np.isfinite(numbers)
+        bits = np.where(finite, bits, numbers.view("<u4")).astype("<u4")
+        upper = bits.view(np.uint8).reshape(-1, 4)[:, 1:]
+        return base64.b64encode(upper.tobytes()).decode("ascii")
 
 
 def encode(array: Array) -> str:

@@ -22,7 +22,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "open-all": ("Open all", "全部展开"),
     "close-all": ("Close all", "全部收起"),
     "copy": ("copy LaTeX", "复制 LaTeX"),
-    "why": ("why?", "为什么？"),
     "check": ("check", "检查"),
     "copied": ("LaTeX copied", "已复制 LaTeX"),
     "keys": (
@@ -104,10 +103,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "shape": ("shape", "形状"),
     "carried": ("‖carried‖, t =", "‖传递的梯度‖，t ="),
     "node-list": ("Nodes at t = ", "节点，t = "),
-    "visit": (
-        "Order of the backward pass: ",
-        "反向传播的访问顺序：",
-    ),
     # ----- 4: edge cards -----
     "edges-intro": (
         "One card per kind of edge, its numbers at the step in view. The Jacobian stands "

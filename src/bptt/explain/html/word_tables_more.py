@@ -131,8 +131,8 @@ MORE: dict[str, tuple[str, str]] = {
     ),
     "training-loss": ("loss", "损失"),
     "training-gradient": (
-        "‖gradient of all parameters‖; clipped {count} times",
-        "‖全部参数的梯度‖；裁剪 {count} 次",
+        "‖gradient of all parameters‖; times clipped: {count}",
+        "‖全部参数的梯度‖；裁剪次数：{count}",
     ),
     "training-parameters": ("‖∇‖ of {name}", "{name} 的 ‖∇‖"),
     "training-flow": (
@@ -240,7 +240,6 @@ MORE: dict[str, tuple[str, str]] = {
     "mistake-future": ("Nothing from the future", "丢掉来自未来的项"),
     "mistake-shift": ("h⁽ᵗ⁾ for h⁽ᵗ⁻¹⁾ in ∇W", "∇W 中用 h⁽ᵗ⁾ 代替 h⁽ᵗ⁻¹⁾"),
     "mistake-delta": ("ŷ − 1 for every class", "对每个类别都写 ŷ − 1"),
-    "training-axis": ("iteration", "迭代"),
     "symbol-parameter": (
         "{name}: shared parameter, {shape} = {numbers}",
         "{name}：共享参数，{shape} = {numbers}",

@@ -7,6 +7,7 @@ that the page can show the same symbol everywhere.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -32,8 +33,11 @@ from bptt.explain.model import (
     Text,
 )
 from bptt.explain.point import Point, UnknownSymbolError
+from bptt.explain.printer import GREEK, split_name
 from bptt.explain.texts import pieces
 
+_SHAPE = re.compile(r"\w+(×\w+)+")
+_DIM = re.compile(r"([a-z]+)_(\w+)")
 # Operators that have no space around them anyway.
 _TIGHT = frozenset("()∇∂:")
 
@@ -47,11 +51,11 @@ class ShortMathml(MathmlPrinter):
 
 
 class SymbolLatex(LatexPrinter):
-    """LaTeX in which every symbol knows its name, for KaTeX alone."""
+    r"""LaTeX in which every symbol knows its name, \s{name}{symbol}, for KaTeX alone."""
 
     def symbol(self, name: str, sub: str = "", sup: str = "") -> str:
         """The symbol, marked."""
-        return rf"\htmlData{{sym={name}}}{{{super().symbol(name, sub, sup)}}}"
+        return rf"\s{{{name}}}{{{super().symbol(name, sub, sup)}}}"
 
 
 _LATEX, _MATHML = SymbolLatex(), ShortMathml()
@@ -77,12 +81,12 @@ class Writer:
     def eq(self, expr: Expr, *, is_side: bool = False) -> Markup:
         """A formula; is_side: one side of a chain, which "copy LaTeX" collects."""
         if expr not in self._cache:
-            inside = _shorten(wrap_mathml(_MATHML(expr)))
+            inside = _plain_symbol(expr) or _shorten(wrap_mathml(_MATHML(expr)))
             latex = escape(_LATEX(expr))
             self.has_italic_words |= r"\mathit" in latex
             self._cache[expr] = Markup(f'data-tex="{latex}">{inside}</span>')
         side = "data-side " if is_side else ""
-        return Markup(f'<span class="eq" {side}{self._cache[expr]}')
+        return Markup(f"<span class=eq {side}{self._cache[expr]}")
 
     def text(self, text: Text) -> Markup:
         """A sentence in every language."""
@@ -100,6 +104,8 @@ class Writer:
             return self.eq(value)
         if isinstance(value, float):
             return join(f"{value:.1e}" if value and abs(value) < 1e-2 else f"{value:.4g}")
+        if isinstance(value, str) and _SHAPE.fullmatch(value):
+            return Markup(_DIM.sub(r"<i>\1</i><sub>\2</sub>", value))
         return join("" if value is None else value)
 
     # ----- checks -----
@@ -138,7 +144,8 @@ class Writer:
             rows.append(tag("div", self.eq(first.expr, is_side=True), class_="rhs one"))
         about = tag("div", self._range(chain), class_="range")
         body = tag("div", *rows, about, class_="chain")
-        return join(body, self._numbers(chain) if with_numbers else None)
+        numbers = self._numbers(chain) if with_numbers else None
+        return tag("div", body, numbers, class_="eqrow")
 
     def _range(self, chain: Chain) -> Markup:
         """Bounds, free letters and number, in signs that need no translation."""
@@ -189,6 +196,20 @@ class Writer:
         return found
 
 
+def _plain_symbol(expr: Expr) -> Markup | None:
+    """A lone symbol in HTML, which is shorter than MathML and as good: h^(t)."""
+    if not isinstance(expr, e.Value):
+        return None
+    base, accent, label = split_name(expr.name)
+    if accent:
+        return None
+    step = None if expr.time is None else f"({show_time(expr.time, tight=True)})"
+    return join(
+        tag("i", GREEK.get(base, base)), tag("sub", label) if label else None,
+        tag("sup", step) if step else None,
+    )  # fmt: skip
+
+
 def _shorten(mathml: str) -> str:
     """The same formula in fewer bytes: no row of one element, no needless attribute."""
     root = _unwrapped(ElementTree.fromstring(mathml))
@@ -202,8 +223,9 @@ def _unwrapped(element: Element) -> Element:
         return element[0]
     if element.tag == "mo" and element.text in _TIGHT:
         element.attrib.clear()
-    if element.get("mathvariant") == "normal":
-        element.tag = "mtext"
+    is_plain = element.get("mathvariant") == "normal" or element.text == "⊤"
+    if is_plain or (element.tag == "mo" and element.attrib):
+        element.tag = "mtext"  # no space around it, upright
         element.attrib.clear()
     return element
 

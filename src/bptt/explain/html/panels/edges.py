@@ -32,9 +32,15 @@ def _is_elsewhere(arrow: Arrow) -> bool:
 def _card(page: Context, card: str, arrows: list[Arrow]) -> Markup:
     arrow = arrows[-1]
     form = page.labels.form(arrow)
+    equation = None
+    if form is not None:
+        general = page.writer.eq(page.labels.general(arrow))
+        equation = page.writer.eq(form)
+        equation = equation if _axes(arrow) > 2 else join(general, " = ", equation)
     head = tag(
-        "summary", page.ends(arrow), "  ", None if form is None else page.writer.eq(form)
-    )
+        "summary", tag("span", page.ends(arrow), class_="ends"), equation, "  ",
+        None if arrow.jacobian is None else tag("span", shape_text(arrow), class_="tagged"),
+    )  # fmt: skip
     body = _cut(page, arrow) if arrow.jacobian is None else _body(page, card, arrows)
     return tag("details", head, body, class_="more edge", data_edge=card, open=True,
                data_closed=True, id=f"edge-{card}")  # fmt: skip
@@ -47,7 +53,6 @@ def _cut(page: Context, arrow: Arrow) -> Markup:
 
 def _body(page: Context, card: str, arrows: list[Arrow]) -> Markup:
     arrow = arrows[-1]
-    general, form = page.labels.general(arrow), page.labels.form(arrow)
     is_array = _axes(arrow) > 2
     parts: list[Any] = []
     if is_array:
@@ -55,16 +60,13 @@ def _body(page: Context, card: str, arrows: list[Arrow]) -> Markup:
         parts.append(tag("p", word("edge-slices", axes=str(_axes(arrow)), shape=shape)))
         parts.append(_use(page, card, arrows))
         return join(*parts)
-    if form is not None and form != general:
-        equation = join(page.writer.eq(general), " = ", page.writer.eq(form))
-        parts.append(tag("p", equation, "  ", tag("span", shape_text(arrow), class_="tagged")))
     if len(arrow.across) > 1:
         ends = page.name(arrow.kind.source, arrow.kind.lag), page.name(arrow.kind.target)
         parts.append(tag("p", word("edge-sum", source=ends[0], target=ends[1]),
                          class_="note"))  # fmt: skip
     jacobians = {a.t: a.matrix for a in arrows}
     parts.append(side_by_side(
-        page.writer.values.widget(f"J:{card}", jacobians, page.writer.eq(general)),
+        page.writer.values.widget(f"J:{card}", jacobians, is_secondary=True),
         *_factors(page, card, arrows),
     ))  # fmt: skip
     parts += [tag("h4", word("edge-use")), _use(page, card, arrows)]
@@ -96,7 +98,8 @@ def _factors(page: Context, card: str, arrows: list[Arrow]) -> list[Any]:
         e.Jacobian(Value(middle, T), source),
     )
     widgets = [
-        page.writer.values.widget(f"F{i}:{card}", found, page.writer.eq(symbol))
+        page.writer.values.widget(f"F{i}:{card}", found, page.writer.eq(symbol),
+                                  is_secondary=True)
         for i, (found, symbol) in enumerate(zip((outer, inner), symbols, strict=True))
     ]
     return ["=", widgets[0], "·", widgets[1]]
@@ -119,12 +122,16 @@ def _use(page: Context, card: str, arrows: list[Arrow]) -> Markup:
     carried = {a.t: a.carried for a in arrows}
     general = page.labels.general(arrow)
     values = page.writer.values
-    result = values.widget(f"G:{card}", carried)
-    incoming = values.widget(f"E:{card}", grads, page.writer.eq(Gradient(target)))
+    result = values.widget(f"G:{card}", carried, is_secondary=True)
+    incoming = values.widget(f"E:{card}", grads, page.writer.eq(Gradient(target)),
+                             is_secondary=True)  # fmt: skip
     if _axes(arrow) > 2:
         return side_by_side(incoming, "↦", result)
-    matrices = {a.t: a.matrix for a in arrows}
-    turned = values.transposed(f"T:{card}", f"J:{card}", matrices)
+    if values.is_brief:
+        turned = page.writer.eq(e.Transpose(general))
+    else:
+        matrices = {a.t: a.matrix for a in arrows}
+        turned = values.transposed(f"T:{card}", f"J:{card}", matrices)
     return side_by_side(turned, "·", incoming, "=", result)
 
 
@@ -133,4 +140,4 @@ def _singular(page: Context, card: str, arrows: list[Arrow]) -> Markup:
              for a in arrows if a.matrix is not None}  # fmt: skip
     head = join(word("edge-singular"), tag("span", str(page.first), data_now=True))
     return side_by_side(tag("span", head, class_="note"),
-                        page.writer.values.widget(f"S:{card}", found))  # fmt: skip
+                        page.writer.values.widget(f"S:{card}", found, is_secondary=True))  # fmt: skip

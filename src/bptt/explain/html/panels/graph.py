@@ -7,11 +7,12 @@ from typing import Any
 from bptt.explain.expr import Gradient, T, Value
 from bptt.explain.html.panels.page_context import Context, tspans
 from bptt.explain.html.picture.drawn import Arrow
+from bptt.explain.html.picture.grid import LONGEST
 from bptt.explain.html.picture.svg import Marks, picture, shape_text
 from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import show_number, side_by_side
 from bptt.explain.html.words import plain, word
-from bptt.unrolled import Place
+from bptt.explain.plain import to_unicode
 
 NORMS = 8  # steps whose norms the table of edges gives
 
@@ -20,7 +21,7 @@ def graph_panel(page: Context) -> Markup:
     """The whole panel."""
     return join(
         tag("p", word("graph-intro")), _controls(page), _pictures(page), _legend(),
-        _edge_table(page), _nodes(page), _visit_order(page),
+        _edge_table(page), _nodes(page),
     )  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def _controls(page: Context) -> Markup:
         names = join(*_between(", ", [page.name(n, None) for n in page.folded.folded]))
         parts.append(_choice("folded", "inner", ("false", word("full")),
                              ("true", word("folded", names=names))))  # fmt: skip
-    if page.tau > len([x for x in _short(page) if x is not None]):
+    if page.tau > LONGEST:
         parts.append(tag("button", word("expand", tau=page.tau), type="button",
                          class_="plain", data_expand=True, aria_pressed="false"))  # fmt: skip
     return tag("div", *parts, class_="controls needs-script")
@@ -55,12 +56,6 @@ def _between(sign: str, parts: list[Markup]) -> list[Any]:
     for part in parts:
         found += [sign, part] if found else [part]
     return found
-
-
-def _short(page: Context) -> tuple[float | None, ...]:
-    from bptt.explain.html.picture.grid import make_grid
-
-    return make_grid(page.full).short
 
 
 def _pictures(page: Context) -> Markup:
@@ -150,10 +145,11 @@ def _edge_row(page: Context, arrows: list[Arrow], steps: list[int]) -> Markup:
     form = page.labels.form(arrow)
     norms = [show_number(by_step[t].norm, 2) if t in by_step else "" for t in steps]
     is_cut = arrow.jacobian is None
+    shown: Any = form if form is not None else page.labels.general(arrow)
+    shown = to_unicode(shown) if page.writer.values.is_brief else page.writer.eq(shown)
     return tag(
         "tr", tag("td", page.ends(arrow)),
-        tag("td", word("legend-cut") if is_cut else page.writer.eq(
-            form if form is not None else page.labels.general(arrow))),
+        tag("td", word("legend-cut") if is_cut else shown),
         tag("td", "" if is_cut else shape_text(arrow), class_="num"),
         *(tag("td", "" if is_cut else norm, class_="num") for norm in norms),
         data_kind=arrow.card,
@@ -185,18 +181,3 @@ def _node_row(page: Context, name: str) -> Markup:
             page.writer.eq(Gradient(value)),
         ))  # fmt: skip
     return side_by_side(*parts)
-
-
-def _visit_order(page: Context) -> Markup:
-    """The recursion's order on the screen, numbered, from L back to t = 1."""
-    wanted = [p for p in page.unrolled.visit_order() if p.kind in ("total", "node")]
-    shown = [join(f"{i}. ", _place(page, place)) for i, place in enumerate(wanted, 1)]
-    body = tag("p", *_between("  ", shown), class_="note order")
-    return tag("details", tag("summary", word("visit")), body, class_="more", open=True,
-               data_closed=True)  # fmt: skip
-
-
-def _place(page: Context, place: Place) -> Markup:
-    base, _, _ = place.label.partition("^")
-    text = base if place.t is None else join(base.replace("y_hat", "ŷ"), tag("sup", f"({place.t})"))
-    return tag("span", text, class_="place", data_sym=place.name)

@@ -12,7 +12,7 @@ from bptt.explain.derive import Derivation
 from bptt.explain.expr import T, Value
 from bptt.explain.html.picture.drawn import Arrow, Drawn, draw
 from bptt.explain.html.picture.labels import Labels
-from bptt.explain.html.tags import Markup, join, tag
+from bptt.explain.html.tags import Markup, join, tag, text
 from bptt.explain.html.writer import Writer
 from bptt.explain.instances import REDUCTIONS, Options
 from bptt.explain.model import Document
@@ -106,7 +106,7 @@ def tspans(name: str, t: int | None = None) -> Markup:
     letter = GREEK.get(base, base)
     if accent:
         letter = "ŷ" if (base, accent) == ("y", "hat") else letter + ACCENTS[accent]
-    parts = [tag("tspan", letter)]
+    parts: list[str] = [text(letter)]
     down = 0.0
     if label:
         parts.append(tag("tspan", label, class_="sub", dy=4.0))

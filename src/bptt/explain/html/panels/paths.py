@@ -17,13 +17,16 @@ from bptt.explain.plain import to_unicode
 from bptt.unrolled import Path
 
 Array = NDArray[Any]
-FIRST_ROWS, LAST_ROWS = 10, 40  # shown at once, and at all
+FIRST_ROWS, LAST_ROWS = 8, 24  # shown at once, and at all
+FEW = 6  # parameters; of more than this only the first rows are shown
 LONGEST = 8  # places of a path that are written out
 
 
 def paths_panel(page: Context) -> Markup:
     """One list per parameter, the first open."""
-    lists = [_list(page, name) for name in _by_reach(page)]
+    names = _by_reach(page)
+    last = LAST_ROWS if len(names) <= FEW else FIRST_ROWS
+    lists = [_list(page, name, last) for name in names]
     return join(tag("p", word("paths-intro")), *lists)
 
 
@@ -34,7 +37,7 @@ def _by_reach(page: Context) -> list[str]:
     return sorted(counts, key=lambda name: -counts[name])
 
 
-def _list(page: Context, name: str) -> Markup:
+def _list(page: Context, name: str, last: int) -> Markup:
     unrolled = page.unrolled
     place = unrolled.place(name)
     paths = sorted(unrolled.paths(place), key=lambda p: -float(np.linalg.norm(p.product)))
@@ -49,8 +52,8 @@ def _list(page: Context, name: str) -> Markup:
     shown = [_table(rows[:FIRST_ROWS])]
     if len(rows) > FIRST_ROWS:
         more = tag("summary", word("path-rest", count=str(len(rows) - FIRST_ROWS)))
-        rest = _table(rows[FIRST_ROWS:LAST_ROWS])
-        smaller = len(rows) - LAST_ROWS
+        rest = _table(rows[FIRST_ROWS:last]) if last > FIRST_ROWS else None
+        smaller = len(rows) - last
         note = None if smaller <= 0 else tag("p", word("path-small", count=str(smaller)),
                                              class_="note")  # fmt: skip
         shown.append(tag("details", more, rest, note))
@@ -71,9 +74,9 @@ def _rows(paths: list[Path], grad: Array) -> tuple[list[Markup], float]:
         norm = float(np.linalg.norm(path.product))
         start = next((p.t for p in path.places if p.t is not None), None)
         rows.append(tag(
-            "tr", tag("td", _ways(path)), tag("td", str(path.lag), class_="num"),
-            tag("td", show_number(norm), "  ", bar(norm / top), class_="num"),
-            tag("td", show_number(left, 2), class_="num"),
+            "tr", tag("td", _ways(path)), tag("td", str(path.lag)),
+            tag("td", show_number(norm), "  ", bar(norm / top)),
+            tag("td", show_number(left, 2)),
             data_t=start if path.count == 1 else None,
         ))  # fmt: skip
     return rows, left
@@ -95,5 +98,5 @@ def _table(rows: list[Markup]) -> Markup:
     heads = ("path", "lag", "path-norm", "path-left")
     table = tag("table", tag("thead", tag("tr", *(tag("th", word(h), scope="col")
                                                   for h in heads))),
-                tag("tbody", *rows))  # fmt: skip
+                tag("tbody", *rows), class_="nums")  # fmt: skip
     return tag("div", table, class_="scroll")

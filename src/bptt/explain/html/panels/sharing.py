@@ -74,12 +74,12 @@ def _cancellation(
 def _running(page: Context, name: str, parts: Array) -> Markup:
     """The copy's gradient at t, the sum from tau down to t, and the whole."""
     alone = dict(enumerate(parts, start=1))
-    sums = {t: parts[t - 1 :].sum(axis=0) for t in alone}
     values, eq = page.writer.values, page.writer.eq
     return side_by_side(
         values.widget(f"G:{name}", alone, join(word("sharing-step"), " ",
-                                               eq(Gradient(Value(name, T))))),
-        "→", values.widget(f"R:{name}", sums, word("sharing-sum")),
+                                               eq(Gradient(Value(name, T)))),
+                      is_secondary=True),
+        "→", values.running(f"R:{name}", f"G:{name}", alone, word("sharing-sum")),
         "→", values.still(parts.sum(axis=0), join(word("sharing-all"), " ",
                                                   eq(Gradient(Value(name))))),
     )  # fmt: skip

@@ -20,6 +20,7 @@ from bptt.results import Gradient, Run
 
 Array = NDArray[Any]
 STEPS, RATE, CLIP = 40, 0.2, 3.0
+CHARTS = 6  # parameters with a chart of their own, the largest gradients first
 
 
 @dataclass
@@ -50,7 +51,9 @@ def training_panel(page: Context) -> Markup:
         ends = {"first": np.array(history.first), "last": np.array(history.last)}
         figures.append(_figure(ends, "training-flow", keys=("t = 1", "t = τ"),
                                state=page.name(name)))  # fmt: skip
-    for name, norms in history.parameters.items():
+    largest = sorted(history.parameters, key=lambda n: -max(history.parameters[n]))
+    for name in largest[:CHARTS]:
+        norms = history.parameters[name]
         figures.append(_figure({"g": np.array(norms)}, "training-parameters",
                                name=page.name(name, None), small=True))  # fmt: skip
     intro = word("training-intro", steps=str(STEPS), rate=str(RATE), clip=str(CLIP))
@@ -99,6 +102,6 @@ def _figure(
     title = plain(key, **{name: str(value)[:0] for name, value in fields.items()})["en"]
     size = (300.0, 150.0) if small else (400.0, 210.0)
     chart = line_chart(series, title, first=0, is_log=is_log, follows=False,
-                       axis="#", width=size[0], height=size[1])  # fmt: skip
+                       axis="", width=size[0], height=size[1])  # fmt: skip
     shown = key_of(*keys) if keys else None
     return tag("figure", chart, tag("figcaption", word(key, **fields), shown))

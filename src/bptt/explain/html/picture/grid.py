@@ -25,8 +25,8 @@ ROW = 74.0  # between two rows without lanes
 BESIDE = 100.0  # between two nodes side by side in one row
 ASIDE = 66.0  # between a node and an input in its row
 RISE = 22.0  # by how much such an input is higher
-COLUMN = 190.0  # between two columns with one node per row
-MARGIN = 84.0  # beside the longest label: taps, and the labels right of a column
+COLUMN = 152.0  # between two columns with one node per row
+MARGIN = 74.0  # beside the longest label: taps, and the labels right of a column
 TAP = 10.0  # between two taps of one node
 RAIL = 34.0  # the middle of the parameters' column
 SHOWN_ENDS = 3  # columns that stay at either end
@@ -54,12 +54,13 @@ class Tap:
 class Grid:
     """The layout of one picture.
 
-    spots: by name, for nodes and inputs; taps: by (parameter, target); lanes: height of
+    levels, spots: by name, for nodes and inputs; taps: by (parameter, target); lanes: height of
     each parameter's topmost lane; total: height of the lane of L; columns: the middle
     line of every column, first where all are shown, then where the middle is left out
     (None for a column that is).
     """
 
+    levels: Mapping[str, int]
     spots: Mapping[str, Spot]
     taps: Mapping[tuple[str, str], Tap]
     total: float
@@ -109,11 +110,11 @@ def make_grid(drawn: Drawn, label: float = 0.0) -> Grid:
     }
     widest = max(sum(name in drawn.nodes for name in row) for row in rows.values())
     pitch = max(COLUMN, label + MARGIN) + (widest - 1) * BESIDE
-    start = RAIL + 84
+    start = RAIL + 62
     first = start + (pitch * 0.9 if drawn.states else pitch * 0.5)
     columns, short, gap = _columns(drawn.tau, first, pitch)
     height = max(heights.values()) + shift + RADIUS + 24
-    return Grid(spots, taps, total + shift, pitch, start, first, height,
+    return Grid(levels, spots, taps, total + shift, pitch, start, first, height,
                 columns, short, gap)  # fmt: skip
 
 
@@ -182,6 +183,4 @@ def _columns(
 
 def is_skip(kind: Kind, grid: Grid) -> bool:
     """Whether an arrow within a step passes another row on its way."""
-    rows = sorted({spot.y for spot in grid.spots.values()})
-    ends = rows.index(grid.spots[kind.source].y), rows.index(grid.spots[kind.target].y)
-    return abs(ends[0] - ends[1]) > 1
+    return abs(grid.levels[kind.source] - grid.levels[kind.target]) > 1

@@ -133,9 +133,11 @@ class Labels:
         """The form at the arrow's own step in one line; the symbol if that is long."""
         form = self.form(arrow)
         step = Time("", arrow.t)
+        if isinstance(form, e.Identity):
+            return "I"
         if form is not None:
             text = to_unicode(e.at_step(form, step))
-            if len(text) <= LONGEST:
+            if len(text) <= LONGEST and text.count("{") < 2:
                 return text
         if arrow.jacobian is None:
             return ""

@@ -126,10 +126,10 @@ class _Painter:
             yield self._box(parameter, None, RAIL, tap.lane)
 
     def _box(self, name: str, t: int | None, x: float, y: float) -> Markup:
-        shape = tag("rect", x=-16.0, y=-9.5, width=32.0, height=19.0, rx=5.0)
+        shape = tag("rect", x=-16.0, y=-8.5, width=32.0, height=17.0, rx=5.0)
         word = tag("text", self.marks.symbol(name, t), y=4.0)
         return tag(
-            "g", shape, word, class_="n parameter", data_n=name, data_sym=name,
+            "g", shape, word, class_="n parameter", data_sym=name,
             transform=f"translate({number(x)} {number(y)})",
         )  # fmt: skip
 
@@ -145,7 +145,7 @@ class _Painter:
         x = self.grid.width(is_short=True) - 40
         body = [tag("circle", r=17.0), tag("circle", r=13.5), tag("text", "L", y=5.0)]
         return tag(
-            "g", *body, class_="n total", data_n="total", data_sym="L", data_end="1",
+            "g", *body, class_="n total", data_sym="L", data_end="1",
             transform=f"translate({number(x)} {number(self.grid.total)})",
         )  # fmt: skip
 
@@ -181,11 +181,10 @@ class _Painter:
     def _node(
         self, name: str, t: int, kind: str, spot: Spot, x: float = 0.0
     ) -> Markup:
-        word = tag("text", self.marks.symbol(name, t), y=4.5)
+        word = tag("text", self.marks.symbol(name, t), y=5)
         return tag(
-            "g", tag("circle", r=RADIUS), word, class_=f"n {kind}", data_n=f"{name}@{t}",
-            data_sym=name,
-            transform=f"translate({number(x + spot.x)} {number(spot.y)})",
+            "g", tag("circle", r=RADIUS), word, class_=f"n {kind}", data_sym=name,
+            transform=f"translate({x + spot.x:.0f} {spot.y:.0f})",
         )  # fmt: skip
 
     def _arrow(self, arrow: Arrow) -> Markup:
@@ -238,7 +237,7 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _path(points: list[tuple[float, float]]) -> str:
-    return "M" + " ".join(f"{number(x)} {number(y)}" for x, y in points)
+    return "M" + " ".join(f"{x:.0f} {y:.0f}" for x, y in points)
 
 
 def _rim(spot: Spot, x: float, y: float, away: float = 2.0) -> tuple[float, float]:
@@ -260,8 +259,8 @@ def _around(a: Spot, b: Spot) -> tuple[str, tuple[float, float, str]]:
     y1, y2 = a.y - (a.y - b.y) * 0.25, b.y + (a.y - b.y) * 0.25
     start, end = _rim(a, side, y1, 0.0), _rim(b, side, y2)
     curve = (
-        f"M{number(start[0])} {number(start[1])}C{number(side)} {number(y1)} "
-        f"{number(side)} {number(y2)} {number(end[0])} {number(end[1])}"
+        f"M{start[0]:.0f} {start[1]:.0f}C{side:.0f} {y1:.0f} "
+        f"{side:.0f} {y2:.0f} {end[0]:.0f} {end[1]:.0f}"
     )
     return curve, ((start[0] + end[0] + 2 * side) / 4 + 6, (y1 + y2) / 2 + 4, "r")
 
@@ -276,7 +275,7 @@ def _across(a: Spot, b: Spot) -> tuple[str, tuple[float, float, str]]:
     near = b.x - RADIUS * 2.6, b.y + lift * RADIUS * 1.7
     end = _rim(b, *near)
     curve = (
-        f"M{number(x1)} {number(a.y)}C{number(x1 + (near[0] - x1) * 0.5)} {number(a.y)} "
-        f"{number(near[0])} {number(near[1])} {number(end[0])} {number(end[1])}"
+        f"M{x1:.0f} {a.y:.0f}C{x1 + (near[0] - x1) * 0.5:.0f} {a.y:.0f} "
+        f"{near[0]:.0f} {near[1]:.0f} {end[0]:.0f} {end[1]:.0f}"
     )
     return curve, (b.x - RADIUS - 8, b.y + 4, "l")

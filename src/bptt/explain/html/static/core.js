@@ -5,19 +5,26 @@ const B = { listeners: [], words: {} };
 
 B.data = JSON.parse(document.getElementById("data").textContent);
 
-B.floats = function (text, bytes) {
-  const raw = atob(text);
-  const view = new DataView(new ArrayBuffer(raw.length));
-  for (let i = 0; i < raw.length; i++) view.setUint8(i, raw.charCodeAt(i));
-  const found = bytes === 8 ? new Float64Array(raw.length / 8) : new Float32Array(raw.length / 4);
-  for (let i = 0; i < found.length; i++) {
-    found[i] = bytes === 8 ? view.getFloat64(i * 8, true) : view.getFloat32(i * 4, true);
+B.bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+
+/* The upper three bytes of float32 each; see values.py. */
+B.shortFloats = function (text) {
+  const raw = B.bytes(text), all = new Uint8Array((raw.length / 3) * 4);
+  for (let i = 0, j = 0; i < raw.length; i++) {
+    if (j % 4 === 0) j++;
+    all[j++] = raw[i];
   }
-  return found;
+  const view = new DataView(all.buffer);
+  return Float32Array.from({ length: all.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
 };
 
-B.numbers = B.floats(B.data.numbers, 4);
-B.exact = B.floats(B.data.exact, 8);
+B.floats = function (text) {
+  const view = new DataView(B.bytes(text).buffer);
+  return Float64Array.from({ length: view.byteLength / 8 }, (_, i) => view.getFloat64(8 * i, true));
+};
+
+B.numbers = B.shortFloats(B.data.numbers);
+B.exact = B.floats(B.data.exact);
 B.t = B.data.first;
 B.tau = B.data.tau;
 B.lang = () => (document.getElementById("lang-zh").checked ? "zh" : "en");

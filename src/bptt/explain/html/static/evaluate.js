@@ -55,9 +55,16 @@
       return make([count, 1], data);
     }
 
-    /* the book's parameter without a step, and its copy with one, have the same value */
-    valueOf(node) { return this.lookup(node, "v"); }
-    gradient(node) { return this.lookup(node, "g"); }
+    valueOf(node) { return this.element(node, this.lookup(node, "v")); }
+    gradient(node) { return this.element(node, this.lookup(node, "g")); }
+
+    /* y_hat[t, y[t]]: one element, counted from 0 */
+    element(node, x) {
+      if (!node.index?.length) return x;
+      const at = node.index.map((part) => this.value(part).data[0]);
+      const flat = at.length === 2 ? at[0] * x.shape[1] + at[1] : at[0];
+      return scalar(x.data[flat]);
+    }
 
     neg(node) { const x = this.value(node.of); return make(x.shape, x.data.map((v) => -v)); }
 
@@ -75,7 +82,7 @@
       if (isScalar(b) && !isScalar(a)) return make(a.shape, a.data.map((v) => f(v, b.data[0])));
       if (isScalar(a)) return make(b.shape, b.data.map((v) => f(a.data[0], v)));
       if (String(a.shape) === String(b.shape)) return make(a.shape, a.data.map((v, i) => f(v, b.data[i])));
-      const sign = { add: "+", sub: "−", mul: "*", div: "/", pow: "**" }[node.op];
+      const sign = { add: "+", sub: "−", mul: "*", div: "/", pow: "**", greater: ">", greater_equal: "≥" }[node.op];
       if (this.reading === "columns") this.fail("lab-elementwise", { sign, a: shown(a), b: shown(b) }, node);
       return broadcast(a, b, f) || this.fail("lab-elementwise", { sign, a: shown(a), b: shown(b) }, node);
     }
@@ -84,6 +91,8 @@
     mul(node) { return this.each(node, (a, b) => a * b); }
     div(node) { return this.each(node, (a, b) => a / b); }
     pow(node) { return this.each(node, (a, b) => a ** b); }
+    greater(node) { return this.each(node, (a, b) => +(a > b)); }
+    greater_equal(node) { return this.each(node, (a, b) => +(a >= b)); }
 
     matmul(node) {
       const a = this.value(node.left), b = this.value(node.right);
@@ -120,6 +129,7 @@
     }
 
     call(node) {
+      if (node.name === "incoming") return this.lookup(node.parts[0], "s");
       if (Object.hasOwn(SPECIAL, node.name)) {
         return SPECIAL[node.name].call(this, node, node.parts.map((part) => this.value(part)));
       }
@@ -193,6 +203,30 @@
       return make([count, count], Float64Array.from({ length: count * count }, (_, i) => (i % (count + 1) ? 0 : 1)));
     },
     ones(node, [n]) { return column(this.reading, new Float64Array(n.data[0]).fill(1)); },
+    zeros(node, [n, m]) {
+      if (m.data[0] === 1) return column(this.reading, new Float64Array(n.data[0]));
+      return make([n.data[0], m.data[0]], new Float64Array(n.data[0] * m.data[0]));
+    },
+    lookup(node, [m, index]) {
+      const [n, k] = m.shape;
+      return column(this.reading, Float64Array.from({ length: n }, (_, i) => m.data[i * k + index.data[0]]));
+    },
+    maximum(node) { return this.each({ ...node, op: "maximum", left: node.parts[0], right: node.parts[1] }, Math.max); },
+    minimum(node) { return this.each({ ...node, op: "minimum", left: node.parts[0], right: node.parts[1] }, Math.min); },
+    where(node, [c, a, b]) {
+      const pick = (x, i) => x.data[x.data.length === 1 ? 0 : i];
+      const shape = [c, a, b].reduce((x, y) => (y.data.length > x.data.length ? y : x)).shape;
+      return make(shape, Float64Array.from({ length: size(shape) }, (_, i) => (pick(c, i) ? pick(a, i) : pick(b, i))));
+    },
+    log_softmax(node, [x]) {
+      const top = Math.max(...x.data), log = Math.log(sum(x.data.map((v) => Math.exp(v - top))));
+      return make(x.shape, x.data.map((v) => v - top - log));
+    },
+    layer_norm(node, [x, eps]) {
+      const mean = sum(x.data) / x.data.length;
+      const variance = sum(x.data.map((v) => (v - mean) ** 2)) / x.data.length;
+      return make(x.shape, x.data.map((v) => (v - mean) / Math.sqrt(variance + eps.data[0])));
+    },
     ones_like(node, [x]) { return make(x.shape, x.data.map(() => 1)); },
   };
 

@@ -5,7 +5,7 @@
    `@` is the matrix product, `*` element by element; Wᵀ, h², ∇h[t], · and ⊙ are read
    too. The text becomes a tree and nothing else: there is no way from it to a script. */
 (function () {
-  const TOKEN = /\s*(?:(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|([A-Za-zα-ωŷτ_][\wα-ω̂]*)|(\*\*|\.T(?![\w])|[-+*/@=()[\],:∇ᵀ²⊙·^]))/yu;
+  const TOKEN = /\s*(?:(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|([A-Za-zα-ωŷτ_][\wα-ω̂]*)|(\*\*|>=|\.T(?![\w])|[-+*/@=()[\],:∇ᵀ²⊙·^>]))/yu;
   const SPELLING = { "⊙": "*", "·": "@", "ᵀ": ".T", "^": "**", "²": "²" };
   const LONGEST = 2000, DEEPEST = 60;
 
@@ -49,12 +49,20 @@
     node(op, span, parts) { return { op, span, ...parts }; }
 
     equation() {
-      const left = this.sum();
-      const right = this.take("=") ? this.sum() : null;
+      const left = this.comparison();
+      const right = this.take("=") ? this.comparison() : null;
       if (this.next.kind !== "end") {
         throw new FormulaError("lab-unexpected", { found: this.next.text }, this.next.span);
       }
       return { left: right ? left : null, right: right || left };
+    }
+
+    comparison() {
+      const left = this.sum();
+      if (!this.is(">") && !this.is(">=")) return left;
+      const op = this.list[this.at++].text === ">" ? "greater" : "greater_equal";
+      const right = this.sum();
+      return this.node(op, [left.span[0], right.span[1]], { left, right });
     }
 
     sum() {
@@ -111,7 +119,7 @@
     atom() {
       const token = this.next;
       if (this.take("(")) {
-        const inside = this.sum();
+        const inside = this.comparison();
         this.want(")");
         return { ...inside, span: [token.span[0], this.list[this.at - 1].span[1]] };
       }
@@ -133,8 +141,13 @@
       if (isGradient && name.startsWith("_")) name = name.slice(1);
       if (!isGrad && this.is("(")) return this.call(token);
       let time = null;
-      if (this.take("[")) { time = this.time(); this.want("]"); }
-      return this.node(isGrad ? "gradient" : "value", [start, this.list[this.at - 1].span[1]], { name, time });
+      const index = [];
+      if (this.take("[")) {
+        time = this.time();
+        while (this.take(",")) index.push(this.sum());
+        this.want("]");
+      }
+      return this.node(isGrad ? "gradient" : "value", [start, this.list[this.at - 1].span[1]], { name, time, index });
     }
 
     /* t, t+1, tau, 3 */
@@ -148,6 +161,12 @@
       const number = this.list[this.at++];
       if (number.kind !== "number") throw new FormulaError("lab-step", { found: number.text }, number.span);
       return { base, offset: sign * Number(number.text) };
+    }
+
+    /* an argument, or eps=1e-05 */
+    argument() {
+      if (this.next.kind === "name" && this.list[this.at + 1].text === "=") this.at += 2;
+      return this.comparison();
     }
 
     call(token) {
@@ -164,8 +183,8 @@
         this.want(")");
         return this.node("sigma", [token.span[0], this.list[this.at - 1].span[1]], { index, lower, upper, body });
       }
-      const parts = [this.sum()];
-      while (this.take(",")) parts.push(this.sum());
+      const parts = [this.argument()];
+      while (this.take(",")) parts.push(this.argument());
       this.want(")");
       return this.node("call", [token.span[0], this.list[this.at - 1].span[1]], { name, parts });
     }

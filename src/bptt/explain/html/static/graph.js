@@ -24,7 +24,6 @@
       if (!text.children.length) text.textContent = move(text.textContent).replace(`t = ${from}`, `t = ${t}`);
     }
     for (const step of B.all("tspan.sup", column)) step.textContent = `(${t})`;
-    for (const node of B.all(".n", column)) node.dataset.n = node.dataset.n.replace(/@.*/, "@" + t);
     return column;
   }
 
@@ -131,7 +130,7 @@
         arrow.classList.toggle("lit", from === t && !arrow.classList.contains("cut"));
       }
       for (const node of B.all(".n.node", svg)) {
-        node.classList.toggle("lit", node.dataset.n.endsWith("@" + t));
+        node.classList.toggle("lit", +node.closest(".col").dataset.t === t);
       }
     }
   }

@@ -116,8 +116,8 @@
       const isWrong = !(row.error < 1e-9);
       return B.make("tr", { class: isWrong ? "bad" : "good" },
         B.make("td", { text: (B.data.places[row.name].mark) }),
-        B.make("td", { class: "num", text: isWrong ? B.show(row.error, 2) : row.error.toExponential(0) }),
-        B.make("td", { class: "num", text: B.show(row.cosine, 4) }));
+        B.make("td", { class: "num", text: B.show(row.error, isWrong ? 2 : 1) }),
+        B.make("td", { class: "num", text: Math.abs(1 - row.cosine) < 1e-12 ? "1" : B.show(row.cosine, 4) }));
     });
     return B.make("table", {}, B.make("thead", {}, head), B.make("tbody", {}, ...body));
   }

@@ -4,7 +4,7 @@
 
   /* The same three digits as the page's own (values.py, show_number). */
   B.show = function (value, digits = 3) {
-    if (value === 0) return "0";
+    if ([-1, 0, 1].includes(value)) return String(value + 0).replace("-", MINUS);
     if (Number.isNaN(value)) return "NaN";
     if (!Number.isFinite(value)) return (value < 0 ? MINUS : "") + "∞";
     const size = Math.abs(value);
@@ -41,14 +41,23 @@
   B.stored = function (key, t) {
     const entry = B.data.values[key];
     if (!entry) return null;
-    const [rows, columns, first, count, begin, stride, turned] = entry;
+    const [rows, columns, first, count, begin, stride, change] = entry;
     if (t < first || t >= first + count) return null;
-    const start = begin + (t - first) * stride;
-    const values = B.numbers.subarray(start, start + rows * columns);
-    if (!turned) return { rows, columns, values };
-    const flipped = new Float32Array(values.length);
-    values.forEach((value, i) => { flipped[(i % columns) * rows + Math.floor(i / columns)] = value; });
-    return { rows: columns, columns: rows, values: flipped };
+    const at = (step) => {
+      const start = begin + (step - first) * stride;
+      return B.numbers.subarray(start, start + rows * columns);
+    };
+    if (change === "T") {
+      const flipped = new Float32Array(rows * columns);
+      at(t).forEach((value, i) => { flipped[(i % columns) * rows + Math.floor(i / columns)] = value; });
+      return { rows: columns, columns: rows, values: flipped };
+    }
+    if (change === "+") {
+      const sum = new Float32Array(rows * columns);
+      for (let s = t; s < first + count; s++) at(s).forEach((value, i) => { sum[i] += value; });
+      return { rows, columns, values: sum };
+    }
+    return { rows, columns, values: at(t) };
   };
 
   function redraw(widget, t) {

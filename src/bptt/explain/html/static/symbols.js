@@ -3,11 +3,12 @@
   const options = {
     throwOnError: true, output: "htmlAndMathml", strict: "ignore",
     trust: (context) => context.command === "\\htmlData",
+    macros: { "\\s": "\\htmlData{sym=#1}{#2}" },
   };
 
   /* LaTeX without the marks that tell symbols apart on this page. */
   B.plainLatex = function (marked) {
-    const start = "\\htmlData{";
+    const start = "\\s{";
     for (let at = marked.indexOf(start); at >= 0; at = marked.indexOf(start)) {
       const body = marked.indexOf("}{", at) + 2;
       let depth = 1, end = body;
@@ -20,8 +21,7 @@
   /* KaTeX comes compressed; where a browser cannot unpack it, MathML stays. */
   B.loadKatex = async function () {
     if (!("DecompressionStream" in window)) return;
-    const packed = atob(document.getElementById("katex-gz").textContent);
-    const bytes = Uint8Array.from(packed, (character) => character.charCodeAt(0));
+    const bytes = B.bytes(document.getElementById("katex-gz").textContent);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     document.head.append(B.make("script", { text: await new Response(stream).text() }));
     B.typesetLater();
@@ -31,7 +31,8 @@
     if (!("katex" in window)) return;
     for (const place of B.all(".eq[data-tex]", root)) {
       if (place.dataset.done) continue;
-      katex.render(place.dataset.tex, place, options);
+      const size = "side" in place.dataset ? "\\displaystyle " : "";
+      katex.render(size + place.dataset.tex, place, options);
       place.dataset.done = "1";
     }
   };
