@@ -162,7 +162,7 @@ class CardMaker:
         filled = e.total(*(t.filled for t in terms)) if terms else self._zero(value)
         if filled != links[-1].expr:
             links.append(Link(filled, Text("reason.jacobians")))
-        short = self._softmax_loss(value.name)
+        short = self.softmax_loss(value.name)
         if short is not None:
             links.append(Link(short, Text("reason.softmax-nll")))
         if first == last:
@@ -173,7 +173,7 @@ class CardMaker:
         rows, columns = self.scope.shape(value)
         return e.Number(0.0) if (rows, columns) == (1, 1) else e.Zeros(rows, columns)
 
-    def _softmax_loss(self, name: str) -> Expr | None:
+    def softmax_loss(self, name: str) -> Expr | None:
         """w (ŷ - e_y) for what a softmax and an nll loss alone read."""
         graph = self.scope.graph
         readers = self.derivation.successors(name)

@@ -13,6 +13,7 @@ from bptt.errors import ArgumentError
 from bptt.explain import model as m
 from bptt.explain.build import build_document
 from bptt.explain.instances import Options
+from bptt.explain.render.common import Writer
 from bptt.explain.render.latex_document import render_latex
 from bptt.explain.render.markdown import render_markdown
 from bptt.explain.render.terminal import TerminalWriter, render_text
@@ -78,6 +79,11 @@ class Explanation:
         """Whether every displayed equality was checked and held."""
         badge = self.document.badge
         return badge.checked == badge.equations > 0
+
+    @property
+    def summary(self) -> str:
+        """`N equations, N checked, worst error`, in the language chosen."""
+        return Writer(self.document, self.lang, str).badge()
 
     # ----- formats -----
 
