@@ -5,7 +5,7 @@ In short:
     cell = bptt.Cell(text)           or bptt.cells.lstm, Cell.load("my.cell")
     params = cell.init(n_x=27, n_h=128, n_o=27)
     grad = cell.gradient(params, {"x": x, "y": y})
-    print(cell.explain())            how it is derived; check_equation("...") checks yours
+    print(cell.explain())            its derivation; check_equation("...") checks yours
 """
 
 from bptt import cells

@@ -54,7 +54,7 @@ def edits(formula: Expr, right: Iterable[Expr]) -> Iterator[Edit]:
 def _parts(expr: Expr) -> Iterator[tuple[Expr, Put]]:
     """Every part of an expression with a function that puts another in its place.
 
-    What a gradient, a Jacobian or an index is of is no part: only a name may stand there.
+    What a gradient, a Jacobian or an index is of is no part: a name must stand there.
     """
     yield expr, lambda new: new
     if isinstance(expr, NAMING):
@@ -102,7 +102,7 @@ def _put_item(expr: Expr, name: str, i: int) -> Put:
     def put(new: Expr) -> Expr:
         items: list[Any] = list(getattr(expr, name))
         items[i] = new
-        return replace(expr, **{name: tuple(items)})  # type: ignore[arg-type]
+        return replace(expr, **{name: tuple(items)})
 
     return put
 
@@ -193,9 +193,7 @@ def _factors(part: Expr, put: Put, right: list[Expr]) -> Iterator[Edit]:
                        f"the factor {to_ascii(factor)} is missing here")  # fmt: skip
 
 
-def _replacements(
-    places: list[tuple[Expr, Put]], right: list[Expr]
-) -> Iterator[Edit]:
+def _replacements(places: list[tuple[Expr, Put]], right: list[Expr]) -> Iterator[Edit]:
     known = dict.fromkeys(part for formula in right for part in e.walk(formula))
     small_first = sorted(places, key=lambda place: sum(1 for _ in e.walk(place[0])))
     for part, put in small_first:
@@ -203,5 +201,5 @@ def _replacements(
             continue
         for other in known:
             if other != part:
-                yield Edit("replace", put(other), part.span,
-                           f"{to_ascii(other)} in place of {to_ascii(part)}")  # fmt: skip
+                advice = f"{to_ascii(other)} in place of {to_ascii(part)}"
+                yield Edit("replace", put(other), part.span, advice)

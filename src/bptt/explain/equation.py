@@ -1,10 +1,10 @@
 """Check a person's own gradient formula: shapes, numbers, and the factor that differs.
 
-    >>> from bptt import cells
-    >>> print(check_equation(
-    ...     "∇h[t] = W.T @ diag(1 - h[t+1]**2) @ ∇h[t+1] + V.T @ ∇o[t]", cells.book
-    ... ))
-    right: equal at every t where both sides are defined, on 3 random instances \
+>>> from bptt import cells
+>>> print(check_equation(
+...     "∇h[t] = W.T @ diag(1 - h[t+1]**2) @ ∇h[t+1] + V.T @ ∇o[t]", cells.book
+... ))
+right: equal at every t where both sides are defined, on 3 random instances \
 (largest relative error 2e-16)
 """
 
@@ -26,8 +26,9 @@ from bptt.explain.edits import Edit, edits
 from bptt.explain.element import elements
 from bptt.explain.evaluate import evaluate
 from bptt.explain.expr import Expr, Gradient, Value
+from bptt.explain.formula_tokens import quote
 from bptt.explain.instances import Options
-from bptt.explain.parse import parse_formula, quote
+from bptt.explain.parse import parse_formula
 from bptt.explain.plain import to_ascii
 from bptt.explain.point import Point, Scope, UnknownSymbolError
 from bptt.explain.reference import Reference
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from bptt.cell import Cell
 
 Array = NDArray[Any]
-TOLERANCE = 1e-10  # the reader's own order of operations may round differently from ours
+TOLERANCE = (
+    1e-10  # the reader's own order of operations may round differently from ours
+)
 MAX_TRIED = 4000
 RIGHT, WRONG, MISSHAPEN = "right", "wrong", "shapes do not fit"
 
@@ -138,9 +141,7 @@ class _Checker:
         if problem:
             edit = self._fix(formula, right)
             trap = self._trap(formula)
-            return EquationReport(
-                self.text, MISSHAPEN, problem, edit, best, trap=trap
-            )
+            return EquationReport(self.text, MISSHAPEN, problem, edit, best, trap=trap)
         error = self._error(formula, self.context.points)
         count = len(self.context.points)
         if error <= TOLERANCE:
@@ -205,7 +206,7 @@ class _Checker:
         worst, compared, reason = 0.0, 0, ""
         letters = _letters(self.left, self.scope)
         for point in points:
-            for t in range(0, point.tau + 1):
+            for t in range(point.tau + 1):
                 for choice in _choices(letters, point):
                     try:
                         with np.errstate(all="ignore"):
@@ -241,7 +242,8 @@ class _Checker:
     ) -> str:
         span = edit.span if edit is not None else _first_difference(formula, right)
         pointed = quote(self.text, span or formula.span or (0, len(self.text)))
-        return f"{pointed}\nthe shapes fit, but the values differ: relative error " + (
+        return (
+            f"{pointed}\nthe shapes fit, but the values differ: relative error "
             f"{error:.2g}"
         )
 

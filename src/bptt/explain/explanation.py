@@ -109,7 +109,7 @@ class Explanation:
     def _whole(self, suffix: str) -> str:
         if suffix not in FORMATS:
             raise UnknownFormatError(
-                f"no format for {suffix!r}; the name ends in one of {', '.join(FORMATS)}"
+                f"no format for {suffix!r}; a name ends in one of {', '.join(FORMATS)}"
             )
         return FORMATS[suffix](self.document, self.lang)
 

@@ -1,7 +1,7 @@
 """The right formulas for a gradient, in the forms that people write them.
 
-    ∇h[t] = W.T @ ∇a[t+1] + V.T @ ∇o[t]                        edge by edge
-    ∇h[t] = W.T @ diag(1 - h[t+1]**2) @ ∇h[t+1] + V.T @ ∇o[t]  inner nodes folded away
+∇h[t] = W.T @ ∇a[t+1] + V.T @ ∇o[t]                        edge by edge
+∇h[t] = W.T @ diag(1 - h[t+1]**2) @ ∇h[t+1] + V.T @ ∇o[t]  inner nodes folded away
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 from bptt.explain import expr as e
 from bptt.explain.cards import CardMaker
-from bptt.explain.prepare import WHOLE
 from bptt.explain.expr import FIRST, START, TAU, Expr, Gradient, T, Value
+from bptt.explain.prepare import WHOLE
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Reference:
     maker: CardMaker
 
     def formulas(self, gradient: Gradient) -> list[Expr]:
-        """The right-hand sides for a gradient, from the shortest steps to the longest."""
+        """The right-hand sides for a gradient, from the shortest steps on."""
         value = gradient.of
         name, graph = value.name, self.maker.scope.graph
         if name in graph.parameters:

@@ -55,7 +55,9 @@ class Trap:
             for cost in wrong
         ]
         if right:
-            lines.append(f"  {', '.join(right)} stay right, so checking them shows nothing")
+            lines.append(
+                f"  {', '.join(right)} stay right, so checking them shows nothing"
+            )
         return "\n".join(lines)
 
 
@@ -88,7 +90,9 @@ def _costs(
         right = point.gradient(parameter, None)
         if not right.any():
             continue
-        reads = any(isinstance(p, Gradient) and p.of.name == name for p in walk(formula))
+        reads = any(
+            isinstance(p, Gradient) and p.of.name == name for p in walk(formula)
+        )
         value = evaluate(formula, followed) if reads else right
         found.append(Cost(parameter, *compare(value, right)))
     return found

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from bptt.explain import model as m
+from bptt.explain.expr import Time
 from bptt.explain.latex import to_latex
 from bptt.explain.render.common import Writer, numbers_of, step_of
 from bptt.explain.render.markdown import aligned, array_latex
@@ -142,7 +143,7 @@ class _Latex:
     def _matrices(self, block: m.Matrices) -> str:
         chain = m.Chain((), block.first, block.last)
         t = step_of(chain, self._document, self._t)
-        step = None if t is None else m.Time("", t)
+        step = None if t is None else Time("", t)
         lines = []
         for expr in block.exprs:
             (found,) = numbers_of(
@@ -184,5 +185,3 @@ def _display(latex: str) -> str:
 def _stacked(lines: list[str]) -> str:
     body = " \\\\\n".join(lines)
     return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
-
-
