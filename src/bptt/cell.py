@@ -22,7 +22,7 @@ from bptt.execute.program import (
     forward_program,
     gradient_program,
 )
-from bptt.explain import Explanation, explain
+from bptt.explain import EquationReport, Explanation, check_equation, explain
 from bptt.graph import Graph
 from bptt.language import parse_cell, print_graph
 from bptt.objective import Objective
@@ -402,6 +402,15 @@ class Cell:
             self, name=name, lang=lang, step=step, tau=tau, seed=seed, sizes=sizes,
             reduction=reduction, weights=weights,
         )  # fmt: skip
+
+    def check_equation(self, text: str, *, seed: int = 0) -> EquationReport:
+        """Compare a gradient formula of your own with this cell's exact gradient.
+
+        text: an equation such as `grad_h[t] = V.T @ grad_o[t]`, or with ∇; see
+        docs/explain.md. Returns: a report to print; `report.passed`.
+        Raises: FormulaSyntaxError, UnknownSymbolError, NotAnEquationError.
+        """
+        return check_equation(text, self, seed=seed)
 
     # ----- variants of the same equations -----
 

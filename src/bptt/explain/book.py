@@ -1,4 +1,4 @@
-"""The derivation of the book's network: equations 10.17-10.28, with what they leave out.
+"""The derivation of the book's network: equations 10.17-10.28, with what they omit.
 
 Goodfellow, Bengio and Courville, Deep Learning (2016), section 10.2.2. The chains are
 written in the notation of `parse`, so they are checked like any other. 10.21 stands in
@@ -13,7 +13,7 @@ from typing import Any
 
 from bptt.explain import expr as e
 from bptt.explain.derive import Derivation
-from bptt.explain.expr import FIRST, TAU, T, Time
+from bptt.explain.expr import FIRST, TAU, Time
 from bptt.explain.instances import Options
 from bptt.explain.model import Card, Chain, Group, Link, ShapeNote, Text, Why
 from bptt.explain.parse import parse
@@ -86,7 +86,8 @@ class Spec:
 SPECS = (
     Spec(
         "a-split", "forward",
-        (Line("h[t] = tanh(a[t]) = tanh(b + W @ h[t-1] + U @ x[t])", number="10.8-10.9"),),
+        (Line("h[t] = tanh(a[t]) = tanh(b + W @ h[t-1] + U @ x[t])",
+              number="10.8-10.9"),),
         element=(Line("a[t,i] = b[i] + sum(j, n_h, W[i,j] * h[t-1,j])"
                       " + sum(j, n_x, U[i,j] * x[t,j])", letters="i:n_h"),
                  Line("h[t,i] = tanh(a[t,i])", letters="i:n_h")),
@@ -143,7 +144,8 @@ SPECS = (
         "10.20", "nodes",
         (Line("grad_h[t] = partial(h[t+1], h[t]).T @ grad_h[t+1]"
               " + partial(o[t], h[t]).T @ grad_o[t]", INNER, number="10.20"),),
-        element=(Line("grad_h[t,j] = sum(i, n_h, partial(h[t+1,i], h[t,j]) * grad_h[t+1,i])"
+        element=(Line("grad_h[t,j]"
+                      " = sum(i, n_h, partial(h[t+1,i], h[t,j]) * grad_h[t+1,i])"
                       " + sum(i, n_o, partial(o[t,i], h[t,j]) * grad_o[t,i])", INNER,
                       letters="j:n_h"),),
         shapes="partial(h[t+1], h[t]).T; grad_h[t+1]; partial(o[t], h[t]).T; grad_o[t]",
@@ -156,9 +158,11 @@ SPECS = (
               " = W.T @ diag(1 - h[t+1]**2) @ grad_h[t+1] + V.T @ grad_o[t]", INNER,
               number="10.20-10.21"),),
         element=(Line("partial(h[t+1,i], h[t,j])"
-                      " = sum(k, n_h, partial(h[t+1,i], a[t+1,k]) * partial(a[t+1,k], h[t,j]))"
+                      " = sum(k, n_h, partial(h[t+1,i], a[t+1,k])"
+                      " * partial(a[t+1,k], h[t,j]))"
                       " = (1 - h[t+1,i]**2) * W[i,j]", INNER, letters="i:n_h j:n_h"),),
-        matrix=(Line("partial(h[t+1], h[t]) = partial(h[t+1], a[t+1]) @ partial(a[t+1], h[t])"
+        matrix=(Line("partial(h[t+1], h[t])"
+                     " = partial(h[t+1], a[t+1]) @ partial(a[t+1], h[t])"
                      " = diag(1 - h[t+1]**2) @ W", INNER),),
         match=(Line("partial(h[t+1], h[t]).T"
                     " = partial(a[t+1], h[t]).T @ partial(h[t+1], a[t+1]).T"
@@ -199,7 +203,8 @@ SPECS = (
     Spec(
         "10.23", "parameters",
         (Line("grad_b = sum(t, 1, tau, partial(h[t], b[t]).T @ grad_h[t])"
-              " = sum(t, 1, tau, diag(1 - h[t]**2) @ grad_h[t])", ONCE, number="10.23"),),
+              " = sum(t, 1, tau, diag(1 - h[t]**2) @ grad_h[t])", ONCE,
+              number="10.23"),),
         element=(Line("partial(h[t,i], b[t,j]) = delta(i, j) * (1 - h[t,i]**2)",
                       letters="i:n_h j:n_h"),),
         matrix=(Line("partial(h[t], b[t]) = partial(h[t], a[t]) @ partial(a[t], b[t])"
@@ -214,7 +219,8 @@ SPECS = (
         element=(Line("partial(o[t,i], V[t,j,k]) = delta(i, j) * h[t,k]",
                       letters="i:n_o j:n_o k:n_h"),
                  Line("grad_V[j,k]"
-                      " = sum(t, 1, tau, sum(i, n_o, partial(L, o[t,i]) * partial(o[t,i], V[t,j,k])))"
+                      " = sum(t, 1, tau, sum(i, n_o, partial(L, o[t,i])"
+                      " * partial(o[t,i], V[t,j,k])))"
                       " = sum(t, 1, tau, grad_o[t,j] * h[t,k])", ONCE,
                       letters="j:n_o k:n_h")),
         matrix=(Line("grad_V[t] = grad_o[t] @ h[t].T"),),
@@ -225,11 +231,14 @@ SPECS = (
         (Line("grad_W = sum(t, 1, tau, grad_W[t])"
               " = sum(t, 1, tau, diag(1 - h[t]**2) @ grad_h[t] @ h[t-1].T)", ONCE,
               number="10.25-10.26"),),
-        element=(Line("partial(h[t,i], W[t,j,k]) = delta(i, j) * (1 - h[t,i]**2) * h[t-1,k]",
+        element=(Line("partial(h[t,i], W[t,j,k])"
+                      " = delta(i, j) * (1 - h[t,i]**2) * h[t-1,k]",
                       letters="i:n_h j:n_h k:n_h"),
                  Line("grad_W[j,k]"
-                      " = sum(t, 1, tau, sum(i, n_h, grad_h[t,i] * partial(h[t,i], W[t,j,k])))"
-                      " = sum(t, 1, tau, (1 - h[t,j]**2) * grad_h[t,j] * h[t-1,k])", ONCE,
+                      " = sum(t, 1, tau, sum(i, n_h, grad_h[t,i]"
+                      " * partial(h[t,i], W[t,j,k])))"
+                      " = sum(t, 1, tau, (1 - h[t,j]**2) * grad_h[t,j] * h[t-1,k])",
+                      ONCE,
                       letters="j:n_h k:n_h")),
         matrix=(Line("grad_W[t] = diag(1 - h[t]**2) @ grad_h[t] @ h[t-1].T"),),
         shapes="grad_W; diag(1 - h[t]**2); grad_h[t]; h[t-1].T", edges="W>a a>h",
@@ -240,10 +249,12 @@ SPECS = (
         (Line("grad_U = sum(t, 1, tau, grad_U[t])"
               " = sum(t, 1, tau, diag(1 - h[t]**2) @ grad_h[t] @ x[t].T)", ONCE,
               number="10.27-10.28"),),
-        element=(Line("partial(h[t,i], U[t,j,k]) = delta(i, j) * (1 - h[t,i]**2) * x[t,k]",
+        element=(Line("partial(h[t,i], U[t,j,k])"
+                      " = delta(i, j) * (1 - h[t,i]**2) * x[t,k]",
                       letters="i:n_h j:n_h k:n_x"),
                  Line("grad_U[j,k]"
-                      " = sum(t, 1, tau, sum(i, n_h, grad_h[t,i] * partial(h[t,i], U[t,j,k])))"
+                      " = sum(t, 1, tau, sum(i, n_h, grad_h[t,i]"
+                      " * partial(h[t,i], U[t,j,k])))"
                       " = sum(t, 1, tau, (1 - h[t,j]**2) * grad_h[t,j] * x[t,k])", ONCE,
                       letters="j:n_h k:n_x")),
         matrix=(Line("grad_U[t] = diag(1 - h[t]**2) @ grad_h[t] @ x[t].T"),),
@@ -256,7 +267,8 @@ SPECS = (
               " = U.T @ diag(1 - h[t]**2) @ grad_h[t]"),),
         element=(Line("partial(h[t,i], x[t,j]) = (1 - h[t,i]**2) * U[i,j]",
                       letters="i:n_h j:n_x"),),
-        shapes="U.T; diag(1 - h[t]**2); grad_h[t]; grad_x[t]", edges="x>a a>h", node="x",
+        shapes="U.T; diag(1 - h[t]**2); grad_h[t]; grad_x[t]", edges="x>a a>h",
+        node="x",
     ),
 )  # fmt: skip
 WEIGHTS = {
@@ -306,9 +318,7 @@ class BookMaker:
     def _chain(self, line: Line) -> Chain:
         text = line.text.format(**WEIGHTS[self.options.kind])
         links = tuple(Link(parse(side, self.scope)) for side in text.split(" = "))
-        letters: dict[str, Any] = dict(
-            pair.split(":") for pair in line.letters.split()
-        )
+        letters: dict[str, Any] = dict(pair.split(":") for pair in line.letters.split())
         letters = {letter: _number(dim) for letter, dim in letters.items()}
         return Chain(links, *line.bounds, letters, line.number)
 
@@ -336,6 +346,3 @@ def _place(text: str) -> tuple[str, int]:
         if found:
             return name, int(sign + number)
     return text, 0
-
-
-__all__ = ["EQUATIONS", "BookMaker", "T", "is_book"]

@@ -49,16 +49,23 @@ class CardMaker:
     def groups(self) -> tuple[Group, ...]:
         """All cards: nodes from the loss backwards, parameters, then on request."""
         graph = self.scope.graph
-        nodes = tuple(self.node_card(name) for name in reversed(graph.definitions))
+        names = list(graph.definitions)
+        nodes = tuple(self.node_card(name) for name in reversed(names))
         groups = [Group("nodes", Text("group.nodes"), nodes)]
         for name, names in self._owners().items():
             cards = tuple(self.parameter_card(p) for p in names)
             title = Text("group-of.parameters", {"node": Value(name, T)})
             groups.append(Group(f"parameters:{name}", title, cards))
-        more = tuple(self.initial_card(n) for n in graph.states
-                     if n in graph.definitions)  # fmt: skip
-        more += tuple(self.input_card(n) for n in graph.inputs
-                      if self._is_real(n) and self.derivation.successors(n))  # fmt: skip
+        more = tuple(
+            self.initial_card(name)
+            for name in graph.states
+            if name in graph.definitions
+        )
+        more += tuple(
+            self.input_card(name)
+            for name in graph.inputs
+            if self._is_real(name) and self.derivation.successors(name)
+        )
         return (*groups, Group("more", Text("group.more"), more))
 
     def _is_real(self, name: str) -> bool:
@@ -79,7 +86,8 @@ class CardMaker:
     def terms(self, name: str) -> list[Term]:
         """What the gradient of a node is the sum of: the future first, then now."""
         graph, value = self.scope.graph, Value(name, T)
-        future, now = [], []
+        future: list[Term] = []
+        now: list[Term] = []
         for successor in self.derivation.successors(name):
             term = self._term(successor, value)
             (future if term.is_future else now).append(term)
@@ -101,7 +109,8 @@ class CardMaker:
     def _term(self, successor: Successor, value: Value) -> Term:
         step = T.moved(successor.lag)
         target = Value(successor.name, step)
-        pulled = self.derivation.pulled(successor.name, Gradient(Value(successor.name, T)))
+        gradient = Gradient(Value(successor.name, T))
+        pulled = self.derivation.pulled(successor.name, gradient)
         part = pulled[successor.reading]
         assert part is not None
         filled = e.at_step(part, step)
@@ -136,7 +145,7 @@ class CardMaker:
             f"node:{name}", "loss" if name == self.scope.graph.loss else "nodes",
             Text("card.node.title", fields), Text(f"card.node.claim.{kind}", fields),
             Text(f"card.node.reason.{kind}", fields), tuple(chains),
-            why=self._node_why(value, terms, fields),
+            why=self._node_why(terms, fields),
             wrong=Text(f"card.node.wrong.{kind}", fields),
             shapes=self._shapes(chains), node=name,
             edges=tuple(_lit(name, term) for term in terms),
@@ -162,7 +171,7 @@ class CardMaker:
         filled = e.total(*(t.filled for t in terms)) if terms else self._zero(value)
         if filled != links[-1].expr:
             links.append(Link(filled, Text("reason.jacobians")))
-        short = self._softmax_loss(value.name)
+        short = self.softmax_loss(value.name)
         if short is not None:
             links.append(Link(short, Text("reason.softmax-nll")))
         if first == last:
@@ -173,7 +182,7 @@ class CardMaker:
         rows, columns = self.scope.shape(value)
         return e.Number(0.0) if (rows, columns) == (1, 1) else e.Zeros(rows, columns)
 
-    def _softmax_loss(self, name: str) -> Expr | None:
+    def softmax_loss(self, name: str) -> Expr | None:
         """w (ŷ - e_y) for what a softmax and an nll loss alone read."""
         graph = self.scope.graph
         readers = self.derivation.successors(name)
@@ -194,9 +203,7 @@ class CardMaker:
         gap = e.minus(Value(middle, T), e.Unit(target, dim))
         return e.product(self.weight(T), gap)
 
-    def _node_why(
-        self, value: Value, terms: list[Term], fields: dict[str, Any]
-    ) -> tuple[Why, ...]:
+    def _node_why(self, terms: list[Term], fields: dict[str, Any]) -> tuple[Why, ...]:
         kind = "chain-rule" if any(term.successor for term in terms) else "seed"
         found = [Why("rule", Text(f"why.rule.{kind}", fields))]
         element, matrix = [], []
@@ -354,4 +361,3 @@ def _lit(name: str, term: Term) -> tuple[str, int, str, int]:
     if term.successor is None:
         return name, 0, "", 0
     return name, 0, term.successor.name, term.successor.lag
-

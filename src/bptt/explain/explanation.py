@@ -14,6 +14,7 @@ from bptt.explain import model as m
 from bptt.explain.build import build_document
 from bptt.explain.html import html_page
 from bptt.explain.instances import Options
+from bptt.explain.render.common import Writer
 from bptt.explain.render.latex_document import render_latex
 from bptt.explain.render.markdown import render_markdown
 from bptt.explain.render.terminal import TerminalWriter, render_text
@@ -81,6 +82,11 @@ class Explanation:
         badge = self.document.badge
         return badge.checked == badge.equations > 0
 
+    @property
+    def summary(self) -> str:
+        """`N equations, N checked, worst error`, in the language chosen."""
+        return Writer(self.document, self.lang, str).badge()
+
     # ----- formats -----
 
     def text(self, *, ascii_only: bool = False, width: int = 100) -> str:
@@ -105,7 +111,7 @@ class Explanation:
     def _whole(self, suffix: str) -> str:
         if suffix not in FORMATS:
             raise UnknownFormatError(
-                f"no format for {suffix!r}; the name ends in one of {', '.join(FORMATS)}"
+                f"no format for {suffix!r}; a name ends in one of {', '.join(FORMATS)}"
             )
         return FORMATS[suffix](self.document, self.lang)
 

@@ -1,4 +1,4 @@
-"""The points that a document is evaluated at: the one shown, and those of the checks."""
+"""The points that a document is evaluated at: the one shown, those of the checks."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ class Options:
         if self.weights is not None:
             if tau == self.tau:
                 return np.array(self.weights, float)
-            return rng.uniform(0.5, 1.5, tau)
+            return np.asarray(rng.uniform(0.5, 1.5, tau))
         if self.reduction == "last":
-            return np.eye(tau)[-1]
+            return np.asarray(np.eye(tau)[-1])
         return np.full(tau, 1 / tau if self.reduction == "mean" else 1.0)
 
 
@@ -97,7 +97,9 @@ def shown_point(scope: Scope, options: Options) -> Point:
         if spec.index is None:
             inputs[name] = normal(lead, spec.shape)
         else:
-            limit = spec.index if isinstance(spec.index, int) else sizes[str(spec.index)]
+            limit = (
+                spec.index if isinstance(spec.index, int) else sizes[str(spec.index)]
+            )
             inputs[name] = rng.integers(0, limit, lead)
     # Not zero, so that what h^(0) gives to W can be seen.
     initial = {
@@ -122,8 +124,8 @@ def _shown_sizes(graph: Graph, given: Mapping[str, int]) -> dict[str, int]:
             )
         if not SMALLEST <= size <= MAX_SIZE:
             raise ExplainOptionError(
-                f"{name} = {size}; an explanation shows sizes from {SMALLEST} (with one "
-                f"unit every order of factors is right) to {MAX_SIZE}"
+                f"{name} = {size}; an explanation shows sizes from {SMALLEST} (with "
+                f"one unit every order of factors is right) to {MAX_SIZE}"
             )
     taken = set(given.values())
     free = iter(size for size in range(SMALLEST, 99) if size not in taken)

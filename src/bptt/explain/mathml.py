@@ -90,7 +90,9 @@ class MathmlPrinter(Printer):
         if text == "tau":
             return "<mi>τ</mi>"
         base, _, label = text.partition("_")
-        return self.script(_letter(base), sub=f"<mi>{escape(label)}</mi>" if label else "")
+        return self.script(
+            _letter(base), sub=f"<mi>{escape(label)}</mi>" if label else ""
+        )
 
     def row(self, parts: list[str]) -> str:
         return "".join(parts)

@@ -27,19 +27,19 @@ ALL_CLASSES = "y_hat[t] - ones(n_o)"
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to write it: the recursion, the gradient of W, the gradient of o."""
+    """One way to write it: the recursion, the gradient of W, that of o if changed."""
 
     id: str
     recursion: str = RIGHT
-    grad_W: str = GRAD_W
-    grad_o: str = ""
+    gradient: str = GRAD_W
+    output: str = ""
 
     @property
     def formula(self) -> str:
         """The line that the variant changes."""
-        if self.grad_o:
-            return self.grad_o
-        return self.grad_W if self.grad_W != GRAD_W else self.recursion
+        if self.output:
+            return self.output
+        return self.gradient if self.gradient != GRAD_W else self.recursion
 
 
 VARIANTS = (
@@ -50,14 +50,14 @@ VARIANTS = (
     Variant("square", RIGHT.replace("1 - h[t+1]**2", "(1 - h[t+1])**2")),
     Variant("no-transpose", RIGHT.replace("W.T", "W")),
     Variant("no-future", "V.T @ grad_o[t]"),
-    Variant("state-shift", grad_W=GRAD_W.replace("h[t-1]", "h[t]")),
-    Variant("all-classes", grad_o=ALL_CLASSES),
+    Variant("state-shift", gradient=GRAD_W.replace("h[t-1]", "h[t]")),
+    Variant("all-classes", output=ALL_CLASSES),
 )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a variant costs: relative errors of ∇_W and ∇_U, cosine to ∇_W.
+    """What a variant costs: relative error and cosine of ∇_W, relative error of ∇_U.
 
     shape_problem: why its shapes do not fit, "" if they do; then the numbers are those
     of one-dimensional NumPy arrays.
@@ -66,9 +66,9 @@ class Outcome:
     variant: Variant
     formula: Expr
     shape_problem: str
-    error_W: float
-    error_U: float
-    cosine_W: float
+    error: float
+    error_of_u: float
+    cosine: float
 
 
 def outcomes(point: Point) -> tuple[Outcome, ...]:
@@ -80,8 +80,8 @@ def _outcome(variant: Variant, point: Point) -> Outcome:
     scope = point.scope
     recursion = parse(variant.recursion, scope)
     problem = shape_problem(recursion, scope)
-    if variant.grad_o:
-        wrong = parse(variant.grad_o, scope)
+    if variant.output:
+        wrong = parse(variant.output, scope)
         recursion = rebuild(
             recursion,
             lambda part: wrong if _is_gradient_of(part, "o") else part,
@@ -93,7 +93,7 @@ def _outcome(variant: Variant, point: Point) -> Outcome:
         return evaluate(recursion, at, t)
 
     followed = follow(point, "h", step)
-    error_w, cosine = _against(followed, variant.grad_W, point, "W")
+    error_w, cosine = _against(followed, variant.gradient, point, "W")
     error_u, _ = _against(followed, GRAD_U, point, "U")
     return Outcome(
         variant, parse(variant.formula, scope), problem, error_w, error_u, cosine

@@ -15,14 +15,12 @@ is read, never run.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import NoReturn
+from dataclasses import replace
 
-from bptt.errors import ArgumentError, Span
 from bptt.explain import expr as e
 from bptt.explain.expr import Expr, Time
+from bptt.explain.formula_tokens import FormulaTokens, Token
 from bptt.explain.point import Scope
 from bptt.explain.shape import SCALAR, FormulaShapeError, shape_of
 from bptt.ops import OPS
@@ -30,27 +28,7 @@ from bptt.ops import OPS
 LETTERS = frozenset("ijklm")
 STEPS = ("t", "s", "tau")
 CALLS = frozenset(name for name, op in OPS.items() if op.written == "call")
-MAX_LENGTH, MAX_DEPTH = 2000, 60
-_TOKEN = re.compile(
-    r"(?P<number>\d+(\.\d+)?([eE][+-]?\d+)?)|(?P<name>[^\W\dᵀ²][^\Wᵀ²]*)"
-    r"|(?P<symbol>\*\*|\.T\b|[-+*/@^=()\[\],:∇∂⊙·ᵀ²>])"
-)
-_SPELLINGS = {"⊙": "*", "·": "@", "ᵀ": ".T", "^": "**"}
-
-
-class FormulaSyntaxError(ArgumentError):
-    """A formula is not written in the notation of equations."""
-
-    def __init__(self, text: str, span: e.Span, problem: str, fix: str = "") -> None:
-        """Compose the message: the formula, a caret, the problem, the likely fix."""
-        fix = f"\nLikely fix: {fix}" if fix else ""
-        super().__init__(f"{quote(text, span)}\n{problem}{fix}")
-        self.span = span
-
-
-def quote(text: str, span: e.Span) -> str:
-    """The formula with carets under a piece of it."""
-    return Span(1, text, *span).quote()
+MAX_DEPTH = 60
 
 
 def parse_formula(text: str, scope: Scope) -> tuple[Expr, ...]:
@@ -67,88 +45,28 @@ def parse(text: str, scope: Scope) -> Expr:
     return e.rebuild(found, lambda part: replace(part, span=None))
 
 
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    start: int
-    end: int
-
-
-class _Reader:
+class _Reader(FormulaTokens):
     """Recursive descent over the tokens of one formula."""
 
     def __init__(self, text: str, scope: Scope) -> None:
-        self._text = text
+        super().__init__(text)
         self._scope = scope
         self._dims = {str(dim) for dim in scope.graph.dims()}
-        self._tokens = self._split()
-        self._at = 0
         self._depth = 0
 
-    # ----- tokens -----
-
-    def _split(self) -> list[_Token]:
-        text = self._text
-        if not isinstance(text, str) or not text.strip() or len(text) > MAX_LENGTH:
-            raise ArgumentError(
-                f"a formula is a text of 1 to {MAX_LENGTH} characters, for example "
-                "'grad_h[t] = V.T @ grad_o[t]'"
-            )
-        tokens, at = [], 0
-        while at < len(text):
-            if text[at].isspace():
-                at += 1
-                continue
-            match = _TOKEN.match(text, at)
-            if match is None:
-                self._fail((at, at + 1), f"{text[at]!r} is not part of a formula")
-            kind = "symbol"
-            if match["name"] or match["number"]:
-                kind = "name" if match["name"] else "number"
-            tokens.append(_Token(kind, _spelt(match[0]), at, match.end()))
-            at = match.end()
-        return [*tokens, _Token("end", "", len(text), len(text) + 1)]
-
-    def _fail(self, span: e.Span, problem: str, fix: str = "") -> NoReturn:
-        raise FormulaSyntaxError(self._text, span, problem, fix)
-
-    @property
-    def _now(self) -> _Token:
-        return self._tokens[self._at]
-
-    def _take(self) -> _Token:
-        token = self._now
-        self._at += 1
-        return token
-
-    def _accept(self, *texts: str) -> _Token | None:
-        if self._now.kind == "symbol" and self._now.text in texts:
-            return self._take()
-        return None
-
-    def _expect(self, text: str) -> _Token:
-        token = self._accept(text)
-        if token is None:
-            found = self._now.text or "the end"
-            self._fail(
-                (self._now.start, self._now.end), f"expected {text}, not {found}"
-            )
-        return token
-
     def _placed(self, expr: Expr, start: int) -> Expr:
-        return replace(expr, span=(start, self._tokens[self._at - 1].end))
+        return replace(expr, span=(start, self.tokens[self.at - 1].end))
 
     # ----- grammar -----
 
     def formula(self) -> tuple[Expr, ...]:
         sides = [self._sum()]
-        while self._accept("="):
+        while self.accept("="):
             sides.append(self._sum())
-        if self._now.kind != "end":
-            self._fail(
-                (self._now.start, self._now.end),
-                f"{self._now.text} cannot stand here",
+        if self.now.kind != "end":
+            self.fail(
+                (self.now.start, self.now.end),
+                f"{self.now.text} cannot stand here",
                 "@ between the factors of a matrix product, * element by element",
             )
         return tuple(sides)
@@ -156,10 +74,10 @@ class _Reader:
     def _sum(self) -> Expr:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            self._fail((self._now.start, self._now.end), "too many nested brackets")
-        start = self._now.start
+            self.fail((self.now.start, self.now.end), "too many nested brackets")
+        start = self.now.start
         terms = [self._term()]
-        while sign := self._accept("+", "-"):
+        while sign := self.accept("+", "-"):
             at, term = sign.start, self._term()
             terms.append(
                 self._placed(e.Negative(term), at) if sign.text == "-" else term
@@ -168,32 +86,32 @@ class _Reader:
         return self._placed(e.Sum(tuple(terms)), start) if len(terms) > 1 else terms[0]
 
     def _term(self) -> Expr:
-        start = self._now.start
-        if self._accept("-"):
+        start = self.now.start
+        if self.accept("-"):
             return self._placed(e.Negative(self._term()), start)
         found = self._power()
-        while operator := self._accept("@", "*", "/"):
+        while operator := self.accept("@", "*", "/"):
             right = self._power()
             found = self._placed(self._combine(operator.text, found, right), start)
-        if comparison := self._accept(">"):
+        if comparison := self.accept(">"):
             del comparison
             pair = (found, self._term())
             found = self._placed(e.Call("greater", pair), start)
         return found
 
     def _power(self) -> Expr:
-        start = self._now.start
+        start = self.now.start
         found = self._postfix()
         while True:
-            if self._accept("²"):
+            if self.accept("²"):
                 found = self._placed(e.Power(found, e.Number(2.0)), start)
-            elif self._accept("**"):
-                if self._now.text == "T":
-                    self._take()
+            elif self.accept("**"):
+                if self.now.text == "T":
+                    self.take()
                     found = self._placed(e.Transpose(found), start)
                 else:
                     found = self._placed(e.Power(found, self._exponent()), start)
-            elif self._accept(".T"):
+            elif self.accept(".T"):
                 found = self._placed(e.Transpose(found), start)
             else:
                 return found
@@ -214,44 +132,45 @@ class _Reader:
             return False
 
     def _exponent(self) -> Expr:
-        start = self._now.start
-        if self._accept("-"):
+        start = self.now.start
+        if self.accept("-"):
             return self._placed(e.Negative(self._postfix()), start)
         return self._postfix()
 
     def _postfix(self) -> Expr:
-        start = self._now.start
+        start = self.now.start
         found = self._atom()
         while True:
-            if self._accept(".T"):
+            if self.accept(".T"):
                 found = self._placed(e.Transpose(found), start)
-            elif self._accept("["):
+            elif self.accept("["):
                 indices = self._indices()
                 found = self._placed(e.Element(found, indices), start)
             else:
-                return found
+                break
+        return found
 
     def _atom(self) -> Expr:
-        token = self._take()
+        token = self.take()
         start = token.start
         if token.kind == "number":
             return self._placed(e.Number(float(token.text)), start)
         if token.text == "(":
             found = self._sum()
-            self._expect(")")
+            self.expect(")")
             return self._placed(found, start)
         if token.text == "∇":
             return self._gradient(start, self._name(("_",)))
         if token.text == "∂":
             return self._derivative(start)
-        if token.kind == "name":
-            return self._named(token)
-        self._fail((token.start, token.end), "a value is missing here")
+        if token.kind != "name":
+            self.fail((token.start, token.end), "a value is missing here")
+        return self._named(token)
 
     def _name(self, strip: tuple[str, ...] = ()) -> str:
-        token = self._take()
+        token = self.take()
         if token.kind != "name":
-            self._fail((token.start, token.end), "a name is missing here")
+            self.fail((token.start, token.end), "a name is missing here")
         text = token.text
         for prefix in strip:
             text = text.removeprefix(prefix)
@@ -259,8 +178,8 @@ class _Reader:
 
     def _gradient(self, start: int, name: str) -> Expr:
         value, indices = self._reference(name, start)
-        if self._now.text == "L" and self._now.kind == "name":
-            self._take()
+        if self.now.text == "L" and self.now.kind == "name":
+            self.take()
         gradient = self._placed(e.Gradient(value), start)
         if indices:
             return self._placed(e.Element(gradient, indices), start)
@@ -268,55 +187,55 @@ class _Reader:
 
     def _derivative(self, start: int) -> Expr:
         target = self._end(self._name())
-        self._expect("/")
-        self._expect("∂")
+        self.expect("/")
+        self.expect("∂")
         source = self._end(self._name())
         return self._placed(e.Jacobian(target, source), start)
 
     def _end(self, name: str) -> e.Value | e.Element:
-        start = self._tokens[self._at - 1].start
+        start = self.tokens[self.at - 1].start
         value, indices = self._reference(name, start)
         return e.Element(value, indices) if indices else value
 
-    def _named(self, token: _Token) -> Expr:
+    def _named(self, token: Token) -> Expr:
         name, start = token.text, token.start
         name = "y_hat" if name == "ŷ" else name
         if name.startswith("grad_"):
             return self._gradient(start, name.removeprefix("grad_"))
-        if self._now.text == "(" and name in _FORMS:
-            self._take()
+        if self.now.text == "(" and name in _FORMS:
+            self.take()
             found = _FORMS[name](self)
-            self._expect(")")
+            self.expect(")")
             return self._placed(found, start)
-        if self._now.text == "(":
+        if self.now.text == "(":
             return self._call(name, token)
         if name in LETTERS and name not in self._scope.names:
-            self._fail((start, token.end), f"{name} is an index: write it in brackets")
+            self.fail((start, token.end), f"{name} is an index: write it in brackets")
         if name == "w" and name not in self._scope.names:
-            self._expect("[")
+            self.expect("[")
             weight = e.Weight(self._time())
-            self._expect("]")
+            self.expect("]")
             return self._placed(weight, start)
         if name == "tau" or (name in self._dims and name not in self._scope.names):
             return self._placed(e.Size(name), start)
         value, indices = self._reference(name, start)
         return self._placed(e.Element(value, indices), start) if indices else value
 
-    def _call(self, name: str, token: _Token) -> Expr:
+    def _call(self, name: str, token: Token) -> Expr:
         if name not in CALLS and name not in ("diag", "sign"):
-            self._fail(
+            self.fail(
                 (token.start, token.end),
                 f"{name} is not an operation",
                 "one of diag, " + ", ".join(sorted(CALLS)),
             )
-        self._expect("(")
+        self.expect("(")
         arguments = [self._sum()]
-        while self._accept(","):
+        while self.accept(","):
             arguments.append(self._sum())
-        self._expect(")")
+        self.expect(")")
         expected = 1 if name in ("diag", "sign") else OPS[name].arity
         if len(arguments) != expected:
-            self._fail(
+            self.fail(
                 (token.start, token.end), f"{name} takes {expected} values, "
                 f"not {len(arguments)}",
             )  # fmt: skip
@@ -328,95 +247,95 @@ class _Reader:
         self, name: str, start: int
     ) -> tuple[e.Value, tuple[str | e.Value, ...]]:
         """A name with its step and, after it, element indices."""
-        if name == "L" and self._now.text != "[":
+        if name == "L" and self.now.text != "[":
             return self._value(name, None, start), ()
         self._scope.core(name)
-        if self._now.text != "[":
+        if self.now.text != "[":
             if self._scope.kind(name) != "parameter":
-                self._fail(
-                    (start, self._tokens[self._at - 1].end),
+                self.fail(
+                    (start, self.tokens[self.at - 1].end),
                     f"{name} has a value at every step",
                     f"{name}[t]",
                 )
             return self._value(name, None, start), ()
-        self._take()
-        is_index = self._now.text in LETTERS and self._now.kind == "name"
+        self.take()
+        is_index = self.now.text in LETTERS and self.now.kind == "name"
         if is_index:
             indices = self._indices()
             return self._value(name, None, start), indices
         time = self._time()
-        indices = self._indices() if self._accept(",") else ()
+        indices = self._indices() if self.accept(",") else ()
         if not indices:
-            self._expect("]")
+            self.expect("]")
         return self._value(name, time, start), indices
 
     def _value(self, name: str, time: Time | None, start: int) -> e.Value:
-        return e.Value(name, time, span=(start, self._tokens[self._at - 1].end))
+        return e.Value(name, time, span=(start, self.tokens[self.at - 1].end))
 
     def _time(self) -> Time:
-        token = self._take()
+        token = self.take()
         if token.kind == "number" and token.text.isdigit():
             return Time("", int(token.text))
         if token.text not in STEPS:
-            self._fail(
+            self.fail(
                 (token.start, token.end), "a step is t, s, tau or a number",
                 "h[t], h[t+1], h[tau] or h[0]",
             )  # fmt: skip
-        sign = self._accept("+", "-")
+        sign = self.accept("+", "-")
         if sign is None:
             return Time(token.text)
-        number = self._take()
+        number = self.take()
         if not number.text.isdigit():
-            self._fail((number.start, number.end), "a whole number is missing here")
+            self.fail((number.start, number.end), "a whole number is missing here")
         return Time(token.text, int(number.text) * (1 if sign.text == "+" else -1))
 
     def _indices(self) -> tuple[str | e.Value, ...]:
         found: list[str | e.Value] = []
         while True:
-            token = self._take()
+            token = self.take()
             if token.text in LETTERS:
                 found.append(token.text)
             elif token.kind == "name" and self._scope.is_integer(token.text):
                 found.append(self._reference(token.text, token.start)[0])
             else:
-                self._fail(
+                self.fail(
                     (token.start, token.end), "an index is i, j, k, l or m, or a class",
                     "h[t, i] or y_hat[t, y[t]]",
                 )  # fmt: skip
-            if not self._accept(","):
-                self._expect("]")
+            if not self.accept(","):
+                self.expect("]")
                 return tuple(found)
 
     # ----- forms that are not operations of a cell -----
 
     def partial(self, *, total: bool = False) -> Expr:
         target = self._end(self._name())
-        self._expect(",")
+        self.expect(",")
         return e.Jacobian(target, self._end(self._name()), total)
 
     def sigma(self) -> Expr:
         """sum(t, 1, tau, u), sum(i, n_h, u) or sum(u)."""
-        index, after = self._now.text, self._tokens[self._at + 1].text
+        index, after = self.now.text, self.tokens[self.at + 1].text
         if after != "," or index not in (*LETTERS, *STEPS):
             return e.Call("sum", (self._sum(),))
-        self._take()
-        self._expect(",")
+        self.take()
+        self.expect(",")
         if index in LETTERS:
             dim = self.dimension()
-            self._expect(",")
+            self.expect(",")
             return e.Sigma(index, e.FIRST, dim, self._sum())
         lower = self._time()
-        self._expect(",")
+        self.expect(",")
         upper = self._time()
-        self._expect(",")
+        self.expect(",")
         return e.Sigma(index, lower, upper, self._sum())
 
     def dimension(self) -> str | int:
-        token = self._take()
+        token = self.take()
         if token.kind == "number":
             return int(token.text)
         if token.text not in self._dims:
-            self._fail(
+            self.fail(
                 (token.start, token.end), f"{token.text} is not a dimension",
                 "one of " + ", ".join(sorted(self._dims)),
             )  # fmt: skip
@@ -424,24 +343,24 @@ class _Reader:
 
     def delta(self) -> Expr:
         first = self._name()
-        self._expect(",")
+        self.expect(",")
         name = self._name()
         if name in LETTERS:
             return e.Delta(first, name)
-        return e.Delta(first, self._reference(name, self._now.start)[0])
+        return e.Delta(first, self._reference(name, self.now.start)[0])
 
     def one_hot(self) -> Expr:
-        value = self._reference(self._name(), self._now.start)[0]
-        self._expect(",")
+        value = self._reference(self._name(), self.now.start)[0]
+        self.expect(",")
         return e.Unit(value, self.dimension())
 
     def incoming(self) -> Expr:
-        return e.Incoming(self._reference(self._name(), self._now.start)[0])
+        return e.Incoming(self._reference(self._name(), self.now.start)[0])
 
     def lookup(self) -> Expr:
-        matrix = self._reference(self._name(), self._now.start)[0]
-        self._expect(",")
-        index = self._reference(self._name(), self._now.start)[0]
+        matrix = self._reference(self._name(), self.now.start)[0]
+        self.expect(",")
+        index = self._reference(self._name(), self.now.start)[0]
         return e.Call("lookup", (matrix, index))
 
 
@@ -457,10 +376,6 @@ _FORMS: dict[str, Callable[[_Reader], Expr]] = {
     "ones": lambda reader: e.Ones(reader.dimension()),
 }
 _SCALARS = (e.Number, e.Size, e.Weight, e.Delta, e.Element)
-
-
-def _spelt(text: str) -> str:
-    return _SPELLINGS.get(text, text)
 
 
 def is_scalar_form(expr: Expr) -> bool:

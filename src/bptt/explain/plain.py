@@ -1,7 +1,7 @@
 """Expressions for a terminal: Unicode, or ASCII in the notation that `parse` reads.
 
-    Unicode   Wᵀ diag(1 − (h⁽ᵗ⁺¹⁾)²) ∇_h⁽ᵗ⁺¹⁾ L
-    ASCII     W.T @ diag(1 - h[t+1]**2) @ grad_h[t+1]
+Unicode   Wᵀ diag(1 − (h⁽ᵗ⁺¹⁾)²) ∇_h⁽ᵗ⁺¹⁾ L
+ASCII     W.T @ diag(1 - h[t+1]**2) @ grad_h[t+1]
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ from typing import Any
 from bptt.explain import expr as e
 from bptt.explain.expr import Expr, Time
 from bptt.explain.parse import is_scalar_form
-from bptt.explain.printer import ACCENTS, GREEK, LOOSE, Printer, number_parts, split_name
+from bptt.explain.printer import (
+    ACCENTS,
+    GREEK,
+    LOOSE,
+    Printer,
+    number_parts,
+    split_name,
+)
 
 _SUPERSCRIPTS = dict(zip("0123456789+-−()tsTijk", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ᵗˢᵀⁱʲᵏ", strict=True))
 _SUBSCRIPTS = dict(zip("0123456789+-−()=ijklmt", "₀₁₂₃₄₅₆₇₈₉₊₋₋₍₎₌ᵢⱼₖₗₘₜ", strict=True))
@@ -90,7 +97,7 @@ def _raised(text: str) -> str:
         return ""
     if all(character in _SUPERSCRIPTS for character in text):
         return "".join(_SUPERSCRIPTS[character] for character in text)
-    # There is no raised tau: the step stays on the line, a transpose after it is raised.
+    # There is no raised tau: the step stays on the line, a T after it is raised.
     body = text.removesuffix("T")
     raised = f"^{body}" if body.startswith("(") else f"^({body})"
     return raised + _SUPERSCRIPTS["T"] * (len(text) - len(body))

@@ -1,7 +1,9 @@
 """Name the inner nodes that a derivation needs to speak of.
 
-    L[t] = nll(softmax(o[t]), y[t])   ->   y_hat[t] = softmax(o[t]);  L[t] = nll(y_hat[t], y[t])
-    h[t] = tanh(layer_norm(W @ h[t-1]))  ->  h_1[t] = W @ h[t-1];  h_2[t] = layer_norm(h_1[t]);
+    L[t] = nll(softmax(o[t]), y[t])      ->  y_hat[t] = softmax(o[t])
+                                             L[t] = nll(y_hat[t], y[t])
+    h[t] = tanh(layer_norm(W @ h[t-1]))  ->  h_1[t] = W @ h[t-1]
+                                             h_2[t] = layer_norm(h_1[t])
                                              h[t] = tanh(h_2[t])
 
 The values and gradients of every node that was there before stay what they were.
@@ -18,7 +20,7 @@ LOSSES = frozenset({"nll", "nll_soft"})
 
 
 def prepare(graph: Graph) -> Graph:
-    """The graph with a name for every softmax and layer norm, and for what they take."""
+    """The graph with a name for every softmax, every layer norm, and what they take."""
     names = _new_names(graph)
     if not names:
         return graph

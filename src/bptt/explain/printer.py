@@ -143,8 +143,11 @@ class Printer(ABC):
     def letter(self, letter: str, dim: str | int) -> str:
         """i = 1, ..., n_h."""
         last = self.number(float(dim)) if isinstance(dim, int) else self.word(dim)
-        return self.word(letter) + self.sign("equals") + self.number(1.0) + (
-            self.sign("dots") + last
+        return (
+            self.word(letter)
+            + self.sign("equals")
+            + self.number(1.0)
+            + (self.sign("dots") + last)
         )
 
     # ----- shared pieces -----
@@ -176,8 +179,9 @@ class Printer(ABC):
 
 SIGNS = (
     "plus", "minus", "plus_tight", "minus_tight", "open", "close", "comma", "odot",
-    "nabla", "partial", "total", "transpose", "delta", "equals_tight", "one", "identity",
-    "zero", "greater", "greater_equal", "unit", "colon", "at_most", "equals", "dots",
+    "nabla", "partial", "total", "transpose", "delta", "equals_tight", "one",
+    "identity", "zero", "greater", "greater_equal", "unit", "colon", "at_most",
+    "equals", "dots",
 )  # fmt: skip
 Written = tuple[str, int]
 

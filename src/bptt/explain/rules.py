@@ -47,7 +47,7 @@ def _product(site: Site) -> Expr:
 def _mul(site: Site) -> Expr:
     ranks = [node.rank for node in site.node.inputs]
     if 0 in ranks:  # a scalar scales, and stands in front
-        front, back = (site.x if ranks[0] == 0 else site.x[::-1])
+        front, back = site.x if ranks[0] == 0 else site.x[::-1]
         return product(front, back)
     opened: list[Expr] = []
     for factor in site.x:
@@ -124,6 +124,12 @@ def _eps(site: Site) -> float:
     return float(eps)
 
 
+# Shown as a function of their inputs.
+CALLED = (
+    "maximum", "minimum", "greater", "greater_equal", "where", "tanh", "sigmoid",
+    "relu", "softplus", "exp", "log", "sqrt", "sin", "cos", "abs", "stop_gradient",
+    "softmax", "log_softmax", "lookup",
+)  # fmt: skip
 TRANSLATIONS: dict[str, Callable[[Site], Expr]] = {
     "add": lambda s: e.total(*s.x),
     "sub": lambda s: minus(*s.x),
@@ -143,14 +149,7 @@ TRANSLATIONS: dict[str, Callable[[Site], Expr]] = {
     "nll_soft": _nll_soft,
     "bce": _bce,
     "mse": _mse,
-    **{
-        name: _call
-        for name in (
-            "maximum", "minimum", "greater", "greater_equal", "where", "tanh",
-            "sigmoid", "relu", "softplus", "exp", "log", "sqrt", "sin", "cos", "abs",
-            "stop_gradient", "softmax", "log_softmax", "lookup",
-        )
-    },
+    **dict.fromkeys(CALLED, _call),
 }  # fmt: skip
 
 
@@ -211,9 +210,7 @@ def _pull_mul(site: Site, g: Expr) -> Given:
 
 def _pull_div(site: Site, g: Expr) -> Given:
     b = site.x[1]
-    bottom = _through(
-        site, g, e.Quotient(site.y, b), 1, is_plain=site.node.rank == 0
-    )
+    bottom = _through(site, g, e.Quotient(site.y, b), 1, is_plain=site.node.rank == 0)
     top = _through(site, g, e.Quotient(ONE, b), 0, is_plain=_is_scalar(site, 1))
     return top, _negated(bottom)
 

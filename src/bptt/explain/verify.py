@@ -21,8 +21,10 @@ from bptt.explain import model as m
 from bptt.explain.evaluate import evaluate
 from bptt.explain.expr import Expr, Number, Zeros
 from bptt.explain.latex import to_latex
+from bptt.explain.latex_meaning import state_at
+from bptt.explain.latex_tokens import LatexReadError
 from bptt.explain.point import Point, UnknownSymbolError
-from bptt.explain.read_latex import LatexReadError, read, state_at
+from bptt.explain.read_latex import read
 from bptt.explain.shape import FormulaShapeError, shape_of
 
 Array = NDArray[Any]

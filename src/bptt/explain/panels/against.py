@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from bptt.explain.book import ALL, INNER, LAST, ONCE, WEIGHTS, Bounds
 from bptt.explain.context import Context
 from bptt.explain.expr import Gradient, Value
 from bptt.explain.instances import shown_point
@@ -19,23 +22,22 @@ from bptt.explain.model import (
     Text,
 )
 from bptt.explain.parse import parse
-from bptt.explain.book import ALL, INNER, LAST, ONCE, WEIGHTS, Bounds
-from dataclasses import replace
 
 # Equation number, as printed, here, bounds of t, verdict.
 PRINTED: tuple[tuple[str, str, str, Bounds, str], ...] = (
     ("10.17", "partial(L, L[t])", "{weight}", ALL, "same"),
     ("10.18", "{times}(y_hat[t] - one_hot(y[t], n_o))", "grad_o[t]", ALL, "same"),
     ("10.19", "V.T @ grad_o[tau]", "grad_h[tau]", LAST, "same"),
-    ("10.20", "partial(h[t+1], h[t]).T @ grad_h[t+1] + partial(o[t], h[t]).T @ grad_o[t]",
+    ("10.20",
+     "partial(h[t+1], h[t]).T @ grad_h[t+1] + partial(o[t], h[t]).T @ grad_o[t]",
      "grad_h[t]", INNER, "same"),
     ("10.21", "W.T @ grad_h[t+1] @ diag(1 - h[t+1]**2) + V.T @ grad_o[t]",
      "W.T @ diag(1 - h[t+1]**2) @ grad_h[t+1] + V.T @ grad_o[t]", INNER, "order"),
     ("10.22", "sum(t, 1, tau, grad_o[t])", "grad_c", ONCE, "renamed"),
     ("10.23", "sum(t, 1, tau, diag(1 - h[t]**2) @ grad_h[t])", "grad_b", ONCE, "same"),
     ("10.24", "sum(t, 1, tau, grad_o[t] @ h[t].T)", "grad_V", ONCE, "renamed"),
-    ("10.26", "sum(t, 1, tau, diag(1 - h[t]**2) @ grad_h[t] @ h[t-1].T)", "grad_W", ONCE,
-     "same"),
+    ("10.26", "sum(t, 1, tau, diag(1 - h[t]**2) @ grad_h[t] @ h[t-1].T)", "grad_W",
+     ONCE, "same"),
     ("10.28", "sum(t, 1, tau, diag(1 - h[t]**2) @ grad_h[t] @ x[t].T)", "grad_U", ONCE,
      "same"),
 )  # fmt: skip
@@ -96,8 +98,8 @@ def _book_row(
 def _printed(context: Context) -> list[Block]:
     (outcome,) = (o for o in _outcomes(context) if o.variant.id == "printed")
     fields = {
-        "gradient": Gradient(Value("W")), "error": f"{outcome.error_W:.2f}",
-        "cosine": f"{outcome.cosine_W:.3f}",
+        "gradient": Gradient(Value("W")), "error": f"{outcome.error:.2f}",
+        "cosine": f"{outcome.cosine:.3f}",
     }  # fmt: skip
     return [
         Paragraph(Text("against.printed")),
@@ -152,8 +154,6 @@ def _break_row(outcome: Outcome) -> Row:
     fit = "one-dimensional" if outcome.shape_problem else "fits"
     cells: tuple[Cell, ...] = (
         Text(f"break.{outcome.variant.id}"), outcome.formula, Text(f"break.{fit}"),
-        outcome.error_W, outcome.error_U, outcome.cosine_W,
+        outcome.error, outcome.error_of_u, outcome.cosine,
     )  # fmt: skip
     return Row(cells, "good" if outcome.variant.id == "right" else "bad")
-
-

@@ -5,7 +5,16 @@ from __future__ import annotations
 from bptt.check import FAILED, Ledger, check_cell
 from bptt.execute.dispatch import REFERENCE
 from bptt.explain.context import Context
-from bptt.explain.model import Badge, Listing, Panel, Paragraph, Row, Table, Text, show_error
+from bptt.explain.model import (
+    Badge,
+    Listing,
+    Panel,
+    Paragraph,
+    Row,
+    Table,
+    Text,
+    show_error,
+)
 
 # what, of, worst error, tolerance and result of `Ledger.summary`
 KEPT = (0, 1, 2, 3, 5)

@@ -76,7 +76,8 @@ def edges(context: Context) -> Panel:
     if context.is_book:
         matrices.append(_hidden_to_hidden())
     titles = tuple(
-        Text(f"edges.column-{column}") for column in ("edge", "jacobian", "shape", "back")
+        Text(f"edges.column-{column}")
+        for column in ("edge", "jacobian", "shape", "back")
     )
     blocks: list[Block] = [
         Paragraph(Text("edges.intro")),
@@ -110,5 +111,3 @@ def _hidden_to_hidden() -> Matrices:
     symbol = e.Jacobian(later, Value("h", T))
     factors = (symbol, e.Diag(slope), Value("W"))
     return Matrices("edge:h:h", factors, "@", last=TAU.moved(-1))
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bptt.check.instances import seeded_name
 from bptt.explain import expr as e
 from bptt.explain.context import Context
 from bptt.explain.expr import Expr, T, Value
@@ -20,7 +21,6 @@ from bptt.explain.model import (
     Text,
 )
 from bptt.explain.shape import shape_of, show
-from bptt.check.instances import seeded_name
 from bptt.language import print_graph
 
 

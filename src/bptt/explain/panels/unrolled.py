@@ -27,7 +27,7 @@ def graph(context: Context) -> Panel:
     """Panel 2: every node, the nodes that read it, and its numbers in the visit."""
     order = {place: i for i, place in enumerate(context.shown.graph.visit_order())}
     rows = []
-    for name in reversed(context.scope.graph.definitions):
+    for name in reversed(list(context.scope.graph.definitions)):
         places = [Place("node", name, t) for t in range(context.shown.tau, 0, -1)]
         visits = ", ".join(str(order[place]) for place in places)
         cells = (Value(name, T), _readers(context, name, is_last=False),
@@ -58,7 +58,7 @@ def _titles(panel: str, *columns: str) -> tuple[Text, ...]:
 
 
 def paths(context: Context) -> Panel:
-    """Panel 6: how many paths lead from each parameter to L, and what they add up to."""
+    """Panel 6: how many paths lead from each parameter to L, and what they sum to."""
     unrolled = context.shown.graph
     rows = []
     for name in context.scope.graph.parameters:
@@ -69,7 +69,9 @@ def paths(context: Context) -> Panel:
         size = float(np.linalg.norm(right)) or 1.0
         error = float(np.linalg.norm(total - right)) / size
         lag = max((path.lag or 0 for path in found), default=0)
-        rows.append(Row((Value(name), unrolled.count_paths(place), lag, f"{error:.0e}")))
+        rows.append(
+            Row((Value(name), unrolled.count_paths(place), lag, f"{error:.0e}"))
+        )
     titles = (
         Text("sharing.column-parameter"),
         *_titles("paths", "count", "longest", "error"),

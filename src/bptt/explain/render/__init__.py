@@ -1,1 +1,1 @@
-"""The formats: each walks a `Document` and writes what it finds, with no text of its own."""
+"""The formats: each walks a `Document` and has no sentence of its own."""

@@ -1,6 +1,6 @@
-"""The document as a LaTeX file that compiles: XeLaTeX or LuaLaTeX, or pdfLaTeX if English.
+"""The document as a LaTeX file that compiles, with XeLaTeX or LuaLaTeX.
 
-Chinese needs the package ctex, which chooses fonts that the system has.
+The terms stand in both languages, so the package ctex is needed in either.
 """
 
 from __future__ import annotations
@@ -9,31 +9,22 @@ import re
 from collections.abc import Iterator
 
 from bptt.explain import model as m
+from bptt.explain.expr import Time
 from bptt.explain.latex import to_latex
 from bptt.explain.render.common import Writer, numbers_of, step_of
 from bptt.explain.render.markdown import aligned, array_latex
 from bptt.explain.shape import show
 
-PREAMBLE = r"""\documentclass[11pt]{article}
+PREAMBLE = r"""% !TEX program = xelatex
+\documentclass[11pt]{article}
 \usepackage[a4paper,margin=25mm]{geometry}
-\usepackage{amsmath,amssymb,bm}
-\usepackage{iftex}
-\ifpdftex
-  \usepackage[utf8]{inputenc}
-  \usepackage[T1]{fontenc}
-  \DeclareUnicodeCharacter{2202}{\ensuremath{\partial}}
-  \DeclareUnicodeCharacter{2207}{\ensuremath{\nabla}}
-  \DeclareUnicodeCharacter{03C4}{\ensuremath{\tau}}
-  \DeclareUnicodeCharacter{0177}{\ensuremath{\hat{y}}}
-\else
-  \usepackage{fontspec}
-\fi
+\usepackage{amsmath,amssymb}
+\usepackage[scheme=plain]{ctex}
 \usepackage{longtable,array,xcolor}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{6pt}
 \allowdisplaybreaks
 """
-CHINESE = "\\usepackage[UTF8]{ctex}\n"
 # What stands in sentences and has no glyph in every text font.
 SIGNS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&",
@@ -41,7 +32,8 @@ SIGNS = {
     "~": r"\textasciitilde{}", "τ": r"$\tau$", "∇": r"$\nabla$", "∂": r"$\partial$",
     "ŷ": r"$\hat{y}$", "→": r"$\to$", "×": r"$\times$", "·": r"$\cdot$",
     "²": r"\textsuperscript{2}", "…": r"\dots{}", "−": "$-$", "✓": r"$\checkmark$",
-    "ᵀ": r"\textsuperscript{T}",
+    "ᵀ": r"\textsuperscript{T}", "θ": r"$\theta$", "≥": r"$\ge$", "≤": r"$\le$",
+    "‖": r"$\Vert$",
 }  # fmt: skip
 _SPECIAL = re.compile("|".join(re.escape(sign) for sign in SIGNS))
 
@@ -59,10 +51,7 @@ def render_latex(
     writer = _Latex(document, lang, t)
     parts = writer.whole() if cards is None else writer.chosen(cards)
     body = "\n\n".join(part for part in parts if part)
-    chinese = CHINESE if lang == "zh" else ""
-    return (
-        f"{PREAMBLE}{chinese}\\begin{{document}}\n\n{body}\n\n\\end{{document}}\n"
-    )
+    return f"{PREAMBLE}\\begin{{document}}\n\n{body}\n\n\\end{{document}}\n"
 
 
 class _Latex:
@@ -114,7 +103,7 @@ class _Latex:
         number = rf"{card.id} $\cdot$ " if card.number else ""
         color = "red" if card.status == m.FAILED else "black"
         title = self._writer.sentence(card.title)
-        yield rf"\paragraph{{\textcolor{{{color}}}{{{number}{title}}}}}"
+        yield rf"\paragraph{{\textcolor{{{color}}}{{{number}{title}}}}}\mbox{{}}\par"
         if card.status != m.FAILED:
             yield rf"\textbf{{{self._writer.sentence(card.claim)}}}"
             yield self._labelled("reason", card.reason)
@@ -154,7 +143,7 @@ class _Latex:
     def _matrices(self, block: m.Matrices) -> str:
         chain = m.Chain((), block.first, block.last)
         t = step_of(chain, self._document, self._t)
-        step = None if t is None else m.Time("", t)
+        step = None if t is None else Time("", t)
         lines = []
         for expr in block.exprs:
             (found,) = numbers_of(
@@ -196,5 +185,3 @@ def _display(latex: str) -> str:
 def _stacked(lines: list[str]) -> str:
     body = " \\\\\n".join(lines)
     return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
-
-

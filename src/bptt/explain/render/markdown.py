@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bptt.explain import model as m
-from bptt.explain.expr import Expr
+from bptt.explain.expr import Expr, Time
 from bptt.explain.latex import LATEX, to_latex
 from bptt.explain.render.common import Writer, numbers_of, step_of
 from bptt.explain.shape import show
@@ -119,7 +119,9 @@ class _Markdown:
             yield f"*{self._writer.label('shapes').strip()}* {notes}"
         yield from self._numbers(card)
         for why in card.why:
-            head = f"*{self._writer.label('why').strip()}* " if why.kind == "rule" else ""
+            head = (
+                f"*{self._writer.label('why').strip()}* " if why.kind == "rule" else ""
+            )
             yield head + self._writer.sentence(why.text)
             for chain in why.chains:
                 yield self._display(aligned(chain))
@@ -146,7 +148,7 @@ class _Markdown:
     def _matrices(self, block: m.Matrices) -> str:
         chain = m.Chain((), block.first, block.last)
         t = step_of(chain, self._document, self._t)
-        bounds = (m.Time("", t), m.Time("", t)) if t is not None else (None, None)
+        bounds = (Time("", t), Time("", t)) if t is not None else (None, None)
         symbols, values = [], []
         for expr in block.exprs:
             (found,) = numbers_of(

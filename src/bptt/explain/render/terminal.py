@@ -17,10 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bptt.explain import model as m
-from bptt.explain.expr import Expr
+from bptt.explain.expr import Expr, Time
 from bptt.explain.plain import UNICODE, to_ascii, to_unicode
-from bptt.explain.shape import show
 from bptt.explain.render.common import Writer, numbers_of, short_array, step_of
+from bptt.explain.render.prose import Prose
+from bptt.explain.shape import show
 
 WIDTH = 100
 BORDERS = {m.PASSED: "green", m.FAILED: "red", m.NOT_CHECKED: "yellow"}
@@ -72,14 +73,17 @@ class TerminalWriter:
 
     def _block(self, block: m.Block) -> RenderableType:
         if isinstance(block, m.Paragraph):
-            return Padding(Text(self._writer.sentence(block.text)), (0, 0, 0, 1))
+            prose = Prose(((self._writer.sentence(block.text), "none"),))
+            return Padding(prose, (0, 0, 0, 1))
         if isinstance(block, m.Listing):
             return Padding(Text(block.text, style="cyan", no_wrap=True), (0, 0, 0, 4))
         if isinstance(block, m.Table):
             return self._table(block)
         if isinstance(block, m.Equations):
-            lines = [Text(self._writer.sentence(block.text))] if block.text else []
-            return Padding(Group(*lines, self._chain(block.chain)), (0, 0, 0, 1))
+            lines: list[RenderableType] = [self._chain(block.chain)]
+            if block.text:
+                lines.insert(0, Prose(((self._writer.sentence(block.text), "none"),)))
+            return Padding(Group(*lines), (0, 0, 0, 1))
         if isinstance(block, m.Matrices):
             return self._matrices(block)
         return Group(*self._groups(block))
@@ -98,7 +102,7 @@ class TerminalWriter:
         title = self._plain(f" {number}") + self._writer.sentence(card.title) + " "
         body: list[RenderableType] = []
         if card.status != m.FAILED:
-            body.append(Text(self._writer.sentence(card.claim), style="bold"))
+            body.append(Prose(((self._writer.sentence(card.claim), "bold"),)))
             body.append(self._labelled("reason", card.reason))
         body += [Padding(self._chain(chain), (1, 0, 0, 0)) for chain in card.chains]
         if card.shapes:
@@ -116,13 +120,14 @@ class TerminalWriter:
         return Panel(Group(*body), title=Text(title), title_align="left", box=self._box,
                      border_style=color)  # fmt: skip
 
-    def _labelled(self, name: str, text: m.Text) -> Text:
-        found = Text(self._writer.label(name), style="italic")
-        return found.append(self._writer.sentence(text), style="none")
+    def _labelled(self, name: str, text: m.Text) -> Prose:
+        label, sentence = self._writer.label(name), self._writer.sentence(text)
+        return Prose(((label, "italic"), (sentence, "none")))
 
     def _why(self, why: m.Why) -> RenderableType:
         head = self._writer.label("why") if why.kind == "rule" else ""
-        lines: list[RenderableType] = [Text(head + self._writer.sentence(why.text))]
+        sentence = (self._writer.sentence(why.text), "none")
+        lines: list[RenderableType] = [Prose(((head, "italic"), sentence))]
         lines += [Padding(self._chain(chain), (0, 0, 0, 2)) for chain in why.chains]
         return Group(*lines)
 
@@ -152,13 +157,14 @@ class TerminalWriter:
         number = f"({chain.number})" if chain.number else ""
         return self._plain("   ".join(part for part in (text, number) if part))
 
-    def _shapes(self, card: m.Card) -> Text:
+    def _shapes(self, card: m.Card) -> Prose:
         notes = [
-            f"{self._formula(note.symbol)}: {show(note.shape)}"
-            for note in card.shapes
+            f"{self._formula(note.symbol)}: {show(note.shape)}" for note in card.shapes
         ]
-        found = Text(self._writer.label("shapes"), style="italic")
-        return found.append(self._plain(";  ".join(notes)), style="none")
+        return Prose((
+            (self._writer.label("shapes"), "italic"),
+            (self._plain("; ".join(notes)), "none"),
+        ))  # fmt: skip
 
     def _numbers(self, card: m.Card) -> list[RenderableType]:
         lines: list[RenderableType] = []
@@ -219,10 +225,10 @@ class TerminalWriter:
         return Group(Text(self._formula(expr)), inner)
 
 
-def _bounds(t: int | None) -> tuple[m.Time | None, m.Time | None]:
+def _bounds(t: int | None) -> tuple[Time | None, Time | None]:
     if t is None:
         return None, None
-    return m.Time("", t), m.Time("", t)
+    return Time("", t), Time("", t)
 
 
 def render_text(
