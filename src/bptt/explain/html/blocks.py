@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from bptt.explain import model as m
-from bptt.explain.expr import Expr
 from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import side_by_side
 from bptt.explain.html.words import word
@@ -37,16 +36,32 @@ def _table(writer: Writer, table: m.Table) -> Markup:
     if checks:
         heads.append(word("check"))
     body = [
-        tag("tr", *(_cell(writer, value) for value in row.cells),
-            (tag("td", "" if row.check is None else writer.check(row.check), class_="num")
-             if checks else None),
-            class_=row.mark or None)
+        tag(
+            "tr",
+            *(_cell(writer, value) for value in row.cells),
+            (
+                tag(
+                    "td",
+                    "" if row.check is None else writer.check(row.check),
+                    class_="num",
+                )
+                if checks
+                else None
+            ),
+            class_=row.mark or None,
+        )
         for row in table.rows
-    ]  # fmt: skip
-    caption = None if table.caption is None else tag("caption", writer.text(table.caption))
-    shown = tag("table", caption,
-                tag("thead", tag("tr", *(tag("th", h, scope="col") for h in heads))),
-                tag("tbody", *body), id=f"table-{table.id}")  # fmt: skip
+    ]
+    caption = (
+        None if table.caption is None else tag("caption", writer.text(table.caption))
+    )
+    shown = tag(
+        "table",
+        caption,
+        tag("thead", tag("tr", *(tag("th", h, scope="col") for h in heads))),
+        tag("tbody", *body),
+        id=f"table-{table.id}",
+    )
     tall = len(table.rows) > TALL
     return tag("div", shown, class_="tall" if tall else "scroll", tabindex=0)
 
@@ -71,8 +86,14 @@ def _matrices(writer: Writer, block: m.Matrices) -> Markup:
 
 def _group(writer: Writer, group: m.Group) -> Markup:
     cards = [_card(writer, card) for card in group.cards]
-    head = tag("summary", writer.text(group.title), tag("span", str(len(cards)), class_="tagged"))
-    return tag("details", head, *cards, class_="group", open=True, id=f"group-{group.id}")
+    head = tag(
+        "summary",
+        writer.text(group.title),
+        tag("span", str(len(cards)), class_="tagged"),
+    )
+    return tag(
+        "details", head, *cards, class_="group", open=True, id=f"group-{group.id}"
+    )
 
 
 def _card(writer: Writer, card: m.Card) -> Markup:
@@ -101,13 +122,26 @@ def _body(writer: Writer, card: m.Card) -> list[Any]:
     body: list[Any] = [
         tag("p", writer.text(card.claim), class_="claim"),
         *(writer.chain(chain) for chain in card.chains),
-        tag("p", tag("b", writer.text(m.Text("label.reason"))), " ",
-            writer.text(card.reason), class_="reason"),
+        tag(
+            "p",
+            tag("b", writer.text(m.Text("label.reason"))),
+            " ",
+            writer.text(card.reason),
+            class_="reason",
+        ),
     ]
     if card.why:
         inner = [_why(writer, why) for why in card.why]
-        body.append(tag("details", tag("summary", writer.text(m.Text("label.why"))), *inner, class_="more",
-                        open=True, data_closed=True))  # fmt: skip
+        body.append(
+            tag(
+                "details",
+                tag("summary", writer.text(m.Text("label.why"))),
+                *inner,
+                class_="more",
+                open=True,
+                data_closed=True,
+            )
+        )
     if card.shapes:
         notes = [tag("li", writer.eq(note.symbol), " : ", _shape(note.shape))
                  for note in card.shapes]  # fmt: skip
@@ -142,9 +176,8 @@ def _lights(card: m.Card) -> list[str]:
     found = []
     for source, lag, target, after in card.edges:
         step = lag - after
-        found.append(f"{source}[t{step:+d}]>{target}" if step else f"{source}[t]>{target}")
+        found.append(
+            f"{source}[t{step:+d}]>{target}" if step else f"{source}[t]>{target}"
+        )
         found.append(f"{source}>{target}")
     return found
-
-
-__all__ = ["Expr", "write_block"]

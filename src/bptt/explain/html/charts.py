@@ -57,12 +57,12 @@ class Axes:
                              class_="grid"))  # fmt: skip
             parts.append(tag("text", shown, x=LEFT - 7, y=y + 4, text_anchor="end"))
         every = max(1, math.ceil(len(self.steps) / 12))
-        for t in self.steps[::every]:
-            parts.append(tag("text", str(t), x=self.x(t), y=self.height - 14,
-                             class_="in"))  # fmt: skip
-        parts.append(tag("text", self.name, x=self.width - RIGHT, y=self.height - 14,
-                         text_anchor="end", font_style="italic"))  # fmt: skip
-        return parts
+        below = self.height - 14
+        steps = [tag("text", str(t), x=self.x(t), y=below, class_="in")
+                 for t in self.steps[::every]]  # fmt: skip
+        name = tag("text", self.name, x=self.width - RIGHT, y=below, text_anchor="end",
+                   font_style="italic")  # fmt: skip
+        return [*parts, *steps, name]
 
     def _marks(self) -> list[tuple[float, str]]:
         if self.is_log:
@@ -90,8 +90,16 @@ def line_chart(
     follows: whether the step in view is marked; axis: the name of the steps.
     """
     every = np.concatenate([np.ravel(values) for values in series.values()])
-    axes = _axes(every, [level for level, _ in lines], first,
-                 len(next(iter(series.values()))), is_log, width, height, axis)  # fmt: skip
+    axes = _axes(
+        every,
+        [level for level, _ in lines],
+        first,
+        len(next(iter(series.values()))),
+        is_log,
+        width,
+        height,
+        axis,
+    )
     parts: list[Any] = [tag("title", title), *axes.frame()]
     for level, word in lines:
         y = axes.y(level)
@@ -102,11 +110,15 @@ def line_chart(
         parts += _line(axes, values, first, min(i, 2))
     if not follows:
         return _svg(parts, width, height)
-    parts.append(tag("line", x1=axes.x(now), x2=axes.x(now), y1=TOP, y2=height - BOTTOM,
-                     class_="cursor", data_x0=axes.x(0.0) if len(axes.steps) > 1 else
-                     axes.x(now), data_dx=axes.x(1.0) - axes.x(0.0)
-                     if len(axes.steps) > 1 else 0.0))  # fmt: skip
-    return _svg(parts, width, height)
+    return _svg([*parts, _cursor(axes, now)], width, height)
+
+
+def _cursor(axes: Axes, now: int) -> Markup:
+    """A line at the step in view, and what the script needs to move it."""
+    x, bottom = axes.x(now), axes.height - BOTTOM
+    apart = axes.x(now + 1.0) - x if len(axes.steps) > 1 else 0.0
+    return tag("line", x1=x, x2=x, y1=TOP, y2=bottom, class_="cursor",
+               data_x0=x - now * apart, data_dx=apart)  # fmt: skip
 
 
 def _axes(
@@ -116,7 +128,7 @@ def _axes(
     values = [float(v) for v in every if np.isfinite(v)] + levels
     if is_log:
         seen = [math.log10(v) for v in values if v > FLOOR] or [0.0]
-        low, high = math.floor(min(seen) - 0.1), math.ceil(max(seen) + 0.05)
+        low, high = math.floor(min(seen) - 0.1) * 1.0, math.ceil(max(seen) + 0.05) * 1.0
     else:
         low, high = min([0.0, *values]), max([*values, 1e-300])
     return Axes(width, height, range(first, first + count), low, high, is_log, name)
@@ -141,13 +153,22 @@ def heat_map(
     """
     tau = len(next(iter(rows.values())))
     top = max(float(np.max(v)) for v in rows.values()) or 1.0
-    head = tag("tr", tag("th", Markup("<i>t</i>"), scope="col"),
-               *(tag("th", str(t), scope="col") for t in range(1, tau + 1)))  # fmt: skip
+    head = tag(
+        "tr",
+        tag("th", Markup("<i>t</i>"), scope="col"),
+        *(tag("th", str(t), scope="col") for t in range(1, tau + 1)),
+    )
     body = [
-        tag("tr", tag("th", labels[name], scope="row"),
-            *(_heat_cell(float(value), top, t == now) for t, value in enumerate(values, 1)))
+        tag(
+            "tr",
+            tag("th", labels[name], scope="row"),
+            *(
+                _heat_cell(float(value), top, t == now)
+                for t, value in enumerate(values, 1)
+            ),
+        )
         for name, values in rows.items()
-    ]  # fmt: skip
+    ]
     table = tag("table", tag("caption", caption), tag("thead", head),
                 tag("tbody", *body), class_="heatmap")  # fmt: skip
     return tag("div", table, class_="scroll", tabindex=0)
@@ -155,7 +176,9 @@ def heat_map(
 
 def _heat_cell(value: float, top: float, is_now: bool) -> Markup:
     style = f"--a:{0.05 + 0.7 * value / top:.2f}"
-    return tag("td", show_number(value, 2), style=style, class_="now" if is_now else None)
+    return tag(
+        "td", show_number(value, 2), style=style, class_="now" if is_now else None
+    )
 
 
 def bar(share: float) -> Markup:

@@ -29,7 +29,7 @@ from bptt.explain.html.picture.grid import LONGEST
 from bptt.explain.html.picture.svg import arrow_widths, shape_text
 from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import Values, encode
-from bptt.explain.html.words import WORDS, both, plain, word
+from bptt.explain.html.words import plain, word, words
 from bptt.explain.html.writer import Writer
 from bptt.explain.plain import to_unicode
 from bptt.explain.texts import pieces
@@ -58,13 +58,21 @@ def html_page(document: m.Document, lang: str = "en") -> str:
     is_large = len(document.shown.graph.edges) > LARGE * document.shown.tau
     page = Context(document, Writer(document.shown, Values(first, is_large)))
     shown = _with_extra(document.panels)
-    panels = [section for panel in shown if (section := _panel(page, panel)) is not None]
+    panels = [
+        section for panel in shown if (section := _panel(page, panel)) is not None
+    ]
     body = join(
-        tag("a", word("skip"), href="#main", class_="skip"), _bar(page, lang),
-        tag("div", _contents(page, panels), tag("main", *(p.body for p in panels), id="main"), class_="page"),
+        tag("a", word("skip"), href="#main", class_="skip"),
+        _bar(page, lang),
+        tag(
+            "div",
+            _contents(page, panels),
+            tag("main", *(p.body for p in panels), id="main"),
+            class_="page",
+        ),
         tag("footer", tag("p", word("made-by", version=__version__))),
         tag("div", class_="toast", role="status", aria_live="polite"),
-    )  # fmt: skip
+    )
     title = _plain_text(page, document.title)
     head = join(
         tag("meta", charset="utf-8"),
@@ -73,17 +81,24 @@ def html_page(document: m.Document, lang: str = "en") -> str:
         tag("title", title[lang]),
         tag("style", Markup(assets.katex_style(page.writer.has_italic_words))),
         tag("style", Markup(assets.style())),
-    )  # fmt: skip
+    )
     data = _data(page, title)
     scripts = join(
         tag("script", Markup(data), type="application/json", id="data"),
-        tag("script", Markup(assets.katex_script()), type="application/gzip", id="katex-gz"),
+        tag(
+            "script",
+            Markup(assets.katex_script()),
+            type="application/gzip",
+            id="katex-gz",
+        ),
         tag("script", Markup(assets.script())),
     )
     return "<!doctype html>\n" + tag(
-        "html", tag("head", head), tag("body", body, scripts),
+        "html",
+        tag("head", head),
+        tag("body", body, scripts),
         lang="zh-CN" if lang == "zh" else "en",
-    )  # fmt: skip
+    )
 
 
 # ----- frame -----
@@ -91,22 +106,39 @@ def html_page(document: m.Document, lang: str = "en") -> str:
 
 def _bar(page: Context, lang: str) -> Markup:
     steps = tag(
-        "div", tag("label", word("step"), for_="t", class_="sr"),
+        "div",
+        tag("label", word("step"), for_="t", class_="sr"),
         _round("earlier", "M9 1 2 6.5 9 12z"),
-        tag("input", type="range", id="t", min=1, max=page.tau, value=page.first, step=1),
-        _round("later", "M3 1l7 5.5L3 12z"), tag("output", f"t = {page.first}", id="t-now", for_="t"),
-        _round("play", "M11 1 5 6.5 11 12zM6 1 0 6.5 6 12z"), class_="steps needs-script",
-    )  # fmt: skip
+        tag(
+            "input", type="range", id="t", min=1, max=page.tau, value=page.first, step=1
+        ),
+        _round("later", "M3 1l7 5.5L3 12z"),
+        tag("output", f"t = {page.first}", id="t-now", for_="t"),
+        _round("play", "M11 1 5 6.5 11 12zM6 1 0 6.5 6 12z"),
+        class_="steps needs-script",
+    )
     forms = tag(
-        "fieldset", tag("legend", word("forms")),
-        *(tag("button", word(f"form-{form}"), type="button", data_form=form,
-              aria_pressed="true") for form in ("element", "matrix", "number")),
+        "fieldset",
+        tag("legend", word("forms")),
+        *(
+            tag(
+                "button",
+                word(f"form-{form}"),
+                type="button",
+                data_form=form,
+                aria_pressed="true",
+            )
+            for form in ("element", "matrix", "number")
+        ),
         class_="seg needs-script",
-    )  # fmt: skip
+    )
     languages = _radios("lang", "language", lang, en="English", zh="中文")
-    themes = _radios("theme", "theme", "auto", **{
-        name: word(f"theme-{name}") for name in ("auto", "light", "dark")
-    })  # fmt: skip
+    themes = _radios(
+        "theme",
+        "theme",
+        "auto",
+        **{name: word(f"theme-{name}") for name in ("auto", "light", "dark")},
+    )
     brand = tag("span", tag("b", "∇"), " bptt", class_="brand")
     return tag("header", brand, steps, forms, languages, themes, class_="bar")
 
@@ -133,7 +165,9 @@ def _contents(page: Context, shown: list[Section]) -> Markup:
                       href=f"#{section.id}"))
         for section in shown
     ]  # fmt: skip
-    return tag("nav", tag("ol", *links), class_="contents", aria_label=plain("contents")["en"])
+    return tag(
+        "nav", tag("ol", *links), class_="contents", aria_label=plain("contents")["en"]
+    )
 
 
 @dataclass(frozen=True)
@@ -168,8 +202,17 @@ def _panel(page: Context, panel: m.Panel) -> Section | None:
         return None
     head = tag("h2", tag("i", str(panel.number)), title, id=f"{panel.id}-title")
     tools = _open_all() if panel.id in ("derivation", "edges", "paths") else None
-    body = tag("section", head, tools, *blocks, widget, *after, class_="panel", id=panel.id,
-               aria_labelledby=f"{panel.id}-title")  # fmt: skip
+    body = tag(
+        "section",
+        head,
+        tools,
+        *blocks,
+        widget,
+        *after,
+        class_="panel",
+        id=panel.id,
+        aria_labelledby=f"{panel.id}-title",
+    )
     return Section(panel.id, panel.number, title, body)
 
 
@@ -204,7 +247,8 @@ def _plain_text(page: Context, text: m.Text) -> dict[str, str]:
     scope = page.document.scope
     return {
         language: "".join(
-            p if isinstance(p, str) else to_unicode(p) for p in pieces(text, language, scope)
+            p if isinstance(p, str) else to_unicode(p)
+            for p in pieces(text, language, scope)
         )
         for language in m.LANGUAGES
     }
@@ -219,8 +263,8 @@ def _data(page: Context, title: dict[str, str]) -> str:
         "shapes": {card: shape_text(arrows[-1]) for card, arrows in page.arrows.items()
                    if arrows[-1].jacobian is not None},
         "widths": _widths(page), "lab": lab_data(page), "symbols": _symbols(page),
-        "words": {key: dict(zip(m.LANGUAGES, WORDS[key], strict=True))
-                  for key in WORDS if key.startswith("lab-") or key.startswith("cop")},
+        "words": {key: dict(zip(m.LANGUAGES, entry, strict=True))
+                  for key, entry in words().items() if key.startswith(("lab-", "cop"))},
         "values": values.index, "numbers": values.blob(), "exact": encode(exact),
     }  # fmt: skip
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
@@ -240,8 +284,13 @@ def _places(page: Context) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
 
     def put(name: str, key: str, t: int | None, array: Any) -> None:
         nonlocal size
-        empty = {"shape": list(np.shape(array)), "mark": to_unicode(Value(name)), "v": {},
-                 "g": {}, "s": {}}  # fmt: skip
+        empty = {
+            "shape": list(np.shape(array)),
+            "mark": to_unicode(Value(name)),
+            "v": {},
+            "g": {},
+            "s": {},
+        }
         found.setdefault(name, empty)[key]["" if t is None else str(t)] = size
         parts.append(np.ravel(np.asarray(array, dtype="<f8")))
         size += int(np.size(array))
@@ -250,10 +299,15 @@ def _places(page: Context) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
         if place.kind == "copy":
             continue
         is_total = place == unrolled.total
-        put(place.name, "v", place.t, unrolled.loss if is_total else unrolled.values[place])
+        put(
+            place.name,
+            "v",
+            place.t,
+            unrolled.loss if is_total else unrolled.values[place],
+        )
         put(place.name, "g", place.t, unrolled.grad(place))
     for t in range(1, page.tau + 1):
-        if "w" not in unrolled.shapes and page.graph.loss:
+        if "w" not in page.document.scope.names and page.graph.loss:
             put("w", "v", t, point.weights[t - 1])
         for name, seeds in point.seeds.items():
             put(name, "s", t, seeds[t - 1])
@@ -283,9 +337,10 @@ def _symbols(page: Context) -> dict[str, dict[str, str]]:
         kind = "integer" if scope.is_integer(name) else scope.kind(name)
         if name in page.graph.states:
             kind = "state"
-        fields = {"name": to_unicode(Value(name)), "shape": shape, "numbers": numbers or "1"}
+        fields = {
+            "name": to_unicode(Value(name)),
+            "shape": shape,
+            "numbers": numbers or "1",
+        }
         found[name] = plain(f"symbol-{kind}", **fields)
     return found
-
-
-__all__ = ["WIDGETS", "both", "html_page"]

@@ -74,8 +74,8 @@ class Values:
 
     first: the step shown before the slider moves; index: of every widget [rows,
     columns, first step, count, start, stride] in one long array of numbers, where a
-    stride of 0 says that all steps share one matrix; a transposed matrix has "T" more at
-    its end, a sum from step t to the last one has "+". Equal numbers are stored once.
+    stride of 0 says that all steps share one matrix; a transposed matrix has "T" more
+    at its end, a sum from step t to the last one "+". Equal numbers are stored once.
     is_brief: whether secondary matrices are left to the script, on a large page.
     """
 

@@ -6,24 +6,33 @@ shows one. Sentences of the explanation are not here but in `bptt.explain.string
 
 from __future__ import annotations
 
+import tomllib
+from functools import cache
+from importlib import resources
 from typing import Any
 
 from bptt.explain.html.tags import Markup, join, tag, text
-from bptt.explain.html.word_tables import WORDS as FIRST
-from bptt.explain.html.word_tables_more import MORE
 from bptt.explain.model import LANGUAGES
 
-WORDS = FIRST | MORE
+
+@cache
+def words() -> dict[str, tuple[str, ...]]:
+    """Every entry by its id, in the order of `LANGUAGES`."""
+    file = resources.files(__name__.rpartition(".")[0]).joinpath("words.toml")
+    table = tomllib.loads(file.read_text("utf-8"))
+    return {
+        key: tuple(entry[lang] for lang in LANGUAGES) for key, entry in table.items()
+    }
 
 
 def word(key: str, **fields: Any) -> Markup:
     """An entry in both languages, its {fields} filled in."""
-    return both(*(fill(part, fields) for part in WORDS[key]))
+    return both(*(fill(part, fields) for part in words()[key]))
 
 
 def plain(key: str, **fields: Any) -> dict[str, str]:
     """An entry as plain text by language, for the script and for titles."""
-    shown = (part.format(**fields) if fields else part for part in WORDS[key])
+    shown = (part.format(**fields) if fields else part for part in words()[key])
     return dict(zip(LANGUAGES, shown, strict=True))
 
 

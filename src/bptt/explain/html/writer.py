@@ -11,8 +11,7 @@ import re
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, fromstring, tostring
 
 from bptt.explain import expr as e
 from bptt.explain.evaluate import evaluate
@@ -43,7 +42,7 @@ _TIGHT = frozenset("()∇∂:")
 
 
 class ShortMathml(MathmlPrinter):
-    """MathML with a step as one piece of text: a fallback should not double the page."""
+    """MathML with a step as one piece of text: a fallback may not double the page."""
 
     def step(self, time: Time | None) -> str:
         """(t+1), as a superscript."""
@@ -51,7 +50,7 @@ class ShortMathml(MathmlPrinter):
 
 
 class SymbolLatex(LatexPrinter):
-    r"""LaTeX in which every symbol knows its name, \s{name}{symbol}, for KaTeX alone."""
+    r"""LaTeX for KaTeX alone: every symbol knows its name, \s{name}{symbol}."""
 
     def symbol(self, name: str, sub: str = "", sup: str = "") -> str:
         """The symbol, marked."""
@@ -103,7 +102,9 @@ class Writer:
         if isinstance(value, Expr):
             return self.eq(value)
         if isinstance(value, float):
-            return join(f"{value:.1e}" if value and abs(value) < 1e-2 else f"{value:.4g}")
+            return join(
+                f"{value:.1e}" if value and abs(value) < 1e-2 else f"{value:.4g}"
+            )
         if isinstance(value, str) and _SHAPE.fullmatch(value):
             return Markup(_DIM.sub(r"<i>\1</i><sub>\2</sub>", value))
         return join("" if value is None else value)
@@ -132,8 +133,10 @@ class Writer:
         rows: list[Any] = []
         for i, link in enumerate(rest):
             left = self.eq(first.expr, is_side=True) if i == 0 else ""
-            reason = None if link.reason is None else tag(
-                "span", self.text(link.reason), class_="why"
+            reason = (
+                None
+                if link.reason is None
+                else tag("span", self.text(link.reason), class_="why")
             )
             rows += [
                 tag("div", left, class_="lhs"), tag("div", "="),
@@ -168,8 +171,15 @@ class Writer:
             return None
         self._chains += 1
         widget = self.values.widget(f"c{self._chains}", found)
-        steps = None if chain.first is None else tag(
-            "span", "t = ", tag("b", str(self.values.first), data_now=True), class_="note"
+        steps = (
+            None
+            if chain.first is None
+            else tag(
+                "span",
+                "t = ",
+                tag("b", str(self.values.first), data_now=True),
+                class_="note",
+            )
         )
         absent = "" if self.values.first in found else " absent"
         return tag("div", widget, steps, class_=f"values numbers{absent}")
@@ -211,9 +221,9 @@ def _plain_symbol(expr: Expr) -> Markup | None:
 
 
 def _shorten(mathml: str) -> str:
-    """The same formula in fewer bytes: no row of one element, no needless attribute."""
-    root = _unwrapped(ElementTree.fromstring(mathml))
-    return ElementTree.tostring(root, "unicode")
+    """The same formula in fewer bytes; it was written by our own printer."""
+    root = _unwrapped(fromstring(mathml))  # noqa: S314
+    return tostring(root, "unicode")
 
 
 def _unwrapped(element: Element) -> Element:

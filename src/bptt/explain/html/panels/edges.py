@@ -38,9 +38,14 @@ def _card(page: Context, card: str, arrows: list[Arrow]) -> Markup:
         equation = page.writer.eq(form)
         equation = equation if _axes(arrow) > 2 else join(general, " = ", equation)
     head = tag(
-        "summary", tag("span", page.ends(arrow), class_="ends"), equation, "  ",
-        None if arrow.jacobian is None else tag("span", shape_text(arrow), class_="tagged"),
-    )  # fmt: skip
+        "summary",
+        tag("span", page.ends(arrow), class_="ends"),
+        equation,
+        "  ",
+        None
+        if arrow.jacobian is None
+        else tag("span", shape_text(arrow), class_="tagged"),
+    )
     body = _cut(page, arrow) if arrow.jacobian is None else _body(page, card, arrows)
     return tag("details", head, body, class_="more edge", data_edge=card, open=True,
                data_closed=True, id=f"edge-{card}")  # fmt: skip
@@ -61,9 +66,13 @@ def _body(page: Context, card: str, arrows: list[Arrow]) -> Markup:
         parts.append(_use(page, card, arrows))
         return join(*parts)
     if len(arrow.across) > 1:
-        ends = page.name(arrow.kind.source, arrow.kind.lag), page.name(arrow.kind.target)
-        parts.append(tag("p", word("edge-sum", source=ends[0], target=ends[1]),
-                         class_="note"))  # fmt: skip
+        ends = (
+            page.name(arrow.kind.source, arrow.kind.lag),
+            page.name(arrow.kind.target),
+        )
+        parts.append(
+            tag("p", word("edge-sum", source=ends[0], target=ends[1]), class_="note")
+        )
     jacobians = {a.t: a.matrix for a in arrows}
     parts.append(side_by_side(
         page.writer.values.widget(f"J:{card}", jacobians, is_secondary=True),
@@ -98,8 +107,9 @@ def _factors(page: Context, card: str, arrows: list[Arrow]) -> list[Any]:
         e.Jacobian(Value(middle, T), source),
     )
     widgets = [
-        page.writer.values.widget(f"F{i}:{card}", found, page.writer.eq(symbol),
-                                  is_secondary=True)
+        page.writer.values.widget(
+            f"F{i}:{card}", found, page.writer.eq(symbol), is_secondary=True
+        )
         for i, (found, symbol) in enumerate(zip((outer, inner), symbols, strict=True))
     ]
     return ["=", widgets[0], "·", widgets[1]]
@@ -139,5 +149,7 @@ def _singular(page: Context, card: str, arrows: list[Arrow]) -> Markup:
     found = {a.t: np.linalg.svd(a.matrix, compute_uv=False)[None]
              for a in arrows if a.matrix is not None}  # fmt: skip
     head = join(word("edge-singular"), tag("span", str(page.first), data_now=True))
-    return side_by_side(tag("span", head, class_="note"),
-                        page.writer.values.widget(f"S:{card}", found, is_secondary=True))  # fmt: skip
+    return side_by_side(
+        tag("span", head, class_="note"),
+        page.writer.values.widget(f"S:{card}", found, is_secondary=True),
+    )

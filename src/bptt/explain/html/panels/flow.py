@@ -69,8 +69,9 @@ def _slopes(page: Context, flow: Flow) -> list[Markup]:
         units = slope.reshape(flow.tau, -1)
         series = {"largest": units.max(axis=1), "median": np.median(units, axis=1),
                   "smallest": units.min(axis=1)}  # fmt: skip
-        chart = line_chart(series, plain("flow-slopes", name=name)["en"], now=page.first,
-                           is_log=False)  # fmt: skip
+        chart = line_chart(
+            series, plain("flow-slopes", name=name)["en"], now=page.first, is_log=False
+        )
         caption = word("flow-slopes", name=page.name(name))
         keys = key_of("flow-largest", "flow-median", "flow-smallest")
         figures.append(tag("figure", chart, tag("figcaption", caption, keys)))

@@ -27,7 +27,13 @@ def graph_panel(page: Context) -> Markup:
 
 def _choice(key: str, legend: str, *options: tuple[str, Any]) -> Markup:
     buttons = [
-        tag("button", words, type="button", data_set=f"{key}={value}", aria_pressed="false")
+        tag(
+            "button",
+            words,
+            type="button",
+            data_set=f"{key}={value}",
+            aria_pressed="false",
+        )
         for value, words in options
     ]
     return tag("fieldset", tag("legend", word(legend)), *buttons, class_="seg")
@@ -46,8 +52,16 @@ def _controls(page: Context) -> Markup:
         parts.append(_choice("folded", "inner", ("false", word("full")),
                              ("true", word("folded", names=names))))  # fmt: skip
     if page.tau > LONGEST:
-        parts.append(tag("button", word("expand", tau=page.tau), type="button",
-                         class_="plain", data_expand=True, aria_pressed="false"))  # fmt: skip
+        parts.append(
+            tag(
+                "button",
+                word("expand", tau=page.tau),
+                type="button",
+                class_="plain",
+                data_expand=True,
+                aria_pressed="false",
+            )
+        )
     return tag("div", *parts, class_="controls needs-script")
 
 
@@ -120,9 +134,15 @@ def _legend() -> Markup:
 
 def _edge_table(page: Context) -> Markup:
     steps = _shown_steps(page.tau)
-    head = [word("edge"), word("jacobian"), word("shape"), *(
-        join(word("carried"), f" {t}") if i == 0 else str(t) for i, t in enumerate(steps)
-    )]  # fmt: skip
+    head = [
+        word("edge"),
+        word("jacobian"),
+        word("shape"),
+        *(
+            join(word("carried"), f" {t}") if i == 0 else str(t)
+            for i, t in enumerate(steps)
+        ),
+    ]
     rows = [_edge_row(page, arrows, steps) for card, arrows in page.arrows.items()
             if not card.endswith("~")]  # fmt: skip
     table = tag(
@@ -130,8 +150,14 @@ def _edge_table(page: Context) -> Markup:
         tag("thead", tag("tr", *(tag("th", h, scope="col") for h in head))),
         tag("tbody", *rows),
     )  # fmt: skip
-    return tag("details", tag("summary", word("edge-table")), tag("div", table, class_="tall"),
-               class_="more", open=True, data_closed=True)  # fmt: skip
+    return tag(
+        "details",
+        tag("summary", word("edge-table")),
+        tag("div", table, class_="tall"),
+        class_="more",
+        open=True,
+        data_closed=True,
+    )
 
 
 def _shown_steps(tau: int) -> list[int]:

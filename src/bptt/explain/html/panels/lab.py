@@ -29,8 +29,16 @@ def lab_panel(page: Context) -> Markup:
         for mistake in find_mistakes(page.graph, recursion_of(page))
     ]  # fmt: skip
     label = tag("label", word("lab-formula"), for_="formula")
-    area = tag("textarea", "", id="formula", rows=2, spellcheck="false",
-               autocomplete="off", autocapitalize="off", aria_describedby="notation")  # fmt: skip
+    area = tag(
+        "textarea",
+        "",
+        id="formula",
+        rows=2,
+        spellcheck="false",
+        autocomplete="off",
+        autocapitalize="off",
+        aria_describedby="notation",
+    )
     body = tag(
         "div", tag("div", *choices, class_="choices"), label, area,
         tag("p", word("lab-notation"), id="notation", class_="note"),
@@ -52,7 +60,9 @@ def _title(page: Context, mistake: Mistake) -> Markup:
 
 def recursion_of(page: Context) -> dict[str, list[Term]]:
     """The terms of every node's gradient, from the loss backwards."""
-    return {name: page.maker.terms(name) for name in reversed(page.graph.definitions)}
+    return {
+        name: page.maker.terms(name) for name in reversed(tuple(page.graph.definitions))
+    }
 
 
 def lab_data(page: Context) -> dict[str, Any]:
@@ -73,7 +83,10 @@ def _cases(page: Context, name: str, terms: list[Term]) -> list[dict[str, Any]]:
     now = [term for term in terms if not term.is_future]
     if len(now) == len(terms):
         return [_case(page, name, now, FIRST, TAU)]
-    return [_case(page, name, terms, FIRST, BEFORE_LAST), _case(page, name, now, TAU, TAU)]
+    return [
+        _case(page, name, terms, FIRST, BEFORE_LAST),
+        _case(page, name, now, TAU, TAU),
+    ]
 
 
 def _case(

@@ -19,6 +19,7 @@ from bptt.explain.model import Text
 from bptt.explain.plain import to_ascii
 from bptt.graph import Graph
 
+
 @dataclass(frozen=True)
 class Mistake:
     """id: "none" for what is right; target: the gradient that the formula defines.
@@ -32,9 +33,7 @@ class Mistake:
     text: Text | None = None
 
 
-def find_mistakes(
-    graph: Graph, terms: Mapping[str, list[Term]]
-) -> tuple[Mistake, ...]:
+def find_mistakes(graph: Graph, terms: Mapping[str, list[Term]]) -> tuple[Mistake, ...]:
     """The right formula first, id "none", then the mistakes.
 
     terms: of every node's gradient, see `CardMaker.terms`. Empty for a cell in which no
@@ -57,9 +56,9 @@ def find_mistakes(
 
 def _of_book(variant: Variant) -> Mistake:
     target = "h[t]"
-    if variant.grad_o:
+    if variant.output:
         target = "o[t]"
-    elif variant.formula == variant.grad_W:
+    elif variant.formula == variant.gradient:
         target = "W"
     id_ = "none" if variant.id == "right" else variant.id
     formula = f"grad_{target} = {variant.formula}"
@@ -71,10 +70,12 @@ def _mistake(id_: str, name: str, expr: Expr) -> Mistake:
 
 
 def _recurrent(graph: Graph, terms: Mapping[str, list[Term]]) -> str | None:
-    """The last state whose gradient has a term from step t + 1, best one from now too."""
-    names = [n for n in graph.states if any(term.is_future for term in terms.get(n, ()))]
+    """The first state whose gradient has a term from step t + 1, and one from now."""
+    names = [
+        n for n in graph.states if any(term.is_future for term in terms.get(n, ()))
+    ]
     both = [n for n in names if any(not term.is_future for term in terms[n])]
-    return (both or names or [None])[-1]
+    return next(iter(both or names), None)
 
 
 # ----- changes of a displayed tree -----

@@ -16,7 +16,7 @@ from bptt.explain.html.tags import Markup, join, tag, text
 from bptt.explain.html.writer import Writer
 from bptt.explain.instances import REDUCTIONS, Options
 from bptt.explain.model import Document
-from bptt.explain.printer import GREEK, split_name
+from bptt.explain.printer import ACCENTS, GREEK, split_name
 from bptt.graph import Graph
 from bptt.unrolled import Unrolled
 
@@ -44,8 +44,10 @@ class Context:
         document = self.document
         kind = str(document.options["reduction"])
         weights = tuple(float(w) for w in document.shown.weights)
-        options = Options(self.tau, reduction=kind) if kind in REDUCTIONS else Options(
-            self.tau, weights=weights
+        options = (
+            Options(self.tau, reduction=kind)
+            if kind in REDUCTIONS
+            else Options(self.tau, weights=weights)
         )
         return CardMaker(self.labels.derivation, document.scope, options)
 

@@ -40,7 +40,9 @@ def _by_reach(page: Context) -> list[str]:
 def _list(page: Context, name: str, last: int) -> Markup:
     unrolled = page.unrolled
     place = unrolled.place(name)
-    paths = sorted(unrolled.paths(place), key=lambda p: -float(np.linalg.norm(p.product)))
+    paths = sorted(
+        unrolled.paths(place), key=lambda p: -float(np.linalg.norm(p.product))
+    )
     count = unrolled.count_paths(place)
     is_grouped = any(path.count > 1 for path in paths)
     key = "paths-grouped" if is_grouped else "paths-of"
@@ -54,12 +56,18 @@ def _list(page: Context, name: str, last: int) -> Markup:
         more = tag("summary", word("path-rest", count=str(len(rows) - FIRST_ROWS)))
         rest = _table(rows[FIRST_ROWS:last]) if last > FIRST_ROWS else None
         smaller = len(rows) - last
-        note = None if smaller <= 0 else tag("p", word("path-small", count=str(smaller)),
-                                             class_="note")  # fmt: skip
+        note = (
+            None
+            if smaller <= 0
+            else tag("p", word("path-small", count=str(smaller)), class_="note")
+        )
         shown.append(tag("details", more, rest, note))
-    error = tag("p", word("path-sum", count=str(count), error=f"{left:.0e}"), class_="note")
-    return tag("details", head, *shown, error, class_="more paths", open=True,
-               data_closed=True)  # fmt: skip
+    error = tag(
+        "p", word("path-sum", count=str(count), error=f"{left:.0e}"), class_="note"
+    )
+    return tag(
+        "details", head, *shown, error, class_="more paths", open=True, data_closed=True
+    )
 
 
 def _rows(paths: list[Path], grad: Array) -> tuple[list[Markup], float]:

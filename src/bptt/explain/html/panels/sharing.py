@@ -12,7 +12,7 @@ from bptt.explain.html.charts import bar, heat_map, line_chart
 from bptt.explain.html.panels.page_context import Context
 from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import show_number, side_by_side
-from bptt.explain.html.words import WORDS, plain, word
+from bptt.explain.html.words import plain, word, words
 from bptt.unrolled import Place, Unrolled
 
 Array = NDArray[Any]
@@ -58,12 +58,19 @@ def _cancellation(
     rows = []
     for name, parts in copies.items():
         index = cancellation(parts)
-        rows.append(tag(
-            "tr", tag("td", page.name(name, None)),
-            tag("td", show_number(float(np.linalg.norm(parts.sum(axis=0)))), class_="num"),
-            tag("td", show_number(float(norms[name].sum())), class_="num"),
-            tag("td", f"{index:.2f}  ", bar(index), class_="num"),
-        ))  # fmt: skip
+        rows.append(
+            tag(
+                "tr",
+                tag("td", page.name(name, None)),
+                tag(
+                    "td",
+                    show_number(float(np.linalg.norm(parts.sum(axis=0)))),
+                    class_="num",
+                ),
+                tag("td", show_number(float(norms[name].sum())), class_="num"),
+                tag("td", f"{index:.2f}  ", bar(index), class_="num"),
+            )
+        )
     table = tag("table", tag("thead", tag("tr", *(tag("th", word(h), scope="col")
                                                   for h in heads))),
                 tag("tbody", *rows))  # fmt: skip
@@ -101,8 +108,14 @@ def _derivatives(page: Context) -> Markup:
         caption = word("sharing-derivatives", state=page.name(state, None),
                        parameter=page.name(name, None))  # fmt: skip
         title = plain("sharing-derivatives", state=state, parameter=name)["en"]
-        chart = line_chart({"total": total, "immediate": immediate}, title,
-                           now=page.first, is_log=False, width=430.0, height=190.0)  # fmt: skip
+        chart = line_chart(
+            {"total": total, "immediate": immediate},
+            title,
+            now=page.first,
+            is_log=False,
+            width=430.0,
+            height=190.0,
+        )
         key = key_of("total", "immediate")
         shown.append(tag("figure", chart, tag("figcaption", caption, key)))
     return tag("div", *shown, class_="two")
@@ -113,7 +126,7 @@ def key_of(*names: str) -> Markup:
     items = [
         tag("li", tag("svg", tag("path", d="M0 6h26", class_=f"s{i}"), width=30.0,
                       height=12.0, class_="chart sample", aria_hidden="true"),
-            word(name) if name in WORDS else name)
+            word(name) if name in words() else name)
         for i, name in enumerate(names)
     ]  # fmt: skip
     return tag("ul", *items, class_="legend")
@@ -129,13 +142,18 @@ def two_derivatives(unrolled: Unrolled, state: str) -> dict[str, tuple[Array, Ar
     for t in range(1, unrolled.tau + 1):
         by_copy = _derivatives_of(unrolled, unrolled.place(state, t))
         for name in names:
-            parts = {s: by_copy.get(Place("copy", name, s), 0.0) for s in range(1, t + 1)}
+            parts = {
+                s: by_copy.get(Place("copy", name, s), 0.0) for s in range(1, t + 1)
+            }
             total = np.linalg.norm(np.asarray(sum(parts.values())))
-            found[name].append((float(np.linalg.norm(np.asarray(parts[t]))), float(total)))
+            found[name].append(
+                (float(np.linalg.norm(np.asarray(parts[t]))), float(total))
+            )
     return {
         name: (np.array([a for a, _ in rows]), np.array([b for _, b in rows]))
-        for name, rows in found.items() if any(total for _, total in rows)
-    }  # fmt: skip
+        for name, rows in found.items()
+        if any(total for _, total in rows)
+    }
 
 
 def _derivatives_of(unrolled: Unrolled, target: Place) -> dict[Place, Array]:
@@ -150,8 +168,12 @@ def _derivatives_of(unrolled: Unrolled, target: Place) -> dict[Place, Array]:
             if edge.is_cut:
                 continue
             grad = grads[place]
-            part = grad if edge.array is None else np.tensordot(
-                grad, edge.array, axes=grad.ndim - 1
+            part = (
+                grad
+                if edge.array is None
+                else np.tensordot(grad, edge.array, axes=grad.ndim - 1)
             )
-            grads[edge.source] = grads[edge.source] + part if edge.source in grads else part
+            grads[edge.source] = (
+                grads[edge.source] + part if edge.source in grads else part
+            )
     return grads

@@ -64,8 +64,12 @@ def train(page: Context, states: list[str]) -> History:
     """Gradient descent with the norm of the whole gradient clipped."""
     unrolled, graph = page.unrolled, page.graph
     params = {n: np.array(unrolled.values[unrolled.place(n)]) for n in graph.parameters}
-    inputs = {n: np.array([unrolled.values[unrolled.place(n, t)]
-                           for t in range(1, page.tau + 1)]) for n in graph.inputs}  # fmt: skip
+    inputs = {
+        n: np.array(
+            [unrolled.values[unrolled.place(n, t)] for t in range(1, page.tau + 1)]
+        )
+        for n in graph.inputs
+    }
     initial = {n: unrolled.values[unrolled.place(n, 0)] for n in graph.states
                if n in graph.definitions}  # fmt: skip
     request = Request(nodes=tuple(states))

@@ -72,6 +72,10 @@ class Grid:
     short: tuple[float | None, ...]
     gap: float | None
 
+    def back(self, t: int) -> float:
+        """How far left of column t the one before it is; of the first, h^(0)."""
+        return self.first - self.start if t == 1 else self.pitch
+
     def width(self, *, is_short: bool) -> float:
         """The picture's width."""
         last = self.short[-1] if is_short else self.columns[-1]
@@ -98,7 +102,7 @@ def make_grid(drawn: Drawn, label: float = 0.0) -> Grid:
     spots = {
         name: Spot(x, heights[level] + rise + shift)
         for level, row in rows.items()
-        for name, (x, rise) in _beside(row, drawn.inputs).items()
+        for name, (x, rise) in _beside(row, drawn).items()
     }
     taps = {
         (parameter, name): Tap(
@@ -111,7 +115,9 @@ def make_grid(drawn: Drawn, label: float = 0.0) -> Grid:
     widest = max(sum(name in drawn.nodes for name in row) for row in rows.values())
     pitch = max(COLUMN, label + MARGIN) + (widest - 1) * BESIDE
     start = RAIL + 62
-    first = start + (pitch * 0.9 if drawn.states else pitch * 0.5)
+    reach = (widest - 1) / 2 * BESIDE
+    first = start + reach + max(label, BESIDE)
+    first += RADIUS * 2.6 if drawn.states else 0.0
     columns, short, gap = _columns(drawn.tau, first, pitch)
     height = max(heights.values()) + shift + RADIUS + 24
     return Grid(levels, spots, taps, total + shift, pitch, start, first, height,
@@ -132,21 +138,21 @@ def _levels(drawn: Drawn) -> dict[str, int]:
     return levels
 
 
-def _beside(
-    row: list[str], inputs: tuple[str, ...]
-) -> dict[str, tuple[float, float]]:
+def _beside(row: list[str], drawn: Drawn) -> dict[str, tuple[float, float]]:
     """Nodes about the middle line, so that a chain of them is straight.
 
-    Inputs stand to their right and a little higher, off the arrows between columns.
+    Inputs stand a little higher, to the left; to the right where arrows from the column
+    before arrive.
     """
-    nodes = [name for name in row if name not in inputs]
-    others = [name for name in row if name in inputs]
+    nodes = [name for name in row if name not in drawn.inputs]
+    others = [name for name in row if name in drawn.inputs]
     if not nodes:
         nodes, others = others, []
     edge = (len(nodes) - 1) / 2 * BESIDE
+    side = 1 if any(name in drawn.states for name in nodes) else -1
     found = {name: (i * BESIDE - edge, 0.0) for i, name in enumerate(nodes)}
     return found | {
-        name: (edge + ASIDE * (i + 1), -RISE) for i, name in enumerate(others)
+        name: (side * (edge + ASIDE * (i + 1)), -RISE) for i, name in enumerate(others)
     }
 
 

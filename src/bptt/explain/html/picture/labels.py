@@ -1,8 +1,8 @@
 """What is written on an arrow: its Jacobian as an expression, in print and in short.
 
-    h^(t-1) -> a^(t)   W                        x^(t) -> a^(t)   U
-    h^(t-1) -> h^(t)   diag(1 - (h^(t))^2) W    a folded away: the product across it
-    W -> a^(t)         e_i h^(t-1)T             slice i: what e_i, pulled back, gives
+h^(t-1) -> a^(t)   W                        x^(t) -> a^(t)   U
+h^(t-1) -> h^(t)   diag(1 - (h^(t))^2) W    a folded away: the product across it
+W -> a^(t)         e_i h^(t-1)T             slice i: what e_i, pulled back, gives
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Labels:
         return Value(arrow.kind.source, T.moved(lag or 0))
 
     def form(self, arrow: Arrow) -> Expr | None:
-        """This cell's own form of the Jacobian; None where no gradient passes.
+        """The cell's own form of the Jacobian; None where no gradient passes.
 
         For a parameter matrix slice i of it, what pulling e_i back gives.
         """
@@ -102,7 +102,9 @@ class Labels:
             return None
         assert isinstance(index, Value)
         prediction = Value(name, T) if name else e.Call("softmax", (reading.value,))
-        unit = e.Unit(index, str(self.derivation.graph.definitions[reading.name].shape[0]))
+        unit = e.Unit(
+            index, str(self.derivation.graph.definitions[reading.name].shape[0])
+        )
         return e.Transpose(e.minus(prediction, unit))
 
     def _slice(

@@ -23,7 +23,7 @@ from bptt.explain.html.picture.grid import (
     is_skip,
     make_grid,
 )
-from bptt.explain.html.tags import Markup, join, number, tag
+from bptt.explain.html.tags import Markup, number, tag
 
 Symbol = Callable[[str, int | None], Markup]  # a name and its step, as tspans
 Label = Callable[[Arrow], str]
@@ -61,10 +61,17 @@ def picture(drawn: Drawn, marks: Marks, *, name: str, title: str) -> Markup:
         painter.gap(),
         *painter.rail(),
         painter.total(),
-        id=name, class_="graph quiet", role="img", data_busy=len(drawn.kinds) > BUSY, width=width, height=grid.height,
+        id=name,
+        class_="graph quiet",
+        role="img",
+        data_busy=len(drawn.kinds) > BUSY,
+        width=width,
+        height=grid.height,
         viewBox=f"0 0 {number(width)} {number(grid.height)}",
-        data_full=grid.width(is_short=False), data_short=width, data_pitch=grid.pitch,
-    )  # fmt: skip
+        data_full=grid.width(is_short=False),
+        data_short=width,
+        data_pitch=grid.pitch,
+    )
 
 
 def arrow_widths(drawn: Drawn) -> dict[str, float]:
@@ -81,14 +88,12 @@ def arrow_widths(drawn: Drawn) -> dict[str, float]:
 
 def _markers(name: str) -> Markup:
     """Arrow heads: forward at the end, backward at the start."""
-    heads = []
-    for kind in ("f", "b"):
-        heads.append(tag(
-            "marker", tag("path", d="M0 0 8 4 0 8z"), id=f"{name}-{kind}",
+    heads = [
+        tag("marker", tag("path", d="M0 0 8 4 0 8z"), id=f"{name}-{kind}",
             viewBox="0 0 8 8", refX=7.0, refY=4.0, markerWidth=9.0, markerHeight=9.0,
-            orient="auto" if kind == "f" else "auto-start-reverse",
-            markerUnits="userSpaceOnUse", class_=f"head {kind}",
-        ))  # fmt: skip
+            orient=orient, markerUnits="userSpaceOnUse", class_="head")
+        for kind, orient in (("f", "auto"), ("b", "auto-start-reverse"))
+    ]  # fmt: skip
     return tag("defs", *heads)
 
 
@@ -106,9 +111,16 @@ class _Painter:
         last = self.grid.short[-1] or 0.0
         for (parameter, target), tap in self.grid.taps.items():
             yield tag(
-                "line", class_="lane", x1=RAIL + 15, x2=last + tap.x, y1=tap.lane,
-                y2=tap.lane, data_x=tap.x, data_p=parameter, data_k=f"{parameter}>{target}",
-            )  # fmt: skip
+                "line",
+                class_="lane",
+                x1=RAIL + 15,
+                x2=last + tap.x,
+                y1=tap.lane,
+                y2=tap.lane,
+                data_x=tap.x,
+                data_p=parameter,
+                data_k=f"{parameter}>{target}",
+            )
         first = self.grid.columns[0]
         end = self.grid.width(is_short=True) - 56
         yield tag(
@@ -127,7 +139,7 @@ class _Painter:
 
     def _box(self, name: str, t: int | None, x: float, y: float) -> Markup:
         shape = tag("rect", x=-16.0, y=-8.5, width=32.0, height=17.0, rx=5.0)
-        word = tag("text", self.marks.symbol(name, t), y=4.0)
+        word = tag("text", self.marks.symbol(name, t), y=3.5)
         return tag(
             "g", shape, word, class_="n parameter", data_sym=name,
             transform=f"translate({number(x)} {number(y)})",
@@ -135,10 +147,11 @@ class _Painter:
 
     def initials(self) -> Iterator[Markup]:
         """h^(0) and its like, one column before the first."""
-        x = self.grid.first - self.grid.pitch
+        x = self.grid.start
         for name in self.drawn.states:
             if name in self.grid.spots:
-                yield self._node(name, 0, "initial", self.grid.spots[name], x)
+                spot = Spot(0.0, self.grid.spots[name].y)
+                yield self._node(name, 0, "initial", spot, x)
 
     def total(self) -> Markup:
         """The one loss L, at the end of its lane."""
@@ -167,20 +180,27 @@ class _Painter:
         arrows = [self._arrow(arrow) for arrow in self.drawn.at(t)]
         nodes = [
             self._node(name, t, kind, self.grid.spots[name])
-            for kind, names in (("input", self.drawn.inputs), ("node", self.drawn.nodes))
+            for kind, names in (
+                ("input", self.drawn.inputs),
+                ("node", self.drawn.nodes),
+            )
             for name in names
         ]
         x = self.grid.short[t - 1] or 0.0
         mark = tag("text", f"t = {t}", y=self.grid.height - 6, class_="step")
         return tag(
-            "g", *arrows, *nodes, mark, class_="col", data_t=t,
-            data_x=self.grid.columns[t - 1], data_s=x,
+            "g",
+            *arrows,
+            *nodes,
+            mark,
+            class_="col",
+            data_t=t,
+            data_x=self.grid.columns[t - 1],
+            data_s=x,
             transform=f"translate({number(x)} 0)",
-        )  # fmt: skip
+        )
 
-    def _node(
-        self, name: str, t: int, kind: str, spot: Spot, x: float = 0.0
-    ) -> Markup:
+    def _node(self, name: str, t: int, kind: str, spot: Spot, x: float = 0.0) -> Markup:
         word = tag("text", self.marks.symbol(name, t), y=5)
         return tag(
             "g", tag("circle", r=RADIUS), word, class_=f"n {kind}", data_sym=name,
@@ -192,10 +212,14 @@ class _Painter:
         line, (x, y, anchor) = self._line(arrow)
         label = self.marks.label(arrow)
         return tag(
-            "g", tag("path", d=line, stroke_width=self.widths[arrow.key]),
-            tag("text", label, class_=anchor, x=round(x), y=round(y)) if label else None,
-            class_="e cut" if arrow.jacobian is None else "e", data_k=arrow.card,
-        )  # fmt: skip
+            "g",
+            tag("path", d=line, stroke_width=self.widths[arrow.key]),
+            tag("text", label, class_=anchor, x=round(x), y=round(y))
+            if label
+            else None,
+            class_="e cut" if arrow.jacobian is None else "e",
+            data_k=arrow.card,
+        )
 
     def _line(self, arrow: Arrow) -> tuple[str, tuple[float, float, str]]:
         """The path in the column's coordinates, and the label's place and anchor."""
@@ -213,7 +237,10 @@ class _Painter:
                 tap.x - 5, tap.lane - 5, "l")  # fmt: skip
         a = self.grid.spots[kind.source]
         if kind.lag:
-            return _across(Spot(a.x - self.grid.pitch, a.y), b)
+            start = (
+                a.x if arrow.t > 1 else 0.0
+            )  # h^(0) stands in the middle of its column
+            return _across(Spot(start - self.grid.back(arrow.t), a.y), b)
         if is_skip(kind, self.grid):
             return _around(a, b)
         return _straight(a, b)

@@ -135,6 +135,16 @@
     }
   }
 
+  /* Columns out of sight are scrolled into it, the page itself is not moved. */
+  function follow(t) {
+    for (const svg of pictures) {
+      const canvas = svg.closest(".canvas"), column = B.one(`.col[data-t="${t}"]`, svg);
+      if (canvas.hidden || !column || canvas.scrollWidth <= canvas.clientWidth) continue;
+      const x = +/translate\((\S+)/.exec(column.getAttribute("transform"))[1];
+      canvas.scrollLeft = x - canvas.clientWidth / 2;
+    }
+  }
+
   B.choose = function (kind, t, scroll) {
     for (const arrow of B.all(".e")) {
       arrow.classList.toggle("chosen", arrow.dataset.k === kind && step(arrow) === t);
@@ -186,5 +196,6 @@
 
     draw();
     B.on(light);
+    B.on(follow);
   };
 })();
