@@ -79,7 +79,7 @@ def html_page(document: m.Document, lang: str = "en") -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="generator", content=f"bptt {__version__}"),
         tag("title", title[lang]),
-        tag("style", Markup(assets.katex_style(page.writer.has_italic_words))),
+        tag("style", Markup(assets.katex_fonts(page.writer.has_italic_words))),
         tag("style", Markup(assets.style())),
     )
     data = _data(page, title)

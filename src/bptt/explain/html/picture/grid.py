@@ -54,10 +54,10 @@ class Tap:
 class Grid:
     """The layout of one picture.
 
-    levels, spots: by name, for nodes and inputs; taps: by (parameter, target); lanes: height of
-    each parameter's topmost lane; total: height of the lane of L; columns: the middle
-    line of every column, first where all are shown, then where the middle is left out
-    (None for a column that is).
+    levels, spots: by name, for nodes and inputs; taps: by (parameter, target); total:
+    height of the lane of L; pitch: between two columns; start: the middle of the column
+    of h^(0); first: of that of t = 1; columns: of every one where all are shown; short:
+    the same where the middle is left out, None for a column that is; gap: of the "...".
     """
 
     levels: Mapping[str, int]

@@ -83,7 +83,7 @@ class Labels:
     def _fused(
         self, target: str, reading: Reading, across: tuple[str, ...]
     ) -> Expr | None:
-        """(p - e_y)^T where L = -log p_y, p = softmax(o), and o is what is read (10.18).
+        """(p - e_y)^T where L = -log p_y, p = softmax(o), and o is read (10.18).
 
         p is an inner node folded away, or stands inside the loss itself.
         """

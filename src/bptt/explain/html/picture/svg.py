@@ -109,7 +109,7 @@ class _Painter:
     def lanes(self) -> Iterator[Markup]:
         """One line per parameter and target from the rail to the last tap."""
         last = self.grid.short[-1] or 0.0
-        for (parameter, target), tap in self.grid.taps.items():
+        for tap in self.grid.taps.values():
             yield tag(
                 "line",
                 class_="lane",
@@ -118,14 +118,12 @@ class _Painter:
                 y1=tap.lane,
                 y2=tap.lane,
                 data_x=tap.x,
-                data_p=parameter,
-                data_k=f"{parameter}>{target}",
             )
         first = self.grid.columns[0]
         end = self.grid.width(is_short=True) - 56
         yield tag(
             "line", class_="lane", x1=first, x2=end, y1=self.grid.total,
-            y2=self.grid.total, data_end="1", data_p="total",
+            y2=self.grid.total, data_end="1",
         )  # fmt: skip
 
     def rail(self) -> Iterator[Markup]:
