@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from bptt.cell import Cell
 
 
-def build_document(cell: Cell, name: str, options: Options) -> m.Document:
-    """Derive, check and arrange everything that is displayed of a cell."""
+def build_document(
+    cell: Cell, name: str, options: Options, *, with_ledger: bool = True
+) -> m.Document:
+    """Derive, check and arrange everything that is displayed of a cell.
+
+    with_ledger: also check the gradients against independent oracles, which takes as
+    long as all the rest; the equations are checked in any case.
+    """
     context = Context(cell, name, options)
     panels = [
         opening.header(context),
@@ -36,8 +42,10 @@ def build_document(cell: Cell, name: str, options: Options) -> m.Document:
          "sizes": dict(context.shown.sizes)},
         tuple(panels),
     )  # fmt: skip
-    found = closing.make_ledger(context)
-    last = (closing.ledger(context, document.badge, found), closing.glossary())
+    last = [closing.glossary()]
+    if with_ledger:
+        found = closing.make_ledger(context)
+        last.insert(0, closing.ledger(context, document.badge, found))
     return m.Document(
         document.title, document.source, document.scope, document.shown,
         document.options, (*document.panels, *last),

@@ -10,14 +10,16 @@ the other on every card.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from bptt.explain import expr as e
 from bptt.explain.expr import Expr, T, Value
+from bptt.explain.point import Scope
 from bptt.explain.rules import PULLS, TRANSLATIONS, Site
+from bptt.explain.shape import SCALAR, shape_of
 from bptt.graph import Graph, Node, name_of, shift_of, walk
 
 SEED = Value("\u00b7")
@@ -128,15 +130,19 @@ class Derivation:
                     grads.setdefault(child, []).append(part)
 
     def jacobian(self, name: str, reading: Reading) -> Expr | None:
-        """∂name^(t)/∂reading as an expression; None for a matrix, or where none passes.
+        """∂name^(t)/∂reading as an expression, where it is a product of matrices.
 
-        The transpose of what is applied to the gradient when it is pulled back.
+        The transpose of what is applied to the gradient when it is pulled back. None
+        for a matrix that is read, where no gradient passes, or where it passes through
+        a matrix, which has more than two indices.
         """
         rank = self.rank(reading.name)
         pulled = self.pulled(name, SEED).get(reading)
         if rank == 2 or pulled is None:
             return None
         terms = pulled.terms if isinstance(pulled, e.Sum) else (pulled,)
+        if not all(map(_is_linear, terms)):
+            return None
         return e.total(*(e.transpose(self._strip(term, name)) for term in terms))
 
     def _strip(self, term: Expr, name: str) -> Expr:
@@ -147,13 +153,12 @@ class Derivation:
             shape = self.graph.definitions[name].shape
             return e.Identity(_dim(shape[0])) if shape else e.Number(1.0)
         assert isinstance(term, e.Product)
-        assert term.factors[-1] == SEED
         return self._widened(e.product(*term.factors[:-1]), name)
 
     def _widened(self, factor: Expr, name: str) -> Expr:
-        """A number in front of a vector's gradient stands for a multiple of I."""
+        """A scalar in front of a vector's gradient stands for a multiple of I."""
         shape = self.graph.definitions[name].shape
-        if shape and isinstance(factor, e.Number | e.Size | e.Quotient | e.Call):
+        if shape and shape_of(factor, Scope(self.graph)) == SCALAR:
             return e.Product((factor, e.Identity(_dim(shape[0]))))
         return factor
 
@@ -192,6 +197,16 @@ def read_of(node: Node) -> Reading | None:
     return Reading(*shift_of(node)) if node.op == "shift" else None
 
 
+def _is_linear(term: Expr) -> bool:
+    """Whether a term is a product of matrices in front of the seed."""
+    inner = term.of if isinstance(term, e.Negative) else term
+    if not isinstance(inner, e.Product):
+        return inner == SEED
+    return inner.factors[-1] == SEED and not any(
+        part == SEED for factor in inner.factors[:-1] for part in e.walk(factor)
+    )
+
+
 def _order(reading: Reading, nodes: list[Node]) -> int:
     return next(i for i, node in enumerate(nodes) if read_of(node) == reading)
 
@@ -199,6 +214,3 @@ def _order(reading: Reading, nodes: list[Node]) -> int:
 def _dim(dim: Any) -> str | int:
     assert isinstance(dim, str | int)
     return dim
-
-
-Pull = Callable[[Site, Expr], tuple[Expr | None, ...]]

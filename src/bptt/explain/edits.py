@@ -36,7 +36,7 @@ class Edit:
 
 def edits(formula: Expr, right: Iterable[Expr]) -> Iterator[Edit]:
     """Every single change of a formula; right: formulas that are known to be right."""
-    places = list(_parts(formula))
+    places = list(parts(formula))
     known = list(right)
     for make in (_swaps, _transposes):
         for part, put in places:
@@ -51,7 +51,7 @@ def edits(formula: Expr, right: Iterable[Expr]) -> Iterator[Edit]:
     yield from _replacements(places, known)
 
 
-def _parts(expr: Expr) -> Iterator[tuple[Expr, Put]]:
+def parts(expr: Expr) -> Iterator[tuple[Expr, Put]]:
     """Every part of an expression with a function that puts another in its place.
 
     What a gradient, a Jacobian or an index is of is no part: a name must stand there.
@@ -86,7 +86,7 @@ def _named(part: Expr, put: Put) -> Iterator[tuple[Expr, Put]]:
 
 
 def _inside(child: Expr, put: Put) -> Iterator[tuple[Expr, Put]]:
-    for part, inner in _parts(child):
+    for part, inner in parts(child):
         yield part, _after(inner, put)
 
 

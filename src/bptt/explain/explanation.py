@@ -47,7 +47,7 @@ class Explanation:
     """The derivation of a cell's gradient, shown and checked; see `Cell.explain`.
 
     lang: "en" or "zh"; step: the id of a single card ("10.21", "node:h"), or None for
-    everything; t: the step whose numbers are shown.
+    everything; t: the step whose numbers are shown; with_ledger: see `build_document`.
     """
 
     cell: Cell
@@ -56,11 +56,14 @@ class Explanation:
     lang: str = "en"
     step: str | None = None
     t: int = 2
+    with_ledger: bool = True
 
     @cached_property
     def document(self) -> m.Document:
         """What is shown, checked: see `explain.model`."""
-        return build_document(self.cell, self.name, self.options)
+        return build_document(
+            self.cell, self.name, self.options, with_ledger=self.with_ledger
+        )
 
     @property
     def cards(self) -> tuple[m.Card, ...] | None:
@@ -173,4 +176,6 @@ def explain(
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)
     options = Options(tau, seed, sizes, reduction, chosen)
-    return Explanation(cell, name, options, lang, step, t=min(2, tau))
+    return Explanation(
+        cell, name, options, lang, step, t=min(2, tau), with_ledger=step is None
+    )

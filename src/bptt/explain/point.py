@@ -141,6 +141,12 @@ class Point:
         """∇_{h^(t)} L by generic reverse mode on the unrolled graph, as a matrix."""
         return as_matrix(self.graph.grad(self.place(name, t)))
 
+    @cached_property
+    def largest_gradient(self) -> float:
+        """The largest element of any gradient, against which small ones are judged."""
+        grads = (self.graph.grad(place) for place in self.graph.places)
+        return max(float(np.max(np.abs(grad), initial=0.0)) for grad in grads)
+
     def incoming(self, name: str, t: int) -> Array:
         """The gradient that arrives from outside at a node."""
         return as_matrix(self.seeds[name][t - 1])

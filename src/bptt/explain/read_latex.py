@@ -67,14 +67,14 @@ class _Reader(LatexTokens):
         parts = [(-1.0 if self.skip("-") else 1.0, self._term())]
         while self.peek() in ("+", "-"):
             parts.append((1.0 if self.next() == "+" else -1.0, self._term()))
-        if parts == [(1.0, parts[0][1])]:
-            return parts[0][1]
+        sign, first = parts[0]
+        if len(parts) == 1 and sign > 0:
+            return first
 
         def meaning(state: State) -> Array:
-            sign, first = parts[0]
             result = sign * first(state)
-            for sign, part in parts[1:]:
-                result = result + sign * part(state)
+            for factor, part in parts[1:]:
+                result = result + factor * part(state)
             return result
 
         return meaning
@@ -311,8 +311,7 @@ class _Reader(LatexTokens):
         dim = self._try_dimension()
         if dim is not None:
             return lambda state: scalar(state.point.size(dim))
-        symbol = self._symbol()
-        return self._with_scripts(symbol)
+        return self._with_scripts(self._symbol())
 
     def _with_scripts(self, symbol: Symbol) -> Meaning:
         def value(state: State) -> Array:

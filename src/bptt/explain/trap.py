@@ -8,6 +8,10 @@ loss still falls, and nobody notices.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bptt.errors import ArgumentError
 from bptt.explain.evaluate import evaluate
@@ -17,6 +21,7 @@ from bptt.explain.mistakes import shape_problem
 from bptt.explain.point import Point
 from bptt.explain.reference import Reference
 
+Array = NDArray[Any]
 ROUNDING = 1e-10
 
 
@@ -67,14 +72,15 @@ def find_trap(
     """Follow a formula for ∇ of a node; None where it cannot be run at all."""
     is_misshapen = bool(shape_problem(formula, point.scope))
 
-    def step(at: Point, t: int) -> object:
+    def step(at: Point, t: int) -> Array:
         if is_misshapen:
             return as_one_dimensional(formula, at, t)[:, None]
         return evaluate(formula, at, t)
 
     try:
-        followed = follow(point, name, step)  # type: ignore[arg-type]
-        costs = tuple(_costs(followed, name, point, reference))
+        with np.errstate(all="ignore"):
+            followed = follow(point, name, step)
+            costs = tuple(_costs(followed, name, point, reference))
     except (ArgumentError, ValueError, IndexError, KeyError):
         return None
     return Trap(is_misshapen, costs, point.label) if costs else None

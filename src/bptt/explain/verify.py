@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bptt.explain import model as m
 from bptt.explain.evaluate import evaluate
-from bptt.explain.expr import Expr, Number, Zeros
+from bptt.explain.expr import Expr, Gradient, Number, Zeros
 from bptt.explain.latex import to_latex
 from bptt.explain.latex_meaning import state_at
 from bptt.explain.latex_tokens import LatexReadError
@@ -28,6 +28,7 @@ from bptt.explain.read_latex import read
 from bptt.explain.shape import FormulaShapeError, shape_of
 
 Array = NDArray[Any]
+FLOOR = 1e-3  # of the instance's largest gradient, as in the ledger
 MAX_CHOICES = 24  # of free indices per step and instance; more are drawn at random
 
 
@@ -62,6 +63,10 @@ class Verifier:
                 replace(link, tree=broken, printed=broken) for link in chain.links
             ))  # fmt: skip
         scales = self._scales(places, reference)
+        if isinstance(first, Gradient):
+            # A gradient that is 0 but for rounding has no relative error of its own.
+            scales = {id(p): max(scales[id(p)], FLOOR * p.largest_gradient)
+                      for p in self.points if id(p) in scales}  # fmt: skip
         if any(_is_zero(link.expr) for link in chain.links):
             # Nothing to be relative to: what should be 0 is measured as it is.
             scales = {key: max(scale, 1.0) for key, scale in scales.items()}

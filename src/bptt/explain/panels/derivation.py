@@ -97,7 +97,8 @@ def _edge_row(
 ) -> Row:
     target = Value(name, T)
     arrow = Text("edges.arrow", {"source": source, "target": target})
-    shown: Cell = Text("edges.three")
+    is_matrix = context.derivation.rank(source.name) == 2
+    shown: Cell = Text("edges.three" if is_matrix else "edges.through")
     shape = ""
     if jacobian is not None:
         shown, shape = jacobian, show(shape_of(jacobian, context.scope))

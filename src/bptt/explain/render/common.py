@@ -94,6 +94,11 @@ def step_of(chain: m.Chain, document: m.Document, wanted: int) -> int | None:
     return None if last < first else min(max(wanted, first), last)
 
 
+def value_at(expr: Expr, document: m.Document, t: int | None) -> Array:
+    """The value of an expression at a step of the instance shown, as a matrix."""
+    return evaluate(expr, document.shown, t)
+
+
 def numbers_of(
     chain: m.Chain, document: m.Document, wanted: int
 ) -> tuple[Numbered, ...]:

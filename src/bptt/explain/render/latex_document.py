@@ -9,9 +9,8 @@ import re
 from collections.abc import Iterator
 
 from bptt.explain import model as m
-from bptt.explain.expr import Time
 from bptt.explain.latex import to_latex
-from bptt.explain.render.common import Writer, numbers_of, step_of
+from bptt.explain.render.common import Writer, numbers_of, step_of, value_at
 from bptt.explain.render.markdown import aligned, array_latex
 from bptt.explain.shape import show
 
@@ -143,13 +142,10 @@ class _Latex:
     def _matrices(self, block: m.Matrices) -> str:
         chain = m.Chain((), block.first, block.last)
         t = step_of(chain, self._document, self._t)
-        step = None if t is None else Time("", t)
-        lines = []
-        for expr in block.exprs:
-            (found,) = numbers_of(
-                m.Chain((m.Link(expr),), step, step), self._document, t or 1
-            )
-            lines.append(f"{to_latex(expr)} &= {array_latex(found.value)}")
+        lines = [
+            f"{to_latex(expr)} &= {array_latex(value_at(expr, self._document, t))}"
+            for expr in block.exprs
+        ]
         return _stacked(lines)
 
     def _table(self, block: m.Table) -> Iterator[str]:

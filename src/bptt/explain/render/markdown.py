@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bptt.explain import model as m
-from bptt.explain.expr import Expr, Time
+from bptt.explain.expr import Expr
 from bptt.explain.latex import LATEX, to_latex
-from bptt.explain.render.common import Writer, numbers_of, step_of
+from bptt.explain.render.common import Writer, numbers_of, step_of, value_at
 from bptt.explain.shape import show
 
 MARKS = {m.PASSED: "✓", m.FAILED: "✗", m.NOT_CHECKED: "–"}
@@ -148,14 +148,10 @@ class _Markdown:
     def _matrices(self, block: m.Matrices) -> str:
         chain = m.Chain((), block.first, block.last)
         t = step_of(chain, self._document, self._t)
-        bounds = (Time("", t), Time("", t)) if t is not None else (None, None)
-        symbols, values = [], []
-        for expr in block.exprs:
-            (found,) = numbers_of(
-                m.Chain((m.Link(expr),), *bounds), self._document, t or 1
-            )
-            symbols.append(to_latex(expr))
-            values.append(array_latex(found.value))
+        symbols = [to_latex(expr) for expr in block.exprs]
+        values = [
+            array_latex(value_at(expr, self._document, t)) for expr in block.exprs
+        ]
         join = r" \, "
         return (
             f"{symbols[0]} = {join.join(symbols[1:])}, \\qquad "

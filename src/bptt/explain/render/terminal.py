@@ -17,9 +17,15 @@ from rich.table import Table
 from rich.text import Text
 
 from bptt.explain import model as m
-from bptt.explain.expr import Expr, Time
+from bptt.explain.expr import Expr
 from bptt.explain.plain import UNICODE, to_ascii, to_unicode
-from bptt.explain.render.common import Writer, numbers_of, short_array, step_of
+from bptt.explain.render.common import (
+    Writer,
+    numbers_of,
+    short_array,
+    step_of,
+    value_at,
+)
 from bptt.explain.render.prose import Prose
 from bptt.explain.shape import show
 
@@ -216,19 +222,10 @@ class TerminalWriter:
         return Padding(grid, (1, 0, 0, 2))
 
     def _matrix(self, expr: Expr, t: int | None) -> RenderableType:
-        from_point = numbers_of(
-            m.Chain((m.Link(expr),), *_bounds(t)), self._document, t or 1
-        )
         inner = Table.grid(padding=(0, 1))
-        for row in from_point[0].value:
+        for row in value_at(expr, self._document, t):
             inner.add_row(*(Text(f"{x: .2f}", style="cyan") for x in row))
         return Group(Text(self._formula(expr)), inner)
-
-
-def _bounds(t: int | None) -> tuple[Time | None, Time | None]:
-    if t is None:
-        return None, None
-    return Time("", t), Time("", t)
 
 
 def render_text(
