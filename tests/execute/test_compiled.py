@@ -53,9 +53,11 @@ def compare(
     for program in programs:
         expected = reference.run(program, bindings)
         lowered, found = executor.run(program, bindings, threads, target)
+        carried = {carry: state for state, carry in program.carried.items()}
         for name in program.outputs:
-            if name in program.carried.values():
-                pair = expected.first(name), found.first(name)
+            if name in carried:
+                step = -1 if carried[name] in cell.graph.backward else 0
+                pair = expected.at(name, step), found.at(name, step)
             else:
                 pair = expected[program.roots[name]], found[lowered.roots[name]]
             errors[name] = measure(*pair)
