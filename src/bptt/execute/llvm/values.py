@@ -37,6 +37,10 @@ class KernelValues:
         self.totals: dict[Node, FloatArray] = {}
         self._static: dict[Node, FloatArray] = {}
 
+    def rebind(self, bindings: Bindings) -> None:
+        """Go on with the same arrays and the seeds of a second phase."""
+        self._bindings = bindings
+
     def __getitem__(self, node: Node) -> FloatArray:
         """A node's value, timed ones as (tau, n_b, *shape)."""
         if not node.timed:
