@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from bptt import errors
 from bptt.execute.bindings import Bindings
-from bptt.execute.llvm.compiler import Executable, SumJob, compile_program
+from bptt.execute.llvm.compiler import Executable, compile_program
 from bptt.execute.llvm.memory import Workspace, address_of, borrow
+from bptt.execute.llvm.sums import SumJob
 from bptt.execute.llvm.target import Target, get_host_target
 from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
 from bptt.execute.llvm.values import KernelValues
@@ -111,7 +112,7 @@ class _Call:
                 self._split(kernel, tau, n_b, address)
             else:
                 self._split(kernel, 1, tau * n_b, address)
-        for number, job in enumerate(self._x.jobs):
+        for number, job in enumerate(self._x.sums.jobs):
             self._sum_products(number, job)
         for node in self._x.totals:
             self.values.totals[node] = self._total(node)
@@ -184,11 +185,10 @@ class _Call:
     # ----- the totals over time -----
 
     def _sum_products(self, number: int, job: SumJob) -> None:
-        result, sums = self._w.results[number], self._w.column_sums[number]
-        place, sums_place = self._w.result_addresses[number]
+        place, sums = self._w.result_addresses[2 * number : 2 * number + 2]
         table, rows = self._w.table, self._b.tau * self._b.n_b
         a, b = table[job.a[0]], table[job.b[0]]
-        given = 0 if job.is_swapped else sums_place
+        given = 0 if job.is_swapped else sums
         kernel, work = self._x.reduce, self._w.work
 
         def run(thread: int, begin: int, end: int) -> None:
@@ -198,12 +198,10 @@ class _Call:
             )  # fmt: skip
 
         threads = choose_threads(2 * rows * job.m * job.n, self._asked)
-        self._each(split_rows(job.m, threads, 14), run)
-        gradients = result.T if job.is_swapped else result
-        for total, start, width in job.parts:
-            self.values.totals[total] = gradients[start : start + width]
-        for total, start, width in job.column_totals:
-            self.values.totals[total] = sums[start : start + width]
+        if threads == 1:
+            run(0, 0, job.m)
+        else:
+            self._each(split_rows(job.m, threads, 14), run)
 
     def _total(self, node: Node) -> FloatArray:
         values = [self.values[child] for child in node.inputs]
