@@ -179,9 +179,11 @@ def _input_arrays(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
     _refuse_unknown(inputs, graph.inputs, "input")
     missing = [name for name in graph.inputs if name not in inputs]
     if missing:
+        drawn = graph.inputs[missing[0]].draw is not None
+        hint = "; cell.draw(params, inputs, seed=0) draws it" if drawn else ""
         raise errors.MissingInputError(
             f"input {missing[0]} {_expected(graph, missing[0])} is missing; given: "
-            f"{', '.join(inputs) or 'none'}"
+            f"{', '.join(inputs) or 'none'}{hint}"
         )
     return {name: _as_array(f"input {name}", inputs[name]) for name in graph.inputs}
 
