@@ -8,6 +8,7 @@ oracle that other executors are compared with.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,25 @@ def run(program: Program, bindings: Bindings) -> Values:
 
     Returns: the values of all nodes; timed ones are (tau, n_b, *shape).
     """
-    values = Values(program, bindings)
-    for segment in program.segments:
-        if segment.direction == 0:
-            values.run_batched(segment)
-        else:
-            values.run_loop(segment)
-    return values
+    call = Call(program, bindings)
+    call.finish()
+    return call.values
+
+
+class Call:
+    """One run of a program; its first phase is over when it is made."""
+
+    def __init__(self, program: Program, bindings: Bindings) -> None:
+        """Evaluate everything that needs no seed, or everything if not phased."""
+        self.program = program
+        self.values = Values(program, bindings)
+        self.values.run_phase(0)
+
+    def finish(self, seeds: Mapping[str, Array] | None = None) -> None:
+        """Evaluate the rest, with seeds of (tau, n_b, *shape) each; once only."""
+        if seeds is not None:
+            self.values.give_seeds(seeds)
+        self.values.run_phase(1)
 
 
 class Values:
@@ -80,6 +93,18 @@ class Values:
     def sizes(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """Named dimensions as numbers."""
         return self._bindings.numbers(shape)
+
+    def give_seeds(self, seeds: Mapping[str, Array]) -> None:
+        """The seeds of the second phase, where the bindings held none yet."""
+        self._bindings = replace(self._bindings, seeds=seeds)
+
+    def run_phase(self, phase: int) -> None:
+        """Evaluate the segments of a phase in order."""
+        for segment in self._program.segments:
+            if segment.phase == phase and segment.direction == 0:
+                self.run_batched(segment)
+            elif segment.phase == phase:
+                self.run_loop(segment)
 
     def run_batched(self, segment: Segment) -> None:
         """Evaluate nodes for all steps at once."""
