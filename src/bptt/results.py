@@ -38,13 +38,18 @@ class Values(Protocol):
         """A definition's value at t = 1, (n_b, *shape)."""
         ...
 
+    def last(self, node: Node) -> Array:
+        """A node's value at each row's last step, (n_b, *shape)."""
+        ...
+
 
 class Run(Mapping[str, Array]):
     """The values of a cell's nodes, by name: `run["h"]` is (tau, n_b, n_h).
 
     loss: the total loss, weighted and summed as the reduction says (nats for nll and
     bce), None for a cell without one; final: every state after the last step, to hand
-    to the next call's `initial`.
+    to the next call's `initial`. In a ragged batch that is each row's own last step,
+    and a node is zero after it.
     """
 
     def __init__(self, program: Program, bindings: Bindings, values: Values) -> None:
@@ -66,14 +71,14 @@ class Run(Mapping[str, Array]):
 
     @property
     def final(self) -> dict[str, Array]:
-        """The states after step tau, (n_b, *shape) each."""
+        """The states after each row's last step, (n_b, *shape) each."""
         graph = self._program.graph
         final = {}
         for name in graph.states:
             if name in graph.inputs:
-                row = self._bindings.inputs[name][-1]
+                row = self._bindings.last_input(name)
             else:
-                row = self._values[self._program.roots[name]][-1]
+                row = self._values.last(self._program.roots[name])
             final[name] = np.array(row if self._bindings.is_batched else row[0])
         return final
 
@@ -183,7 +188,7 @@ class Gradient(Mapping[str, Array]):
 
     @property
     def final(self) -> dict[str, Array]:
-        """The states after step tau; see `Run.final`. Costs no second forward pass."""
+        """The states after the last step; see `Run.final`. Costs no second forward pass."""
         return Run(self._program, self._bindings, self._values).final
 
     def _at(self, name: str) -> Array:

@@ -1,7 +1,8 @@
 """The meaning of a program, in the plainest NumPy there is.
 
 Every node is evaluated by the function in its row of the table: nodes outside a loop
-once for all steps, nodes of a loop step by step. It accepts complex128 and is the
+once for all steps, nodes of a loop step by step. In a ragged batch only the rows that
+still run are evaluated, and every value is zero at the other steps. It accepts complex128 and is the
 oracle that other executors are compared with.
 """
 
@@ -27,7 +28,7 @@ def run(program: Program, bindings: Bindings) -> Values:
 
     Returns: the values of all nodes; timed ones are (tau, n_b, *shape).
     """
-    values = Values(program, bindings)
+    values = Values(program, bindings.unpacked())
     for segment in program.segments:
         if segment.direction == 0:
             values.run_batched(segment)
@@ -44,6 +45,8 @@ class Values:
         self._program = program
         self._bindings = bindings
         self._lead = (bindings.tau, bindings.n_b)
+        packing = bindings.packing
+        self._alive: Array | None = None if packing is None else packing.mask
         self._values: dict[Node, Array] = {}
         self._padded: dict[str, Array] = {}
         self._outside = _read_outside_loops(program)
@@ -76,6 +79,15 @@ class Values:
         first: Array = self[self._program.sources[name]][0]
         return first
 
+    def last(self, node: Node) -> Array:
+        """A node's value at each row's last step, (n_b, *shape)."""
+        packing = self._bindings.packing
+        if packing is None:
+            last: Array = self[node][-1]
+        else:
+            last = self[node][packing.lengths - 1, np.arange(packing.n_b)]
+        return last
+
     def sizes(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """Named dimensions as numbers."""
         return self._bindings.numbers(shape)
@@ -84,13 +96,33 @@ class Values:
         """Evaluate nodes for all steps at once."""
         for node in segment.nodes:
             if node.inputs:
-                arguments = [self[child] for child in node.inputs]
-                self._values[node] = self._evaluate(node, arguments, self._lead)
+                self._values[node] = self._evaluate_batched(node)
                 self._remember(node)
+
+    def _evaluate_batched(self, node: Node) -> Array:
+        arguments = [self[child] for child in node.inputs]
+        if self._alive is None or not node.timed:
+            # A sum over time takes the zeros of the padding.
+            return self._evaluate(node, arguments, self._lead)
+        rows = [
+            value[self._alive] if child.timed else value
+            for value, child in zip(arguments, node.inputs, strict=True)
+        ]
+        value = self._evaluate(node, rows, (np.count_nonzero(self._alive),))
+        result = np.zeros((*self._lead, *value.shape[1:]), value.dtype)
+        result[self._alive] = value
+        return result
+
+    def _rows(self, t: int) -> tuple[Any, int]:
+        """The rows that run at step t + 1, as an index, and their number."""
+        if self._alive is None:
+            return slice(None), self._lead[1]
+        rows = np.flatnonzero(self._alive[t])
+        return rows, len(rows)
 
     def run_loop(self, segment: Segment) -> None:
         """Evaluate nodes step by step in the direction of the loop."""
-        tau, n_b = self._lead
+        tau = self._lead[0]
         nodes = [node for node in segment.nodes if node.inputs]
         inside = set(segment.nodes)
         reads = {child for node in nodes for child in node.inputs} - inside
@@ -102,20 +134,22 @@ class Values:
         kept: dict[Node, Array] = {}
         steps = range(tau) if segment.direction > 0 else range(tau - 1, -1, -1)
         for t in steps:
+            rows, n_rows = self._rows(t)
             now = dict(fixed)
-            now.update((node, array[t]) for node, array in sliced.items())
+            now.update((node, array[t, rows]) for node, array in sliced.items())
             for node, (name, lag) in shifts.items():
-                now[node] = carried[name][t + 1 + lag]
+                now[node] = carried[name][t + 1 + lag, rows]
             for node in nodes:
                 arguments = [now[child] for child in node.inputs]
-                value = self._evaluate(node, arguments, (n_b,))
+                value = self._evaluate(node, arguments, (n_rows,))
                 now[node] = value
                 if node in sources:
-                    carried[sources[node]][t + 1] = value
+                    carried[sources[node]][t + 1, rows] = value
                 elif node in self._outside:
                     if node not in kept:
-                        kept[node] = np.empty((tau, *value.shape), value.dtype)
-                    kept[node][t] = value
+                        shape = (*self._lead, *value.shape[1:])
+                        kept[node] = np.zeros(shape, value.dtype)
+                    kept[node][t, rows] = value
         self._values.update(kept)
         for node, name in sources.items():
             self._values[node] = self._padded[name][1:-1]

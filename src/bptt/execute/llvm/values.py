@@ -121,6 +121,11 @@ class KernelValues:
         first: FloatArray = self[self._executable.program.roots[name]][0]
         return first
 
+    def last(self, node: Node) -> FloatArray:
+        """A node's value at each row's last step, (n_b, *shape)."""
+        last: FloatArray = self[node][-1]
+        return last
+
 
 def _align(value: FloatArray, child: Node, node: Node) -> FloatArray:
     if node.op in _REDUCTIONS:
