@@ -188,7 +188,7 @@ class Gradient(Mapping[str, Array]):
 
     @property
     def final(self) -> dict[str, Array]:
-        """The states after the last step; see `Run.final`. Costs no second forward pass."""
+        """The states after the last step, as `Run.final`; no second forward pass."""
         return Run(self._program, self._bindings, self._values).final
 
     def _at(self, name: str) -> Array:

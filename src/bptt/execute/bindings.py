@@ -181,7 +181,8 @@ def bind(
     """Check everything a caller gives, and bring it to one form.
 
     lengths: the steps of each row; what lies beyond them is cut off before anything
-    looks at it. extra: static leaves beside the parameters (a direction), already checked.
+    looks at it. extra: static leaves beside the parameters (a direction), already
+    checked.
     Raises: a subclass of `errors.ArgumentError` for every mistake.
     """
     parameters, dtype, sizes = parameter_arrays(graph, params)

@@ -44,11 +44,7 @@ def run(
         raise errors.UnknownExecutorError(
             f"executor {executor!r}; use one of {', '.join(EXECUTORS)}"
         )
-    if (
-        executor == REFERENCE
-        or bindings.dtype.kind == "c"
-        or bindings.packing is not None
-    ):
+    if executor == REFERENCE or bindings.dtype.kind == "c":
         return program, reference.run(program, bindings)
     # Imported here so that the core, its derivations and its checks need no LLVM.
     from bptt.execute.llvm import executor as kernels

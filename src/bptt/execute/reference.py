@@ -2,8 +2,8 @@
 
 Every node is evaluated by the function in its row of the table: nodes outside a loop
 once for all steps, nodes of a loop step by step. In a ragged batch only the rows that
-still run are evaluated, and every value is zero at the other steps. It accepts complex128 and is the
-oracle that other executors are compared with.
+still run are evaluated, and every value is zero at the other steps. It accepts
+complex128 and is the oracle that other executors are compared with.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Values:
             value[self._alive] if child.timed else value
             for value, child in zip(arguments, node.inputs, strict=True)
         ]
-        value = self._evaluate(node, rows, (np.count_nonzero(self._alive),))
+        value = self._evaluate(node, rows, (int(self._alive.sum()),))
         result = np.zeros((*self._lead, *value.shape[1:]), value.dtype)
         result[self._alive] = value
         return result

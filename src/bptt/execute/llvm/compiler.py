@@ -16,9 +16,9 @@ from bptt.execute.llvm.generate import Code, generate
 from bptt.execute.llvm.jit import Compiled
 from bptt.execute.llvm.kernel import Module
 from bptt.execute.llvm.layout import Layout, Sum
-from bptt.execute.llvm.planner import Plan, plan_program
+from bptt.execute.llvm.planner import Plan, is_other_step, plan_program
 from bptt.execute.llvm.reduce import REDUCE_TYPES, emit_reduce
-from bptt.execute.llvm.reuse import find_successors
+from bptt.execute.llvm.reuse import find_reads, find_successors
 from bptt.execute.llvm.rotate import rotate
 from bptt.execute.llvm.target import Target
 from bptt.execute.program import Program
@@ -55,15 +55,17 @@ class Executable:
     """Kernels with everything that is known before tau, n_b and the arrays are.
 
     program: the program in primitives, whose nodes results are read by; kernels: in
-    order, with whether each is a loop; jobs and totals: what is summed over time after
-    them; pool: spare workspaces.
+    order, with the direction of each; other_steps: per kernel that runs all steps at
+    once, and at the end for the sums, the values of other steps that it reads; jobs and
+    totals: what is summed over time after them; pool: spare workspaces.
     """
 
     program: Program
     plan: Plan
     layout: Layout
     code: Code
-    kernels: tuple[tuple[bool, Kernel], ...]
+    kernels: tuple[tuple[int, Kernel], ...]
+    other_steps: tuple[tuple[Node, ...], ...]
     pack: Kernel | None
     reduce: Kernel
     jobs: tuple[SumJob, ...]
@@ -99,8 +101,7 @@ def _compile(
     code = generate(plan, layout, target, real_bytes)
     get = code.compiled.get_function
     kernels = tuple(
-        (plan.segments[number].direction != 0, get(name))
-        for number, name in code.kernels
+        (plan.segments[number].direction, get(name)) for number, name in code.kernels
     )
     pack = get("pack") if code.packed else None
     reduce = compile_reduce(target, real_bytes).get_function("reduce")
@@ -109,9 +110,29 @@ def _compile(
     totals = tuple(n for s in plan.segments for n in s.totals if n not in covered)
     work = sum(packed.n_reals for packed in code.packed)
     return Executable(
-        lowered, plan, layout, code, kernels, pack, reduce, jobs, totals, work, target,
-        real_bytes, [],
+        lowered, plan, layout, code, kernels, _find_other_steps(plan, layout, code),
+        pack, reduce, jobs, totals, work, target, real_bytes, [],
     )  # fmt: skip
+
+
+def _find_other_steps(
+    plan: Plan, layout: Layout, code: Code
+) -> tuple[tuple[Node, ...], ...]:
+    """See `Executable`: only what a definition of the program stored."""
+    reads: list[list[Node]] = []
+    for number, _ in code.kernels:
+        found: list[Node] = []
+        segment = plan.segments[number]
+        for stage in segment.stages if segment.direction == 0 else ():
+            if not stage.is_empty:
+                found += find_reads(stage, plan)
+                found += [plan.canon(node.inputs[1]) for node in stage.products]
+        reads.append(found)
+    reads.append([node for item in layout.sums for node in (*item.nodes, item.operand)])
+    return tuple(
+        tuple(n for n in dict.fromkeys(found) if is_other_step(n, plan))
+        for found in reads
+    )
 
 
 def _sum_job(plan: Plan, layout: Layout, code: Code, item: Sum) -> SumJob:

@@ -14,6 +14,7 @@ from bptt import errors
 from bptt.execute.bindings import Bindings
 from bptt.execute.llvm.compiler import Executable, SumJob, compile_program
 from bptt.execute.llvm.memory import Workspace, address_of, borrow
+from bptt.execute.llvm.ragged import Ragged, RaggedValues
 from bptt.execute.llvm.target import Target, get_host_target
 from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
 from bptt.execute.llvm.values import KernelValues
@@ -87,44 +88,61 @@ class _Call:
         self, executable: Executable, bindings: Bindings, threads: int
     ) -> None:
         self._x, self._b = executable, bindings
-        shape = (bindings.tau, bindings.n_b)
-        loan = borrow(executable.pool, shape, self._make_workspace)
+        self._n_rows = bindings.weight.size
+        self._shape = (-(-self._n_rows // bindings.n_b), bindings.n_b)
+        loan = borrow(executable.pool, self._shape, self._make_workspace)
         self._w: Workspace = loan.workspace
         # A reverse step does about as much as a forward one: half of it to each kernel.
-        flops = executable.work_per_row * bindings.tau * bindings.n_b
+        flops = executable.work_per_row * self._n_rows
         self._asked = threads
         self._threads = choose_threads(flops, threads)
+        self._ragged: Ragged | None = None
         self.values = KernelValues(executable, bindings, loan)
+        if bindings.packing is not None:
+            self._ragged = Ragged(executable, bindings.packing, self._w)
+            self.values = RaggedValues(executable, bindings, loan, self._ragged)
         self._alive: list[FloatArray] = []
 
     def _make_workspace(self) -> Workspace:
-        return Workspace(self._x, self._b.tau, self._b.n_b, self._b.dtype)
+        return Workspace(self._x, *self._shape, self._b.dtype)
 
     def run(self) -> None:
         """Kernels in order, then the totals over time."""
+        if self._ragged is None:
+            self._run()
+        else:
+            with self._ragged:
+                self._run()
+
+    def _run(self) -> None:
         self._fill_table()
-        tau, n_b, address = self._b.tau, self._b.n_b, self._w.table_address
         if self._x.pack is not None:
-            self._x.pack(address)
-        for is_loop, kernel in self._x.kernels:
-            if is_loop:
-                self._split(kernel, tau, n_b, address)
-            else:
-                self._split(kernel, 1, tau * n_b, address)
+            self._x.pack(self._w.table_address)
+        for number, (direction, kernel) in enumerate(self._x.kernels):
+            if self._ragged is not None:
+                self._ragged.align(number)
+            self._split(kernel, direction)
+        if self._ragged is not None:
+            self._ragged.align(len(self._x.kernels))
         for number, job in enumerate(self._x.jobs):
             self._sum_products(number, job)
         for node in self._x.totals:
             self.values.totals[node] = self._total(node)
 
-    def _split(
-        self, kernel: Callable[..., Any], tau: int, rows: int, address: int
-    ) -> None:
+    def _split(self, kernel: Callable[..., Any], direction: int) -> None:
+        source = self._w if self._ragged is None else self._ragged
+        turns = source.turns[direction]
+        place, count, table = address_of(turns), len(turns), self._w.table_address
+        rows = self._b.n_b if direction else self._n_rows
         if self._threads == 1:
-            kernel(tau, rows, 0, rows, address)
+            kernel(place, count, 0, rows, table)
             return
+        if direction and self._ragged is not None:
+            ranges = self._ragged.split(self._threads)
+        else:
+            ranges = split_rows(rows, self._threads)
         self._each(
-            split_rows(rows, self._threads),
-            lambda _, begin, end: kernel(tau, rows, begin, end, address),
+            ranges, lambda _, begin, end: kernel(place, count, begin, end, table)
         )
 
     def _each(
@@ -144,8 +162,10 @@ class _Call:
             value = self._b.initial.get(name)
             if value is None:
                 part[...] = 0
-            else:
-                part[...] = value if is_vector else value[:, None]
+                continue
+            if self._ragged is not None:
+                value = value[self._ragged.packing.order]
+            part[...] = value if is_vector else value[:, None]
         for name, array in self._leaves():
             if name in numbers:
                 ready = np.ascontiguousarray(array)
@@ -175,10 +195,12 @@ class _Call:
     def _shifted_input(self, name: str) -> FloatArray:
         """An input one step late, its first row the initial value."""
         array = self._b.inputs[name]
-        late = np.zeros_like(array)
+        first = self._b.initial.get(name, 0)
+        if self._ragged is not None:
+            return self._ragged.shift_input(array, first)
+        late = np.empty_like(array)
         late[1:] = array[:-1]
-        if name in self._b.initial:
-            late[0] = self._b.initial[name]
+        late[0] = first
         return late
 
     # ----- the totals over time -----
@@ -186,7 +208,7 @@ class _Call:
     def _sum_products(self, number: int, job: SumJob) -> None:
         result, sums = self._w.results[number], self._w.column_sums[number]
         place, sums_place = self._w.result_addresses[number]
-        table, rows = self._w.table, self._b.tau * self._b.n_b
+        table, rows = self._w.table, self._n_rows
         a, b = table[job.a[0]], table[job.b[0]]
         given = 0 if job.is_swapped else sums_place
         kernel, work = self._x.reduce, self._w.work
@@ -206,7 +228,7 @@ class _Call:
             self.values.totals[total] = sums[start : start + width]
 
     def _total(self, node: Node) -> FloatArray:
-        values = [self.values[child] for child in node.inputs]
+        values = [self.values.stored(child) for child in node.inputs]
         if node.op == "total" and node.rank == 0:
             # Summed in float64: the loss of a long sequence keeps its digits.
             return np.asarray(values[0].sum(dtype=np.float64), self._b.dtype)
