@@ -34,12 +34,8 @@ class Values(Protocol):
         """A node's value, timed ones as (tau, n_b, *shape)."""
         ...
 
-    def first(self, name: str) -> Array:
-        """A definition's value at t = 1, (n_b, *shape)."""
-        ...
-
-    def last(self, node: Node) -> Array:
-        """A node's value at each row's last step, (n_b, *shape)."""
+    def at(self, name: str, index: int) -> Array:
+        """A definition's value at each row's first step (0) or last one (-1)."""
         ...
 
 
@@ -71,14 +67,15 @@ class Run(Mapping[str, Array]):
 
     @property
     def final(self) -> dict[str, Array]:
-        """The states after each row's last step, (n_b, *shape) each."""
+        """The states after their last step, (n_b, *shape) each: 1 for backward ones."""
         graph = self._program.graph
         final = {}
         for name in graph.states:
+            last = 0 if name in graph.backward else -1
             if name in graph.inputs:
-                row = self._bindings.last_input(name)
+                row = self._bindings.input_at(name, last)
             else:
-                row = self._values.last(self._program.roots[name])
+                row = self._values.at(name, last)
             final[name] = np.array(row if self._bindings.is_batched else row[0])
         return final
 
@@ -209,7 +206,9 @@ class Gradient(Mapping[str, Array]):
             spec = graph.definitions.get(name) or graph.inputs[name]
             row = np.zeros((b.n_b, *b.numbers(spec.shape)), b.dtype)
         else:
-            row = self._values.first(carry)
+            row = self._values.at(
+                carry, -1 if name in self._program.graph.backward else 0
+            )
         return np.array(row if self._bindings.is_batched else row[0])
 
     def _copies(self, name: str) -> Copies:

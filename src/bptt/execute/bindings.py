@@ -54,11 +54,17 @@ class Bindings:
         """A shape with named dimensions as numbers."""
         return tuple(self.sizes[dim] if isinstance(dim, str) else dim for dim in shape)
 
-    def last_input(self, name: str) -> Array:
-        """An input at each row's last step, (n_b, *shape)."""
-        array = self.inputs[name]
-        last: Array = array[-1] if self.packing is None else self.packing.last(array)
-        return last
+    def input_at(self, name: str, index: int) -> Array:
+        """An input at each row's first step (index 0) or its last one (-1)."""
+        rows = self.inputs[name]
+        row: Array = (
+            rows[index] if self.packing is None else self.packing.at(rows, index)
+        )
+        return row
+
+    def pack(self, array: Array) -> Array:
+        """A sequence (tau, n_b, *shape), of a ragged batch its useful steps alone."""
+        return array if self.packing is None else self.packing.pack(array)
 
     def cut_off(self) -> Bindings:
         """A batch of one row that ends where the row does."""

@@ -62,18 +62,12 @@ class Packing:
         flat[self.places] = rows
         return flat.reshape(self.tau, self.n_b, *rows.shape[1:])
 
-    def first(self, rows: Array) -> Array:
-        """Every row's first step, in the caller's order."""
+    def at(self, rows: Array, index: int) -> Array:
+        """Every row's first step (index 0) or its own last one (-1), (n_b, ...)."""
+        steps = 0 if index == 0 else self.lengths[self.order] - 1
         result = np.empty((self.n_b, *rows.shape[1:]), rows.dtype)
-        result[self.order] = rows[: self.n_b]
+        result[self.order] = rows[self.offsets[steps] + np.arange(self.n_b)]
         return result
-
-    def last(self, rows: Array) -> Array:
-        """Every row's true last step, in the caller's order."""
-        numbers = np.empty(self.n_b, np.int64)
-        numbers[self.order] = np.arange(self.n_b)
-        last: Array = rows[self.offsets[self.lengths - 1] + numbers]
-        return last
 
 
 def pack_lengths(lengths: Any, tau: int, n_b: int, is_batched: bool) -> Packing | None:

@@ -9,6 +9,7 @@ complex128 and is the oracle that other executors are compared with.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,25 @@ def run(program: Program, bindings: Bindings) -> Values:
 
     Returns: the values of all nodes; timed ones are (tau, n_b, *shape).
     """
-    values = Values(program, bindings.unpacked())
-    for segment in program.segments:
-        if segment.direction == 0:
-            values.run_batched(segment)
-        else:
-            values.run_loop(segment)
-    return values
+    call = Call(program, bindings)
+    call.finish()
+    return call.values
+
+
+class Call:
+    """One run of a program; its first phase is over when it is made."""
+
+    def __init__(self, program: Program, bindings: Bindings) -> None:
+        """Evaluate everything that needs no seed, or everything if not phased."""
+        self.program = program
+        self.values = Values(program, bindings.unpacked())
+        self.values.run_phase(0)
+
+    def finish(self, seeds: Mapping[str, Array] | None = None) -> None:
+        """Evaluate the rest, with seeds of (tau, n_b, *shape) each; once only."""
+        if seeds is not None:
+            self.values.give_seeds(seeds)
+        self.values.run_phase(1)
 
 
 class Values:
@@ -67,30 +80,56 @@ class Values:
             if source.op == "input":
                 dtype = self._bindings.inputs[name].dtype
             buffer = np.zeros(shape, dtype)
-            if name in self._bindings.initial:
-                buffer[0] = self._bindings.initial[name]
             if source.op == "input":
                 buffer[1:-1] = self._bindings.inputs[name]
+            if name in self._bindings.initial:
+                is_backward = name in self._program.graph.backward
+                row: Any = self._beyond() if is_backward else 0
+                buffer[row] = self._bindings.initial[name]
             self._padded[name] = buffer
         return self._padded[name]
 
-    def first(self, name: str) -> Array:
-        """A definition's value at t = 1, (n_b, *shape)."""
-        first: Array = self[self._program.sources[name]][0]
-        return first
+    def at(self, name: str, index: int) -> Array:
+        """A definition's value at each row's first step (0) or its last (-1)."""
+        packing = self._bindings.packing
+        value = self[self._program.sources[name]]
+        if index == 0 or packing is None:
+            row: Array = value[index]
+        else:
+            row = value[packing.lengths - 1, np.arange(packing.n_b)]
+        return row
 
-    def last(self, node: Node) -> Array:
-        """A node's value at each row's last step, (n_b, *shape)."""
+    def _beyond(self) -> Any:
+        """The place in a padded sequence after each row's last step."""
         packing = self._bindings.packing
         if packing is None:
-            last: Array = self[node][-1]
-        else:
-            last = self[node][packing.lengths - 1, np.arange(packing.n_b)]
-        return last
+            return -1
+        return packing.lengths + 1, np.arange(packing.n_b)
+
+    def _useful(self, value: Array) -> Array:
+        """A sequence with zeros where a row has ended."""
+        if self._alive is None:
+            return value
+        result = np.zeros_like(value)
+        result[self._alive] = value[self._alive]
+        return result
 
     def sizes(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """Named dimensions as numbers."""
         return self._bindings.numbers(shape)
+
+    def give_seeds(self, seeds: Mapping[str, Array]) -> None:
+        """The seeds of the second phase, where the bindings held none yet."""
+        useful = {name: self._useful(array) for name, array in seeds.items()}
+        self._bindings = replace(self._bindings, seeds=useful)
+
+    def run_phase(self, phase: int) -> None:
+        """Evaluate the segments of a phase in order."""
+        for segment in self._program.segments:
+            if segment.phase == phase and segment.direction == 0:
+                self.run_batched(segment)
+            elif segment.phase == phase:
+                self.run_loop(segment)
 
     def run_batched(self, segment: Segment) -> None:
         """Evaluate nodes for all steps at once."""
@@ -152,7 +191,7 @@ class Values:
                     kept[node][t, rows] = value
         self._values.update(kept)
         for node, name in sources.items():
-            self._values[node] = self._padded[name][1:-1]
+            self._values[node] = self._useful(self._padded[name][1:-1])
 
     def _remember(self, node: Node) -> None:
         """Keep the padded copy of a definition that another step reads."""
@@ -168,7 +207,8 @@ class Values:
             return bindings.real_dtype.type(bindings.numbers((node.data,))[0])
         if node.op == "shift":
             name, lag = shift_of(node)
-            return self.padded(name)[1 + lag : 1 + lag + self._lead[0]]
+            start = 1 + lag
+            return self._useful(self.padded(name)[start : start + self._lead[0]])
         if node.op == "weight":
             return bindings.weight
         tables: Mapping[str, Mapping[str, Array]] = {

@@ -55,21 +55,21 @@ class Executable:
     """Kernels with everything that is known before tau, n_b and the arrays are.
 
     program: the program in primitives, whose nodes results are read by; kernels: in
-    order, with the direction of each; other_steps: per kernel that runs all steps at
-    once, and at the end for the sums, the values of other steps that it reads; jobs and
-    totals: what is summed over time after them; pool: spare workspaces.
+    order, with the phase and direction of each; other_steps: per kernel, and at the end
+    for the sums, the values of other steps that it reads; jobs and totals: what is
+    summed over time after them, totals with their phase; pool: spare workspaces.
     """
 
     program: Program
     plan: Plan
     layout: Layout
     code: Code
-    kernels: tuple[tuple[int, Kernel], ...]
+    kernels: tuple[tuple[int, int, Kernel], ...]
     other_steps: tuple[tuple[Node, ...], ...]
     pack: Kernel | None
     reduce: Kernel
     jobs: tuple[SumJob, ...]
-    totals: tuple[Node, ...]
+    totals: tuple[tuple[int, Node], ...]
     work_per_row: int  # multiply-adds per row and step, about
     target: Target
     real_bytes: int
@@ -101,13 +101,16 @@ def _compile(
     code = generate(plan, layout, target, real_bytes)
     get = code.compiled.get_function
     kernels = tuple(
-        (plan.segments[number].direction, get(name)) for number, name in code.kernels
+        (plan.segments[number].phase, plan.segments[number].direction, get(name))
+        for number, name in code.kernels
     )
     pack = get("pack") if code.packed else None
     reduce = compile_reduce(target, real_bytes).get_function("reduce")
     jobs = tuple(_sum_job(plan, layout, code, item) for item in layout.sums)
     covered = {node for job in jobs for node, _, _ in (*job.parts, *job.column_totals)}
-    totals = tuple(n for s in plan.segments for n in s.totals if n not in covered)
+    totals = tuple(
+        (s.phase, n) for s in plan.segments for n in s.totals if n not in covered
+    )
     work = sum(packed.n_reals for packed in code.packed)
     return Executable(
         lowered, plan, layout, code, kernels, _find_other_steps(plan, layout, code),
@@ -118,12 +121,11 @@ def _compile(
 def _find_other_steps(
     plan: Plan, layout: Layout, code: Code
 ) -> tuple[tuple[Node, ...], ...]:
-    """See `Executable`: only what a definition of the program stored."""
+    """See `Executable`: what a kernel read of another step that a kernel stored."""
     reads: list[list[Node]] = []
     for number, _ in code.kernels:
         found: list[Node] = []
-        segment = plan.segments[number]
-        for stage in segment.stages if segment.direction == 0 else ():
+        for stage in plan.segments[number].stages:
             if not stage.is_empty:
                 found += find_reads(stage, plan)
                 found += [plan.canon(node.inputs[1]) for node in stage.products]
@@ -156,7 +158,7 @@ def _sum_job(plan: Plan, layout: Layout, code: Code, item: Sum) -> SumJob:
 
 def lower_program(program: Program) -> Program:
     """The same program in primitives, with carried products rotated."""
-    roots, rotated = rotate(expand(program.roots))
+    roots, rotated = rotate(expand(program.roots), program.graph.definitions)
     inputs = {name: program.sources[name] for name in program.graph.inputs
               if name in program.sources}  # fmt: skip
     # A carry that only an initial gradient reads is made from its parts when asked for.
@@ -165,7 +167,7 @@ def lower_program(program: Program) -> Program:
         for name in program.outputs
         if name not in rotated or name not in program.carried.values()
     )
-    plan = schedule(roots, outputs, inputs)
+    plan = schedule(roots, outputs, inputs, is_phased=program.is_phased)
     for node in walk(plan.roots[name] for name in outputs):
         _check(node)
     sources = {**inputs, **plan.roots}

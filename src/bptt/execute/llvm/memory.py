@@ -35,7 +35,7 @@ class Workspace:
     """
 
     def __init__(self, executable: Executable, tau: int, n_b: int, dtype: Any) -> None:
-        """Allocate; the row beyond the last step is zero for good."""
+        """Allocate; a row beyond the last step holds a boundary value, or zero."""
         self.shape = (tau, n_b)
         self.dtype = np.dtype(dtype)
         layout, code = executable.layout, executable.code
@@ -55,7 +55,8 @@ class Workspace:
         for node, place in layout.places.items():
             addresses |= self._addresses(layout, place)
             if node in padded:
-                part = self.buffers[place.buffer][0, :, place.column :][
+                row = -1 if padded[node] in executable.program.graph.backward else 0
+                part = self.buffers[place.buffer][row, :, place.column :][
                     :, : place.width
                 ]
                 self.boundaries.append((padded[node], part, bool(node.rank)))
@@ -70,6 +71,19 @@ class Workspace:
             0: flat_turn(tau * n_b),
         }
         self._aligned: dict[tuple[int, int], FloatArray] = {}
+        self._pointed: dict[int, Any] = {}
+
+    def point(self, name: str, address: int) -> None:
+        """Let an entry of the table show elsewhere, until `restore`."""
+        number = self.numbers[name]
+        self._pointed.setdefault(number, self.table[number])
+        self.table[number] = address
+
+    def restore(self) -> None:
+        """Undo what an earlier call did by `point`."""
+        while self._pointed:
+            number, address = self._pointed.popitem()
+            self.table[number] = address
 
     def aligned(self, number: int, lag: int) -> FloatArray:
         """Space for a buffer's rows as they are read `lag` steps away."""

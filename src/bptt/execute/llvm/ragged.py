@@ -29,32 +29,33 @@ FloatArray = NDArray[Any]
 class Ragged:
     """What one call of a ragged batch adds to an executable and its workspace.
 
-    turns: by direction, see `turns`; packing: where the useful steps are.
+    packing: where the useful steps are.
     """
 
     def __init__(
         self, executable: Executable, packing: Packing, workspace: Workspace
     ) -> None:
-        """The block of zeros after the last step of a padded buffer begins there."""
+        """Nothing is copied yet."""
         self.packing = packing
         self._x, self._w = executable, workspace
-        self._zeros = workspace.shape[0] * packing.n_b
-        self._changed: dict[int, Any] = {}
-        self.turns = {
-            direction: flat_turn(packing.n_rows)
-            if direction == 0
-            else ragged_turns(packing, direction, self._zeros)
-            for direction in {direction for direction, _ in executable.kernels}
-        }
+        # Where the block beyond the last step of a padded buffer begins.
+        self._beyond = workspace.shape[0] * packing.n_b
+        self._turns: dict[tuple[int, bool], FloatArray] = {}
+        self._aligned: set[tuple[int, int]] = set()
 
-    def __enter__(self) -> Ragged:
-        """The table may be changed from here on."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Give the workspace's table back as it was."""
-        for number, address in self._changed.items():
-            self._w.table[number] = address
+    def prepare(self, kernel: int, direction: int) -> FloatArray:
+        """Make everything ready for a kernel to run; returns its turns."""
+        reads = self._x.other_steps[kernel]
+        if not direction:
+            self.align(kernel)
+        key = (direction, any(shift_of(node)[1] > 0 for node in reads))
+        if key not in self._turns:
+            self._turns[key] = (
+                ragged_turns(self.packing, direction, self._beyond if key[1] else None)
+                if direction
+                else flat_turn(self.packing.n_rows)
+            )
+        return self._turns[key]
 
     def split(self, n_threads: int) -> list[tuple[int, int]]:
         """Ranges of rows with about as many useful steps each; see `split_rows`."""
@@ -78,13 +79,13 @@ class Ragged:
 
     @cached_property
     def _after(self) -> FloatArray:
-        """For every stored row, where its step after is; the zeros for the last."""
+        """For every stored row, where its step after is; beyond all for the last."""
         p = self.packing
         numbers = np.arange(p.n_rows) - np.repeat(p.offsets[:-1], p.alive)
         following = np.append(p.alive[1:], 0)
         starts = np.repeat(p.offsets[1:], p.alive)
         is_last = numbers >= np.repeat(following, p.alive)
-        rows: FloatArray = numbers + np.where(is_last, self._zeros, starts)
+        rows: FloatArray = numbers + np.where(is_last, self._beyond, starts)
         return rows
 
     def rows_of(self, number: int, lag: int, out: FloatArray | None) -> FloatArray:
@@ -98,23 +99,29 @@ class Ragged:
 
     def align(self, kernel: int) -> None:
         """Copy what a kernel, or the sums, read of other steps beside its rows."""
-        layout, done = self._x.layout, set()
+        layout = self._x.layout
         for node in self._x.other_steps[kernel]:
             name, lag = shift_of(node)
             place = layout.places[self._x.plan.padded[name]]
             copy = self._w.aligned(place.buffer, lag)
-            if (place.buffer, lag) not in done:
+            if (place.buffer, lag) not in self._aligned:
                 self.rows_of(place.buffer, lag, copy[: self.packing.n_rows])
-                done.add((place.buffer, lag))
-            number = self._w.numbers[layout.name(node)]
-            self._changed.setdefault(number, self._w.table[number])
-            self._w.table[number] = address_of(copy) + place.column * copy.itemsize
+                self._aligned.add((place.buffer, lag))
+            address = address_of(copy) + place.column * copy.itemsize
+            self._w.point(layout.name(node), address)
 
-    def shift_input(self, array: FloatArray, first: Any) -> FloatArray:
-        """An input one step late, its first row the initial value."""
-        late = array[np.maximum(self._before, 0)]
-        late[: self.packing.n_b] = first[self.packing.order] if np.ndim(first) else 0
-        return late
+    def shift_input(
+        self, array: FloatArray, lag: int, boundary: FloatArray | None
+    ) -> FloatArray:
+        """An input one step late (-1) or early (+1), with its boundary value."""
+        n_b = self.packing.n_b
+        if boundary is None:
+            boundary = np.zeros((n_b, *array.shape[1:]), array.dtype)
+        rows = np.concatenate([boundary[self.packing.order], array])
+        places = self._before if lag < 0 else self._after
+        places = np.where(places < self._beyond, places + n_b, places - self._beyond)
+        shifted: FloatArray = rows[places]
+        return shifted
 
 
 class RaggedValues(KernelValues):
@@ -149,11 +156,7 @@ class RaggedValues(KernelValues):
         columns = rows[:, place.column : place.column + place.width]
         return columns if node.rank else columns[:, 0]
 
-    def first(self, name: str) -> FloatArray:
-        """A definition's value at t = 1, (n_b, *shape)."""
+    def at(self, name: str, index: int) -> FloatArray:
+        """A definition's value at each row's first step (0) or its last (-1)."""
         rows = self.stored(self._executable.program.roots[name])
-        return self._ragged.packing.first(rows)
-
-    def last(self, node: Node) -> FloatArray:
-        """A node's value at each row's last step, (n_b, *shape)."""
-        return self._ragged.packing.last(self.stored(node))
+        return self._ragged.packing.at(rows, index)

@@ -8,8 +8,8 @@ and ragged ones, and a loop backward is only another order:
     full, t = 2 of n_b rows     (2, 0, n_b, n_b, 2 n_b, 3 n_b)
     ragged, alive rows          (2, 0, alive[2], offsets[1], offsets[2], offsets[3])
 
-Rows that end at a step have no step after: what they read there is a block of zeros, so
-a loop backward takes them in a turn of their own.
+Rows that end at a step have no step after: what they read there is a block of boundary
+values beyond the last step, so they take a turn of their own where that is read.
 """
 
 from __future__ import annotations
@@ -63,8 +63,12 @@ def full_turns(tau: int, n_b: int, direction: int) -> IntArray:
     return turns[::direction].copy()
 
 
-def ragged_turns(packing: Packing, direction: int, zeros: int) -> IntArray:
-    """The rows that still run at every step; `zeros`: where n_b rows of zeros begin."""
+def ragged_turns(packing: Packing, direction: int, beyond: int | None) -> IntArray:
+    """The rows that still run at every step.
+
+    beyond: where the n_b boundary rows after the last step begin; None where no stage
+    reads a step after.
+    """
     n_steps = int(packing.lengths.max())
     alive, offsets = packing.alive[:n_steps], packing.offsets[: n_steps + 1]
     turns = np.zeros((n_steps, 2, FIELDS), np.int64)
@@ -72,11 +76,11 @@ def ragged_turns(packing: Packing, direction: int, zeros: int) -> IntArray:
     turns[0, :, NOW - 1] = -packing.n_b
     turns[1:, :, NOW - 1] = offsets[:-2, None]
     turns[..., NOW] = offsets[:-1, None]
-    if direction > 0:
-        turns[:, 0, END] = alive
-        return turns[:, 0].copy()
     running, ending = turns[:, 0], turns[:, 1]
+    if beyond is None:
+        running[:, END] = alive
+        return running[::direction].copy()
     running[:-1, END] = ending[:-1, BEGIN] = alive[1:]
-    running[:, NOW + 1], ending[:, NOW + 1] = offsets[1:], zeros
+    running[:, NOW + 1], ending[:, NOW + 1] = offsets[1:], beyond
     ending[:, END] = alive
-    return turns[::-1].reshape(-1, FIELDS)
+    return turns[::direction].reshape(-1, FIELDS)
