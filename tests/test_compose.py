@@ -338,6 +338,10 @@ MISTAKES = [
     (lambda: bptt.zoneout(cells.elman, 0.1).forward(
         cells.elman.init(n_x=1, n_h=2), {"x": np.ones((3, 1))}),
      errors.MissingInputError, r"given: x; cell.draw\(params, inputs, seed=0\) draws"),
+    (lambda: bptt.zoneout(cells.elman, 0.1).forward(
+        cells.elman.init(n_x=1, n_h=2),
+        {"x": np.ones((3, 1)), "h_zone": np.ones((3, 4))}), errors.SizeError,
+     r"input h_zone \(n_h\) has shape \(3, 4\): n_h is 4 here, but 2 in parameter b"),
     (lambda: bptt.zoneout(cells.elman, 0.1).draw({}, {}), errors.MissingInputError,
      "h_zone cannot be drawn: no other input says how many steps and rows there are"),
     (lambda: bptt.zoneout(cells.elman, 0.1).draw({}, {"x": np.ones((3, 1))}),
