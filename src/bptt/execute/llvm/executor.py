@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from bptt import errors
 from bptt.execute.bindings import Bindings
-from bptt.execute.llvm.compiler import Executable, SumJob, compile_program
+from bptt.execute.llvm.compiler import Executable, compile_program
 from bptt.execute.llvm.memory import Workspace, address_of, borrow
 from bptt.execute.llvm.ragged import Ragged, RaggedValues
+from bptt.execute.llvm.sums import SumJob
 from bptt.execute.llvm.target import Target, get_host_target
 from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
+from bptt.execute.llvm.turns import Turns
 from bptt.execute.llvm.values import KernelValues
 from bptt.execute.program import Program
 from bptt.graph import Node
@@ -147,7 +149,7 @@ class Call:
         self._run_phase(1)
         if self._ragged is not None:
             self._ragged.align(len(self._x.kernels))
-        for number, job in enumerate(self._x.jobs):
+        for number, job in enumerate(self._x.sums.jobs):
             self._sum_products(number, job)
 
     def _run_phase(self, phase: int) -> None:
@@ -164,10 +166,8 @@ class Call:
             if when == phase:
                 self.values.totals[node] = self._total(node)
 
-    def _split(
-        self, kernel: Callable[..., Any], direction: int, turns: FloatArray
-    ) -> None:
-        place, count, table = address_of(turns), len(turns), self._w.table_address
+    def _split(self, kernel: Callable[..., Any], direction: int, turns: Turns) -> None:
+        place, count, table = turns.place, turns.count, self._w.table_address
         rows = self._b.n_b if direction else self._n_rows
         if self._threads == 1:
             kernel(place, count, 0, rows, table)
@@ -243,11 +243,10 @@ class Call:
     # ----- the totals over time -----
 
     def _sum_products(self, number: int, job: SumJob) -> None:
-        result, sums = self._w.results[number], self._w.column_sums[number]
-        place, sums_place = self._w.result_addresses[number]
+        place, sums = self._w.result_addresses[2 * number : 2 * number + 2]
         table, rows = self._w.table, self._n_rows
         a, b = table[job.a[0]], table[job.b[0]]
-        given = 0 if job.is_swapped else sums_place
+        given = 0 if job.is_swapped else sums
         kernel, work = self._x.reduce, self._w.work
 
         def run(thread: int, begin: int, end: int) -> None:
@@ -257,12 +256,10 @@ class Call:
             )  # fmt: skip
 
         threads = choose_threads(2 * rows * job.m * job.n, self._asked)
-        self._each(split_rows(job.m, threads, 14), run)
-        gradients = result.T if job.is_swapped else result
-        for total, start, width in job.parts:
-            self.values.totals[total] = gradients[start : start + width]
-        for total, start, width in job.column_totals:
-            self.values.totals[total] = sums[start : start + width]
+        if threads == 1:
+            run(0, 0, job.m)
+        else:
+            self._each(split_rows(job.m, threads, 14), run)
 
     def _total(self, node: Node) -> FloatArray:
         values = [self.values.stored(child) for child in node.inputs]
