@@ -7,10 +7,13 @@ In short:
     grad = cell.gradient(params, {"x": x, "y": y})
 """
 
+import importlib
+from typing import Any
+
 from bptt import cells
 from bptt.cell import Cell
 from bptt.check import Ledger
-from bptt.errors import BpttError
+from bptt.errors import BpttError, MissingExtraError
 from bptt.results import Copies, Gradient, Run
 from bptt.version import __version__
 
@@ -24,3 +27,18 @@ __all__ = [
     "__version__",
     "cells",
 ]
+
+# Front ends of frameworks, imported when they are first named: name -> the extra.
+_FRONT_ENDS = {"jax": "jax"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FRONT_ENDS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"bptt.{name} needs {error.name}, which is not installed: "
+            f'pip install "bptt[{_FRONT_ENDS[name]}]"'
+        ) from error

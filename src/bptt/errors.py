@@ -244,3 +244,15 @@ class UnknownExecutorError(ArgumentError):
 
 class NotLowerableError(ArgumentError):
     """Kernels are asked of a cell that they have no form for."""
+
+
+class MissingExtraError(BpttError, ImportError):
+    """A part of the library needs packages that are not installed."""
+
+
+class ForwardModeError(BpttError):
+    """A framework asks for forward-mode differentiation, which is not offered."""
+
+
+class SecondDerivativeError(BpttError):
+    """A framework asks for the derivative of a gradient, which is not offered."""
