@@ -224,7 +224,7 @@ class Cell:
             initial_gradient,
             tuple(sorted(seeds)),
         )
-        program = self._program(request, lambda: gradient_program(self.graph, request))
+        program = self.gradient_program(request)
         program, values = dispatch.run(program, bindings, executor, threads)
         return Gradient(
             program, bindings, values, request,
@@ -256,7 +256,7 @@ class Cell:
             self.graph, params, inputs, initial, None, reduction, weights, extra
         )
         request = Request(hessian_vector=True)
-        program = self._program(request, lambda: gradient_program(self.graph, request))
+        program = self.gradient_program(request)
         name = dispatch.REFERENCE
         program, values = dispatch.run(program, bindings, name)
         result = Gradient(
@@ -280,8 +280,7 @@ class Cell:
         self._check_sizes(sizes)
         vectors = [n for n, node in self.graph.definitions.items() if node.rank == 1]
         seeds = () if self.graph.loss else tuple(vectors[-1:])
-        request = Request(seeds=seeds)
-        program = self._program(request, lambda: gradient_program(self.graph, request))
+        program = self.gradient_program(Request(seeds=seeds))
         return dispatch.lower(program, sizes, np.dtype(dtype))
 
     def _known_nodes(self, nodes: Iterable[str]) -> tuple[str, ...]:
@@ -295,6 +294,10 @@ class Cell:
                     f"{', '.join(self.nodes)}"
                 )
         return wanted
+
+    def gradient_program(self, request: Request) -> Program:
+        """The program of a request, for executors and front ends; kept."""
+        return self._program(request, lambda: gradient_program(self.graph, request))
 
     def _program(self, key: object, make: Any) -> Program:
         if key not in self._programs:

@@ -55,19 +55,19 @@ class Executable:
     """Kernels with everything that is known before tau, n_b and the arrays are.
 
     program: the program in primitives, whose nodes results are read by; kernels: in
-    order, with whether each is a loop; jobs and totals: what is summed over time after
-    them; pool: spare workspaces.
+    order, with the phase and whether each is a loop; jobs and totals: what is summed
+    over time after them, totals with their phase; pool: spare workspaces.
     """
 
     program: Program
     plan: Plan
     layout: Layout
     code: Code
-    kernels: tuple[tuple[bool, Kernel], ...]
+    kernels: tuple[tuple[int, bool, Kernel], ...]
     pack: Kernel | None
     reduce: Kernel
     jobs: tuple[SumJob, ...]
-    totals: tuple[Node, ...]
+    totals: tuple[tuple[int, Node], ...]
     work_per_row: int  # multiply-adds per row and step, about
     target: Target
     real_bytes: int
@@ -99,14 +99,16 @@ def _compile(
     code = generate(plan, layout, target, real_bytes)
     get = code.compiled.get_function
     kernels = tuple(
-        (plan.segments[number].direction != 0, get(name))
+        (plan.segments[number].phase, plan.segments[number].direction != 0, get(name))
         for number, name in code.kernels
     )
     pack = get("pack") if code.packed else None
     reduce = compile_reduce(target, real_bytes).get_function("reduce")
     jobs = tuple(_sum_job(plan, layout, code, item) for item in layout.sums)
     covered = {node for job in jobs for node, _, _ in (*job.parts, *job.column_totals)}
-    totals = tuple(n for s in plan.segments for n in s.totals if n not in covered)
+    totals = tuple(
+        (s.phase, n) for s in plan.segments for n in s.totals if n not in covered
+    )
     work = sum(packed.n_reals for packed in code.packed)
     return Executable(
         lowered, plan, layout, code, kernels, pack, reduce, jobs, totals, work, target,
@@ -135,7 +137,7 @@ def _sum_job(plan: Plan, layout: Layout, code: Code, item: Sum) -> SumJob:
 
 def lower_program(program: Program) -> Program:
     """The same program in primitives, with carried products rotated."""
-    roots, rotated = rotate(expand(program.roots))
+    roots, rotated = rotate(expand(program.roots), program.graph.definitions)
     inputs = {name: program.sources[name] for name in program.graph.inputs
               if name in program.sources}  # fmt: skip
     # A carry that only an initial gradient reads is made from its parts when asked for.
@@ -144,7 +146,7 @@ def lower_program(program: Program) -> Program:
         for name in program.outputs
         if name not in rotated or name not in program.carried.values()
     )
-    plan = schedule(roots, outputs, inputs)
+    plan = schedule(roots, outputs, inputs, is_phased=program.is_phased)
     for node in walk(plan.roots[name] for name in outputs):
         _check(node)
     sources = {**inputs, **plan.roots}

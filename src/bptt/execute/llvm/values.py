@@ -37,6 +37,10 @@ class KernelValues:
         self.totals: dict[Node, FloatArray] = {}
         self._static: dict[Node, FloatArray] = {}
 
+    def rebind(self, bindings: Bindings) -> None:
+        """Go on with the same arrays and the seeds of a second phase."""
+        self._bindings = bindings
+
     def __getitem__(self, node: Node) -> FloatArray:
         """A node's value, timed ones as (tau, n_b, *shape)."""
         if not node.timed:
@@ -116,10 +120,10 @@ class KernelValues:
         shape = (self._bindings.tau, self._bindings.n_b)
         return np.broadcast_to(value, (*shape, *self._bindings.numbers(node.shape)))
 
-    def first(self, name: str) -> FloatArray:
-        """A definition's value at t = 1, (n_b, *shape)."""
-        first: FloatArray = self[self._executable.program.roots[name]][0]
-        return first
+    def at(self, name: str, index: int) -> FloatArray:
+        """A definition's value at one step, (n_b, *shape)."""
+        row: FloatArray = self[self._executable.program.roots[name]][index]
+        return row
 
 
 def _align(value: FloatArray, child: Node, node: Node) -> FloatArray:
