@@ -3,6 +3,6 @@
 `import bptt` never imports this module; `import bptt.jax` imports JAX.
 """
 
-from bptt.jax.recurrent import Outputs, recurrent
+from bptt.jax.recurrent import Outputs, Recurrent, recurrent
 
-__all__ = ["Outputs", "recurrent"]
+__all__ = ["Outputs", "Recurrent", "recurrent"]
