@@ -3,6 +3,8 @@
 Nothing is shared with what is tested: JAX runs the scan and differentiates it.
 """
 
+import doctest
+import importlib
 import os
 import subprocess
 import sys
@@ -17,6 +19,8 @@ if not os.environ.get("BPTT_REQUIRED_FRAMEWORKS"):
 
 import jax
 import jax.numpy as jnp
+
+from bptt.jax.kept import LIMIT, Kept
 
 TAU, N_B = 5, 3
 SIZES = {"n_x": 2, "n_h": 4, "n_o": 6}
@@ -389,9 +393,58 @@ def test_forward_mode_and_second_derivatives_say_what_to_use(problem):
         grad = jax.grad(problem.ours)(p, *arguments[1:])
         return (grad["W"] ** 2).sum()
 
-    if "W" in problem.params:
-        with pytest.raises(bptt.errors.SecondDerivativeError, match="hessian_vector"):
-            jax.grad(squared)(arguments[0])
+    with pytest.raises(bptt.errors.SecondDerivativeError, match="hessian_vector"):
+        jax.grad(squared)(arguments[0])
+
+
+def test_a_gradient_used_as_a_number_may_stand_inside_another(problem):
+    """One step of plain descent, then the gradient there: no second derivative."""
+    p, *rest = problem.arguments
+
+    def after_a_step(total):
+        def run(p):
+            grad = jax.lax.stop_gradient(jax.grad(total)(p, *rest))
+            return total({k: p[k] - 0.1 * grad[k] for k in p}, *rest)
+
+        return jax.jit(jax.grad(run))
+
+    assert_trees_close(*(after_a_step(f)(p) for f in (problem.ours, problem.scan)))
+
+
+# ----- buffers kept between the passes -----
+
+
+def test_the_backward_pass_goes_on_from_the_forward_pass(problem, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("the forward pass ran once more")
+
+    monkeypatch.setattr(importlib.import_module("bptt.jax.task"), "_go_back", refuse)
+    ours = jax.jit(jax.grad(problem.ours))(*problem.arguments)
+    assert_trees_close(ours, jax.jit(jax.grad(problem.scan))(*problem.arguments))
+
+
+def test_passes_that_waited_too_long_are_computed_again(problem):
+    """More forward passes than are kept, then all the backward passes; twice."""
+    n_passes = LIMIT + 3
+    p, x, initial, w = problem.arguments
+    pulls = [
+        jax.vjp(lambda x: problem.ours(p, x, initial, w), x * k)[1]
+        for k in range(1, n_passes + 1)
+    ]
+    scan = jax.jit(jax.grad(problem.scan, 1))
+    for k, pull in enumerate(pulls, 1):
+        expected = scan(p, x * k, initial, w)
+        for seed in (1.0, 3.0):
+            assert_trees_close(pull(seed)[0], seed * expected)
+
+
+def test_a_pass_is_found_by_its_own_token_alone():
+    kept, other = Kept(), Kept()
+    first, second = kept.put("a", "pass 1"), kept.put("b", "pass 2")
+    assert other.take("a", first) is None
+    assert kept.take("a", second) is None  # of another computation
+    assert kept.take("a", first) == "pass 1"
+    assert kept.take("a", first) is None  # its buffers are used up
 
 
 # ----- the module itself -----
@@ -428,8 +481,5 @@ def test_a_compiled_program_holds_the_equations_themselves(problem):
 
 
 def test_the_example_of_the_docstring_runs():
-    import doctest
-    import importlib
-
     module = importlib.import_module("bptt.jax.recurrent")
     assert doctest.testmod(module) == (0, 7)

@@ -33,7 +33,7 @@ METADATA = 1  # XLA_FFI_Extension_Metadata
 INTERNAL = 13  # XLA_FFI_Error_Code_INTERNAL
 # XLA_FFI_DataType: the element types that a cell's arrays have
 ELEMENTS: dict[int, np.dtype[Any]] = {
-    4: np.dtype(np.int32), 5: np.dtype(np.int64),
+    4: np.dtype(np.int32), 5: np.dtype(np.int64), 8: np.dtype(np.uint32),
     11: np.dtype(np.float32), 12: np.dtype(np.float64),
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
     bptt_forward   params, inputs, initial          -> sequences of nodes, final states
     bptt_tangent   their tangents, linear in them   -> never computed, only transposed
     bptt_backward  params, inputs, initial, seeds   -> gradients
+    bptt_second    their tangents                   -> refused
 
 JAX differentiates a primitive by its tangent and then transposes that; here the
 transpose is known, it is back-propagation through time. Rules on primitives rather than
@@ -25,6 +26,7 @@ from jax.interpreters import ad, batching, mlir
 
 from bptt import errors
 from bptt.jax import ffi
+from bptt.jax.kept import TOKEN_SHAPE, TOKEN_TYPE
 from bptt.jax.task import Task, run
 
 TARGET = "bptt"  # the name under which compiled programs call this module
@@ -32,6 +34,7 @@ TARGET = "bptt"  # the name under which compiled programs call this module
 forward_p = Primitive("bptt_forward")
 tangent_p = Primitive("bptt_tangent")
 backward_p = Primitive("bptt_backward")
+second_p = Primitive("bptt_second")
 
 
 def forward(task: Task, operands: Sequence[Any]) -> list[Any]:
@@ -67,7 +70,9 @@ _HANDLER = ffi.register(TARGET, run)
 def _forward_abstract(*operands: Any, task: Task) -> list[Any]:
     shapes = task.result_shapes([operand.shape for operand in operands])
     dtype = real_dtype(operands)
-    return [jax.core.ShapedArray(shape, dtype) for shape in shapes]
+    results = [jax.core.ShapedArray(shape, dtype) for shape in shapes]
+    token = [jax.core.ShapedArray(TOKEN_SHAPE, TOKEN_TYPE)] if task.keeps else []
+    return results + token
 
 
 def real_dtype(operands: Sequence[Any]) -> Any:
@@ -78,11 +83,15 @@ def real_dtype(operands: Sequence[Any]) -> Any:
 def _forward_jvp(
     primals: Sequence[Any], tangents: Sequence[Any], *, task: Task
 ) -> tuple[list[Any], list[Any]]:
-    results = forward(task, primals)
     wrt = tuple(n for n, t in enumerate(tangents) if not isinstance(t, ad.Zero))
     moved = [tangents[number] for number in wrt]
-    task = replace(task, wrt=wrt)
-    return results, tangent_p.bind(*moved, *primals, task=task)
+    keeping = replace(task, keeps=True, wrt=wrt)
+    *results, token = forward(keeping, primals)
+    moves = tangent_p.bind(*moved, *primals, token, task=keeping)
+    if task.keeps:  # JAX differentiates what it differentiated before
+        still = ad.Zero(jax.core.ShapedArray(TOKEN_SHAPE, jax.dtypes.float0))
+        results, moves = [*results, token], [*moves, still]
+    return results, moves
 
 
 forward_p.def_abstract_eval(_forward_abstract)
@@ -93,7 +102,8 @@ ad.primitive_jvps[forward_p] = _forward_jvp
 
 
 def _tangent_abstract(*operands: Any, task: Task) -> list[Any]:
-    return _forward_abstract(*operands[len(task.wrt) :], task=task)
+    primals = operands[len(task.wrt) : -1]
+    return _forward_abstract(*primals, task=task)[:-1]
 
 
 def _tangent_transpose(
@@ -102,10 +112,11 @@ def _tangent_transpose(
     n_tangents = len(task.wrt)
     assert all(ad.is_undefined_primal(operand) for operand in operands[:n_tangents])
     primals = operands[n_tangents:]
+    # `primals` ends with the token of the forward pass.
     arrived = {n: c for n, c in enumerate(cotangents) if not isinstance(c, ad.Zero)}
     gradients = [ad.Zero(operand.aval) for operand in operands[:n_tangents]]
     if arrived:
-        task = replace(task, seeded=tuple(arrived))
+        task = replace(task, is_backward=True, seeded=tuple(arrived))
         gradients = backward_p.bind(*primals, *arrived.values(), task=task)
     return [*gradients, *[None] * len(primals)]
 
@@ -118,12 +129,18 @@ def _refuse_forward_mode(*_: Any, **__: Any) -> Any:
     )
 
 
-tangent_p.multiple_results = True
+def _refuse(primitive: Primitive, refuse: Any) -> None:
+    """Refuse to compute a primitive: where its value is not used, it does no harm."""
+    primitive.multiple_results = True
+    primitive.def_impl(refuse)
+    mlir.register_lowering(primitive, refuse)
+    batching.primitive_batchers[primitive] = refuse
+    ad.primitive_jvps[primitive] = refuse
+    ad.primitive_transposes[primitive] = refuse
+
+
+_refuse(tangent_p, _refuse_forward_mode)
 tangent_p.def_abstract_eval(_tangent_abstract)
-tangent_p.def_impl(_refuse_forward_mode)
-mlir.register_lowering(tangent_p, _refuse_forward_mode)
-batching.primitive_batchers[tangent_p] = _refuse_forward_mode
-ad.primitive_jvps[tangent_p] = _refuse_forward_mode
 ad.primitive_transposes[tangent_p] = _tangent_transpose
 
 
@@ -143,8 +160,22 @@ def _refuse_second_derivative(*_: Any, **__: Any) -> Any:
     )
 
 
+def _backward_jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], *, task: Task
+) -> tuple[list[Any], list[Any]]:
+    results = backward_p.bind(*primals, task=task)
+    moved = [t for t in tangents if not isinstance(t, ad.Zero)]
+    return results, second_p.bind(*moved, *results, task=task)
+
+
+def _second_abstract(*operands: Any, task: Task) -> list[Any]:
+    return list(operands[len(operands) - len(task.wrt) :])
+
+
 backward_p.def_abstract_eval(_backward_abstract)
-ad.primitive_jvps[backward_p] = _refuse_second_derivative
+ad.primitive_jvps[backward_p] = _backward_jvp
+_refuse(second_p, _refuse_second_derivative)
+second_p.def_abstract_eval(_second_abstract)
 
 
 # ----- batching: more rows -----
@@ -167,13 +198,11 @@ def _batch(
     )
     leads = _lead_axes(task)
     folded = [
-        operand if lead is None else _fold(operand, axis, lead, count)
+        _fold(operand, axis, lead, count)
         for operand, axis, lead in zip(operands, axes, leads, strict=True)
     ]
     results = primitive.bind(*folded, task=task)
-    out = _result_axes(task)
-    if task.is_backward:
-        out = [axis for n in task.wrt if (axis := leads[n]) is not None]
+    out = [leads[n] for n in task.wrt] if task.is_backward else _result_axes(task)
     return [_unfold(r, a, count) for r, a in zip(results, out, strict=True)], out
 
 
@@ -184,16 +213,20 @@ def _lead_axes(task: Task) -> list[int | None]:
         *[None for _ in graph.parameters],
         *[1 for _ in graph.inputs],
         *[0 for _ in task.initial],
+        *([None] if task.keeps and task.is_backward else []),
         *[results[number] for number in task.seeded],
     ]
 
 
-def _result_axes(task: Task) -> list[int]:
-    return [*[1 for _ in task.nodes], *[0 for _ in task.final]]
+def _result_axes(task: Task) -> list[int | None]:
+    token = [None] if task.keeps else []
+    return [*[1 for _ in task.nodes], *[0 for _ in task.final], *token]
 
 
-def _fold(operand: Any, axis: int | None, lead: int, count: int) -> Any:
+def _fold(operand: Any, axis: int | None, lead: int | None, count: int) -> Any:
     """The batch axis and the axis of rows as one, at `lead`."""
+    if lead is None:  # parameters, shared by all; any token, since it is a mere hint
+        return operand if axis is None else jnp.take(operand, 0, axis)
     if axis is None:
         shape = (*operand.shape[:lead], count, *operand.shape[lead:])
         operand = jnp.broadcast_to(jnp.expand_dims(operand, lead), shape)
@@ -205,7 +238,9 @@ def _fold(operand: Any, axis: int | None, lead: int, count: int) -> Any:
     )
 
 
-def _unfold(result: Any, lead: int, count: int) -> Any:
+def _unfold(result: Any, lead: int | None, count: int) -> Any:
+    if lead is None:
+        return result
     shape = result.shape
     return result.reshape(
         *shape[:lead], count, shape[lead] // count, *shape[lead + 1 :]

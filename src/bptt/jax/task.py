@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -25,7 +25,9 @@ from bptt.execute.program import (
     gradient_program,
 )
 from bptt.graph import Graph
+from bptt.jax.kept import Kept
 from bptt.language import parse_cell
+from bptt.passes import ForwardPass
 from bptt.results import Gradient, Run
 from bptt.shapes import Shape
 
@@ -37,11 +39,13 @@ class Task:
     """A forward pass, or the backward pass of one.
 
     Operands come in this order: the parameters, the inputs, the `initial` states that
-    are given; for a backward pass then the gradients of those results that `seeded`
-    names. Results of a forward pass: the sequences of `nodes`, then the last value of
-    each state in `final`; of a backward pass: the gradients of the operands in `wrt`.
+    are given; for a backward pass then the token, if the forward pass gave one, and the
+    gradients of those results that `seeded` names. Results of a forward pass: the
+    sequences of `nodes`, then the last value of each state in `final`, then the token,
+    if `keeps`; of a backward pass: the gradients of the operands in `wrt`.
 
-    text: the cell; seeded: numbers of results; wrt: numbers of operands.
+    text: the cell; keeps: a backward pass is to follow; wrt: numbers of operands;
+    seeded: numbers of results.
     """
 
     text: str
@@ -49,17 +53,14 @@ class Task:
     nodes: tuple[str, ...]
     final: tuple[str, ...]
     threads: int | None = None
-    seeded: tuple[int, ...] = ()
+    keeps: bool = False
     wrt: tuple[int, ...] = ()
+    is_backward: bool = False
+    seeded: tuple[int, ...] = ()
 
     def encode(self) -> str:
         """The task as text, read back by `decode`."""
         return json.dumps(asdict(self))
-
-    @property
-    def is_backward(self) -> bool:
-        """Whether gradients are asked for."""
-        return bool(self.wrt)
 
     @property
     def graph(self) -> Graph:
@@ -73,6 +74,7 @@ class Task:
             {name: next(rest) for name in graph.parameters},
             {name: next(rest) for name in graph.inputs},
             {name: next(rest) for name in self.initial},
+            next(rest) if self.keeps and self.is_backward else None,
             {number: next(rest) for number in self.seeded},
         )
 
@@ -91,7 +93,26 @@ class Task:
 
         nodes = graph.definitions
         found = [(tau, n_b, *numbers(nodes[name].shape)) for name in self.nodes]
-        return found + [(n_b, *numbers(nodes[name].shape)) for name in self.final]
+        found += [(n_b, *numbers(nodes[name].shape)) for name in self.final]
+        return found
+
+    @property
+    def operands(self) -> list[tuple[str, str]]:
+        """The kind and name of every operand of a forward pass."""
+        found = [("parameter", name) for name in self.graph.parameters]
+        found += [("input", name) for name in self.graph.inputs]
+        return found + [("initial", name) for name in self.initial]
+
+    def request(self, seeds: Iterable[str], *, is_phased: bool) -> Request:
+        """What a program of this task's gradients is to give."""
+        wanted = [self.operands[number] for number in self.wrt]
+        return Request(
+            inputs=tuple(name for kind, name in wanted if kind == "input"),
+            initial=any(kind == "initial" for kind, _ in wanted),
+            seeds=tuple(sorted(seeds)),
+            values=self.nodes if is_phased else (),
+            is_phased=is_phased,
+        )
 
 
 @dataclass(frozen=True)
@@ -101,6 +122,7 @@ class Operands:
     params: Mapping[str, Any]
     inputs: Mapping[str, Any]
     initial: Mapping[str, Any]
+    token: Any
     seeds: Mapping[int, Any]
 
 
@@ -129,50 +151,35 @@ def run(text: str, operands: Sequence[Array], results: Sequence[Array]) -> None:
         result[...] = value
 
 
-@functools.lru_cache(maxsize=256)
-def _forward_program(task: Task) -> Program:
-    return forward_program(task.graph, task.nodes)
+_KEPT = Kept()
 
 
 def _forward(task: Task, operands: Sequence[Array]) -> list[Array]:
     given = task.split(operands)
     bindings = bind(task.graph, given.params, given.inputs, given.initial)
-    program, values = _execute(_forward_program(task), bindings, task)
-    run = Run(program, bindings, values)
+    if task.keeps:
+        program, request = _phased_program(task)
+        forward = ForwardPass(program, bindings, request, threads=task.threads)
+        run = forward.run
+        token = [_KEPT.put(_key(task, bindings), forward)]
+    else:
+        program = _forward_program(task)
+        program, values = dispatch.run(program, bindings, threads=task.threads)
+        run = Run(program, bindings, values)
+        token = []
     final = run.final
-    return [*(run[n] for n in task.nodes), *(final[n] for n in task.final)]
-
-
-@functools.lru_cache(maxsize=256)
-def _backward_request(
-    task: Task,
-) -> tuple[Program, Request, tuple[tuple[str, str], ...]]:
-    graph = task.graph
-    kinds = [("parameter", name) for name in graph.parameters]
-    kinds += [("input", name) for name in graph.inputs]
-    kinds += [("initial", name) for name in task.initial]
-    wanted = tuple(kinds[number] for number in task.wrt)
-    results = (*task.nodes, *task.final)
-    request = Request(
-        inputs=tuple(name for kind, name in wanted if kind == "input"),
-        initial=any(kind == "initial" for kind, _ in wanted),
-        seeds=tuple(sorted({results[number] for number in task.seeded})),
-    )
-    return gradient_program(graph, request), request, wanted
+    return [*(run[n] for n in task.nodes), *(final[n] for n in task.final), *token]
 
 
 def _backward(task: Task, operands: Sequence[Array]) -> list[Array]:
     given = task.split(operands)
-    program, request, wanted = _backward_request(task)
+    bindings = bind(task.graph, given.params, given.inputs, given.initial)
     seeds = _join_seeds(task, given)
-    bindings = bind(task.graph, given.params, given.inputs, given.initial, seeds)
-    program, values = _execute(program, bindings, task)
-
-    def run_forward() -> Run:
-        raise AssertionError("the forward values are never asked for")
-
-    grad = Gradient(program, bindings, values, request, run_forward)
+    grad = _go_on(task, given.token, bindings, seeds)
+    if grad is None:
+        grad = _go_back(task, replace(bindings, seeds=seeds))
     tables = {"parameter": grad, "input": grad.inputs, "initial": grad.initial}
+    wanted = (task.operands[number] for number in task.wrt)
     return [tables[kind][name] for kind, name in wanted]
 
 
@@ -187,13 +194,75 @@ def _join_seeds(task: Task, given: Operands) -> dict[str, Array]:
             seeds[name] = array
             continue
         rows = seeds.get(name)
-        rows = (
-            np.zeros((tau, *array.shape), array.dtype) if rows is None else rows.copy()
-        )
-        rows[-1] += array
+        whole = (tau, *array.shape)
+        rows = np.zeros(whole, array.dtype) if rows is None else rows.copy()
+        rows[0 if name in task.graph.backward else -1] += array
         seeds[name] = rows
     return seeds
 
 
-def _execute(program: Program, bindings: Bindings, task: Task) -> tuple[Program, Any]:
-    return dispatch.run(program, bindings, dispatch.COMPILED, task.threads)
+# ----- with the buffers of the forward pass -----
+
+
+def _waited_for(task: Task) -> tuple[str, ...]:
+    """The nodes at which a kept forward pass expects gradients.
+
+    Which results will get one is not known yet; a guess that is wrong costs a second
+    forward pass, and one that is too wide the reading of zeros.
+    """
+    return task.nodes or task.final
+
+
+@functools.lru_cache(maxsize=256)
+def _phased_program(task: Task) -> tuple[Program, Request]:
+    request = task.request(_waited_for(task), is_phased=True)
+    return gradient_program(task.graph, request), request
+
+
+def _key(task: Task, bindings: Bindings) -> Hashable:
+    """Equal for a forward pass and its backward pass alone."""
+    task = replace(task, is_backward=False, seeded=())
+    return task, bindings.dtype, bindings.tau, bindings.n_b
+
+
+def _go_on(
+    task: Task, token: Array | None, bindings: Bindings, seeds: dict[str, Array]
+) -> Gradient | None:
+    """The gradient from the buffers of the forward pass, if they can serve."""
+    names = _waited_for(task)
+    if token is None or not set(seeds) <= set(names):
+        return None
+    forward = _KEPT.take(_key(task, bindings), token)
+    if forward is None:
+        return None
+    for name in names:
+        if name not in seeds:
+            shape = bindings.numbers(task.graph.definitions[name].shape)
+            whole = (bindings.tau, bindings.n_b, *shape)
+            seeds[name] = np.zeros(whole, bindings.dtype)
+    return forward.backward(seeds, bindings)
+
+
+# ----- without -----
+
+
+@functools.lru_cache(maxsize=256)
+def _forward_program(task: Task) -> Program:
+    return forward_program(task.graph, task.nodes)
+
+
+@functools.lru_cache(maxsize=256)
+def _gradient_program(task: Task, seeds: frozenset[str]) -> tuple[Program, Request]:
+    request = task.request(seeds, is_phased=False)
+    return gradient_program(task.graph, request), request
+
+
+def _go_back(task: Task, bindings: Bindings) -> Gradient:
+    """Forward and backward in one."""
+    program, request = _gradient_program(task, frozenset(bindings.seeds))
+    program, values = dispatch.run(program, bindings, threads=task.threads)
+    return Gradient(program, bindings, values, request, _no_run)
+
+
+def _no_run() -> Run:
+    raise AssertionError("the forward values are never asked for")
