@@ -23,6 +23,8 @@ Array = NDArray[Any]
 class ForwardPass:
     """The values of a cell, and what is needed to go back from them.
 
+    run: the values; bindings: the arrays they were computed from.
+
     >>> import numpy as np, bptt
     >>> from bptt.execute.bindings import bind
     >>> from bptt.execute.program import Request
@@ -49,7 +51,7 @@ class ForwardPass:
 
         Raises: UnknownExecutorError, ThreadsError.
         """
-        self._bindings, self._request = bindings, request
+        self.bindings, self._request = bindings, request
         self._begin: Callable[[], dispatch.Call] = lambda: dispatch.begin(
             program, bindings, executor, threads
         )
@@ -72,6 +74,6 @@ class ForwardPass:
         call = self._calls.pop() if self._calls else self._begin()
         call.finish(seeds, bindings)
         return Gradient(
-            call.program, bindings or self._bindings, call.values, self._request,
+            call.program, bindings or self.bindings, call.values, self._request,
             lambda: self.run,
         )  # fmt: skip

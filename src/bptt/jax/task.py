@@ -105,7 +105,7 @@ class Task:
 
     def request(self, seeds: Iterable[str], *, is_phased: bool) -> Request:
         """What a program of this task's gradients is to give."""
-        wanted = [self.operands[number] for number in self.wrt]
+        wanted = _wanted(self)
         return Request(
             inputs=tuple(name for kind, name in wanted if kind == "input"),
             initial=any(kind == "initial" for kind, _ in wanted),
@@ -161,7 +161,7 @@ def _forward(task: Task, operands: Sequence[Array]) -> list[Array]:
         program, request = _phased_program(task)
         forward = ForwardPass(program, bindings, request, threads=task.threads)
         run = forward.run
-        token = [_KEPT.put(_key(task, bindings), forward)]
+        token = [_KEPT.put(_key(task, given), forward)]
     else:
         program = _forward_program(task)
         program, values = dispatch.run(program, bindings, threads=task.threads)
@@ -173,14 +173,17 @@ def _forward(task: Task, operands: Sequence[Array]) -> list[Array]:
 
 def _backward(task: Task, operands: Sequence[Array]) -> list[Array]:
     given = task.split(operands)
-    bindings = bind(task.graph, given.params, given.inputs, given.initial)
     seeds = _join_seeds(task, given)
-    grad = _go_on(task, given.token, bindings, seeds)
-    if grad is None:
-        grad = _go_back(task, replace(bindings, seeds=seeds))
+    grad = _go_on(task, given, seeds) or _go_back(task, given, seeds)
     tables = {"parameter": grad, "input": grad.inputs, "initial": grad.initial}
-    wanted = (task.operands[number] for number in task.wrt)
-    return [tables[kind][name] for kind, name in wanted]
+    return [tables[kind][name] for kind, name in _wanted(task)]
+
+
+@functools.lru_cache(maxsize=256)
+def _wanted(task: Task) -> tuple[tuple[str, str], ...]:
+    """The kind and name of every operand whose gradient is wanted."""
+    operands = task.operands
+    return tuple(operands[number] for number in task.wrt)
 
 
 def _join_seeds(task: Task, given: Operands) -> dict[str, Array]:
@@ -219,28 +222,46 @@ def _phased_program(task: Task) -> tuple[Program, Request]:
     return gradient_program(task.graph, request), request
 
 
-def _key(task: Task, bindings: Bindings) -> Hashable:
+def _key(task: Task, given: Operands) -> Hashable:
     """Equal for a forward pass and its backward pass alone."""
-    task = replace(task, is_backward=False, seeded=())
-    return task, bindings.dtype, bindings.tau, bindings.n_b
+    first = next(iter(given.inputs.values()))
+    return _forward_of(task), first.shape[:2], first.dtype
 
 
-def _go_on(
-    task: Task, token: Array | None, bindings: Bindings, seeds: dict[str, Array]
-) -> Gradient | None:
+@functools.lru_cache(maxsize=256)
+def _forward_of(task: Task) -> Task:
+    return replace(task, is_backward=False, seeded=())
+
+
+def _go_on(task: Task, given: Operands, seeds: dict[str, Array]) -> Gradient | None:
     """The gradient from the buffers of the forward pass, if they can serve."""
     names = _waited_for(task)
-    if token is None or not set(seeds) <= set(names):
+    if given.token is None or not set(seeds) <= set(names):
         return None
-    forward = _KEPT.take(_key(task, bindings), token)
+    forward = _KEPT.take(_key(task, given), given.token)
     if forward is None:
         return None
+    bindings = _move(forward.bindings, given)
     for name in names:
         if name not in seeds:
             shape = bindings.numbers(task.graph.definitions[name].shape)
             whole = (bindings.tau, bindings.n_b, *shape)
             seeds[name] = np.zeros(whole, bindings.dtype)
     return forward.backward(seeds, bindings)
+
+
+def _move(bindings: Bindings, given: Operands) -> Bindings:
+    """The arrays of a forward pass where XLA has them now; they were checked then."""
+
+    def places(old: Mapping[str, Array], new: Mapping[str, Array]) -> dict[str, Array]:
+        return {n: array.astype(old[n].dtype, copy=False) for n, array in new.items()}
+
+    return replace(
+        bindings,
+        parameters=given.params,
+        inputs=places(bindings.inputs, given.inputs),
+        initial=places(bindings.initial, given.initial),
+    )
 
 
 # ----- without -----
@@ -257,9 +278,10 @@ def _gradient_program(task: Task, seeds: frozenset[str]) -> tuple[Program, Reque
     return gradient_program(task.graph, request), request
 
 
-def _go_back(task: Task, bindings: Bindings) -> Gradient:
+def _go_back(task: Task, given: Operands, seeds: dict[str, Array]) -> Gradient:
     """Forward and backward in one."""
-    program, request = _gradient_program(task, frozenset(bindings.seeds))
+    bindings = bind(task.graph, given.params, given.inputs, given.initial, seeds)
+    program, request = _gradient_program(task, frozenset(seeds))
     program, values = dispatch.run(program, bindings, threads=task.threads)
     return Gradient(program, bindings, values, request, _no_run)
 
