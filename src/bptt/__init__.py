@@ -13,6 +13,7 @@ from typing import Any
 from bptt import cells
 from bptt.cell import Cell
 from bptt.check import Ledger
+from bptt.compose import bidirectional, dropout, noise, stack, zoneout
 from bptt.errors import BpttError, MissingExtraError
 from bptt.results import Copies, Gradient, Run
 from bptt.version import __version__
@@ -25,7 +26,12 @@ __all__ = [
     "Ledger",
     "Run",
     "__version__",
+    "bidirectional",
     "cells",
+    "dropout",
+    "noise",
+    "stack",
+    "zoneout",
 ]
 
 # Front ends of frameworks, imported when they are first named: name -> the extra.
