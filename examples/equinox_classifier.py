@@ -17,7 +17,7 @@ TAU, N_B, N_TOKENS, N_H, STEPS = 12, 32, 5, 32, 200
 
 
 class Classifier(eqx.Module):
-    """Token embedding and recurrence are the cell's equations; the head is Equinox's."""
+    """The embedding and the recurrence are the cell's, the head is Equinox's."""
 
     params: dict[str, jax.Array]
     head: eqx.nn.Linear

@@ -15,6 +15,7 @@ from bptt.cell import Cell
 from bptt.check import Ledger
 from bptt.compose import bidirectional, dropout, noise, stack, zoneout
 from bptt.errors import BpttError, MissingExtraError
+from bptt.exchange import from_keras, from_torch, to_keras, to_torch
 from bptt.results import Copies, Gradient, Run
 from bptt.version import __version__
 
@@ -29,8 +30,12 @@ __all__ = [
     "bidirectional",
     "cells",
     "dropout",
+    "from_keras",
+    "from_torch",
     "noise",
     "stack",
+    "to_keras",
+    "to_torch",
     "zoneout",
 ]
 

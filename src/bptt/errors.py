@@ -262,6 +262,14 @@ class NotLowerableError(ArgumentError):
     """Kernels are asked of a cell that they have no form for."""
 
 
+class UnknownLayerError(ArgumentError):
+    """What is to be imported is no recurrent layer that a cell exists for."""
+
+
+class UntranslatableCellError(ArgumentError):
+    """Another library has no layer for a cell."""
+
+
 class MissingExtraError(BpttError, ImportError):
     """A part of the library needs packages that are not installed."""
 
