@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bptt.errors import ArgumentError
 from bptt.explain import model as m
 from bptt.explain.build import build_document
+from bptt.explain.html import html_page
 from bptt.explain.instances import Options
 from bptt.explain.render.common import Writer
 from bptt.explain.render.latex_document import render_latex
@@ -29,6 +30,7 @@ FORMATS: dict[str, Callable[[m.Document, str], str]] = {
     ".txt": render_text,
     ".md": render_markdown,
     ".tex": render_latex,
+    ".html": html_page,
 }
 
 
