@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bptt import errors, variants
+from bptt import draws, errors, variants
 from bptt import initial as initial_values
 from bptt.check import INSTANCES, Ledger, check_cell
 from bptt.execute import dispatch
@@ -161,6 +161,7 @@ class Cell:
         initial: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
         executor: str = dispatch.COMPILED,
         threads: int | None = None,
     ) -> Run:
@@ -170,10 +171,17 @@ class Cell:
         absent.
         reduction: "sum" (the book's), "batch_mean" (1/n_b) or "mean" (the mean over
         steps and rows); weights: w_t per step or per step and row, (tau,) or
-        (tau, n_b), 0 for padding; with "mean" the divisor is their sum.
+        (tau, n_b); with "mean" the divisor is their sum.
+        lengths: the number of steps of every row, (n_b,) whole numbers from 1 to tau.
+        What the arrays hold after a row's last step has no influence, NaN included;
+        values and gradients are zero there, and only useful steps are counted and
+        computed.
         Raises: a subclass of `errors.ArgumentError` for every array that does not fit.
         """
-        bindings = bind(self.graph, params, inputs, initial, None, reduction, weights)
+        bindings = bind(
+            self.graph, params, inputs, initial, None, reduction, weights,
+            lengths=lengths,
+        )  # fmt: skip
         return self._forward(bindings, executor, threads)
 
     def _forward(
@@ -194,6 +202,7 @@ class Cell:
         seeds: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
         input_gradient: bool = False,
         initial_gradient: bool = False,
         executor: str = dispatch.COMPILED,
@@ -217,7 +226,10 @@ class Cell:
                 "shape (tau, n_b, ...)"
             )
         wanted = self._known_nodes(nodes)
-        bindings = bind(self.graph, params, inputs, initial, seeds, reduction, weights)
+        bindings = bind(
+            self.graph, params, inputs, initial, seeds, reduction, weights,
+            lengths=lengths,
+        )  # fmt: skip
         real = tuple(n for n, s in self.graph.inputs.items() if s.index is None)
         request = Request(
             wanted,
@@ -225,7 +237,7 @@ class Cell:
             initial_gradient,
             tuple(sorted(seeds)),
         )
-        program = self._program(request, lambda: gradient_program(self.graph, request))
+        program = self.gradient_program(request)
         program, values = dispatch.run(program, bindings, executor, threads)
         return Gradient(
             program, bindings, values, request,
@@ -241,6 +253,7 @@ class Cell:
         initial: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
     ) -> dict[str, Array]:
         """The product of the loss's Hessian with a direction in parameter space.
 
@@ -254,16 +267,41 @@ class Cell:
         vectors, _, _ = parameter_arrays(self.graph, direction)
         extra = {direction_of(name): array for name, array in vectors.items()}
         bindings = bind(
-            self.graph, params, inputs, initial, None, reduction, weights, extra
-        )
+            self.graph, params, inputs, initial, None, reduction, weights, extra,
+            lengths,
+        )  # fmt: skip
         request = Request(hessian_vector=True)
-        program = self._program(request, lambda: gradient_program(self.graph, request))
+        program = self.gradient_program(request)
         name = dispatch.REFERENCE
         program, values = dispatch.run(program, bindings, name)
         result = Gradient(
             program, bindings, values, request, lambda: self._forward(bindings, name)
         )
         return {name: np.array(array) for name, array in result.items()}
+
+    def draw(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        *,
+        seed: int = 0,
+        mean: bool = False,
+    ) -> dict[str, Any]:
+        """The inputs, and a draw of each that the cell declares a distribution for.
+
+        seed: of the draw; each input has a generator of its own, seeded by it and the
+        input's name. mean: the mean instead of a draw, to evaluate a network. Steps,
+        rows, sizes and element type are those of `inputs` and `params`.
+
+        >>> cell = Cell('''m: n_h = dropout(0.5)
+        ... h[t] = tanh(m[t] * (U @ x[t]))''')
+        >>> drawn = cell.draw({"U": np.ones((2, 1))}, {"x": np.ones((4, 3, 1))})
+        >>> drawn["m"].shape, sorted(set(drawn["m"].ravel().tolist()))
+        ((4, 3, 2), [0.0, 2.0])
+
+        Raises: MissingInputError, MissingSizeError, RateError.
+        """
+        return draws.draw_inputs(self.graph, params, inputs, seed, mean=mean)
 
     def lower(self, *, dtype: DTypeLike = np.float32, **sizes: int) -> Lowering:
         """The plan by which kernels compute this cell's gradient.
@@ -281,8 +319,7 @@ class Cell:
         self._check_sizes(sizes)
         vectors = [n for n, node in self.graph.definitions.items() if node.rank == 1]
         seeds = () if self.graph.loss else tuple(vectors[-1:])
-        request = Request(seeds=seeds)
-        program = self._program(request, lambda: gradient_program(self.graph, request))
+        program = self.gradient_program(Request(seeds=seeds))
         return dispatch.lower(program, sizes, np.dtype(dtype))
 
     def _known_nodes(self, nodes: Iterable[str]) -> tuple[str, ...]:
@@ -297,6 +334,10 @@ class Cell:
                 )
         return wanted
 
+    def gradient_program(self, request: Request) -> Program:
+        """The program of a request, for executors and front ends; kept."""
+        return self._program(request, lambda: gradient_program(self.graph, request))
+
     def _program(self, key: object, make: Any) -> Program:
         if key not in self._programs:
             self._programs[key] = make()
@@ -310,6 +351,7 @@ class Cell:
         initial: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
         **sizes: int,
     ) -> Objective:
         """A function of one flat vector for `scipy.optimize`: -> (loss, flat gradient).
@@ -326,7 +368,7 @@ class Cell:
         """
         return Objective(
             self, inputs, params, sizes, initial=initial, reduction=reduction,
-            weights=weights,
+            weights=weights, lengths=lengths,
         )  # fmt: skip
 
     # ----- proof -----
@@ -360,6 +402,7 @@ class Cell:
         seeds: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
     ) -> Unrolled:
         """The explicit graph in time of one batch row, for small sizes.
 
@@ -367,7 +410,7 @@ class Cell:
         """
         return unroll(
             self.graph, params, inputs, initial=initial, seeds=seeds,
-            reduction=reduction, weights=weights,
+            reduction=reduction, weights=weights, lengths=lengths,
         )  # fmt: skip
 
     def explain(
@@ -424,7 +467,9 @@ class Cell:
     def with_readout(self) -> Cell:
         """The cell with `o[t] = c + V @ h[t]` and `L[t] = nll(softmax(o[t]), y[t])`.
 
-        A cell that has a loss already is returned as it is.
+        h is the output: the node of that name, or the vector defined last. For a
+        bidirectional cell, `o[t] = c + V_fw @ h_fw[t] + V_bw @ h_bw[t]`. A cell that
+        has a loss already is returned as it is.
         """
         if self.graph.loss is not None:
             return self

@@ -108,11 +108,15 @@ class DuplicateDefinitionError(CellError):
 
 
 class FutureStepError(CellError):
-    """A step later than t is read."""
+    """A step later than t+1 is read."""
 
 
 class DistantStepError(CellError):
     """A step earlier than t-1 is read."""
+
+
+class TwoDirectionsError(CellError):
+    """A value would have to wait for an earlier step and for a later one."""
 
 
 class BareStateError(CellError):
@@ -218,8 +222,24 @@ class ReductionError(ArgumentError):
     """An unknown reduction of the loss, or weights that do not fit."""
 
 
+class LengthsError(ArgumentError):
+    """`lengths` are no whole numbers from 1 to tau, one for each row."""
+
+
 class InitialValueError(ArgumentError):
     """A parameter's initial value cannot be made."""
+
+
+class RateError(ArgumentError):
+    """A rate of dropout or zoneout, or a deviation of noise, that cannot be."""
+
+
+class LayerError(ArgumentError):
+    """A cell cannot be a layer of a network: it has a loss, no input or no output."""
+
+
+class StackSizeError(ArgumentError):
+    """The sizes of two layers that are joined do not fit."""
 
 
 class UnknownCellError(ArgumentError):
@@ -244,3 +264,23 @@ class UnknownExecutorError(ArgumentError):
 
 class NotLowerableError(ArgumentError):
     """Kernels are asked of a cell that they have no form for."""
+
+
+class UnknownLayerError(ArgumentError):
+    """What is to be imported is no recurrent layer that a cell exists for."""
+
+
+class UntranslatableCellError(ArgumentError):
+    """Another library has no layer for a cell."""
+
+
+class MissingExtraError(BpttError, ImportError):
+    """A part of the library needs packages that are not installed."""
+
+
+class ForwardModeError(BpttError):
+    """A framework asks for forward-mode differentiation, which is not offered."""
+
+
+class SecondDerivativeError(BpttError):
+    """A framework asks for the derivative of a gradient, which is not offered."""

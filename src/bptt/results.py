@@ -34,8 +34,8 @@ class Values(Protocol):
         """A node's value, timed ones as (tau, n_b, *shape)."""
         ...
 
-    def first(self, name: str) -> Array:
-        """A definition's value at t = 1, (n_b, *shape)."""
+    def at(self, name: str, index: int) -> Array:
+        """A definition's value at each row's first step (0) or last one (-1)."""
         ...
 
 
@@ -44,7 +44,8 @@ class Run(Mapping[str, Array]):
 
     loss: the total loss, weighted and summed as the reduction says (nats for nll and
     bce), None for a cell without one; final: every state after the last step, to hand
-    to the next call's `initial`.
+    to the next call's `initial`. In a ragged batch that is each row's own last step,
+    and a node is zero after it.
     """
 
     def __init__(self, program: Program, bindings: Bindings, values: Values) -> None:
@@ -66,14 +67,15 @@ class Run(Mapping[str, Array]):
 
     @property
     def final(self) -> dict[str, Array]:
-        """The states after step tau, (n_b, *shape) each."""
+        """The states after their last step, (n_b, *shape) each: 1 for backward ones."""
         graph = self._program.graph
         final = {}
         for name in graph.states:
+            last = 0 if name in graph.backward else -1
             if name in graph.inputs:
-                row = self._bindings.inputs[name][-1]
+                row = self._bindings.input_at(name, last)
             else:
-                row = self._values[self._program.roots[name]][-1]
+                row = self._values.at(name, last)
             final[name] = np.array(row if self._bindings.is_batched else row[0])
         return final
 
@@ -166,7 +168,12 @@ class Gradient(Mapping[str, Array]):
         parameter = self._bindings.parameters[name]
         if root is None:
             return np.zeros_like(parameter)
-        return np.broadcast_to(self._values[root], parameter.shape)
+        value = self._values[root]
+        if value.shape != parameter.shape:
+            return np.broadcast_to(value, parameter.shape)
+        value = value.view()
+        value.flags.writeable = False
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._program.graph.parameters)
@@ -183,7 +190,7 @@ class Gradient(Mapping[str, Array]):
 
     @property
     def final(self) -> dict[str, Array]:
-        """The states after step tau; see `Run.final`. Costs no second forward pass."""
+        """The states after the last step, as `Run.final`; no second forward pass."""
         return Run(self._program, self._bindings, self._values).final
 
     def _at(self, name: str) -> Array:
@@ -204,7 +211,9 @@ class Gradient(Mapping[str, Array]):
             spec = graph.definitions.get(name) or graph.inputs[name]
             row = np.zeros((b.n_b, *b.numbers(spec.shape)), b.dtype)
         else:
-            row = self._values.first(carry)
+            row = self._values.at(
+                carry, -1 if name in self._program.graph.backward else 0
+            )
         return np.array(row if self._bindings.is_batched else row[0])
 
     def _copies(self, name: str) -> Copies:

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from bptt.cli.bench import bench
+from bptt.cli.cells import cells
 from bptt.cli.check import check
 from bptt.cli.explain import explain
 from bptt.cli.sample import sample
@@ -29,6 +30,7 @@ app.command("sample")(sample)
 app.command("check")(check)
 app.command("explain")(explain)
 app.command("bench")(bench)
+app.command("cells")(cells)
 
 
 def _print_version(is_asked: bool) -> None:

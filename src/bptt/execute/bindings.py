@@ -7,18 +7,21 @@ here, by name, with the shape that was expected and the one that came.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bptt import errors
+from bptt.execute.packing import Packing, pack_lengths
 from bptt.graph import Graph
 from bptt.shapes import Shape, show_shape
 
 Array = NDArray[Any]
+FEW = 10_000  # elements; the arrays of a small cell, checked at every call
 REDUCTIONS = ("sum", "batch_mean", "mean")
 
 
@@ -28,7 +31,8 @@ class Bindings:
 
     inputs, seeds, weight: (tau, n_b, *shape); initial: (n_b, *shape); is_batched:
     whether the caller's sequences had a batch axis; tau steps; n_b rows; sizes per
-    dimension.
+    dimension. In a ragged batch `packing` tells how its useful steps are stored, and
+    inputs, seeds and weight hold those alone: (n_rows, *shape).
     """
 
     dtype: np.dtype[Any]
@@ -41,6 +45,7 @@ class Bindings:
     initial: Mapping[str, Array]
     weight: Array
     seeds: Mapping[str, Array]
+    packing: Packing | None = None
 
     @property
     def real_dtype(self) -> np.dtype[Any]:
@@ -50,6 +55,43 @@ class Bindings:
     def numbers(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """A shape with named dimensions as numbers."""
         return tuple(self.sizes[dim] if isinstance(dim, str) else dim for dim in shape)
+
+    def input_at(self, name: str, index: int) -> Array:
+        """An input at each row's first step (index 0) or its last one (-1)."""
+        rows = self.inputs[name]
+        row: Array = (
+            rows[index] if self.packing is None else self.packing.at(rows, index)
+        )
+        return row
+
+    def pack(self, array: Array) -> Array:
+        """A sequence (tau, n_b, *shape), of a ragged batch its useful steps alone."""
+        return array if self.packing is None else self.packing.pack(array)
+
+    def cut_off(self) -> Bindings:
+        """A batch of one row that ends where the row does."""
+        if self.packing is None:
+            return self
+        return replace(
+            self,
+            tau=self.packing.n_rows,
+            inputs={name: array[:, None] for name, array in self.inputs.items()},
+            seeds={name: array[:, None] for name, array in self.seeds.items()},
+            weight=self.weight[:, None],
+            packing=None,
+        )
+
+    def unpacked(self) -> Bindings:
+        """The same with every sequence as (tau, n_b, *shape), zero in the padding."""
+        if self.packing is None:
+            return self
+        unpack = self.packing.unpack
+        return replace(
+            self,
+            inputs={name: unpack(array) for name, array in self.inputs.items()},
+            seeds={name: unpack(array) for name, array in self.seeds.items()},
+            weight=unpack(self.weight),
+        )
 
 
 class _Sizes:
@@ -62,6 +104,8 @@ class _Sizes:
     def fit(self, what: str, shape: Shape, found: tuple[int, ...]) -> None:
         """Record the sizes of an array's last axes, its core, or refuse them."""
         for dim, size in zip(shape, found[len(found) - len(shape) :], strict=True):
+            if isinstance(dim, str) and self.known.get(dim) == size:
+                continue
             if size == 0:
                 raise errors.SizeError(
                     f"{what} {show_shape(shape)} has shape {found}: "
@@ -142,10 +186,13 @@ def bind(
     reduction: str = "sum",
     weights: Any = None,
     extra: Mapping[str, Any] | None = None,
+    lengths: Any = None,
 ) -> Bindings:
     """Check everything a caller gives, and bring it to one form.
 
-    extra: static leaves beside the parameters (a direction), already checked.
+    lengths: the steps of each row; what lies beyond them is cut off before anything
+    looks at it. extra: static leaves beside the parameters (a direction), already
+    checked.
     Raises: a subclass of `errors.ArgumentError` for every mistake.
     """
     parameters, dtype, sizes = parameter_arrays(graph, params)
@@ -159,15 +206,20 @@ def bind(
     if not is_batched:
         arrays = {name: array[:, None] for name, array in arrays.items()}
         seed_arrays = {name: array[:, None] for name, array in seed_arrays.items()}
+    packing = pack_lengths(lengths, tau, n_b, is_batched)
+    if packing is not None:
+        arrays = {name: packing.pack(array) for name, array in arrays.items()}
+        seed_arrays = {name: packing.pack(array) for name, array in seed_arrays.items()}
     return Bindings(
         dtype, tau, n_b, is_batched, sizes.known,
         {**parameters, **(extra or {})},
-        {name: _element_type(graph, name, array, dtype, sizes.known)
+        {name: _element_type(graph, name, array, dtype, sizes.known, packing)
          for name, array in arrays.items()},
         _initial(graph, initial or {}, dtype, n_b, is_batched, sizes),
-        _weight(reduction, weights, tau, n_b, is_batched, dtype),
-        {name: _real(f"seed {name}", array, dtype)
+        _weight(reduction, weights, tau, n_b, is_batched, dtype, packing),
+        {name: _real(f"seed {name}", array, dtype, packing)
          for name, array in seed_arrays.items()},
+        packing,
     )  # fmt: skip
 
 
@@ -175,9 +227,11 @@ def _input_arrays(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
     _refuse_unknown(inputs, graph.inputs, "input")
     missing = [name for name in graph.inputs if name not in inputs]
     if missing:
+        drawn = graph.inputs[missing[0]].draw is not None
+        hint = "; cell.draw(params, inputs, seed=0) draws it" if drawn else ""
         raise errors.MissingInputError(
             f"input {missing[0]} {_expected(graph, missing[0])} is missing; given: "
-            f"{', '.join(inputs) or 'none'}"
+            f"{', '.join(inputs) or 'none'}{hint}"
         )
     return {name: _as_array(f"input {name}", inputs[name]) for name in graph.inputs}
 
@@ -208,23 +262,24 @@ class _Lead:
     def see(self, what: str, shape: Shape, array: Array) -> None:
         """Compare the leading axes of one more sequence with the first one's."""
         lead = array.shape[: array.ndim - len(shape)]
-        wanted = _show_sequence(shape)
+        if self._found is not None and self._found[1] == lead:
+            return
         if len(lead) not in (1, 2) or array.ndim < len(shape):
             raise errors.InputRankError(
-                f"{what} should have shape {wanted}, got {array.shape}"
+                f"{what} should have shape {_show_sequence(shape)}, got {array.shape}"
             )
         if 0 in lead:
             raise errors.EmptySequenceError(
-                f"{what} {wanted} has shape {array.shape}: "
+                f"{what} {_show_sequence(shape)} has shape {array.shape}: "
                 "a sequence has at least one step and a batch one row"
             )
-        if self._found is None:
-            self._found = (what, lead, array.shape)
-        elif self._found[1] != lead:
+        if self._found is not None:
             raise errors.SizeError(
-                f"{what} {wanted} has shape {array.shape}, but {self._found[0]} has "
-                f"shape {self._found[2]}, which means {_show_lead(self._found[1])}"
+                f"{what} {_show_sequence(shape)} has shape {array.shape}, but "
+                f"{self._found[0]} has shape {self._found[2]}, which means "
+                f"{_show_lead(self._found[1])}"
             )
+        self._found = (what, lead, array.shape)
 
     def result(self) -> tuple[int, int, bool]:
         """tau, n_b, and whether there was a batch axis."""
@@ -279,25 +334,49 @@ def _refuse_unknown(
             )
 
 
-def _refuse_nan(what: str, array: Array) -> None:
-    # The sum is NaN if any element is; it is cheaper than a mask and rarely wrong.
-    if array.dtype.kind not in "fc" or not np.isnan(array.sum()):
+def _caller_index(index: Array, packing: Packing | None) -> tuple[int, ...]:
+    """Where an element lies in the array that the caller gave."""
+    numbers = tuple(int(i) for i in index)
+    if packing is None:
+        return numbers
+    t, row = divmod(int(packing.places[numbers[0]]), packing.n_b)
+    return (t, row, *numbers[1:])
+
+
+def _refuse_nan(what: str, array: Array, packing: Packing | None = None) -> None:
+    if array.dtype.kind not in "fc" or not _may_hold_nan(array):
         return
     bad = np.argwhere(np.isnan(array))
     if len(bad):
         raise errors.NotFiniteError(
             f"{what} holds NaN, {len(bad)} of {array.size} elements, the first at "
-            f"index {tuple(int(i) for i in bad[0])}"
+            f"index {_caller_index(bad[0], packing)}"
         )
 
 
-def _real(what: str, array: Array, dtype: np.dtype[Any]) -> Array:
+def _may_hold_nan(array: Array) -> bool:
+    """True if any element is NaN, and rarely otherwise; cheaper than a mask.
+
+    Squares of reals are not negative, so their sum is NaN only if an element is. The
+    sum of a large array is plain: a BLAS might wake its threads for a long dot product.
+    """
+    if array.size <= FEW:
+        flat = array.ravel()
+        total = flat.dot(flat)
+    else:
+        total = array.sum()
+    return math.isnan(total.real) or math.isnan(total.imag)
+
+
+def _real(
+    what: str, array: Array, dtype: np.dtype[Any], packing: Packing | None = None
+) -> Array:
     if array.dtype.kind == "c" and dtype.kind != "c":
         raise errors.DtypeError(
             f"{what} is {array.dtype} but the parameters are {dtype}; "
             "complex values need complex128 parameters"
         )
-    _refuse_nan(what, array)
+    _refuse_nan(what, array, packing)
     return array.astype(dtype, copy=False)
 
 
@@ -307,16 +386,19 @@ def _element_type(
     array: Array,
     dtype: np.dtype[Any],
     sizes: Mapping[str, int],
+    packing: Packing | None,
 ) -> Array:
     index = graph.inputs[name].index
     if index is None:
-        return _real(f"input {name}", array, dtype)
+        return _real(f"input {name}", array, dtype, packing)
     limit = sizes[index] if isinstance(index, str) else index
     assert isinstance(limit, int)
-    return check_index(f"input {name}", array, limit, f"{index} = {limit}")
+    return check_index(f"input {name}", array, limit, f"{index} = {limit}", packing)
 
 
-def check_index(what: str, array: Array, limit: int, shown: str) -> Array:
+def check_index(
+    what: str, array: Array, limit: int, shown: str, packing: Packing | None = None
+) -> Array:
     """Integers from 0 to limit - 1, or an error that shows the first that is not."""
     if array.dtype.kind not in "iu":
         raise errors.DtypeError(
@@ -325,9 +407,10 @@ def check_index(what: str, array: Array, limit: int, shown: str) -> Array:
         )
     if array.min() < 0 or array.max() >= limit:
         bad = np.argwhere((array < 0) | (array >= limit))[0]
+        t, row = _caller_index(bad, packing)
         raise errors.IndexRangeError(
             f"{what} holds {int(array[tuple(bad)])} at (t, row) = "
-            f"({int(bad[0]) + 1}, {int(bad[1])}); it must lie in 0..{limit - 1} "
+            f"({t + 1}, {row}); it must lie in 0..{limit - 1} "
             f"({shown})"
         )
     return array.astype(np.int64, copy=False)
@@ -379,14 +462,14 @@ def _state_spec(graph: Graph, name: str) -> tuple[Shape, Any]:
 
 def _weight(
     reduction: str, weights: Any, tau: int, n_b: int, is_batched: bool,
-    dtype: np.dtype[Any],
+    dtype: np.dtype[Any], packing: Packing | None = None,
 ) -> Array:  # fmt: skip
     """w_t, the weight of every L^(t) in the total: ∂L/∂L^(t)."""
     if reduction not in REDUCTIONS:
         raise errors.ReductionError(
             f"reduction {reduction!r} is not known; use one of {', '.join(REDUCTIONS)}"
         )
-    w = np.ones((tau, n_b), dtype)
+    w = np.ones((tau, n_b) if packing is None else packing.n_rows, dtype)
     if weights is not None:
         given = _as_array("weights", weights)
         if given.shape == (tau,):
@@ -396,7 +479,9 @@ def _weight(
                 f"weights should have shape (tau, n_b) = ({tau}, {n_b}) or (tau,), "
                 f"got {given.shape}"
             )
-        w = w * _real("weights", given, dtype)
+        if packing is not None:
+            given = packing.pack(np.broadcast_to(given, (tau, n_b)))
+        w = w * _real("weights", given, dtype, packing)
     if reduction == "batch_mean":
         return np.asarray(w / dtype.type(n_b))
     if reduction == "mean":

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bptt.execute.llvm.layout import Buffer, Layout, Place
 from bptt.execute.llvm.reduce import count_reduce_work
+from bptt.execute.llvm.turns import Turns, flat_turn, full_turns
 from bptt.execute.llvm.workspace import empty_aligned, empty_together
 
 if TYPE_CHECKING:
@@ -29,31 +30,30 @@ class Workspace:
     """Every buffer that a call of an executable needs, for one tau and n_b.
 
     table: the kernels' addresses, those of the buffers filled in; `numbers` finds an
-    entry by name.
+    entry by name; turns: of a full batch, by direction (0: all steps at once). A ragged
+    batch takes the steps that its useful ones fill, and turns of its own.
     """
 
     def __init__(self, executable: Executable, tau: int, n_b: int, dtype: Any) -> None:
-        """Allocate; the row beyond the last step is zero for good."""
+        """Allocate; a row beyond the last step holds a boundary value, or zero."""
         self.shape = (tau, n_b)
         self.dtype = np.dtype(dtype)
         layout, code = executable.layout, executable.code
         self.buffers = [self._buffer(buffer) for buffer in layout.buffers]
         self.packed = empty_together({p.name: p.n_reals for p in code.packed}, dtype)
-        self.results = [self._empty(job.m, job.n) for job in executable.jobs]
-        self.column_sums = [self._empty(job.m) for job in executable.jobs]
-        self.result_addresses = [
-            (address_of(result), address_of(sums))
-            for result, sums in zip(self.results, self.column_sums, strict=True)
-        ]
+        self.results = [self._empty(size) for size in executable.sums.sizes]
+        self.result_addresses = [address_of(result) for result in self.results]
         self._work_size = count_reduce_work(executable.target, executable.real_bytes)
         self._work: list[FloatArray] = []
+        self._work_addresses: list[int] = []
         self.boundaries: list[tuple[str, FloatArray, bool]] = []
         addresses = {name: address_of(array) for name, array in self.packed.items()}
         padded = {node: name for name, node in executable.plan.padded.items()}
         for node, place in layout.places.items():
             addresses |= self._addresses(layout, place)
             if node in padded:
-                part = self.buffers[place.buffer][0, :, place.column :][
+                row = -1 if padded[node] in executable.program.graph.backward else 0
+                part = self.buffers[place.buffer][row, :, place.column :][
                     :, : place.width
                 ]
                 self.boundaries.append((padded[node], part, bool(node.rank)))
@@ -62,12 +62,40 @@ class Workspace:
             *(addresses.get(name, 0) for name in code.names)
         )
         self.table_address = ctypes.addressof(self.table)
+        self.turns = {
+            1: Turns(full_turns(tau, n_b, 1)),
+            -1: Turns(full_turns(tau, n_b, -1)),
+            0: Turns(flat_turn(tau * n_b)),
+        }
+        self._aligned: dict[tuple[int, int], FloatArray] = {}
+        self._pointed: dict[int, Any] = {}
+
+    def point(self, name: str, address: int) -> None:
+        """Let an entry of the table show elsewhere, until `restore`."""
+        number = self.numbers[name]
+        self._pointed.setdefault(number, self.table[number])
+        self.table[number] = address
+
+    def restore(self) -> None:
+        """Undo what an earlier call did by `point`."""
+        while self._pointed:
+            number, address = self._pointed.popitem()
+            self.table[number] = address
+
+    def aligned(self, number: int, lag: int) -> FloatArray:
+        """Space for a buffer's rows as they are read `lag` steps away."""
+        key = (number, lag)
+        if key not in self._aligned:
+            n_rows = self.shape[0] * self.shape[1]
+            self._aligned[key] = self._empty(n_rows, self.buffers[number].shape[2])
+        return self._aligned[key]
 
     def work(self, thread: int) -> int:
         """The address of a thread's work space for products over all rows."""
-        while len(self._work) <= thread:
+        while len(self._work_addresses) <= thread:
             self._work.append(empty_aligned((self._work_size,), self.dtype))
-        return address_of(self._work[thread])
+            self._work_addresses.append(address_of(self._work[-1]))
+        return self._work_addresses[thread]
 
     def _empty(self, *shape: int) -> FloatArray:
         return empty_aligned(shape, self.dtype)
@@ -92,7 +120,13 @@ class Workspace:
 
 
 def address_of(array: FloatArray) -> int:
-    """Where an array's data begins; four times as quick as `array.ctypes`."""
+    """Where a contiguous array's data begins.
+
+    Through the buffer, six times as quick as `array.ctypes`; a read-only array has none
+    that ctypes takes.
+    """
+    if array.flags.writeable:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
     address: int = array.__array_interface__["data"][0]
     return address
 

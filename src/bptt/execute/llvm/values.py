@@ -36,9 +36,19 @@ class KernelValues:
         self.leaves: dict[str, FloatArray] = {}
         self.totals: dict[Node, FloatArray] = {}
         self._static: dict[Node, FloatArray] = {}
+        self._results: dict[int, FloatArray] = {}
+
+    def rebind(self, bindings: Bindings) -> None:
+        """Go on with the same arrays, wherever they lie, and a second phase's seeds."""
+        self._bindings = bindings
+        self._static.clear()
 
     def __getitem__(self, node: Node) -> FloatArray:
         """A node's value, timed ones as (tau, n_b, *shape)."""
+        return self.stored(node)
+
+    def stored(self, node: Node) -> FloatArray:
+        """A node's value as it lies in memory: a ragged batch's rows are packed."""
         if not node.timed:
             return self.get_static(node)
         node = self._executable.plan.canon(node)
@@ -79,10 +89,22 @@ class KernelValues:
         """A static value, by the functions of the table."""
         if node.op == "parameter":
             return self._bindings.parameters[name_of(node)]
+        if node in self._executable.sums.views:
+            return self._read_sum(node)
         for part in walk([node]):
             if part not in self._static and not part.timed:
                 self._static[part] = self._evaluate_static(part)
         return self._static[node]
+
+    def _read_sum(self, node: Node) -> FloatArray:
+        """A total that a product over all rows left in the workspace."""
+        place = self._executable.sums.views[node]
+        if place.result not in self._results:
+            result = self._loan.workspace.results[place.result]
+            self._results[place.result] = self._loan.view(result)
+        # Its base is that array, which holds the loan.
+        whole = self._results[place.result]
+        return np.ndarray(place.shape, whole.dtype, whole, place.start, place.strides)
 
     def _evaluate_static(self, node: Node) -> FloatArray:
         bindings = self._bindings
@@ -93,8 +115,10 @@ class KernelValues:
         if node.op == "size":
             size = bindings.numbers((node.data,))[0]
             return np.asarray(size, bindings.real_dtype)
+        if node in self._executable.sums.views:
+            return self._read_sum(node)
         if node.op in TO_STATIC:
-            return self._loan.view(self.totals[node])
+            return self.totals[node]
         op = OPS[node.op]
         extra = self._extra(node)
         value: FloatArray = op.f(*(self._static[c] for c in node.inputs), *extra)
@@ -108,18 +132,18 @@ class KernelValues:
 
     def _recompute(self, node: Node) -> FloatArray:
         """A value that no kernel stored, from those stored, in plain NumPy."""
-        arguments = [_align(self[child], child, node) for child in node.inputs]
+        arguments = [_align(self.stored(child), child, node) for child in node.inputs]
         if node.op in _REDUCTIONS:
             value: FloatArray = _REDUCTIONS[node.op](*arguments)
         else:
             value = OPS[node.op].f(*arguments, *self._extra(node))
-        shape = (self._bindings.tau, self._bindings.n_b)
+        shape = self._bindings.weight.shape
         return np.broadcast_to(value, (*shape, *self._bindings.numbers(node.shape)))
 
-    def first(self, name: str) -> FloatArray:
-        """A definition's value at t = 1, (n_b, *shape)."""
-        first: FloatArray = self[self._executable.program.roots[name]][0]
-        return first
+    def at(self, name: str, index: int) -> FloatArray:
+        """A definition's value at each row's first step (0) or its last (-1)."""
+        row: FloatArray = self[self._executable.program.roots[name]][index]
+        return row
 
 
 def _align(value: FloatArray, child: Node, node: Node) -> FloatArray:
