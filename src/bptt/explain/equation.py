@@ -95,7 +95,7 @@ class EquationReport:
         return "\n".join(lines)
 
 
-def check_equation(text: str, cell: Cell, *, seed: int = 0) -> EquationReport:
+def check_equation(cell: Cell, text: str, *, seed: int = 0) -> EquationReport:
     """Compare a gradient formula with the cell's exact gradient.
 
     text: an equation in the notation of `explain.parse`, such as

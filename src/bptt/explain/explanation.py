@@ -170,7 +170,22 @@ def explain(
     reduction: str = Options.reduction,
     weights: Iterable[float] | None = None,
 ) -> Explanation:
-    """Derive the gradient of a cell, show it and check it; see `Cell.explain`."""
+    """The derivation of a cell's gradient, with every equality checked.
+
+    print() shows it; `text()`, `markdown()`, `latex()` and `html()` give it;
+    `save("cell.html")` writes the format of the suffix. A notebook shows it by itself.
+
+    lang: "en" or "zh"; step: one card alone, by the book's equation number or by its id
+    ("node:h", "parameter:W"); tau, seed, sizes: of the numbers shown; how L is made of
+    L^(1) ... L^(tau): reduction "sum" (the book's), "mean" or "last", or weights, one
+    per step.
+
+    >>> from bptt import Cell
+    >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
+    True
+
+    Raises: UnknownLanguageError, ExplainOptionError; UnknownCardError when shown.
+    """
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)
     options = Options(tau, seed, sizes, reduction, chosen)
