@@ -45,7 +45,8 @@ class Explanation:
     """The derivation of a cell's gradient, shown and checked; see `Cell.explain`.
 
     name: of the cell, for titles and commands; lang: "en" or "zh"; step: the id of a
-    single card ("10.21", "node:h"), or None for everything; t: the step whose numbers are shown; with_ledger: see `build_document`.
+    single card ("10.21", "node:h"), or None for everything; t: the step whose numbers
+    are shown; with_ledger: see `build_document`.
     """
 
     cell: Cell
@@ -175,10 +176,10 @@ def explain(
     print() shows it; `text()`, `markdown()`, `latex()` and `html()` give it;
     `save("cell.html")` writes the format of the suffix. A notebook shows it by itself.
 
-    name: of the cell, for titles and commands; lang: "en" or "zh"; step: one card alone,
-    by the book's equation number or by its id ("node:h", "parameter:W"); tau, seed,
-    sizes: of the numbers shown; how L is made of L^(1) ... L^(tau): reduction "sum" (the
-    book's), "mean" or "last", or weights, one per step.
+    name: of the cell, for titles and commands; lang: "en" or "zh"; step: one card
+    alone, by the book's equation number or by its id ("node:h", "parameter:W"); tau,
+    seed, sizes: of the numbers shown; how L is made of L^(1) ... L^(tau): reduction
+    "sum" (the book's), "mean" or "last", or weights, one per step.
 
     >>> from bptt import Cell
     >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
