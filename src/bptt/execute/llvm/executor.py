@@ -135,16 +135,23 @@ class Call:
     def _make_workspace(self) -> Workspace:
         return Workspace(self._x, *self._shape, self._b.dtype)
 
-    def finish(self, seeds: Mapping[str, FloatArray] | None = None) -> None:
+    def finish(
+        self,
+        seeds: Mapping[str, FloatArray] | None = None,
+        bindings: Bindings | None = None,
+    ) -> None:
         """Run the second phase and the products over time; once only.
 
         seeds: (tau, n_b, *shape) each, where the bindings held none yet. Values that
-        only the first phase needed may be overwritten.
+        only the first phase needed may be overwritten. bindings: see `dispatch.Call`.
         """
         if seeds is not None:
-            seeds = {name: self._b.pack(array) for name, array in seeds.items()}
-            self._b = replace(self._b, seeds=seeds)
+            here = bindings or self._b
+            seeds = {name: here.pack(array) for name, array in seeds.items()}
+            self._b = replace(here, seeds=seeds)
             self.values.rebind(self._b)
+            if bindings is not None:
+                self._fill_table()
             self._enter((f"seed:{name}", array) for name, array in seeds.items())
         self._run_phase(1)
         if self._ragged is not None:
