@@ -240,13 +240,13 @@ def _extra_text(rows, memory):
         yield f"memory of one gradient, {where}, {row['rival']}: {shown}"
 
 
-def _library_text(library, threads):
-    """The table of all cells, for one number of threads."""
-    chosen = [row for row in library if row["threads"] == threads]
+def _table_text(title, rows, threads, titles, line):
+    """One of the other tables, for one number of threads."""
+    chosen = [row for row in rows if row["threads"] == threads]
     if chosen:
         shape = show_shape(chosen[0]["shape"])
-        yield f"all cells of the library, {shape}, threads: {threads}\n"
-        yield format_table(LIBRARY_TITLES, [*map(library_line, chosen)]) + "\n"
+        yield f"{title}, {shape}, threads: {threads}\n"
+        yield format_table(titles, [*map(line, chosen)]) + "\n"
 
 
 LIBRARY_TITLES = [
@@ -301,15 +301,6 @@ def ragged_line(row):
     ]
 
 
-def _ragged_text(ragged, threads):
-    """The table of ragged batches, for one number of threads."""
-    chosen = [row for row in ragged if row["threads"] == threads]
-    if chosen:
-        shape = show_shape(chosen[0]["shape"])
-        yield f"ragged batches, {shape}, threads: {threads}\n"
-        yield format_table(RAGGED_TITLES, [*map(ragged_line, chosen)]) + "\n"
-
-
 def _ragged_targets(ragged):
     for row in ragged:
         value = over_useful(row)
@@ -326,10 +317,13 @@ def write_report(rows, memory, machine, library=(), ragged=()):
         if grid:
             parts.append(f"threads: {threads}, {grid[0]['dtype']}\n")
             parts.extend(_grid_text(grid))
-    for threads in sorted({row["threads"] for row in library}):
-        parts.extend(_library_text(library, threads))
-    for threads in sorted({row["threads"] for row in ragged}):
-        parts.extend(_ragged_text(ragged, threads))
+    others = (
+        ("all cells of the library", library, LIBRARY_TITLES, library_line),
+        ("ragged batches", ragged, RAGGED_TITLES, ragged_line),
+    )
+    for title, table, titles, line in others:
+        for threads in sorted({row["threads"] for row in table}):
+            parts.extend(_table_text(title, table, threads, titles, line))
     lines = [*target_lines(rows), *_ragged_targets(ragged)]
     if lines:
         parts.append(format_table(TARGETS, lines) + "\n")
