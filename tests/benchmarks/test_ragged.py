@@ -5,8 +5,9 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from benchmarks import measure, ragged, report, shapes
 from benchmarks.__main__ import make_options, make_parser
+
+from benchmarks import measure, ragged, report, shapes
 
 HAS_RIVALS = find_spec("torch") is not None and find_spec("jax") is not None
 needs_rivals = pytest.mark.skipif(not HAS_RIVALS, reason="needs torch and jax")
