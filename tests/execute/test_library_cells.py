@@ -19,6 +19,9 @@ N_X = (1, 5, 16, 17)
 N_B = (1, 2, 3, 4, 5, 13, 14, 15, 17, 29)
 TAU = (1, 2, 5)
 DTYPES = (np.float32, np.float64)
+# h of the sLSTM does not depend on its stabiliser: what is left of that gradient is
+# rounding, which has no digits to compare. `cell.check` bounds it.
+VANISHING = {"slstm": ("∇m[t]",)}
 LEVELS = ["avx2", "sse2"] if get_host_target().vector_bytes == 64 else []
 
 
@@ -42,6 +45,8 @@ def test_every_size_equals_the_reference(name, n_x, n_h, dtype):
     for number, n_b in enumerate(N_B):
         case = make_case(cell, sizes, TAU[number % 3], n_b, dtype, seed=n_b)
         errors, dtype = compare(cell, **case, with_forward=False)
+        for gradient in VANISHING.get(name, ()):
+            del errors[gradient]
         assert_close(errors, dtype)
     if n_h in (17, 33):
         errors, dtype = compare(cell, **make_case(cell, sizes, 2, 5, dtype))
