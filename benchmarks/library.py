@@ -65,8 +65,8 @@ def find_difference(mine, other):
     """The largest difference, relative to the largest entry of its parameter.
 
     A parameter whose gradient vanishes is measured against a thousandth of the largest
-    gradient: from a zero state the sLSTM's b_i scales s and n alike, and its gradient is
-    rounding noise in everybody's program.
+    gradient: from a zero state the sLSTM's b_i scales s and n alike, and what is left
+    of its gradient is rounding, in everybody's program.
     """
     floor = FLOOR * max(np.abs(array).max() for array in mine.values())
     ratios = [
