@@ -57,6 +57,7 @@ def make_case(cell, sizes, tau, n_b, dtype=np.float64, seed=0):
         shape = tuple(sizes[dim] if isinstance(dim, str) else dim for dim in shape)
         return (scale * rng.standard_normal((*lead, *shape))).astype(dtype)
 
+    # A sum over n columns keeps its size when its weights shrink with the root of n.
     params = {
         name: normal(shape, scale=1.5 / np.sqrt(sizes[shape[-1]]))
         if shape

@@ -39,8 +39,9 @@ class KernelValues:
         self._results: dict[int, FloatArray] = {}
 
     def rebind(self, bindings: Bindings) -> None:
-        """Go on with the same arrays and the seeds of a second phase."""
+        """Go on with the same arrays, wherever they lie, and a second phase's seeds."""
         self._bindings = bindings
+        self._static.clear()
 
     def __getitem__(self, node: Node) -> FloatArray:
         """A node's value, timed ones as (tau, n_b, *shape)."""
