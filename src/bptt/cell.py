@@ -439,7 +439,8 @@ class Cell:
         >>> Cell('h[t] = tanh(W @ h[t-1] + U @ x[t])').explain().passed
         True
 
-        Raises: UnknownLanguageError, ExplainOptionError; UnknownCardError when shown.
+        Raises: UnknownLanguageError, ExplainOptionError, BackwardLoopError;
+        UnknownCardError when shown.
         """
         return explain(
             self, name=name, lang=lang, step=step, tau=tau, seed=seed, sizes=sizes,

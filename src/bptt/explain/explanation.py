@@ -38,6 +38,10 @@ class UnknownFormatError(ArgumentError):
     """An explanation is asked for in a format that there is no writer of."""
 
 
+class BackwardLoopError(ArgumentError):
+    """An explanation is asked of a cell with a state that is read at t+1."""
+
+
 class UnknownCardError(ArgumentError):
     """A card is asked for that the derivation does not have."""
 
@@ -173,6 +177,12 @@ def explain(
     weights: Iterable[float] | None = None,
 ) -> Explanation:
     """Derive the gradient of a cell, show it and check it; see `Cell.explain`."""
+    for state in sorted(cell.graph.backward):
+        raise BackwardLoopError(
+            f"{state}[t+1] is read: explanations are of cells whose loops run from "
+            "t = 1 to tau. Explain the cell of one direction; check() and unroll() take "
+            "both"
+        )
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)
     options = Options(tau, seed, sizes, reduction, chosen)
