@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bptt.train.baselines import lzma_bits, measure_baselines, unigram_bits
-from bptt.train.streams import Split
-from bptt.train.vocabulary import Vocabulary
+from bptt.train.data.streams import Split
+from bptt.train.data.vocabulary import Vocabulary
 
 
 def test_unigram_by_hand():

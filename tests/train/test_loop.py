@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from bptt.train.data.streams import Streams, Window
+from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.errors import TrainingDivergedError
 from bptt.train.evaluation import bits_per_character
 from bptt.train.loop import Learner, learn
 from bptt.train.model import build_model
 from bptt.train.options import TrainingOptions
-from bptt.train.streams import Streams, Window
-from bptt.train.vocabulary import Vocabulary
 
 
 class RecordingOptimiser:

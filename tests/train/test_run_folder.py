@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.errors import DamagedRunError, FolderInUseError, RunNotFoundError
 from bptt.train.run_folder import (
     Metrics,
@@ -13,7 +14,6 @@ from bptt.train.run_folder import (
     write_model,
     write_parameters,
 )
-from bptt.train.vocabulary import Vocabulary
 
 pytest.importorskip("safetensors")
 TEXT = "h[t] = tanh(W @ h[t-1] + U @ x[t])\n"

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.errors import OptionError
 from bptt.train.model import build_model
 from bptt.train.options import TrainingOptions
 from bptt.train.sampling import Sampler, draw
-from bptt.train.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("\n", "a", "b", "c", "d"))
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bptt.train.data.streams import Streams, split_text
 from bptt.train.errors import TextTooShortError
-from bptt.train.streams import Streams, split_text
 
 
 def test_streams_of_the_documented_example():

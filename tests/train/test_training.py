@@ -9,9 +9,9 @@ from rich.console import Console
 
 from bptt.train import TrainingOptions, open_run, train
 from bptt.train import training as training_module
+from bptt.train.data.text import Text
 from bptt.train.errors import TextTooShortError
 from bptt.train.run_folder import read_run
-from bptt.train.text import Text
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")

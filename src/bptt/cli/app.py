@@ -8,6 +8,7 @@ from rich.console import Console
 
 from bptt.cli.bench import bench
 from bptt.cli.check import check
+from bptt.cli.evaluate import evaluate
 from bptt.cli.sample import sample
 from bptt.cli.train import train
 from bptt.errors import BpttError
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command("train")(train)
 app.command("sample")(sample)
+app.command("eval")(evaluate)
 app.command("check")(check)
 app.command("bench")(bench)
 
