@@ -2,8 +2,8 @@
 
 tensors    parameter/NAME, state/NAME (the carried state of every row), and the tensors
            of the optimiser and the schedule, optimiser/0, optimiser/1, ...
-metadata   "bptt": JSON, with the position in the data, the seed, the figures so far, the
-           length of metrics.jsonl, and the optimiser's numbers
+metadata   "bptt": JSON, with the position in the data, the figures so far, the length
+           of metrics.jsonl, and the numbers of optimiser and schedule
 
 There is no other random state: every random draw is a function of the seed and the
 position. The file is data; reading it executes nothing.

@@ -15,7 +15,7 @@ from bptt.train.data.windows import (
     weights_of,
 )
 from bptt.train.model import Model
-from bptt.train.processes import Processes
+from bptt.train.processes import ALONE, Processes
 
 Arrays = Mapping[str, npt.NDArray[np.floating]]
 
@@ -38,19 +38,18 @@ def evaluate(
     parameters: Arrays,
     dataset: Dataset,
     truncation: Truncation,
-    processes: Processes | None = None,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """Measure a model; the state is carried along each sequence.
 
     Only the memory of one window is needed, and the windows change no value: the state
     goes across them.
     """
-    together = processes or Processes()
     loss = right = guesses = 0.0
     n = 0
     state: Arrays | None = None
     for window in plan_epoch(dataset, 0, truncation):
-        share = together.share(window.rows)
+        share = processes.share(window.rows)
         if window.is_first:
             state = None
         n += dataset.count(window.rows, window.start, window.stop)
@@ -63,7 +62,7 @@ def evaluate(
         state = run.final
         found = _count_right(model, run, block, weights > 0)
         right, guesses = right + found[0], guesses + found[1]
-    totals = together.add({"totals": np.array([loss, right, guesses])})["totals"]
+    totals = processes.add({"totals": np.array([loss, right, guesses])})["totals"]
     accuracy = float(totals[1] / totals[2]) if totals[2] else None
     return Evaluation(float(totals[0]) / max(1, n), accuracy, n)
 

@@ -25,7 +25,7 @@ from bptt.train.errors import TrainingDivergedError
 from bptt.train.evaluation import real_loss
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.optimiser import Optimiser
-from bptt.train.processes import Processes
+from bptt.train.processes import ALONE, Processes
 
 Arrays = Mapping[str, npt.NDArray[np.floating]]
 
@@ -56,7 +56,7 @@ class Learner:
     clip: float = np.inf
     clip_value: float = np.inf
     skips_nonfinite: bool = False
-    processes: Processes = Processes()
+    processes: Processes = ALONE
 
     def learn_window(
         self, dataset: Dataset, window: Window, initial: Arrays | None, number: int = 1

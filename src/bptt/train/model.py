@@ -150,7 +150,7 @@ def _with_readout(cell: Cell, target: str) -> Cell:
     read_out = cell.with_readout()
     if target == "class":
         return read_out
-    *rest, last = read_out.text.rstrip("\n").split("\n")
+    *rest, _ = read_out.text.rstrip("\n").split("\n")
     o, y = _find_loss(read_out)[1], "y"
     return Cell("\n".join([*rest, "L[t] = " + LOSSES[target].format(o=o, y=y)]) + "\n")
 

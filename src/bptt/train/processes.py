@@ -66,6 +66,9 @@ class Processes:
         """Part."""
 
 
+ALONE = Processes()
+
+
 class _Group(Processes):
     """Processes that torchrun started; gloo on CPUs, nccl where the arrays are."""
 
@@ -115,7 +118,7 @@ class _Group(Processes):
 
 def join_processes() -> Processes:
     """Join those that torchrun started with this process, or be alone."""
-    return _Group() if has_several_processes() else Processes()
+    return _Group() if has_several_processes() else ALONE
 
 
 def has_several_processes() -> bool:

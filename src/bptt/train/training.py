@@ -61,7 +61,7 @@ def train(
     """Train a model on data and leave the result in a run folder.
 
     Everything that can be refused is refused before the first step. SIGINT ends the run
-    after the current window, and `resume` takes it up. With several processes (torchrun)
+    after the current window, and `resume` takes it up. Of several processes (torchrun)
     each learns its share of the rows; after a restart of one of them the run goes on
     from its last checkpoint. request: what the data was read from, so that `resume` can
     read it again.

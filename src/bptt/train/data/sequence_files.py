@@ -9,8 +9,8 @@ has none. The number of axes of x tells which:
         multi-hot:  (n, tau, n_o), (n, n_o)                  bool, or integers 0 and 1
         real:       the same shapes as multi-hot             floats
 
-Integers in x are tokens. Without y the target of a step is the x of the next one. A part has its own names,
-x_train, x_validation, x_test and so on, or a folder of its own.
+Integers in x are tokens. Without y the target of a step is the x of the next one. A
+part has its own names, x_train, x_validation, x_test and so on, or a folder of its own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
