@@ -169,8 +169,8 @@ class SizeNameError(TrainError):
     def __init__(self, cell: str, dimension: str, free: list[str]) -> None:
         super().__init__(
             f"--size {dimension}=...: the cell {cell!r} has no free dimension of this "
-            f"name. Free are: {', '.join(free) or 'none'}; those of the vocabulary are "
-            "sized by the text."
+            f"name. Free are: {', '.join(free) or 'none'}; the others are sized "
+            "by the data."
         )
 
 

@@ -52,9 +52,9 @@ def evaluate(
         share = processes.share(window.rows)
         if window.is_first:
             state = None
-        n += dataset.count(window.rows, window.start, window.stop)
+        n += dataset.count(window.rows, window.stop - window.scored, window.stop)
         block = dataset.read(share.rows, window.start, window.stop)
-        weights = weights_of(block, window.scored) * np.float32(share.counts)
+        weights = weights_of(block, window.scored) * share.counts
         run = model.cell.forward(
             parameters, {"x": block.x, "y": block.y}, initial=state, weights=weights
         )

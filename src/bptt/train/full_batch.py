@@ -135,7 +135,7 @@ class FullBatchSession:
 
     def _differentiate(self, window: Window) -> tuple[float, Parameters]:
         block = self._data.read(window.rows, 0, window.stop)
-        weights = weights_of(block, window.stop).astype(np.float64) / self._n
+        weights = weights_of(block, window.stop) / self._n
         inputs = {"x": block.x, "y": block.y}
         cell = self.setting.model.cell
         gradient = cell.gradient(self.parameters, inputs, weights=weights)

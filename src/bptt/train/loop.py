@@ -75,7 +75,7 @@ class Learner:
         if not n:  # no sequence ends here: the state goes on, and nothing is learned
             return Learned(0.0, 0.0, 0), self._advance(block, window, initial)
         # 1/n where a loss counts: the sum over all processes is then the mean.
-        weights = weights_of(block, window.scored) / np.float32(n) * share.counts
+        weights = weights_of(block, window.scored) / n * share.counts
         gradient = self.cell.gradient(
             self.parameters,
             {"x": block.x, "y": block.y},

@@ -229,7 +229,7 @@ class Session:
         return time.perf_counter() - saved >= CHECKPOINT_SECONDS
 
     def _save(self, log: "_Log", name: str = LAST) -> None:
-        """Write a checkpoint, once the metrics whose length it names are on the disk."""
+        """Write a checkpoint, once the metrics it counts are on the disk."""
         processes = self.setting.processes
         state = None
         if not self._next_is_first and self._state is not None:

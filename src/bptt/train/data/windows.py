@@ -5,7 +5,7 @@
     window 2  . . s s                  .: its loss counted before; the gradient of the
     window 3  . . . . s s                 new losses still goes back through it
     window 4      . . . . s s
-    last                . . . . . s    (start: where the carried state is known)
+    last            . . . . s
 
 Every k1 steps the parameters move, along the gradient of the k1 new losses, back
 through at most k2 steps: BPTT(k2; k1) of Williams and Peng (1990). With k1 = k2 the
@@ -101,8 +101,11 @@ def plan_epoch(
     for rows in dataset.groups(epoch):
         length = dataset.length_of(rows)
         pieces = cut(length, truncation, keep_last=dataset.keeps_last)
-        k2 = truncation.k2 or length
-        starts = [max(0, piece.stop - k2) for piece in pieces]
+        # So many steps with an old loss come before the new ones, also in a last
+        # window that is shorter.
+        k1, k2 = truncation.k1 or length, truncation.k2
+        before = length if k2 is None else k2 - k1
+        starts = [max(0, piece.start - before) for piece in pieces]
         for i, piece in enumerate(pieces):
             following = starts[i + 1] if i + 1 < len(pieces) else piece.stop
             yield Window(
@@ -118,10 +121,10 @@ def count_windows(dataset: Dataset, epoch: int, truncation: Truncation) -> int:
     )
 
 
-def weights_of(block: Block, scored: int) -> npt.NDArray[np.float32]:
+def weights_of(block: Block, scored: int) -> npt.NDArray[np.float64]:
     """The weight of every step's loss, (tau, n_b): 1 where it counts here, else 0."""
     tau, n_b = block.x.shape[:2]
-    weights = np.ones((tau, n_b), np.float32)
+    weights = np.ones((tau, n_b))
     if block.scored is not None:
         weights[~block.scored] = 0
     weights[: tau - scored] = 0
