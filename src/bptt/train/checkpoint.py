@@ -79,6 +79,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
         "format": FORMAT,
         "epoch": checkpoint.position.epoch,
         "window": checkpoint.position.window,
+        "parameters": list(checkpoint.parameters),  # optimisers count on their order
         "has_state": checkpoint.state is not None,
         "numbers": dict(checkpoint.numbers),
         "optimiser": optimiser,
@@ -140,7 +141,10 @@ class _DamageError(Exception):
 def _assemble(tensors: Mapping[str, Array], record: Mapping[str, Any]) -> Checkpoint:
     return Checkpoint(
         # load() gives read-only views of the bytes; parameters are for changing.
-        parameters=_below("parameter/", tensors),
+        parameters={
+            name: np.array(tensors[f"parameter/{name}"])
+            for name in record["parameters"]
+        },
         optimiser=_decode(record["optimiser"], tensors),
         position=Position(int(record["epoch"]), int(record["window"])),
         state=_below("state/", tensors) if record["has_state"] else None,
