@@ -1,8 +1,8 @@
 """Copy memory: repeat ten symbols after a silence of T steps.
 
-x: ten symbols of eight, T - 1 blanks, one "go", ten blanks; y: T + 10 blanks, then the
-ten symbols. A network without memory reaches 10 ln 8 / (T + 20) nats per step, 0.0204 at
-T = 1000. Hochreiter and Schmidhuber (1997); Arjovsky, Shah and Bengio (2016),
+x: ten symbols of eight, T - 1 blanks, one "go", ten blanks; y: T + 10 blanks, then
+the ten symbols. A network without memory reaches 10 ln 8 / (T + 20) nats per step,
+0.0204 at T = 1000. Hochreiter and Schmidhuber (1997); Arjovsky, Shah and Bengio (2016),
 arXiv:1511.06464, whose LSTM stays there at T = 1000; so does this one. The norms of the
 gradient on h^(t), printed at the end, show why: hardly any of it reaches the symbols.
 
@@ -47,6 +47,7 @@ def print_norms(folder):
 
 
 def main():
+    """Make the data, train, and print what was reached."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--length", type=int, default=1000)
     parser.add_argument("--cell", default="lstm")

@@ -18,6 +18,7 @@ from bptt.train import Request, TrainingOptions, open_data, print_report, train
 
 
 def main():
+    """Make the data, train, and print what was reached."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cell", default="gru")
     parser.add_argument("--epochs", type=int, default=60)

@@ -80,7 +80,9 @@ def test_a_size_without_a_dimension_is_named(tmp_path):
 
 def test_a_size_of_the_vocabulary_is_refused():
     with pytest.raises(SizeNameError, match="by the data"):
-        build_model("lstm", text_form(7)).init(text_form(7), TrainingOptions(sizes={"n_o": 3}))
+        build_model("lstm", text_form(7)).init(
+            text_form(7), TrainingOptions(sizes={"n_o": 3})
+        )
 
 
 def test_a_cell_with_other_inputs_is_refused(tmp_path):
@@ -125,7 +127,10 @@ def test_a_loss_without_softmax_of_a_named_vector_says_how_to_write_it(
 
 
 def test_the_same_seed_gives_the_same_parameters():
-    first, second = (build_model("gru", text_form(5)).init(text_form(5), TrainingOptions()) for _ in range(2))
+    first, second = (
+        build_model("gru", text_form(5)).init(text_form(5), TrainingOptions())
+        for _ in range(2)
+    )
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
         assert first[name].dtype == np.float32
@@ -157,9 +162,11 @@ def test_the_read_out_and_the_loss_follow_from_the_targets(name, target, loss, y
     o = run[model.scores].astype(np.float64)
     p = 1 / (1 + np.exp(-o))
     expected = {
-        "nll": lambda: -np.log(
-            np.take_along_axis(np.exp(o), y[..., None], -1)[..., 0]
-            / np.exp(o).sum(axis=-1)
+        "nll": lambda: (
+            -np.log(
+                np.take_along_axis(np.exp(o), y[..., None], -1)[..., 0]
+                / np.exp(o).sum(axis=-1)
+            )
         ),
         "bce": lambda: -(y * np.log(p) + (1 - y) * np.log(1 - p)).sum(axis=-1),
         "mse": lambda: ((o - y) ** 2).mean(axis=-1),

@@ -5,12 +5,12 @@ import sys
 import numpy as np
 import pytest
 
+from bptt.train.checkpoint import Checkpoint, from_bytes, to_bytes
 from bptt.train.errors import (
     OptimiserOptionError,
     TrainExtraMissingError,
     UnknownOptimiserError,
 )
-from bptt.train.checkpoint import Checkpoint, from_bytes, to_bytes
 from bptt.train.optimiser import Optimiser, optimiser_names
 
 torch = pytest.importorskip("torch")
@@ -102,7 +102,7 @@ def test_weight_decay_reaches_the_optimiser_and_one_without_it_says_so():
 
 @pytest.mark.parametrize("name", optimiser_names())
 def test_every_optimiser_goes_on_from_its_state_bit_for_bit(name):
-    """Through the bytes of a checkpoint: numbers, tuples and tensors keep their kind."""
+    """Through a checkpoint's bytes: numbers, tuples and tensors keep their kind."""
     random = np.random.default_rng(0)
     gradients = [
         {n: np.asarray(random.normal(size=p.shape), np.float32) for n, p in

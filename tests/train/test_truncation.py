@@ -203,7 +203,7 @@ def test_e_the_same_window_twice_is_the_same_gradient_bit_for_bit(learner):
     np.testing.assert_array_equal(state["h"], before)
 
 
-# ----- (f) the last, smaller batch gets a state of its own size, and none of others -----
+# ----- (f) the last, smaller batch gets a state of its own size, not another's -----
 
 
 def ragged():
@@ -237,9 +237,7 @@ def test_f_every_epoch_starts_from_a_zero_state(learner):
 def test_g_clipping_is_applied_to_the_finished_gradient(learner):
     window = next(plan_epoch(STREAMS, 0, Truncation(4, 4)))
     free, _ = learner.learn_window(STREAMS, window, None)
-    limited = Learner(
-        CELL, learner.parameters, learner.optimiser, clip=free.norm / 10
-    )
+    limited = Learner(CELL, learner.parameters, learner.optimiser, clip=free.norm / 10)
     found, _ = limited.learn_window(STREAMS, window, None)
     assert found.norm == free.norm  # the norm before clipping is what is reported
     assert (free.is_clipped, found.is_clipped) == (False, True)
@@ -304,7 +302,9 @@ def test_a_target_per_sequence_counts_at_its_last_step_whatever_the_window(learn
     data = Batches(Sequences(x, [np.array(k) for k in (1, 4, 2)], per_step=False), 3)
     learned, _ = learn(learner, data, Truncation(None, None))
     runs = [
-        CELL.forward(learner.parameters, {"x": s[:, None], "y": np.full((len(s), 1), k)})
+        CELL.forward(
+            learner.parameters, {"x": s[:, None], "y": np.full((len(s), 1), k)}
+        )
         for s, k in zip(x, (1, 4, 2), strict=True)
     ]
     expected = np.mean([run["L"][-1, 0] for run in runs])
@@ -346,9 +346,7 @@ def test_validation_is_the_mean_over_every_step_whatever_the_window(learner, tau
     found = evaluate(model, learner.parameters, tokens, Truncation(tau, tau))
     assert found.loss == pytest.approx(run.loss, rel=1e-12)
     assert found.n == 43
-    assert found.accuracy == pytest.approx(
-        np.mean(run["o"].argmax(axis=-1) == block.y)
-    )
+    assert found.accuracy == pytest.approx(np.mean(run["o"].argmax(axis=-1) == block.y))
 
 
 def test_weights_leave_out_padding_and_losses_that_counted_before():

@@ -154,9 +154,7 @@ def read_run(folder: Path, name: str = LAST) -> SavedRun:
     """
     if not folder.is_dir():
         raise RunNotFoundError(folder, "there is no such folder")
-    config = _read_json(folder, CONFIG_FILE)
-    if not isinstance(config, dict):
-        raise DamagedRunError(folder / CONFIG_FILE, "is not a JSON object")
+    config = read_config(folder)
     vocabulary = None
     if (folder / VOCABULARY_FILE).is_file() or _is_text(config):
         characters = _read_json(folder, VOCABULARY_FILE)
@@ -166,11 +164,19 @@ def read_run(folder: Path, name: str = LAST) -> SavedRun:
         vocabulary = Vocabulary(tuple(characters))
     return SavedRun(
         folder=folder,
-        cell_text=_read_text(folder, CELL_FILE),
+        cell_text=read_text(folder, CELL_FILE),
         config=config,
         vocabulary=vocabulary,
         checkpoint=read_checkpoint(folder, name),
     )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What config.json holds. Raises: RunNotFoundError, DamagedRunError."""
+    config = _read_json(folder, CONFIG_FILE)
+    if not isinstance(config, dict):
+        raise DamagedRunError(folder / CONFIG_FILE, "is not a JSON object")
+    return config
 
 
 def describe_form(form: Form) -> dict[str, Any]:
@@ -245,7 +251,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
     Raises: RunNotFoundError, DamagedRunError.
     """
-    text = _read_text(folder, METRICS_FILE)
+    text = read_text(folder, METRICS_FILE)
     try:
         return [json.loads(line) for line in text.splitlines()]
     except ValueError as error:
@@ -271,7 +277,8 @@ def _are_characters(value: object) -> bool:
     )
 
 
-def _read_text(folder: Path, name: str) -> str:
+def read_text(folder: Path, name: str) -> str:
+    """The text of one file. Raises: RunNotFoundError, DamagedRunError."""
     path = folder / name
     if not path.is_file():
         raise RunNotFoundError(folder, f"there is no {name} in it")
@@ -282,7 +289,7 @@ def _read_text(folder: Path, name: str) -> str:
 
 
 def _read_json(folder: Path, name: str) -> Any:
-    text = _read_text(folder, name)
+    text = read_text(folder, name)
     try:
         return json.loads(text)
     except ValueError as error:

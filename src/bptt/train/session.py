@@ -30,8 +30,12 @@ from bptt.train.options import CHECKPOINT_SECONDS, TrainingOptions
 from bptt.train.processes import Processes
 from bptt.train.progress import TrainingProgress
 from bptt.train.run_folder import Metrics
+from bptt.train.sampling import Sampler
 from bptt.train.schedule import EPOCH, VALIDATION, WINDOW, make_schedule
 from bptt.train.tensorboard import Board
+
+SAMPLE_LENGTH = 200  # of those that are kept on the way
+SAMPLE_TEMPERATURE = 0.7
 
 State = Mapping[str, npt.NDArray[np.floating]]
 
@@ -45,6 +49,19 @@ class Setting:
     model: Model
     folder: Path
     processes: Processes
+
+
+def write_sample(
+    setting: Setting, parameters: Parameters, *, length: int
+) -> str | None:
+    """A text from a new line, seeded like the run; None from a model of other data."""
+    vocabulary = setting.task.vocabulary
+    if vocabulary is None or setting.model.loss != "nll":
+        return None
+    sampler = Sampler(setting.model, parameters, vocabulary)
+    seed = setting.options.seed
+    characters = sampler.write("\n", length, temperature=SAMPLE_TEMPERATURE, seed=seed)
+    return "".join(characters)
 
 
 class Session:
@@ -205,6 +222,7 @@ class Session:
         if is_last_word:
             return
         self._record_norms(log)
+        self._record_sample(log)
         self._schedule.after(VALIDATION, loss)
         if is_best:
             self._save(log, BEST)
@@ -219,6 +237,13 @@ class Session:
             self.setting.task.truncation,
         )
         log.write({"window": self.meter.windows, "gradient_norms": norms})
+
+    def _record_sample(self, log: "_Log") -> None:
+        if not self.setting.processes.is_first:
+            return
+        sample = write_sample(self.setting, self.parameters, length=SAMPLE_LENGTH)
+        if sample is not None:
+            log.write({"window": self.meter.windows, "sample": sample})
 
     # ----- saving -----
 
@@ -289,8 +314,3 @@ class _Log:
 
     def sync(self) -> int:
         return self.metrics.sync()
-
-
-def start_of(parameters: Parameters) -> Checkpoint:
-    """The checkpoint of a run that has learned nothing yet."""
-    return Checkpoint(parameters)

@@ -41,13 +41,11 @@ from bptt.train.run_folder import (
     read_run,
     refuse_used,
 )
-from bptt.train.sampling import Sampler
-from bptt.train.session import Session, Setting, start_of
+from bptt.train.session import Session, Setting, write_sample
 from bptt.train.threads import one_thread
 from bptt.version import __version__
 
 SAMPLE_LENGTH = 300
-SAMPLE_TEMPERATURE = 0.7
 LBFGS = "lbfgs"
 
 
@@ -111,7 +109,7 @@ def _train(
     model = build_model(options.cell, task.form)
     task = _with_unit(task, model)
     is_full = _is_full_batch(options, task, processes)
-    start = start_of(
+    start = Checkpoint(
         model.init(task.form, options, "float64" if is_full else "float32")
     )
     setting = Setting(options, task, model, folder, processes)
@@ -229,26 +227,13 @@ def _finish(
         clip_share=meter.clipped / max(1, meter.windows),
         skipped=meter.skipped,
         baselines=task.baselines() if task.baselines else None,
-        sample=_sample(setting, parameters),
+        sample=write_sample(setting, parameters, length=SAMPLE_LENGTH),
         folder=folder,
         was_interrupted=was_interrupted,
     )
     if setting.processes.is_first:
-        write_page(report, setting)
+        write_page(folder)
     return report
-
-
-def _sample(setting: Setting, parameters: Any) -> str | None:
-    """Write a short text, seeded like the run; None if the model is none of text."""
-    vocabulary = setting.task.vocabulary
-    if vocabulary is None or setting.model.loss != "nll":
-        return None
-    sampler = Sampler(setting.model, parameters, vocabulary)
-    seed = setting.options.seed
-    characters = sampler.write(
-        "\n", SAMPLE_LENGTH, temperature=SAMPLE_TEMPERATURE, seed=seed
-    )
-    return "".join(characters)
 
 
 def _config(
