@@ -2,9 +2,9 @@
 
 Between the two lies a string of the Reber grammar of any length. A symbol counts as
 predicted when it is among the two likeliest (at most two may follow); the hard one, T
-or P second to last, when it is likelier than the other. Hochreiter and Schmidhuber (1997),
-experiment 1, where an LSTM with 3 or 4 memory blocks solves it after 8,440 to 39,740
-sequences in 97 to 100 of 100 trials.
+or P second to last, when it is likelier than the other. Hochreiter and Schmidhuber
+(1997), experiment 1, where an LSTM with 3 or 4 memory blocks solves it after 8,440 to
+39,740 sequences in 97 to 100 of 100 trials.
 
     python examples/reber_grammar.py
 """

@@ -1,10 +1,10 @@
 """A run that is killed again and again, as a program: `python killed.py FOLDER SEED`.
 
 Every child of this process takes the run up and kills itself with SIGKILL after a
-random number of Python events (calls and returns, of C functions too): inside a step, between
-the write, the sync and the renaming of a checkpoint, anywhere. Counting events instead
-of seconds makes the moments the same on a slow machine. NumPy runs the steps, so that a
-child has nothing to compile.
+random number of Python events (calls and returns, of C functions too): inside a step,
+between the write, the sync and the renaming of a checkpoint, anywhere. Counting events
+instead of seconds makes the moments the same on a slow machine. NumPy runs the steps,
+so that a child has nothing to compile.
 """
 
 import os

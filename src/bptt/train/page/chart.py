@@ -33,6 +33,7 @@ class Chart:
     x_label: str
     lines: Sequence[Line]
     is_log: bool = False
+    caption: str = ""  # the title as markup
     width: int = 560
     height: int = 250
 
@@ -45,7 +46,7 @@ def draw(chart: Chart) -> str:
     y = make_scale(values, chart.height - TOP - BOTTOM, is_log=chart.is_log)
     body = [*_grid(chart, x, y), *(_line(line, x, y, chart) for line in chart.lines)]
     return (
-        f"<figure><figcaption>{escape(chart.title)}</figcaption>"
+        f"<figure><figcaption>{chart.caption or escape(chart.title)}</figcaption>"
         f'<svg viewBox="0 0 {chart.width} {chart.height}" role="img" '
         f'aria-label="{escape(_in_words(chart))}">{"".join(body)}</svg></figure>'
     )

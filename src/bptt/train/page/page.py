@@ -19,6 +19,7 @@ from bptt.train.run_folder import (
 
 N_POINTS = 400  # of a curve; more are averaged
 MAX_MATRICES = 12
+MAX_MOMENTS = 8  # of training, in the pictures of norms
 Record = Mapping[str, Any]
 
 
@@ -155,22 +156,18 @@ def _curves(run: _Run) -> str:
 
 def _norms(run: _Run) -> str:
     """Small multiples: a picture per quantity, a line per moment of training."""
-    records = [r for r in run.records if "gradient_norms" in r]
-    if not records:
+    every = [r for r in run.records if "gradient_norms" in r]
+    if not every:
         return ""
+    n = len(every) - 1
+    chosen = sorted({round(i * n / (MAX_MOMENTS - 1)) for i in range(MAX_MOMENTS)})
+    records = [every[i] for i in chosen]
     first = records[0]["gradient_norms"]
-    charts = [
-        _norm_chart(f"‖∇ L‖ on {name}, every t", records, "states", name)
-        for name in first["states"]
-    ]
+    states = [_norm_chart(records, "states", name) for name in first["states"]]
     names = sorted(first["copies"], key=lambda n: (n[:1] != "W", n))
-    shown = names[:MAX_MATRICES]
-    copies = [
-        _norm_chart(f"‖∇ L‖ of {name}'s copy at t", records, "copies", name)
-        for name in shown
-    ]
-    left_out = len(names) - len(shown)
-    more = f" {left_out} more matrices are in metrics.jsonl." if left_out else ""
+    copies = [_norm_chart(records, "copies", name) for name in names[:MAX_MATRICES]]
+    left_out = len(names) - MAX_MATRICES
+    more = f" {left_out} more matrices are in metrics.jsonl." if left_out > 0 else ""
     key = (
         '<div class="key"><span>window '
         f"{records[0]['window']:,}</span><span class='ramp'></span>"
@@ -178,25 +175,44 @@ def _norms(run: _Run) -> str:
     )
     return (
         "<h2>How far the gradient reaches</h2>"
-        "<p>The first window of the training data, the same at every validation. Where a line falls towards t = 1, little of the "
-        "loss reaches that step; a line that rises there says that gradients grow on "
-        "their way back.</p>"
-        f'{key}<div class="grid-3">{"".join(map(draw, charts))}</div>'
+        "<p>The first window of the training data, the same at every validation. Where "
+        "a line falls towards t = 1, little of the loss reaches that step; a line that "
+        "rises there says that gradients grow on their way back.</p>"
+        f'{key}<div class="grid-2">{_draw_those_with_lines(states)}</div>'
         "<h2>What each step contributes to a matrix</h2><p>W<sup>(t)</sup> is the copy "
         "of W used at step t alone; the sum of the copies' gradients over t is the "
         f"gradient of W.{more}</p>"
-        f'<div class="grid-3">{"".join(map(draw, copies))}</div>'
+        f'<div class="grid-3">{_draw_those_with_lines(copies)}</div>'
     )
 
 
-def _norm_chart(title: str, records: Sequence[Record], kind: str, name: str) -> Chart:
+def _norm_chart(records: Sequence[Record], kind: str, name: str) -> Chart:
     lines = []
     for i, record in enumerate(records):
         found = record["gradient_norms"]
         age = i / max(1, len(records) - 1)
         points = list(zip(found["t"], found[kind][name], strict=True))
         lines.append(Line(f"window {record['window']:,}", points, age=age))
-    return Chart(title, "t", lines, is_log=True, width=330, height=190)
+    base, _, index = name.partition("_")
+    marked = f"{escape(base)}<sub>{escape(index)}</sub>" if index else escape(base)
+    sizes = {"width": 330, "height": 190} if kind == "copies" else {}
+    return Chart(
+        f"Norm of the gradient on {name} at t",
+        "t",
+        lines,
+        is_log=True,
+        caption=f"‖∇<sub>{marked}<sup>(t)</sup></sub> L‖",
+        **sizes,
+    )
+
+
+def _draw_those_with_lines(charts: Sequence[Chart]) -> str:
+    """A quantity that is not zero at one step only, such as V's, is no line."""
+    return "".join(
+        draw(chart)
+        for chart in charts
+        if any(sum(bool(p[1]) for p in line.points) > 1 for line in chart.lines)
+    )
 
 
 def _samples(run: _Run) -> str:

@@ -39,6 +39,7 @@ figure {
   border-radius: 10px; padding: .7rem .8rem .5rem;
 }
 figcaption { font-size: .88rem; font-weight: 600; }
+figcaption sub, figcaption sup { line-height: 0; }
 svg { display: block; width: 100%; height: auto; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--soft); }
 .grid-3 svg text { font-size: 12px; }
