@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bptt import errors, variants
+from bptt import draws, errors, variants
 from bptt import initial as initial_values
 from bptt.check import INSTANCES, Ledger, check_cell
 from bptt.execute import dispatch
@@ -224,7 +224,7 @@ class Cell:
             initial_gradient,
             tuple(sorted(seeds)),
         )
-        program = self._program(request, lambda: gradient_program(self.graph, request))
+        program = self.gradient_program(request)
         program, values = dispatch.run(program, bindings, executor, threads)
         return Gradient(
             program, bindings, values, request,
@@ -256,13 +256,37 @@ class Cell:
             self.graph, params, inputs, initial, None, reduction, weights, extra
         )
         request = Request(hessian_vector=True)
-        program = self._program(request, lambda: gradient_program(self.graph, request))
+        program = self.gradient_program(request)
         name = dispatch.REFERENCE
         program, values = dispatch.run(program, bindings, name)
         result = Gradient(
             program, bindings, values, request, lambda: self._forward(bindings, name)
         )
         return {name: np.array(array) for name, array in result.items()}
+
+    def draw(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        *,
+        seed: int = 0,
+        mean: bool = False,
+    ) -> dict[str, Any]:
+        """The inputs, and a draw of each that the cell declares a distribution for.
+
+        seed: of the draw; each input has a generator of its own, seeded by it and the
+        input's name. mean: the mean instead of a draw, to evaluate a network. Steps,
+        rows, sizes and element type are those of `inputs` and `params`.
+
+        >>> cell = Cell('''m: n_h = dropout(0.5)
+        ... h[t] = tanh(m[t] * (U @ x[t]))''')
+        >>> drawn = cell.draw({"U": np.ones((2, 1))}, {"x": np.ones((4, 3, 1))})
+        >>> drawn["m"].shape, sorted(set(drawn["m"].ravel().tolist()))
+        ((4, 3, 2), [0.0, 2.0])
+
+        Raises: MissingInputError, MissingSizeError, RateError.
+        """
+        return draws.draw_inputs(self.graph, params, inputs, seed, mean=mean)
 
     def lower(self, *, dtype: DTypeLike = np.float32, **sizes: int) -> Lowering:
         """The plan by which kernels compute this cell's gradient.
@@ -280,8 +304,7 @@ class Cell:
         self._check_sizes(sizes)
         vectors = [n for n, node in self.graph.definitions.items() if node.rank == 1]
         seeds = () if self.graph.loss else tuple(vectors[-1:])
-        request = Request(seeds=seeds)
-        program = self._program(request, lambda: gradient_program(self.graph, request))
+        program = self.gradient_program(Request(seeds=seeds))
         return dispatch.lower(program, sizes, np.dtype(dtype))
 
     def _known_nodes(self, nodes: Iterable[str]) -> tuple[str, ...]:
@@ -295,6 +318,10 @@ class Cell:
                     f"{', '.join(self.nodes)}"
                 )
         return wanted
+
+    def gradient_program(self, request: Request) -> Program:
+        """The program of a request, for executors and front ends; kept."""
+        return self._program(request, lambda: gradient_program(self.graph, request))
 
     def _program(self, key: object, make: Any) -> Program:
         if key not in self._programs:
@@ -381,7 +408,9 @@ class Cell:
     def with_readout(self) -> Cell:
         """The cell with `o[t] = c + V @ h[t]` and `L[t] = nll(softmax(o[t]), y[t])`.
 
-        A cell that has a loss already is returned as it is.
+        h is the output: the node of that name, or the vector defined last. For a
+        bidirectional cell, `o[t] = c + V_fw @ h_fw[t] + V_bw @ h_bw[t]`. A cell that
+        has a loss already is returned as it is.
         """
         if self.graph.loss is not None:
             return self

@@ -108,11 +108,15 @@ class DuplicateDefinitionError(CellError):
 
 
 class FutureStepError(CellError):
-    """A step later than t is read."""
+    """A step later than t+1 is read."""
 
 
 class DistantStepError(CellError):
     """A step earlier than t-1 is read."""
+
+
+class TwoDirectionsError(CellError):
+    """A value would have to wait for an earlier step and for a later one."""
 
 
 class BareStateError(CellError):
@@ -220,6 +224,18 @@ class ReductionError(ArgumentError):
 
 class InitialValueError(ArgumentError):
     """A parameter's initial value cannot be made."""
+
+
+class RateError(ArgumentError):
+    """A rate of dropout or zoneout, or a deviation of noise, that cannot be."""
+
+
+class LayerError(ArgumentError):
+    """A cell cannot be a layer of a network: it has a loss, no input or no output."""
+
+
+class StackSizeError(ArgumentError):
+    """The sizes of two layers that are joined do not fit."""
 
 
 class UnknownCellError(ArgumentError):

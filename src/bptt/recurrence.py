@@ -16,7 +16,7 @@ Non-goals: choosing kernels, moving elementwise work; the executors decide that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bptt.graph import Node, rebuild, shift_of, walk
 
@@ -26,11 +26,13 @@ class Segment:
     """Nodes that run together: once for all steps, or step by step.
 
     direction: 0 batched over all t, +1 a loop t = 1..tau, -1 a loop t = tau..1;
-    nodes: in an order in which every input comes first.
+    nodes: in an order in which every input comes first; phase: 1 for what waits for a
+    seed in a program of two phases, else 0.
     """
 
     direction: int
     nodes: tuple[Node, ...]
+    phase: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,18 +44,23 @@ class Schedule:
 
 
 def schedule(
-    roots: Mapping[str, Node], outputs: Iterable[str], leaves: Mapping[str, Node]
+    roots: Mapping[str, Node],
+    outputs: Iterable[str],
+    leaves: Mapping[str, Node],
+    *,
+    is_phased: bool = False,
 ) -> Schedule:
     """Order everything that `outputs` need.
 
     roots: all named nodes (definitions that shifts refer to, and outputs);
-    outputs: the names wanted; leaves: input leaves that shifts may refer to.
+    outputs: the names wanted; leaves: input leaves that shifts may refer to;
+    is_phased: whatever needs no seed comes first, in segments of its own.
     """
     wanted = tuple(outputs)
     split = _split_sums(roots, leaves)
     sources = {**leaves, **split}
     needed = _needed([split[name] for name in wanted], sources)
-    return Schedule(_segments(needed, sources), split)
+    return Schedule(_segments(needed, sources, is_phased), split)
 
 
 def _needed(starts: Iterable[Node], sources: Mapping[str, Node]) -> list[Node]:
@@ -193,8 +200,10 @@ def _sum(terms: list[tuple[int, Node]]) -> Node:
 # ----- ordering -----
 
 
-def _segments(nodes: list[Node], sources: Mapping[str, Node]) -> tuple[Segment, ...]:
-    """Kahn's order over components: all batched work that is ready, then one loop."""
+def _segments(
+    nodes: list[Node], sources: Mapping[str, Node], is_phased: bool
+) -> tuple[Segment, ...]:
+    """The order of each phase, one after the other."""
     parts = components(nodes, sources)
     home = {node: number for number, part in enumerate(parts) for node in part}
     waits = {
@@ -203,10 +212,29 @@ def _segments(nodes: list[Node], sources: Mapping[str, Node]) -> tuple[Segment, 
         for number, part in enumerate(parts)
     }
     order = {node: position for position, node in enumerate(nodes)}
-    segments: list[Segment] = []
+    late: set[int] = set()
+    for number, part in enumerate(parts):  # inputs first, so one sweep is enough
+        is_seeded = any(node.op == "seed" for node in part)
+        if is_phased and (is_seeded or waits[number] & late):
+            late.add(number)
+    early = [number for number in range(len(parts)) if number not in late]
     done: set[int] = set()
+    segments = _order(parts, early, waits, order, done)
+    late_segments = _order(parts, sorted(late), waits, order, done)
+    return (*segments, *(replace(segment, phase=1) for segment in late_segments))
+
+
+def _order(
+    parts: list[list[Node]],
+    numbers: list[int],
+    waits: Mapping[int, set[int]],
+    order: Mapping[Node, int],
+    done: set[int],
+) -> list[Segment]:
+    """Kahn's order over components: all batched work that is ready, then one loop."""
+    segments: list[Segment] = []
     batched: list[Node] = []
-    remaining = list(range(len(parts)))
+    remaining = numbers
     while remaining:
         ready, held = [], []
         for number in remaining:
@@ -225,7 +253,7 @@ def _segments(nodes: list[Node], sources: Mapping[str, Node]) -> tuple[Segment, 
             segments.append(Segment(_direction(part), tuple(part)))
             done.add(ready[0])
         remaining = [number for number in held if number not in done]
-    return tuple(segments)
+    return segments
 
 
 def _direction(part: list[Node]) -> int:

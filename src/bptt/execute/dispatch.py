@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bptt import errors
 from bptt.execute import reference
@@ -27,6 +27,27 @@ class FallbackWarning(UserWarning):
     """A cell runs in NumPy, step by step, because kernels have no form for it."""
 
 
+class Call(Protocol):
+    """One run of a program, whose first phase is over.
+
+    program: the one whose roots the values belong to.
+    """
+
+    @property
+    def program(self) -> Program:
+        """The program, in the form that the executor ran."""
+        ...
+
+    @property
+    def values(self) -> Values:
+        """What was computed so far."""
+        ...
+
+    def finish(self, seeds: Mapping[str, Any] | None = None) -> None:
+        """Run what waited for seeds, (tau, n_b, *shape) each; once only."""
+        ...
+
+
 def run(
     program: Program,
     bindings: Bindings,
@@ -35,9 +56,24 @@ def run(
 ) -> tuple[Program, Values]:
     """Run a program.
 
-    Returns: the program whose roots the values belong to, and the values. Complex
-    parameters always take the reference executor. A program that cannot be compiled
-    takes it too, and says so once.
+    Returns: the program whose roots the values belong to, and the values.
+    Raises: UnknownExecutorError, ThreadsError.
+    """
+    call = begin(program, bindings, executor, threads)
+    call.finish()
+    return call.program, call.values
+
+
+def begin(
+    program: Program,
+    bindings: Bindings,
+    executor: str = COMPILED,
+    threads: int | None = None,
+) -> Call:
+    """Run a program's first phase: all of it that needs no seed, if it is phased.
+
+    Complex parameters always take the reference executor. A program that cannot be
+    compiled takes it too, and says so once.
     Raises: UnknownExecutorError, ThreadsError.
     """
     if executor not in EXECUTORS:
@@ -45,21 +81,21 @@ def run(
             f"executor {executor!r}; use one of {', '.join(EXECUTORS)}"
         )
     if executor == REFERENCE or bindings.dtype.kind == "c":
-        return program, reference.run(program, bindings)
+        return reference.Call(program, bindings)
     # Imported here so that the core, its derivations and its checks need no LLVM.
     from bptt.execute.llvm import executor as kernels
     from bptt.execute.llvm.expand import NotCompilableError
 
     try:
-        return kernels.run(program, bindings, threads)
+        return kernels.begin(program, bindings, threads)
     except NotCompilableError as reason:
         # Python shows a warning once for each place and text.
         warnings.warn(
             f"this cell runs step by step in NumPy: kernels have no form for {reason}",
             FallbackWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
-        return program, reference.run(program, bindings)
+        return reference.Call(program, bindings)
 
 
 def lower(program: Program, sizes: Mapping[str, int], dtype: np.dtype[Any]) -> Lowering:

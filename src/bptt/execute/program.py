@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from bptt import bprop, ops
 from bptt.graph import Graph, Node, name_of, walk
@@ -19,13 +20,19 @@ LOSS = "total_loss"
 
 @dataclass(frozen=True)
 class Request:
-    """What a gradient should hold beside the parameters; part of a program's key."""
+    """What a gradient should hold beside the parameters; part of a program's key.
+
+    values: nodes whose values a caller reads too. When `is_phased`, everything that
+    needs no seed can run first, and the loss has no gradient but the seed it is given.
+    """
 
     nodes: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     initial: bool = False
     seeds: tuple[str, ...] = ()
     hessian_vector: bool = False
+    values: tuple[str, ...] = ()
+    is_phased: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +41,8 @@ class Program:
 
     roots: every named node, after simplification and the splitting of sums;
     outputs: the names in `roots` that a caller reads; carried: state -> the definition
-    whose first row is the gradient of its initial value.
+    whose row at the state's first step is the gradient of its initial value; is_phased:
+    the segments of phase 0 come first and need no seed.
     """
 
     graph: Graph
@@ -43,6 +51,12 @@ class Program:
     outputs: tuple[str, ...]
     sources: Mapping[str, Node]
     carried: Mapping[str, str]
+    is_phased: bool = False
+
+    @cached_property
+    def dims(self) -> tuple[str, ...]:
+        """The graph's named dimensions, collected once."""
+        return self.graph.dims()
 
 
 def gradient_of(name: str) -> str:
@@ -77,15 +91,19 @@ def _finish(
     outputs: tuple[str, ...],
     inputs: Mapping[str, Node],
     carried: Mapping[str, str],
+    *,
+    is_phased: bool = False,
 ) -> Program:
     """Simplify, split sums, order, and check the result."""
     simple = simplify({**inputs, **roots})
     leaves = {name: simple[name] for name in inputs}
     named = {name: node for name, node in simple.items() if name not in inputs}
-    plan = schedule(named, outputs, leaves)
+    plan = schedule(named, outputs, leaves, is_phased=is_phased)
     ops.verify(plan.roots.values())
     sources = {**leaves, **plan.roots}
-    return Program(graph, plan.segments, plan.roots, outputs, sources, carried)
+    return Program(
+        graph, plan.segments, plan.roots, outputs, sources, carried, is_phased
+    )
 
 
 def forward_program(graph: Graph, nodes: tuple[str, ...]) -> Program:
@@ -100,7 +118,7 @@ def forward_program(graph: Graph, nodes: tuple[str, ...]) -> Program:
 
 def gradient_program(graph: Graph, request: Request) -> Program:
     """The gradient of the total loss, and of <seed, node> for every seeded node."""
-    keep = (*request.nodes, *request.seeds)
+    keep = (*request.nodes, *request.seeds, *request.values)
     definitions = simplify(graph.definitions, keep)
     roots = {**definitions, **_total_loss(graph, definitions)}
     parameters = _leaves(roots, "parameter")
@@ -117,8 +135,9 @@ def gradient_program(graph: Graph, request: Request) -> Program:
     loss = (LOSS,) if graph.loss else ()
     wanted = [name for name in roots if name.startswith("∇")]
     initial = carried.values() if request.initial else ()
-    outputs = tuple(dict.fromkeys((*states, *loss, *wanted, *initial)))
-    return _finish(graph, roots, outputs, inputs, carried)
+    names = (*states, *loss, *request.values, *wanted, *initial)
+    outputs = tuple(dict.fromkeys(names))
+    return _finish(graph, roots, outputs, inputs, carried, is_phased=request.is_phased)
 
 
 def _first_adjoint(
@@ -132,7 +151,7 @@ def _first_adjoint(
         definitions[name]: Node("seed", (), definitions[name].shape, name)
         for name in request.seeds
     }
-    if graph.loss is not None:
+    if graph.loss is not None and not request.is_phased:
         loss = definitions[graph.loss]
         weight = Node("weight")
         seeds[loss] = weight + seeds[loss] if loss in seeds else weight
@@ -142,7 +161,7 @@ def _first_adjoint(
         *(inputs[name] for name in request.inputs),
     ]
     real = [name for name in graph.states if _is_real(graph, name)]
-    shifts = [(name, -1) for name in real] if request.initial else []
+    shifts = [(name, graph.lag(name)) for name in real] if request.initial else []
     return bprop.build_grad({**inputs, **definitions}, seeds, targets, shifts)
 
 

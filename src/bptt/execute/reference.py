@@ -8,6 +8,7 @@ oracle that other executors are compared with.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,25 @@ def run(program: Program, bindings: Bindings) -> Values:
 
     Returns: the values of all nodes; timed ones are (tau, n_b, *shape).
     """
-    values = Values(program, bindings)
-    for segment in program.segments:
-        if segment.direction == 0:
-            values.run_batched(segment)
-        else:
-            values.run_loop(segment)
-    return values
+    call = Call(program, bindings)
+    call.finish()
+    return call.values
+
+
+class Call:
+    """One run of a program; its first phase is over when it is made."""
+
+    def __init__(self, program: Program, bindings: Bindings) -> None:
+        """Evaluate everything that needs no seed, or everything if not phased."""
+        self.program = program
+        self.values = Values(program, bindings)
+        self.values.run_phase(0)
+
+    def finish(self, seeds: Mapping[str, Array] | None = None) -> None:
+        """Evaluate the rest, with seeds of (tau, n_b, *shape) each; once only."""
+        if seeds is not None:
+            self.values.give_seeds(seeds)
+        self.values.run_phase(1)
 
 
 class Values:
@@ -65,20 +78,33 @@ class Values:
                 dtype = self._bindings.inputs[name].dtype
             buffer = np.zeros(shape, dtype)
             if name in self._bindings.initial:
-                buffer[0] = self._bindings.initial[name]
+                row = -1 if name in self._program.graph.backward else 0
+                buffer[row] = self._bindings.initial[name]
             if source.op == "input":
                 buffer[1:-1] = self._bindings.inputs[name]
             self._padded[name] = buffer
         return self._padded[name]
 
-    def first(self, name: str) -> Array:
-        """A definition's value at t = 1, (n_b, *shape)."""
-        first: Array = self[self._program.sources[name]][0]
-        return first
+    def at(self, name: str, index: int) -> Array:
+        """A definition's value at one step, (n_b, *shape)."""
+        row: Array = self[self._program.sources[name]][index]
+        return row
 
     def sizes(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """Named dimensions as numbers."""
         return self._bindings.numbers(shape)
+
+    def give_seeds(self, seeds: Mapping[str, Array]) -> None:
+        """The seeds of the second phase, where the bindings held none yet."""
+        self._bindings = replace(self._bindings, seeds=seeds)
+
+    def run_phase(self, phase: int) -> None:
+        """Evaluate the segments of a phase in order."""
+        for segment in self._program.segments:
+            if segment.phase == phase and segment.direction == 0:
+                self.run_batched(segment)
+            elif segment.phase == phase:
+                self.run_loop(segment)
 
     def run_batched(self, segment: Segment) -> None:
         """Evaluate nodes for all steps at once."""

@@ -105,7 +105,7 @@ def _sum_lines(executable: Executable, names: _Names) -> Iterator[str]:
     for item in items:
         gradients = ", ".join(names(node) for node in item.nodes)
         yield f"  ({gradients}) times {names(item.operand)} transposed"
-    for node in executable.totals:
+    for _, node in executable.totals:
         yield f"  {node.op} of {names(node.inputs[0])}"
 
 
@@ -116,5 +116,5 @@ def _products(executable: Executable) -> Iterator[int]:
             if not stage.is_empty:
                 for node in stage.products:
                     yield layout.width(node) * layout.width(node.inputs[1])
-    for job in executable.jobs:
+    for job in executable.sums.jobs:
         yield job.m * job.n

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from bptt import errors
 from bptt.execute.bindings import Bindings
-from bptt.execute.llvm.compiler import Executable, SumJob, compile_program
+from bptt.execute.llvm.compiler import Executable, compile_program
 from bptt.execute.llvm.memory import Workspace, address_of, borrow
+from bptt.execute.llvm.sums import SumJob
 from bptt.execute.llvm.target import Target, get_host_target
 from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
 from bptt.execute.llvm.values import KernelValues
@@ -71,17 +73,33 @@ def run(
     Returns: the program in primitives, whose roots carry the same names, and values.
     Raises: NotCompilableError with a reason, for what kernels have no form for.
     """
+    call = begin(program, bindings, threads, target)
+    call.finish()
+    return call.program, call.values
+
+
+def begin(
+    program: Program,
+    bindings: Bindings,
+    threads: int | None = None,
+    target: Target | None = None,
+) -> Call:
+    """Run a program's first phase: all of it that needs no seed, if it is phased.
+
+    Raises: NotCompilableError with a reason, for what kernels have no form for.
+    """
     target = target or host_target()
     executable = compile_program(
         program, bindings.sizes, bindings.dtype.itemsize, target
     )
-    call = _Call(executable, bindings, count_threads(threads))
-    call.run()
-    return executable.program, call.values
+    return Call(executable, bindings, count_threads(threads))
 
 
-class _Call:
-    """One run of an executable."""
+class Call:
+    """One run of an executable; its first phase is over when it is made.
+
+    program: the program in primitives, whose roots the values belong to.
+    """
 
     def __init__(
         self, executable: Executable, bindings: Bindings, threads: int
@@ -96,25 +114,44 @@ class _Call:
         self._threads = choose_threads(flops, threads)
         self.values = KernelValues(executable, bindings, loan)
         self._alive: list[FloatArray] = []
+        self._fill_table()
+        if executable.pack is not None:
+            executable.pack(self._w.table_address)
+        self._run_phase(0)
+
+    @property
+    def program(self) -> Program:
+        """The program in primitives."""
+        return self._x.program
 
     def _make_workspace(self) -> Workspace:
         return Workspace(self._x, self._b.tau, self._b.n_b, self._b.dtype)
 
-    def run(self) -> None:
-        """Kernels in order, then the totals over time."""
-        self._fill_table()
-        tau, n_b, address = self._b.tau, self._b.n_b, self._w.table_address
-        if self._x.pack is not None:
-            self._x.pack(address)
-        for is_loop, kernel in self._x.kernels:
-            if is_loop:
-                self._split(kernel, tau, n_b, address)
-            else:
-                self._split(kernel, 1, tau * n_b, address)
-        for number, job in enumerate(self._x.jobs):
+    def finish(self, seeds: Mapping[str, FloatArray] | None = None) -> None:
+        """Run the second phase and the products over time; once only.
+
+        seeds: (tau, n_b, *shape) each, where the bindings held none yet. Values that
+        only the first phase needed may be overwritten.
+        """
+        if seeds is not None:
+            self._b = replace(self._b, seeds=seeds)
+            self.values.rebind(self._b)
+            self._enter((f"seed:{name}", array) for name, array in seeds.items())
+        self._run_phase(1)
+        for number, job in enumerate(self._x.sums.jobs):
             self._sum_products(number, job)
-        for node in self._x.totals:
-            self.values.totals[node] = self._total(node)
+
+    def _run_phase(self, phase: int) -> None:
+        """Kernels in order, then the totals over time that are no products."""
+        tau, n_b, address = self._b.tau, self._b.n_b, self._w.table_address
+        for when, is_loop, kernel in self._x.kernels:
+            if when == phase and is_loop:
+                self._split(kernel, tau, n_b, address)
+            elif when == phase:
+                self._split(kernel, 1, tau * n_b, address)
+        for when, node in self._x.totals:
+            if when == phase:
+                self.values.totals[node] = self._total(node)
 
     def _split(
         self, kernel: Callable[..., Any], tau: int, rows: int, address: int
@@ -146,16 +183,19 @@ class _Call:
                 part[...] = 0
             else:
                 part[...] = value if is_vector else value[:, None]
-        for name, array in self._leaves():
-            if name in numbers:
-                ready = np.ascontiguousarray(array)
-                self.values.leaves[name] = ready
-                table[numbers[name]] = address_of(ready)
+        self._enter(self._leaves())
         statics = self._x.code.statics
         for name, node in statics.arrays.items():
             table[numbers[name]] = self._keep(self.values.get_static(node))
         for name, node in statics.tables.items():
             table[numbers[name]] = self._keep(self.values.get_static(node).T)
+
+    def _enter(self, leaves: Iterable[tuple[str, FloatArray]]) -> None:
+        for name, array in leaves:
+            if name in self._w.numbers:
+                ready = np.ascontiguousarray(array)
+                self.values.leaves[name] = ready
+                self._w.table[self._w.numbers[name]] = address_of(ready)
 
     def _keep(self, array: Any) -> int:
         ready = np.ascontiguousarray(array, self._b.dtype)
@@ -167,28 +207,26 @@ class _Call:
         yield "weight", b.weight
         for name, array in b.inputs.items():
             yield f"in:{name}", array
-            if f"in:{name}@-1" in self._w.numbers:
-                yield f"in:{name}@-1", self._shifted_input(name)
+            lag = self._x.program.graph.lag(name)
+            if f"in:{name}@{lag:+d}" in self._w.numbers:
+                yield f"in:{name}@{lag:+d}", self._shifted_input(name, lag)
         for name, array in b.seeds.items():
             yield f"seed:{name}", array
 
-    def _shifted_input(self, name: str) -> FloatArray:
-        """An input one step late, its first row the initial value."""
+    def _shifted_input(self, name: str, lag: int) -> FloatArray:
+        """An input one step late (-1) or early (+1), with its boundary value."""
         array = self._b.inputs[name]
-        late = np.zeros_like(array)
-        late[1:] = array[:-1]
-        if name in self._b.initial:
-            late[0] = self._b.initial[name]
-        return late
+        moved = np.roll(array, -lag, axis=0)
+        moved[0 if lag < 0 else -1] = self._b.initial.get(name, 0)
+        return moved
 
     # ----- the totals over time -----
 
     def _sum_products(self, number: int, job: SumJob) -> None:
-        result, sums = self._w.results[number], self._w.column_sums[number]
-        place, sums_place = self._w.result_addresses[number]
+        place, sums = self._w.result_addresses[2 * number : 2 * number + 2]
         table, rows = self._w.table, self._b.tau * self._b.n_b
         a, b = table[job.a[0]], table[job.b[0]]
-        given = 0 if job.is_swapped else sums_place
+        given = 0 if job.is_swapped else sums
         kernel, work = self._x.reduce, self._w.work
 
         def run(thread: int, begin: int, end: int) -> None:
@@ -198,12 +236,10 @@ class _Call:
             )  # fmt: skip
 
         threads = choose_threads(2 * rows * job.m * job.n, self._asked)
-        self._each(split_rows(job.m, threads, 14), run)
-        gradients = result.T if job.is_swapped else result
-        for total, start, width in job.parts:
-            self.values.totals[total] = gradients[start : start + width]
-        for total, start, width in job.column_totals:
-            self.values.totals[total] = sums[start : start + width]
+        if threads == 1:
+            run(0, 0, job.m)
+        else:
+            self._each(split_rows(job.m, threads, 14), run)
 
     def _total(self, node: Node) -> FloatArray:
         values = [self.values[child] for child in node.inputs]

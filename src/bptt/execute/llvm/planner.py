@@ -55,6 +55,7 @@ class SegmentPlan:
     direction: int
     stages: list[StagePlan]
     totals: list[Node]
+    phase: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,13 +128,14 @@ def plan_program(
     shifted = dict.fromkeys(shift_of(node)[0] for node in nodes if node.op == "shift")
     canon = Canon(shifted, roots)
     sources = {canon(roots[name]) for name in shifted if name in roots}
-    placed = _place(segments, canon, sizes, sources)
+    read = {canon(roots[name]) for name in outputs}
+    placed = _place(segments, canon, sizes, sources, read)
     plans = []
     known: set[Node] = set()
     for segment, members in zip(segments, placed, strict=True):
         stages = _cut(members, canon, known)
         totals = [n for n in segment.nodes if n.op in TO_STATIC]
-        plans.append(SegmentPlan(segment.direction, stages, totals))
+        plans.append(SegmentPlan(segment.direction, stages, totals, segment.phase))
     forced = _forced(plans, canon, roots, outputs, shifted)
     memory = _Store(plans, canon, forced).run()
     padded = {name: canon(roots[name]) for name in shifted if name in roots}
@@ -167,7 +169,7 @@ def _split_at_shifts(
             depth[node] = max(parts, default=0)
         for level in range(max(depth.values(), default=0) + 1):
             members = tuple(n for n in segment.nodes if depth[n] == level)
-            result.append(Segment(0, members))
+            result.append(Segment(0, members, segment.phase))
     return result
 
 
@@ -176,8 +178,12 @@ def _place(
     canon: Canon,
     sizes: Mapping[str, int],
     sources: Collection[Node],
+    read: Collection[Node],
 ) -> list[list[Node]]:
-    """The canonical nodes of every segment, cheap ones moved to the loop they serve."""
+    """The canonical nodes of every segment, cheap ones moved to the loop they serve.
+
+    read: what a caller reads, who may do so when the first phase is over.
+    """
     home = {node: number for number, seg in enumerate(segments) for node in seg.nodes}
     order = [
         n for seg in segments for n in seg.nodes
@@ -197,7 +203,9 @@ def _place(
         has_total = any(c.op in TO_STATIC for c in consumers.get(node, ()))
         if len(places) == 1 and not has_total:
             (place,) = places
-            if place > home[node] and segments[place].direction:
+            is_late = segments[place].phase > segments[home[node]].phase
+            is_ahead = place > home[node] and segments[place].direction != 0
+            if is_ahead and not (is_late and node in read):
                 home[node] = place
     placed: list[list[Node]] = [[] for _ in segments]
     for node in order:

@@ -1,0 +1,73 @@
+"""A forward pass, and backward passes that continue from it.
+
+What automatic differentiation in another library needs: it asks for values first, and
+brings the gradients that arrive at them later. The kernels' buffers stay between the
+two, so nothing is computed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bptt.execute import dispatch
+from bptt.execute.bindings import Bindings
+from bptt.execute.program import Program, Request
+from bptt.results import Gradient, Run
+
+Array = NDArray[Any]
+
+
+class ForwardPass:
+    """The values of a cell, and what is needed to go back from them.
+
+    >>> import numpy as np, bptt
+    >>> from bptt.execute.bindings import bind
+    >>> from bptt.execute.program import Request
+    >>> cell = bptt.cells.elman
+    >>> request = Request(seeds=("h",), values=("h",), is_phased=True)
+    >>> params = cell.init(n_x=3, n_h=4)
+    >>> bindings = bind(cell.graph, params, {"x": np.ones((5, 2, 3))})
+    >>> forward = ForwardPass(cell.gradient_program(request), bindings, request)
+    >>> forward.run["h"].shape
+    (5, 2, 4)
+    >>> forward.backward({"h": np.ones((5, 2, 4))})["W"].shape
+    (4, 4)
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        bindings: Bindings,
+        request: Request,
+        executor: str = dispatch.COMPILED,
+        threads: int | None = None,
+    ) -> None:
+        """Run the first phase of a phased program; the bindings hold no seeds.
+
+        Raises: UnknownExecutorError, ThreadsError.
+        """
+        self._bindings, self._request = bindings, request
+        self._begin: Callable[[], dispatch.Call] = lambda: dispatch.begin(
+            program, bindings, executor, threads
+        )
+        call = self._begin()
+        # `list.pop` is atomic: of two threads that go back at once, one gets it.
+        self._calls = [call]
+        self.run = Run(call.program, bindings, call.values)
+
+    def backward(self, seeds: Mapping[str, Array]) -> Gradient:
+        """The gradient of the sum over seeds of <seed, node>.
+
+        seeds: one for each name in the request, (tau, n_b, *shape), of the parameters'
+        element type; for the loss of a step, (tau, n_b). A backward pass overwrites
+        what it continued from, so the second one of the same forward pass computes
+        that again, in buffers of its own.
+        """
+        call = self._calls.pop() if self._calls else self._begin()
+        call.finish(seeds)
+        return Gradient(
+            call.program, self._bindings, call.values, self._request, lambda: self.run
+        )
