@@ -5,7 +5,8 @@ import pytest
 
 from bptt.train.data.form import Form
 from bptt.train.errors import CellNotTrainableError, SizeNameError
-from bptt.train.model import build_model, find_scores, load_cell
+from bptt.train.model import build_model as build
+from bptt.train.model import find_scores, load_cell
 from bptt.train.options import TrainingOptions
 
 LEAKY = """
@@ -26,6 +27,10 @@ def text_form(n):
 
 
 TEXT = text_form(7)
+
+
+def build_model(cell, form, **given):
+    return build(TrainingOptions(cell=cell, **given), form)
 
 
 def write(tmp_path, text):

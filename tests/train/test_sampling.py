@@ -16,7 +16,7 @@ VOCABULARY = Vocabulary(("\n", "a", "b", "c", "d"))
 @pytest.fixture
 def sampler():
     form = Form(len(VOCABULARY), True, "class", len(VOCABULARY))
-    model = build_model("lstm", form)
+    model = build_model(TrainingOptions(cell="lstm"), form)
     parameters = model.init(form, TrainingOptions(n_h=7))
     # An untrained network of this size hardly prefers any character.
     parameters = {name: 3.0 * value for name, value in parameters.items()}

@@ -156,6 +156,21 @@ def train(
     cell: CellOption = DEFAULTS.cell,
     n_h: Annotated[int, typer.Option(help="Hidden size.")] = DEFAULTS.n_h,
     size: SizeOption = None,
+    layers: Annotated[
+        int, typer.Option(help="Layers on top of each other.")
+    ] = DEFAULTS.layers,
+    residual: Annotated[
+        bool, typer.Option("--residual", help="Add a layer's input to its output.")
+    ] = False,
+    dropout: Annotated[
+        float, typer.Option(help="Rate of dropout between layers.")
+    ] = DEFAULTS.dropout,
+    recurrent_dropout: Annotated[
+        float, typer.Option(help="Rate of a mask on h[t-1], one per window.")
+    ] = DEFAULTS.recurrent_dropout,
+    zoneout: Annotated[
+        float, typer.Option(help="Rate at which states keep their old value.")
+    ] = DEFAULTS.zoneout,
     tau: Tau = None,
     k1: K1 = None,
     k2: K2 = None,
@@ -225,6 +240,11 @@ def train(
     held, test = (held_out, 0.0) if split is None else parse_split(split)
     options = TrainingOptions(
         cell=cell,
+        layers=layers,
+        residual=residual,
+        dropout=dropout,
+        recurrent_dropout=recurrent_dropout,
+        zoneout=zoneout,
         n_h=n_h,
         n_b=n_b,
         tau=tau,

@@ -43,7 +43,7 @@ def evaluate(
     """Measure a model; the state is carried along each sequence.
 
     Only the memory of one window is needed, and the windows change no value: the state
-    goes across them.
+    goes across them. Inputs that are drawn (masks, noise) are at their mean.
     """
     loss = right = guesses = 0.0
     n = 0
@@ -55,9 +55,9 @@ def evaluate(
         n += dataset.count(window.rows, window.stop - window.scored, window.stop)
         block = dataset.read(share.rows, window.start, window.stop)
         weights = weights_of(block, window.scored) * share.counts
-        run = model.cell.forward(
-            parameters, {"x": block.x, "y": block.y}, initial=state, weights=weights
-        )
+        given = {"x": block.x, "y": block.y}
+        inputs = model.cell.draw(parameters, given, mean=True)
+        run = model.cell.forward(parameters, inputs, initial=state, weights=weights)
         loss += real_loss(run.loss)
         state = run.final
         found = _count_right(model, run, block, weights > 0)

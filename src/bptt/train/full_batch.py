@@ -136,8 +136,10 @@ class FullBatchSession:
     def _differentiate(self, window: Window) -> tuple[float, Parameters]:
         block = self._data.read(window.rows, 0, window.stop)
         weights = weights_of(block, window.stop) / self._n
-        inputs = {"x": block.x, "y": block.y}
         cell = self.setting.model.cell
+        # Masks at their mean: a line search needs the same function at every call.
+        given = {"x": block.x, "y": block.y}
+        inputs = cell.draw(self.parameters, given, mean=True)
         gradient = cell.gradient(self.parameters, inputs, weights=weights)
         loss = real_loss(gradient.loss)
         by_name = {name: gradient[name] for name in self.parameters}

@@ -31,9 +31,10 @@ def measure_norms(
     weights = weights_of(block, stop)
     if weights.sum():
         weights /= weights.sum()
+    inputs = cell.draw(parameters, {"x": block.x, "y": block.y}, mean=True)
     gradient = cell.gradient(
         parameters,
-        {"x": block.x, "y": block.y},
+        inputs,
         weights=weights,
         nodes=[name for name in cell.states if name in cell.nodes],
     )

@@ -13,19 +13,19 @@ clipping, step.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bptt.cell import Cell
-from bptt.results import Gradient
 from bptt.train.clipping import clip_by_global_norm, clip_by_value
 from bptt.train.data.windows import Block, Dataset, Window, weights_of
 from bptt.train.errors import TrainingDivergedError
 from bptt.train.evaluation import real_loss
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.optimiser import Optimiser
-from bptt.train.processes import ALONE, Processes
+from bptt.train.processes import ALONE, Processes, Share
 
 Arrays = Mapping[str, npt.NDArray[np.floating]]
 
@@ -57,6 +57,7 @@ class Learner:
     clip_value: float = np.inf
     skips_nonfinite: bool = False
     processes: Processes = ALONE
+    seed: int = 0
 
     def learn_window(
         self, dataset: Dataset, window: Window, initial: Arrays | None, number: int = 1
@@ -71,24 +72,23 @@ class Learner:
         """
         n = dataset.count(window.rows, window.stop - window.scored, window.stop)
         share = self.processes.share(window.rows)
-        block = dataset.read(share.rows, window.start, window.stop)
+        block, inputs = self._read(dataset, window, share, number)
         if not n:  # no sequence ends here: the state goes on, and nothing is learned
-            return Learned(0.0, 0.0, 0), self._advance(block, window, initial)
+            return Learned(0.0, 0.0, 0), self._advance(inputs, window, initial)
         # 1/n where a loss counts: the sum over all processes is then the mean.
         weights = weights_of(block, window.scored) / n * share.counts
         gradient = self.cell.gradient(
-            self.parameters,
-            {"x": block.x, "y": block.y},
-            initial=initial,
-            weights=weights,
+            self.parameters, inputs, initial=initial, weights=weights
         )
-        state = self._state(gradient, block, window, initial)
+        if window.advance == window.stop - window.start:
+            state: Arrays | None = gradient.final
+        else:
+            state = self._advance(inputs, window, initial)
         summed = self.processes.add({k: gradient[k] for k in self.parameters})
         part = np.array([real_loss(gradient.loss)])
         loss = float(self.processes.add({"loss": part})["loss"][0])
         clipped, norm = clip_by_global_norm(summed, self.clip)
         if not (isfinite(loss) and isfinite(norm)):
-            inputs = {"x": block.x, "y": block.y}
             where = find_nonfinite(self.cell, self.parameters, inputs, initial, weights)
             if not self.skips_nonfinite:
                 raise _diverged(number, loss, norm, where)
@@ -97,21 +97,33 @@ class Learner:
         self.optimiser.step(clip_by_value(clipped, self.clip_value))
         return Learned(loss, norm, n, is_clipped=norm > self.clip), state
 
-    def _state(
-        self, gradient: Gradient, block: Block, window: Window, initial: Arrays | None
-    ) -> Arrays | None:
-        """The state where the next window begins: known already, or computed."""
-        if window.advance == window.stop - window.start:
-            return gradient.final
-        return self._advance(block, window, initial)
+    def _read(
+        self, dataset: Dataset, window: Window, share: Share, number: int
+    ) -> tuple[Block, dict[str, Any]]:
+        """The rows of this process, and all inputs of the cell for them.
+
+        Masks and noise are drawn for every row of the group, from the seed and the
+        window's number: whoever has a row, it is disturbed in the same way.
+        """
+        block = dataset.read(share.rows, window.start, window.stop)
+        inputs = {"x": block.x, "y": block.y}
+        if all(spec.draw is None for spec in self.cell.graph.inputs.values()):
+            return block, inputs
+        whole = dataset.read(window.rows, window.start, window.stop)
+        seed = np.random.SeedSequence([self.seed, number]).generate_state(1)[0]
+        drawn = self.cell.draw(
+            self.parameters, {"x": whole.x, "y": whole.y}, seed=int(seed)
+        )
+        return block, {n: array[:, share.places] for n, array in drawn.items()}
 
     def _advance(
-        self, block: Block, window: Window, initial: Arrays | None
+        self, inputs: Mapping[str, Any], window: Window, initial: Arrays | None
     ) -> Arrays | None:
+        """The state where the next window begins."""
         if window.advance == 0:
             return initial
-        inputs = {"x": block.x[: window.advance], "y": block.y[: window.advance]}
-        return self.cell.forward(self.parameters, inputs, initial=initial).final
+        first = {name: array[: window.advance] for name, array in inputs.items()}
+        return self.cell.forward(self.parameters, first, initial=initial).final
 
 
 def _diverged(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bptt import cells
 from bptt.cell import Cell
+from bptt.compose import dropout, stack, zoneout
 from bptt.errors import UnknownCellError
 from bptt.graph import Node, walk
 from bptt.train.checkpoint import Parameters
@@ -83,26 +84,37 @@ def load_cell(cell: str) -> Cell:
     return Cell.load(cell)
 
 
-def build_model(cell: str, form: Form) -> Model:
-    """Make a model of data from a cell: token look-up, equations, read-out.
+def build_model(options: TrainingOptions, form: Form) -> Model:
+    """Make a model of data from a cell: look-up, layers, noise, read-out.
 
-    Raises: UnknownCellError, CellNotTrainableError, the errors of the language.
+    Raises: UnknownCellError, CellNotTrainableError, the errors of the language and of
+    `bptt.compose` (a cell with a loss of its own has no layers on top).
     """
-    loaded = load_cell(cell)
+    cell = load_cell(options.cell)
     if form.x_is_token:
-        loaded = loaded.with_tokens()
-    if loaded.graph.loss is None:
-        loaded = _with_readout(loaded, form.target)
-    return as_model(cell, loaded, form)
+        cell = cell.with_tokens()
+    if options.recurrent_dropout:
+        state = "h" if "h" in cell.states else cell.states[0]
+        rates = {state: options.recurrent_dropout}
+        cell = dropout(cell, variational=True, **rates)
+    if options.zoneout:
+        cell = zoneout(cell, options.zoneout)
+    if options.layers > 1:
+        cell = stack(
+            cell, options.layers, residual=options.residual, dropout=options.dropout
+        )
+    if cell.graph.loss is None:
+        cell = _with_readout(cell, form.target)
+    return as_model(options.cell, cell, form)
 
 
 def as_model(name: str, cell: Cell, form: Form) -> Model:
     """See a finished cell as a model of data.
 
-    Raises: CellNotTrainableError if its inputs are not exactly x and y, if they are
-    not of the data's kind, or if text is to be written and no score is found.
+    Raises: CellNotTrainableError if its inputs, but for those that are drawn, are not
+    exactly x and y, or are not of the data's kind.
     """
-    inputs = cell.graph.inputs
+    inputs = [name for name, spec in cell.graph.inputs.items() if spec.draw is None]
     if set(inputs) != {"x", "y"}:
         found = f"its inputs are {', '.join(inputs) or 'none'}"
         fix = "A model reads x and is scored on targets y, by these names."

@@ -32,6 +32,9 @@ ON_NONFINITE = ("stop", "skip")
 class TrainingOptions:
     """The options of one training run; every field is written to config.json.
 
+    layers: of the cell on top of each other (`bptt.stack`), with residual connections
+    and dropout between them; recurrent_dropout: rate of a mask on h[t-1], one for each
+    window; zoneout: rate at which states keep their old value.
     n_h: size of every dimension of the cell that is not tied to the data.
     n_b: parallel streams, or sequences in a batch. tau: steps per window (text and
     tokens: 32; sequences: the whole). k1, k2: every k1 steps a gradient through k2,
@@ -47,6 +50,11 @@ class TrainingOptions:
     """
 
     cell: str = CELL
+    layers: int = 1
+    residual: bool = False
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    zoneout: float = 0.0
     n_h: int = N_H
     n_b: int = N_B
     tau: int | None = None
@@ -74,7 +82,7 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         """Check every range."""
-        for option in ("n_h", "n_b", "epochs", "validations"):
+        for option in ("layers", "n_h", "n_b", "epochs", "validations"):
             _require_positive(_flag(option), getattr(self, option))
         for option in ("tau", "k1", "k2", "checkpoint_every"):
             if getattr(self, option) is not None:
@@ -89,6 +97,7 @@ class TrainingOptions:
                 raise OptionError(_flag(option), getattr(self, option), expected)
         if not (0 <= self.weight_decay < inf):
             raise OptionError("--weight-decay", self.weight_decay, "a number from 0")
+        self._check_rates()
         self._check_fractions()
         for option in ("seed", "patience"):
             if getattr(self, option) < 0:
@@ -97,6 +106,16 @@ class TrainingOptions:
         if self.on_nonfinite not in ON_NONFINITE:
             expected = f"one of {', '.join(ON_NONFINITE)}"
             raise OptionError("--on-nonfinite", self.on_nonfinite, expected)
+
+    def _check_rates(self) -> None:
+        for option in ("dropout", "recurrent_dropout", "zoneout"):
+            if not 0 <= getattr(self, option) < 1:
+                value = getattr(self, option)
+                raise OptionError(_flag(option), value, "a rate from 0 to below 1")
+        if self.layers == 1 and (self.dropout or self.residual):
+            option = "--dropout" if self.dropout else "--residual"
+            value = self.dropout or True
+            raise OptionError(option, value, "--layers 2 or more: it is between them")
 
     def _check_fractions(self) -> None:
         if not 0 < self.held_out < 1:

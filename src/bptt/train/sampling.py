@@ -90,7 +90,8 @@ class Sampler:
         state = None
         for _ in range(length):
             x = tokens.reshape(-1, 1)  # (tau, n_b = 1): the prompt, then one step
-            inputs = {"x": x, "y": np.zeros_like(x)}
+            given = {"x": x, "y": np.zeros_like(x)}
+            inputs = self._model.cell.draw(self._parameters, given, mean=True)
             run = self._model.cell.forward(self._parameters, inputs, initial=state)
             state = run.final
             o = run[self._scores][-1, 0]

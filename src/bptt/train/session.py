@@ -97,6 +97,7 @@ class Session:
             clip_value=options.clip_value,
             skips_nonfinite=options.on_nonfinite == "skip",
             processes=setting.processes,
+            seed=options.seed,
         )
         assert task.unit is not None
         self.meter = Meter(task.unit, self._total)

@@ -106,7 +106,7 @@ def _train(
     processes: Processes,
 ) -> Report:
     task = make_task(data, options)
-    model = build_model(options.cell, task.form)
+    model = build_model(options, task.form)
     task = _with_unit(task, model)
     is_full = _is_full_batch(options, task, processes)
     start = Checkpoint(
