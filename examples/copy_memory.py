@@ -51,7 +51,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--length", type=int, default=1000)
     parser.add_argument("--cell", default="lstm")
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs"))
     given = parser.parse_args()
@@ -62,7 +62,7 @@ def main():
     options = TrainingOptions(
         cell=given.cell,
         n_h=64,
-        n_b=32,
+        n_b=16,
         epochs=given.epochs,
         learning_rate=0.003,
         held_out=0.05,

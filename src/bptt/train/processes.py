@@ -70,15 +70,20 @@ ALONE = Processes()
 
 
 class _Group(Processes):
-    """Processes that torchrun started; gloo on CPUs, nccl where the arrays are."""
+    """Processes that torchrun started; always gloo, for the arrays are NumPy's."""
 
     def __init__(self) -> None:
         self._torch = import_torch()
         self._group = self._torch.distributed
-        self._group.init_process_group("gloo")  # the arrays are NumPy's: always CPU
-        self.rank = self._group.get_rank()
-        self.size = self._group.get_world_size()
-        self.is_restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+        restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+        self.is_restarted = restarts > 0
+        store, self.rank, self.size = next(self._group.rendezvous("env://"))
+        # The store outlives a restart; without a prefix the processes would find the
+        # addresses of those that are gone.
+        store = self._group.PrefixStore(f"bptt-{restarts}", store)
+        self._group.init_process_group(
+            "gloo", store=store, rank=self.rank, world_size=self.size
+        )
 
     def share(self, rows: Rows) -> Share:
         places = np.array_split(np.arange(len(rows)), self.size)[self.rank]

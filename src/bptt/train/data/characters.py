@@ -134,19 +134,19 @@ def _joined(blocks: Iterator[str]) -> Codes:
 
 
 def _mapped(blocks: Iterator[str]) -> Codes:
-    stream = tempfile.TemporaryFile(prefix="bptt-text-")  # noqa: SIM115 - it outlives us
-    try:
-        # Written, not assigned through the map: a full disk is an error there, and
-        # kills the process here.
-        for block in blocks:
-            stream.write(codes_of(block).tobytes())
-        stream.flush()
-    except OSError as error:
-        folder = Path(tempfile.gettempdir())
-        raise FolderNotWritableError(folder, error.strerror or str(error)) from error
-    if stream.tell() == 0:
-        return np.zeros(0, np.uint32)
-    return np.memmap(stream, np.uint32, mode="r+")
+    with tempfile.TemporaryFile(prefix="bptt-text-") as stream:
+        try:
+            # Written, not assigned through the map: a full disk is an error there,
+            # and kills the process here.
+            for block in blocks:
+                stream.write(codes_of(block).tobytes())
+            stream.flush()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise FolderNotWritableError(Path(tempfile.gettempdir()), reason) from error
+        if stream.tell() == 0:
+            return np.zeros(0, np.uint32)
+        return np.memmap(stream, np.uint32, mode="r+")  # keeps the file by itself
 
 
 def _keep_text(codes: Codes, parts: Parts) -> Split | None:

@@ -99,7 +99,10 @@ def read_sequences(source: str, files: Sequence[Path]) -> SequenceFiles:
 def _load(file: Path) -> Arrays:
     try:
         if file.suffix == ".npz":
-            with np.load(file, allow_pickle=False) as archive:
+            with (
+                file.open("rb") as stream,
+                np.load(stream, allow_pickle=False) as archive,
+            ):
                 return {name: archive[name] for name in archive.files}
         return _load_safetensors(file)
     except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib_error) as error:

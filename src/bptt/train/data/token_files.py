@@ -43,7 +43,7 @@ def read_tokens(paths: Sequence[Path]) -> TokenFile:
             paths[1], None, "a second token file; a run takes one, so join them"
         )
     try:
-        tokens = np.load(path, mmap_mode="r", allow_pickle=False)
+        tokens = np.lib.format.open_memmap(path, mode="r")  # never unpickles
     except (OSError, ValueError, EOFError) as error:
         raise DataUnreadableError(path, f"no .npy file of numbers: {error}") from error
     if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
