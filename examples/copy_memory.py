@@ -10,13 +10,13 @@ gradient on h^(t), printed at the end, show why: hardly any of it reaches the sy
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
 from bptt.train import Request, TrainingOptions, open_data, print_report, train
+from bptt.train.run_folder import read_run
 
 N_SYMBOLS, N_COPIED = 8, 10
 BLANK, GO = 8, 9
@@ -34,16 +34,20 @@ def make_sequences(n, length, seed):
     return x, y
 
 
-def print_norms(folder):
-    """The norm of ∇_h L at a few steps, after the last validation."""
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    for record in (r for r in records if "gradient_norms" in r):
-        found = record["gradient_norms"]
-        norms = dict(zip(found["t"], found["states"]["h"], strict=True))
-        shown = [t for i, t in enumerate(norms) if i % (len(norms) // 6) == 0]
-        text = ", ".join(f"t={t} {norms[t]:.1e}" for t in [*shown, max(norms)])
-        print(f"window {record['window']}: ‖∇_h L‖ at {text}")
+def print_norms(folder, x, y):
+    """The norm of the gradient of the last ten losses on h^(t), at a few t."""
+    saved = read_run(folder)
+    model = saved.model
+    begun = model.init(saved.form, saved.options)
+    tau = x.shape[1]
+    weights = np.where(np.arange(tau) >= tau - N_COPIED, 1 / N_COPIED / len(x), 0)
+    t = [1, 5, 10, *range(tau // 4, tau - 20, tau // 4), tau - 10, tau]
+    for name, parameters in (("at first", begun), ("trained", saved.parameters)):
+        inputs = {"x": x.T, "y": y.T}
+        found = model.cell.gradient(parameters, inputs, weights=weights, nodes=("h",))
+        norms = np.linalg.norm(found.nodes["h"], axis=(1, 2))
+        shown = ", ".join(f"t={at} {norms[at - 1]:.0e}" for at in t)
+        print(f"‖∇_h(t) L‖ of the ten losses that need memory, {name}: {shown}")
 
 
 def main():
@@ -75,7 +79,7 @@ def main():
     print_report(report, console)
     no_memory = N_COPIED * np.log(N_SYMBOLS) / (given.length + 2 * N_COPIED)
     print(f"without memory: {no_memory:.4f} nats per step")
-    print_norms(folder)
+    print_norms(folder, x[:8], y[:8])
 
 
 if __name__ == "__main__":
