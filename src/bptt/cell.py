@@ -22,6 +22,7 @@ from bptt.execute.program import (
     forward_program,
     gradient_program,
 )
+from bptt.explain import EquationReport, Explanation, check_equation, explain
 from bptt.graph import Graph
 from bptt.language import parse_cell, print_graph
 from bptt.objective import Objective
@@ -160,6 +161,7 @@ class Cell:
         initial: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
         executor: str = dispatch.COMPILED,
         threads: int | None = None,
     ) -> Run:
@@ -169,10 +171,17 @@ class Cell:
         absent.
         reduction: "sum" (the book's), "batch_mean" (1/n_b) or "mean" (the mean over
         steps and rows); weights: w_t per step or per step and row, (tau,) or
-        (tau, n_b), 0 for padding; with "mean" the divisor is their sum.
+        (tau, n_b); with "mean" the divisor is their sum.
+        lengths: the number of steps of every row, (n_b,) whole numbers from 1 to tau.
+        What the arrays hold after a row's last step has no influence, NaN included;
+        values and gradients are zero there, and only useful steps are counted and
+        computed.
         Raises: a subclass of `errors.ArgumentError` for every array that does not fit.
         """
-        bindings = bind(self.graph, params, inputs, initial, None, reduction, weights)
+        bindings = bind(
+            self.graph, params, inputs, initial, None, reduction, weights,
+            lengths=lengths,
+        )  # fmt: skip
         return self._forward(bindings, executor, threads)
 
     def _forward(
@@ -193,6 +202,7 @@ class Cell:
         seeds: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
         input_gradient: bool = False,
         initial_gradient: bool = False,
         executor: str = dispatch.COMPILED,
@@ -216,7 +226,10 @@ class Cell:
                 "shape (tau, n_b, ...)"
             )
         wanted = self._known_nodes(nodes)
-        bindings = bind(self.graph, params, inputs, initial, seeds, reduction, weights)
+        bindings = bind(
+            self.graph, params, inputs, initial, seeds, reduction, weights,
+            lengths=lengths,
+        )  # fmt: skip
         real = tuple(n for n, s in self.graph.inputs.items() if s.index is None)
         request = Request(
             wanted,
@@ -240,6 +253,7 @@ class Cell:
         initial: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
     ) -> dict[str, Array]:
         """The product of the loss's Hessian with a direction in parameter space.
 
@@ -253,8 +267,9 @@ class Cell:
         vectors, _, _ = parameter_arrays(self.graph, direction)
         extra = {direction_of(name): array for name, array in vectors.items()}
         bindings = bind(
-            self.graph, params, inputs, initial, None, reduction, weights, extra
-        )
+            self.graph, params, inputs, initial, None, reduction, weights, extra,
+            lengths,
+        )  # fmt: skip
         request = Request(hessian_vector=True)
         program = self.gradient_program(request)
         name = dispatch.REFERENCE
@@ -336,6 +351,7 @@ class Cell:
         initial: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
         **sizes: int,
     ) -> Objective:
         """A function of one flat vector for `scipy.optimize`: -> (loss, flat gradient).
@@ -352,7 +368,7 @@ class Cell:
         """
         return Objective(
             self, inputs, params, sizes, initial=initial, reduction=reduction,
-            weights=weights,
+            weights=weights, lengths=lengths,
         )  # fmt: skip
 
     # ----- proof -----
@@ -386,6 +402,7 @@ class Cell:
         seeds: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
     ) -> Unrolled:
         """The explicit graph in time of one batch row, for small sizes.
 
@@ -393,8 +410,50 @@ class Cell:
         """
         return unroll(
             self.graph, params, inputs, initial=initial, seeds=seeds,
+            reduction=reduction, weights=weights, lengths=lengths,
+        )  # fmt: skip
+
+    def explain(
+        self,
+        *,
+        name: str = "the cell",
+        lang: str = "en",
+        step: str | None = None,
+        tau: int = 4,
+        seed: int = 0,
+        sizes: Mapping[str, int] | None = None,
+        reduction: str = "sum",
+        weights: Iterable[float] | None = None,
+    ) -> Explanation:
+        """The derivation of this cell's gradient, with every equality checked.
+
+        print() shows it; `text()`, `markdown()`, `latex()` and `html()` give it;
+        `save("cell.html")` writes the format of the suffix. A notebook shows it by
+        itself.
+
+        lang: "en" or "zh"; step: one card alone, by the book's equation number or by
+        its id ("node:h", "parameter:W"); tau, seed, sizes: of the numbers shown; how L
+        is made of L^(1) ... L^(tau): reduction "sum" (the book's), "mean" or "last", or
+        weights, one per step.
+
+        >>> Cell('h[t] = tanh(W @ h[t-1] + U @ x[t])').explain().passed
+        True
+
+        Raises: UnknownLanguageError, ExplainOptionError; UnknownCardError when shown.
+        """
+        return explain(
+            self, name=name, lang=lang, step=step, tau=tau, seed=seed, sizes=sizes,
             reduction=reduction, weights=weights,
         )  # fmt: skip
+
+    def check_equation(self, text: str, *, seed: int = 0) -> EquationReport:
+        """Compare a gradient formula of your own with this cell's exact gradient.
+
+        text: an equation such as `grad_h[t] = V.T @ grad_o[t]`, or with ∇; see
+        docs/explain.md. Returns: a report to print; `report.passed`.
+        Raises: FormulaSyntaxError, UnknownSymbolError, NotAnEquationError.
+        """
+        return check_equation(text, self, seed=seed)
 
     # ----- variants of the same equations -----
 

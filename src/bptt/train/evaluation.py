@@ -57,7 +57,13 @@ def evaluate(
         weights = weights_of(block, window.scored) * share.counts
         given = {"x": block.x, "y": block.y}
         inputs = model.cell.draw(parameters, given, mean=True)
-        run = model.cell.forward(parameters, inputs, initial=state, weights=weights)
+        run = model.cell.forward(
+            parameters,
+            inputs,
+            initial=state,
+            weights=weights,
+            lengths=block.lengths,
+        )
         loss += real_loss(run.loss)
         state = run.final
         found = _count_right(model, run, block, weights > 0)

@@ -140,7 +140,9 @@ class FullBatchSession:
         # Masks at their mean: a line search needs the same function at every call.
         given = {"x": block.x, "y": block.y}
         inputs = cell.draw(self.parameters, given, mean=True)
-        gradient = cell.gradient(self.parameters, inputs, weights=weights)
+        gradient = cell.gradient(
+            self.parameters, inputs, weights=weights, lengths=block.lengths
+        )
         loss = real_loss(gradient.loss)
         by_name = {name: gradient[name] for name in self.parameters}
         norm = global_norm(by_name)

@@ -36,6 +36,7 @@ def measure_norms(
         parameters,
         inputs,
         weights=weights,
+        lengths=block.lengths,
         nodes=[name for name in cell.states if name in cell.nodes],
     )
     steps = np.unique(np.linspace(0, stop - 1, min(stop, N_POINTS)).round().astype(int))

@@ -74,16 +74,20 @@ class Learner:
         share = self.processes.share(window.rows)
         block, inputs = self._read(dataset, window, share, number)
         if not n:  # no sequence ends here: the state goes on, and nothing is learned
-            return Learned(0.0, 0.0, 0), self._advance(inputs, window, initial)
+            return Learned(0.0, 0.0, 0), self._advance(inputs, block, window, initial)
         # 1/n where a loss counts: the sum over all processes is then the mean.
         weights = weights_of(block, window.scored) / n * share.counts
         gradient = self.cell.gradient(
-            self.parameters, inputs, initial=initial, weights=weights
+            self.parameters,
+            inputs,
+            initial=initial,
+            weights=weights,
+            lengths=block.lengths,
         )
         if window.advance == window.stop - window.start:
             state: Arrays | None = gradient.final
         else:
-            state = self._advance(inputs, window, initial)
+            state = self._advance(inputs, block, window, initial)
         summed = self.processes.add({k: gradient[k] for k in self.parameters})
         part = np.array([real_loss(gradient.loss)])
         loss = float(self.processes.add({"loss": part})["loss"][0])
@@ -117,13 +121,23 @@ class Learner:
         return block, {n: array[:, share.places] for n, array in drawn.items()}
 
     def _advance(
-        self, inputs: Mapping[str, Any], window: Window, initial: Arrays | None
+        self,
+        inputs: Mapping[str, Any],
+        block: Block,
+        window: Window,
+        initial: Arrays | None,
     ) -> Arrays | None:
         """The state where the next window begins."""
         if window.advance == 0:
             return initial
         first = {name: array[: window.advance] for name, array in inputs.items()}
-        return self.cell.forward(self.parameters, first, initial=initial).final
+        lengths = block.lengths
+        if lengths is not None:
+            lengths = np.minimum(lengths, window.advance)
+        run = self.cell.forward(
+            self.parameters, first, initial=initial, lengths=lengths
+        )
+        return run.final
 
 
 def _diverged(

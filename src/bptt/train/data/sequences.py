@@ -85,7 +85,11 @@ class Batches:
                 last = len(data.x[row]) - 1
                 if start <= last < stop:
                     scored[last - start, column] = True
-        return Block(x, y, scored)
+        # A row that has ended before keeps one step, of padding whose loss weighs 0.
+        ends = np.array([len(data.x[row]) - start for row in rows])
+        lengths = np.clip(ends, 1, stop - start)
+        ragged = lengths if (lengths < stop - start).any() else None
+        return Block(x, y, scored, ragged)
 
 
 def _zeros(tau: int, rows: Rows, core: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

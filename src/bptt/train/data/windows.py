@@ -28,11 +28,13 @@ class Block:
     """Steps of some rows, time first: x and y are (tau, n_b, ...).
 
     scored: (tau, n_b), whether a step's loss counts; None where every one does.
+    lengths: (n_b,), the steps of each row that are not padding; None where all are.
     """
 
     x: Array
     y: Array
     scored: npt.NDArray[np.bool_] | None = None
+    lengths: Rows | None = None
 
 
 class Dataset(Protocol):
