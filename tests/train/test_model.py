@@ -193,3 +193,21 @@ def test_tokens_for_a_cell_that_reads_vectors_are_looked_up_and_the_reverse_refu
 ):
     with pytest.raises(CellNotTrainableError, match="its x is read as tokens, but"):
         build_model(write(tmp_path, WHOLE), Form(3, False, "class", 7))
+
+
+def test_layers_of_tokens_have_a_look_up_below_and_masks_where_they_were():
+    model = build_model(
+        "elman", TEXT, layers=2, dropout=0.2, recurrent_dropout=0.1, zoneout=0.3
+    )
+    text = model.cell.canonical_text
+    assert "U_1[:, x[t]]" in text
+    assert text.count("variational_dropout(0.1)") == 2
+    assert text.count("= dropout(0.2)") == 1
+    assert text.count("bernoulli(0.3)") == 2
+    parameters = model.init(TEXT, TrainingOptions(n_h=4))
+    x = np.array([[1, 2], [3, 0], [6, 5]])
+    inputs = model.cell.draw(parameters, {"x": x, "y": x}, mean=True)
+    run = model.cell.forward(parameters, inputs, executor="reference")
+    # At the mean of its mask, a state is a mixture of its old and its new value.
+    h = 0.7 * np.tanh(parameters["U_1"][:, x[0]].T)
+    np.testing.assert_allclose(run["h_1"][0], h, rtol=1e-6)

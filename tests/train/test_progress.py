@@ -54,7 +54,7 @@ def test_the_meter_adds_up_and_smooths_in_the_unit():
     ]
     assert [r["characters"] for r in records] == [100, 200]
     assert [r["training_bits_per_character"] for r in records] == [4.0, 3.0]
-    assert meter.status.training == pytest.approx(3.98)
+    assert meter.status.training == pytest.approx(3.5)
     assert (meter.status.window, meter.status.clip_share) == (2, 0.5)
 
 

@@ -39,7 +39,7 @@ class DataUnreadableError(TrainError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
             f"DATA {str(path)!r}: cannot be read ({reason}). "
-            "Check its permissions, or leave it out."
+            "Check the file and its permissions, or leave it out."
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from bptt.train.data.form import Unit
 from bptt.train.loop import Learned
 
-SMOOTHING = 0.98  # of the training loss that is shown: about the last 50 windows
+SMOOTHING = 50  # windows that the training loss which is shown is a mean of, about
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Meter:
         loss = learned.loss * self.unit.factor
         if self._smooth is None:
             self._smooth = loss
-        self._smooth += (1 - SMOOTHING) * (loss - self._smooth)
+        self._smooth += (loss - self._smooth) / min(self.windows, SMOOTHING)
         self._norm = learned.norm
         self.clipped += learned.is_clipped
         return record | {

@@ -91,8 +91,6 @@ def build_model(options: TrainingOptions, form: Form) -> Model:
     `bptt.compose` (a cell with a loss of its own has no layers on top).
     """
     cell = load_cell(options.cell)
-    if form.x_is_token:
-        cell = cell.with_tokens()
     if options.recurrent_dropout:
         state = "h" if "h" in cell.states else cell.states[0]
         rates = {state: options.recurrent_dropout}
@@ -103,6 +101,8 @@ def build_model(options: TrainingOptions, form: Form) -> Model:
         cell = stack(
             cell, options.layers, residual=options.residual, dropout=options.dropout
         )
+    if form.x_is_token:
+        cell = cell.with_tokens()
     if cell.graph.loss is None:
         cell = _with_readout(cell, form.target)
     return as_model(options.cell, cell, form)

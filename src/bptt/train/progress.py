@@ -96,4 +96,5 @@ def _speed(status: Status) -> str:
 class _LossColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         status = task.fields["status"]
-        return Text(describe(status) if status else "starting", no_wrap=True)
+        shown = describe(status) if status else "compiling the cell"
+        return Text(shown, no_wrap=True)
