@@ -115,6 +115,7 @@ def spoiled(monkeypatch):
 
 def test_a_run_stops_and_keeps_its_checkpoint(spoiled, tmp_path, quiet):
     pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
     with pytest.raises(TrainingDivergedError, match="in window 3: the loss became nan"):
         train(TEXT, TrainingOptions(**OPTIONS), tmp_path / "run", quiet)
     windows = [r["window"] for r in read_metrics(tmp_path / "run") if "skipped" in r]
@@ -123,6 +124,7 @@ def test_a_run_stops_and_keeps_its_checkpoint(spoiled, tmp_path, quiet):
 
 def test_skipped_windows_are_counted_shown_and_explained(spoiled, tmp_path, quiet):
     pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
     options = TrainingOptions(**OPTIONS, on_nonfinite="skip")
     report = train(TEXT, options, tmp_path / "run", quiet)
     assert report.skipped == 2

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -22,12 +21,15 @@ from bptt.train.errors import (
     DamagedCheckpointError,
     DataChangedError,
     FolderNotWritableError,
+    FullBatchError,
     OptionError,
+    UnknownOptimiserError,
 )
 from bptt.train.run_folder import read_metrics
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
+resource = pytest.importorskip("resource")
 
 TEXT = Text("the cat sat on the mat, the dog ran. " * 30, source="lines", n_files=1)
 # The book's cell keeps the kernels few; what is saved does not depend on the cell.
@@ -156,6 +158,20 @@ def test_lbfgs_goes_on_from_the_round_that_was_stopped(
     assert train(sequences, options, tmp_path / "stopped", quiet).was_interrupted
     assert resume(tmp_path / "stopped", quiet, sequences).best == straight.best
     assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+
+
+def test_lbfgs_of_a_text_and_options_of_lbfgs_say_what_there_is(
+    sequences, tmp_path, quiet
+):
+    options = TrainingOptions(**BASE, optimiser="LBFGS")
+    with pytest.raises(UnknownOptimiserError, match="for sequence files --optimiser"):
+        train(TEXT, options, tmp_path / "run", quiet)
+    options = TrainingOptions(
+        **BASE, optimiser="lbfgs", optimiser_options={"history": 3}
+    )
+    with pytest.raises(FullBatchError, match="--optimiser lbfgs: takes no options"):
+        train(sequences, options, tmp_path / "run", quiet)
+    assert not (tmp_path / "run").exists()
 
 
 def test_early_stopping_counts_on_and_a_run_that_is_over_stays_over(tmp_path, quiet):

@@ -1,6 +1,5 @@
 """SciPy's L-BFGS on the loss of all training sequences at once."""
 
-import time
 from collections.abc import Callable
 from importlib import import_module
 
@@ -19,14 +18,14 @@ from bptt.train.checkpoint import (
 from bptt.train.clipping import global_norm
 from bptt.train.data.windows import Truncation, Window, plan_epoch, weights_of
 from bptt.train.errors import TrainExtraMissingError, TrainingDivergedError
-from bptt.train.evaluation import evaluate, real_loss
+from bptt.train.evaluation import real_loss
 from bptt.train.gradient_norms import measure_norms
 from bptt.train.loop import Learned
 from bptt.train.meter import Meter
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.progress import TrainingProgress
 from bptt.train.run_folder import Metrics
-from bptt.train.session import Setting
+from bptt.train.session import Setting, validate
 
 # L-BFGS starts with an empty memory after every so many iterations, and only there a
 # checkpoint is written: a run that is taken up then goes the same way, bit for bit.
@@ -162,17 +161,7 @@ class FullBatchSession:
             start = stop
 
     def _validate(self, metrics: Metrics, *, is_last_word: bool = False) -> None:
-        began = time.perf_counter()
-        task = self.setting.task
-        found = evaluate(
-            self.setting.model,
-            self.parameters,
-            task.parts["validation"],
-            task.evaluation,
-        )
-        took = time.perf_counter() - began
-        loss = found.loss * self.meter.unit.factor
-        record, is_best = self.meter.add_validation(loss, found.accuracy, took)
+        record, is_best = validate(self.setting, self.parameters, self.meter)
         metrics.write(record)
         if is_last_word:
             return

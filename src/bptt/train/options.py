@@ -44,7 +44,7 @@ class TrainingOptions:
     on every scheduler_step ("window", "epoch", "validation"; None: as suits it).
     patience: validations without improvement before the run ends, 0 for never.
     validations: how many per epoch. checkpoint_every: windows between checkpoints,
-    besides one at every validation and after every 60 s.
+    None for one after every 60 s; there is one at every validation besides.
     sizes: sizes of named dimensions that differ from n_h.
     Raises: OptionError if a value is outside its range; the message names the option.
     """

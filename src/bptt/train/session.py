@@ -51,6 +51,23 @@ class Setting:
     processes: Processes
 
 
+def validate(
+    setting: Setting, parameters: Parameters, meter: Meter
+) -> tuple[dict[str, Any], bool]:
+    """Measure the validation part; return the record, and whether it is the best."""
+    began = time.perf_counter()
+    task = setting.task
+    found = evaluate(
+        setting.model,
+        parameters,
+        task.parts["validation"],
+        task.evaluation,
+        setting.processes,
+    )
+    loss = found.loss * meter.unit.factor + task.offset("validation")
+    return meter.add_validation(loss, found.accuracy, time.perf_counter() - began)
+
+
 def write_sample(
     setting: Setting, parameters: Parameters, *, length: int
 ) -> str | None:
@@ -207,24 +224,13 @@ class Session:
         is_last_word: the run is interrupted. The measurement is for the person alone: a
         run that is taken up again knows nothing of it.
         """
-        began = time.perf_counter()
-        task = self.setting.task
-        found = evaluate(
-            self.setting.model,
-            self.parameters,
-            task.parts["validation"],
-            task.evaluation,
-            self.setting.processes,
-        )
-        loss = found.loss * self.meter.unit.factor + task.offset("validation")
-        took = time.perf_counter() - began
-        record, is_best = self.meter.add_validation(loss, found.accuracy, took)
+        record, is_best = validate(self.setting, self.parameters, self.meter)
         log.write(record)
         if is_last_word:
             return
         self._record_norms(log)
         self._record_sample(log)
-        self._schedule.after(VALIDATION, loss)
+        self._schedule.after(VALIDATION, self.meter.validation)
         if is_best:
             self._save(log, BEST)
 
