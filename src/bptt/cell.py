@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from bptt.execute.program import (
     gradient_program,
 )
 from bptt.explain import EquationReport, Explanation, check_equation, explain
+from bptt.flow import GradientFlow, measure_run
 from bptt.graph import Graph
 from bptt.language import parse_cell, print_graph
 from bptt.objective import Objective
@@ -237,6 +238,11 @@ class Cell:
             initial_gradient,
             tuple(sorted(seeds)),
         )
+        return self._gradient(bindings, request, executor, threads)
+
+    def _gradient(
+        self, bindings: Bindings, request: Request, executor: str, threads: int | None
+    ) -> Gradient:
         program = self.gradient_program(request)
         program, values = dispatch.run(program, bindings, executor, threads)
         return Gradient(
@@ -412,6 +418,39 @@ class Cell:
             self.graph, params, inputs, initial=initial, seeds=seeds,
             reduction=reduction, weights=weights, lengths=lengths,
         )  # fmt: skip
+
+    def flow(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        *,
+        initial: Mapping[str, Any] | None = None,
+        seeds: Mapping[str, Any] | None = None,
+        reduction: str = "sum",
+        weights: Any = None,
+        row: int = 0,
+        tick: Callable[[], None] = lambda: None,
+    ) -> GradientFlow:
+        """How far gradients travel through time in this run; see docs/flow.md.
+
+        The norm of ∇_{h^(t)} L with what enters at t and what arrives from later steps,
+        its terms by lag, what truncation loses, products of Jacobians with singular
+        values and Lyapunov exponents, saturation, the copies of every parameter, and
+        the first number that is not finite. `print` it, `plot()` it, `save` it.
+
+        row: of the batch, whose Jacobians are multiplied; tick: called for every lag.
+        Other arguments: see `gradient`.
+        Raises: FlowError, NoLossError and the errors of `gradient`.
+        """
+        if self.graph.loss is None and not seeds:
+            raise errors.NoLossError(
+                "the cell has no loss L[t], so no gradient enters it; seed one: "
+                f"flow(..., seeds={{{tuple(self.nodes)[-1]!r}: g}})"
+            )
+        bindings = bind(self.graph, params, inputs, initial, seeds, reduction, weights)
+        request = Request(tuple(self.nodes), seeds=tuple(sorted(seeds or {})))
+        grad = self._gradient(bindings, request, dispatch.COMPILED, None)
+        return measure_run(self.graph, grad, bindings, row, tick)
 
     def explain(
         self,
