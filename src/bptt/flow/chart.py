@@ -25,10 +25,8 @@ def line_chart(panel: Panel) -> str:
     low, high = _range(panel)
     to_x = _map(float(panel.x[0]), float(panel.x[-1]), LEFT, WIDTH - RIGHT)
     to_y = _map(low, high, HEIGHT - BOTTOM, TOP)
-    parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(panel.title)}">'
-    ]
+    label = escape(panel.title)
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">']
     parts += _axes(panel, low, high, to_x, to_y)
     for number, y in enumerate(panel.lines.values()):
         for points in _pieces(panel, y, to_x, to_y):
@@ -74,11 +72,11 @@ def _axes(panel: Panel, low: float, high: float, to_x: Scale, to_y: Scale) -> li
             f'y2="{y:.1f}"/><text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" '
             f'text-anchor="end">{label}</text>'
         )
-    for tick in _ticks(float(panel.x[0]), float(panel.x[-1]), is_whole=True):
-        found.append(
-            f'<text class="tick" x="{to_x(tick):.1f}" y="{HEIGHT - BOTTOM + 16}" '
-            f'text-anchor="middle">{tick:.0f}</text>'
-        )
+    found += [
+        f'<text class="tick" x="{to_x(tick):.1f}" y="{HEIGHT - BOTTOM + 16}" '
+        f'text-anchor="middle">{tick:.0f}</text>'
+        for tick in _ticks(float(panel.x[0]), float(panel.x[-1]), is_whole=True)
+    ]
     middle = (LEFT + WIDTH - RIGHT) / 2
     found.append(
         f'<text class="tick" x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">'

@@ -39,16 +39,23 @@ def make_panels(report: GradientFlow) -> Iterator[Panel]:
         t = np.arange(1, tau + 1)
         for name in numbers.states:
             lines = {
-                "all": numbers.norms[name], "from L of this step": numbers.injected[name],
+                "all": numbers.norms[name],
+                "from L of this step": numbers.injected[name],
                 "from later steps": numbers.arrived[name],
-            }  # fmt: skip
+            }
             yield Panel(
                 f"Norm of the gradient on {name}(t)",
                 "What enters at t, and what arrives from later steps.", "t", t, lines,
             )  # fmt: skip
         s = numbers.singular_values
-        middle = np.median(s, axis=1)
-        lines = {"largest": s[:, 0], "median": middle, "smallest": s[:, -1]}
+        # Below this a singular value of a product is rounding of the largest.
+        noise = np.finfo(float).eps * s.shape[1] * s[:, 0]
+        lines = {
+            "largest": s[:, 0],
+            "median": np.median(s, axis=1),
+            "smallest": s[:, -1],
+        }
+        lines = {label: np.where(y > noise, y, np.nan) for label, y in lines.items()}
         yield Panel(
             f"Singular values of the state at {tau} by the state at t",
             f"The product of the Jacobians from t to {tau}, row {report.row}.", "t",
@@ -100,5 +107,5 @@ def _copies(report: GradientFlow) -> Panel:
     return Panel(
         "Norms of the copies of the parameters",
         "What the use of a parameter at step t alone contributes.", "t",
-        np.arange(1, tau + 1), {name: report.copies[name] for name in order[:MOST_LINES]},
+        np.arange(1, tau + 1), {n: report.copies[n] for n in order[:MOST_LINES]},
     )  # fmt: skip

@@ -62,7 +62,7 @@ class GradientFlow:
 
     @property
     def verdict(self) -> str:
-        """Vanishing, exploding or neither, in a sentence with numbers and thresholds."""
+        """Vanishing, exploding or neither: a sentence with numbers and thresholds."""
         return sentence(self)
 
     def __str__(self) -> str:
@@ -149,7 +149,7 @@ def _measure(
         bindings.tau, tuple(cut.before),
         {name: _norms(grads[name]) for name in cut.before},
         {name: _norms(rows) for name, rows in travel.injected.items()},
-        {n: _norms(grads[n] - rows) for n, rows in travel.injected.items()},
+        {n: _arrived(grads[n], rows) for n, rows in travel.injected.items()},
         products, singular_values(products), exponents(products), slopes, steepest,
     )  # fmt: skip
     return replace(
@@ -198,6 +198,12 @@ def _rows(array: Array, bindings: Bindings) -> Array:
 def _norms(rows: Array) -> Array:
     """Over rows and features, (tau,)."""
     return np.asarray(np.sqrt((rows.reshape(len(rows), -1) ** 2).sum(axis=1)))
+
+
+def _arrived(total: Array, injected: Array) -> Array:
+    norms = _norms(total - injected)
+    norms[-1] = 0.0  # nothing comes after the last step: a difference is rounding
+    return norms
 
 
 def _cancellation(gradient: Array, norms: Array) -> float:
