@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bptt.flow.chart import line_chart
 from bptt.flow.panels import Panel, make_panels
+from bptt.flow.text import exponents_line
 
 if TYPE_CHECKING:
     import os
@@ -70,6 +71,7 @@ def page_text(report: GradientFlow) -> str:
 <h1>Gradient flow</h1>
 <p>{loss}{report.n_b} rows</p>
 <p class="verdict">{escape(report.verdict)}</p>
+{_exponents(report)}
 <div class="panels">
 {figures}
 </div>
@@ -95,6 +97,12 @@ def _figure(panel: Panel) -> str:
     )
     caption = f"<b>{escape(panel.title)}</b>{escape(panel.note)}<br>{keys}"
     return f"<figure><figcaption>{caption}</figcaption>\n{line_chart(panel)}</figure>"
+
+
+def _exponents(report: GradientFlow) -> str:
+    if report.numbers is None:
+        return ""
+    return f"<p>{escape(exponents_line(report.numbers, report.row))}</p>"
 
 
 def _truncation_table(report: GradientFlow) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bptt.flow.measure import EXPLODED, SATURATED, VANISHED, Verdict
+from bptt.flow.measure import EXPLODED, SATURATED, VANISHED, Flow, Verdict
 
 if TYPE_CHECKING:
     from bptt.flow.report import GradientFlow
@@ -50,19 +50,13 @@ def _over_time(report: GradientFlow) -> list[str]:
     steps = pick_steps(numbers.tau, STEPS)
     lines = []
     for name in numbers.states:
-        lines.append(
-            f"‖∇_{name}^(t) L‖, from L^(t) and from later steps; the largest and the "
-            f"median singular value of ∂s^({numbers.tau})/∂s^(t), row {report.row}"
-        )
-        lines.append(_row("t", "norm", "from now", "from later", "largest", "median"))
+        lines.append(f"‖∇_{name}^(t) L‖, what enters at t and what arrives from later")
+        lines.append(_row("t", "norm", "enters", "arrives"))
         for t in steps:
-            s = numbers.singular_values[t]
-            lines.append(_row(
-                str(t), *(f"{part[name][t - 1]:.3g}" for part in
-                          (numbers.norms, numbers.injected, numbers.arrived)),
-                f"{s[0]:.3g}", f"{np.median(s):.3g}",
-            ))  # fmt: skip
+            parts = (numbers.norms, numbers.injected, numbers.arrived)
+            lines.append(_row(str(t), *(f"{part[name][t - 1]:.3g}" for part in parts)))
         lines.append("")
+    lines += _products(numbers, report.row)
     for name in numbers.slopes:
         share = numbers.saturated(name).mean()
         lines.append(
@@ -70,6 +64,25 @@ def _over_time(report: GradientFlow) -> list[str]:
             "steepest"
         )
     return [*lines, ""]
+
+
+def _products(numbers: Flow, row: int) -> list[str]:
+    whole = f"∂s^({numbers.tau})/∂s^(t)"
+    lines = [f"singular values of {whole}, s all states together, row {row}"]
+    lines.append(_row("t", "largest", "median"))
+    for t in [0, *pick_steps(numbers.tau, STEPS)]:
+        values = numbers.singular_values[t]
+        lines.append(_row(str(t), f"{values[0]:.3g}", f"{np.median(values):.3g}"))
+    return [*lines, exponents_line(numbers, row), ""]
+
+
+def exponents_line(numbers: Flow, row: int) -> str:
+    """The spectrum of finite-time Lyapunov exponents in a sentence."""
+    found = numbers.exponents
+    return (
+        f"Lyapunov exponents per step, row {row}: largest {found[0]:+.3f}, median "
+        f"{np.median(found):+.3f}, smallest {found[-1]:+.3f}"
+    )
 
 
 def _memory(report: GradientFlow) -> list[str]:
@@ -84,8 +97,10 @@ def _memory(report: GradientFlow) -> list[str]:
 
 
 def _copies(report: GradientFlow) -> list[str]:
-    lines = ["copies of the parameters: sum of ‖∇_{W^(t)} L‖; what cancellation leaves"]
-    lines.append(_row("", "sum", "left", "largest at t"))
+    lines = [
+        "copies: sum over t of ‖∇_{W^(t)} L‖, what cancellation leaves, the largest"
+    ]
+    lines.append(_row("", "sum", "left", "at t"))
     for name, norms in report.copies.items():
         lines.append(_row(
             name, f"{norms.sum():.3g}", f"{report.cancellation[name]:.3f}",
