@@ -49,7 +49,9 @@ def test_the_cards_are_the_books_equations_with_what_they_leave_out():
 def test_the_phases_are_nodes_and_then_parameters():
     phases = [card.phase for card in CARDS.values()]
     assert phases == sorted(phases, key=m.PHASES.index)
-    groups = next(b for b in DOCUMENT.panel("derivation").blocks if isinstance(b, m.Cards))
+    groups = next(
+        b for b in DOCUMENT.panel("derivation").blocks if isinstance(b, m.Cards)
+    )
     assert [g.id for g in groups.groups] == list(m.PHASES)
 
 
@@ -82,7 +84,9 @@ def test_q1_the_derivative_by_one_loss_is_derived_from_the_sum():
     ({"weights": (1.0, 0.0, 2.0, 0.5)}, "w[t]"),
 ], ids=["sum", "mean", "last", "weights"])  # fmt: skip
 def test_q1_follows_the_way_the_losses_are_added(options, last):
-    card = next(c for c in explained("book", **options).document.cards if c.id == "10.17")
+    card = next(
+        c for c in explained("book", **options).document.cards if c.id == "10.17"
+    )
     assert to_ascii(card.chains[0].links[-1].expr) == last
     assert card.status == m.PASSED
 
@@ -201,7 +205,10 @@ def test_each_usual_mistake_costs_what_code_written_by_hand_with_it_costs():
     right = handwritten.gradient(params, inputs, initial=initial)
     for name, mistake in BY_HAND.items():
         wrong = handwritten.gradient(params, inputs, initial=initial, mistake=mistake)
-        for parameter, error in (("W", found[name].error), ("U", found[name].error_of_u)):
+        for parameter, error in (
+            ("W", found[name].error),
+            ("U", found[name].error_of_u),
+        ):
             size = np.linalg.norm(right[parameter])
             by_hand = np.linalg.norm(wrong[parameter] - right[parameter]) / size
             assert error == pytest.approx(by_hand, rel=1e-10, abs=1e-14)
@@ -219,7 +226,11 @@ def test_other_spellings_of_the_books_network_get_the_books_cards():
 
 
 def test_the_lit_edges_of_10_21_are_affine_then_tanh_and_the_output():
-    assert CARDS["10.21"].edges == (("h", 0, "a", 1), ("a", 1, "h", 1), ("h", 0, "o", 0))
+    assert CARDS["10.21"].edges == (
+        ("h", 0, "a", 1),
+        ("a", 1, "h", 1),
+        ("h", 0, "o", 0),
+    )
 
 
 def test_t_is_defined_on_the_page_and_tau_is_the_last_step():

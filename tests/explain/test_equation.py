@@ -46,7 +46,9 @@ def test_the_printed_order_of_10_21_is_refused_with_its_shapes_and_what_it_costs
     assert by_name["c"].error < 1e-14
     assert by_name["W"].error == pytest.approx(0.38, abs=0.01)
     assert by_name["W"].cosine == pytest.approx(0.923, abs=0.001)
-    assert str(report) == """\
+    assert (
+        str(report)
+        == """\
 shapes do not fit:
     grad_h[t] = W.T @ grad_h[t+1] @ diag(1 - h[t+1]**2) + V.T @ grad_o[t]
                                     ^^^^^^^^^^^^^^^^^^^
@@ -59,6 +61,7 @@ t = tau to 1 (instance 1):
   ∇_W: relative error 0.38, cosine 0.923
   ∇_U: relative error 0.55, cosine 0.838
   ∇_c, ∇_V stay right, so checking them shows nothing"""
+    )
 
 
 @pytest.mark.parametrize(("text", "kind", "pointed"), [
@@ -113,7 +116,9 @@ def test_two_mistakes_at_once_are_not_explained_by_one_fix():
 
 
 def test_any_cell_can_be_asked():
-    right = "∇s[t] = diag(f[t+1]) @ ∇s[t+1] + diag(1 - tanh(s[t])**2) @ diag(q[t]) @ ∇h[t]"
+    right = (
+        "∇s[t] = diag(f[t+1]) @ ∇s[t+1] + diag(1 - tanh(s[t])**2) @ diag(q[t]) @ ∇h[t]"
+    )
     assert bptt.check_equation(right, bptt.cells.lstm).passed
     wrong = bptt.check_equation(right.replace("f[t+1]", "f[t]"), bptt.cells.lstm)
     assert wrong.edit.advice == "step t+1: f[t+1]"

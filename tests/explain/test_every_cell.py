@@ -104,9 +104,7 @@ def _sequences(unrolled, kind):
     names = dict.fromkeys(p.name for p in unrolled.places if p.kind == kind)
     steps = range(1, unrolled.tau + 1)
     return {
-        name: np.stack(
-            [unrolled.values[unrolled.place(name, t)] for t in steps]
-        )
+        name: np.stack([unrolled.values[unrolled.place(name, t)] for t in steps])
         for name in names
     }
 

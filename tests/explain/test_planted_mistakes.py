@@ -159,7 +159,9 @@ def test_every_mistake_planted_in_emitted_latex_is_caught(bend):
             right = chain.links[-1].expr
             latex = to_latex(right)
             for match in re.finditer(pattern, latex):
-                bent = latex[: match.start()] + match.expand(wrong) + latex[match.end() :]
+                bent = (
+                    latex[: match.start()] + match.expand(wrong) + latex[match.end() :]
+                )
                 printer = {right: bent}
                 bending = replace(
                     verifier(name), to_latex=lambda x: printer.get(x, to_latex(x))
