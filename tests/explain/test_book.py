@@ -1,4 +1,7 @@
-"""The book's network: equations 10.17-10.28, the reader's three questions, the slips."""
+"""The book's network: equations 10.17-10.28, three questions, the slips."""
+
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,9 +52,8 @@ def test_the_cards_are_the_books_equations_with_what_they_leave_out():
 def test_the_phases_are_nodes_and_then_parameters():
     phases = [card.phase for card in CARDS.values()]
     assert phases == sorted(phases, key=m.PHASES.index)
-    groups = next(
-        b for b in DOCUMENT.panel("derivation").blocks if isinstance(b, m.Cards)
-    )
+    blocks = DOCUMENT.panel("derivation").blocks
+    groups = next(block for block in blocks if isinstance(block, m.Cards))
     assert [g.id for g in groups.groups] == list(m.PHASES)
 
 
@@ -84,9 +86,8 @@ def test_q1_the_derivative_by_one_loss_is_derived_from_the_sum():
     ({"weights": (1.0, 0.0, 2.0, 0.5)}, "w[t]"),
 ], ids=["sum", "mean", "last", "weights"])  # fmt: skip
 def test_q1_follows_the_way_the_losses_are_added(options, last):
-    card = next(
-        c for c in explained("book", **options).document.cards if c.id == "10.17"
-    )
+    cards = explained("book", **options).document.cards
+    card = next(card for card in cards if card.id == "10.17")
     assert to_ascii(card.chains[0].links[-1].expr) == last
     assert card.status == m.PASSED
 
@@ -205,10 +206,8 @@ def test_each_usual_mistake_costs_what_code_written_by_hand_with_it_costs():
     right = handwritten.gradient(params, inputs, initial=initial)
     for name, mistake in BY_HAND.items():
         wrong = handwritten.gradient(params, inputs, initial=initial, mistake=mistake)
-        for parameter, error in (
-            ("W", found[name].error),
-            ("U", found[name].error_of_u),
-        ):
+        errors = {"W": found[name].error, "U": found[name].error_of_u}
+        for parameter, error in errors.items():
             size = np.linalg.norm(right[parameter])
             by_hand = np.linalg.norm(wrong[parameter] - right[parameter]) / size
             assert error == pytest.approx(by_hand, rel=1e-10, abs=1e-14)
@@ -217,23 +216,45 @@ def test_each_usual_mistake_costs_what_code_written_by_hand_with_it_costs():
 
 
 def test_other_spellings_of_the_books_network_get_the_books_cards():
-    cell = bptt.Cell("a[t] = U @ x[t] + b + W @ h[t-1]\nh[t] = tanh(a[t])\n"
-                     "o[t] = V @ h[t] + c\nL[t] = nll(softmax(o[t]), y[t])")  # fmt: skip
+    loss = "o[t] = V @ h[t] + c\nL[t] = nll(softmax(o[t]), y[t])"
+    cell = bptt.Cell(f"a[t] = U @ x[t] + b + W @ h[t-1]\nh[t] = tanh(a[t])\n{loss}")
     assert Context(cell, "mine", Options()).is_book
-    other = bptt.Cell("a[t] = b + W @ h[t-1] + U @ x[t]\nh[t] = sigmoid(a[t])\n"
-                      "o[t] = V @ h[t] + c\nL[t] = nll(softmax(o[t]), y[t])")  # fmt: skip
+    other = bptt.Cell(f"a[t] = b + W @ h[t-1] + U @ x[t]\nh[t] = sin(a[t])\n{loss}")
     assert not Context(other, "mine", Options()).is_book
 
 
 def test_the_lit_edges_of_10_21_are_affine_then_tanh_and_the_output():
-    assert CARDS["10.21"].edges == (
-        ("h", 0, "a", 1),
-        ("a", 1, "h", 1),
-        ("h", 0, "o", 0),
-    )
+    affine, tanh, output = ("h", 0, "a", 1), ("a", 1, "h", 1), ("h", 0, "o", 0)
+    assert CARDS["10.21"].edges == (affine, tanh, output)
 
 
 def test_t_is_defined_on_the_page_and_tau_is_the_last_step():
     assert "τ is the last step" in explained("book").text()
     assert "τ 是最后一步" in explained("book", "zh").text()
     assert T.at({"t": 3}) == 3
+
+
+def test_tables_go_from_the_end_of_the_sequence_to_its_start():
+    blocks = DOCUMENT.panel("flow").blocks
+    table = next(b for b in blocks if isinstance(b, m.Table) and b.id == "flow:h")
+    assert [row.cells[0] for row in table.rows] == [4, 3, 2, 1]
+    for t, total, now, future in (row.cells for row in table.rows):
+        gradient = np.linalg.norm(DOCUMENT.shown.gradient("h", t))
+        assert total == pytest.approx(gradient, rel=1e-14)
+        assert now > 0
+        assert (future > 0) == (t < 4)
+    visits = next(b for b in DOCUMENT.panel("graph").blocks if isinstance(b, m.Table))
+    numbers = {to_ascii(row.cells[0]): row.cells[-1] for row in visits.rows}
+    assert numbers["L[t]"] == "1, 6, 11, 16"
+    assert numbers["h[t]"] == "4, 9, 14, 19"
+
+
+def test_the_names_of_other_libraries_are_those_of_the_notation_page():
+    page = (Path(__file__).parents[2] / "docs" / "notation.md").read_text()
+    blocks = DOCUMENT.panel("against").blocks
+    table = next(b for b in blocks if isinstance(b, m.Table) and b.id == "names")
+    for row in table.rows:
+        for cell in row.cells[1:]:
+            words = cell if isinstance(cell, str) else pieces(cell, "en", SCOPE)[0]
+            for word in re.findall(r"[a-z]+_[a-z_0-9]+|kernel|Linear|Dense", words):
+                assert word in page

@@ -159,9 +159,8 @@ def test_every_mistake_planted_in_emitted_latex_is_caught(bend):
             right = chain.links[-1].expr
             latex = to_latex(right)
             for match in re.finditer(pattern, latex):
-                bent = (
-                    latex[: match.start()] + match.expand(wrong) + latex[match.end() :]
-                )
+                before, after = latex[: match.start()], latex[match.end() :]
+                bent = before + match.expand(wrong) + after
                 printer = {right: bent}
                 bending = replace(
                     verifier(name), to_latex=lambda x: printer.get(x, to_latex(x))
@@ -175,7 +174,7 @@ def test_every_mistake_planted_in_emitted_latex_is_caught(bend):
 
 
 def test_a_wrong_rule_of_differentiation_makes_its_cards_fail(monkeypatch):
-    from bptt.explain import rules  # noqa: PLC0415
+    from bptt.explain import rules
 
     def wrong(site, g):
         return (e.product(e.Diag(e.minus(rules.ONE, site.y)), g),)

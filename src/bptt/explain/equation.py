@@ -47,7 +47,7 @@ RIGHT, WRONG, MISSHAPEN = "right", "wrong", "shapes do not fit"
 
 
 class NotAnEquationError(ArgumentError):
-    """A formula has no left side to compare with."""
+    """A formula has no left side, or says no more than that it equals itself."""
 
 
 class NoPointError(ArgumentError):
@@ -144,12 +144,20 @@ class _Checker:
             return EquationReport(self.text, MISSHAPEN, problem, edit, best, trap=trap)
         error = self._error(formula, self.context.points)
         count = len(self.context.points)
+        if error <= TOLERANCE and self._is_circular(formula):
+            raise NotAnEquationError(
+                f"{self.text!r} has its left side on the right, too, so it says nothing"
+            )
         if error <= TOLERANCE:
             return EquationReport(self.text, RIGHT, error=error, instances=count)
         edit = self._fix(formula, right)
         problem = self._difference(formula, edit, right, error)
         trap = self._trap(formula)
         return EquationReport(self.text, WRONG, problem, edit, best, error, count, trap)
+
+    def _is_circular(self, formula: Expr) -> bool:
+        """Whether a formula reads what it is to give."""
+        return any(part == self.left for part in e.walk(formula))
 
     def _right(self) -> list[Expr]:
         gradient = self.left.of if isinstance(self.left, e.Element) else self.left
@@ -227,6 +235,8 @@ class _Checker:
         """The first single change after which the formula is right."""
         quick = self.context.points[:1]
         for edit in itertools.islice(edits(formula, right), MAX_TRIED):
+            if self._is_circular(edit.result):
+                continue
             try:
                 shape_of(edit.result, self.scope)
                 if self._error(edit.result, quick) > TOLERANCE:

@@ -45,6 +45,14 @@ class LatexTokens:
         if not self.skip(*tokens):
             raise self.error(f"expected {' '.join(tokens)}")
 
+    def allow(self, token: str, *tokens: str) -> None:
+        """Make sure that a token is one of these.
+
+        Raises: LatexReadError.
+        """
+        if token not in tokens:
+            raise self.error(f"{token!r} is none of {' '.join(tokens)}")
+
     def error(self, problem: str) -> LatexReadError:
         """The error to raise here."""
         rest = " ".join(self._tokens[self.at : self.at + 6])

@@ -382,7 +382,7 @@ def is_scalar_form(expr: Expr) -> bool:
     """Whether an expression is a scalar whatever the cell: a number, an element."""
     if isinstance(expr, e.Jacobian):
         return isinstance(expr.target, e.Element) and isinstance(expr.source, e.Element)
-    if isinstance(expr, e.Negative | e.Sum | e.Product):
+    if isinstance(expr, e.Negative | e.Sum | e.Product | e.Quotient):
         return all(map(is_scalar_form, expr.children))
     return isinstance(expr, _SCALARS)
 

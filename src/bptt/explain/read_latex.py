@@ -174,6 +174,7 @@ class _Reader(LatexTokens):
             body = self._chain()
             return lambda state: add_up(body, state, index, "letters",
                                          range(state.point.size(dim)))  # fmt: skip
+        self.allow(index, "t", "s")
         lower = self._time()
         self.need("}", "^", "{")
         upper = self._time()
@@ -305,9 +306,9 @@ class _Reader(LatexTokens):
             return self._incoming()
         if self.peek() == "w" and "w" not in self._scope.names:
             self.need("w", "_", "{")
-            time = self._time()
+            step = self._time()
             self.need("}")
-            return lambda state: state.point.weight(time(state.steps))
+            return lambda state: state.point.weight(step(state.steps))
         dim = self._try_dimension()
         if dim is not None:
             return lambda state: scalar(state.point.size(dim))
@@ -318,10 +319,9 @@ class _Reader(LatexTokens):
             found = state.point.value(*symbol.key(state))
             chosen = symbol.chosen(state)
             if symbol.is_column:
-                found = found[:, list(chosen)]
-            elif chosen:
-                found = np.reshape(found[chosen if len(chosen) > 1 else (*chosen, 0)],
-                                   (1, 1))  # fmt: skip
+                return found[:, list(chosen)]
+            if chosen:
+                found = scalar(found[chosen if len(chosen) > 1 else (*chosen, 0)])
             return found.T if symbol.is_transposed else found
 
         return value if symbol.power is None else raised(value, symbol.power)

@@ -33,6 +33,14 @@ class Cost:
     error: float
     cosine: float
 
+    def __str__(self) -> str:
+        if not np.isfinite(self.error):
+            return f"∇_{self.parameter}: not finite"
+        return (
+            f"∇_{self.parameter}: relative error {self.error:.2g}, cosine "
+            f"{self.cosine:.3f}"
+        )
+
 
 @dataclass(frozen=True)
 class Trap:
@@ -54,11 +62,7 @@ class Trap:
         wrong = [cost for cost in self.costs if not cost.error <= ROUNDING]
         right = [f"∇_{cost.parameter}" for cost in self.costs if cost not in wrong]
         lines = [f"{how} Followed from t = tau to 1 ({self.label}):"]
-        lines += [
-            f"  ∇_{cost.parameter}: relative error {cost.error:.2g}, cosine "
-            f"{cost.cosine:.3f}"
-            for cost in wrong
-        ]
+        lines += [f"  {cost}" for cost in wrong]
         if right:
             lines.append(
                 f"  {', '.join(right)} stay right, so checking them shows nothing"

@@ -19,6 +19,7 @@ from bptt.execute.llvm.ragged import Ragged, RaggedValues
 from bptt.execute.llvm.sums import SumJob
 from bptt.execute.llvm.target import Target, get_host_target
 from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
+from bptt.execute.llvm.turns import Turns
 from bptt.execute.llvm.values import KernelValues
 from bptt.execute.program import Program
 from bptt.graph import Node
@@ -172,10 +173,8 @@ class Call:
             if when == phase:
                 self.values.totals[node] = self._total(node)
 
-    def _split(
-        self, kernel: Callable[..., Any], direction: int, turns: FloatArray
-    ) -> None:
-        place, count, table = address_of(turns), len(turns), self._w.table_address
+    def _split(self, kernel: Callable[..., Any], direction: int, turns: Turns) -> None:
+        place, count, table = turns.place, turns.count, self._w.table_address
         rows = self._b.n_b if direction else self._n_rows
         if self._threads == 1:
             kernel(place, count, 0, rows, table)

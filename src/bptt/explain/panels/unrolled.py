@@ -22,6 +22,8 @@ from bptt.explain.model import (
 )
 from bptt.unrolled.places import Place
 
+MOST_PATHS = 60  # one by one; more are added up in groups of one lag
+
 
 def graph(context: Context) -> Panel:
     """Panel 2: every node, the nodes that read it, and its numbers in the visit."""
@@ -63,7 +65,7 @@ def paths(context: Context) -> Panel:
     rows = []
     for name in context.scope.graph.parameters:
         place = unrolled.place(name)
-        found = unrolled.paths(place)
+        found = unrolled.paths(place, MOST_PATHS)
         total = sum((path.product for path in found), np.zeros(()))
         right = unrolled.grad(place)
         size = float(np.linalg.norm(right)) or 1.0

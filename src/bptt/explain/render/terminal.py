@@ -36,7 +36,7 @@ MARKS = {m.PASSED: ("✓", "ok"), m.FAILED: ("✗", "FAILED"), m.NOT_CHECKED: ("
 ASCII_SIGNS = str.maketrans({
     "τ": "tau", "∇": "grad ", "∂": "d", "ŷ": "y_hat", "≤": "<=", "→": "->", "·": "*",
     "…": "...", "²": "**2", "ᵀ": ".T", "“": '"', "”": '"', "×": " x ", "✓": "ok",
-    "−": "-", "‖": "|",
+    "−": "-", "θ": "theta", "‖": "|",
 })  # fmt: skip
 
 
@@ -82,7 +82,7 @@ class TerminalWriter:
             prose = Prose(((self._writer.sentence(block.text), "none"),))
             return Padding(prose, (0, 0, 0, 1))
         if isinstance(block, m.Listing):
-            return Padding(Text(block.text, style="cyan", no_wrap=True), (0, 0, 0, 4))
+            return Padding(Text(block.text, "cyan", overflow="fold"), (0, 0, 0, 4))
         if isinstance(block, m.Table):
             return self._table(block)
         if isinstance(block, m.Equations):
