@@ -49,7 +49,7 @@ class ForwardPass:
 
         Raises: UnknownExecutorError, ThreadsError.
         """
-        self._bindings, self._request = bindings, request
+        self.bindings, self.request = bindings, request
         self._begin: Callable[[], dispatch.Call] = lambda: dispatch.begin(
             program, bindings, executor, threads
         )
@@ -69,5 +69,5 @@ class ForwardPass:
         call = self._calls.pop() if self._calls else self._begin()
         call.finish(seeds)
         return Gradient(
-            call.program, self._bindings, call.values, self._request, lambda: self.run
+            call.program, self.bindings, call.values, self.request, lambda: self.run
         )

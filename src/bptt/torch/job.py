@@ -1,0 +1,52 @@
+"""What one call of a cell computes, as plain data."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell and the names of the tensors that go in and come out, in order.
+
+    text: the cell's equations; parameters: names of the parameters' tensors; stacking:
+    the key of `weights.TORCH` that they follow, or "" where they are the cell's own;
+    inputs: sequences; outputs: nodes whose sequences come out; finals: states whose
+    last value comes out; initial: states whose first value is given; reduction: of the
+    loss; has_weights: whether the weights of the steps' losses come last.
+
+    Going in: parameters, inputs, initial, weights. Coming out: outputs, finals, and the
+    total loss if the cell has one.
+    """
+
+    text: str
+    parameters: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    finals: tuple[str, ...]
+    initial: tuple[str, ...] = ()
+    stacking: str = ""
+    reduction: str = "sum"
+    has_weights: bool = False
+
+    @classmethod
+    def from_key(cls, key: str) -> Job:
+        """The job of a key."""
+        fields = json.loads(key)
+        return cls(**{k: tuple(v) if isinstance(v, list) else v
+                      for k, v in fields.items()})  # fmt: skip
+
+
+@torch.compiler.assume_constant_result
+@functools.cache
+def key_of(**fields: Any) -> str:
+    """A job as text: a constant in a compiled or exported graph.
+
+    fields: those of `Job`.
+    """
+    return json.dumps(asdict(Job(**fields)))
