@@ -108,11 +108,15 @@ class DuplicateDefinitionError(CellError):
 
 
 class FutureStepError(CellError):
-    """A step later than t is read."""
+    """A step later than t+1 is read."""
 
 
 class DistantStepError(CellError):
     """A step earlier than t-1 is read."""
+
+
+class TwoDirectionsError(CellError):
+    """A value would have to wait for an earlier step and for a later one."""
 
 
 class BareStateError(CellError):

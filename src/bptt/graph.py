@@ -160,13 +160,22 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Graph:
-    """One time step of a cell: its definitions in order, and its leaves by name."""
+    """One time step of a cell: its definitions in order, and its leaves by name.
+
+    states: the names read at another step; backward: those of them read at t+1, whose
+    loop runs from tau to 1 and whose boundary value is that of step tau + 1.
+    """
 
     definitions: Mapping[str, Node]
     parameters: Mapping[str, ParameterSpec]
     inputs: Mapping[str, InputSpec]
     states: tuple[str, ...]
     loss: str | None = None
+    backward: frozenset[str] = frozenset()
+
+    def lag(self, state: str) -> int:
+        """Where a state is read: -1 for t-1, +1 for t+1."""
+        return 1 if state in self.backward else -1
 
     def dims(self) -> tuple[str, ...]:
         """The named dimensions, in order of first appearance."""

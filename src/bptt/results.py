@@ -34,8 +34,8 @@ class Values(Protocol):
         """A node's value, timed ones as (tau, n_b, *shape)."""
         ...
 
-    def first(self, name: str) -> Array:
-        """A definition's value at t = 1, (n_b, *shape)."""
+    def at(self, name: str, index: int) -> Array:
+        """A definition's value at one step, 0 being t = 1: (n_b, *shape)."""
         ...
 
 
@@ -66,14 +66,15 @@ class Run(Mapping[str, Array]):
 
     @property
     def final(self) -> dict[str, Array]:
-        """The states after step tau, (n_b, *shape) each."""
+        """The states after their last step, (n_b, *shape) each: tau, or 1 backward."""
         graph = self._program.graph
         final = {}
         for name in graph.states:
+            last = 0 if name in graph.backward else -1
             if name in graph.inputs:
-                row = self._bindings.inputs[name][-1]
+                row = self._bindings.inputs[name][last]
             else:
-                row = self._values[self._program.roots[name]][-1]
+                row = self._values[self._program.roots[name]][last]
             final[name] = np.array(row if self._bindings.is_batched else row[0])
         return final
 
@@ -204,7 +205,9 @@ class Gradient(Mapping[str, Array]):
             spec = graph.definitions.get(name) or graph.inputs[name]
             row = np.zeros((b.n_b, *b.numbers(spec.shape)), b.dtype)
         else:
-            row = self._values.first(carry)
+            row = self._values.at(
+                carry, -1 if name in self._program.graph.backward else 0
+            )
         return np.array(row if self._bindings.is_batched else row[0])
 
     def _copies(self, name: str) -> Copies:

@@ -185,9 +185,11 @@ class Context:
         )
 
 
-def label(target: Target) -> str:
-    """∇_W, ∇_{h^(t)}, ∇_{x^(t)}, ∇_{h^(0)}."""
+def label(context: Context, target: Target) -> str:
+    """∇_W, ∇_{h^(t)}, ∇_{x^(t)}, ∇_{h^(0)}, or ∇_{h^(tau+1)} of a backward state."""
     if target.kind == "parameter":
         return f"∇_{target.name}"
-    step = "0" if target.kind == "initial" else "t"
+    step = "t"
+    if target.kind == "initial":
+        step = "0" if context.graph.lag(target.name) < 0 else "tau+1"
     return f"∇_{target.name}^({step})"

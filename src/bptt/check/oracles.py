@@ -45,13 +45,15 @@ def check_complex_step(context: Context) -> Iterator[Row]:
         how = "complex step, each node moved" if is_node else "complex step"
         note = context.near_kink(COMPLEX_STEP)
         if note:
-            yield context.unchecked(label(target), how, COMPLEX_TOLERANCE, note)
+            yield context.unchecked(
+                label(context, target), how, COMPLEX_TOLERANCE, note
+            )
             continue
         claimed = context.claimed(target)
         oracle = _by_complex_step(context, target)
         error = context.relative(claimed, oracle)
         yield context.row(
-            label(target), how, error, COMPLEX_TOLERANCE, epsilon=COMPLEX_STEP
+            label(context, target), how, error, COMPLEX_TOLERANCE, epsilon=COMPLEX_STEP
         )
 
 
@@ -75,7 +77,9 @@ def check_differences(context: Context) -> Iterator[Row]:
         target = Target("parameter", name)
         if not usable:
             note = context.near_kink(EPSILONS[-1])
-            yield context.unchecked(label(target), how, DIFFERENCE_TOLERANCE, note)
+            yield context.unchecked(
+                label(context, target), how, DIFFERENCE_TOLERANCE, note
+            )
             continue
         claimed = context.claimed(target)
         sweep = []
@@ -85,7 +89,7 @@ def check_differences(context: Context) -> Iterator[Row]:
             sweep.append((epsilon, context.relative(claimed, oracle)))
         best = min(sweep, key=lambda point: point[1])
         yield context.row(
-            label(target), how, best[1], DIFFERENCE_TOLERANCE, epsilon=best[0],
+            label(context, target), how, best[1], DIFFERENCE_TOLERANCE, epsilon=best[0],
             sweep=tuple(sweep),
         )  # fmt: skip
 

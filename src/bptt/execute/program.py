@@ -40,8 +40,8 @@ class Program:
 
     roots: every named node, after simplification and the splitting of sums;
     outputs: the names in `roots` that a caller reads; carried: state -> the definition
-    whose first row is the gradient of its initial value; is_phased: the segments of
-    phase 0 come first and need no seed.
+    whose row at the state's first step is the gradient of its initial value; is_phased:
+    the segments of phase 0 come first and need no seed.
     """
 
     graph: Graph
@@ -155,7 +155,7 @@ def _first_adjoint(
         *(inputs[name] for name in request.inputs),
     ]
     real = [name for name in graph.states if _is_real(graph, name)]
-    shifts = [(name, -1) for name in real] if request.initial else []
+    shifts = [(name, graph.lag(name)) for name in real] if request.initial else []
     return bprop.build_grad({**inputs, **definitions}, seeds, targets, shifts)
 
 

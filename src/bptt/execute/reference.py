@@ -78,16 +78,17 @@ class Values:
                 dtype = self._bindings.inputs[name].dtype
             buffer = np.zeros(shape, dtype)
             if name in self._bindings.initial:
-                buffer[0] = self._bindings.initial[name]
+                row = -1 if name in self._program.graph.backward else 0
+                buffer[row] = self._bindings.initial[name]
             if source.op == "input":
                 buffer[1:-1] = self._bindings.inputs[name]
             self._padded[name] = buffer
         return self._padded[name]
 
-    def first(self, name: str) -> Array:
-        """A definition's value at t = 1, (n_b, *shape)."""
-        first: Array = self[self._program.sources[name]][0]
-        return first
+    def at(self, name: str, index: int) -> Array:
+        """A definition's value at one step, (n_b, *shape)."""
+        row: Array = self[self._program.sources[name]][index]
+        return row
 
     def sizes(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """Named dimensions as numbers."""

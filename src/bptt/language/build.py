@@ -331,8 +331,9 @@ class _Builder:
             {name: new[node] for name, node in self._definitions.items()},
             parameters,
             inputs,
-            tuple(self._uses.before),
+            tuple(self._uses.carried),
             LOSS if LOSS in self._definitions else None,
+            frozenset(self._uses.after),
         )
 
     def _check_states(self, names: Names) -> None:
@@ -341,7 +342,7 @@ class _Builder:
         for name in (*self._uses.bare, *self._uses.inputs):
             sized.update(dim for dim in self._shapes[name] if isinstance(dim, DimVar))
         roots = {dim.find() for dim in sized}
-        for name, span in self._uses.before.items():
+        for name, span in self._uses.carried.items():
             shape = self._shapes[name]
             for dim in shape:
                 if not isinstance(dim, DimVar) or dim.find() in roots:

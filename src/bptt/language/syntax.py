@@ -320,7 +320,7 @@ class _Reader:
         )
 
     def _subscript(self, node: ast.expr) -> tuple[str, int]:
-        """`name[t]`, `name[t-1]`: the name and the lag."""
+        """`name[t]`, `name[t-1]`, `name[t+1]`: the name and the lag."""
         if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
             fix = "element access is not part of the language; dot(e, v) with a given "
             fix += "vector e picks an element of v"
@@ -336,16 +336,16 @@ class _Reader:
         if lag is None:
             raise errors.UnsupportedSyntaxError(
                 self.span(node.slice),
-                f"{self._show(node)}: a step is written t or t-1",
+                f"{self._show(node)}: a step is written t, t-1 or t+1",
                 fix=f"{name}[t] or {name}[t-1]; a value before the first step is "
                 f"given with the call, `initial={{'{name}': ...}}`",
             )
-        if lag > 0:
+        if lag > 1:
             raise errors.FutureStepError(
                 self.span(node),
-                f"{self._show(node)} reads a later step: a recurrence runs from t = 1 "
-                "to tau",
-                fix=f"{name}[t] or {name}[t-1]",
+                f"{self._show(node)} reads more than one step ahead",
+                fix=f"carry it: define {name}_after[t] = {name}[t+1] and read "
+                f"{name}_after[t+1]",
             )
         if lag < -1:
             raise errors.DistantStepError(

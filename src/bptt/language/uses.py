@@ -1,10 +1,11 @@
-"""How every name of a cell is used: defined, read at t, read at t-1, bare, as an index.
+"""How every name is used: defined, read at t, at another step, bare, as an index.
 
 The ways to write a name:
 
     name[t] = ...            a definition
     name[t], not defined     an input
     name[t-1]                a state (or an input, one step late)
+    name[t+1]                a state of a backward loop (or an input, one step early)
     name                     a parameter
     M[:, name[t]]            an integer input
     nll(p, name[t])          a class index, unless declared or used as a vector
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 
 from bptt import errors
 from bptt.errors import Span
+from bptt.language.directions import Read, check_directions
 from bptt.language.syntax import LOSS, Declaration, Equation, Expr
 
 
@@ -29,6 +31,8 @@ class Uses:
     bare: dict[str, Span] = field(default_factory=dict)
     now: dict[str, Span] = field(default_factory=dict)
     before: dict[str, Span] = field(default_factory=dict)
+    after: dict[str, Span] = field(default_factory=dict)
+    carried: dict[str, Span] = field(default_factory=dict)
     as_index: dict[str, Span] = field(default_factory=dict)
     as_target: dict[str, Span] = field(default_factory=dict)
     as_value: dict[str, Span] = field(default_factory=dict)
@@ -37,6 +41,10 @@ class Uses:
     def inputs(self) -> tuple[str, ...]:
         """Names read as `name[t]` that no equation defines."""
         return tuple(name for name in self.now if name not in self.defined)
+
+    def table(self, lag: int) -> dict[str, Span]:
+        """The reads at step t + lag."""
+        return {0: self.now, -1: self.before, 1: self.after}[lag]
 
     def is_index(self, name: str) -> bool:
         """Whether an input holds integers."""
@@ -52,7 +60,8 @@ def collect_uses(equations: list[Equation], declarations: list[Declaration]) -> 
     """Sort every name by its use.
 
     Raises: DuplicateDefinitionError, BareStateError, UseBeforeDefinitionError,
-    UndefinedNameError, IndexKindError, DeclarationError, ReservedNameError.
+    UndefinedNameError, IndexKindError, DeclarationError, ReservedNameError,
+    TwoDirectionsError.
     """
     uses = Uses()
     for declaration in declarations:
@@ -65,6 +74,8 @@ def collect_uses(equations: list[Equation], declarations: list[Declaration]) -> 
         _collect(uses, equation.expression)
     _check_loss(uses)
     _check_order(uses, equations)
+    reads = {equation.name: _reads(equation) for equation in equations}
+    check_directions(uses.before, uses.after, reads)
     _check_kinds(uses)
     _check_declared(uses)
     return uses
@@ -86,7 +97,9 @@ def _collect(uses: Uses, root: Expr) -> None:
             uses.bare.setdefault(str(expr.data), expr.span)
         elif expr.op == "read":
             name, lag = _read_of(expr)
-            (uses.before if lag else uses.now).setdefault(name, expr.span)
+            uses.table(lag).setdefault(name, expr.span)
+            if lag:
+                uses.carried.setdefault(name, expr.span)
             by_role = {
                 "value": uses.as_value, "index": uses.as_index, "target": uses.as_target
             }  # fmt: skip
@@ -123,21 +136,30 @@ def _check_order(uses: Uses, equations: list[Equation]) -> None:
                     fix=f"move the definition up, or read {name}[t-1]",
                 )
         seen.add(equation.name)
-    for name, span in uses.before.items():
+    for name, span in uses.carried.items():
         if name not in uses.defined and name not in uses.now:
             raise errors.UndefinedNameError(
                 span,
-                f"{name}[t-1] is read, but no line defines {name}[t]",
+                f"{span.line[span.start : span.end]} is read, but no line defines "
+                f"{name}[t]",
                 fix=f"define {name}[t], or check the spelling; the definitions are: "
                 f"{', '.join(uses.defined)}. An input must be read at t, too: "
                 f"{name}_now[t] = {name}[t]",
             )
 
 
+def _reads(equation: Equation) -> list[Read]:
+    return [
+        (*_read_of(expr), expr.span)
+        for expr, _ in _walk(equation.expression, "value")
+        if expr.op == "read"
+    ]
+
+
 def _check_loss(uses: Uses) -> None:
     if LOSS in uses.defined:
         return
-    for table in (uses.bare, uses.now, uses.before):
+    for table in (uses.bare, uses.now, uses.carried):
         if LOSS in table:
             raise errors.ReservedNameError(
                 table[LOSS],
@@ -148,7 +170,7 @@ def _check_loss(uses: Uses) -> None:
 
 def _check_kinds(uses: Uses) -> None:
     for name, span in uses.bare.items():
-        if name in uses.defined or name in uses.now or name in uses.before:
+        if name in uses.defined or name in uses.now or name in uses.carried:
             raise errors.BareStateError(
                 span,
                 f"{name} varies in time elsewhere in the cell, but has no step here",
@@ -181,7 +203,7 @@ def _check_kinds(uses: Uses) -> None:
 
 
 def _check_declared(uses: Uses) -> None:
-    used = {*uses.defined, *uses.bare, *uses.now, *uses.before}
+    used = {*uses.defined, *uses.bare, *uses.now, *uses.carried}
     for name, declaration in uses.declared.items():
         if name not in used:
             raise errors.DeclarationError(

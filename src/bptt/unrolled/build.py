@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -65,13 +66,15 @@ class _Builder:
         shapes = {place: self._shape(place) for place in places}
         integers = {n for n, s in self.graph.inputs.items() if s.index is not None}
         by_place = {place: self._value(place, values) for place in places[:-1]}
+        if self.graph.backward:
+            places = _in_order(places, edges)
         return Unrolled(
             self.bindings.tau, tuple(places), tuple(edges), by_place, shapes,
             frozenset(integers),
         )  # fmt: skip
 
     def _values(self) -> dict[str, Array]:
-        """Every sequence with a row for t = 0 before it: (tau + 1, *shape)."""
+        """Every sequence with rows for t = 0 and t = tau + 1: (tau + 2, *shape)."""
         names = tuple(self.graph.definitions)
         program = forward_program(self.graph, names)
         run = reference.run(program, self.bindings)
@@ -79,18 +82,24 @@ class _Builder:
         sequences.update(self.bindings.inputs)
         found = {}
         for name, rows in sequences.items():
-            first = self.bindings.initial.get(name)
-            if first is None:
-                first = np.zeros(rows.shape[1:], rows.dtype)
-            found[name] = np.concatenate([first[None], rows])[:, 0]
+            zero = np.zeros(rows.shape[1:], rows.dtype)
+            boundary = self.bindings.initial.get(name, zero)
+            ends = (boundary, zero) if self.graph.lag(name) < 0 else (zero, boundary)
+            found[name] = np.stack([ends[0], *rows, ends[1]])[:, 0]
         return found
+
+    def _boundary(self, name: str) -> int:
+        """The step of a state's initial value: 0, or tau + 1 for a backward one."""
+        return 0 if self.graph.lag(name) < 0 else self.bindings.tau + 1
 
     def _places(self) -> list[Place]:
         """Forward order: parameters, copies, h^(0), inputs, nodes by step, L."""
         graph, steps = self.graph, range(1, self.bindings.tau + 1)
         places = [Place("parameter", name) for name in graph.parameters]
         places += [Place("copy", name, t) for t in steps for name in graph.parameters]
-        places += [Place("initial", name, 0) for name in graph.states]
+        places += [
+            Place("initial", name, self._boundary(name)) for name in graph.states
+        ]
         places += [Place("input", name, t) for t in steps for name in graph.inputs]
         places += [Place("node", name, t) for t in steps for name in graph.definitions]
         return [*places, TOTAL]
@@ -168,7 +177,16 @@ class _Builder:
         if read.is_parameter:
             return Place("copy", read.name, t)
         step = t + read.lag
-        if step == 0:
-            return Place("initial", read.name, 0)
+        if step in (0, self.bindings.tau + 1):
+            return Place("initial", read.name, step)
         kind = "node" if read.name in self.graph.definitions else "input"
         return Place(kind, read.name, step)
+
+
+def _in_order(places: list[Place], edges: list[Edge]) -> list[Place]:
+    """Every place after those it reads, where order by steps would not do: h[t+1]."""
+    reads: dict[Place, list[Place]] = {place: [] for place in places}
+    for edge in edges:
+        reads[edge.target].append(edge.source)
+    order = TopologicalSorter(reads).static_order()
+    return [*(place for place in order if place != TOTAL), TOTAL]

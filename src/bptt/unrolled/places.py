@@ -23,8 +23,8 @@ class Place:
     """One node of the unrolled graph.
 
     kind: "parameter" (W), "copy" (W^(t), used at step t alone), "initial" (h^(0)),
-    "input" (x^(t)), "node" (h^(t), L^(t)) or "total" (the one L); t: 1..tau, 0 for an
-    initial value, None where there is no step.
+    "input" (x^(t)), "node" (h^(t), L^(t)) or "total" (the one L); t: 1..tau; of an
+    initial value 0, or tau + 1 for a state read at t+1; None where there is no step.
     """
 
     kind: str

@@ -137,7 +137,7 @@ def _sum_job(plan: Plan, layout: Layout, code: Code, item: Sum) -> SumJob:
 
 def lower_program(program: Program) -> Program:
     """The same program in primitives, with carried products rotated."""
-    roots, rotated = rotate(expand(program.roots))
+    roots, rotated = rotate(expand(program.roots), program.graph.definitions)
     inputs = {name: program.sources[name] for name in program.graph.inputs
               if name in program.sources}  # fmt: skip
     # A carry that only an initial gradient reads is made from its parts when asked for.

@@ -206,19 +206,18 @@ class Call:
         yield "weight", b.weight
         for name, array in b.inputs.items():
             yield f"in:{name}", array
-            if f"in:{name}@-1" in self._w.numbers:
-                yield f"in:{name}@-1", self._shifted_input(name)
+            lag = self._x.program.graph.lag(name)
+            if f"in:{name}@{lag:+d}" in self._w.numbers:
+                yield f"in:{name}@{lag:+d}", self._shifted_input(name, lag)
         for name, array in b.seeds.items():
             yield f"seed:{name}", array
 
-    def _shifted_input(self, name: str) -> FloatArray:
-        """An input one step late, its first row the initial value."""
+    def _shifted_input(self, name: str, lag: int) -> FloatArray:
+        """An input one step late (-1) or early (+1), with its boundary value."""
         array = self._b.inputs[name]
-        late = np.zeros_like(array)
-        late[1:] = array[:-1]
-        if name in self._b.initial:
-            late[0] = self._b.initial[name]
-        return late
+        moved = np.roll(array, -lag, axis=0)
+        moved[0 if lag < 0 else -1] = self._b.initial.get(name, 0)
+        return moved
 
     # ----- the totals over time -----
 

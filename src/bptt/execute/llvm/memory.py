@@ -33,7 +33,7 @@ class Workspace:
     """
 
     def __init__(self, executable: Executable, tau: int, n_b: int, dtype: Any) -> None:
-        """Allocate; the row beyond the last step is zero for good."""
+        """Allocate; a row beyond the last step holds a boundary value, or zero."""
         self.shape = (tau, n_b)
         self.dtype = np.dtype(dtype)
         layout, code = executable.layout, executable.code
@@ -53,7 +53,8 @@ class Workspace:
         for node, place in layout.places.items():
             addresses |= self._addresses(layout, place)
             if node in padded:
-                part = self.buffers[place.buffer][0, :, place.column :][
+                row = -1 if padded[node] in executable.program.graph.backward else 0
+                part = self.buffers[place.buffer][row, :, place.column :][
                     :, : place.width
                 ]
                 self.boundaries.append((padded[node], part, bool(node.rank)))

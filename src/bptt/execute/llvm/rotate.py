@@ -1,17 +1,17 @@
-"""Products that a reverse loop carries to the next step, read there instead.
+"""Products that a loop of gradients carries to the next step, read there instead.
 
     step t+1:  carry = W^T g + r                 step t+1:  g and r are stored
     step t:    grad_h = p + carry(t+1)    ->     step t:    grad_h = p + W^T g + r
                                                              (g, r of step t+1)
 
 so that one stage sums the product and runs the equations on it, where two would be
-needed. It holds because beyond the last step carry, g and r are all zero; a forward
-loop, whose first step has an initial value, is left alone.
+needed. It holds because beyond the last step carry, g and r are all zero; a definition
+of the cell, which has an initial value there, is left alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bptt.graph import Node, name_of, rebuild, rewrite, shift, shift_of, walk
@@ -25,13 +25,16 @@ class _Carry:
     rest: tuple[Node, ...]
 
 
-def rotate(roots: Mapping[str, Node]) -> tuple[dict[str, Node], frozenset[str]]:
+def rotate(
+    roots: Mapping[str, Node], definitions: Collection[str]
+) -> tuple[dict[str, Node], frozenset[str]]:
     """The same roots, with carried products moved to their readers.
 
-    New roots name the operands and rests that another step now reads. Returns the roots
-    and the names of the carries that no step reads any more.
+    definitions: the names that the cell defines. New roots name the operands and rests
+    that another step now reads. Returns the roots and the names of the carries that no
+    step reads any more.
     """
-    carries = _find_carries(roots)
+    carries = _find_carries(roots, definitions)
     operands: dict[Node, str] = {}
     for name, carry in carries.items():
         for number, product in enumerate(carry.products):
@@ -74,20 +77,26 @@ def _rest_name(name: str) -> str:
     return f"{name}.rest"
 
 
-def _find_carries(roots: Mapping[str, Node]) -> dict[str, _Carry]:
-    """Definitions that are read one step later only, and that hold a product."""
+def _find_carries(
+    roots: Mapping[str, Node], definitions: Collection[str]
+) -> dict[str, _Carry]:
+    """Gradients that other steps read in one direction, and that hold a product."""
     read = {shift_of(n) for n in walk(roots.values()) if n.op == "shift"}
-    backward = {name for name, lag in read if lag > 0}
-    forward = {name for name, lag in read if lag < 0}
+    one_way = [name for name, lag in read if (name, -lag) not in read]
     carries = {}
-    for name in sorted(backward - forward):
+    for name in sorted(set(one_way) - set(definitions)):
         root = roots.get(name)
         if root is None or root.op != "named" or not root.inputs[0].timed:
             continue
         terms = list(_terms(root.inputs[0]))
         products = tuple(term for term in terms if _is_product(term))
         rest = tuple(term for term in terms if not _is_product(term))
-        if products:
+        operands = {product.inputs[1] for product in products}
+        is_zero_beyond = all(
+            operand.op != "named" or name_of(operand) not in definitions
+            for operand in operands
+        )
+        if products and is_zero_beyond:
             carries[name] = _Carry(products, rest)
     return carries
 

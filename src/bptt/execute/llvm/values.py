@@ -120,10 +120,10 @@ class KernelValues:
         shape = (self._bindings.tau, self._bindings.n_b)
         return np.broadcast_to(value, (*shape, *self._bindings.numbers(node.shape)))
 
-    def first(self, name: str) -> FloatArray:
-        """A definition's value at t = 1, (n_b, *shape)."""
-        first: FloatArray = self[self._executable.program.roots[name]][0]
-        return first
+    def at(self, name: str, index: int) -> FloatArray:
+        """A definition's value at one step, (n_b, *shape)."""
+        row: FloatArray = self[self._executable.program.roots[name]][index]
+        return row
 
 
 def _align(value: FloatArray, child: Node, node: Node) -> FloatArray:

@@ -1,0 +1,66 @@
+"""Which way each loop runs: a state read at t-1 runs forward, one read at t+1 backward.
+
+A name waits for those it reads at t and for those it reads at another step; a loop is a
+set of names that wait for each other, and it can wait in one direction only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from bptt import errors
+from bptt.errors import Span
+
+Read = tuple[str, int, Span]
+Reads = Mapping[str, list[Read]]
+
+
+def check_directions(
+    before: Mapping[str, Span], after: Mapping[str, Span], reads: Reads
+) -> None:
+    """Refuse what would have to wait for an earlier and for a later step.
+
+    before, after: names read at t-1 and at t+1; reads: what each equation reads.
+    Raises: TwoDirectionsError.
+    """
+    for name, span in after.items():
+        if name in before:
+            raise errors.TwoDirectionsError(
+                span,
+                f"{name} is read at t-1 and at t+1, but it is carried one way",
+                fix=f"define {name}_after[t] = {name}[t+1] and read that, or two "
+                "states",
+            )
+    waits = _wait_for(reads)
+    for name, found in reads.items():
+        for other, lag, span in found:
+            if lag == 1 and name in waits.get(other, ()):
+                # In the equations' order: the message is the same each time.
+                loop = [n for n in reads if n in waits[name] and name in waits[n]]
+                _check_loop(name, span, loop, reads)
+
+
+def _wait_for(reads: Reads) -> dict[str, set[str]]:
+    """For each name, all names that it waits for, at any step."""
+    waits = {name: {other for other, _, _ in found} for name, found in reads.items()}
+    has_grown = True
+    while has_grown:
+        has_grown = False
+        for known in waits.values():
+            more = set().union(*(waits.get(name, ()) for name in known)) - known
+            has_grown |= bool(more)
+            known.update(more)
+    return waits
+
+
+def _check_loop(name: str, span: Span, loop: Collection[str], reads: Reads) -> None:
+    for member in loop:
+        for other, lag, _ in reads[member]:
+            if lag == -1 and other in loop:
+                raise errors.TwoDirectionsError(
+                    span,
+                    f"{name} waits for a later step here, and through {other}[t-1] in "
+                    f"the equation of {member} for an earlier one",
+                    fix="two loops that do not read each other, one with t-1 and one "
+                    "with t+1, and an equation that reads both at t",
+                )
