@@ -19,8 +19,11 @@ Tensor = torch.Tensor
 
 def interpret(plan: Plan, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """What comes out of a job, differentiable as often as torch likes."""
+    device = tensors[0].device.type
+    if not torch.amp.is_autocast_available(device):
+        return _Values(plan, tensors).run()
     # Under autocast products would be rounded to half precision, step after step.
-    with torch.autocast(tensors[0].device.type, enabled=False):
+    with torch.autocast(device, enabled=False):
         return _Values(plan, tensors).run()
 
 
@@ -88,7 +91,9 @@ class _Values:
                 self._run_loop(segment)
         roots, plan = self._program.roots, self._plan
         out = [self[roots[name]] for name in plan.job.outputs]
-        out += [self[roots[name]][-1] for name in plan.job.finals]
+        backward = plan.cell.graph.backward
+        finals = plan.job.finals
+        out += [self[roots[name]][0 if name in backward else -1] for name in finals]
         if not self._is_batched:
             n = plan.n_sequences
             out = [*(v[:, 0] for v in out[:n]), *(v[0] for v in out[n:])]
@@ -113,9 +118,9 @@ class _Values:
         reads = {child for node in nodes for child in node.inputs} - inside
         shifts = {n: shift_of(n) for n in segment.nodes if n.op == "shift"}
         sources = {name: self._program.sources[name] for name, _ in shifts.values()}
-        before = {name: self._first(name) for name in sources}
+        before = {name: self._beyond(name) for name in sources}
         steps: dict[Node, list[Tensor]] = {node: [] for node in nodes}
-        for t in range(self._lead[0]):
+        for t in range(self._lead[0])[:: segment.direction]:
             now = {n: self[n][t] if n.timed else self[n] for n in reads}
             now |= {n: before[name] for n, (name, _) in shifts.items()}
             for node in nodes:
@@ -123,10 +128,11 @@ class _Values:
                 now[node] = self._evaluate(node, arguments, self._lead[1:])
                 steps[node].append(now[node])
             before = {name: now[node] for name, node in sources.items()}
-        self._values |= {node: torch.stack(kept) for node, kept in steps.items()}
+        for node, kept in steps.items():
+            self._values[node] = torch.stack(kept[:: segment.direction])
 
-    def _first(self, name: str) -> Tensor:
-        """The value at t = 0, (n_b, *shape)."""
+    def _beyond(self, name: str) -> Tensor:
+        """The value at t = 0, or t = tau + 1 for a state read backward: (n_b, *shape)."""
         shape = self._program.sources[name].shape
         given = self._initial.get(name)
         if given is None:
@@ -143,10 +149,11 @@ class _Values:
         if node.op == "size":
             return self._like.new_tensor(float(self._numbers((node.data,))[0]))
         if node.op == "shift":
-            name, _ = shift_of(node)
+            name, lag = shift_of(node)
             sequence = self[self._program.sources[name]]
-            first = self._first(name).to(sequence.dtype)
-            return torch.cat([first[None], sequence[:-1]])
+            beyond = self._beyond(name).to(sequence.dtype)[None]
+            parts = [beyond, sequence[:-1]] if lag < 0 else [sequence[1:], beyond]
+            return torch.cat(parts)
         if node.op == "weight":
             return self._weight
         tables = {"parameter": self._parameters, "input": self._inputs}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bptt import errors
 from bptt.cell import Cell
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind
@@ -68,14 +69,18 @@ class Plan:
         """The cell's parameters; a stack without biases lacks those."""
         return self.stacking.split(tensors) if self.stacking else dict(tensors)
 
-    def sizes(self, params: Mapping[str, Any]) -> dict[str, int]:
-        """The named dimensions that the parameters tell."""
-        return {
-            str(dim): size
-            for name, array in params.items()
-            for dim, size in zip(self.cell.parameters[name], array.shape, strict=True)
-            if isinstance(dim, str)
-        }
+    def sizes(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The named dimensions that the parameters tell; one size each, or refused."""
+        sizes: dict[str, Any] = {}
+        for name, array in params.items():
+            shape = self.cell.parameters[name]
+            for dim, size in zip(shape, array.shape, strict=True):
+                if sizes.setdefault(str(dim), size) != size:
+                    raise errors.SizeError(
+                        f"parameter {name} has shape {tuple(array.shape)}, but {dim} "
+                        f"is {sizes[str(dim)]} in the parameters before it"
+                    )
+        return sizes
 
     # ----- values -----
 
@@ -179,7 +184,8 @@ class Plan:
                     given[name] = np.array(given[name])
                 else:
                     given[name] = self._zero(bindings, name)
-                given[name][-1] += last
+                is_backward = name in self.cell.graph.backward
+                given[name][0 if is_backward else -1] += last
         if self.loss is not None and grads[-1] is not None:
             weighted = bindings.weight * grads[-1]
             given[self.loss] = weighted + given.get(self.loss, 0)
