@@ -42,11 +42,16 @@ class Job:
                       for k, v in fields.items()})  # fmt: skip
 
 
+# Two functions: torch.compile sees through a cache, and would trace what is below it.
 @torch.compiler.assume_constant_result
-@functools.cache
 def key_of(**fields: Any) -> str:
     """A job as text: a constant in a compiled or exported graph.
 
     fields: those of `Job`.
     """
+    return _make_key(**fields)
+
+
+@functools.cache
+def _make_key(**fields: Any) -> str:
     return json.dumps(asdict(Job(**fields)))

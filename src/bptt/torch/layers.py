@@ -42,12 +42,19 @@ def _text(mode: str, *, is_projected: bool, is_backward: bool) -> str:
     return text.replace("[t-1]", "[t+1]") if is_backward else text
 
 
+# Two functions: torch.compile sees through a cache, and would trace what is below it.
 @torch.compiler.assume_constant_result
-@functools.cache
 def _key(
     mode: str, parameters: tuple[str, ...], has_initial: bool, is_backward: bool
 ) -> str:
-    """The job of one layer and direction; parameters: without the layer's number."""
+    """The key of the job of one layer and direction."""
+    return _make_key(mode, parameters, has_initial, is_backward)
+
+
+@functools.cache
+def _make_key(
+    mode: str, parameters: tuple[str, ...], has_initial: bool, is_backward: bool
+) -> str:
     states = STATES.get(mode, ("h",))
     names = tuple(name.split("_l")[0] for name in parameters)
     is_projected = "weight_hr" in names

@@ -7,7 +7,6 @@ tensor was copied, stored, or used before) costs a forward pass, never a wrong n
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
@@ -25,30 +24,29 @@ Tensor = torch.Tensor
 class _Owner:
     """NumPy makes this object the base of an array, so a tensor keeps it alive."""
 
-    def __init__(self, serial: int, forward: ForwardPass) -> None:
-        self._array = np.array([serial])
+    def __init__(self, forward: ForwardPass) -> None:
+        self._array = np.zeros(1, np.int64)
         self.__array_interface__ = self._array.__array_interface__
         self.passes = [forward]
 
 
 class Handles:
-    """Forward passes by the number that their handle, a tensor of one integer, holds."""
+    """Forward passes by the address of their handle, which its tensor keeps taken."""
 
     def __init__(self) -> None:
         """Empty."""
-        self._numbers = itertools.count(1)
         self._owners: WeakValueDictionary[int, _Owner] = WeakValueDictionary()
 
     def make(self, forward: ForwardPass) -> Tensor:
         """A handle; the forward pass lives as long as it does."""
-        owner = _Owner(next(self._numbers), forward)
+        owner = _Owner(forward)
         handle = torch.from_numpy(np.asarray(owner))
-        self._owners[int(handle)] = owner
+        self._owners[handle.data_ptr()] = owner
         return handle
 
     def take(self, handle: Tensor) -> ForwardPass | None:
         """The forward pass of a handle, once; None where it is gone."""
-        owner = self._owners.get(int(handle))
+        owner = self._owners.get(handle.data_ptr())
         # `list.pop` is atomic: of two threads that go back at once, one gets it.
         return owner.passes.pop() if owner is not None and owner.passes else None
 
