@@ -30,9 +30,13 @@ h[t] = {1 - ALPHA} * h[t-1] + {ALPHA} * tanh(a[t])
 
 
 def _layer_norm_lstm():
-    """Each gate's sum is normalised and scaled by a gain k, and so is the state."""
+    """Each gate's sum is normalised and scaled by a gain k; the state is normalised.
+
+    Gains of 1 let the gradient grow to 1e21 over 784 steps, where no two orders of
+    summation agree on a digit; with 0.1 float32 and float64 differ by 1e-5.
+    """
     gates = {"i": "sigmoid", "f": "sigmoid", "g": "tanh", "q": "sigmoid"}
-    lines = [f"k_{g}: n_h = 1" for g in gates] + ["b_f: n_h = 1"]
+    lines = [f"k_{g}: n_h = 0.1" for g in gates] + ["b_f: n_h = 1"]
     lines += [
         f"{g}[t] = {f}(b_{g} + k_{g} * layer_norm(W_{g} @ h[t-1] + U_{g} @ x[t]))"
         for g, f in gates.items()
@@ -116,13 +120,16 @@ CASES = {
 def make_data(case, shape, dtype, seed=0):
     """Parameters under the cell's names, inputs, and a gradient of ones for h.
 
-    Biases are drawn too: with zeros a rival that mixes gates up would still agree.
+    Biases and gains are disturbed: if all gates had the same, a rival that mixes gates
+    up would still agree.
     """
     tau, n_b, n_x, n_h = shape
     params = case.make_cell().init(seed=seed, dtype=dtype, n_x=n_x, n_h=n_h)
     rng = np.random.default_rng(seed)
     for name, array in params.items():
         if array.ndim == 1:
-            params[name] = (array + 0.1 * rng.standard_normal(n_h)).astype(dtype)
+            noise = 0.1 * rng.standard_normal(n_h)
+            disturbed = array * (1 + noise) if array.any() else noise
+            params[name] = disturbed.astype(dtype)
     x = rng.standard_normal((tau, n_b, n_x), dtype)
     return params, x, np.ones((tau, n_b, n_h), dtype)

@@ -10,6 +10,7 @@ In short:
 from bptt import cells
 from bptt.cell import Cell
 from bptt.check import Ledger
+from bptt.compose import bidirectional, dropout, noise, stack, zoneout
 from bptt.errors import BpttError
 from bptt.results import Copies, Gradient, Run
 from bptt.version import __version__
@@ -22,5 +23,10 @@ __all__ = [
     "Ledger",
     "Run",
     "__version__",
+    "bidirectional",
     "cells",
+    "dropout",
+    "noise",
+    "stack",
+    "zoneout",
 ]

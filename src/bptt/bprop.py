@@ -56,7 +56,7 @@ class _Driver:
     """State of one backward pass over a graph."""
 
     definitions: Mapping[str, Node]
-    wanted: set[Node]
+    wanted: tuple[Node, ...]  # not a set: a program is the same in every process
     live: set[Node]
     order: int
     grads: dict[Node, list[Node]] = field(default_factory=dict)
@@ -115,9 +115,9 @@ def build_grad(
     A node takes part if the loss depends on it and it depends on a target: an ancestor
     test, through time, not a parent test (Goodfellow et al., after 10.28).
     """
-    wanted = set(targets)
+    wanted = tuple(dict.fromkeys(targets))
     nodes = list(walk([*definitions.values(), *seeds, *wanted]))
-    live = _live(nodes, definitions, seeds, wanted, set(shifts))
+    live = _live(nodes, definitions, seeds, set(wanted), set(shifts))
     driver = _Driver(definitions, wanted, live, order)
     for node, seed in seeds.items():
         driver.give(node, seed)
@@ -228,7 +228,7 @@ def _zero(node: Node) -> Node:
 def _adjoint(driver: _Driver, results: Mapping[Node, Node]) -> Adjoint:
     totals: dict[str, Node] = {}
     timed: dict[str, Node] = {}
-    for node in driver.wanted & results.keys():
+    for node in filter(results.__contains__, driver.wanted):
         name = name_of(node)
         if node.timed:
             timed[name] = results[node]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bptt import errors, variants
+from bptt import draws, errors, variants
 from bptt import initial as initial_values
 from bptt.check import INSTANCES, Ledger, check_cell
 from bptt.execute import dispatch
@@ -264,6 +264,30 @@ class Cell:
         )
         return {name: np.array(array) for name, array in result.items()}
 
+    def draw(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        *,
+        seed: int = 0,
+        mean: bool = False,
+    ) -> dict[str, Any]:
+        """The inputs, and a draw of each that the cell declares a distribution for.
+
+        seed: of the draw; each input has a generator of its own, seeded by it and the
+        input's name. mean: the mean instead of a draw, to evaluate a network. Steps,
+        rows, sizes and element type are those of `inputs` and `params`.
+
+        >>> cell = Cell('''m: n_h = dropout(0.5)
+        ... h[t] = tanh(m[t] * (U @ x[t]))''')
+        >>> drawn = cell.draw({"U": np.ones((2, 1))}, {"x": np.ones((4, 3, 1))})
+        >>> drawn["m"].shape, sorted(set(drawn["m"].ravel().tolist()))
+        ((4, 3, 2), [0.0, 2.0])
+
+        Raises: MissingInputError, MissingSizeError, RateError.
+        """
+        return draws.draw_inputs(self.graph, params, inputs, seed, mean=mean)
+
     def lower(self, *, dtype: DTypeLike = np.float32, **sizes: int) -> Lowering:
         """The plan by which kernels compute this cell's gradient.
 
@@ -389,7 +413,9 @@ class Cell:
     def with_readout(self) -> Cell:
         """The cell with `o[t] = c + V @ h[t]` and `L[t] = nll(softmax(o[t]), y[t])`.
 
-        A cell that has a loss already is returned as it is.
+        h is the output: the node of that name, or the vector defined last. For a
+        bidirectional cell, `o[t] = c + V_fw @ h_fw[t] + V_bw @ h_bw[t]`. A cell that
+        has a loss already is returned as it is.
         """
         if self.graph.loss is not None:
             return self

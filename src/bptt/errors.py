@@ -226,6 +226,18 @@ class InitialValueError(ArgumentError):
     """A parameter's initial value cannot be made."""
 
 
+class RateError(ArgumentError):
+    """A rate of dropout or zoneout, or a deviation of noise, that cannot be."""
+
+
+class LayerError(ArgumentError):
+    """A cell cannot be a layer of a network: it has a loss, no input or no output."""
+
+
+class StackSizeError(ArgumentError):
+    """The sizes of two layers that are joined do not fit."""
+
+
 class UnknownCellError(ArgumentError):
     """No cell of the library, and no file, has this name."""
 

@@ -152,10 +152,15 @@ class Initial:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """An input's shape per step; `index` is the dimension an integer input counts."""
+    """An input's shape per step.
+
+    index: the dimension an integer input counts; draw: the distribution of an input
+    that is drawn from a seed, a rule in `draws.py` and its numbers.
+    """
 
     shape: Shape
     index: Dim | None = None
+    draw: Initial | None = None
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,12 @@ class Gradient(Mapping[str, Array]):
         parameter = self._bindings.parameters[name]
         if root is None:
             return np.zeros_like(parameter)
-        return np.broadcast_to(self._values[root], parameter.shape)
+        value = self._values[root]
+        if value.shape != parameter.shape:
+            return np.broadcast_to(value, parameter.shape)
+        value = value.view()
+        value.flags.writeable = False
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._program.graph.parameters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from bptt import errors
@@ -40,20 +41,37 @@ def with_tokens(graph: Graph) -> Graph:
 
 
 def readout_text(graph: Graph) -> str:
-    """Equations that read the hidden vector out and score a class index.
+    """Equations that read the output out and score a class index."""
+    outputs = output_names(graph)
+    if not outputs:
+        raise errors.NoLossError("the cell defines no vector that could be read out")
+    taken = {*graph.definitions, *graph.parameters, *graph.inputs}
+    o, c, y = (free_name(name, taken) for name in ("o", "c", "y"))
+    ends = ("_fw", "_bw") if len(outputs) == 2 else ("",)
+    products = " + ".join(
+        f"{free_name('V' + end, taken)} @ {name}[t]"
+        for end, name in zip(ends, outputs, strict=True)
+    )
+    return f"{o}[t] = {c} + {products}\nL[t] = nll(softmax({o}[t]), {y}[t])\n"
 
-    The hidden vector is `h`, or the vector defined last where no node is called h.
+
+def output_names(graph: Graph) -> tuple[str, ...]:
+    """What a layer passes on: `h`, or the vector defined last where none is called h.
+
+    A bidirectional layer has two, `h_fw` and `h_bw`; a cell without a vector has none.
     """
     vectors = [name for name, node in graph.definitions.items() if node.rank == 1]
+    if "h" in vectors:
+        return ("h",)
     if not vectors:
-        raise errors.NoLossError("the cell defines no vector that could be read out")
-    hidden = "h" if "h" in vectors else vectors[-1]
-    taken = {*graph.definitions, *graph.parameters, *graph.inputs}
-    o, c, v, y = (_free(name, taken) for name in ("o", "c", "V", "y"))
-    return f"{o}[t] = {c} + {v} @ {hidden}[t]\nL[t] = nll(softmax({o}[t]), {y}[t])\n"
+        return ()
+    before, found, after = vectors[-1].rpartition("_bw")
+    other = f"{before}_fw{after}"
+    return (other, vectors[-1]) if found and other in vectors else (vectors[-1],)
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name, lengthened until nothing else is called so."""
     while name in taken:
         name += "_out"
     return name

@@ -7,6 +7,7 @@ here, by name, with the shape that was expected and the one that came.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from bptt.graph import Graph
 from bptt.shapes import Shape, show_shape
 
 Array = NDArray[Any]
+FEW = 10_000  # elements; the arrays of a small cell, checked at every call
 REDUCTIONS = ("sum", "batch_mean", "mean")
 
 
@@ -62,6 +64,8 @@ class _Sizes:
     def fit(self, what: str, shape: Shape, found: tuple[int, ...]) -> None:
         """Record the sizes of an array's last axes, its core, or refuse them."""
         for dim, size in zip(shape, found[len(found) - len(shape) :], strict=True):
+            if isinstance(dim, str) and self.known.get(dim) == size:
+                continue
             if size == 0:
                 raise errors.SizeError(
                     f"{what} {show_shape(shape)} has shape {found}: "
@@ -175,9 +179,11 @@ def _input_arrays(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
     _refuse_unknown(inputs, graph.inputs, "input")
     missing = [name for name in graph.inputs if name not in inputs]
     if missing:
+        drawn = graph.inputs[missing[0]].draw is not None
+        hint = "; cell.draw(params, inputs, seed=0) draws it" if drawn else ""
         raise errors.MissingInputError(
             f"input {missing[0]} {_expected(graph, missing[0])} is missing; given: "
-            f"{', '.join(inputs) or 'none'}"
+            f"{', '.join(inputs) or 'none'}{hint}"
         )
     return {name: _as_array(f"input {name}", inputs[name]) for name in graph.inputs}
 
@@ -208,23 +214,24 @@ class _Lead:
     def see(self, what: str, shape: Shape, array: Array) -> None:
         """Compare the leading axes of one more sequence with the first one's."""
         lead = array.shape[: array.ndim - len(shape)]
-        wanted = _show_sequence(shape)
+        if self._found is not None and self._found[1] == lead:
+            return
         if len(lead) not in (1, 2) or array.ndim < len(shape):
             raise errors.InputRankError(
-                f"{what} should have shape {wanted}, got {array.shape}"
+                f"{what} should have shape {_show_sequence(shape)}, got {array.shape}"
             )
         if 0 in lead:
             raise errors.EmptySequenceError(
-                f"{what} {wanted} has shape {array.shape}: "
+                f"{what} {_show_sequence(shape)} has shape {array.shape}: "
                 "a sequence has at least one step and a batch one row"
             )
-        if self._found is None:
-            self._found = (what, lead, array.shape)
-        elif self._found[1] != lead:
+        if self._found is not None:
             raise errors.SizeError(
-                f"{what} {wanted} has shape {array.shape}, but {self._found[0]} has "
-                f"shape {self._found[2]}, which means {_show_lead(self._found[1])}"
+                f"{what} {_show_sequence(shape)} has shape {array.shape}, but "
+                f"{self._found[0]} has shape {self._found[2]}, which means "
+                f"{_show_lead(self._found[1])}"
             )
+        self._found = (what, lead, array.shape)
 
     def result(self) -> tuple[int, int, bool]:
         """tau, n_b, and whether there was a batch axis."""
@@ -280,8 +287,7 @@ def _refuse_unknown(
 
 
 def _refuse_nan(what: str, array: Array) -> None:
-    # The sum is NaN if any element is; it is cheaper than a mask and rarely wrong.
-    if array.dtype.kind not in "fc" or not np.isnan(array.sum()):
+    if array.dtype.kind not in "fc" or not _may_hold_nan(array):
         return
     bad = np.argwhere(np.isnan(array))
     if len(bad):
@@ -289,6 +295,20 @@ def _refuse_nan(what: str, array: Array) -> None:
             f"{what} holds NaN, {len(bad)} of {array.size} elements, the first at "
             f"index {tuple(int(i) for i in bad[0])}"
         )
+
+
+def _may_hold_nan(array: Array) -> bool:
+    """True if any element is NaN, and rarely otherwise; cheaper than a mask.
+
+    Squares of reals are not negative, so their sum is NaN only if an element is. The
+    sum of a large array is plain: a BLAS might wake its threads for a long dot product.
+    """
+    if array.size <= FEW:
+        flat = array.ravel()
+        total = flat.dot(flat)
+    else:
+        total = array.sum()
+    return math.isnan(total.real) or math.isnan(total.imag)
 
 
 def _real(what: str, array: Array, dtype: np.dtype[Any]) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from bptt import bprop, ops
 from bptt.graph import Graph, Node, name_of, walk
@@ -51,6 +52,11 @@ class Program:
     sources: Mapping[str, Node]
     carried: Mapping[str, str]
     is_phased: bool = False
+
+    @cached_property
+    def dims(self) -> tuple[str, ...]:
+        """The graph's named dimensions, collected once."""
+        return self.graph.dims()
 
 
 def gradient_of(name: str) -> str:

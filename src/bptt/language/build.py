@@ -6,7 +6,9 @@ each class of equal dimensions gets its name, and the nodes are rebuilt with the
 
 from __future__ import annotations
 
-from bptt import errors, shapes
+from bptt import draws, errors, shapes
+from bptt import initial as initial_values
+from bptt.draws import DISTRIBUTIONS
 from bptt.graph import (
     Graph,
     Initial,
@@ -17,7 +19,7 @@ from bptt.graph import (
     rewrite,
     shift,
 )
-from bptt.initial import RULES, takes
+from bptt.initial import RULES
 from bptt.language.dimensions import Names, name_dimensions, resolve
 from bptt.language.syntax import LOSS, Declaration, Expr, parse_text
 from bptt.language.uses import Uses, collect_uses
@@ -65,12 +67,22 @@ class _Builder:
 
     def _check_declaration(self, declaration: Declaration) -> None:
         initial = declaration.initial
-        if initial is not None and initial.rule not in RULES:
+        is_input = declaration.name in self._uses.inputs
+        if initial is not None and is_input and initial.rule not in DISTRIBUTIONS:
+            raise errors.DeclarationError(
+                declaration.span,
+                f"{initial.rule} is not a distribution, and {declaration.name} is an "
+                "input",
+                fix="one of " + ", ".join(sorted(DISTRIBUTIONS)) + "; an input with "
+                "given values has no `= ...`",
+            )
+        if initial is not None and not is_input and initial.rule not in RULES:
             raise errors.DeclarationError(
                 declaration.span,
                 f"{initial.rule} is not a rule for initial values",
                 fix="a number, or one of " + ", ".join(sorted(RULES)),
             )
+        takes = draws.takes if is_input else initial_values.takes
         if initial is not None and not takes(initial.rule, len(initial.arguments)):
             raise errors.DeclarationError(
                 declaration.span,
@@ -324,6 +336,7 @@ class _Builder:
                 resolve((self._index[name],), names)[0]
                 if name in self._index
                 else None,
+                self._initial(name),
             )
             for name in self._uses.inputs
         }

@@ -80,11 +80,17 @@ def _declarations(graph: Graph) -> list[str]:
         _declaration(name, spec.shape, spec.initial)
         for name, spec in graph.parameters.items()
     ]
-    shapes = {n: spec.shape for n, spec in graph.inputs.items() if spec.index is None}
-    for name in graph.states:
-        if name in graph.definitions:
-            shapes[name] = graph.definitions[name].shape
-    return [*lines, *(_declaration(name, s, None) for name, s in shapes.items())]
+    lines += [
+        _declaration(name, spec.shape, spec.draw)
+        for name, spec in graph.inputs.items()
+        if spec.index is None
+    ]
+    lines += [
+        _declaration(name, graph.definitions[name].shape, None)
+        for name in graph.states
+        if name in graph.definitions
+    ]
+    return lines
 
 
 def _declaration(name: str, shape: Shape, initial: Initial | None) -> str:

@@ -211,10 +211,12 @@ def _check_declared(uses: Uses) -> None:
                 f"{name} is declared, but no equation reads or defines it",
                 fix="remove the declaration, or check the spelling",
             )
-        if declaration.initial is not None and name not in uses.bare:
+        is_input = name in uses.inputs and not uses.is_index(name)
+        if declaration.initial is not None and not (is_input or name in uses.bare):
             raise errors.DeclarationError(
                 declaration.span,
-                f"{name} is not a parameter, so it cannot have an initial value here",
+                f"{name} is neither a parameter nor a real input, so it cannot have a "
+                "value here",
                 fix=f"declare {name} without `= ...`; an initial state is an argument "
                 "of the call",
             )

@@ -15,39 +15,19 @@ from bptt.execute.llvm.expand import NotCompilableError, expand
 from bptt.execute.llvm.generate import Code, generate
 from bptt.execute.llvm.jit import Compiled
 from bptt.execute.llvm.kernel import Module
-from bptt.execute.llvm.layout import Layout, Sum
+from bptt.execute.llvm.layout import Layout
 from bptt.execute.llvm.planner import Plan, plan_program
 from bptt.execute.llvm.reduce import REDUCE_TYPES, emit_reduce
 from bptt.execute.llvm.reuse import find_successors
 from bptt.execute.llvm.rotate import rotate
+from bptt.execute.llvm.sums import Sums, plan_sums
 from bptt.execute.llvm.target import Target
 from bptt.execute.program import Program
 from bptt.graph import Node, walk
 from bptt.recurrence import schedule
 
 KEPT = 64  # compiled programs
-# Fewer columns than this would fill a small part of the two vectors of a tile.
-SWAP_BELOW = 8
 Kernel = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class SumJob:
-    """One product over all rows, with everything but addresses worked out.
-
-    a^T b of two sequences, by their numbers in the table: `a` has m columns, `b` n.
-    When `is_swapped` the gradients are b and the result is the transpose; else the
-    column sums of a come with it. parts: per total, its columns of the gradients'
-    side; column_totals: the totals that the column sums are.
-    """
-
-    a: tuple[int, int]
-    m: int
-    b: tuple[int, int]
-    n: int
-    is_swapped: bool
-    parts: tuple[tuple[Node, int, int], ...]
-    column_totals: tuple[tuple[Node, int, int], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +35,9 @@ class Executable:
     """Kernels with everything that is known before tau, n_b and the arrays are.
 
     program: the program in primitives, whose nodes results are read by; kernels: in
-    order, with the phase and whether each is a loop; jobs and totals: what is summed
-    over time after them, totals with their phase; pool: spare workspaces.
+    order, with the phase and whether each is a loop; sums and totals: what is summed
+    over time after them, by `reduce` and in NumPy, totals with their phase; pool: spare
+    workspaces.
     """
 
     program: Program
@@ -66,7 +47,7 @@ class Executable:
     kernels: tuple[tuple[int, bool, Kernel], ...]
     pack: Kernel | None
     reduce: Kernel
-    jobs: tuple[SumJob, ...]
+    sums: Sums
     totals: tuple[tuple[int, Node], ...]
     work_per_row: int  # multiply-adds per row and step, about
     target: Target
@@ -81,8 +62,7 @@ def compile_program(
 
     Raises: NotCompilableError with a reason, for what kernels have no form for.
     """
-    used = program.graph.dims()
-    key = tuple((dim, sizes[dim]) for dim in used if dim in sizes)
+    key = tuple((dim, sizes[dim]) for dim in program.dims if dim in sizes)
     return _compile(program, key, real_bytes, target)
 
 
@@ -104,35 +84,15 @@ def _compile(
     )
     pack = get("pack") if code.packed else None
     reduce = compile_reduce(target, real_bytes).get_function("reduce")
-    jobs = tuple(_sum_job(plan, layout, code, item) for item in layout.sums)
-    covered = {node for job in jobs for node, _, _ in (*job.parts, *job.column_totals)}
+    sums = plan_sums(plan, layout, code.names, real_bytes)
     totals = tuple(
-        (s.phase, n) for s in plan.segments for n in s.totals if n not in covered
+        (s.phase, n) for s in plan.segments for n in s.totals if n not in sums.views
     )
     work = sum(packed.n_reals for packed in code.packed)
     return Executable(
-        lowered, plan, layout, code, kernels, pack, reduce, jobs, totals, work, target,
+        lowered, plan, layout, code, kernels, pack, reduce, sums, totals, work, target,
         real_bytes, [],
     )  # fmt: skip
-
-
-def _sum_job(plan: Plan, layout: Layout, code: Code, item: Sum) -> SumJob:
-    widths = [layout.width(node) for node in item.nodes]
-    starts = [sum(widths[:number]) for number in range(len(widths))]
-    m, n = sum(widths), layout.width(item.operand)
-    g = (code.names.index(layout.name(item.nodes[0])), layout.stride(item.nodes[0]))
-    x = (code.names.index(layout.name(item.operand)), layout.stride(item.operand))
-    parts = tuple(zip(item.totals, starts, widths, strict=True))
-    if n < SWAP_BELOW <= m:
-        return SumJob(x, n, g, m, True, parts, ())
-    places = dict(zip(item.nodes, zip(starts, widths, strict=True), strict=True))
-    column_totals = tuple(
-        (total, *places[plan.canon(total.inputs[0])])
-        for segment in plan.segments
-        for total in segment.totals
-        if total.op == "total" and plan.canon(total.inputs[0]) in places
-    )
-    return SumJob(g, m, x, n, False, parts, column_totals)
 
 
 def lower_program(program: Program) -> Program:

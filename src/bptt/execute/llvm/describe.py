@@ -116,5 +116,5 @@ def _products(executable: Executable) -> Iterator[int]:
             if not stage.is_empty:
                 for node in stage.products:
                     yield layout.width(node) * layout.width(node.inputs[1])
-    for job in executable.jobs:
+    for job in executable.sums.jobs:
         yield job.m * job.n

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from bptt import errors
 from bptt.execute.bindings import Bindings
-from bptt.execute.llvm.compiler import Executable, SumJob, compile_program
+from bptt.execute.llvm.compiler import Executable, compile_program
 from bptt.execute.llvm.memory import Workspace, address_of, borrow
+from bptt.execute.llvm.sums import SumJob
 from bptt.execute.llvm.target import Target, get_host_target
 from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
 from bptt.execute.llvm.values import KernelValues
@@ -137,7 +138,7 @@ class Call:
             self.values.rebind(self._b)
             self._enter((f"seed:{name}", array) for name, array in seeds.items())
         self._run_phase(1)
-        for number, job in enumerate(self._x.jobs):
+        for number, job in enumerate(self._x.sums.jobs):
             self._sum_products(number, job)
 
     def _run_phase(self, phase: int) -> None:
@@ -222,11 +223,10 @@ class Call:
     # ----- the totals over time -----
 
     def _sum_products(self, number: int, job: SumJob) -> None:
-        result, sums = self._w.results[number], self._w.column_sums[number]
-        place, sums_place = self._w.result_addresses[number]
+        place, sums = self._w.result_addresses[2 * number : 2 * number + 2]
         table, rows = self._w.table, self._b.tau * self._b.n_b
         a, b = table[job.a[0]], table[job.b[0]]
-        given = 0 if job.is_swapped else sums_place
+        given = 0 if job.is_swapped else sums
         kernel, work = self._x.reduce, self._w.work
 
         def run(thread: int, begin: int, end: int) -> None:
@@ -236,12 +236,10 @@ class Call:
             )  # fmt: skip
 
         threads = choose_threads(2 * rows * job.m * job.n, self._asked)
-        self._each(split_rows(job.m, threads, 14), run)
-        gradients = result.T if job.is_swapped else result
-        for total, start, width in job.parts:
-            self.values.totals[total] = gradients[start : start + width]
-        for total, start, width in job.column_totals:
-            self.values.totals[total] = sums[start : start + width]
+        if threads == 1:
+            run(0, 0, job.m)
+        else:
+            self._each(split_rows(job.m, threads, 14), run)
 
     def _total(self, node: Node) -> FloatArray:
         values = [self.values[child] for child in node.inputs]

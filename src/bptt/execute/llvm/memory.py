@@ -39,14 +39,11 @@ class Workspace:
         layout, code = executable.layout, executable.code
         self.buffers = [self._buffer(buffer) for buffer in layout.buffers]
         self.packed = empty_together({p.name: p.n_reals for p in code.packed}, dtype)
-        self.results = [self._empty(job.m, job.n) for job in executable.jobs]
-        self.column_sums = [self._empty(job.m) for job in executable.jobs]
-        self.result_addresses = [
-            (address_of(result), address_of(sums))
-            for result, sums in zip(self.results, self.column_sums, strict=True)
-        ]
+        self.results = [self._empty(size) for size in executable.sums.sizes]
+        self.result_addresses = [address_of(result) for result in self.results]
         self._work_size = count_reduce_work(executable.target, executable.real_bytes)
         self._work: list[FloatArray] = []
+        self._work_addresses: list[int] = []
         self.boundaries: list[tuple[str, FloatArray, bool]] = []
         addresses = {name: address_of(array) for name, array in self.packed.items()}
         padded = {node: name for name, node in executable.plan.padded.items()}
@@ -66,9 +63,10 @@ class Workspace:
 
     def work(self, thread: int) -> int:
         """The address of a thread's work space for products over all rows."""
-        while len(self._work) <= thread:
+        while len(self._work_addresses) <= thread:
             self._work.append(empty_aligned((self._work_size,), self.dtype))
-        return address_of(self._work[thread])
+            self._work_addresses.append(address_of(self._work[-1]))
+        return self._work_addresses[thread]
 
     def _empty(self, *shape: int) -> FloatArray:
         return empty_aligned(shape, self.dtype)
@@ -93,7 +91,13 @@ class Workspace:
 
 
 def address_of(array: FloatArray) -> int:
-    """Where an array's data begins; four times as quick as `array.ctypes`."""
+    """Where a contiguous array's data begins.
+
+    Through the buffer, six times as quick as `array.ctypes`; a read-only array has none
+    that ctypes takes.
+    """
+    if array.flags.writeable:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
     address: int = array.__array_interface__["data"][0]
     return address
 

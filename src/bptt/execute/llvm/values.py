@@ -36,6 +36,7 @@ class KernelValues:
         self.leaves: dict[str, FloatArray] = {}
         self.totals: dict[Node, FloatArray] = {}
         self._static: dict[Node, FloatArray] = {}
+        self._results: dict[int, FloatArray] = {}
 
     def rebind(self, bindings: Bindings) -> None:
         """Go on with the same arrays and the seeds of a second phase."""
@@ -83,10 +84,22 @@ class KernelValues:
         """A static value, by the functions of the table."""
         if node.op == "parameter":
             return self._bindings.parameters[name_of(node)]
+        if node in self._executable.sums.views:
+            return self._read_sum(node)
         for part in walk([node]):
             if part not in self._static and not part.timed:
                 self._static[part] = self._evaluate_static(part)
         return self._static[node]
+
+    def _read_sum(self, node: Node) -> FloatArray:
+        """A total that a product over all rows left in the workspace."""
+        place = self._executable.sums.views[node]
+        if place.result not in self._results:
+            result = self._loan.workspace.results[place.result]
+            self._results[place.result] = self._loan.view(result)
+        # Its base is that array, which holds the loan.
+        whole = self._results[place.result]
+        return np.ndarray(place.shape, whole.dtype, whole, place.start, place.strides)
 
     def _evaluate_static(self, node: Node) -> FloatArray:
         bindings = self._bindings
@@ -97,8 +110,10 @@ class KernelValues:
         if node.op == "size":
             size = bindings.numbers((node.data,))[0]
             return np.asarray(size, bindings.real_dtype)
+        if node in self._executable.sums.views:
+            return self._read_sum(node)
         if node.op in TO_STATIC:
-            return self._loan.view(self.totals[node])
+            return self.totals[node]
         op = OPS[node.op]
         extra = self._extra(node)
         value: FloatArray = op.f(*(self._static[c] for c in node.inputs), *extra)

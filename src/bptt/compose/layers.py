@@ -1,0 +1,203 @@
+"""A cell as a layer of a network: what it reads from below and what it passes on.
+
+    h[t] = tanh(W @ h[t-1] + U @ x[t])  ->  h_2[t] = tanh(W_2 @ h_2[t-1] + U_2 @ h_1[t])
+
+`Renaming` gives every name of a graph a new one and puts the outputs of the layer below
+in the place of its input. Where those are two vectors, the matrix of a product with the
+input is cut between them: U @ [u; v] = U_fw @ u + U_bw @ v.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bptt import errors
+from bptt.cell import Cell
+from bptt.graph import (
+    Graph,
+    Initial,
+    InputSpec,
+    Node,
+    ParameterSpec,
+    rewrite,
+    shift,
+    shift_of,
+)
+from bptt.ops import matvec
+from bptt.shapes import Dim, Shape
+from bptt.variants import output_names
+
+ENDS = ("_fw", "_bw")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A graph, the input it is fed through, and the outputs it passes on."""
+
+    graph: Graph
+    input: str
+    outputs: tuple[str, ...]
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether the input is an integer."""
+        return self.graph.inputs[self.input].index is not None
+
+    @property
+    def input_dim(self) -> Dim:
+        """The size of the input vector, or the number of tokens."""
+        spec = self.graph.inputs[self.input]
+        return spec.shape[0] if spec.index is None else spec.index
+
+    def output_dim(self, number: int) -> Dim:
+        """The size of an output."""
+        return self.graph.definitions[self.outputs[number]].shape[0]
+
+
+def as_layer(cell: Cell, what: str) -> Layer:
+    """The cell as a layer: it reads x, or its only input, and passes its output on.
+
+    Raises: LayerError if it has a loss, no such input or no output vector.
+    """
+    if not isinstance(cell, Cell):
+        raise errors.LayerError(
+            f"{what} is no cell but {type(cell).__name__}; pass bptt.cells.lstm, "
+            "bptt.Cell(text) or a list of cells"
+        )
+    graph = cell.graph
+    if graph.loss is not None:
+        raise errors.LayerError(
+            f"{what} has a loss L[t] of its own; layers have none, and the whole gets "
+            "one: bptt.stack(...).with_readout()"
+        )
+    given = [name for name, spec in graph.inputs.items() if spec.draw is None]
+    name = "x" if "x" in given else given[0] if len(given) == 1 else None
+    if name is None or not _is_fit(graph.inputs[name]):
+        raise errors.LayerError(
+            f"{what} reads no input x[t] that a layer below could feed; its inputs "
+            f"are: {', '.join(graph.inputs) or 'none'}"
+        )
+    outputs = output_names(graph)
+    if not outputs:
+        raise errors.LayerError(f"{what} defines no vector that it could pass on")
+    return Layer(graph, name, outputs)
+
+
+def _is_fit(spec: InputSpec) -> bool:
+    """A vector or a token, no scalar and no matrix."""
+    return spec.index is not None or len(spec.shape) == 1
+
+
+@dataclass
+class Parts:
+    """The pieces of a graph that is being put together."""
+
+    definitions: dict[str, Node] = field(default_factory=dict)
+    parameters: dict[str, ParameterSpec] = field(default_factory=dict)
+    inputs: dict[str, InputSpec] = field(default_factory=dict)
+    states: dict[str, None] = field(default_factory=dict)
+    backward: set[str] = field(default_factory=set)
+
+    def define(self, name: str, value: Node) -> Node:
+        """A further equation."""
+        node = Node("named", (value,), value.shape, name)
+        self.definitions[name] = node
+        return node
+
+    def graph(self) -> Graph:
+        """The whole."""
+        return Graph(
+            self.definitions, self.parameters, self.inputs, tuple(self.states), None,
+            frozenset(self.backward),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Renaming:
+    """New names for a layer's names and dimensions, and what feeds its input."""
+
+    layer: Layer
+    names: Mapping[str, str]
+    dims: Mapping[Dim, Dim]
+    feed: tuple[Node, ...] = ()
+
+    def add_to(self, parts: Parts) -> tuple[Node, ...]:
+        """Add the renamed layer to a graph; returns its outputs there."""
+        graph = self.layer.graph
+        cut: dict[str, None] = {}
+
+        def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+            return self._step(node, inputs, cut)
+
+        new = rewrite(graph.definitions.values(), step)
+        for name, node in graph.definitions.items():
+            parts.definitions[self.names[name]] = new[node]
+        self._add_parameters(parts, cut)
+        for name, spec in graph.inputs.items():
+            if name != self.layer.input or not self.feed:
+                index = None if spec.index is None else self.dims[spec.index]
+                renamed = InputSpec(self._shape(spec.shape), index, spec.draw)
+                parts.inputs.setdefault(self.names[name], renamed)
+        parts.states.update((self._state(name), None) for name in graph.states)
+        parts.backward.update(self._state(name) for name in graph.backward)
+        return tuple(new[graph.definitions[name]] for name in self.layer.outputs)
+
+    def _state(self, name: str) -> str:
+        if name == self.layer.input and len(self.feed) == 1:
+            return str(self.feed[0].data)
+        return self.names[name]
+
+    def _shape(self, shape: Shape) -> Shape:
+        return tuple(self.dims.get(dim, dim) for dim in shape)
+
+    def _step(self, node: Node, inputs: tuple[Node, ...], cut: dict[str, None]) -> Node:
+        shape = self._shape(node.shape)
+        if node.op == "shift":
+            name, lag = shift_of(node)
+            if name == self.layer.input and len(self.feed) > 1:
+                raise self._not_a_product("at another step")
+            return shift(self._state(name), lag, shape)
+        if node.op == "input" and node.data == self.layer.input and self.feed:
+            # Of two vectors the last stands for both, until the product is met.
+            return self.feed[-1]
+        if node.op in ("parameter", "input", "named"):
+            return Node(node.op, inputs, shape, self.names[str(node.data)])
+        reads = [n.op == "input" and n.data == self.layer.input for n in node.inputs]
+        if not any(reads) or len(self.feed) < 2:
+            return Node(node.op, inputs, shape, node.data)
+        if node.op != "matvec" or reads[0] or node.inputs[0].op != "parameter":
+            raise self._not_a_product(f"in `{node.op}`")
+        cut[str(node.inputs[0].data)] = None
+        left, right = (
+            matvec(self._half(str(inputs[0].data), end, shape[0], vector), vector)
+            for end, vector in zip(ENDS, self.feed, strict=True)
+        )
+        return left + right
+
+    def _half(self, name: str, end: str, rows: Dim, vector: Node) -> Node:
+        return Node("parameter", (), (rows, vector.shape[0]), name + end)
+
+    def _not_a_product(self, how: str) -> errors.LayerError:
+        name = self.layer.input
+        return errors.LayerError(
+            f"the layer below passes two vectors on, forward and backward, and "
+            f"{name}[t] is read {how}, not in a product `M @ {name}[t]` whose matrix "
+            "could be cut between the two"
+        )
+
+    def _add_parameters(self, parts: Parts, cut: Mapping[str, None]) -> None:
+        """Parameters under their new names; a cut matrix becomes two."""
+        for name, spec in self.layer.graph.parameters.items():
+            shape, initial = self._shape(spec.shape), spec.initial
+            if len(spec.shape) == 2 and initial is None and self.feed:
+                # A square matrix is orthogonal by default; one that is square only
+                # because two layers have one size keeps its own default.
+                is_square = spec.shape[0] == spec.shape[1]
+                initial = None if is_square else Initial("glorot")
+            if name not in cut:
+                parts.parameters[self.names[name]] = ParameterSpec(shape, initial)
+                continue
+            for end, vector in zip(ENDS, self.feed, strict=True):
+                half = (shape[0], vector.shape[0])
+                parts.parameters[self.names[name] + end] = ParameterSpec(half, initial)

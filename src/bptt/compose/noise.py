@@ -1,0 +1,236 @@
+"""Dropout, zoneout and additive noise: equations that read a mask or noise input.
+
+The inputs are declared with their distribution, and `Cell.draw` makes them from a seed;
+the mean of a mask or of noise, `draw(..., mean=True)`, gives the network that is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from bptt import errors
+from bptt.cell import Cell
+from bptt.draws import check_rate
+from bptt.graph import (
+    Graph,
+    Initial,
+    InputSpec,
+    Node,
+    constant,
+    rebuild,
+    rewrite,
+    shift,
+    walk,
+)
+from bptt.language import print_graph
+from bptt.shapes import Shape
+
+Replaced = dict[str, Node]
+
+
+def dropout(cell: Cell, *, variational: bool = False, **rates: float) -> Cell:
+    """Masks on what the equations read: `dropout(cell, x=0.2, h=0.3)`.
+
+        x_drop[t] = x_mask[t] * x[t]        h_drop[t] = h_mask[t] * h[t-1]
+
+    rates: the share of elements that is dropped, by name. An input is masked where it
+    is read at t, a state where it is read at another step (recurrent dropout), another
+    node where it is read at t. A mask is 0 or 1 / (1 - rate), so its mean is 1, new at
+    every step (Srivastava et al., 2014), or with `variational` one for the whole
+    sequence (Gal and Ghahramani, 2016).
+
+    >>> from bptt import cells
+    >>> dropped = dropout(cells.elman, h=0.5, variational=True)
+    >>> dropped.canonical_text.splitlines()[-3:-1]
+    ['h_drop[t] = h_mask[t] * h[t-1]', 'a[t] = b + W @ h_drop[t] + U @ x[t]']
+
+    Raises: RateError; UnknownNodeError for a name that is no real input and no node.
+    """
+    rule = "variational_dropout" if variational else "dropout"
+    graph = cell.graph
+    for name, rate in rates.items():
+        _check_name(graph, name)
+        check_rate(rate)
+        graph = _mask(graph, name, Initial(rule, (float(rate),)))
+    return Cell(print_graph(graph))
+
+
+def zoneout(cell: Cell, rate: float | None = None, **rates: float) -> Cell:
+    """States that keep their old value now and then: `zoneout(cell, h=0.05, s=0.5)`.
+
+        h_new[t] = ...                       (the cell's equation of h)
+        h[t] = h_zone[t] * h[t-1] + (1 - h_zone[t]) * h_new[t]
+
+    (Krueger et al., 2017, equation 5: the equations of other states read the new value
+    at t, the next step the kept one.) rate: of every state, or by name; a mask is 1
+    with that probability, else 0, and its mean is the rate.
+
+    Raises: RateError; UnknownNodeError for a name that is no state.
+    """
+    graph = cell.graph
+    states = [name for name in graph.states if name in graph.definitions]
+    chosen = {name: rate for name in states if rate is not None} | rates
+    for name, share in chosen.items():
+        if name not in states:
+            raise errors.UnknownNodeError(
+                f"{name} is not a state of the cell; its states are: "
+                f"{', '.join(states) or 'none'}"
+            )
+        check_rate(share)
+    if not chosen:
+        raise errors.RateError("zoneout needs a rate: zoneout(cell, 0.1) or h=0.05")
+    return Cell(print_graph(_zone(graph, chosen)))
+
+
+def noise(cell: Cell, **deviations: float) -> Cell:
+    """Gaussian noise on nodes or inputs: `noise(cell, a=0.1)`.
+
+        a[t] = ... + a_noise[t]              x_noisy[t] = x[t] + x_noise[t]
+
+    deviations: the standard deviation by name, independent at every step and element.
+
+    Raises: RateError; UnknownNodeError for a name that is no real input and no node.
+    """
+    graph = cell.graph
+    for name, deviation in deviations.items():
+        _check_name(graph, name)
+        if isinstance(deviation, bool) or not deviation >= 0:
+            raise errors.RateError(f"{name}={deviation!r}: a deviation is not negative")
+        graph = _disturb(graph, name, Initial("normal", (float(deviation),)))
+    return Cell(print_graph(graph))
+
+
+def _check_name(graph: Graph, name: str) -> None:
+    spec = graph.inputs.get(name)
+    real = [n for n, s in graph.inputs.items() if s.index is None]
+    if name not in graph.definitions and name not in real:
+        what = "no input and no node" if spec is None else "an integer input"
+        raise errors.UnknownNodeError(
+            f"{name} is {what} of the cell that could be changed; there are: "
+            f"{', '.join((*real, *graph.definitions))}"
+        )
+
+
+def _with_input(graph: Graph, name: str, shape: Shape, draw: Initial) -> Graph:
+    if name in {*graph.definitions, *graph.parameters, *graph.inputs}:
+        raise errors.LayerError(
+            f"the cell has a {name} already; the same name cannot be changed twice"
+        )
+    inputs = {**graph.inputs, name: InputSpec(shape, draw=draw)}
+    return replace(graph, inputs=inputs)
+
+
+def _leaf(graph: Graph, name: str) -> Node:
+    return Node("input", (), graph.inputs[name].shape, name)
+
+
+def _named(name: str, value: Node) -> Node:
+    return Node("named", (value,), value.shape, name)
+
+
+def _shape_of(graph: Graph, name: str) -> Shape:
+    found = graph.definitions.get(name) or graph.inputs[name]
+    return found.shape
+
+
+def _mask(graph: Graph, name: str, draw: Initial) -> Graph:
+    """Put mask * value in the place of the value, where it is read."""
+    shape = _shape_of(graph, name)
+    graph = _with_input(graph, f"{name}_mask", shape, draw)
+    mask = _leaf(graph, f"{name}_mask")
+    if name in graph.definitions and name not in graph.states:
+        return _after(graph, name, lambda node: _named(f"{name}_drop", mask * node))
+    value = Node("input", (), shape, name)
+    if name in graph.states and name in graph.definitions:
+        value = shift(name, graph.lag(name), shape)
+    return _before(graph, value, _named(f"{name}_drop", mask * value))
+
+
+def _before(graph: Graph, leaf: Node, stand_in: Node) -> Graph:
+    """`stand_in`, defined first, is read in the place of a leaf."""
+
+    def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+        is_leaf = (node.op, node.data) == (leaf.op, leaf.data)
+        return stand_in if is_leaf else rebuild(node, inputs)
+
+    new = rewrite(graph.definitions.values(), step)
+    definitions = {str(stand_in.data): stand_in}
+    definitions |= {name: new[node] for name, node in graph.definitions.items()}
+    return replace(graph, definitions=definitions)
+
+
+def _after(graph: Graph, name: str, make: Callable[[Node], Node]) -> Graph:
+    """What is made of a node, defined after it, is read in the node's place."""
+    kept = graph.definitions[name]
+    stand_in = make(kept)
+
+    def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+        taken = tuple(stand_in if child is kept else child for child in inputs)
+        return rebuild(node, taken)
+
+    new: dict[Node, Node] = {}
+    for node in walk(graph.definitions.values()):
+        new[node] = step(node, tuple(new[child] for child in node.inputs))
+    definitions: dict[str, Node] = {}
+    for other, node in graph.definitions.items():
+        definitions[other] = new[node]
+        if other == name:
+            definitions[str(stand_in.data)] = stand_in
+    return replace(graph, definitions=definitions)
+
+
+def _disturb(graph: Graph, name: str, draw: Initial) -> Graph:
+    shape = _shape_of(graph, name)
+    graph = _with_input(graph, f"{name}_noise", shape, draw)
+    leaf = _leaf(graph, f"{name}_noise")
+    if name not in graph.definitions:
+        value = Node("input", (), shape, name)
+        return _before(graph, value, _named(f"{name}_noisy", value + leaf))
+
+    def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node.op == "named" and node.data == name:
+            return _named(name, inputs[0] + leaf)
+        return rebuild(node, inputs)
+
+    new = rewrite(graph.definitions.values(), step)
+    definitions = {n: new[node] for n, node in graph.definitions.items()}
+    return replace(graph, definitions=definitions)
+
+
+def _zone(graph: Graph, rates: Mapping[str, float]) -> Graph:
+    """New values for the equations that make the states, kept ones for the others."""
+    for name, rate in rates.items():
+        draw = Initial("bernoulli", (float(rate),))
+        graph = _with_input(graph, f"{name}_zone", _shape_of(graph, name), draw)
+    roots = [graph.definitions[name] for name in rates]
+    inner = set(walk(roots))
+
+    def rename(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node.op == "named" and node.data in rates:
+            return _named(f"{node.data}_new", inputs[0])
+        return rebuild(node, inputs)
+
+    new = rewrite(roots, rename)
+    kept: Replaced = {}
+    for name in rates:
+        zone = _leaf(graph, f"{name}_zone")
+        old = shift(name, graph.lag(name), _shape_of(graph, name))
+        fresh = new[graph.definitions[name]]
+        kept[name] = _named(name, zone * old + (constant(1.0) - zone) * fresh)
+
+    def reread(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node not in inner:
+            return rebuild(node, inputs)
+        is_kept = node.op == "named" and node.data in kept
+        return kept[str(node.data)] if is_kept else new[node]
+
+    outer = rewrite(graph.definitions.values(), reread)
+    made = [new[n] for n in graph.definitions.values() if n in inner]
+    definitions = {str(node.data): node for node in made} | kept
+    definitions |= {
+        name: outer[node]
+        for name, node in graph.definitions.items()
+        if node not in inner
+    }
+    return replace(graph, definitions=definitions)
