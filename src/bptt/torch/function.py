@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bptt.passes import ForwardPass
 from bptt.torch.interpret import interpret
 from bptt.torch.plan import Plan
 from bptt.torch.record import Record
-
-Tensor = torch.Tensor
 
 
 def run_without_gradient(plan: Plan, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -32,7 +31,8 @@ class CellFunction(torch.autograd.Function):
         needs = ctx.needs_input_grad[2:]
         arrays = [t.detach().numpy() for t in tensors]
         forward = plan.forward(arrays, needs, torch.get_num_threads())
-        out = tuple(torch.from_numpy(array) for array in plan.collect(forward.run, forward.bindings))
+        collected = plan.collect(forward.run, forward.bindings)
+        out = tuple(torch.from_numpy(array) for array in collected)
         # Sequences that come out are read again on the way back: saving them makes
         # torch refuse to go on if someone wrote into one.
         ctx.save_for_backward(*tensors, *out[: plan.n_sequences])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bptt.execute.program import LOSS, Program
 from bptt.graph import TO_TIMED, Node, name_of, shift_of
@@ -13,8 +14,6 @@ from bptt.ops import OPS, dims_of
 from bptt.recurrence import Segment
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan
-
-Tensor = torch.Tensor
 
 
 def interpret(plan: Plan, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -132,7 +131,7 @@ class _Values:
             self._values[node] = torch.stack(kept[:: segment.direction])
 
     def _beyond(self, name: str) -> Tensor:
-        """The value at t = 0, or t = tau + 1 for a state read backward: (n_b, *shape)."""
+        """The value at t = 0, or at t = tau + 1 where it is read backward."""
         shape = self._program.sources[name].shape
         given = self._initial.get(name)
         if given is None:

@@ -37,9 +37,11 @@ class Job:
     @classmethod
     def from_key(cls, key: str) -> Job:
         """The job of a key."""
-        fields = json.loads(key)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v
-                      for k, v in fields.items()})  # fmt: skip
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in json.loads(key).items()
+        }
+        return cls(**fields)
 
 
 # Two functions: torch.compile sees through a cache, and would trace what is below it.

@@ -8,9 +8,10 @@ are which gate's.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
+from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from bptt import cells
@@ -19,8 +20,7 @@ from bptt.torch.job import key_of
 from bptt.torch.record import Record
 from bptt.torch.run import run
 
-Tensor = torch.Tensor
-State = Tensor | tuple[Tensor, ...] | None
+State: TypeAlias = Tensor | tuple[Tensor, ...] | None
 STATES = {"LSTM": ("h", "s")}
 
 
@@ -199,8 +199,9 @@ class _Layers(torch.nn.RNNBase):
 
 
 class RNN(_Layers):
-    """`torch.nn.RNN`: h^(t) = tanh(b + W h^(t-1) + U x^(t))   (Goodfellow et al., 10.8)
+    """`torch.nn.RNN` by the equations of `bptt.cells.elman`.
 
+    h^(t) = tanh(b + W h^(t-1) + U x^(t))   (Goodfellow et al., 10.8)
     Arguments, call, results and `state_dict` are those of `torch.nn.RNN`.
 
     >>> import torch, bptt.torch
@@ -225,8 +226,9 @@ class RNN(_Layers):
 
 
 class LSTM(_Layers):
-    """`torch.nn.LSTM` by the equations of `bptt.cells.lstm`   (Goodfellow et al., 10.40)
+    """`torch.nn.LSTM` by the equations of `bptt.cells.lstm`.
 
+    s^(t) = f^(t) s^(t-1) + i^(t) g^(t)   (Goodfellow et al., 10.41)
     Arguments, call, results and `state_dict` are those of `torch.nn.LSTM`.
 
     >>> import torch, bptt.torch
@@ -241,8 +243,9 @@ class LSTM(_Layers):
 
 
 class GRU(_Layers):
-    """`torch.nn.GRU` by the equations of `bptt.cells.gru`   (arXiv:1406.1078)
+    """`torch.nn.GRU` by the equations of `bptt.cells.gru`.
 
+    h^(t) = (1 - z^(t)) n^(t) + z^(t) h^(t-1)   (arXiv:1406.1078)
     Arguments, call, results and `state_dict` are those of `torch.nn.GRU`.
 
     >>> import torch, bptt.torch

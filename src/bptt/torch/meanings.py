@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
-Tensor = torch.Tensor
+import torch
+from torch import Tensor
 
 
 def matvec(a: Tensor, x: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def lookup(a: Tensor, index: Tensor) -> Tensor:
 
 def one_hot(index: Tensor, sizes: tuple[int]) -> Tensor:
     """1 at the index, else 0."""
-    return F.one_hot(index, sizes[0]).to(torch.get_default_dtype())
+    return functional.one_hot(index, sizes[0]).to(torch.get_default_dtype())
 
 
 def scatter(g: Tensor, index: Tensor, sizes: tuple[int]) -> Tensor:
@@ -77,8 +77,8 @@ def _bce(p: Tensor, y: Tensor, rank: int) -> Tensor:
 
 
 def _bce_logits(o: Tensor, y: Tensor, rank: int) -> Tensor:
-    loss = F.binary_cross_entropy_with_logits(o, y.expand_as(o), reduction="none")
-    return sum_of(loss, rank)
+    loss = functional.binary_cross_entropy_with_logits
+    return sum_of(loss(o, y.expand_as(o), reduction="none"), rank)
 
 
 def _softplus(x: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ MEANINGS: dict[str, Callable[..., Tensor]] = {
     "stop_gradient": Tensor.detach,
     "softmax": lambda x: torch.softmax(x, -1),
     "log_softmax": lambda x: torch.log_softmax(x, -1),
-    "layer_norm": lambda x, eps: F.layer_norm(x, x.shape[-1:], eps=eps),
+    "layer_norm": lambda x, eps: functional.layer_norm(x, x.shape[-1:], eps=eps),
     "sum": sum_of, "mean": mean_of, "dot": lambda x, y: (x * y).sum(-1), "fill": fill,
     "matvec": matvec, "matmul": torch.matmul,
     "outer": lambda g, x: g[..., :, None] * x[..., None, :],

@@ -12,13 +12,12 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
-import torch
 
+import torch
 from bptt.passes import ForwardPass
 from bptt.torch.function import go_back, run_without_gradient
 from bptt.torch.plan import Plan, plan_of
-
-Tensor = torch.Tensor
+from torch import Tensor
 
 
 class _Owner:
@@ -55,9 +54,7 @@ HANDLES = Handles()
 
 
 @torch.library.custom_op("bptt::forward", mutates_args=())
-def forward(
-    key: str, tensors: Sequence[Tensor], needs: Sequence[bool]
-) -> list[Tensor]:
+def forward(key: str, tensors: Sequence[Tensor], needs: Sequence[bool]) -> list[Tensor]:
     """What comes out of the job `key`, and a handle.
 
     needs: per tensor, whether a gradient will be asked for.
@@ -89,7 +86,9 @@ def _shapes(plan: Plan, tensors: Sequence[Tensor]) -> list[tuple[Any, ...]]:
     for name, tensor in inputs.items():
         shape = graph.inputs[name].shape
         lead = tuple(tensor.shape[: tensor.ndim - len(shape)])
-        sizes |= dict(zip(shape, tensor.shape[len(lead) :], strict=True))
+        widths = zip(shape, tensor.shape[len(lead) :], strict=True)
+        sizes |= {str(dim): width for dim, width in widths}
+
     def core(name: str) -> tuple[Any, ...]:
         shape = graph.definitions[name].shape
         return tuple(sizes[d] if isinstance(d, str) else d for d in shape)

@@ -175,9 +175,7 @@ class Plan:
             for name, grad in zip(self.job.outputs, grads, strict=False)
             if grad is not None
         }
-        for name, grad in zip(
-            self.job.finals, grads[self.n_sequences :], strict=False
-        ):
+        for name, grad in zip(self.job.finals, grads[self.n_sequences :], strict=False):
             if grad is not None:
                 last = _rows(grad, bindings.is_batched, 0)
                 if name in given:

@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
-
 from bptt import errors
 from bptt.cell import Cell
 from bptt.results import Copies
 from bptt.torch.job import key_of
 from bptt.torch.record import Record
 from bptt.torch.run import run
-
-Tensor = torch.Tensor
+from torch import Tensor
 
 
 class Output(NamedTuple):
@@ -120,7 +118,8 @@ class Recurrent(torch.nn.Module):
         self, args: tuple[Tensor, ...], inputs: Mapping[str, Tensor]
     ) -> list[Tensor]:
         """The inputs in the cell's order, in the parameters' element type."""
-        given = dict(zip(self.inputs, args, strict=False)) | inputs
+        given = dict(zip(self.inputs, args, strict=False))
+        given.update(inputs)
         if len(args) > len(self.inputs) or len(given) != len(args) + len(inputs):
             raise errors.UnexpectedNameError(
                 f"{len(args)} inputs by position and {', '.join(inputs) or 'none'} by "
