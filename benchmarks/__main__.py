@@ -2,6 +2,7 @@
 
 python -m benchmarks [--cells ...] [--shapes 100,32,256,256 ...] [--threads 1 2]
     [--dtype float32] [--rounds 7] [--quick] [--compile] [--out FOLDER]
+    [--library [CELL ...]]
 """
 
 import argparse
@@ -15,9 +16,12 @@ from benchmarks.memory import measure_memory
 from benchmarks.picture import draw
 from benchmarks.report import describe_machine, speed_up, timed, write_report
 from benchmarks.shapes import CASES, QUICK_SHAPES, SHAPES
+from bptt.cells import names
 
 COPIES_SHAPE = (100, 32, 256, 256)
 COMPILE_SHAPE = (100, 32, 64, 128)
+LIBRARY_SHAPE = (100, 32, 128, 128)
+LIBRARY = names()
 QUICK_ROUNDS = 3
 
 
@@ -44,15 +48,31 @@ def make_parser():
     add("--seconds", type=float, default=12.0, help="per row, then no new round")
     add("--quick", action="store_true", help="three shapes, three rounds, no memory")
     add("--compile", action="store_true", help="also torch.compile, minutes per cell")
+    add(
+        "--library",
+        nargs="*",
+        choices=LIBRARY,
+        metavar="CELL",
+        help="the table of all cells alone, or of these",
+    )
     add("--out", type=Path, help="folder for results.json, report.md and pictures")
     return parser
+
+
+def choose_library(arguments):
+    """The cells of the table of all cells: asked for, or all, or none if quick."""
+    if arguments.library:
+        return arguments.library
+    return [] if arguments.quick and arguments.library is None else list(LIBRARY)
 
 
 def make_options(arguments, threads):
     """What a worker process is told."""
     shapes = arguments.shapes or (QUICK_SHAPES if arguments.quick else SHAPES)
     return {
-        "cells": arguments.cells,
+        "cells": arguments.cells if arguments.library is None else [],
+        "library": choose_library(arguments),
+        "library_shape": LIBRARY_SHAPE,
         "shapes": shapes,
         "threads": threads,
         "dtype": arguments.dtype,
@@ -66,24 +86,28 @@ def make_options(arguments, threads):
 
 def show_progress(row):
     """A line on the error stream, so that a pipe gets the report alone."""
-    where = f"{row['threads']} threads, {row['cell']} {tuple(row['shape'])}"
-    if "seconds" in row:
+    name = row.get("library") or row["cell"]
+    where = f"{row['threads']} threads, {name} {tuple(row['shape'])}"
+    if "library" in row:
+        where += "".join(f", {n} {1e3 * s:.2f} ms" for n, s in row["times"].items())
+    elif "seconds" in row:
         ratio = speed_up(row)
         times = ", ".join(f"{n} {1e3 * s:.2f}" for n, s in row["seconds"].items())
         where += f": {times} ms" + (f"; {ratio:.2f}x the best" if ratio else "")
     print(where, file=sys.stderr, flush=True)
 
 
-def write_json(folder, rows, memory=()):
+def write_json(folder, rows, library, memory=()):
     """results.json: the machine and everything measured so far."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = {"machine": describe_machine(), "rows": rows, "memory": list(memory)}
+    found = {"machine": describe_machine(), "rows": rows, "library": library}
+    found["memory"] = list(memory)
     (folder / "results.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
-def write_files(folder, rows, memory, text):
+def write_files(folder, rows, library, memory, text):
     """results.json, report.md, and a picture per number of threads."""
-    write_json(folder, rows, memory)
+    write_json(folder, rows, library, memory)
     (folder / "report.md").write_text(text)
     for threads in sorted({row["threads"] for row in timed(rows)}):
         if not draw(rows, threads, folder / f"limit-{threads}.svg"):
@@ -93,20 +117,20 @@ def write_files(folder, rows, memory, text):
 def main():
     arguments = make_parser().parse_args()
     begin = time.perf_counter()
-    rows, memory = [], []
+    rows, library, memory = [], [], []
     for threads in arguments.threads:
         for row in start_worker(make_options(arguments, threads)):
-            rows.append(row)
+            (library if "library" in row else rows).append(row)
             show_progress(row)
             if arguments.out:  # a run that is cut short leaves what it measured
-                write_json(arguments.out, rows)
-    if not arguments.quick:
+                write_json(arguments.out, rows, library)
+    if not arguments.quick and arguments.library is None:
         memory.extend(measure_memory())
-    text = write_report(rows, memory, describe_machine()) + "\n"
+    text = write_report(rows, memory, describe_machine(), library) + "\n"
     print(text)
     print(f"took {time.perf_counter() - begin:.0f} s", file=sys.stderr)
     if arguments.out:
-        write_files(arguments.out, rows, memory, text)
+        write_files(arguments.out, rows, library, memory, text)
     return 0
 
 

@@ -23,6 +23,7 @@ from bptt.execute.llvm.panels import Matrix
 from bptt.execute.llvm.reduce import REDUCE_TYPES, count_reduce_work, emit_reduce
 from bptt.execute.llvm.stage import Product, Stage
 from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
+from bptt.execute.llvm.turns import flat_turn, full_turns
 from bptt.execute.llvm.workspace import build_table, empty_aligned, empty_together
 
 # A product with so few inputs costs less than the memory traffic of its result:
@@ -310,7 +311,7 @@ class HandLayer:
         stages = () if sizes.is_fused else before(sizes)
         self.packed = module.add_kernel(Kernel("before", stages))
         self.packed += module.add_kernel(Kernel("forward", forward))
-        self.packed += module.add_kernel(Kernel("backward", backward, is_reverse=True))
+        self.packed += module.add_kernel(Kernel("backward", backward))
         module.add_pack("pack", self.packed)
         emit_reduce(module.module, "reduce", target, real_bytes)
         module.add_signature("reduce", REDUCE_TYPES)
@@ -333,6 +334,11 @@ class HandLayer:
         self.allocate(tau, n_b)
         self.table = build_table(NAMES, self.arrays)
         self.numbers = {name: number for number, name in enumerate(NAMES)}
+        self.turns = {
+            "before": flat_turn(tau * n_b),
+            "forward": full_turns(tau, n_b, 1),
+            "backward": full_turns(tau, n_b, -1),
+        }
 
     def allocate(self, tau, n_b):
         """Make `arrays` and `grad`."""
@@ -379,23 +385,25 @@ class HandLayer:
         address = ctypes.addressof(self.table)
         self.run["pack"](address)
         if not self.sizes.is_fused:
-            self.split("before", 1, tau * n_b, address)
-        self.split("forward", tau, n_b, address)
+            self.split("before", tau * n_b, address)
+        self.split("forward", n_b, address)
         # The step after the last contributes nothing to the gradient.
         arrays["z"][tau] = 0
         arrays["q"][tau] = 0
         arrays["carry"][...] = 0
-        self.split("backward", tau, n_b, address)
+        self.split("backward", n_b, address)
         self.sum_up(tau * n_b, x)
         return self.grad
 
-    def split(self, name, tau, n_b, address):
+    def split(self, name, n_rows, address):
         """Run a kernel on all rows, over all threads."""
         k = self.sizes.n_x if name == "before" else self.sizes.n_h
+        tau, n_b = self.shape
         flops = 2 * tau * n_b * self.sizes.n_a * k
-        ranges = split_rows(n_b, choose_threads(flops, self.threads))
-        kernel = self.run[name]
-        self.pool.run(ranges, lambda _, i, j: kernel(tau, n_b, i, j, address))
+        ranges = split_rows(n_rows, choose_threads(flops, self.threads))
+        kernel, turns = self.run[name], self.turns[name]
+        place, count = turns.ctypes.data, len(turns)
+        self.pool.run(ranges, lambda _, i, j: kernel(place, count, i, j, address))
 
     def sum_up(self, n_rows, x):
         """The products after the loop."""

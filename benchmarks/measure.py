@@ -191,6 +191,10 @@ def run_worker(options):
 
     warm = CASES["elman"]
     measure_row(warm, (2, 1, 3, 5), options | {"rounds": 1})
+    for name in options["library"]:
+        from benchmarks.library import measure_cell
+
+        yield measure_cell(name, tuple(options["library_shape"]), options)
     shapes = [tuple(shape) for shape in options["shapes"]]
     for name in options["cells"]:
         for shape in shapes:

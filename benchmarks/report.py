@@ -239,7 +239,38 @@ def _extra_text(rows, memory):
         yield f"memory of one gradient, {where}, {row['rival']}: {shown}"
 
 
-def write_report(rows, memory, machine):
+def _library_text(library, threads):
+    """The table of all cells, for one number of threads."""
+    chosen = [row for row in library if row["threads"] == threads]
+    if chosen:
+        shape = show_shape(chosen[0]["shape"])
+        yield f"all cells of the library, {shape}, threads: {threads}\n"
+        yield format_table(LIBRARY_TITLES, [*map(library_line, chosen)]) + "\n"
+
+
+LIBRARY_TITLES = [
+    "cell", f"{OURS} ms", f"{LOOP} ms", f"x {LOOP}", "GF/s", "of limit", "first call s",
+    "difference",
+]  # fmt: skip
+
+
+def library_line(row):
+    """One row of the table of all cells as text, in the order of LIBRARY_TITLES."""
+    ours, theirs = row["times"][OURS], row["times"].get(LOOP)
+    rate = row["flops"] / ours
+    return [
+        row["library"],
+        f"{1e3 * ours:.2f}",
+        show_number(theirs and 1e3 * theirs),
+        show_number(theirs and theirs / ours, ".1f"),
+        f"{rate / 1e9:.1f}",
+        f"{rate / row['sgemm']:.2f}",
+        f"{row['first']:.2f}",
+        f"{row['error']:.0e}",
+    ]
+
+
+def write_report(rows, memory, machine, library=()):
     """The whole report as text."""
     parts = [", ".join(f"{key} {value}" for key, value in machine.items()) + "\n"]
     for threads in sorted({row["threads"] for row in rows}):
@@ -247,6 +278,8 @@ def write_report(rows, memory, machine):
         if grid:
             parts.append(f"threads: {threads}, {grid[0]['dtype']}\n")
             parts.extend(_grid_text(grid))
+    for threads in sorted({row["threads"] for row in library}):
+        parts.extend(_library_text(library, threads))
     lines = list(target_lines(rows))
     if lines:
         parts.append(format_table(TARGETS, lines) + "\n")

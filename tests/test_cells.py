@@ -55,8 +55,8 @@ def made(cell, **sizes):
     return params, rng.standard_normal((TAU, N_B, N_X))
 
 
-def test_the_library_holds_these_cells():
-    assert cells.names() == ("book", *sorted(STEPS))
+def test_the_library_is_known_by_name():
+    assert set(STEPS) | {"book"} <= set(cells.names())
     assert cells.lstm is cells.get("lstm")
     assert set(cells.names()) <= set(dir(cells))
     with pytest.raises(

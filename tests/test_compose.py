@@ -161,6 +161,39 @@ def test_the_two_directions_may_be_two_cells():
     assert again.graph.backward == {"h_fw"}
 
 
+@pytest.mark.parametrize("executor", ["reference", "llvm"])
+def test_a_ragged_batch_runs_each_sequence_backward_from_its_own_end(executor):
+    cell = bptt.bidirectional(bptt.zoneout(cells.elman, 0.3))
+    params, inputs = arrays(cell)
+    rng = np.random.default_rng(1)
+    initial = {name: rng.standard_normal((N_B, 4)) for name in cell.states}
+    seeds = {name: rng.standard_normal((TAU, N_B, 4)) for name in cell.states}
+    lengths = [TAU, 2, 4]
+    batch = cell.gradient(
+        params, inputs, initial=initial, seeds=seeds, lengths=lengths,
+        initial_gradient=True, executor=executor,
+    )  # fmt: skip
+    total = {name: 0.0 for name in params}
+    for row, length in enumerate(lengths):
+        alone = cell.gradient(
+            params, {name: array[:length, row] for name, array in inputs.items()},
+            initial={name: array[row] for name, array in initial.items()},
+            seeds={name: array[:length, row] for name, array in seeds.items()},
+            initial_gradient=True, executor="reference",
+        )  # fmt: skip
+        total = {name: total[name] + alone[name] for name in params}
+        for state in cell.states:
+            for found, expected in (
+                (batch.final, alone.final),
+                (batch.initial, alone.initial),
+            ):
+                np.testing.assert_allclose(
+                    found[state][row], expected[state], rtol=1e-10, atol=1e-12
+                )
+    for name in params:
+        np.testing.assert_allclose(batch[name], total[name], rtol=1e-10, atol=1e-12)
+
+
 # ----- dropout, zoneout, noise -----
 
 
@@ -295,6 +328,7 @@ def test_a_draw_is_given_without_a_batch_axis_too_and_never_replaced():
 
 NARROW = Cell("x: 3\nh[t] = tanh(W @ h[t-1] + U @ x[t])")
 WIDE = Cell("h: 5\nh[t] = tanh(W @ h[t-1] + U @ x[t])")
+TIED = Cell("h[t] = tanh(U @ x[t] + U @ (U.T @ h[t-1]))")
 GATED = Cell("h[t] = x[t] * sigmoid(U @ x[t]) + h[t-1]")
 MISTAKES = [
     (lambda: bptt.stack([WIDE, NARROW]), errors.StackSizeError,
@@ -318,6 +352,8 @@ MISTAKES = [
      "the cell defines no vector that it could pass on"),
     (lambda: bptt.stack([bptt.bidirectional(cells.elman), GATED]), errors.LayerError,
      r"x\[t\] is read in `mul`, not in a product `M @ x\[t\]` whose matrix"),
+    (lambda: bptt.stack([bptt.bidirectional(cells.elman), TIED]), errors.LayerError,
+     r"the matrix U of `U @ x\[t\]` is cut in two, but another term reads it whole"),
     (lambda: bptt.stack(cells.elman, 2, dropout=1.0), errors.RateError,
      "rate 1.0: a share of elements is from 0 to below 1"),
     (lambda: bptt.bidirectional(bptt.bidirectional(cells.elman)), errors.LayerError,
@@ -338,6 +374,10 @@ MISTAKES = [
     (lambda: bptt.zoneout(cells.elman, 0.1).forward(
         cells.elman.init(n_x=1, n_h=2), {"x": np.ones((3, 1))}),
      errors.MissingInputError, r"given: x; cell.draw\(params, inputs, seed=0\) draws"),
+    (lambda: bptt.zoneout(cells.elman, 0.1).forward(
+        cells.elman.init(n_x=1, n_h=2),
+        {"x": np.ones((3, 1)), "h_zone": np.ones((3, 4))}), errors.SizeError,
+     r"input h_zone \(n_h\) has shape \(3, 4\): n_h is 4 here, but 2 in parameter b"),
     (lambda: bptt.zoneout(cells.elman, 0.1).draw({}, {}), errors.MissingInputError,
      "h_zone cannot be drawn: no other input says how many steps and rows there are"),
     (lambda: bptt.zoneout(cells.elman, 0.1).draw({}, {"x": np.ones((3, 1))}),

@@ -129,3 +129,35 @@ def test_a_network_equals_torch_nn(kind, layers, bidirectional):
         # Two of torch's biases are added to one of ours: each has the sum's gradient.
         for one in value if isinstance(value, tuple) else (value,):
             assert_close(grad[name], one, name)
+
+
+def single(module, x):
+    """Output and parameter gradients of torch's layer for a gradient of ones."""
+    out = module(torch.tensor(x))[0]
+    out.sum().backward()
+    numbers = {n: p.detach().numpy() for n, p in module.named_parameters()}
+    slopes = {n: p.grad.numpy() for n, p in module.named_parameters()}
+    return out.detach(), numbers, slopes
+
+
+@pytest.mark.parametrize("name", ["elman_relu", "lstm_projection"])
+def test_other_cells_that_torch_nn_has_equal_it(name):
+    assert torch is not None, "CI must compare with torch, and torch is not installed"
+    torch.manual_seed(0)
+    kind = "RNN" if name == "elman_relu" else "LSTM"
+    options = {"nonlinearity": "relu"} if kind == "RNN" else {"proj_size": 3}
+    module = getattr(torch.nn, kind)(N_X, N_H, dtype=torch.float64, **options)
+    x = np.random.default_rng(3).standard_normal((TAU, N_B, N_X))
+    out, numbers, slopes = single(module, x)
+    ours, grads = (to_ours(kind, 1, False, arrays) for arrays in (numbers, slopes))
+    if kind == "LSTM":
+        ours["P"], grads["P"] = numbers["weight_hr_l0"], slopes["weight_hr_l0"]
+    params = {name: summed(value) for name, value in ours.items()}
+    cell = bptt.cells.get(name)
+    seeds = {"h": np.ones(out.shape)}
+    found = cell.gradient(params, {"x": x}, seeds=seeds, executor="reference")
+    assert_close(found.run["h"], out, "outputs")
+    assert params.keys() == cell.parameters.keys()
+    for parameter, value in grads.items():
+        for one in value if isinstance(value, tuple) else (value,):
+            assert_close(found[parameter], one, parameter)

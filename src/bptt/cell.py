@@ -160,6 +160,7 @@ class Cell:
         initial: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
         executor: str = dispatch.COMPILED,
         threads: int | None = None,
     ) -> Run:
@@ -169,10 +170,17 @@ class Cell:
         absent.
         reduction: "sum" (the book's), "batch_mean" (1/n_b) or "mean" (the mean over
         steps and rows); weights: w_t per step or per step and row, (tau,) or
-        (tau, n_b), 0 for padding; with "mean" the divisor is their sum.
+        (tau, n_b); with "mean" the divisor is their sum.
+        lengths: the number of steps of every row, (n_b,) whole numbers from 1 to tau.
+        What the arrays hold after a row's last step has no influence, NaN included;
+        values and gradients are zero there, and only useful steps are counted and
+        computed.
         Raises: a subclass of `errors.ArgumentError` for every array that does not fit.
         """
-        bindings = bind(self.graph, params, inputs, initial, None, reduction, weights)
+        bindings = bind(
+            self.graph, params, inputs, initial, None, reduction, weights,
+            lengths=lengths,
+        )  # fmt: skip
         return self._forward(bindings, executor, threads)
 
     def _forward(
@@ -193,6 +201,7 @@ class Cell:
         seeds: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
         input_gradient: bool = False,
         initial_gradient: bool = False,
         executor: str = dispatch.COMPILED,
@@ -216,7 +225,10 @@ class Cell:
                 "shape (tau, n_b, ...)"
             )
         wanted = self.known_nodes(nodes)
-        bindings = bind(self.graph, params, inputs, initial, seeds, reduction, weights)
+        bindings = bind(
+            self.graph, params, inputs, initial, seeds, reduction, weights,
+            lengths=lengths,
+        )  # fmt: skip
         real = tuple(n for n, s in self.graph.inputs.items() if s.index is None)
         request = Request(
             wanted,
@@ -240,6 +252,7 @@ class Cell:
         initial: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
     ) -> dict[str, Array]:
         """The product of the loss's Hessian with a direction in parameter space.
 
@@ -253,8 +266,9 @@ class Cell:
         vectors, _, _ = parameter_arrays(self.graph, direction)
         extra = {direction_of(name): array for name, array in vectors.items()}
         bindings = bind(
-            self.graph, params, inputs, initial, None, reduction, weights, extra
-        )
+            self.graph, params, inputs, initial, None, reduction, weights, extra,
+            lengths,
+        )  # fmt: skip
         request = Request(hessian_vector=True)
         program = self.gradient_program(request)
         name = dispatch.REFERENCE
@@ -341,6 +355,7 @@ class Cell:
         initial: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
         **sizes: int,
     ) -> Objective:
         """A function of one flat vector for `scipy.optimize`: -> (loss, flat gradient).
@@ -357,7 +372,7 @@ class Cell:
         """
         return Objective(
             self, inputs, params, sizes, initial=initial, reduction=reduction,
-            weights=weights,
+            weights=weights, lengths=lengths,
         )  # fmt: skip
 
     # ----- proof -----
@@ -391,6 +406,7 @@ class Cell:
         seeds: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
     ) -> Unrolled:
         """The explicit graph in time of one batch row, for small sizes.
 
@@ -398,7 +414,7 @@ class Cell:
         """
         return unroll(
             self.graph, params, inputs, initial=initial, seeds=seeds,
-            reduction=reduction, weights=weights,
+            reduction=reduction, weights=weights, lengths=lengths,
         )  # fmt: skip
 
     # ----- variants of the same equations -----

@@ -222,6 +222,10 @@ class ReductionError(ArgumentError):
     """An unknown reduction of the loss, or weights that do not fit."""
 
 
+class LengthsError(ArgumentError):
+    """`lengths` are no whole numbers from 1 to tau, one for each row."""
+
+
 class InitialValueError(ArgumentError):
     """A parameter's initial value cannot be made."""
 

@@ -35,7 +35,7 @@ class Values(Protocol):
         ...
 
     def at(self, name: str, index: int) -> Array:
-        """A definition's value at one step, 0 being t = 1: (n_b, *shape)."""
+        """A definition's value at each row's first step (0) or last one (-1)."""
         ...
 
 
@@ -44,7 +44,8 @@ class Run(Mapping[str, Array]):
 
     loss: the total loss, weighted and summed as the reduction says (nats for nll and
     bce), None for a cell without one; final: every state after the last step, to hand
-    to the next call's `initial`.
+    to the next call's `initial`. In a ragged batch that is each row's own last step,
+    and a node is zero after it.
     """
 
     def __init__(self, program: Program, bindings: Bindings, values: Values) -> None:
@@ -66,15 +67,15 @@ class Run(Mapping[str, Array]):
 
     @property
     def final(self) -> dict[str, Array]:
-        """The states after their last step, (n_b, *shape) each: tau, or 1 backward."""
+        """The states after their last step, (n_b, *shape) each: 1 for backward ones."""
         graph = self._program.graph
         final = {}
         for name in graph.states:
             last = 0 if name in graph.backward else -1
             if name in graph.inputs:
-                row = self._bindings.inputs[name][last]
+                row = self._bindings.input_at(name, last)
             else:
-                row = self._values[self._program.roots[name]][last]
+                row = self._values.at(name, last)
             final[name] = np.array(row if self._bindings.is_batched else row[0])
         return final
 
@@ -189,7 +190,7 @@ class Gradient(Mapping[str, Array]):
 
     @property
     def final(self) -> dict[str, Array]:
-        """The states after step tau; see `Run.final`. Costs no second forward pass."""
+        """The states after the last step, as `Run.final`; no second forward pass."""
         return Run(self._program, self._bindings, self._values).final
 
     def _at(self, name: str) -> Array:

@@ -6,6 +6,7 @@ from benchmarks.picture import draw
 from benchmarks.shapes import SHAPES
 
 from benchmarks import report
+from bptt.cells import names
 
 
 def make_row(cell="elman", shape=(100, 32, 256, 256), **seconds):
@@ -95,6 +96,17 @@ def test_options():
     full = make_options(make_parser().parse_args([]), 1)
     assert full["shapes"] == SHAPES
     assert parse_shape("1,2,3,4") == (1, 2, 3, 4)
+
+
+def test_the_table_of_all_cells_is_part_of_a_full_run_or_asked_for_alone():
+    def ask(*words):
+        options = make_options(make_parser().parse_args(words), 1)
+        return len(options["cells"]), options["library"]
+
+    assert ask() == (6, list(names()))
+    assert ask("--quick") == (6, [])
+    assert ask("--library") == (0, list(names()))
+    assert ask("--library", "lem", "--quick") == (0, ["lem"])
 
 
 @pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d", "0,1,1,1"])

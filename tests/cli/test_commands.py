@@ -32,7 +32,7 @@ def bptt(*arguments, cwd, block=()):
 def test_help_names_every_command(tmp_path):
     ended = bptt("--help", cwd=tmp_path)
     assert ended.returncode == 0
-    for command in ("train", "sample", "check", "bench"):
+    for command in ("train", "sample", "check", "bench", "cells"):
         assert command in ended.stdout
 
 

@@ -17,12 +17,18 @@ L[t] = nll(softmax(e + V @ h[t]), y[t]) + 0.1 * m[t] ** 2
 """)
 
 
+# Those whose every variant is compiled; the others differ from them in equations alone.
+IN_ALL_VARIANTS = ("book", "elman", "gru", "gru_reset_before", "lstm")
+
+
 def library():
-    """name -> cell: every cell of the library, read out, and reading tokens."""
+    """name -> cell: every cell of the library; some read out, and reading tokens."""
     found = {"rows": ROWS}
     for name in cells.names():
         cell = cells.get(name)
         found[name] = cell
+        if name not in IN_ALL_VARIANTS:
+            continue
         found[f"{name} of tokens"] = cell.with_tokens()
         if cell.graph.loss is None:
             found[f"{name} read out"] = cell.with_readout()
@@ -31,6 +37,9 @@ def library():
 
 
 LIBRARY_NAMES = tuple(library())
+VARIANT_NAMES = tuple(
+    name for name in LIBRARY_NAMES if name.split()[0] in ("rows", *IN_ALL_VARIANTS)
+)
 
 
 def sizes_of(cell, n_x=3, n_h=5, n_o=4):

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.execute.guard import run_guarded
-from tests.execute.library import LIBRARY_NAMES
+from tests.execute.library import VARIANT_NAMES
 
 CODE = """
 import numpy as np
@@ -54,7 +54,7 @@ print("done")
 
 @pytest.mark.parametrize("part", range(4))
 def test_every_cell_stays_within_its_arrays(part):
-    names = list(LIBRARY_NAMES)[part::4]
+    names = list(VARIANT_NAMES)[part::4]
     sizes = ((1, 7, 2), (17, 18, 5))
     code = CODE + RUN.format(names=names, sizes=sizes, forward=False)
     assert run_guarded(code).endswith("done\n")

@@ -11,6 +11,7 @@ from bptt.execute.llvm.kernel import Kernel, Module
 from bptt.execute.llvm.rows import RowStage
 from bptt.execute.llvm.stage import Stage
 from bptt.execute.llvm.target import get_host_target, lower_target
+from bptt.execute.llvm.turns import full_turns
 from bptt.execute.llvm.workspace import build_table
 
 HOST = get_host_target()
@@ -25,7 +26,9 @@ def run_stage(stage, level, x, names=("x", "y"), **others):
     arrays = {"x": x, "y": np.full_like(x, np.nan), **others}
     table = build_table(names, arrays)
     tau, n_b, _ = x.shape
-    compiled.get_function("run")(tau, n_b, 0, n_b, ctypes.addressof(table))
+    turns = full_turns(tau, n_b, 1)
+    run = compiled.get_function("run")
+    run(turns.ctypes.data, tau, 0, n_b, ctypes.addressof(table))
     return arrays["y"]
 
 

@@ -10,6 +10,7 @@ from bptt.execute.llvm.kernel import Kernel, Module
 from bptt.execute.llvm.panels import Matrix
 from bptt.execute.llvm.stage import Product, Stage
 from bptt.execute.llvm.target import get_host_target, lower_target
+from bptt.execute.llvm.turns import flat_turn, full_turns
 from bptt.execute.llvm.workspace import build_table, empty_together
 
 HOST = get_host_target()
@@ -69,7 +70,9 @@ class Slots:
         table = build_table(NAMES, arrays)
         self.compiled.get_function("pack")(ctypes.addressof(table))
         address = ctypes.addressof(table)
-        self.compiled.get_function("run")(1, n_rows, 0, n_rows, address)
+        turns = flat_turn(n_rows)
+        run = self.compiled.get_function("run")
+        run(turns.ctypes.data, 1, 0, n_rows, address)
         x, s, W, V = (arrays[name].astype(np.float64) for name in "xsWV")
         true = np.einsum("rk,sjk->rsj", x, W)
         scale = np.einsum("rk,sjk->rsj", np.abs(x), np.abs(W))
@@ -127,6 +130,7 @@ def test_weights_that_are_walked_in_turns():
     table = build_table(module.names, arrays)
     address = ctypes.addressof(table)
     compiled.get_function("pack")(address)
-    compiled.get_function("run")(5, 1, 0, 1, address)
+    turns = full_turns(5, 1, 1)
+    compiled.get_function("run")(turns.ctypes.data, 5, 0, 1, address)
     # Small integers: every order of additions gives the same exact sum.
     np.testing.assert_array_equal(arrays["y"], arrays["x"] @ arrays["W"].T)

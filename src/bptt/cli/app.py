@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from bptt.cli.bench import bench
+from bptt.cli.cells import cells
 from bptt.cli.check import check
 from bptt.cli.sample import sample
 from bptt.cli.train import train
@@ -27,6 +28,7 @@ app.command("train")(train)
 app.command("sample")(sample)
 app.command("check")(check)
 app.command("bench")(bench)
+app.command("cells")(cells)
 
 
 def _print_version(is_asked: bool) -> None:

@@ -9,7 +9,7 @@ input is cut between them: U @ [u; v] = U_fw @ u + U_bw @ v.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bptt import errors
@@ -133,6 +133,7 @@ class Renaming:
         new = rewrite(graph.definitions.values(), step)
         for name, node in graph.definitions.items():
             parts.definitions[self.names[name]] = new[node]
+        self._refuse_tied(cut, new.values())
         self._add_parameters(parts, cut)
         for name, spec in graph.inputs.items():
             if name != self.layer.input or not self.feed:
@@ -174,6 +175,17 @@ class Renaming:
             for end, vector in zip(ENDS, self.feed, strict=True)
         )
         return left + right
+
+    def _refuse_tied(self, cut: Mapping[str, None], nodes: Iterable[Node]) -> None:
+        """A matrix that is cut cannot be read whole as well."""
+        read = {node.data for node in nodes if node.op == "parameter"}
+        for name in cut:
+            if self.names[name] in read:
+                raise errors.LayerError(
+                    f"the layer below passes two vectors on, forward and backward, so "
+                    f"the matrix {name} of `{name} @ {self.layer.input}[t]` is cut in "
+                    "two, but another term reads it whole; use two matrices"
+                )
 
     def _half(self, name: str, end: str, rows: Dim, vector: Node) -> Node:
         return Node("parameter", (), (rows, vector.shape[0]), name + end)

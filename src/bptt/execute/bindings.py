@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bptt import errors
+from bptt.execute.packing import Packing, pack_lengths
 from bptt.graph import Graph
 from bptt.shapes import Shape, show_shape
 
@@ -30,7 +31,8 @@ class Bindings:
 
     inputs, seeds, weight: (tau, n_b, *shape); initial: (n_b, *shape); is_batched:
     whether the caller's sequences had a batch axis; tau steps; n_b rows; sizes per
-    dimension.
+    dimension. In a ragged batch `packing` tells how its useful steps are stored, and
+    inputs, seeds and weight hold those alone: (n_rows, *shape).
     """
 
     dtype: np.dtype[Any]
@@ -43,6 +45,7 @@ class Bindings:
     initial: Mapping[str, Array]
     weight: Array
     seeds: Mapping[str, Array]
+    packing: Packing | None = None
 
     @property
     def real_dtype(self) -> np.dtype[Any]:
@@ -52,6 +55,43 @@ class Bindings:
     def numbers(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """A shape with named dimensions as numbers."""
         return tuple(self.sizes[dim] if isinstance(dim, str) else dim for dim in shape)
+
+    def input_at(self, name: str, index: int) -> Array:
+        """An input at each row's first step (index 0) or its last one (-1)."""
+        rows = self.inputs[name]
+        row: Array = (
+            rows[index] if self.packing is None else self.packing.at(rows, index)
+        )
+        return row
+
+    def pack(self, array: Array) -> Array:
+        """A sequence (tau, n_b, *shape), of a ragged batch its useful steps alone."""
+        return array if self.packing is None else self.packing.pack(array)
+
+    def cut_off(self) -> Bindings:
+        """A batch of one row that ends where the row does."""
+        if self.packing is None:
+            return self
+        return replace(
+            self,
+            tau=self.packing.n_rows,
+            inputs={name: array[:, None] for name, array in self.inputs.items()},
+            seeds={name: array[:, None] for name, array in self.seeds.items()},
+            weight=self.weight[:, None],
+            packing=None,
+        )
+
+    def unpacked(self) -> Bindings:
+        """The same with every sequence as (tau, n_b, *shape), zero in the padding."""
+        if self.packing is None:
+            return self
+        unpack = self.packing.unpack
+        return replace(
+            self,
+            inputs={name: unpack(array) for name, array in self.inputs.items()},
+            seeds={name: unpack(array) for name, array in self.seeds.items()},
+            weight=unpack(self.weight),
+        )
 
 
 class _Sizes:
@@ -146,10 +186,13 @@ def bind(
     reduction: str = "sum",
     weights: Any = None,
     extra: Mapping[str, Any] | None = None,
+    lengths: Any = None,
 ) -> Bindings:
     """Check everything a caller gives, and bring it to one form.
 
-    extra: static leaves beside the parameters (a direction), already checked.
+    lengths: the steps of each row; what lies beyond them is cut off before anything
+    looks at it. extra: static leaves beside the parameters (a direction), already
+    checked.
     Raises: a subclass of `errors.ArgumentError` for every mistake.
     """
     parameters, dtype, sizes = parameter_arrays(graph, params)
@@ -163,15 +206,20 @@ def bind(
     if not is_batched:
         arrays = {name: array[:, None] for name, array in arrays.items()}
         seed_arrays = {name: array[:, None] for name, array in seed_arrays.items()}
+    packing = pack_lengths(lengths, tau, n_b, is_batched)
+    if packing is not None:
+        arrays = {name: packing.pack(array) for name, array in arrays.items()}
+        seed_arrays = {name: packing.pack(array) for name, array in seed_arrays.items()}
     return Bindings(
         dtype, tau, n_b, is_batched, sizes.known,
         {**parameters, **(extra or {})},
-        {name: _element_type(graph, name, array, dtype, sizes.known)
+        {name: _element_type(graph, name, array, dtype, sizes.known, packing)
          for name, array in arrays.items()},
         _initial(graph, initial or {}, dtype, n_b, is_batched, sizes),
-        _weight(reduction, weights, tau, n_b, is_batched, dtype),
-        {name: _real(f"seed {name}", array, dtype)
+        _weight(reduction, weights, tau, n_b, is_batched, dtype, packing),
+        {name: _real(f"seed {name}", array, dtype, packing)
          for name, array in seed_arrays.items()},
+        packing,
     )  # fmt: skip
 
 
@@ -286,14 +334,23 @@ def _refuse_unknown(
             )
 
 
-def _refuse_nan(what: str, array: Array) -> None:
+def _caller_index(index: Array, packing: Packing | None) -> tuple[int, ...]:
+    """Where an element lies in the array that the caller gave."""
+    numbers = tuple(int(i) for i in index)
+    if packing is None:
+        return numbers
+    t, row = divmod(int(packing.places[numbers[0]]), packing.n_b)
+    return (t, row, *numbers[1:])
+
+
+def _refuse_nan(what: str, array: Array, packing: Packing | None = None) -> None:
     if array.dtype.kind not in "fc" or not _may_hold_nan(array):
         return
     bad = np.argwhere(np.isnan(array))
     if len(bad):
         raise errors.NotFiniteError(
             f"{what} holds NaN, {len(bad)} of {array.size} elements, the first at "
-            f"index {tuple(int(i) for i in bad[0])}"
+            f"index {_caller_index(bad[0], packing)}"
         )
 
 
@@ -311,13 +368,15 @@ def _may_hold_nan(array: Array) -> bool:
     return math.isnan(total.real) or math.isnan(total.imag)
 
 
-def _real(what: str, array: Array, dtype: np.dtype[Any]) -> Array:
+def _real(
+    what: str, array: Array, dtype: np.dtype[Any], packing: Packing | None = None
+) -> Array:
     if array.dtype.kind == "c" and dtype.kind != "c":
         raise errors.DtypeError(
             f"{what} is {array.dtype} but the parameters are {dtype}; "
             "complex values need complex128 parameters"
         )
-    _refuse_nan(what, array)
+    _refuse_nan(what, array, packing)
     return array.astype(dtype, copy=False)
 
 
@@ -327,16 +386,19 @@ def _element_type(
     array: Array,
     dtype: np.dtype[Any],
     sizes: Mapping[str, int],
+    packing: Packing | None,
 ) -> Array:
     index = graph.inputs[name].index
     if index is None:
-        return _real(f"input {name}", array, dtype)
+        return _real(f"input {name}", array, dtype, packing)
     limit = sizes[index] if isinstance(index, str) else index
     assert isinstance(limit, int)
-    return check_index(f"input {name}", array, limit, f"{index} = {limit}")
+    return check_index(f"input {name}", array, limit, f"{index} = {limit}", packing)
 
 
-def check_index(what: str, array: Array, limit: int, shown: str) -> Array:
+def check_index(
+    what: str, array: Array, limit: int, shown: str, packing: Packing | None = None
+) -> Array:
     """Integers from 0 to limit - 1, or an error that shows the first that is not."""
     if array.dtype.kind not in "iu":
         raise errors.DtypeError(
@@ -345,9 +407,10 @@ def check_index(what: str, array: Array, limit: int, shown: str) -> Array:
         )
     if array.min() < 0 or array.max() >= limit:
         bad = np.argwhere((array < 0) | (array >= limit))[0]
+        t, row = _caller_index(bad, packing)
         raise errors.IndexRangeError(
             f"{what} holds {int(array[tuple(bad)])} at (t, row) = "
-            f"({int(bad[0]) + 1}, {int(bad[1])}); it must lie in 0..{limit - 1} "
+            f"({t + 1}, {row}); it must lie in 0..{limit - 1} "
             f"({shown})"
         )
     return array.astype(np.int64, copy=False)
@@ -399,14 +462,14 @@ def _state_spec(graph: Graph, name: str) -> tuple[Shape, Any]:
 
 def _weight(
     reduction: str, weights: Any, tau: int, n_b: int, is_batched: bool,
-    dtype: np.dtype[Any],
+    dtype: np.dtype[Any], packing: Packing | None = None,
 ) -> Array:  # fmt: skip
     """w_t, the weight of every L^(t) in the total: ∂L/∂L^(t)."""
     if reduction not in REDUCTIONS:
         raise errors.ReductionError(
             f"reduction {reduction!r} is not known; use one of {', '.join(REDUCTIONS)}"
         )
-    w = np.ones((tau, n_b), dtype)
+    w = np.ones((tau, n_b) if packing is None else packing.n_rows, dtype)
     if weights is not None:
         given = _as_array("weights", weights)
         if given.shape == (tau,):
@@ -416,7 +479,9 @@ def _weight(
                 f"weights should have shape (tau, n_b) = ({tau}, {n_b}) or (tau,), "
                 f"got {given.shape}"
             )
-        w = w * _real("weights", given, dtype)
+        if packing is not None:
+            given = packing.pack(np.broadcast_to(given, (tau, n_b)))
+        w = w * _real("weights", given, dtype, packing)
     if reduction == "batch_mean":
         return np.asarray(w / dtype.type(n_b))
     if reduction == "mean":

@@ -1,8 +1,9 @@
 """The meaning of a program, in the plainest NumPy there is.
 
 Every node is evaluated by the function in its row of the table: nodes outside a loop
-once for all steps, nodes of a loop step by step. It accepts complex128 and is the
-oracle that other executors are compared with.
+once for all steps, nodes of a loop step by step. In a ragged batch only the rows that
+still run are evaluated, and every value is zero at the other steps. It accepts
+complex128 and is the oracle that other executors are compared with.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Call:
     def __init__(self, program: Program, bindings: Bindings) -> None:
         """Evaluate everything that needs no seed, or everything if not phased."""
         self.program = program
-        self.values = Values(program, bindings)
+        self.values = Values(program, bindings.unpacked())
         self.values.run_phase(0)
 
     def finish(self, seeds: Mapping[str, Array] | None = None) -> None:
@@ -57,6 +58,8 @@ class Values:
         self._program = program
         self._bindings = bindings
         self._lead = (bindings.tau, bindings.n_b)
+        packing = bindings.packing
+        self._alive: Array | None = None if packing is None else packing.mask
         self._values: dict[Node, Array] = {}
         self._padded: dict[str, Array] = {}
         self._outside = _read_outside_loops(program)
@@ -77,18 +80,39 @@ class Values:
             if source.op == "input":
                 dtype = self._bindings.inputs[name].dtype
             buffer = np.zeros(shape, dtype)
-            if name in self._bindings.initial:
-                row = -1 if name in self._program.graph.backward else 0
-                buffer[row] = self._bindings.initial[name]
             if source.op == "input":
                 buffer[1:-1] = self._bindings.inputs[name]
+            if name in self._bindings.initial:
+                is_backward = name in self._program.graph.backward
+                row: Any = self._beyond() if is_backward else 0
+                buffer[row] = self._bindings.initial[name]
             self._padded[name] = buffer
         return self._padded[name]
 
     def at(self, name: str, index: int) -> Array:
-        """A definition's value at one step, (n_b, *shape)."""
-        row: Array = self[self._program.sources[name]][index]
+        """A definition's value at each row's first step (0) or its last (-1)."""
+        packing = self._bindings.packing
+        value = self[self._program.sources[name]]
+        if index == 0 or packing is None:
+            row: Array = value[index]
+        else:
+            row = value[packing.lengths - 1, np.arange(packing.n_b)]
         return row
+
+    def _beyond(self) -> Any:
+        """The place in a padded sequence after each row's last step."""
+        packing = self._bindings.packing
+        if packing is None:
+            return -1
+        return packing.lengths + 1, np.arange(packing.n_b)
+
+    def _useful(self, value: Array) -> Array:
+        """A sequence with zeros where a row has ended."""
+        if self._alive is None:
+            return value
+        result = np.zeros_like(value)
+        result[self._alive] = value[self._alive]
+        return result
 
     def sizes(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """Named dimensions as numbers."""
@@ -96,7 +120,8 @@ class Values:
 
     def give_seeds(self, seeds: Mapping[str, Array]) -> None:
         """The seeds of the second phase, where the bindings held none yet."""
-        self._bindings = replace(self._bindings, seeds=seeds)
+        useful = {name: self._useful(array) for name, array in seeds.items()}
+        self._bindings = replace(self._bindings, seeds=useful)
 
     def run_phase(self, phase: int) -> None:
         """Evaluate the segments of a phase in order."""
@@ -110,13 +135,33 @@ class Values:
         """Evaluate nodes for all steps at once."""
         for node in segment.nodes:
             if node.inputs:
-                arguments = [self[child] for child in node.inputs]
-                self._values[node] = self._evaluate(node, arguments, self._lead)
+                self._values[node] = self._evaluate_batched(node)
                 self._remember(node)
+
+    def _evaluate_batched(self, node: Node) -> Array:
+        arguments = [self[child] for child in node.inputs]
+        if self._alive is None or not node.timed:
+            # A sum over time takes the zeros of the padding.
+            return self._evaluate(node, arguments, self._lead)
+        rows = [
+            value[self._alive] if child.timed else value
+            for value, child in zip(arguments, node.inputs, strict=True)
+        ]
+        value = self._evaluate(node, rows, (int(self._alive.sum()),))
+        result = np.zeros((*self._lead, *value.shape[1:]), value.dtype)
+        result[self._alive] = value
+        return result
+
+    def _rows(self, t: int) -> tuple[Any, int]:
+        """The rows that run at step t + 1, as an index, and their number."""
+        if self._alive is None:
+            return slice(None), self._lead[1]
+        rows = np.flatnonzero(self._alive[t])
+        return rows, len(rows)
 
     def run_loop(self, segment: Segment) -> None:
         """Evaluate nodes step by step in the direction of the loop."""
-        tau, n_b = self._lead
+        tau = self._lead[0]
         nodes = [node for node in segment.nodes if node.inputs]
         inside = set(segment.nodes)
         reads = {child for node in nodes for child in node.inputs} - inside
@@ -128,23 +173,25 @@ class Values:
         kept: dict[Node, Array] = {}
         steps = range(tau) if segment.direction > 0 else range(tau - 1, -1, -1)
         for t in steps:
+            rows, n_rows = self._rows(t)
             now = dict(fixed)
-            now.update((node, array[t]) for node, array in sliced.items())
+            now.update((node, array[t, rows]) for node, array in sliced.items())
             for node, (name, lag) in shifts.items():
-                now[node] = carried[name][t + 1 + lag]
+                now[node] = carried[name][t + 1 + lag, rows]
             for node in nodes:
                 arguments = [now[child] for child in node.inputs]
-                value = self._evaluate(node, arguments, (n_b,))
+                value = self._evaluate(node, arguments, (n_rows,))
                 now[node] = value
                 if node in sources:
-                    carried[sources[node]][t + 1] = value
+                    carried[sources[node]][t + 1, rows] = value
                 elif node in self._outside:
                     if node not in kept:
-                        kept[node] = np.empty((tau, *value.shape), value.dtype)
-                    kept[node][t] = value
+                        shape = (*self._lead, *value.shape[1:])
+                        kept[node] = np.zeros(shape, value.dtype)
+                    kept[node][t, rows] = value
         self._values.update(kept)
         for node, name in sources.items():
-            self._values[node] = self._padded[name][1:-1]
+            self._values[node] = self._useful(self._padded[name][1:-1])
 
     def _remember(self, node: Node) -> None:
         """Keep the padded copy of a definition that another step reads."""
@@ -160,7 +207,8 @@ class Values:
             return bindings.real_dtype.type(bindings.numbers((node.data,))[0])
         if node.op == "shift":
             name, lag = shift_of(node)
-            return self.padded(name)[1 + lag : 1 + lag + self._lead[0]]
+            start = 1 + lag
+            return self._useful(self.padded(name)[start : start + self._lead[0]])
         if node.op == "weight":
             return bindings.weight
         tables: Mapping[str, Mapping[str, Array]] = {

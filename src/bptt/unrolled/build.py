@@ -33,21 +33,25 @@ def unroll(
     seeds: Mapping[str, Any] | None = None,
     reduction: str = "sum",
     weights: Any = None,
+    lengths: Any = None,
 ) -> Unrolled:
     """The explicit unrolled graph of one batch row, every edge with its Jacobian.
 
     inputs, seeds, weights: sequences without a batch axis, (tau, *shape); a batch is
-    the sum over its rows. A seed g adds an edge from every n^(t) to L, with Jacobian
+    the sum over its rows. lengths: the number of steps, a whole number; the graph ends
+    there. A seed g adds an edge from every n^(t) to L, with Jacobian
     g^(t).
     Raises: InputRankError if the sequences hold more than one row; errors of `bind`.
     """
-    bindings = bind(graph, params, inputs, initial, seeds, reduction, weights)
+    bindings = bind(
+        graph, params, inputs, initial, seeds, reduction, weights, lengths=lengths
+    )
     if bindings.n_b != 1:
         raise errors.InputRankError(
             f"the unrolled graph is drawn for one batch row, got {bindings.n_b}; "
             "pass inputs of shape (tau, ...), for example x[:, 0]"
         )
-    return _Builder(graph, bindings).build()
+    return _Builder(graph, bindings.cut_off()).build()
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """How kernels see arrays: time-major sequences of rows, reached through one table.
 
+Where the rows of a step begin is told by a turn (see `turns`).
+
 A kernel has a single pointer argument, the table: one address per name, in the order of
 `names`. So every kernel has the same signature and a call costs the same however many
 arrays it touches.
@@ -14,6 +16,7 @@ from typing import Any
 import llvmlite.ir as ir  # type: ignore[import-untyped]
 
 from bptt.execute.llvm.emit import INDEX, POINTER, Emitter
+from bptt.execute.llvm.turns import NOW, load_field
 
 __all__ = ["Array", "Frame", "Lane"]
 
@@ -24,11 +27,11 @@ Value = Any
 class Array:
     """Vectors of `width` reals, one for each batch row and (if `has_time`) time step.
 
-    The vector of step s and row i begins `(s * n_b + i) * row_stride + column` reals
-    behind the address `name` has in the table. A `row_stride` of 0 with
-    `has_time=False` is one vector for all rows, such as a bias. Vectors that lie side
-    by side in one buffer (the gates of an LSTM) share `name` and `row_stride` and
-    differ in `column`.
+    The vector of row i of a step whose rows begin at r begins
+    `(r + i) * row_stride + column` reals behind the address `name` has in the table. A
+    `row_stride` of 0 with `has_time=False` is one vector for all rows, such as a bias.
+    Vectors that lie side by side in one buffer (the gates of an LSTM) share `name` and
+    `row_stride` and differ in `column`.
     """
 
     name: str
@@ -39,19 +42,21 @@ class Array:
 
 
 class Frame:
-    """The table, step and batch size of the function being written.
+    """The table and the turn of the function being written.
 
     Addresses that hold for the whole call are computed once, in its first block.
     `touched` lists the (array, shift) that lanes loaded or stored, in that order.
     """
 
     def __init__(
-        self, e: Emitter, names: Sequence[str], table: Value, t: Value, n_b: Value
+        self, e: Emitter, names: Sequence[str], table: Value, turn: Value = None
     ) -> None:
+        """Without a turn only arrays that have no time can be reached."""
         self.e = e
         self._numbers = {name: number for number, name in enumerate(names)}
-        self._table, self._t, self._n_b = table, t, n_b
+        self._table, self._turn = table, turn
         self._pointers: dict[str, Value] = {}
+        self._fields: dict[int, Value] = {}
         self._bases: dict[tuple[Array, int], Value] = {}
         self.touched: dict[tuple[Array, int], None] = {}
 
@@ -64,6 +69,12 @@ class Frame:
             self._pointers[name] = entry.load(slot, typ=POINTER)
         return self._pointers[name]
 
+    def get_field(self, number: int) -> Value:
+        """A number of the turn."""
+        if number not in self._fields:
+            self._fields[number] = load_field(self.e.entry, self._turn, number)
+        return self._fields[number]
+
     def get_base(self, array: Array, shift: int = 0) -> Value:
         """The address of batch row 0 at step t + shift."""
         key = (array, shift)
@@ -73,8 +84,7 @@ class Frame:
             if array.column:
                 base = entry.gep(base, [e.index(array.column)], source_etype=e.real)
             if array.has_time:
-                step = entry.add(self._t, e.index(shift))
-                rows = entry.mul(step, self._n_b)
+                rows = self.get_field(NOW + shift)
                 reals = entry.mul(rows, e.index(array.row_stride))
                 base = entry.gep(base, [reals], source_etype=e.real)
             self._bases[key] = base
@@ -132,9 +142,9 @@ class Lane:
         place = self._frame.get_row(array, index)
         return self.e.load(self.e.at(place, self._column), self._mask)
 
-    def load_element(self, array: Array, index: Value) -> Value:
+    def load_element(self, array: Array, index: Value, shift: int = 0) -> Value:
         """Element `index` of this row of `array`, in every lane."""
-        place = self._frame.get_row(array, self._row)
+        place = self._frame.get_row(array, self._row, shift)
         return self.e.splat(self.e.load_scalar(self.e.at(place, index)))
 
     def columns_equal(self, index: Value) -> Value:

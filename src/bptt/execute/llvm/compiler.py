@@ -16,9 +16,9 @@ from bptt.execute.llvm.generate import Code, generate
 from bptt.execute.llvm.jit import Compiled
 from bptt.execute.llvm.kernel import Module
 from bptt.execute.llvm.layout import Layout
-from bptt.execute.llvm.planner import Plan, plan_program
+from bptt.execute.llvm.planner import Plan, is_other_step, plan_program
 from bptt.execute.llvm.reduce import REDUCE_TYPES, emit_reduce
-from bptt.execute.llvm.reuse import find_successors
+from bptt.execute.llvm.reuse import find_reads, find_successors
 from bptt.execute.llvm.rotate import rotate
 from bptt.execute.llvm.sums import Sums, plan_sums
 from bptt.execute.llvm.target import Target
@@ -35,16 +35,18 @@ class Executable:
     """Kernels with everything that is known before tau, n_b and the arrays are.
 
     program: the program in primitives, whose nodes results are read by; kernels: in
-    order, with the phase and whether each is a loop; sums and totals: what is summed
-    over time after them, by `reduce` and in NumPy, totals with their phase; pool: spare
-    workspaces.
+    order, with the phase and direction of each; other_steps: per kernel, and at the end
+    for the sums, the values of other steps that it reads; sums and totals: what is
+    summed over time after them, by `reduce` and in NumPy, totals with their phase;
+    pool: spare workspaces.
     """
 
     program: Program
     plan: Plan
     layout: Layout
     code: Code
-    kernels: tuple[tuple[int, bool, Kernel], ...]
+    kernels: tuple[tuple[int, int, Kernel], ...]
+    other_steps: tuple[tuple[Node, ...], ...]
     pack: Kernel | None
     reduce: Kernel
     sums: Sums
@@ -79,7 +81,7 @@ def _compile(
     code = generate(plan, layout, target, real_bytes)
     get = code.compiled.get_function
     kernels = tuple(
-        (plan.segments[number].phase, plan.segments[number].direction != 0, get(name))
+        (plan.segments[number].phase, plan.segments[number].direction, get(name))
         for number, name in code.kernels
     )
     pack = get("pack") if code.packed else None
@@ -90,9 +92,28 @@ def _compile(
     )
     work = sum(packed.n_reals for packed in code.packed)
     return Executable(
-        lowered, plan, layout, code, kernels, pack, reduce, sums, totals, work, target,
-        real_bytes, [],
+        lowered, plan, layout, code, kernels, _find_other_steps(plan, layout, code),
+        pack, reduce, sums, totals, work, target, real_bytes, [],
     )  # fmt: skip
+
+
+def _find_other_steps(
+    plan: Plan, layout: Layout, code: Code
+) -> tuple[tuple[Node, ...], ...]:
+    """See `Executable`: what a kernel read of another step that a kernel stored."""
+    reads: list[list[Node]] = []
+    for number, _ in code.kernels:
+        found: list[Node] = []
+        for stage in plan.segments[number].stages:
+            if not stage.is_empty:
+                found += find_reads(stage, plan)
+                found += [plan.canon(node.inputs[1]) for node in stage.products]
+        reads.append(found)
+    reads.append([node for item in layout.sums for node in (*item.nodes, item.operand)])
+    return tuple(
+        tuple(n for n in dict.fromkeys(found) if is_other_step(n, plan))
+        for found in reads
+    )
 
 
 def lower_program(program: Program) -> Program:

@@ -189,6 +189,11 @@ class Emitter:
         is_less = self.builder.icmp_signed("<", a, b)
         return self.builder.select(is_less, a, b)
 
+    def maximum_index(self, a: Value, b: Value) -> Value:
+        """The larger of two indices."""
+        is_less = self.builder.icmp_signed("<", a, b)
+        return self.builder.select(is_less, b, a)
+
     def loop(
         self, begin: Value, end: Value, step: int, body: Callable[[Value], Any]
     ) -> None:

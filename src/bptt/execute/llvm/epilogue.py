@@ -28,7 +28,7 @@ class Scratch:
     panel_size: int
 
 
-_ARGUMENTS = [POINTER, INDEX, INDEX, INDEX, INDEX, INDEX, INDEX, POINTER]
+_ARGUMENTS = [POINTER, POINTER, INDEX, INDEX, INDEX, INDEX, POINTER]
 
 
 def emit_epilogue(
@@ -40,7 +40,7 @@ def emit_epilogue(
     scratch: Scratch,
     target: Target,
 ) -> tuple[ir.Function, list[tuple[Array, int]]]:
-    """Write `name`(table, t, n_b, row, n_rows, panel, n_panels, scratch).
+    """Write `name`(table, turn, row, n_rows, panel, n_panels, scratch).
 
     It runs `body` on every vector of `n_rows` rows of `n_panels` panels. Returns it and
     the (array, shift) that `body` touches.
@@ -48,8 +48,8 @@ def emit_epilogue(
     columns = tiling.columns
     real_bytes = target.vector_bytes // columns.lanes
     e = start_function(module, name, _ARGUMENTS, target, real_bytes)
-    table, t, n_b, row, n_rows, panel, n_panels, place = e.function.args
-    frame = Frame(e, names, table, t, n_b)
+    table, turn, row, n_rows, panel, n_panels, place = e.function.args
+    frame = Frame(e, names, table, turn)
     epilogue = _Epilogue(frame, body, columns, scratch)
 
     def run_panel(number: Value) -> None:

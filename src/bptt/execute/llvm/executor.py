@@ -15,6 +15,7 @@ from bptt import errors
 from bptt.execute.bindings import Bindings
 from bptt.execute.llvm.compiler import Executable, compile_program
 from bptt.execute.llvm.memory import Workspace, address_of, borrow
+from bptt.execute.llvm.ragged import Ragged, RaggedValues
 from bptt.execute.llvm.sums import SumJob
 from bptt.execute.llvm.target import Target, get_host_target
 from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
@@ -110,15 +111,21 @@ class Call:
         self, executable: Executable, bindings: Bindings, threads: int
     ) -> None:
         self._x, self._b = executable, bindings
-        shape = (bindings.tau, bindings.n_b)
-        loan = borrow(executable.pool, shape, self._make_workspace)
+        self._n_rows = bindings.weight.size
+        self._shape = (-(-self._n_rows // bindings.n_b), bindings.n_b)
+        loan = borrow(executable.pool, self._shape, self._make_workspace)
         self._w: Workspace = loan.workspace
         # A reverse step does about as much as a forward one: half of it to each kernel.
-        flops = executable.work_per_row * bindings.tau * bindings.n_b
+        flops = executable.work_per_row * self._n_rows
         self._asked = threads
         self._threads = choose_threads(flops, threads)
+        self._ragged: Ragged | None = None
         self.values = KernelValues(executable, bindings, loan)
+        if bindings.packing is not None:
+            self._ragged = Ragged(executable, bindings.packing, self._w)
+            self.values = RaggedValues(executable, bindings, loan, self._ragged)
         self._alive: list[FloatArray] = []
+        self._w.restore()
         self._fill_table()
         if executable.pack is not None:
             executable.pack(self._w.table_address)
@@ -130,7 +137,7 @@ class Call:
         return self._x.program
 
     def _make_workspace(self) -> Workspace:
-        return Workspace(self._x, self._b.tau, self._b.n_b, self._b.dtype)
+        return Workspace(self._x, *self._shape, self._b.dtype)
 
     def finish(self, seeds: Mapping[str, FloatArray] | None = None) -> None:
         """Run the second phase and the products over time; once only.
@@ -139,34 +146,44 @@ class Call:
         only the first phase needed may be overwritten.
         """
         if seeds is not None:
+            seeds = {name: self._b.pack(array) for name, array in seeds.items()}
             self._b = replace(self._b, seeds=seeds)
             self.values.rebind(self._b)
             self._enter((f"seed:{name}", array) for name, array in seeds.items())
         self._run_phase(1)
+        if self._ragged is not None:
+            self._ragged.align(len(self._x.kernels))
         for number, job in enumerate(self._x.sums.jobs):
             self._sum_products(number, job)
 
     def _run_phase(self, phase: int) -> None:
         """Kernels in order, then the totals over time that are no products."""
-        tau, n_b, address = self._b.tau, self._b.n_b, self._w.table_address
-        for when, is_loop, kernel in self._x.kernels:
-            if when == phase and is_loop:
-                self._split(kernel, tau, n_b, address)
-            elif when == phase:
-                self._split(kernel, 1, tau * n_b, address)
+        for number, (when, direction, kernel) in enumerate(self._x.kernels):
+            if when != phase:
+                continue
+            if self._ragged is not None:
+                turns = self._ragged.prepare(number, direction)
+            else:
+                turns = self._w.turns[direction]
+            self._split(kernel, direction, turns)
         for when, node in self._x.totals:
             if when == phase:
                 self.values.totals[node] = self._total(node)
 
     def _split(
-        self, kernel: Callable[..., Any], tau: int, rows: int, address: int
+        self, kernel: Callable[..., Any], direction: int, turns: FloatArray
     ) -> None:
+        place, count, table = address_of(turns), len(turns), self._w.table_address
+        rows = self._b.n_b if direction else self._n_rows
         if self._threads == 1:
-            kernel(tau, rows, 0, rows, address)
+            kernel(place, count, 0, rows, table)
             return
+        if direction and self._ragged is not None:
+            ranges = self._ragged.split(self._threads)
+        else:
+            ranges = split_rows(rows, self._threads)
         self._each(
-            split_rows(rows, self._threads),
-            lambda _, begin, end: kernel(tau, rows, begin, end, address),
+            ranges, lambda _, begin, end: kernel(place, count, begin, end, table)
         )
 
     def _each(
@@ -186,8 +203,10 @@ class Call:
             value = self._b.initial.get(name)
             if value is None:
                 part[...] = 0
-            else:
-                part[...] = value if is_vector else value[:, None]
+                continue
+            if self._ragged is not None:
+                value = value[self._ragged.packing.order]
+            part[...] = value if is_vector else value[:, None]
         self._enter(self._leaves())
         statics = self._x.code.statics
         for name, node in statics.arrays.items():
@@ -221,6 +240,8 @@ class Call:
     def _shifted_input(self, name: str, lag: int) -> FloatArray:
         """An input one step late (-1) or early (+1), with its boundary value."""
         array = self._b.inputs[name]
+        if self._ragged is not None:
+            return self._ragged.shift_input(array, lag, self._b.initial.get(name))
         moved = np.roll(array, -lag, axis=0)
         moved[0 if lag < 0 else -1] = self._b.initial.get(name, 0)
         return moved
@@ -229,7 +250,7 @@ class Call:
 
     def _sum_products(self, number: int, job: SumJob) -> None:
         place, sums = self._w.result_addresses[2 * number : 2 * number + 2]
-        table, rows = self._w.table, self._b.tau * self._b.n_b
+        table, rows = self._w.table, self._n_rows
         a, b = table[job.a[0]], table[job.b[0]]
         given = 0 if job.is_swapped else sums
         kernel, work = self._x.reduce, self._w.work
@@ -247,7 +268,7 @@ class Call:
             self._each(split_rows(job.m, threads, 14), run)
 
     def _total(self, node: Node) -> FloatArray:
-        values = [self.values[child] for child in node.inputs]
+        values = [self.values.stored(child) for child in node.inputs]
         if node.op == "total" and node.rank == 0:
             # Summed in float64: the loss of a long sequence keeps its digits.
             return np.asarray(values[0].sum(dtype=np.float64), self._b.dtype)

@@ -72,12 +72,12 @@ def generate(plan: Plan, layout: Layout, target: Target, real_bytes: int) -> Cod
     module = Module(names, target, real_bytes)
     packed: list[Packed] = []
     kernels: list[tuple[int, str]] = []
-    for number, segment in enumerate(plan.segments):
+    for number in range(len(plan.segments)):
         stages = generator.stages(number)
         if not stages:
             continue
         name = f"segment_{number}"
-        packed += module.add_kernel(Kernel(name, stages, segment.direction < 0))
+        packed += module.add_kernel(Kernel(name, stages))
         kernels.append((number, name))
     if packed:
         module.add_pack("pack", packed)
@@ -196,11 +196,11 @@ class _Generator:
         self, slots: list[tuple[Node, list[Node]]], has_time: bool
     ) -> tuple[Product, ...]:
         """One product per operand, feeding several slots; more if a slot repeats."""
-        merged: list[tuple[Array, list[tuple[Matrix, int]]]] = []
+        merged: list[tuple[tuple[Array, int], list[tuple[Matrix, int]]]] = []
         for number, (_, members) in enumerate(slots):
             for node in members:
                 matrix = self._matrix(node.inputs[0])
-                operand = self.layout.array(self.canon(node.inputs[1]), has_time)
+                operand = self.read(self.canon(node.inputs[1]), has_time)
                 for known, parts in merged:
                     if known == operand and all(slot != number for _, slot in parts):
                         parts.append((matrix, number))
@@ -212,8 +212,12 @@ class _Generator:
             matrices, numbers = zip(*parts, strict=True)
             name = f"p{self._n_packed}"
             self._n_packed += 1
-            products.append(Product(operand, 0, tuple(matrices), tuple(numbers), name))
+            products.append(Product(*operand, tuple(matrices), tuple(numbers), name))
         return tuple(products)
+
+    def read(self, node: Node, has_time: bool) -> tuple[Array, int]:
+        """The array of a timed value, and how many steps away it is read."""
+        return self.layout.array(node, has_time), self.layout.step_read(node, has_time)
 
     def _matrix(self, node: Node) -> Matrix:
         base, is_transposed = _untransposed(node)
@@ -268,16 +272,17 @@ class LaneValues:
         if not node.timed:
             width = layout.width(node)
             array = Array(self._g.statics.name(node), width, 0, 0, False)
-            return self._load(node, array)
+            return self._load(node, array, 0)
         if node in self._slots:
             return self._lane.products[self._slots[node]]
         in_memory = node in self._g.plan.memory and node not in self._stage.homes
         if is_leaf(node) or in_memory:
-            return self._load(node, layout.array(node, self._has_time))
+            return self._load(node, *self._g.read(node, self._has_time))
         return self._emit(node)
 
-    def _load(self, node: Node, array: Array) -> Value:
-        return self._lane.load(array) if node.rank else self._lane.load_scalar(array)
+    def _load(self, node: Node, array: Array, shift: int) -> Value:
+        load = self._lane.load if node.rank else self._lane.load_scalar
+        return load(array, shift)
 
     def _emit(self, node: Node) -> Value:
         if node.op in ("fill", *ALIASES):
@@ -291,8 +296,8 @@ class LaneValues:
             return self._lane.columns_equal(self._index(node.inputs[0]))
         if node.op == "pick":
             operand, index = node.inputs
-            array = self._g.layout.array(self._g.canon(operand), self._has_time)
-            return self._lane.load_element(array, self._index(index))
+            array, shift = self._g.read(self._g.canon(operand), self._has_time)
+            return self._lane.load_element(array, self._index(index), shift)
         if node.op not in LOWERINGS:
             raise NotCompilableError(f"the operation {node.op} inside a time step")
         return lower(self._lane.e, node, [self[child] for child in node.inputs])

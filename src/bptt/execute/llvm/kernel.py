@@ -1,8 +1,9 @@
 """Kernels: stages inside a loop over time, for a range of batch rows.
 
-Every kernel is `kernel(tau, n_b, row_begin, row_end, table)`. The rows of a batch do
-not depend on each other, so threads call the same kernel with disjoint ranges of rows
-and never wait for one another.
+Every kernel is `kernel(turns, n_turns, row_begin, row_end, table)`. The turns say which
+step comes when, which rows run at it and where they lie. The rows of a batch do not
+depend on each other, so threads call the same kernel with disjoint ranges of rows and
+never wait for one another.
 """
 
 from __future__ import annotations
@@ -26,20 +27,24 @@ from bptt.execute.llvm.stage import (
     plan,
 )
 from bptt.execute.llvm.target import Target
+from bptt.execute.llvm.turns import BEGIN, END, FIELDS, load_field
 
 __all__ = ["KERNEL_TYPES", "PACK_TYPES", "Kernel", "Module"]
 
-KERNEL_TYPES: list[Any] = [ctypes.c_int64] * 4 + [ctypes.c_void_p]
+KERNEL_TYPES: list[Any] = [
+    ctypes.c_void_p,
+    *[ctypes.c_int64] * 3,
+    ctypes.c_void_p,
+]
 PACK_TYPES: list[Any] = [ctypes.c_void_p]
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Stages run for t = 0..tau-1, or for t = tau-1..0 if `is_reverse`."""
+    """Stages that run one after another at every turn."""
 
     name: str
     stages: tuple[Stage | RowStage, ...]
-    is_reverse: bool = False
 
 
 class Module:
@@ -99,19 +104,24 @@ class Module:
     def _emit_loop(
         self, kernel: Kernel, functions: list[ir.Function], n_scratch: int
     ) -> None:
-        arguments = [INDEX] * 4 + [POINTER]
+        arguments = [POINTER, INDEX, INDEX, INDEX, POINTER]
         place = (self._module, kernel.name, arguments, self.target, self.real_bytes)
         e = start_function(*place, is_public=True)
-        tau, n_b, begin, end, table = e.function.args
+        turns, n_turns, begin, end, table = e.function.args
         scratch = e.allocate(n_scratch)
 
-        def run_step(step: Any) -> None:
-            t = step
-            if kernel.is_reverse:
-                t = e.builder.sub(e.builder.sub(tau, e.index(1)), step)
-            for function in functions:
-                e.builder.call(function, [table, t, n_b, begin, end, scratch])
+        def run_turn(number: Any) -> None:
+            offset = e.builder.mul(number, e.index(FIELDS))
+            turn = e.builder.gep(turns, [offset], source_etype=INDEX)
+            first = e.maximum_index(begin, load_field(e.builder, turn, BEGIN))
+            last = e.minimum_index(end, load_field(e.builder, turn, END))
 
-        e.loop(e.index(0), tau, 1, run_step)
+            def run_stages() -> None:
+                for function in functions:
+                    e.builder.call(function, [table, turn, first, last, scratch])
+
+            e.when(e.builder.icmp_signed("<", first, last), run_stages)
+
+        e.loop(e.index(0), n_turns, 1, run_turn)
         e.finish()
         self._signatures[kernel.name] = KERNEL_TYPES

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bptt.execute.llvm.arrays import Array
-from bptt.execute.llvm.planner import Plan, is_leaf
+from bptt.execute.llvm.planner import Plan, is_leaf, is_other_step
 from bptt.graph import Node, name_of, shift_of
 from bptt.shapes import Dim
 
@@ -149,9 +149,19 @@ class Layout:
         return f"m{place.buffer}.{place.column}"
 
     def array(self, node: Node, has_time: bool) -> Array:
-        """A timed value as kernels see it; rows are flat where has_time is false."""
-        stride = self.stride(node)
-        return Array(self.name(node), self.width(node), stride, 0, has_time)
+        """A timed value as kernels see it; rows are flat where has_time is false.
+
+        In a loop another step's value is read from its own array, `step_read` away.
+        """
+        name = self.name(node)
+        if self.step_read(node, has_time):
+            name = self._buffer_name(self._plan.padded[shift_of(node)[0]])
+        return Array(name, self.width(node), self.stride(node), 0, has_time)
+
+    def step_read(self, node: Node, has_time: bool) -> int:
+        """How many steps from the current one `array(node, has_time)` is read."""
+        is_apart = has_time and is_other_step(node, self._plan)
+        return shift_of(node)[1] if is_apart else 0
 
     def index_array(self, node: Node, has_time: bool) -> Array:
         """An integer input, one 64-bit integer a row."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bptt.execute.llvm.layout import Buffer, Layout, Place
 from bptt.execute.llvm.reduce import count_reduce_work
+from bptt.execute.llvm.turns import flat_turn, full_turns
 from bptt.execute.llvm.workspace import empty_aligned, empty_together
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Workspace:
     """Every buffer that a call of an executable needs, for one tau and n_b.
 
     table: the kernels' addresses, those of the buffers filled in; `numbers` finds an
-    entry by name.
+    entry by name; turns: of a full batch, by direction (0: all steps at once). A ragged
+    batch takes the steps that its useful ones fill, and turns of its own.
     """
 
     def __init__(self, executable: Executable, tau: int, n_b: int, dtype: Any) -> None:
@@ -60,6 +62,33 @@ class Workspace:
             *(addresses.get(name, 0) for name in code.names)
         )
         self.table_address = ctypes.addressof(self.table)
+        self.turns = {
+            1: full_turns(tau, n_b, 1),
+            -1: full_turns(tau, n_b, -1),
+            0: flat_turn(tau * n_b),
+        }
+        self._aligned: dict[tuple[int, int], FloatArray] = {}
+        self._pointed: dict[int, Any] = {}
+
+    def point(self, name: str, address: int) -> None:
+        """Let an entry of the table show elsewhere, until `restore`."""
+        number = self.numbers[name]
+        self._pointed.setdefault(number, self.table[number])
+        self.table[number] = address
+
+    def restore(self) -> None:
+        """Undo what an earlier call did by `point`."""
+        while self._pointed:
+            number, address = self._pointed.popitem()
+            self.table[number] = address
+
+    def aligned(self, number: int, lag: int) -> FloatArray:
+        """Space for a buffer's rows as they are read `lag` steps away."""
+        key = (number, lag)
+        if key not in self._aligned:
+            n_rows = self.shape[0] * self.shape[1]
+            self._aligned[key] = self._empty(n_rows, self.buffers[number].shape[2])
+        return self._aligned[key]
 
     def work(self, thread: int) -> int:
         """The address of a thread's work space for products over all rows."""

@@ -90,8 +90,7 @@ def emit_pack(
     straight = _emit_straight(module, f"{name}_straight", target, real_bytes)
     crosswise = _emit_crosswise(module, f"{name}_crosswise", target, real_bytes)
     e = start_function(module, name, [POINTER], target, real_bytes, is_public=True)
-    zero = e.index(0)
-    frame = Frame(e, names, e.function.args[0], zero, zero)
+    frame = Frame(e, names, e.function.args[0])
     for entry in packed:
         for number, slots in enumerate(entry.passes):
             _pack_pass(frame, entry, number, slots, (straight, crosswise))

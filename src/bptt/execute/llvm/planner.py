@@ -115,6 +115,11 @@ def is_leaf(node: Node) -> bool:
     return node.timed and not node.inputs
 
 
+def is_other_step(node: Node, plan: Plan) -> bool:
+    """A stored definition, read at another step."""
+    return node.op == "shift" and shift_of(node)[0] in plan.padded
+
+
 def plan_program(
     segments: Sequence[Segment],
     roots: Mapping[str, Node],

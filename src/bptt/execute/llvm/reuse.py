@@ -51,15 +51,20 @@ def find_successors(plan: Plan, outputs: Iterable[Node]) -> dict[Node, Node]:
 
 def find_loads(stage: StagePlan, plan: Plan) -> list[Node]:
     """The stored values of other stages that a stage reads, column by column."""
+    return [node for node in find_reads(stage, plan) if not is_leaf(node)]
+
+
+def find_reads(stage: StagePlan, plan: Plan) -> list[Node]:
+    """What a stage reads column by column: leaves, and values that others stored."""
     found: dict[Node, None] = {}
     seen: set[Node] = set()
     stack = list(stage.stored)
     while stack:
         node = stack.pop()
-        if node in seen or not node.timed or is_leaf(node):
+        if node in seen or not node.timed:
             continue
         seen.add(node)
-        if node in plan.memory and node not in stage.homes:
+        if is_leaf(node) or (node in plan.memory and node not in stage.homes):
             found[node] = None
         elif node in stage.homes and node in stage.products:
             continue

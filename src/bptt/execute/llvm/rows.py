@@ -129,11 +129,11 @@ def emit_row_stage(
     target: Target,
     real_bytes: int,
 ) -> ir.Function:
-    """Write the function `name`(table, t, n_b, row_begin, row_end, scratch)."""
-    arguments = [POINTER, INDEX, INDEX, INDEX, INDEX, POINTER]
+    """Write the function `name`(table, turn, row_begin, row_end, scratch)."""
+    arguments = [POINTER, POINTER, INDEX, INDEX, POINTER]
     e = start_function(module, name, arguments, target, real_bytes)
-    table, t, n_b, begin, end, _ = e.function.args
-    frame = Frame(e, names, table, t, n_b)
+    table, turn, begin, end, _ = e.function.args
+    frame = Frame(e, names, table, turn)
     e.loop(begin, end, 1, lambda row: stage.body(Row(frame, row)))
     e.finish()
     return e.function

@@ -28,6 +28,7 @@ from bptt.execute.llvm.shapes import (
 )
 from bptt.execute.llvm.target import Target
 from bptt.execute.llvm.tile import Panel, emit_tile
+from bptt.execute.llvm.turns import BEGIN, END, STEP
 
 __all__ = ["Product", "Stage", "count_scratch", "emit_stage", "pack_products", "plan"]
 
@@ -103,7 +104,7 @@ def count_scratch(stage: Stage, tiling: Tiling) -> int:
     return panels * lay_out_scratch(stage, tiling).panel_size
 
 
-STAGE_ARGUMENTS = [POINTER, INDEX, INDEX, INDEX, INDEX, POINTER]
+STAGE_ARGUMENTS = [POINTER, POINTER, INDEX, INDEX, POINTER]
 
 
 def emit_stage(
@@ -114,19 +115,19 @@ def emit_stage(
     target: Target,
     real_bytes: int,
 ) -> ir.Function:
-    """Write the function `name`(table, t, n_b, row_begin, row_end, scratch)."""
+    """Write the function `name`(table, turn, row_begin, row_end, scratch)."""
     tiling = plan(stage, target, real_bytes)
     layout = lay_out_scratch(stage, tiling)
     epilogue, touched = emit_epilogue(
         module, f"{name}_epilogue", names, stage.epilogue, tiling, layout, target
     )
     e = start_function(module, name, STAGE_ARGUMENTS, target, real_bytes)
-    table, t, n_b, begin, end, scratch = e.function.args
-    frame = Frame(e, names, table, t, n_b)
+    table, turn, begin, end, scratch = e.function.args
+    frame = Frame(e, names, table, turn)
     if not stage.products:
         n_rows = e.builder.sub(end, begin)
         n_panels = e.index(tiling.columns.n_panels)
-        operands = [table, t, n_b, begin, n_rows, e.index(0), n_panels, scratch]
+        operands = [table, turn, begin, n_rows, e.index(0), n_panels, scratch]
         e.builder.call(epilogue, operands)
         e.finish()
         return e.function
@@ -150,7 +151,7 @@ class _Walk:
         self.touched = [(array, shift) for array, shift in touched if array.has_time]
         self.frame, self.stage, self.tiling = frame, stage, tiling
         self.epilogue, self.e = epilogue, frame.e
-        self.table, self.t, self.n_b, self.begin, self.end, self.scratch = (
+        self.table, self.turn, self.begin, self.end, self.scratch = (
             frame.e.function.args
         )
         self.packed = pack_products(stage, frame.e.target, frame.e.real_bytes)
@@ -168,9 +169,10 @@ class _Walk:
         )
         if tiling.main.rows == 1:
             return
-        # Only a batch of one row takes the single tile: it sums along k in another
+        # Only a turn of one row takes the single tile: it sums along k in another
         # order, and which row is left over depends on the number of threads.
-        is_single = e.builder.icmp_signed("==", self.n_b, e.index(1))
+        n_all = e.builder.sub(self.frame.get_field(END), self.frame.get_field(BEGIN))
+        is_single = e.builder.icmp_signed("==", n_all, e.index(1))
         single_begin = e.builder.select(is_single, few_begin, self.end)
         self._emit_rows(tiling.few, few_begin, single_begin)
         self._emit_rows(tiling.single, single_begin, self.end)
@@ -215,7 +217,7 @@ class _Walk:
         n_bytes = sum(packed.n_reals for packed in self.packed) * e.real_bytes
         if shape != self.tiling.single or n_bytes < TURN_FROM:
             return first
-        is_odd = e.builder.trunc(self.t, ir.IntType(1))
+        is_odd = e.builder.trunc(self.frame.get_field(STEP), ir.IntType(1))
         last = e.builder.sub(end, e.index(step))
         return e.builder.select(is_odd, e.builder.sub(last, first), first)
 
@@ -245,7 +247,7 @@ class _Walk:
         n_rows: Value = e.index(shape.rows)
         if shape.is_clamped:
             n_rows = e.minimum_index(n_rows, e.builder.sub(self.end, row))
-        operands = [self.table, self.t, self.n_b, row, n_rows, first]
+        operands = [self.table, self.turn, row, n_rows, first]
         e.builder.call(self.epilogue, [*operands, e.index(len(widths)), self.scratch])
 
     def _prefetch(

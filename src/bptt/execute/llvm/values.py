@@ -44,6 +44,10 @@ class KernelValues:
 
     def __getitem__(self, node: Node) -> FloatArray:
         """A node's value, timed ones as (tau, n_b, *shape)."""
+        return self.stored(node)
+
+    def stored(self, node: Node) -> FloatArray:
+        """A node's value as it lies in memory: a ragged batch's rows are packed."""
         if not node.timed:
             return self.get_static(node)
         node = self._executable.plan.canon(node)
@@ -127,16 +131,16 @@ class KernelValues:
 
     def _recompute(self, node: Node) -> FloatArray:
         """A value that no kernel stored, from those stored, in plain NumPy."""
-        arguments = [_align(self[child], child, node) for child in node.inputs]
+        arguments = [_align(self.stored(child), child, node) for child in node.inputs]
         if node.op in _REDUCTIONS:
             value: FloatArray = _REDUCTIONS[node.op](*arguments)
         else:
             value = OPS[node.op].f(*arguments, *self._extra(node))
-        shape = (self._bindings.tau, self._bindings.n_b)
+        shape = self._bindings.weight.shape
         return np.broadcast_to(value, (*shape, *self._bindings.numbers(node.shape)))
 
     def at(self, name: str, index: int) -> FloatArray:
-        """A definition's value at one step, (n_b, *shape)."""
+        """A definition's value at each row's first step (0) or its last (-1)."""
         row: FloatArray = self[self._executable.program.roots[name]][index]
         return row
 
