@@ -173,7 +173,7 @@ def test_a_ragged_batch_runs_each_sequence_backward_from_its_own_end(executor):
         params, inputs, initial=initial, seeds=seeds, lengths=lengths,
         initial_gradient=True, executor=executor,
     )  # fmt: skip
-    total = {name: 0.0 for name in params}
+    total = dict.fromkeys(params, 0.0)
     for row, length in enumerate(lengths):
         alone = cell.gradient(
             params, {name: array[:length, row] for name, array in inputs.items()},

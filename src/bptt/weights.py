@@ -87,7 +87,7 @@ TORCH: Mapping[str, Stacking] = {
         "U": (("weight_ih", 0),), "W": (("weight_hh", 0),),
         "b": (("bias_ih", 0), ("bias_hh", 0)),
     }),
-    "lstm": Stacking(4, _gates("ifgq") | {"R": (("weight_hr", 0),)}),
+    "lstm": Stacking(4, _gates("ifgq") | {"P": (("weight_hr", 0),)}),
     "gru": Stacking(3, _gates("rzn") | {
         "b_n": (("bias_ih", 2),), "d_n": (("bias_hh", 2),),
     }),

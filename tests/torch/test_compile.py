@@ -3,14 +3,14 @@
 import io
 
 import pytest
-import torch
-from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import bptt
 import bptt.torch
+import torch
 from bptt.torch import layers, operators
 from tests.torch.pairs import assert_equal
+from torch import nn
 
 N_TOKENS, N_X, N_H = 7, 6, 3
 
@@ -47,9 +47,7 @@ def test_a_compiled_model_is_one_graph_for_every_length(model, monkeypatch):
     torch._dynamo.reset()
     lost = []
     take = operators.HANDLES.take
-    monkeypatch.setattr(
-        operators.HANDLES, "take", lambda h: take(h) or lost.append(h)
-    )
+    monkeypatch.setattr(operators.HANDLES, "take", lambda h: take(h) or lost.append(h))
     counter = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(model, fullgraph=True, dynamic=True, backend=counter)
     frames = []
@@ -72,7 +70,7 @@ def test_a_compiled_cell_with_a_loss_gives_its_gradient():
     for run in (compiled, layer):
         layer.zero_grad()
         out = run(x, y, initial={"h": torch.ones(3, 3)})
-        (out.loss + out.nodes["o"].square().sum()).backward()
+        (out.loss + out.nodes["y_hat"].square().sum()).backward()
         found.append({n: p.grad.clone() for n, p in layer.named_parameters()})
     assert_equal(*found, tolerance=1e-6)  # float32, two orders of the same sums
 
@@ -91,7 +89,7 @@ def test_an_exported_program_runs_other_lengths_after_a_file(model):
 @pytest.fixture(scope="module")
 def call(model):
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-    key = layers._key("GRU", names, False, False)
+    key = layers._key("GRU", names, False, False, False)
     x = torch.randn(5, 4, N_X, dtype=torch.float64, requires_grad=True)
     return key, [*model.rnn.parameters(), x], [True] * 5
 

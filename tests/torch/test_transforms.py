@@ -4,18 +4,20 @@ import os
 import re
 
 import pytest
-import torch
 from torch.utils.data import DataLoader, Dataset
 
 import bptt
 import bptt.torch
+import torch
 from tests.torch.pairs import DOUBLE, TAU, flatten, make_input, make_pair, weigh
 
 
 @pytest.fixture(scope="module")
 def book():
     torch.manual_seed(0)
-    layer = bptt.torch.Recurrent(bptt.cells.book, n_x=2, n_h=3, n_o=4, dtype=DOUBLE)
+    layer = bptt.torch.Recurrent(
+        bptt.cells.book, outputs=("h", "o"), n_x=2, n_h=3, n_o=4, dtype=DOUBLE
+    )
     x = torch.randn(4, 2, 2, dtype=DOUBLE)
     return layer, x, torch.randint(4, (4, 2))
 
@@ -75,6 +77,7 @@ def test_functional_gradients_equal_backward(book):
         assert torch.allclose(gradient, layer.get_parameter(name).grad, rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 def test_functional_hessian_equals_the_hessian_vector_product(book):
     layer, x, y = book
     params = {name: p.detach() for name, p in layer.named_parameters()}

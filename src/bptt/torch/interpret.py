@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-
 from bptt.execute.program import LOSS, Program
 from bptt.graph import TO_TIMED, Node, name_of, shift_of
 from bptt.ops import OPS, dims_of
 from bptt.recurrence import Segment
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan
+from torch import Tensor
 
 
 def interpret(plan: Plan, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -41,6 +40,11 @@ class _Values:
         self._is_batched = first.ndim == len(graph.inputs[name].shape) + 2
         self._inputs = {n: self._sequence(n, t) for n, t in inputs.items()}
         self._lead = tuple(next(iter(self._inputs.values())).shape[:2])
+        self._lengths = rest.get("lengths")
+        if self._lengths is not None:
+            self._lengths = self._lengths.to(like.device).reshape(-1)
+            # What padding holds cannot matter, not even a NaN.
+            self._inputs = {n: self._useful(t) for n, t in self._inputs.items()}
         self._sizes = self._find_sizes(params)
         self._parameters = {
             n: params[n] if n in params else self._zeros(shape)
@@ -75,9 +79,32 @@ class _Values:
         w = self._like.new_ones(self._lead)
         if given is not None:
             w = w * (given if given.ndim == 2 else given[:, None]).to(w.dtype)
+        w = self._useful(w)
         if self._plan.job.reduction == "batch_mean":
             return w / self._lead[1]
         return w / w.sum() if self._plan.job.reduction == "mean" else w
+
+    def _is_useful(self, rank: int) -> Tensor:
+        """True where a row has not ended, (tau, n_b, 1, ...)."""
+        steps = torch.arange(self._lead[0], device=self._like.device)[:, None]
+        return (steps < self._lengths)[(...,) + (None,) * rank]
+
+    def _useful(self, sequence: Tensor) -> Tensor:
+        """A sequence with zeros where a row has ended."""
+        if self._lengths is None:
+            return sequence
+        zero = torch.zeros((), dtype=sequence.dtype, device=sequence.device)
+        return torch.where(self._is_useful(sequence.ndim - 2), sequence, zero)
+
+    def _last(self, name: str) -> Tensor:
+        """A state after each row's own last step."""
+        sequence = self[self._program.roots[name]]
+        if name in self._plan.cell.graph.backward:
+            return sequence[0]
+        if self._lengths is None:
+            return sequence[-1]
+        rows = torch.arange(self._lead[1], device=self._like.device)
+        return sequence[self._lengths - 1, rows]
 
     # ----- the order -----
 
@@ -89,10 +116,8 @@ class _Values:
             else:
                 self._run_loop(segment)
         roots, plan = self._program.roots, self._plan
-        out = [self[roots[name]] for name in plan.job.outputs]
-        backward = plan.cell.graph.backward
-        finals = plan.job.finals
-        out += [self[roots[name]][0 if name in backward else -1] for name in finals]
+        out = [self._useful(self[roots[name]]) for name in plan.job.outputs]
+        out += [self._last(name) for name in plan.job.finals]
         if not self._is_batched:
             n = plan.n_sequences
             out = [*(v[:, 0] for v in out[:n]), *(v[0] for v in out[n:])]
@@ -126,9 +151,18 @@ class _Values:
                 arguments = [now[child] for child in node.inputs]
                 now[node] = self._evaluate(node, arguments, self._lead[1:])
                 steps[node].append(now[node])
-            before = {name: now[node] for name, node in sources.items()}
+            before = {
+                name: self._carry(name, now[node], t) for name, node in sources.items()
+            }
         for node, kept in steps.items():
             self._values[node] = torch.stack(kept[:: segment.direction])
+
+    def _carry(self, name: str, value: Tensor, t: int) -> Tensor:
+        """The value for the next step of a loop: read backward, a row starts late."""
+        if self._lengths is None or name not in self._plan.cell.graph.backward:
+            return value
+        is_useful = self._is_useful(value.ndim - 1)[t]
+        return torch.where(is_useful, value, self._beyond(name))
 
     def _beyond(self, name: str) -> Tensor:
         """The value at t = 0, or at t = tau + 1 where it is read backward."""
@@ -151,8 +185,12 @@ class _Values:
             name, lag = shift_of(node)
             sequence = self[self._program.sources[name]]
             beyond = self._beyond(name).to(sequence.dtype)[None]
-            parts = [beyond, sequence[:-1]] if lag < 0 else [sequence[1:], beyond]
-            return torch.cat(parts)
+            if lag < 0:
+                return torch.cat([beyond, sequence[:-1]])
+            if self._lengths is not None:
+                useful = self._is_useful(sequence.ndim - 2)
+                sequence = torch.where(useful, sequence, beyond)
+            return torch.cat([sequence[1:], beyond])
         if node.op == "weight":
             return self._weight
         tables = {"parameter": self._parameters, "input": self._inputs}

@@ -18,10 +18,11 @@ class Job:
     the key of `weights.TORCH` that they follow, or "" where they are the cell's own;
     inputs: sequences; outputs: nodes whose sequences come out; finals: states whose
     last value comes out; initial: states whose first value is given; reduction: of the
-    loss; has_weights: whether the weights of the steps' losses come last.
+    loss; has_weights, has_lengths: whether the weights of the steps' losses, and
+    the rows' numbers of steps, are given.
 
-    Going in: parameters, inputs, initial, weights. Coming out: outputs, finals, and the
-    total loss if the cell has one.
+    Going in: parameters, inputs, initial, weights, lengths. Coming out: outputs,
+    finals, and the total loss if the cell has one.
     """
 
     text: str
@@ -33,6 +34,7 @@ class Job:
     stacking: str = ""
     reduction: str = "sum"
     has_weights: bool = False
+    has_lengths: bool = False
 
     @classmethod
     def from_key(cls, key: str) -> Job:

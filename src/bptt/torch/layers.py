@@ -10,59 +10,56 @@ from __future__ import annotations
 import functools
 from typing import Any, TypeAlias
 
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import (
+    PackedSequence,
+    pack_padded_sequence,
+    pad_packed_sequence,
+)
 
+import torch
 from bptt import cells
 from bptt.results import Copies
 from bptt.torch.job import key_of
 from bptt.torch.record import Record
 from bptt.torch.run import run
+from torch import Tensor
 
 State: TypeAlias = Tensor | tuple[Tensor, ...] | None
 STATES = {"LSTM": ("h", "s")}
-
-
-@functools.cache
-def _text(mode: str, *, is_projected: bool, is_backward: bool) -> str:
-    """The cell of a mode of torch.nn."""
-    if mode == "GRU":
-        text = cells.get("gru").text
-    elif mode == "LSTM":
-        text = cells.get("lstm").text
-        if is_projected:
-            # n_h is the dimension of h, which the projection makes another one.
-            text = text.replace("h[t] = ", "m[t] = ").replace("n_h", "n_s")
-            text = f"{text}\nh[t] = R @ m[t]\n"
-    else:
-        text = cells.get("elman").text
-        if mode == "RNN_RELU":
-            text = text.replace("tanh(", "relu(")
-    return text.replace("[t-1]", "[t+1]") if is_backward else text
+STACKINGS = {"elman_relu": "elman", "lstm_projection": "lstm"}
+CELLS = {"RNN_TANH": "elman", "RNN_RELU": "elman_relu", "LSTM": "lstm", "GRU": "gru"}
 
 
 # Two functions: torch.compile sees through a cache, and would trace what is below it.
 @torch.compiler.assume_constant_result
 def _key(
-    mode: str, parameters: tuple[str, ...], has_initial: bool, is_backward: bool
+    mode: str,
+    parameters: tuple[str, ...],
+    has_initial: bool,
+    has_lengths: bool,
+    is_backward: bool,
 ) -> str:
     """The key of the job of one layer and direction."""
-    return _make_key(mode, parameters, has_initial, is_backward)
+    return _make_key(mode, parameters, has_initial, has_lengths, is_backward)
 
 
 @functools.cache
 def _make_key(
-    mode: str, parameters: tuple[str, ...], has_initial: bool, is_backward: bool
+    mode: str,
+    parameters: tuple[str, ...],
+    has_initial: bool,
+    has_lengths: bool,
+    is_backward: bool,
 ) -> str:
     states = STATES.get(mode, ("h",))
     names = tuple(name.split("_l")[0] for name in parameters)
-    is_projected = "weight_hr" in names
+    cell = "lstm_projection" if "weight_hr" in names else CELLS[mode]
+    text = cells.get(cell).text
     return key_of(
-        text=_text(mode, is_projected=is_projected, is_backward=is_backward),
+        text=text.replace("[t-1]", "[t+1]") if is_backward else text,
         parameters=names, inputs=("x",), outputs=("h",), finals=states,
-        initial=states if has_initial else (),
-        stacking={"LSTM": "lstm", "GRU": "gru"}.get(mode, "elman"),
+        initial=states if has_initial else (), stacking=STACKINGS.get(cell, cell),
+        has_lengths=has_lengths,
     )  # fmt: skip
 
 
@@ -71,26 +68,48 @@ class _Layers(torch.nn.RNNBase):
 
     def forward(self, input: Tensor | PackedSequence, hx: State = None) -> Any:  # noqa: A002
         """Run over sequences; arguments and results are those of torch's layer."""
-        is_batched = input.dim() == 3
-        batch_axis = 0 if self.batch_first else 1
-        self._check_rank(input, hx)
-        x = input if is_batched else input.unsqueeze(batch_axis)
-        x = self._check_dtype(x)
         states = () if hx is None else hx if isinstance(hx, tuple) else (hx,)
-        if not is_batched:
-            states = tuple(state.unsqueeze(1) for state in states)
-        self._check_sizes(x, states)
-        y, finals = self._run(x.transpose(0, 1) if self.batch_first else x, states)
-        y = y.transpose(0, 1) if self.batch_first else y
-        if not is_batched:
-            y = y.squeeze(batch_axis)
-            finals = tuple(state.squeeze(1) for state in finals)
+        if isinstance(input, PackedSequence):
+            y, finals = self._run_packed(input, states)
+        else:
+            y, finals = self._run_padded(input, states)
         return y, finals if self.mode == "LSTM" else finals[0]
 
-    def _run(
+    def _run_padded(
         self, x: Tensor, states: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        self._check_rank(x, states)
+        is_batched, batch_axis = x.dim() == 3, 0 if self.batch_first else 1
+        if not is_batched:
+            x = x.unsqueeze(batch_axis)
+            states = tuple(state.unsqueeze(1) for state in states)
+        x = x.transpose(0, 1) if self.batch_first else x
+        y, finals = self._run(x, states, None)
+        y = y.transpose(0, 1) if self.batch_first else y
+        if is_batched:
+            return y, finals
+        return y.squeeze(batch_axis), tuple(state.squeeze(1) for state in finals)
+
+    def _run_packed(
+        self, packed: PackedSequence, states: tuple[Tensor, ...]
+    ) -> tuple[PackedSequence, tuple[Tensor, ...]]:
+        """Rows in the order of the packing, longest first, there and back."""
+        data, batch_sizes, order, inverse = packed
+        x, lengths = pad_packed_sequence(PackedSequence(data, batch_sizes))
+        if order is not None:
+            states = tuple(state.index_select(1, order) for state in states)
+        y, finals = self._run(x, states, lengths)
+        rows = pack_padded_sequence(y, lengths).data
+        if inverse is not None:
+            finals = tuple(state.index_select(1, inverse) for state in finals)
+        return PackedSequence(rows, batch_sizes, order, inverse), finals
+
+    def _run(
+        self, x: Tensor, states: tuple[Tensor, ...], lengths: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """All layers on (tau, n_b, n_x): the last one's sequence, all last values."""
+        x = self._check_dtype(x)
+        self._check_sizes(x, states)
         n_directions = 2 if self.bidirectional else 1
         finals = []
         for layer in range(self.num_layers):
@@ -99,31 +118,40 @@ class _Layers(torch.nn.RNNBase):
             ys = []
             for direction in range(n_directions):
                 number = layer * n_directions + direction
-                y, *last = self._run_direction(x, states, number, direction == 1)
+                y, *last = self._run_direction(x, states, lengths, number)
                 ys.append(y)
                 finals.append(last)
             x = torch.cat(ys, -1) if self.bidirectional else ys[0]
         return x, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
     def _run_direction(
-        self, x: Tensor, states: tuple[Tensor, ...], number: int, is_backward: bool
+        self,
+        x: Tensor,
+        states: tuple[Tensor, ...],
+        lengths: Tensor | None,
+        number: int,
     ) -> tuple[Tensor, ...]:
         names = self._all_weights[number]
-        tensors = [getattr(self, name) for name in names]
-        initial = [state[number] for state in states]
-        key = _key(self.mode, tuple(names), bool(states), is_backward)
+        tensors = [*(getattr(self, name) for name in names), x]
+        tensors += [state[number] for state in states]
+        if lengths is not None:
+            tensors.append(lengths)
+        is_backward = self.bidirectional and number % 2 == 1
+        key = _key(
+            self.mode, tuple(names), bool(states), lengths is not None, is_backward
+        )
         record = None if torch.compiler.is_compiling() else self._records[number]
-        return run(key, [*tensors, x, *initial], record)
+        return run(key, tensors, record)
 
     # ----- checks, with torch's error classes -----
 
-    def _check_rank(self, x: Tensor, hx: State) -> None:
+    def _check_rank(self, x: Tensor, states: tuple[Tensor, ...]) -> None:
         if x.dim() not in {2, 3}:
             raise ValueError(
                 f"{type(self).__name__}: expected input of 2 or 3 dimensions, got "
                 f"{x.dim()}"
             )
-        for state in () if hx is None else hx if isinstance(hx, tuple) else (hx,):
+        for state in states:
             if state.dim() != x.dim():
                 raise RuntimeError(
                     f"{type(self).__name__}: for {x.dim()}-D input, hx should have "
@@ -148,7 +176,7 @@ class _Layers(torch.nn.RNNBase):
                 f"{self.input_size}, got {x.size(-1)}"
             )
         n_finals = self.num_layers * (2 if self.bidirectional else 1)
-        n_b = x.size(0 if self.batch_first else 1)
+        n_b = x.size(1)
         widths = (self.proj_size or self.hidden_size, self.hidden_size)
         for number, state in enumerate(states):
             expected = (n_finals, n_b, widths[number])

@@ -13,6 +13,7 @@ from bptt import errors
 from bptt.cell import Cell
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind
+from bptt.execute.packing import pack_lengths
 from bptt.execute.program import Request
 from bptt.passes import ForwardPass
 from bptt.results import Gradient, Run
@@ -58,12 +59,12 @@ class Plan:
     def name(self, items: Sequence[Any]) -> tuple[dict[str, Any], ...]:
         """Parameters, inputs, initial values and the rest of a job's tensors."""
         job, start, found = self.job, 0, []
-        for names in (job.parameters, job.inputs, job.initial):
+        rest = ("weights",) * job.has_weights + ("lengths",) * job.has_lengths
+        for names in (job.parameters, job.inputs, job.initial, rest):
             part = items[start : start + len(names)]
             found.append(dict(zip(names, part, strict=True)))
             start += len(names)
-        weights = items[start:]
-        return (*found, {"weights": weights[0]} if weights else {})
+        return tuple(found)
 
     def split(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """The cell's parameters; a stack without biases lacks those."""
@@ -94,16 +95,20 @@ class Plan:
         if self.stacking is None:
             return bind(
                 self.cell.graph, tensors, inputs, initial or None, None,
-                self.job.reduction, rest.get("weights"),
+                self.job.reduction, **rest,
             )  # fmt: skip
         params = self.stacking.split(tensors)
         sizes = self.sizes(params)
         (x,) = inputs.values()
         tau, n_b = x.shape[:2]
         params |= self._missing(sizes, x.dtype, params)
+        packing = pack_lengths(rest.get("lengths"), tau, n_b, is_batched=True)
+        if packing is not None:
+            inputs = {name: packing.pack(array) for name, array in inputs.items()}
+        shape = (tau, n_b) if packing is None else (packing.n_rows,)
         return Bindings(
             x.dtype, tau, n_b, True, sizes, params, inputs, initial,
-            _no_weight(tau, n_b, x.dtype), {},
+            _no_weight(shape, x.dtype), {}, packing,
         )  # fmt: skip
 
     def _missing(
@@ -182,12 +187,21 @@ class Plan:
                     given[name] = np.array(given[name])
                 else:
                     given[name] = self._zero(bindings, name)
-                is_backward = name in self.cell.graph.backward
-                given[name][0 if is_backward else -1] += last
+                given[name][self._last(bindings, name)] += last
         if self.loss is not None and grads[-1] is not None:
             weighted = bindings.weight * grads[-1]
+            if bindings.packing is not None:
+                weighted = bindings.packing.unpack(weighted)
             given[self.loss] = weighted + given.get(self.loss, 0)
         return given
+
+    def _last(self, bindings: Bindings, name: str) -> Any:
+        """Where in a padded sequence a state's last value is."""
+        if name in self.cell.graph.backward:
+            return 0
+        if bindings.packing is None:
+            return -1
+        return bindings.packing.lengths - 1, np.arange(bindings.n_b)
 
     def _zero(self, bindings: Bindings, name: str) -> Array:
         shape = bindings.numbers(self.cell.nodes[name])
@@ -224,9 +238,9 @@ class Plan:
 
 
 @functools.lru_cache(maxsize=64)
-def _no_weight(tau: int, n_b: int, dtype: Any) -> Array:
+def _no_weight(shape: tuple[int, ...], dtype: Any) -> Array:
     """Weights of a loss that the cell does not have."""
-    return np.broadcast_to(np.asarray(1, dtype), (tau, n_b))
+    return np.broadcast_to(np.asarray(1, dtype), shape)
 
 
 def _rows(array: Array, is_batched: bool, axis: int) -> Array:

@@ -85,13 +85,15 @@ class Recurrent(torch.nn.Module):
         *args: Tensor,
         initial: Mapping[str, Tensor] | None = None,
         weights: Tensor | None = None,
+        lengths: Tensor | None = None,
         **inputs: Tensor,
     ) -> Output:
         """Run over whole sequences.
 
         args, inputs: the cell's inputs, in its order or by name, (tau, n_b, *shape) or
         (tau, *shape); initial: state -> (n_b, *shape); weights: w_t of the steps'
-        losses, (tau,) or (tau, n_b), constants. Real inputs become the parameters'
+        losses, (tau,) or (tau, n_b), constants; lengths: the number of steps of every
+        row, (n_b,), after which its nodes are zero. Real inputs become the parameters'
         element type; autocast changes nothing here.
         Raises: a subclass of `errors.ArgumentError` for every tensor that does not fit.
         """
@@ -101,10 +103,13 @@ class Recurrent(torch.nn.Module):
         tensors = [*params, *given, *initial.values()]
         if weights is not None:
             tensors.append(weights.detach())
+        if lengths is not None:
+            tensors.append(lengths)
         key = key_of(
             text=self.text, parameters=self.parameter_names, inputs=self.inputs,
             outputs=self.outputs, finals=self.states, initial=tuple(initial),
             reduction=self.reduction, has_weights=weights is not None,
+            has_lengths=lengths is not None,
         )  # fmt: skip
         out = run(key, tensors, self._record)
         n_seq, n_out = len(self.outputs), len(self.outputs) + len(self.states)
