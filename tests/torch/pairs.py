@@ -26,7 +26,10 @@ def make_pair(name, **options):
 
 
 def make_input(layer, *, is_batched=True, seed=0):
-    """x and initial states that fit a layer."""
+    """x and initial states that fit a layer; x records its gradient.
+
+    Everybody's x does: without it there would be another program to compile.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape):
@@ -35,6 +38,7 @@ def make_input(layer, *, is_batched=True, seed=0):
     lead = (N_B, TAU) if layer.batch_first else (TAU, N_B)
     rows = layer.num_layers * (2 if layer.bidirectional else 1)
     x = normal(*lead, N_X) if is_batched else normal(TAU, N_X)
+    x.requires_grad_()
     batch = (N_B,) if is_batched else ()
     states = [normal(rows, *batch, layer.proj_size or layer.hidden_size)]
     if layer.mode == "LSTM":
@@ -63,7 +67,7 @@ def weigh(tensors, seed=1):
 
 def run(layer, x, states=None):
     """Outputs and all gradients of a layer, by name."""
-    x = x.clone().requires_grad_()
+    x = x.detach().clone().requires_grad_()
     states = [state.clone().requires_grad_() for state in states or ()]
     torch.manual_seed(2)  # dropout
     out = flatten(layer(x, as_hidden(layer, states) if states else None))

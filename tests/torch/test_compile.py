@@ -89,7 +89,7 @@ def test_an_exported_program_runs_other_lengths_after_a_file(model):
 @pytest.fixture(scope="module")
 def call(model):
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-    key = layers._key("GRU", names, False, False, False)
+    key = layers.layer_key("GRU", names)
     x = torch.randn(5, 4, N_X, dtype=torch.float64, requires_grad=True)
     return key, [*model.rnn.parameters(), x], [True] * 5
 

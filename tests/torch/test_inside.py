@@ -6,6 +6,7 @@ import bptt
 import bptt.torch
 import torch
 from bptt.torch.interpret import interpret
+from bptt.torch.layers import layer_key
 from bptt.torch.plan import plan_of
 from tests.torch.pairs import DOUBLE, N_H, TAU, flatten, make_input, make_pair, weigh
 
@@ -90,9 +91,7 @@ def test_every_operation_of_the_table_has_a_meaning_in_torch():
 def test_interpreting_is_what_kernels_are_compared_with_here():
     _, ours = make_pair("GRU")
     x, _ = make_input(ours)
-    key = bptt.torch.layers._key(
-        "GRU", tuple(ours._all_weights[0]), False, False, False
-    )
+    key = layer_key("GRU", tuple(ours._all_weights[0]))
     tensors = [*ours.parameters(), x]
     for ran, read in zip(ours(x), interpret(plan_of(key), tensors), strict=True):
         assert torch.allclose(ran.squeeze(0), read, rtol=0, atol=1e-14)

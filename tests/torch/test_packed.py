@@ -25,7 +25,7 @@ LENGTHS = torch.tensor([2, TAU, 1, 4])
 
 def run_packed(layer, x, states):
     """Outputs and all gradients of a layer on rows of LENGTHS."""
-    x = x.clone().requires_grad_()
+    x = x.detach().clone().requires_grad_()
     states = [state.clone().requires_grad_() for state in states]
     packed = pack_padded_sequence(x, LENGTHS, enforce_sorted=False)
     y, final = layer(packed, as_hidden(layer, states))
@@ -53,7 +53,6 @@ def test_packed_sequences_can_be_differentiated_twice():
     found = []
     for layer in make_pair("LSTM", bidirectional=True):
         x, states = make_input(layer)
-        x.requires_grad_()
         packed = pack_padded_sequence(x, LENGTHS, enforce_sorted=False)
         y, final = layer(packed, as_hidden(layer, states))
         out = flatten((pad_packed_sequence(y)[0], final))

@@ -32,24 +32,29 @@ CELLS = {"RNN_TANH": "elman", "RNN_RELU": "elman_relu", "LSTM": "lstm", "GRU": "
 
 # Two functions: torch.compile sees through a cache, and would trace what is below it.
 @torch.compiler.assume_constant_result
-def _key(
+def layer_key(
     mode: str,
     parameters: tuple[str, ...],
-    has_initial: bool,
-    has_lengths: bool,
-    is_backward: bool,
+    *,
+    has_initial: bool = False,
+    has_lengths: bool = False,
+    is_backward: bool = False,
 ) -> str:
     """The key of the job of one layer and direction."""
-    return _make_key(mode, parameters, has_initial, has_lengths, is_backward)
+    return _make_key(
+        mode, parameters, has_initial=has_initial, has_lengths=has_lengths,
+        is_backward=is_backward,
+    )  # fmt: skip
 
 
 @functools.cache
 def _make_key(
     mode: str,
     parameters: tuple[str, ...],
-    has_initial: bool,
-    has_lengths: bool,
-    is_backward: bool,
+    *,
+    has_initial: bool = False,
+    has_lengths: bool = False,
+    is_backward: bool = False,
 ) -> str:
     states = STATES.get(mode, ("h",))
     names = tuple(name.split("_l")[0] for name in parameters)
@@ -137,9 +142,10 @@ class _Layers(torch.nn.RNNBase):
         if lengths is not None:
             tensors.append(lengths)
         is_backward = self.bidirectional and number % 2 == 1
-        key = _key(
-            self.mode, tuple(names), bool(states), lengths is not None, is_backward
-        )
+        key = layer_key(
+            self.mode, tuple(names), has_initial=bool(states),
+            has_lengths=lengths is not None, is_backward=is_backward,
+        )  # fmt: skip
         record = None if torch.compiler.is_compiling() else self._records[number]
         return run(key, tensors, record)
 
