@@ -234,6 +234,24 @@ def make_scan(case, params, x, ones, unroll):
     )
 
 
+def make_jax_front(case, params, x, ones, threads):
+    """The same gradient through bptt.jax, under jit and grad."""
+    import jax
+    import jax.numpy as jnp
+
+    import bptt.jax
+
+    jax.config.update("jax_enable_x64", x.dtype.itemsize == 8)
+    layer = bptt.jax.recurrent(case.make_cell(), nodes="h", threads=threads)
+    gradient = jax.jit(jax.grad(lambda p, x: layer(p, {"x": x}).nodes["h"].sum()))
+    arrays = {name: jnp.asarray(array) for name, array in params.items()}
+    source = jnp.asarray(x)
+    return Contestant(
+        lambda: jax.block_until_ready(gradient(arrays, source)),
+        lambda found: {name: np.asarray(array) for name, array in found.items()},
+    )
+
+
 def make_contestants(case, data, threads):
     """All that are installed and know the cell, by name; bptt first."""
     found = {OURS: make_ours(case, *data, threads)}

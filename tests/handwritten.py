@@ -108,6 +108,18 @@ def one_row(params, x, y, h_0, weights, mistake=None):
     return loss, nodes, copies, grad_a @ params["U"], h_1
 
 
+def pad_row(row, tau):
+    """The gradients of a row that ended early, with zeros up to tau."""
+    loss, nodes, copies, x_grad, h_grad = row
+
+    def pad(steps):
+        return np.concatenate([steps, np.zeros((tau - len(steps), *steps.shape[1:]))])
+
+    nodes = {name: pad(steps) for name, steps in nodes.items()}
+    copies = {name: pad(steps) for name, steps in copies.items()}
+    return loss, nodes, copies, pad(x_grad), h_grad
+
+
 class Gradient(SimpleNamespace):
     """The attributes that a check reads."""
 
@@ -117,7 +129,7 @@ class Gradient(SimpleNamespace):
 
 def gradient(
     params, inputs, *, mistake=None, initial=None, reduction="sum", weights=None,
-    **_options,
+    lengths=None, **_options,
 ):  # fmt: skip
     """The same call as `Cell.gradient` for the book's cell."""
     x, y = np.asarray(inputs["x"]), np.asarray(inputs["y"])
@@ -131,8 +143,11 @@ def gradient(
     h_0 = np.zeros((n_b, len(params["b"])))
     if initial:
         h_0 = h_0 + initial["h"]
-    rows = [one_row(params, x[:, r], y[:, r], h_0[r], w[:, r], mistake)
-            for r in range(n_b)]  # fmt: skip
+    ends = [tau] * n_b if lengths is None else lengths
+    rows = [
+        pad_row(one_row(params, x[:n, r], y[:n, r], h_0[r], w[:n, r], mistake), tau)
+        for r, n in enumerate(ends)
+    ]
     copies = {k: sum(row[2][k] for row in rows) for k in params}
     nodes = {k: np.stack([row[1][k] for row in rows], axis=1) for k in NODES}
     x_grad, h_grad = np.stack([r[3] for r in rows], 1), np.stack([r[4] for r in rows])

@@ -15,6 +15,7 @@ PARAMS = {
 X = RNG.standard_normal((TAU, N_B, N_X))
 Y = RNG.integers(0, N_O, (TAU, N_B))
 H0 = RNG.standard_normal((N_B, N_H))
+LENGTHS = [3, 6, 1, 4, 5]
 TOKENS = cells.book.with_tokens()
 TOKEN_X = RNG.integers(0, N_X, (TAU, N_B))
 
@@ -110,6 +111,24 @@ MISTAKES = [
      "reduction 'average' is not known; use one of sum, batch_mean, mean"),
     ("Reduction", {"weights": np.ones((N_B, TAU))},
      "weights should have shape (tau, n_b) = (6, 5) or (tau,), got (5, 6)"),
+    ("Reduction", {"weights": np.ones((N_B, TAU), bool), "lengths": LENGTHS},
+     "weights should have shape (tau, n_b) = (6, 5) or (tau,), got (5, 6)"),
+    ("Lengths", {"lengths": [6, 0, 6, 6, 6]},
+     "row 1; a length must lie in 1..6, the number of steps given: leave out rows"),
+    ("Lengths", {"lengths": [6, 6, 6, 6, 7]},
+     "lengths holds 7 at row 4; a length must lie in 1..6, the number of steps given"),
+    ("Lengths", {"lengths": [-1, 6, 6, 6, 6]}, "lengths holds -1 at row 0"),
+    ("Lengths", {"lengths": [6, 6]},
+     "lengths should have shape (n_b,) = (5,), one number of steps per row; got (2,)"),
+    ("Lengths", {"lengths": 6}, "should have shape (n_b,) = (5,), one number of"),
+    ("Lengths", {"lengths": np.ones(N_B)},
+     "lengths has element type float64; whole numbers of steps are needed, for exam"),
+    ("Lengths", {"lengths": [[1], [2, 3]]},
+     "lengths cannot be viewed as an array of shape (n_b,) = (5,): "),
+    ("NotFinite", {"x": changed(X, (2, 3, 1), np.nan), "lengths": LENGTHS},
+     "input x holds NaN, 1 of 38 elements, the first at index (2, 3, 1)"),
+    ("IndexRange", {"y": changed(Y, (2, 3), 4), "lengths": LENGTHS},
+     "input y holds 4 at (t, row) = (3, 3); it must lie in 0..3 (n_o = 4)"),
     ("Reduction", {"weights": np.zeros(TAU), "reduction": "mean"},
      "'mean' divides by the sum of the weights, which is 0"),
 ]  # fmt: skip

@@ -84,6 +84,24 @@ def test_a_piecewise_cell_is_checked_away_from_its_kinks(operation):
     assert any(len(sweep) < len(EPSILONS) for sweep in sweeps)
 
 
+def test_a_gradient_that_lets_padding_in_is_caught():
+    """Planted: lengths dropped, padding read as zeros of weight 0."""
+    cell = bptt.cells.elman
+
+    def wrong(params, inputs, *, lengths=None, **options):
+        if lengths is not None:
+            inputs = {name: np.nan_to_num(value) for name, value in inputs.items()}
+            seeds = options["seeds"]
+            options["seeds"] = {n: np.nan_to_num(v, nan=0.1) for n, v in seeds.items()}
+            options["weights"] = None
+        return cell.gradient(params, inputs, **options)
+
+    ledger = check_cell(cell, gradient=wrong, instances=1)
+    failed = {row.what for row in ledger.rows if row.status == "failed"}
+    assert failed == {row.what for row in ledger.rows if "alone" in row.how}
+    assert all("alone" in r.how for r in ledger.rows if r.status == "failed")
+
+
 def test_a_kink_within_ten_epsilon_is_never_a_tick():
     cell = bptt.Cell(LAYER.format("relu"))
     instance = make_instance(cell.graph, 1, seed=0)

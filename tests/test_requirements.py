@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-MAY_WAIT = {4, 10, 13, 15, 20, 21, 23, 25, 37, 38, 39}
+BOOK = "explain/test_book.py"
+MAY_WAIT = {37, 38, 39}
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,11 @@ REQUIREMENTS: dict[int, Requirement] = {
         "test_optimisers.py::test_torch_optimisers_reach_the_lowest_loss",
         "test_optimisers.py::test_l_bfgs_of_scipy_reaches_the_lowest_loss",
     ),
-    4: chapter("a worked example for intuition", waits=True),
+    4: chapter(
+        "a worked example for intuition",
+        f"{BOOK}::test_the_cards_are_the_books_equations_with_what_they_leave_out",
+        f"{BOOK}::test_the_numbers_shown_are_those_of_back_propagation_written_by_hand",
+    ),
     5: chapter(
         "a preset for 10.8 and 10.12, references restored",
         "test_the_book_preset_is_10_8_to_10_14_with_its_references",
@@ -71,7 +76,12 @@ REQUIREMENTS: dict[int, Requirement] = {
         "dL/dL(t) for sum, mean, mask, weights, last step",
         "test_the_derivative_of_the_total_loss_by_each_step_loss_is_its_weight",
     ),
-    10: chapter("every equation has a 'why?'", waits=True),
+    10: chapter(
+        "every equation has a 'why?'",
+        f"{BOOK}::test_every_card_answers_why_and_what_would_go_wrong_in_both_languages",
+        f"{BOOK}::test_q1_the_derivative_by_one_loss_is_derived_from_the_sum",
+        "explain/test_every_cell.py::test_every_displayed_equality_is_evaluated_and_holds",
+    ),
     11: chapter(
         "softmax: stable, sums to 1, gradient sums to 0",
         "test_softmax_is_stable_sums_to_1_and_its_gradient_sums_to_0",
@@ -81,7 +91,10 @@ REQUIREMENTS: dict[int, Requirement] = {
         "test_the_loss_is_the_negative_log_likelihood_of_the_class",
         "test_a_later_input_has_exactly_no_influence_on_the_loss_of_step_t",
     ),
-    13: chapter("t and tau defined on screen", waits=True),
+    13: chapter(
+        "t and tau defined on screen",
+        f"{BOOK}::test_t_is_defined_on_the_page_and_tau_is_the_last_step",
+    ),
     14: chapter(
         "each link of the chain of 10.18 evaluated separately",
         "test_10_18_every_link_of_the_chain_has_the_same_value",
@@ -89,7 +102,7 @@ REQUIREMENTS: dict[int, Requirement] = {
     15: chapter(
         "backwards from the end of the sequence",
         "test_nodes_are_visited_from_the_end_of_the_sequence",
-        waits=True,
+        f"{BOOK}::test_tables_go_from_the_end_of_the_sequence_to_its_start",
     ),
     16: chapter("at t = tau one successor alone", "test_at_tau_there_is_one_successor"),
     17: chapter(
@@ -110,12 +123,13 @@ REQUIREMENTS: dict[int, Requirement] = {
         "test_10_21_as_printed_is_refused_by_the_language",
         "test_mutations.py::test_the_printed_order_in_two_dimensions_is_a_shape_error",
         "test_mutations.py::test_the_size_of_each_mistake_is_as_measured",
-        waits=True,
+        f"{BOOK}::test_the_one_row_that_differs_from_the_book_is_the_printed_order_of_10_21",
+        "explain/test_equation.py::test_the_printed_order_of_10_21_is_refused_with_its_shapes_and_what_it_costs",
     ),
     21: chapter(
         "the transposed Jacobian is W^T diag, not W^T",
         "test_the_jacobian_of_two_steps_is_diagonal_times_w_and_not_w",
-        waits=True,
+        f"{BOOK}::test_q2_is_matched_factor_by_factor_and_the_index_is_t_plus_1",
     ),
     22: chapter(
         "the diagonal has the index t + 1",
@@ -125,7 +139,7 @@ REQUIREMENTS: dict[int, Requirement] = {
     23: chapter(
         "dh/da is diagonal, dh/dh' is not",
         "test_the_jacobian_of_tanh_is_diagonal_and_that_of_a_step_is_not",
-        waits=True,
+        f"{BOOK}::test_q3_the_tanh_jacobian_is_diagonal_and_the_state_jacobian_is_not",
     ),
     24: chapter(
         "two phases: nodes, then parameters",
@@ -134,7 +148,7 @@ REQUIREMENTS: dict[int, Requirement] = {
     25: chapter(
         "sharing; immediate and total derivative distinguished",
         "test_the_immediate_derivative_is_one_edge_and_the_total_the_sum_of_paths",
-        waits=True,
+        f"{BOOK}::test_immediate_and_total_derivative_are_two_notations_with_two_values",
     ),
     26: chapter(
         "the contribution of a single edge",

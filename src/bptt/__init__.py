@@ -5,13 +5,19 @@ In short:
     cell = bptt.Cell(text)           or bptt.cells.lstm, Cell.load("my.cell")
     params = cell.init(n_x=27, n_h=128, n_o=27)
     grad = cell.gradient(params, {"x": x, "y": y})
+    print(cell.explain())            its derivation; check_equation("...") checks yours
 """
+
+import importlib
+from typing import Any
 
 from bptt import cells
 from bptt.cell import Cell
 from bptt.check import Ledger
 from bptt.compose import bidirectional, dropout, noise, stack, zoneout
-from bptt.errors import BpttError
+from bptt.errors import BpttError, MissingExtraError
+from bptt.exchange import from_keras, from_torch, to_keras, to_torch
+from bptt.explain import EquationReport, Explanation
 from bptt.results import Copies, Gradient, Run
 from bptt.version import __version__
 
@@ -19,14 +25,51 @@ __all__ = [
     "BpttError",
     "Cell",
     "Copies",
+    "EquationReport",
+    "Explanation",
     "Gradient",
     "Ledger",
     "Run",
     "__version__",
     "bidirectional",
     "cells",
+    "check_equation",
     "dropout",
+    "from_keras",
+    "from_torch",
     "noise",
     "stack",
+    "to_keras",
+    "to_torch",
     "zoneout",
 ]
+
+
+def check_equation(
+    text: str, cell: Cell | None = None, *, seed: int = 0
+) -> EquationReport:
+    """Compare a gradient formula of your own with a cell's; the book's by default.
+
+    >>> report = check_equation("∇h[t] = W.T @ ∇h[t+1] + V.T @ ∇o[t]")
+    >>> report.status, report.edit.advice
+    ('wrong', 'the factor diag(1 - h[t+1]**2) is missing here')
+
+    See `Cell.check_equation`.
+    """
+    return (cell or cells.book).check_equation(text, seed=seed)
+
+
+# Front ends of frameworks, imported when they are first named: name -> the extra.
+_FRONT_ENDS = {"jax": "jax"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FRONT_ENDS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"bptt.{name} needs {error.name}, which is not installed: "
+            f'pip install "bptt[{_FRONT_ENDS[name]}]"'
+        ) from error

@@ -32,7 +32,7 @@ def bptt(*arguments, cwd, block=()):
 def test_help_names_every_command(tmp_path):
     ended = bptt("--help", cwd=tmp_path)
     assert ended.returncode == 0
-    for command in ("train", "sample", "check", "bench", "cells"):
+    for command in ("train", "sample", "check", "bench", "cells", "explain"):
         assert command in ended.stdout
 
 
@@ -51,6 +51,35 @@ def test_check_prints_the_ledger_and_passes(tmp_path):
     ended = bptt("check", "book", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert "complex step" in ended.stdout
+
+
+def test_explain_shows_one_card_in_the_language_asked_for(tmp_path):
+    ended = bptt("explain", "book", "--step", "10.21", "--lang", "zh", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "代入 Jacobian 矩阵" in ended.stdout
+    assert "Wᵀ diag(1 − (h⁽ᵗ⁺¹⁾)²)" in ended.stdout
+
+
+def test_explain_writes_a_file_of_a_persons_cell_and_says_what_was_checked(tmp_path):
+    (tmp_path / "mine.cell").write_text("h[t] = sin(W @ h[t-1] + U @ x[t])\n")
+    ended = bptt("explain", "mine.cell", "-o", "mine.md", "--tau", 2, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "equations" in ended.stdout
+    assert "checked · worst error" in ended.stdout
+    assert "\n$$\n" in (tmp_path / "mine.md").read_text("utf-8")
+
+
+def test_explain_says_which_cards_there_are(tmp_path):
+    ended = bptt("explain", "elman", "--step", "10.21", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "no card is called '10.21'; there are: node:h, node:a" in ended.stderr
+
+
+def test_check_compares_an_equation_and_exits_with_1_if_it_is_wrong(tmp_path):
+    wrong = "grad_h[t] = W.T @ grad_h[t+1] + V.T @ grad_o[t]"
+    ended = bptt("check", "book", "--equation", wrong, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "the factor diag(1 - h[t+1]**2) is missing here" in ended.stdout
 
 
 def test_check_takes_a_file_of_equations(tmp_path):

@@ -56,8 +56,10 @@ def make_case(cell, sizes, tau, n_b, dtype=np.float64, seed=0):
         shape = tuple(sizes[dim] if isinstance(dim, str) else dim for dim in shape)
         return (scale * rng.standard_normal((*lead, *shape))).astype(dtype)
 
+    # A sum over n columns keeps its size when its weights shrink with the root of n.
+    columns = {n: sizes[s[-1]] if s else 1 for n, s in cell.parameters.items()}
     params = {
-        name: normal(shape, scale=1.5 / np.sqrt(sizes[shape[-1]]))
+        name: normal(shape, scale=1.5 / np.sqrt(columns[name]))
         for name, shape in cell.parameters.items()
     }
     inputs = {}

@@ -19,10 +19,11 @@ REQUIRED = os.environ.get("BPTT_REQUIRED_FRAMEWORKS", "").split(",")
 def test_an_example_learns_what_chance_does_not_know(name, package, tmp_path):
     if package not in REQUIRED:
         pytest.importorskip(package, exc_type=ModuleNotFoundError)
+    paths = os.pathsep.join(sys.path)
     ended = subprocess.run(
         [sys.executable, EXAMPLES / name], cwd=tmp_path, capture_output=True, text=True,
         timeout=300, check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     right = re.search(r"right: (\d\.\d\d), 0.20 by chance", ended.stdout)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bptt.check import oracles, structure
+from bptt.check import oracles, padding, structure
 from bptt.check.context import Context, GradientFunction
 from bptt.check.instances import Instance, make_instance
 from bptt.check.ledger import FAILED, NOT_CHECKED, PASSED, Ledger, Row
@@ -41,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     structure.check_softmax,
     structure.check_causality,
     structure.check_reduction,
+    padding.check_padding,
     oracles.check_curvature,
 )
 

@@ -17,12 +17,27 @@ def check(
         ),
     ],
     seed: Annotated[int, typer.Option(help="Seed of the random instances.")] = 0,
+    equation: Annotated[
+        str | None,
+        typer.Option(
+            help="A gradient formula of your own, compared with CELL's; for example "
+            "'grad_h[t] = V.T @ grad_o[t]'."
+        ),
+    ] = None,
 ) -> None:
     """Check every gradient of CELL against independent oracles.
 
-    Exits with code 1 if a check did not pass.
+    With --equation, check that formula instead. Exits with code 1 if a check did not
+    pass.
     """
-    ledger = load_cell(cell).check(seed=seed)
-    Console().print(ledger)
-    if not ledger.passed:
+    chosen, console = load_cell(cell), Console()
+    if equation is None:
+        ledger = chosen.check(seed=seed)
+        console.print(ledger)
+        passed = ledger.passed
+    else:
+        report = chosen.check_equation(equation, seed=seed)
+        console.print(str(report), markup=False, highlight=False, soft_wrap=True)
+        passed = report.passed
+    if not passed:
         raise typer.Exit(1)

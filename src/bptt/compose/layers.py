@@ -23,6 +23,7 @@ from bptt.graph import (
     rewrite,
     shift,
     shift_of,
+    walk,
 )
 from bptt.ops import matvec
 from bptt.shapes import Dim, Shape
@@ -133,7 +134,7 @@ class Renaming:
         new = rewrite(graph.definitions.values(), step)
         for name, node in graph.definitions.items():
             parts.definitions[self.names[name]] = new[node]
-        self._refuse_tied(cut, new.values())
+        self._refuse_tied(cut, (new[node] for node in graph.definitions.values()))
         self._add_parameters(parts, cut)
         for name, spec in graph.inputs.items():
             if name != self.layer.input or not self.feed:
@@ -176,9 +177,9 @@ class Renaming:
         )
         return left + right
 
-    def _refuse_tied(self, cut: Mapping[str, None], nodes: Iterable[Node]) -> None:
+    def _refuse_tied(self, cut: Mapping[str, None], roots: Iterable[Node]) -> None:
         """A matrix that is cut cannot be read whole as well."""
-        read = {node.data for node in nodes if node.op == "parameter"}
+        read = {node.data for node in walk(roots) if node.op == "parameter"}
         for name in cut:
             if self.names[name] in read:
                 raise errors.LayerError(

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-
 from bptt.passes import ForwardPass
 from bptt.torch.interpret import interpret
 from bptt.torch.plan import Plan
 from bptt.torch.record import Record
+from torch import Tensor
 
 
 def run_without_gradient(plan: Plan, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -79,8 +78,8 @@ def go_back(
         forward = plan.forward(arrays, needs, threads)
     gradient = plan.backward(forward, seeds)
     found = [
-        None if part is None else torch.from_numpy(part).to(tensor.dtype)
-        for part, tensor in zip(plan.gradients(gradient, needs), tensors, strict=True)
+        None if part is None else torch.from_numpy(part)
+        for part in plan.gradients(gradient, needs)
     ]
     return found, seeds
 

@@ -26,7 +26,6 @@ from torch import Tensor
 
 State: TypeAlias = Tensor | tuple[Tensor, ...] | None
 STATES = {"LSTM": ("h", "s")}
-STACKINGS = {"elman_relu": "elman", "lstm_projection": "lstm"}
 CELLS = {"RNN_TANH": "elman", "RNN_RELU": "elman_relu", "LSTM": "lstm", "GRU": "gru"}
 
 
@@ -63,7 +62,7 @@ def _make_key(
     return key_of(
         text=text.replace("[t-1]", "[t+1]") if is_backward else text,
         parameters=names, inputs=("x",), outputs=("h",), finals=states,
-        initial=states if has_initial else (), stacking=STACKINGS.get(cell, cell),
+        initial=states if has_initial else (), stacking=cell,
         has_lengths=has_lengths,
     )  # fmt: skip
 
@@ -127,6 +126,8 @@ class _Layers(torch.nn.RNNBase):
                 ys.append(y)
                 finals.append(last)
             x = torch.cat(ys, -1) if self.bidirectional else ys[0]
+        if len(finals) == 1:
+            return x, tuple(part[None] for part in finals[0])
         return x, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
     def _run_direction(

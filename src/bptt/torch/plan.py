@@ -47,6 +47,8 @@ class Plan:
         self.job = job
         self.cell = cell_of(job.text)
         self.loss = self.cell.graph.loss
+        self._shapes = self.cell.parameters
+        self._known_sizes: dict[object, dict[str, int]] = {}
         self.n_sequences = len(job.outputs)
         self.stacking: Stacking | None = TORCH[job.stacking] if job.stacking else None
         # What gradients have arrived at so far. A backward pass that brings another
@@ -74,8 +76,7 @@ class Plan:
         """The named dimensions that the parameters tell; one size each, or refused."""
         sizes: dict[str, Any] = {}
         for name, array in params.items():
-            shape = self.cell.parameters[name]
-            for dim, size in zip(shape, array.shape, strict=True):
+            for dim, size in zip(self._shapes[name], array.shape, strict=True):
                 if sizes.setdefault(str(dim), size) != size:
                     raise errors.SizeError(
                         f"parameter {name} has shape {tuple(array.shape)}, but {dim} "
@@ -98,7 +99,10 @@ class Plan:
                 self.job.reduction, **rest,
             )  # fmt: skip
         params = self.stacking.split(tensors)
-        sizes = self.sizes(params)
+        key = tuple(array.shape for array in tensors.values())
+        sizes = self._known_sizes.get(key)
+        if sizes is None:
+            sizes = self._known_sizes[key] = self.sizes(params)
         (x,) = inputs.values()
         tau, n_b = x.shape[:2]
         params |= self._missing(sizes, x.dtype, params)
@@ -115,13 +119,13 @@ class Plan:
         self, sizes: Mapping[str, int], dtype: Any, params: Mapping[str, Array]
     ) -> dict[str, Array]:
         """Zeros for the biases of a stack that has none."""
-        if len(params) == len(self.cell.parameters):
+        if len(params) == len(self._shapes):
             return {}
         key = (*sizes.items(), dtype)
         if key not in self._zeros:
             self._zeros[key] = {
                 name: np.zeros(tuple(sizes[str(dim)] for dim in shape), dtype)
-                for name, shape in self.cell.parameters.items()
+                for name, shape in self._shapes.items()
                 if name not in params
             }
         return self._zeros[key]
@@ -227,7 +231,8 @@ class Plan:
         if self.stacking is None:
             found = [np.array(gradient[name]) for name in tensors]
         else:
-            found = [*self.stacking.join(gradient, self.job.parameters)]
+            order = self.stacking.order
+            found = [gradient.stack(order[name]) for name in tensors]
         found += [gradient.inputs[n] if asked else None for n, asked in inputs.items()]
         found += [gradient.initial[n] if a else None for n, a in initial.items()]
         found += [None] * (len(needs) - len(found))

@@ -19,6 +19,7 @@ from bptt.execute.llvm.ragged import Ragged, RaggedValues
 from bptt.execute.llvm.sums import SumJob
 from bptt.execute.llvm.target import Target, get_host_target
 from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
+from bptt.execute.llvm.turns import Turns
 from bptt.execute.llvm.values import KernelValues
 from bptt.execute.program import Program
 from bptt.graph import Node
@@ -139,16 +140,23 @@ class Call:
     def _make_workspace(self) -> Workspace:
         return Workspace(self._x, *self._shape, self._b.dtype)
 
-    def finish(self, seeds: Mapping[str, FloatArray] | None = None) -> None:
+    def finish(
+        self,
+        seeds: Mapping[str, FloatArray] | None = None,
+        bindings: Bindings | None = None,
+    ) -> None:
         """Run the second phase and the products over time; once only.
 
         seeds: (tau, n_b, *shape) each, where the bindings held none yet. Values that
-        only the first phase needed may be overwritten.
+        only the first phase needed may be overwritten. bindings: see `dispatch.Call`.
         """
         if seeds is not None:
-            seeds = {name: self._b.pack(array) for name, array in seeds.items()}
-            self._b = replace(self._b, seeds=seeds)
+            here = bindings or self._b
+            seeds = {name: here.pack(array) for name, array in seeds.items()}
+            self._b = replace(here, seeds=seeds)
             self.values.rebind(self._b)
+            if bindings is not None:
+                self._fill_table()
             self._enter((f"seed:{name}", array) for name, array in seeds.items())
         self._run_phase(1)
         if self._ragged is not None:
@@ -170,10 +178,8 @@ class Call:
             if when == phase:
                 self.values.totals[node] = self._total(node)
 
-    def _split(
-        self, kernel: Callable[..., Any], direction: int, turns: FloatArray
-    ) -> None:
-        place, count, table = address_of(turns), len(turns), self._w.table_address
+    def _split(self, kernel: Callable[..., Any], direction: int, turns: Turns) -> None:
+        place, count, table = turns.place, turns.count, self._w.table_address
         rows = self._b.n_b if direction else self._n_rows
         if self._threads == 1:
             kernel(place, count, 0, rows, table)

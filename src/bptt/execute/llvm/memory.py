@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bptt.execute.llvm.layout import Buffer, Layout, Place
 from bptt.execute.llvm.reduce import count_reduce_work
-from bptt.execute.llvm.turns import flat_turn, full_turns
+from bptt.execute.llvm.turns import Turns, flat_turn, full_turns
 from bptt.execute.llvm.workspace import empty_aligned, empty_together
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ class Workspace:
         )
         self.table_address = ctypes.addressof(self.table)
         self.turns = {
-            1: full_turns(tau, n_b, 1),
-            -1: full_turns(tau, n_b, -1),
-            0: flat_turn(tau * n_b),
+            1: Turns(full_turns(tau, n_b, 1)),
+            -1: Turns(full_turns(tau, n_b, -1)),
+            0: Turns(flat_turn(tau * n_b)),
         }
         self._aligned: dict[tuple[int, int], FloatArray] = {}
         self._pointed: dict[int, Any] = {}

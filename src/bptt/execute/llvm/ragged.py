@@ -18,7 +18,7 @@ from bptt.execute.bindings import Bindings
 from bptt.execute.llvm.compiler import Executable
 from bptt.execute.llvm.memory import Loan, Workspace, address_of
 from bptt.execute.llvm.threads import ROW_MULTIPLE
-from bptt.execute.llvm.turns import flat_turn, ragged_turns
+from bptt.execute.llvm.turns import Turns, flat_turn, ragged_turns
 from bptt.execute.llvm.values import KernelValues
 from bptt.execute.packing import Packing
 from bptt.graph import Node, shift_of
@@ -40,18 +40,19 @@ class Ragged:
         self._x, self._w = executable, workspace
         # Where the block beyond the last step of a padded buffer begins.
         self._beyond = workspace.shape[0] * packing.n_b
-        self._turns: dict[tuple[int, bool], FloatArray] = {}
+        self._turns: dict[tuple[int, bool], Turns] = {}
         self._aligned: set[tuple[int, int]] = set()
 
-    def prepare(self, kernel: int, direction: int) -> FloatArray:
+    def prepare(self, kernel: int, direction: int) -> Turns:
         """Make everything ready for a kernel to run; returns its turns."""
         reads = self._x.other_steps[kernel]
         if not direction:
             self.align(kernel)
         key = (direction, any(shift_of(node)[1] > 0 for node in reads))
         if key not in self._turns:
-            self._turns[key] = (
-                ragged_turns(self.packing, direction, self._beyond if key[1] else None)
+            beyond = self._beyond if key[1] else None
+            self._turns[key] = Turns(
+                ragged_turns(self.packing, direction, beyond)
                 if direction
                 else flat_turn(self.packing.n_rows)
             )

@@ -57,6 +57,18 @@ class Sums:
         return tuple(size for job in self.jobs for size in (job.m * job.n, job.m))
 
 
+def join_views(views: Sequence[View]) -> View | None:
+    """One view of arrays that lie one under the other, or None where they do not."""
+    first, n_rows = views[0], 0
+    for view in views:
+        begin = first.start + n_rows * first.strides[0]
+        place = (view.result, view.start, view.strides, view.shape[1:])
+        if place != (first.result, begin, first.strides, first.shape[1:]):
+            return None
+        n_rows += view.shape[0]
+    return View(first.result, first.start, (n_rows, *first.shape[1:]), first.strides)
+
+
 def plan_sums(
     plan: Plan, layout: Layout, names: Sequence[str], real_bytes: int
 ) -> Sums:

@@ -29,6 +29,7 @@ __all__ = [
     "FIELDS",
     "NOW",
     "STEP",
+    "Turns",
     "flat_turn",
     "full_turns",
     "load_field",
@@ -40,6 +41,15 @@ STEP, BEGIN, END, NOW = 0, 1, 2, 4
 FIELDS = 6
 
 IntArray = NDArray[np.int64]
+
+
+class Turns:
+    """Turns as kernels take them: where they lie, and how many."""
+
+    def __init__(self, numbers: IntArray) -> None:
+        self._numbers = numbers  # kept as long as its place is known
+        self.place: int = numbers.__array_interface__["data"][0]
+        self.count = len(numbers)
 
 
 def load_field(builder: Any, turn: Any, number: int) -> Any:

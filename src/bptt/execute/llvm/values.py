@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from bptt.execute.bindings import Bindings
 from bptt.execute.llvm.compiler import Executable
 from bptt.execute.llvm.memory import Loan
 from bptt.execute.llvm.planner import is_leaf
+from bptt.execute.llvm.sums import View, join_views
 from bptt.graph import TO_STATIC, Node, name_of, shift_of, walk
 from bptt.ops import OPS, dims_of
 
@@ -39,8 +40,9 @@ class KernelValues:
         self._results: dict[int, FloatArray] = {}
 
     def rebind(self, bindings: Bindings) -> None:
-        """Go on with the same arrays and the seeds of a second phase."""
+        """Go on with the same arrays, wherever they lie, and a second phase's seeds."""
         self._bindings = bindings
+        self._static.clear()
 
     def __getitem__(self, node: Node) -> FloatArray:
         """A node's value, timed ones as (tau, n_b, *shape)."""
@@ -97,7 +99,17 @@ class KernelValues:
 
     def _read_sum(self, node: Node) -> FloatArray:
         """A total that a product over all rows left in the workspace."""
-        place = self._executable.sums.views[node]
+        return self._view(self._executable.sums.views[node])
+
+    def read_stack(self, nodes: Sequence[Node]) -> FloatArray | None:
+        """Totals one under the other, where they lie so in one result; else None."""
+        views = self._executable.sums.views
+        if not all(node in views for node in nodes):
+            return None
+        place = join_views([views[node] for node in nodes])
+        return None if place is None else self._view(place)
+
+    def _view(self, place: View) -> FloatArray:
         if place.result not in self._results:
             result = self._loan.workspace.results[place.result]
             self._results[place.result] = self._loan.view(result)

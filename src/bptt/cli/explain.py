@@ -1,0 +1,93 @@
+"""`bptt explain`: the derivation of a cell's gradient, shown and checked."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bptt.explain import Explanation
+from bptt.explain.instances import DEFAULT_TAU
+from bptt.train import parse_size
+from bptt.train.model import load_cell
+
+
+class Format(StrEnum):
+    """What an explanation is written as."""
+
+    HTML = "html"
+    TEXT = "text"
+    LATEX = "latex"
+    MARKDOWN = "markdown"
+
+
+def explain(
+    cell: Annotated[
+        str,
+        typer.Argument(
+            metavar="CELL",
+            help="A built-in cell (book, elman, lstm, gru ...) or a file of equations.",
+        ),
+    ],
+    *,
+    lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            help="What to write. [default: by the suffix of FILE, else text]",
+            show_default=False,
+        ),
+    ] = None,
+    step: Annotated[
+        str | None,
+        typer.Option(help="One card alone, such as 10.21, node:h or parameter:W."),
+    ] = None,
+    tau: Annotated[int, typer.Option(help="Steps of the numbers shown.")] = DEFAULT_TAU,
+    seed: Annotated[int, typer.Option(help="Seed of all numbers.")] = 0,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=N", help="Size of one dimension; may be repeated."),
+    ] = None,
+    reduction: Annotated[
+        str, typer.Option(help="How L is made of the steps' losses: sum, mean or last.")
+    ] = "sum",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write to a file."),
+    ] = None,
+) -> None:
+    """Derive the gradient of CELL, step by step, with every equality checked.
+
+    Exits with code 1 if an equality did not hold.
+    """
+    found = load_cell(cell).explain(
+        name=cell, lang=lang, step=step, tau=tau, seed=seed, reduction=reduction,
+        sizes=dict(map(parse_size, size or ())),
+    )  # fmt: skip
+    if output is not None:
+        _write(found, form, output)
+    elif form in (None, Format.TEXT):
+        Console().print(found)
+    else:
+        sys.stdout.write(_as(found, form))
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+def _write(found: Explanation, form: Format | None, output: Path) -> None:
+    if form is None:
+        found.save(output)
+    else:
+        output.write_text(_as(found, form), encoding="utf-8")
+    typer.echo(f"{output}: {found.summary}")
+
+
+def _as(found: Explanation, form: Format | None) -> str:
+    if form is Format.HTML:
+        return found.html()
+    if form is Format.LATEX:
+        return found.latex()
+    return found.markdown() if form is Format.MARKDOWN else found.text()

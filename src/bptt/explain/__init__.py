@@ -1,0 +1,11 @@
+"""The explanation of a cell: its derivation, displayed and proven.
+
+    print(cell.explain(step="10.21"))        cell.explain(lang="zh").save("book.html")
+
+`model` is the document that every format shows, and the contract of the renderers.
+"""
+
+from bptt.explain.equation import EquationReport, check_equation
+from bptt.explain.explanation import Explanation, explain
+
+__all__ = ["EquationReport", "Explanation", "check_equation", "explain"]

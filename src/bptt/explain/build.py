@@ -1,0 +1,52 @@
+"""From a cell and options to the document that every format shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bptt.explain import model as m
+from bptt.explain.context import Context
+from bptt.explain.instances import Options
+from bptt.explain.panels import against, closing, derivation, opening, sharing, unrolled
+
+if TYPE_CHECKING:
+    from bptt.cell import Cell
+
+
+def build_document(
+    cell: Cell, name: str, options: Options, *, with_ledger: bool = True
+) -> m.Document:
+    """Derive, check and arrange everything that is displayed of a cell.
+
+    with_ledger: also check the gradients against independent oracles, which takes as
+    long as all the rest; the equations are checked in any case.
+    """
+    context = Context(cell, name, options)
+    panels = [
+        opening.header(context),
+        opening.cell(context),
+        unrolled.graph(context),
+        derivation.derivation(context),
+        derivation.edges(context),
+        sharing.sharing(context),
+        unrolled.paths(context),
+        unrolled.flow(context),
+        against.against(context),
+    ]
+    broken = against.break_it(context)
+    panels += [broken] if broken else []
+    document = m.Document(
+        m.Text("title", {"cell": name}), cell.text.strip(), context.scope,
+        context.shown,
+        {"tau": options.tau, "seed": options.seed, "reduction": options.kind,
+         "sizes": dict(context.shown.sizes)},
+        tuple(panels),
+    )  # fmt: skip
+    last = [closing.glossary()]
+    if with_ledger:
+        found = closing.make_ledger(context)
+        last.insert(0, closing.ledger(context, document.badge, found))
+    return m.Document(
+        document.title, document.source, document.scope, document.shown,
+        document.options, (*document.panels, *last),
+    )  # fmt: skip

@@ -1,0 +1,363 @@
+"""The derivation of any cell, card by card, from its graph.
+
+Two phases: the gradient of every node, from the loss backwards and from t = tau to 1,
+then of every parameter. The rule is one: a node's gradient is the sum, over the nodes
+that read it, of what each gives back along its edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bptt.check.instances import seeded_name
+from bptt.explain import expr as e
+from bptt.explain.derive import Derivation, Successor
+from bptt.explain.element import elements
+from bptt.explain.expr import FIRST, START, TAU, Expr, Gradient, T, Time, Value
+from bptt.explain.instances import Options
+from bptt.explain.model import Card, Chain, Group, Link, ShapeNote, Text, Why
+from bptt.explain.point import Scope
+from bptt.explain.shape import shape_of, show
+
+BEFORE_LAST = TAU.moved(-1)
+NEXT = T.moved(1)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of a node's gradient: from a successor, from L, or from outside.
+
+    general: with the edge's Jacobian as a symbol (None where it has more than two
+    indices); filled: with the Jacobian worked out; is_future: from step t + 1.
+    """
+
+    general: Expr | None
+    filled: Expr
+    is_future: bool = False
+    successor: Successor | None = None
+
+
+@dataclass(frozen=True)
+class CardMaker:
+    """Makes the cards of one cell."""
+
+    derivation: Derivation
+    scope: Scope
+    options: Options
+
+    def groups(self) -> tuple[Group, ...]:
+        """All cards: nodes from the loss backwards, parameters, then on request."""
+        graph = self.scope.graph
+        names = list(graph.definitions)
+        nodes = tuple(self.node_card(name) for name in reversed(names))
+        groups = [Group("nodes", Text("group.nodes"), nodes)]
+        for name, names in self._owners().items():
+            cards = tuple(self.parameter_card(p) for p in names)
+            title = Text("group-of.parameters", {"node": Value(name, T)})
+            groups.append(Group(f"parameters:{name}", title, cards))
+        more = tuple(
+            self.initial_card(name)
+            for name in graph.states
+            if name in graph.definitions
+        )
+        more += tuple(
+            self.input_card(name)
+            for name in graph.inputs
+            if self._is_real(name) and self.derivation.successors(name)
+        )
+        return (*groups, Group("more", Text("group.more"), more))
+
+    def _is_real(self, name: str) -> bool:
+        return not self.scope.is_integer(name)
+
+    def _owners(self) -> dict[str, list[str]]:
+        """Parameters by the first equation that reads them."""
+        found: dict[str, list[str]] = {}
+        for name in self.scope.graph.parameters:
+            users = self.derivation.successors(name)
+            owner = users[0].name if users else next(iter(self.scope.graph.definitions))
+            found.setdefault(owner, []).append(name)
+        order = list(self.scope.graph.definitions)
+        return {name: found[name] for name in sorted(found, key=order.index)}
+
+    # ----- nodes -----
+
+    def terms(self, name: str) -> list[Term]:
+        """What the gradient of a node is the sum of: the future first, then now."""
+        graph, value = self.scope.graph, Value(name, T)
+        future: list[Term] = []
+        now: list[Term] = []
+        for successor in self.derivation.successors(name):
+            term = self._term(successor, value)
+            (future if term.is_future else now).append(term)
+        if name == graph.loss:
+            weight = self.weight(T)
+            now.insert(0, Term(e.Jacobian(Value("L"), value), weight))
+        elif graph.loss is None and name == seeded_name(graph):
+            now.append(Term(e.Incoming(value), e.Incoming(value)))
+        return [*future, *now]
+
+    def weight(self, time: Time) -> Expr:
+        """w_t as the reduction makes it: 1, 1/tau, or w_t itself."""
+        if self.options.kind == "sum":
+            return e.Number(1.0)
+        if self.options.kind == "mean":
+            return e.Quotient(e.Number(1.0), e.Size("tau"))
+        return e.Weight(time)
+
+    def _term(self, successor: Successor, value: Value) -> Term:
+        step = T.moved(successor.lag)
+        target = Value(successor.name, step)
+        gradient = Gradient(Value(successor.name, T))
+        pulled = self.derivation.pulled(successor.name, gradient)
+        part = pulled[successor.reading]
+        assert part is not None
+        filled = e.at_step(part, step)
+        general = None
+        if 2 not in (self.derivation.rank(value.name), self._rank(target)):
+            jacobian: Expr = e.Jacobian(target, value)
+            if self._rank(target) or self._rank(value):
+                jacobian = e.Transpose(jacobian)
+            general = e.product(jacobian, Gradient(target))
+        return Term(general, filled, successor.lag > 0, successor)
+
+    def _rank(self, value: Value) -> int:
+        return self.derivation.rank(value.name)
+
+    def node_card(self, name: str) -> Card:
+        """The card of ∇ of a node, its two boundary cases in two chains."""
+        value, terms = Value(name, T), self.terms(name)
+        future = [term for term in terms if term.is_future]
+        now = [term for term in terms if not term.is_future]
+        chains = []
+        if future:
+            chains.append(self._chain(value, now, TAU, TAU))
+            chains.append(self._chain(value, terms, FIRST, BEFORE_LAST))
+        else:
+            chains.append(self._chain(value, now, FIRST, TAU))
+        kind = self._kind(name, future, now)
+        fields = {
+            "node": value, "gradient": Gradient(value), "count": len(terms),
+            "successors": tuple(_target(term) for term in terms if term.successor),
+        }  # fmt: skip
+        return Card(
+            f"node:{name}", "loss" if name == self.scope.graph.loss else "nodes",
+            Text("card.node.title", fields), Text(f"card.node.claim.{kind}", fields),
+            Text(f"card.node.reason.{kind}", fields), tuple(chains),
+            why=self._node_why(terms, fields),
+            wrong=Text(f"card.node.wrong.{kind}", fields),
+            shapes=self._shapes(chains), node=name,
+            edges=tuple(_lit(name, term) for term in terms),
+        )  # fmt: skip
+
+    def _kind(self, name: str, future: list[Term], now: list[Term]) -> str:
+        if name == self.scope.graph.loss and len(now) == 1 and not future:
+            return f"loss-{self.options.kind}"
+        if future and now:
+            return "both"
+        if future:
+            return "future"
+        if not now:
+            return "none"
+        return "now" if now[0].successor or len(now) > 1 else "seed"
+
+    def _chain(self, value: Value, terms: list[Term], first: Time, last: Time) -> Chain:
+        links = [Link(Gradient(value))]
+        general = [term.general for term in terms]
+        if general and None not in general:
+            rule = Text("reason.successors", {"count": len(terms)})
+            links.append(Link(e.total(*(g for g in general if g is not None)), rule))
+        filled = e.total(*(t.filled for t in terms)) if terms else self._zero(value)
+        if filled != links[-1].expr:
+            links.append(Link(filled, Text("reason.jacobians")))
+        short = self.softmax_loss(value.name)
+        if short is not None:
+            links.append(Link(short, Text("reason.softmax-nll")))
+        if first == last:
+            links = [Link(e.at_step(k.expr, first), k.reason) for k in links]
+        return Chain(tuple(links), first, last)
+
+    def _zero(self, value: Value) -> Expr:
+        rows, columns = self.scope.shape(value)
+        return e.Number(0.0) if (rows, columns) == (1, 1) else e.Zeros(rows, columns)
+
+    def softmax_loss(self, name: str) -> Expr | None:
+        """w (ŷ - e_y) for what a softmax and an nll loss alone read."""
+        graph = self.scope.graph
+        readers = self.derivation.successors(name)
+        if len(readers) != 1 or readers[0].lag or graph.loss is None:
+            return None
+        middle = readers[0].name
+        after = self.derivation.successors(middle)
+        loss = graph.definitions[graph.loss].inputs[0]
+        is_pair = (
+            graph.definitions[middle].inputs[0].op == "softmax"
+            and [s.name for s in after] == [graph.loss] and loss.op == "nll"
+            and not self.derivation.successors(graph.loss)
+        )  # fmt: skip
+        if not is_pair:
+            return None
+        target = Value(str(loss.inputs[1].data), T)
+        dim: Any = graph.definitions[name].shape[0]
+        gap = e.minus(Value(middle, T), e.Unit(target, dim))
+        return e.product(self.weight(T), gap)
+
+    def _node_why(self, terms: list[Term], fields: dict[str, Any]) -> tuple[Why, ...]:
+        kind = "chain-rule" if any(term.successor for term in terms) else "seed"
+        found = [Why("rule", Text(f"why.rule.{kind}", fields))]
+        element, matrix = [], []
+        for term in terms:
+            if term.successor is not None and term.general is not None:
+                element += self.edge_chains(term.successor, element=True)
+                matrix += self.edge_chains(term.successor, element=False)
+        if element:
+            found.append(Why("element", Text("why.element"), tuple(element)))
+        if matrix:
+            found.append(Why("matrix", Text("why.matrix"), tuple(matrix)))
+        return tuple(found)
+
+    def edge_chains(self, successor: Successor, *, element: bool) -> list[Chain]:
+        """∂target/∂source = the Jacobian worked out, by element or as a matrix."""
+        jacobian = self.derivation.jacobian(successor.name, successor.reading)
+        if jacobian is None:
+            return []
+        step = T.moved(successor.lag)
+        target = Value(successor.name, step)
+        source = Value(successor.reading.name, T)
+        symbol: Expr = e.Jacobian(target, source)
+        shown = e.at_step(jacobian, step)
+        first, last = FIRST, BEFORE_LAST if successor.lag else TAU
+        letters: dict[str, Any] = {}
+        if element:
+            rows, columns = shape_of(symbol, self.scope)
+            letters = {letter: dim for letter, dim in (("i", rows), ("j", columns))
+                       if dim != 1}  # fmt: skip
+            if not letters:
+                return []
+            at = ("i", "j")
+            shown = elements(shown, at, self.scope)
+            symbol = elements(symbol, at, self.scope)
+        return [Chain((Link(symbol), Link(shown)), first, last, letters)]
+
+    def _shapes(self, chains: list[Chain]) -> tuple[ShapeNote, ...]:
+        """Every symbol of the last link of each chain with its shape, once."""
+        found: dict[Expr, ShapeNote] = {}
+        for chain in chains:
+            for part in e.walk(chain.links[-1].expr):
+                if isinstance(part, Gradient | Value | e.Incoming | e.Diag):
+                    found.setdefault(part, ShapeNote(part, shape_of(part, self.scope)))
+        inner = {part.of for part in found if isinstance(part, Gradient)}
+        return tuple(note for part, note in found.items() if part not in inner)
+
+    # ----- parameters -----
+
+    def parameter_card(self, name: str) -> Card:
+        """The card of ∇ of a parameter: its copies, and their sum over t."""
+        copy, users = Value(name, T), self.derivation.successors(name)
+        pulled = [
+            self.derivation.pulled(u.name, Gradient(Value(u.name, T)))[u.reading]
+            for u in users
+        ]
+        parts = [part for part in pulled if part is not None]
+        given = e.total(*parts) if parts else self._zero(copy)
+        over_t = [Gradient(copy), given] if given != Gradient(copy) else [given]
+        sums = [e.Sigma("t", FIRST, TAU, part) for part in over_t]
+        reasons = (Text("reason.copies"), Text("reason.edges"))
+        chains = (
+            Chain((Link(Gradient(copy)), Link(given, Text("reason.edges")))),
+            Chain(
+                (Link(Gradient(Value(name))),
+                 *(Link(s, r) for s, r in zip(sums, reasons, strict=False))),
+                None, None,
+            ),
+        )  # fmt: skip
+        reads_before = any(
+            isinstance(part, Value) and part.time == T.moved(-1)
+            for part in e.walk(given)
+        )
+        fields = {
+            "parameter": Value(name), "copy": copy, "gradient": Gradient(Value(name)),
+            "users": tuple(Value(u.name, T) for u in users),
+            "shape": show(self.scope.shape(copy)),
+        }  # fmt: skip
+        wrong = "shifted" if reads_before else "one-step"
+        return Card(
+            f"parameter:{name}", "parameters", Text("card.parameter.title", fields),
+            Text("card.parameter.claim", fields), Text("card.parameter.reason", fields),
+            chains, why=self._parameter_why(copy, users, given, fields),
+            wrong=Text(f"card.parameter.wrong.{wrong}", fields),
+            shapes=self._shapes([chains[0]]),
+            edges=tuple((name, 0, u.name, 0) for u in users),
+        )  # fmt: skip
+
+    def _parameter_why(
+        self, copy: Value, users: tuple[Successor, ...], given: Expr,
+        fields: dict[str, Any],
+    ) -> tuple[Why, ...]:  # fmt: skip
+        found = [Why("rule", Text("why.rule.sharing", fields))]
+        ranks = [self.derivation.rank(user.name) for user in users]
+        if users and 2 not in ranks and self._rank(copy):
+            letters = dict(zip(("j", "k"), self.scope.core(copy.name), strict=False))
+            at = tuple(letters)
+            sums = e.total(*(self._element_share(u, copy, at) for u in users))
+            links = (
+                Link(e.Element(Gradient(copy), at)),
+                Link(sums, Text("reason.successors", {"count": len(users)})),
+                Link(elements(given, at, self.scope), Text("reason.edges")),
+            )
+            chain = Chain(links, letters=letters)
+            found.append(Why("element", Text("why.element"), (chain,)))
+        return tuple(found)
+
+    def _element_share(self, user: Successor, copy: Value, at: tuple[str, ...]) -> Expr:
+        """Σ_i ∂y_i/∂W_jk (∇_y L)_i."""
+        target, source = Value(user.name, T), e.Element(copy, at)
+        if not self.derivation.rank(user.name):
+            return e.product(e.Jacobian(target, source), Gradient(target))
+        dim = self.scope.shape(target)[0]
+        body = e.product(
+            e.Jacobian(e.Element(target, ("i",)), source),
+            e.Element(Gradient(target), ("i",)),
+        )
+        return e.Sigma("i", FIRST, dim, body)
+
+    # ----- on request -----
+
+    def initial_card(self, name: str) -> Card:
+        """The card of ∇ of an initial state."""
+        terms = [term for term in self.terms(name) if term.is_future]
+        chain = self._chain(Value(name, T), terms, START, START)
+        chain = Chain(chain.links, None, None)
+        return self._on_request("initial", name, Value(name, START), terms, chain)
+
+    def input_card(self, name: str) -> Card:
+        """The card of ∇ of an input, which training does not need."""
+        value, terms = Value(name, T), self.terms(name)
+        has_future = any(term.is_future for term in terms)
+        chain = self._chain(value, terms, FIRST, BEFORE_LAST if has_future else TAU)
+        return self._on_request("input", name, value, terms, chain)
+
+    def _on_request(
+        self, kind: str, name: str, value: Value, terms: list[Term], chain: Chain
+    ) -> Card:
+        fields = {"node": value, "gradient": Gradient(value)}
+        return Card(
+            f"{kind}:{name}", "more", Text(f"card.{kind}.title", fields),
+            Text(f"card.{kind}.claim", fields), Text(f"card.{kind}.reason", fields),
+            (chain,), why=(Why("rule", Text("why.rule.chain-rule", fields)),),
+            wrong=Text(f"card.{kind}.wrong", fields), shapes=self._shapes([chain]),
+            node=name, boundary="start" if kind == "initial" else "",
+            edges=tuple(_lit(name, term) for term in terms),
+        )  # fmt: skip
+
+
+def _target(term: Term) -> Value:
+    assert term.successor is not None
+    return Value(term.successor.name, T.moved(term.successor.lag))
+
+
+def _lit(name: str, term: Term) -> tuple[str, int, str, int]:
+    if term.successor is None:
+        return name, 0, "", 0
+    return name, 0, term.successor.name, term.successor.lag

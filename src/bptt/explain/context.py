@@ -1,0 +1,61 @@
+"""What the panels of one document are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bptt.explain.book import is_book
+from bptt.explain.derive import Derivation
+from bptt.explain.instances import Options, check_points, shown_point
+from bptt.explain.model import Chain
+from bptt.explain.point import Point, Scope
+from bptt.explain.prepare import prepare
+from bptt.explain.verify import Verifier
+
+if TYPE_CHECKING:
+    from bptt.cell import Cell
+
+
+@dataclass(frozen=True)
+class Context:
+    """A cell, the options of its explanation, and what is derived from both."""
+
+    cell: Cell
+    name: str
+    options: Options
+
+    @cached_property
+    def scope(self) -> Scope:
+        """The cell's names, inner nodes named."""
+        return Scope(prepare(self.cell.graph))
+
+    @cached_property
+    def derivation(self) -> Derivation:
+        """The displayed equations and the derivative along every edge."""
+        return Derivation(self.scope.graph)
+
+    @cached_property
+    def is_book(self) -> bool:
+        """Whether the cell is the network of section 10.2.2."""
+        return is_book(self.derivation)
+
+    @cached_property
+    def shown(self) -> Point:
+        """The numbers that are displayed."""
+        return shown_point(self.scope, self.options)
+
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        """The random instances of the checks."""
+        return check_points(self.scope, self.options)
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        """Checks chains at these instances."""
+        return Verifier(self.points)
+
+    def checked(self, chain: Chain) -> Chain:
+        """A chain with its checks."""
+        return self.verifier.chain(chain)

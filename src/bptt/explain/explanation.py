@@ -1,0 +1,181 @@
+"""The explanation that a person holds: every format, one document."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bptt.errors import ArgumentError
+from bptt.explain import model as m
+from bptt.explain.build import build_document
+from bptt.explain.html import html_page
+from bptt.explain.instances import Options
+from bptt.explain.render.common import Writer
+from bptt.explain.render.latex_document import render_latex
+from bptt.explain.render.markdown import render_markdown
+from bptt.explain.render.terminal import TerminalWriter, render_text
+from bptt.explain.texts import table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from bptt.cell import Cell
+
+# A whole document by the suffix of its file.
+FORMATS: dict[str, Callable[[m.Document, str], str]] = {
+    ".txt": render_text,
+    ".md": render_markdown,
+    ".tex": render_latex,
+    ".html": html_page,
+}
+
+
+class UnknownFormatError(ArgumentError):
+    """An explanation is asked for in a format that there is no writer of."""
+
+
+class UnknownCardError(ArgumentError):
+    """A card is asked for that the derivation does not have."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The derivation of a cell's gradient, shown and checked; see `Cell.explain`.
+
+    lang: "en" or "zh"; step: the id of a single card ("10.21", "node:h"), or None for
+    everything; t: the step whose numbers are shown; with_ledger: see `build_document`.
+    """
+
+    cell: Cell
+    name: str
+    options: Options
+    lang: str = "en"
+    step: str | None = None
+    t: int = 2
+    with_ledger: bool = True
+
+    @cached_property
+    def document(self) -> m.Document:
+        """What is shown, checked: see `explain.model`."""
+        return build_document(
+            self.cell, self.name, self.options, with_ledger=self.with_ledger
+        )
+
+    @property
+    def cards(self) -> tuple[m.Card, ...] | None:
+        """The chosen card alone; None where everything is shown.
+
+        Raises: UnknownCardError, listing the cards there are.
+        """
+        if self.step is None:
+            return None
+        found = tuple(c for c in self.document.cards if self.step in (c.id, c.number))
+        if not found:
+            ids = ", ".join(card.id for card in self.document.cards)
+            raise UnknownCardError(f"no card is called {self.step!r}; there are: {ids}")
+        return found
+
+    @property
+    def passed(self) -> bool:
+        """Whether every displayed equality was checked and held."""
+        badge = self.document.badge
+        return badge.checked == badge.equations > 0
+
+    @property
+    def summary(self) -> str:
+        """`N equations, N checked, worst error`, in the language chosen."""
+        return Writer(self.document, self.lang, str).badge()
+
+    # ----- formats -----
+
+    def text(self, *, ascii_only: bool = False, width: int = 100) -> str:
+        """Plain text of at most `width` columns; ascii_only: formulas in ASCII."""
+        return render_text(
+            self.document, self.lang, ascii_only=ascii_only, width=width,
+            cards=self.cards, t=self.t,
+        )  # fmt: skip
+
+    def markdown(self) -> str:
+        """Markdown with `$$` formulas."""
+        return render_markdown(self.document, self.lang, cards=self.cards, t=self.t)
+
+    def latex(self) -> str:
+        """A LaTeX document."""
+        return render_latex(self.document, self.lang, cards=self.cards, t=self.t)
+
+    def html(self) -> str:
+        """The page: one file that needs no network."""
+        return self._whole(".html")
+
+    def _whole(self, suffix: str) -> str:
+        if suffix not in FORMATS:
+            raise UnknownFormatError(
+                f"no format for {suffix!r}; a name ends in one of {', '.join(FORMATS)}"
+            )
+        return FORMATS[suffix](self.document, self.lang)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a file; its suffix says the format: .html, .md, .tex or .txt.
+
+        Returns: the path. Raises: UnknownFormatError; OSError if it cannot be written.
+        """
+        target = Path(path)
+        writers = {".txt": self.text, ".md": self.markdown, ".tex": self.latex}
+        write = writers.get(target.suffix)
+        content = write() if write else self._whole(target.suffix)
+        target.write_text(content, encoding="utf-8")
+        return target
+
+    # ----- where it shows itself -----
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        return f"<Explanation of {self.name}: {', '.join(FORMATS)}; lang={self.lang!r}>"
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows."""
+        return self.markdown()
+
+    def _repr_mimebundle_(
+        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
+    ) -> dict[str, str]:
+        """What a notebook chooses from; it brings its own renderer for formulas."""
+        bundle = {"text/markdown": self.markdown(), "text/plain": self.text()}
+        kept = set(include or bundle) - set(exclude or ())
+        return {kind: text for kind, text in bundle.items() if kind in kept}
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterable[RenderableType]:
+        """What rich prints; ASCII where the terminal has no Unicode."""
+        ascii_only = options.ascii_only
+        writer = TerminalWriter(
+            self.document, self.lang, ascii_only=ascii_only, t=self.t
+        )
+        cards = self.cards
+        yield from writer.document() if cards is None else writer.cards(cards)
+
+
+def explain(
+    cell: Cell,
+    *,
+    name: str = "the cell",
+    lang: str = "en",
+    step: str | None = None,
+    tau: int = Options.tau,
+    seed: int = Options.seed,
+    sizes: Mapping[str, int] | None = None,
+    reduction: str = Options.reduction,
+    weights: Iterable[float] | None = None,
+) -> Explanation:
+    """Derive the gradient of a cell, show it and check it; see `Cell.explain`."""
+    table(lang)  # an unknown language is said here, not when the text is asked for
+    chosen = None if weights is None else tuple(float(w) for w in weights)
+    options = Options(tau, seed, sizes, reduction, chosen)
+    return Explanation(
+        cell, name, options, lang, step, t=min(2, tau), with_ledger=step is None
+    )

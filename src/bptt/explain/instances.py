@@ -1,0 +1,164 @@
+"""The points that a document is evaluated at: the one shown, those of the checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt.check.instances import Instance, make_instance, seeded_name
+from bptt.errors import ArgumentError
+from bptt.explain.point import Point, Scope
+from bptt.graph import Graph
+from bptt.unrolled import unroll
+
+Array = NDArray[Any]
+CHECKED = 3
+DEFAULT_TAU, MAX_TAU, MAX_SIZE = 4, 20, 8
+SMALLEST = 2
+REDUCTIONS = ("sum", "mean", "last")
+
+
+class ExplainOptionError(ArgumentError):
+    """An option of `explain` that cannot be."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is shown: steps, seed, sizes and how L is made from L^(1) ... L^(tau).
+
+    reduction: "sum" (the book's), "mean" (1/tau each) or "last" (L^(tau) alone);
+    weights: w_t of a weighted sum, (tau,), 0 for padding, instead of a reduction.
+    """
+
+    tau: int = DEFAULT_TAU
+    seed: int = 0
+    sizes: Mapping[str, int] | None = None
+    reduction: str = "sum"
+    weights: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises: ExplainOptionError.
+        """
+        if not 1 <= self.tau <= MAX_TAU:
+            raise ExplainOptionError(
+                f"tau = {self.tau}; an explanation shows 1 to {MAX_TAU} steps"
+            )
+        if self.reduction not in REDUCTIONS:
+            raise ExplainOptionError(
+                f"reduction {self.reduction!r}; use one of {', '.join(REDUCTIONS)}, "
+                "or weights=[...]"
+            )
+        if self.weights is not None and len(self.weights) != self.tau:
+            raise ExplainOptionError(
+                f"{len(self.weights)} weights for tau = {self.tau} steps; give one per "
+                "step"
+            )
+
+    @property
+    def kind(self) -> str:
+        """How L is made: "sum", "mean", "last" or "weights"."""
+        return self.reduction if self.weights is None else "weights"
+
+    def step_weights(self, tau: int, rng: np.random.Generator) -> Array:
+        """w_1 ... w_tau; random ones where an instance has another tau."""
+        if self.weights is not None:
+            if tau == self.tau:
+                return np.array(self.weights, float)
+            return np.asarray(rng.uniform(0.5, 1.5, tau))
+        if self.reduction == "last":
+            return np.asarray(np.eye(tau)[-1])
+        return np.full(tau, 1 / tau if self.reduction == "mean" else 1.0)
+
+
+def shown_point(scope: Scope, options: Options) -> Point:
+    """The instance whose numbers are displayed: small, all sizes distinct.
+
+    Raises: ExplainOptionError for a size that cannot be shown.
+    """
+    graph = scope.graph
+    sizes = _shown_sizes(graph, options.sizes or {})
+    rng = np.random.default_rng([options.seed, 7])
+    lead = (options.tau,)
+
+    def normal(lead: tuple[int, ...], shape: tuple[Any, ...]) -> Array:
+        core = tuple(d if isinstance(d, int) else sizes[str(d)] for d in shape)
+        # Two digits are enough to follow by hand.
+        return np.round(0.5 * rng.standard_normal((*lead, *core)), 2)
+
+    params = {name: normal((), spec.shape) for name, spec in graph.parameters.items()}
+    inputs = {}
+    for name, spec in graph.inputs.items():
+        if spec.index is None:
+            inputs[name] = normal(lead, spec.shape)
+        else:
+            limit = (
+                spec.index if isinstance(spec.index, int) else sizes[str(spec.index)]
+            )
+            inputs[name] = rng.integers(0, limit, lead)
+    # Not zero, so that what h^(0) gives to W can be seen.
+    initial = {
+        name: normal((), graph.definitions[name].shape)
+        for name in graph.states
+        if name in graph.definitions
+    }
+    seeds = {} if graph.loss else {
+        seeded_name(graph): normal(lead, graph.definitions[seeded_name(graph)].shape)
+    }  # fmt: skip
+    weights = options.step_weights(options.tau, rng)
+    label = ", ".join(f"{n} = {s}" for n, s in {"tau": options.tau, **sizes}.items())
+    return _point(scope, params, inputs, initial, seeds, weights, sizes, label)
+
+
+def _shown_sizes(graph: Graph, given: Mapping[str, int]) -> dict[str, int]:
+    names = [dim for dim in graph.dims() if dim not in ("tau", "n_b")]
+    for name, size in given.items():
+        if name not in names:
+            raise ExplainOptionError(
+                f"{name} is not a dimension of this cell; it has {', '.join(names)}"
+            )
+        if not SMALLEST <= size <= MAX_SIZE:
+            raise ExplainOptionError(
+                f"{name} = {size}; an explanation shows sizes from {SMALLEST} (with "
+                f"one unit every order of factors is right) to {MAX_SIZE}"
+            )
+    taken = set(given.values())
+    free = iter(size for size in range(SMALLEST, 99) if size not in taken)
+    return {name: given[name] if name in given else next(free) for name in names}
+
+
+def check_points(scope: Scope, options: Options) -> tuple[Point, ...]:
+    """The random instances of the checks; fewer where no finite point is found."""
+    found = (
+        make_instance(scope.graph, number, options.seed)
+        for number in range(1, CHECKED + 1)
+    )
+    return tuple(_first_row(scope, i, options) for i in found if i is not None)
+
+
+def _first_row(scope: Scope, instance: Instance, options: Options) -> Point:
+    tau = instance.sizes["tau"]
+    rng = np.random.default_rng([instance.seed, instance.number])
+    weights = options.step_weights(tau, rng)
+    return _point(
+        scope, instance.params,
+        {name: array[:, 0] for name, array in instance.inputs.items()},
+        {name: array[0] for name, array in instance.initial.items()},
+        {name: array[:, 0] for name, array in instance.seeds.items()},
+        weights, instance.sizes, f"instance {instance.number}",
+    )  # fmt: skip
+
+
+def _point(
+    scope: Scope, params: Any, inputs: Any, initial: Any, seeds: Any, weights: Array,
+    sizes: Mapping[str, int], label: str,
+) -> Point:  # fmt: skip
+    graph = unroll(
+        scope.graph, params, inputs, initial=initial, seeds=seeds, weights=weights
+    )
+    return Point(scope, graph, sizes, weights, seeds, label)

@@ -1,0 +1,67 @@
+"""LaTeX cut into tokens, and a place in them."""
+
+from __future__ import annotations
+
+import re
+
+_TOKEN = re.compile(r"\\left|\\right|\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|[^\s]")
+
+
+class LatexReadError(ValueError):
+    """The emitted LaTeX is not a formula that can be read back: a bug of a printer."""
+
+
+class LatexTokens:
+    """Tokens that are taken one by one."""
+
+    def __init__(self, latex: str) -> None:
+        """Cut the text."""
+        self._latex = latex
+        self._tokens: list[str] = [*_TOKEN.findall(latex), ""]
+        self.at = 0
+
+    def peek(self, ahead: int = 0) -> str:
+        """The token that is `ahead` places further; "" at the end."""
+        return self._tokens[min(self.at + ahead, len(self._tokens) - 1)]
+
+    def next(self) -> str:
+        """Take the next token."""
+        token = self.peek()
+        self.at += 1
+        return token
+
+    def skip(self, *tokens: str) -> bool:
+        """Take these tokens if they stand here."""
+        if all(self.peek(i) == token for i, token in enumerate(tokens)):
+            self.at += len(tokens)
+            return True
+        return False
+
+    def need(self, *tokens: str) -> None:
+        """Take these tokens.
+
+        Raises: LatexReadError if something else stands here.
+        """
+        if not self.skip(*tokens):
+            raise self.error(f"expected {' '.join(tokens)}")
+
+    def allow(self, token: str, *tokens: str) -> None:
+        """Make sure that a token is one of these.
+
+        Raises: LatexReadError.
+        """
+        if token not in tokens:
+            raise self.error(f"{token!r} is none of {' '.join(tokens)}")
+
+    def error(self, problem: str) -> LatexReadError:
+        """The error to raise here."""
+        rest = " ".join(self._tokens[self.at : self.at + 6])
+        return LatexReadError(f"{problem} before {rest!r} in {self._latex}")
+
+    def need_end(self) -> None:
+        """Make sure that nothing is left.
+
+        Raises: LatexReadError.
+        """
+        if self.peek():
+            raise self.error("nothing more expected")

@@ -1,0 +1,1 @@
+"""What each panel of an explanation holds, as blocks of the document."""

@@ -1,0 +1,114 @@
+"""Panels 2, 6 and 7 as tables: the graph in time, its paths, how far gradients travel.
+
+The page draws the same; these tables are what stands in for the pictures elsewhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bptt.explain.cards import CardMaker
+from bptt.explain.context import Context
+from bptt.explain.evaluate import evaluate
+from bptt.explain.expr import Gradient, T, Value
+from bptt.explain.model import (
+    Block,
+    Cell,
+    Panel,
+    Paragraph,
+    Row,
+    Table,
+    Text,
+)
+from bptt.unrolled.places import Place
+
+MOST_PATHS = 60  # one by one; more are added up in groups of one lag
+
+
+def graph(context: Context) -> Panel:
+    """Panel 2: every node, the nodes that read it, and its numbers in the visit."""
+    order = {place: i for i, place in enumerate(context.shown.graph.visit_order())}
+    rows = []
+    for name in reversed(list(context.scope.graph.definitions)):
+        places = [Place("node", name, t) for t in range(context.shown.tau, 0, -1)]
+        visits = ", ".join(str(order[place]) for place in places)
+        cells = (Value(name, T), _readers(context, name, is_last=False),
+                 _readers(context, name, is_last=True), visits)  # fmt: skip
+        rows.append(Row(cells))
+    titles = _titles("graph", "node", "successors", "last", "visits")
+    return Panel("graph", 2, Text("panel.graph"), (
+        Paragraph(Text("graph.intro")), Table("graph", titles, tuple(rows)),
+    ))  # fmt: skip
+
+
+def _readers(context: Context, name: str, *, is_last: bool) -> Cell:
+    found: tuple[object, ...] = tuple(
+        Value(s.name, T.moved(s.lag))
+        for s in context.derivation.successors(name)
+        if not (is_last and s.lag)
+    )
+    maker = CardMaker(context.derivation, context.scope, context.options)
+    if any(term.successor is None for term in maker.terms(name)):
+        found += (Text("graph.total"),)
+    if not found:
+        return Text("graph.nothing")
+    return Text("against.list", {"items": found})
+
+
+def _titles(panel: str, *columns: str) -> tuple[Text, ...]:
+    return tuple(Text(f"{panel}.column-{column}") for column in columns)
+
+
+def paths(context: Context) -> Panel:
+    """Panel 6: how many paths lead from each parameter to L, and what they sum to."""
+    unrolled = context.shown.graph
+    rows = []
+    for name in context.scope.graph.parameters:
+        place = unrolled.place(name)
+        found = unrolled.paths(place, MOST_PATHS)
+        total = sum((path.product for path in found), np.zeros(()))
+        right = unrolled.grad(place)
+        size = float(np.linalg.norm(right)) or 1.0
+        error = float(np.linalg.norm(total - right)) / size
+        lag = max((path.lag or 0 for path in found), default=0)
+        rows.append(
+            Row((Value(name), unrolled.count_paths(place), lag, f"{error:.0e}"))
+        )
+    titles = (
+        Text("sharing.column-parameter"),
+        *_titles("paths", "count", "longest", "error"),
+    )
+    return Panel("paths", 6, Text("panel.paths"), (
+        Paragraph(Text("paths.intro")), Table("paths", titles, tuple(rows)),
+    ))  # fmt: skip
+
+
+def flow(context: Context) -> Panel:
+    """Panel 7: the gradient of every state, split into injected and arrived."""
+    graph = context.scope.graph
+    blocks: list[Block] = [Paragraph(Text("flow.intro"))]
+    titles = _titles("flow", "t", "total", "now", "future")
+    for name in graph.states:
+        if name in graph.definitions and context.derivation.rank(name) < 2:
+            rows = tuple(
+                _flow_row(context, name, t) for t in range(context.shown.tau, 0, -1)
+            )
+            caption = Text("flow.caption", {"node": Value(name, T)})
+            blocks.append(Table(f"flow:{name}", titles, rows, caption))
+    return Panel("flow", 7, Text("panel.flow"), tuple(blocks))
+
+
+def _flow_row(context: Context, name: str, t: int) -> Row:
+    maker = CardMaker(context.derivation, context.scope, context.options)
+    norms = []
+    for is_future in (False, True):
+        terms = [term.filled for term in maker.terms(name)
+                 if term.is_future == is_future]  # fmt: skip
+        is_past_end = is_future and t == context.shown.tau
+        values = [] if is_past_end else [
+            evaluate(term, context.shown, t) for term in terms
+        ]  # fmt: skip
+        total = sum(values[1:], values[0]) if values else np.zeros(())
+        norms.append(float(np.linalg.norm(total)))
+    whole = evaluate(Gradient(Value(name, T)), context.shown, t)
+    return Row((t, float(np.linalg.norm(whole)), *norms))

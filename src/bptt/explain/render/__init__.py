@@ -1,0 +1,1 @@
+"""The formats: each walks a `Document` and has no sentence of its own."""

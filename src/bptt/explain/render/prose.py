@@ -1,0 +1,52 @@
+"""Paragraphs that break where Chinese and English may: between Chinese characters, too.
+
+rich breaks lines at spaces alone: a Chinese sentence would leave its line half empty.
+No line begins with a closing mark.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.text import Text
+
+# A Chinese character with the closing marks after it, white space, or another word.
+_WIDE = "\u3000-\u303f\u4e00-\u9fff\uff00-\uffef“”"
+_CLOSING = "，。；：、？！）”》"
+_WORD = re.compile(rf"\s+|[{_WIDE}][{_CLOSING}]*|[^\s{_WIDE}]+[{_CLOSING}]*")
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Styled runs of text that flow into lines as wide as there is room."""
+
+    runs: tuple[tuple[str, str], ...]
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
+        """The lines, each a text of its own."""
+        line, used = Text(), 0
+        for text, style in self.runs:
+            for word in _WORD.findall(text):
+                width = cell_len(word.rstrip())
+                if used + width > options.max_width and used:
+                    yield line
+                    line, used = Text(), 0
+                if used or not word.isspace():
+                    line.append(word, style)
+                    used += cell_len(word)
+        if used:
+            yield line
+
+    def __rich_measure__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Measurement:
+        """From the longest word to one line for everything."""
+        text = "".join(run for run, _ in self.runs)
+        widths = [cell_len(word) for word in _WORD.findall(text)]
+        return Measurement(max(widths, default=0), cell_len(text))

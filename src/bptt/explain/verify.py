@@ -1,0 +1,162 @@
+"""The checks of every displayed equality: the tree, and the LaTeX that is emitted.
+
+Each link of a chain is evaluated from its displayed tree on random instances with
+distinct sizes, at every step of its bounds and for its free indices, and compared with
+the first link. Then its LaTeX is read back by `read_latex` and evaluated again. Numbers
+at random points refute a wrong formula; they do not prove an identity.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt.explain import model as m
+from bptt.explain.evaluate import evaluate
+from bptt.explain.expr import Expr, Gradient, Number, Zeros
+from bptt.explain.latex import to_latex
+from bptt.explain.latex_meaning import state_at
+from bptt.explain.latex_tokens import LatexReadError
+from bptt.explain.point import Point, UnknownSymbolError
+from bptt.explain.read_latex import read
+from bptt.explain.shape import FormulaShapeError, shape_of
+
+Array = NDArray[Any]
+FLOOR = 1e-3  # of the instance's largest gradient, as in the ledger
+MAX_CHOICES = 24  # of free indices per step and instance; more are drawn at random
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Checks chains at fixed points; to_latex: the printer under test."""
+
+    points: tuple[Point, ...]
+    to_latex: Callable[[Expr], str] = to_latex
+
+    def card(self, card: m.Card) -> m.Card:
+        """The card with every chain checked, those under "why?" too."""
+        return replace(
+            card,
+            chains=tuple(map(self.chain, card.chains)),
+            why=tuple(
+                replace(why, chains=tuple(map(self.chain, why.chains)))
+                for why in card.why
+            ),
+        )
+
+    def chain(self, chain: m.Chain) -> m.Chain:
+        """The chain with the two checks of every link."""
+        places = list(self._places(chain))
+        first = chain.links[0].expr
+        try:
+            reference = [evaluate(first, p, t, ls) for p, t, ls in places]
+        except (UnknownSymbolError, FormulaShapeError) as error:
+            note = m.Text("check.no-value", {"error": str(error)})
+            broken = m.Check(m.FAILED, note=note)
+            return replace(chain, links=tuple(
+                replace(link, tree=broken, printed=broken) for link in chain.links
+            ))  # fmt: skip
+        scales = self._scales(places, reference)
+        if isinstance(first, Gradient):
+            # A gradient that is 0 but for rounding has no relative error of its own.
+            scales = {id(p): max(scales[id(p)], FLOOR * p.largest_gradient)
+                      for p in self.points if id(p) in scales}  # fmt: skip
+        if any(_is_zero(link.expr) for link in chain.links):
+            # Nothing to be relative to: what should be 0 is measured as it is.
+            scales = {key: max(scale, 1.0) for key, scale in scales.items()}
+        links = tuple(
+            replace(
+                link,
+                tree=self._compare(link, places, reference, scales, self._from_tree),
+                printed=self._compare(
+                    link, places, reference, scales, self._from_print
+                ),
+            )
+            for link in chain.links
+        )
+        return replace(chain, links=links)
+
+    def _places(self, chain: m.Chain) -> Iterator[tuple[Point, int | None, Any]]:
+        """Every point, step and choice of free indices."""
+        for number, point in enumerate(self.points):
+            steps: list[int | None] = [None]
+            if chain.first is not None and chain.last is not None:
+                bounds = {"tau": point.tau}
+                first, last = chain.first.at(bounds), chain.last.at(bounds)
+                steps = list(range(first, last + 1))
+            for t in steps:
+                for letters in self._choices(chain.letters, point, (number, t)):
+                    yield point, t, letters
+
+    @staticmethod
+    def _choices(
+        letters: Mapping[str, str | int], point: Point, key: object
+    ) -> list[dict[str, int]]:
+        ranges = [range(point.size(dim)) for dim in letters.values()]
+        every = [dict(zip(letters, c, strict=True)) for c in itertools.product(*ranges)]
+        if len(every) <= MAX_CHOICES:
+            return every
+        # The same draw for every link; no secret depends on it.
+        return random.Random(repr(key)).sample(every, MAX_CHOICES)  # noqa: S311
+
+    def _scales(self, places: list[Any], reference: list[Array]) -> dict[int, float]:
+        """Per instance, the largest value of the chain: what errors are relative to."""
+        found: dict[int, float] = {}
+        for (point, _, _), value in zip(places, reference, strict=True):
+            size = float(np.max(np.abs(value), initial=0.0))
+            found[id(point)] = max(size, found.get(id(point), 0.0))
+        return {key: value or 1.0 for key, value in found.items()}
+
+    def _from_tree(self, expr: Expr) -> Callable[[Point, int | None, Any], Array]:
+        for point in self.points[:1]:
+            shape_of(expr, point.scope)
+        return lambda point, t, letters: evaluate(expr, point, t, letters)
+
+    def _from_print(self, expr: Expr) -> Callable[[Point, int | None, Any], Array]:
+        meaning = read(self.to_latex(expr), self.points[0].scope)
+        return lambda point, t, letters: meaning(state_at(point, t, letters))
+
+    def _compare(
+        self, link: m.Link, places: list[Any], reference: list[Array],
+        scales: Mapping[int, float],
+        make: Callable[[Expr], Callable[[Point, int | None, Any], Array]],
+    ) -> m.Check:  # fmt: skip
+        worst = 0.0
+        try:
+            with np.errstate(all="ignore"):
+                meaning = make(link.expr)
+                for (point, t, letters), expected in zip(
+                    places, reference, strict=True
+                ):
+                    found = meaning(point, t, letters)
+                    gap = _gap(found, expected) / scales[id(point)]
+                    worst = gap if not gap <= worst else worst
+        except (
+            UnknownSymbolError, FormulaShapeError, LatexReadError, KeyError, ValueError,
+            IndexError,
+        ) as error:  # fmt: skip
+            note = m.Text("check.no-value", {"error": str(error)})
+            return m.Check(m.FAILED, None, m.TOLERANCE, len(self.points), note)
+        status = m.PASSED if worst <= m.TOLERANCE else m.FAILED
+        return m.Check(status, worst, m.TOLERANCE, len(self.points))
+
+
+def _is_zero(expr: Expr) -> bool:
+    return isinstance(expr, Zeros) or expr == Number(0.0)
+
+
+def _gap(found: Array, expected: Array) -> float:
+    """The largest difference; infinite between different shapes or for a NaN.
+
+    A scalar stands for a matrix of that value only where it is 0.
+    """
+    if found.shape != expected.shape and not (found.size == 1 and not found.any()):
+        return float("inf")
+    gap = float(np.max(np.abs(found - expected), initial=0.0))
+    return gap if np.isfinite(gap) else float("inf")

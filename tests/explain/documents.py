@@ -1,0 +1,26 @@
+"""The documents that many tests look at, each made once.
+
+Without the ledger, which tests/test_check.py tests, but for the book's.
+"""
+
+from dataclasses import replace
+from functools import cache
+
+import bptt
+from bptt.explain import Explanation
+from tests.explain.user_cells import USER_CELLS
+
+
+@cache
+def explained(name: str, lang: str = "en", **options) -> Explanation:
+    """A library cell, or a cell of USER_CELLS, explained; one document per name."""
+    if lang != "en":
+        first = explained(name, **options)
+        found = Explanation(first.cell, name, first.options, lang)
+        found.__dict__["document"] = first.document
+        return found
+    cell = bptt.Cell(USER_CELLS[name]) if name in USER_CELLS else bptt.cells.get(name)
+    return replace(cell.explain(name=name, **options), with_ledger=name == "book")
+
+
+CELLS = (*bptt.cells.names(), *USER_CELLS)
