@@ -38,7 +38,7 @@ class Values(Protocol):
         """A definition's value at each row's first step (0) or last one (-1)."""
         ...
 
-    def read_stack(self, nodes: Sequence[Node]) -> Array | None:
+    def read_stack(self, nodes: tuple[Node, ...]) -> Array | None:
         """Static values one under the other, where they lie so; else None."""
         ...
 
@@ -181,9 +181,9 @@ class Gradient(Mapping[str, Array]):
 
     def stack(self, names: Sequence[str]) -> Array:
         """The gradients of several parameters, one under the other, in a new array."""
-        roots = [self._program.roots.get(gradient_of(name)) for name in names]
-        nodes = [root for root in roots if root is not None]
-        whole = self._values.read_stack(nodes) if len(nodes) == len(roots) else None
+        roots = self._program.roots
+        nodes = tuple([roots[n] for n in map(gradient_of, names) if n in roots])
+        whole = self._values.read_stack(nodes) if len(nodes) == len(names) else None
         if whole is not None:
             return np.array(whole)
         return np.concatenate([self[name] for name in names])

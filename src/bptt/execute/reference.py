@@ -8,7 +8,7 @@ complex128 and is the oracle that other executors are compared with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -122,7 +122,7 @@ class Values:
         result[self._alive] = value[self._alive]
         return result
 
-    def read_stack(self, nodes: Sequence[Node]) -> None:
+    def read_stack(self, nodes: tuple[Node, ...]) -> None:
         """Nothing lies together here."""
 
     def sizes(self, shape: tuple[Any, ...]) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from bptt.execute.bindings import Bindings
 from bptt.execute.llvm.compiler import Executable
 from bptt.execute.llvm.memory import Loan
 from bptt.execute.llvm.planner import is_leaf
-from bptt.execute.llvm.sums import View, join_views
+from bptt.execute.llvm.sums import View
 from bptt.graph import TO_STATIC, Node, name_of, shift_of, walk
 from bptt.ops import OPS, dims_of
 
@@ -101,12 +101,9 @@ class KernelValues:
         """A total that a product over all rows left in the workspace."""
         return self._view(self._executable.sums.views[node])
 
-    def read_stack(self, nodes: Sequence[Node]) -> FloatArray | None:
+    def read_stack(self, nodes: tuple[Node, ...]) -> FloatArray | None:
         """Totals one under the other, where they lie so in one result; else None."""
-        views = self._executable.sums.views
-        if not all(node in views for node in nodes):
-            return None
-        place = join_views([views[node] for node in nodes])
+        place = self._executable.sums.find_stack(nodes)
         return None if place is None else self._view(place)
 
     def _view(self, place: View) -> FloatArray:
