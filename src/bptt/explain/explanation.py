@@ -180,8 +180,8 @@ def explain(
     for state in sorted(cell.graph.backward):
         raise BackwardLoopError(
             f"{state}[t+1] is read: explanations are of cells whose loops run from "
-            "t = 1 to tau. Explain the cell of one direction; check() and unroll() take "
-            "both"
+            "t = 1 to tau. Explain the cell of one direction; check() and unroll() "
+            "take both"
         )
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)
