@@ -22,7 +22,8 @@ from bptt.execute.program import (
     forward_program,
     gradient_program,
 )
-from bptt.explain import EquationReport, Explanation, check_equation, explain
+from bptt.explain import check_equation as check_cell_equation
+from bptt.explain import explain as explain_cell
 from bptt.graph import Graph
 from bptt.language import parse_cell, print_graph
 from bptt.objective import Objective
@@ -413,48 +414,8 @@ class Cell:
             reduction=reduction, weights=weights, lengths=lengths,
         )  # fmt: skip
 
-    def explain(
-        self,
-        *,
-        name: str = "the cell",
-        lang: str = "en",
-        step: str | None = None,
-        tau: int = 4,
-        seed: int = 0,
-        sizes: Mapping[str, int] | None = None,
-        reduction: str = "sum",
-        weights: Iterable[float] | None = None,
-    ) -> Explanation:
-        """The derivation of this cell's gradient, with every equality checked.
-
-        print() shows it; `text()`, `markdown()`, `latex()` and `html()` give it;
-        `save("cell.html")` writes the format of the suffix. A notebook shows it by
-        itself.
-
-        lang: "en" or "zh"; step: one card alone, by the book's equation number or by
-        its id ("node:h", "parameter:W"); tau, seed, sizes: of the numbers shown; how L
-        is made of L^(1) ... L^(tau): reduction "sum" (the book's), "mean" or "last", or
-        weights, one per step.
-
-        >>> Cell('h[t] = tanh(W @ h[t-1] + U @ x[t])').explain().passed
-        True
-
-        Raises: UnknownLanguageError, ExplainOptionError, BackwardLoopError;
-        UnknownCardError when shown.
-        """
-        return explain(
-            self, name=name, lang=lang, step=step, tau=tau, seed=seed, sizes=sizes,
-            reduction=reduction, weights=weights,
-        )  # fmt: skip
-
-    def check_equation(self, text: str, *, seed: int = 0) -> EquationReport:
-        """Compare a gradient formula of your own with this cell's exact gradient.
-
-        text: an equation such as `grad_h[t] = V.T @ grad_o[t]`, or with ∇; see
-        docs/explain.md. Returns: a report to print; `report.passed`.
-        Raises: FormulaSyntaxError, UnknownSymbolError, NotAnEquationError.
-        """
-        return check_equation(text, self, seed=seed)
+    explain = explain_cell
+    check_equation = check_cell_equation
 
     # ----- variants of the same equations -----
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from bptt.cli.bench import bench
 from bptt.cli.cells import cells
 from bptt.cli.check import check
+from bptt.cli.evaluate import evaluate
 from bptt.cli.explain import explain
 from bptt.cli.sample import sample
 from bptt.cli.train import train
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command("train")(train)
 app.command("sample")(sample)
+app.command("eval")(evaluate)
 app.command("check")(check)
 app.command("explain")(explain)
 app.command("bench")(bench)

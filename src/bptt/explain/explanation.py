@@ -50,8 +50,9 @@ class UnknownCardError(ArgumentError):
 class Explanation:
     """The derivation of a cell's gradient, shown and checked; see `Cell.explain`.
 
-    lang: "en" or "zh"; step: the id of a single card ("10.21", "node:h"), or None for
-    everything; t: the step whose numbers are shown; with_ledger: see `build_document`.
+    name: of the cell, for titles and commands; lang: "en" or "zh"; step: the id of a
+    single card ("10.21", "node:h"), or None for everything; t: the step whose numbers
+    are shown; with_ledger: see `build_document`.
     """
 
     cell: Cell
@@ -167,7 +168,7 @@ class Explanation:
 def explain(
     cell: Cell,
     *,
-    name: str = "the cell",
+    name: str = "",
     lang: str = "en",
     step: str | None = None,
     tau: int = Options.tau,
@@ -176,7 +177,23 @@ def explain(
     reduction: str = Options.reduction,
     weights: Iterable[float] | None = None,
 ) -> Explanation:
-    """Derive the gradient of a cell, show it and check it; see `Cell.explain`."""
+    """The derivation of a cell's gradient, with every equality checked.
+
+    print() shows it; `text()`, `markdown()`, `latex()` and `html()` give it;
+    `save("cell.html")` writes the format of the suffix. A notebook shows it by itself.
+
+    name: of the cell, for titles and commands; lang: "en" or "zh"; step: one card
+    alone, by the book's equation number or by its id ("node:h", "parameter:W"); tau,
+    seed, sizes: of the numbers shown; how L is made of L^(1) ... L^(tau): reduction
+    "sum" (the book's), "mean" or "last", or weights, one per step.
+
+    >>> from bptt import Cell
+    >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
+    True
+
+    Raises: UnknownLanguageError, ExplainOptionError, BackwardLoopError;
+    UnknownCardError when shown.
+    """
     for state in sorted(cell.graph.backward):
         raise BackwardLoopError(
             f"{state}[t+1] is read: explanations are of cells whose loops run from "
