@@ -41,7 +41,9 @@ class Product:
 
     The operand is read at step t + shift, all of its `width` columns. The matrices of
     one product are read in one pass over the operand: four gates are one product with
-    four slots, not four products. `packed` names the buffer of packed weights.
+    four slots, not four products. `packed` names the buffer of packed weights. An
+    operand of several vectors side by side, of these `widths`, has a matrix for each:
+    `matrices` lists all of the first slot, then all of the second.
     """
 
     operand: Array
@@ -49,6 +51,7 @@ class Product:
     matrices: tuple[Matrix, ...]
     slots: tuple[int, ...]
     packed: str
+    widths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def pack_products(stage: Stage, target: Target, real_bytes: int) -> list[Packed]
         Packed(
             product.packed,
             product.matrices,
-            product.operand.width,
+            product.widths or (product.operand.width,),
             tiling.columns,
             tiling.slots_per_pass,
         )
@@ -254,12 +257,14 @@ class _Walk:
         """Ask for what the epilogue will touch: it arrives while the tile is summed."""
         e, columns = self.e, self.tiling.columns
         column = e.builder.mul(first, e.index(columns.vectors * columns.lanes))
-        for array, shift in self.touched:
-            start = e.at(self.frame.get_row(array, row, shift), column)
-            for number in range(shape.rows):
+
+        def prefetch_row(number: Value) -> None:
+            for array, shift in self.touched:
+                start = e.at(self.frame.get_row(array, number, shift), column)
                 for vector in range(sum(widths)):
-                    offset = number * array.row_stride + vector * columns.lanes
-                    e.prefetch(e.at(start, offset))
+                    e.prefetch(e.at(start, vector * columns.lanes))
+
+        e.loop(row, e.builder.add(row, e.index(shape.rows)), 1, prefetch_row)
 
     def _get_rows(self, shape: TileShape, product: Product, row: Value) -> list[Value]:
         e, stride = self.e, product.operand.row_stride
