@@ -106,7 +106,7 @@ def choose_tiling(target: Target, real_bytes: int, width: int, n_slots: int) -> 
     budget = target.registers - 1
     rows = max(1, (budget - per_panel) // per_panel)
     n_few = min(4, rows)
-    few_panels = max(1, min(6, (budget - 3) // (n_few * per_panel + per_panel)))
+    few_panels = 1
     return Tiling(
         columns,
         per_pass,

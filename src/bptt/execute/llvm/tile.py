@@ -21,6 +21,7 @@ __all__ = ["UNROLL", "Panel", "add_outer", "emit_tile"]
 
 Value = Any
 UNROLL = 4  # of k; 8 is no faster and doubles the code
+WIDE = 16  # sums; a tile of more has work enough in half as many steps
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,13 @@ def emit_tile(
     """
     n_sums = len(sums)
     zeros = [e.constant(0.0)] * (n_sums * (splits - 1))
-    n_blocks = n_inputs // UNROLL * UNROLL
+    unroll = UNROLL if n_sums < WIDE else UNROLL // 2
+    n_blocks = n_inputs // unroll * unroll
     partial = [*sums, *zeros]
 
     def add_block(k: Value, *carried: Value) -> list[Value]:
         current = list(carried)
-        for step in range(UNROLL):
+        for step in range(unroll):
             begin = step % splits * n_sums
             end = begin + n_sums
             part = current[begin:end]
@@ -59,7 +61,7 @@ def emit_tile(
         return current
 
     if n_blocks:
-        partial = e.fold(e.index(0), e.index(n_blocks), UNROLL, add_block, partial)
+        partial = e.fold(e.index(0), e.index(n_blocks), unroll, add_block, partial)
     for step in range(n_inputs - n_blocks):
         part = partial[:n_sums]
         partial[:n_sums] = _add_step(e, rows, panels, e.index(n_blocks), step, part)
