@@ -47,9 +47,13 @@ def compare(
     request = Request(tuple(cell.nodes), real, True, tuple(seeds or ()))
     errors = {}
     bindings = bind(cell.graph, params, inputs, initial, seeds)
-    programs = [gradient_program(cell.graph, request)]
+    # The cell keeps its programs, and a program that is kept is compiled once.
+    programs = [cell._program(request, lambda: gradient_program(cell.graph, request))]
     if with_forward:
-        programs.append(forward_program(cell.graph, tuple(cell.nodes)))
+        names = tuple(cell.nodes)
+        programs.append(
+            cell._program("forward", lambda: forward_program(cell.graph, names))
+        )
     for program in programs:
         expected = reference.run(program, bindings)
         lowered, found = executor.run(program, bindings, threads, target)
