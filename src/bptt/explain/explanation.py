@@ -38,6 +38,10 @@ class UnknownFormatError(ArgumentError):
     """An explanation is asked for in a format that there is no writer of."""
 
 
+class BackwardLoopError(ArgumentError):
+    """An explanation is asked of a cell with a state that is read at t+1."""
+
+
 class UnknownCardError(ArgumentError):
     """A card is asked for that the derivation does not have."""
 
@@ -187,8 +191,15 @@ def explain(
     >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
     True
 
-    Raises: UnknownLanguageError, ExplainOptionError; UnknownCardError when shown.
+    Raises: UnknownLanguageError, ExplainOptionError, BackwardLoopError;
+    UnknownCardError when shown.
     """
+    for state in sorted(cell.graph.backward):
+        raise BackwardLoopError(
+            f"{state}[t+1] is read: explanations are of cells whose loops run from "
+            "t = 1 to tau. Explain the cell of one direction; check() and unroll() "
+            "take both"
+        )
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)
     options = Options(tau, seed, sizes, reduction, chosen)
