@@ -150,9 +150,10 @@ class _Reader(LatexTokens):
     def _scripts(self, base: Meaning) -> Meaning:
         if self.skip("_"):
             self.need("{")
+            is_column = self.skip(":", ",")
             indices = self._indices()
             self.need("}")
-            base = picked(base, indices)
+            base = picked(base, indices, is_column=is_column)
         if self.skip("^"):
             self.need("{")
             if self.skip(r"\top"):
