@@ -12,10 +12,15 @@ import numpy as np
 import pytest
 
 import bptt
+from bptt.explain.cards import CardMaker
+from bptt.explain.derive import Derivation
 from bptt.explain.html import assets
 from bptt.explain.html.values import Values, show_number
 from bptt.explain.html.words import fill, words
-from tests.explain.documents import explained
+from bptt.explain.instances import Options
+from bptt.explain.plain import to_ascii
+from tests.explain.documents import CELLS, explained
+from tests.explain.test_picture import TAU, shown
 
 LIMIT = 1_000_000
 
@@ -122,6 +127,24 @@ def test_every_word_that_the_sources_ask_for_exists():
     ids = set(re.findall(r'"(lab-[\w-]+)"', assets.script()))
     assert len(ids) > 12
     assert ids <= set(words())
+
+
+def test_the_script_knows_every_function_of_every_cells_formulas():
+    script = assets.script()
+    tables = re.findall(
+        r"const (?:FUNCTIONS|SPECIAL) = \{(.*?)\n\};", script, re.DOTALL
+    )
+    assert len(tables) == 2
+    known = set(re.findall(r"(\w+)(?::|\(node)", "".join(tables))) | {"incoming"}
+    assert {"tanh", "diag", "where"} < known
+    for name in CELLS:
+        point = shown(name)
+        derivation = Derivation(point.scope.graph)
+        maker = CardMaker(derivation, point.scope, Options(TAU))
+        for node in point.scope.graph.definitions:
+            for term in maker.terms(node):
+                used = set(re.findall(r"(\w+)\(", to_ascii(term.filled)))
+                assert used <= known, (name, node)
 
 
 def test_fields_of_a_sentence_are_escaped():

@@ -30,6 +30,7 @@ from bptt.explain.texts import pieces
 from bptt.version import __version__
 
 LARGE = 24  # edges of one step above which a page says less without a script
+HUGE, BRIEF = 50, 240  # and above which formulas of more bytes fall back on Unicode
 # Tables that stand in, in other formats, for what the page draws itself.
 DRAWN = ("contributions", "paths", "edges", "flow:")
 # Panels that the page alone has: id -> number.
@@ -49,8 +50,11 @@ WIDGETS: dict[str, Callable[[Context], Markup]] = {
 def html_page(document: m.Document, lang: str = "en") -> str:
     """The whole file; lang: the language first shown, both are in it."""
     first = max(1, document.shown.tau - 1)
-    is_large = len(document.shown.graph.edges) > LARGE * document.shown.tau
-    page = Context(document, Writer(document.shown, Values(first, is_large)))
+    edges = len(document.shown.graph.edges) / document.shown.tau
+    writer = Writer(document.shown, Values(first, edges > LARGE))
+    if edges > HUGE:
+        writer.longest = BRIEF
+    page = Context(document, writer)
     title = _plain_text(page, document.title)
     # The body first: it collects the numbers that the script gets.
     body = join(_body(page, lang), _scripts(script_data(page, title)))

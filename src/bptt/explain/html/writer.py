@@ -31,6 +31,7 @@ from bptt.explain.model import (
     Link,
     Text,
 )
+from bptt.explain.plain import to_unicode
 from bptt.explain.point import Point, UnknownSymbolError
 from bptt.explain.printer import GREEK, split_name
 from bptt.explain.texts import pieces
@@ -67,10 +68,14 @@ SIGNS = {
 
 @dataclass
 class Writer:
-    """Writes the parts of one page; `values` collects its numbers."""
+    """Writes the parts of one page; `values` collects its numbers.
+
+    longest: bytes of MathML above which a formula falls back on a line of Unicode.
+    """
 
     point: Point
     values: Values
+    longest: int = 100_000
     has_italic_words: bool = False
     _cache: dict[Expr, Markup] = field(default_factory=dict)
     _chains: int = 0
@@ -80,12 +85,19 @@ class Writer:
     def eq(self, expr: Expr, *, is_side: bool = False) -> Markup:
         """A formula; is_side: one side of a chain, which "copy LaTeX" collects."""
         if expr not in self._cache:
-            inside = _plain_symbol(expr) or _shorten(wrap_mathml(_MATHML(expr)))
+            inside = _plain_symbol(expr) or self._fallback(expr)
             latex = escape(_LATEX(expr))
             self.has_italic_words |= r"\mathit" in latex
             self._cache[expr] = Markup(f'data-tex="{latex}">{inside}</span>')
         side = "data-side " if is_side else ""
         return Markup(f"<span class=eq {side}{self._cache[expr]}")
+
+    def _fallback(self, expr: Expr) -> str:
+        """MathML; one line of Unicode for a formula that would be too long."""
+        mathml = _shorten(wrap_mathml(_MATHML(expr)))
+        if len(mathml) <= self.longest:
+            return mathml
+        return f"<span>{escape(to_unicode(expr))}</span>"
 
     def text(self, text: Text) -> Markup:
         """A sentence in every language."""

@@ -17,6 +17,7 @@
   const FUNCTIONS = {
     tanh: Math.tanh, exp: Math.exp, log: Math.log, sqrt: Math.sqrt, sin: Math.sin,
     cos: Math.cos, abs: Math.abs, sign: Math.sign,
+    stop_gradient: (a) => a,
     sigmoid: (a) => 1 / (1 + Math.exp(-a)), relu: (a) => Math.max(a, 0),
     softplus: (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))),
   };
