@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.measure import start_worker
 from benchmarks.memory import measure_memory
+from benchmarks.models import measure_models, write_models
 from benchmarks.picture import draw
 from benchmarks.report import describe_machine, speed_up, timed, write_report
 from benchmarks.shapes import CASES, QUICK_SHAPES, SHAPES
@@ -63,6 +64,7 @@ def make_parser():
         metavar="CELL",
         help="the table of ragged batches alone, or of these cells",
     )
+    add("--models", action="store_true", help="training steps of torch models alone")
     add("--out", type=Path, help="folder for results.json, report.md and pictures")
     return parser
 
@@ -130,8 +132,23 @@ def write_files(folder, rows, tables, memory, text):
             print('no picture: pip install "bptt[plot]"', file=sys.stderr)
 
 
+def run_models(arguments):
+    """The training steps of torch models, and what a call costs."""
+    rows = []
+    for threads in arguments.threads:
+        rows += measure_models(make_options(arguments, threads))
+    print(write_models(rows))
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        found = {"machine": describe_machine(), "rows": rows}
+        (arguments.out / "models.json").write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
 def main():
     arguments = make_parser().parse_args()
+    if arguments.models:
+        return run_models(arguments)
     begin = time.perf_counter()
     rows, memory, tables = [], [], {"library": [], "ragged": []}
     for threads in arguments.threads:

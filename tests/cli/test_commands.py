@@ -32,7 +32,7 @@ def bptt(*arguments, cwd, block=()):
 def test_help_names_every_command(tmp_path):
     ended = bptt("--help", cwd=tmp_path)
     assert ended.returncode == 0
-    names = ("train", "sample", "eval", "check", "bench", "cells", "explain")
+    names = ["train", "sample", "eval", "check", "bench", "cells", "explain", "flow"]
     for command in names:
         assert command in ended.stdout
 

@@ -11,6 +11,7 @@ from bptt.cli.cells import cells
 from bptt.cli.check import check
 from bptt.cli.evaluate import evaluate
 from bptt.cli.explain import explain
+from bptt.cli.flow import flow
 from bptt.cli.sample import sample
 from bptt.cli.train import train
 from bptt.errors import BpttError
@@ -33,6 +34,7 @@ app.command("check")(check)
 app.command("explain")(explain)
 app.command("bench")(bench)
 app.command("cells")(cells)
+app.command("flow")(flow)
 
 
 def _print_version(is_asked: bool) -> None:
