@@ -78,3 +78,12 @@ def test_the_optax_example_runs_and_learns(capsys):
     assert result["losses"][0] > 1.0
     assert result["losses"][-1] < 0.05
     assert "after 300 steps" in capsys.readouterr().out
+
+
+def test_the_equinox_example_runs_and_learns(capsys):
+    pytest.importorskip("equinox")
+    example = Path(__file__).parents[1] / "examples" / "equinox_classifier.py"
+    result = runpy.run_path(str(example), run_name="__main__")
+    assert result["losses"][0] > 1.5  # about log 5, a guess
+    assert result["losses"][-1] < 0.1
+    assert "after 200 steps" in capsys.readouterr().out

@@ -108,3 +108,30 @@ def test_a_second_backward_pass_leaves_the_first_ones_result_alone(problem, exec
     found = [forward.backward(problem.all_seeds(given)) for given in seeds]
     for gradient, given in zip(found, seeds, strict=True):
         assert_gradients_equal(gradient, problem.expected(given))
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_arrays_may_move_between_the_passes(executor):
+    """A framework frees its buffers: the second pass reads only the new places."""
+    problem = Problem("gru")
+    seeds = problem.seeds()
+    expected = problem.expected(seeds)
+    request = Request(seeds=("h",), inputs=("x",), is_phased=True)
+
+    def bind_copies():
+        tables = (problem.params, problem.inputs, problem.initial)
+        copies = [{n: np.array(a) for n, a in table.items()} for table in tables]
+        return copies, bind(problem.cell.graph, *copies)
+
+    old, bindings = bind_copies()
+    program = problem.cell.gradient_program(request)
+    forward = ForwardPass(program, bindings, request, executor)
+    for table in old:
+        for array in table.values():
+            array.fill(np.nan)
+    grad = forward.backward(seeds, bind_copies()[1])
+    for name in problem.params:
+        error = abs(grad[name] - expected[name]).max()
+        assert error <= ROUNDING * abs(expected[name]).max(), name
+    error = abs(grad.inputs["x"] - expected.inputs["x"]).max()
+    assert error <= ROUNDING * abs(expected.inputs["x"]).max()

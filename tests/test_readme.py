@@ -10,7 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NEEDS = {"training.md": "safetensors torch", "README.md": ""}
+NEEDS = {
+    "training.md": "safetensors torch",
+    "torch.md": "torch",
+    "jax.md": "jax optax",
+    "import-export.md": "torch",
+}
 
 
 def script_of(page):
@@ -34,7 +39,7 @@ def has_code(page):
 def test_code_of_a_page_runs(page, tmp_path):
     for module in NEEDS.get(page.name, "").split():
         pytest.importorskip(module)
-    script = tmp_path / page.with_suffix(".py").name
+    script = tmp_path / f"page_{page.stem}.py"  # jax.py would hide jax
     script.write_text(script_of(page))
     ended = subprocess.run(
         [sys.executable, "-W", "error", script],

@@ -8,11 +8,15 @@ In short:
     print(cell.explain())            its derivation; check_equation("...") checks yours
 """
 
+import importlib
+from typing import Any
+
 from bptt import cells
 from bptt.cell import Cell
 from bptt.check import Ledger
 from bptt.compose import bidirectional, dropout, noise, stack, zoneout
-from bptt.errors import BpttError
+from bptt.errors import BpttError, MissingExtraError
+from bptt.exchange import from_keras, from_torch, to_keras, to_torch
 from bptt.explain import EquationReport, Explanation
 from bptt.results import Copies, Gradient, Run
 from bptt.version import __version__
@@ -31,8 +35,12 @@ __all__ = [
     "cells",
     "check_equation",
     "dropout",
+    "from_keras",
+    "from_torch",
     "noise",
     "stack",
+    "to_keras",
+    "to_torch",
     "zoneout",
 ]
 
@@ -49,3 +57,19 @@ def check_equation(
     See `Cell.check_equation`.
     """
     return (cell or cells.book).check_equation(text, seed=seed)
+
+
+# Front ends of frameworks, imported when they are first named: name -> the extra.
+_FRONT_ENDS = {"jax": "jax"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FRONT_ENDS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"bptt.{name} needs {error.name}, which is not installed: "
+            f'pip install "bptt[{_FRONT_ENDS[name]}]"'
+        ) from error

@@ -12,7 +12,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from bptt import draws, errors, variants
 from bptt import initial as initial_values
-from bptt.check import INSTANCES, Ledger, check_cell
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind, parameter_arrays
 from bptt.execute.program import (
@@ -22,14 +21,12 @@ from bptt.execute.program import (
     forward_program,
     gradient_program,
 )
-from bptt.explain import check_equation as check_cell_equation
-from bptt.explain import explain as explain_cell
 from bptt.graph import Graph
 from bptt.language import parse_cell, print_graph
 from bptt.objective import Objective
+from bptt.readings import Readings
 from bptt.results import Gradient, Run
 from bptt.shapes import Shape
-from bptt.unrolled import Unrolled, unroll
 
 if TYPE_CHECKING:
     from bptt.execute.llvm.describe import Lowering
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class Cell:
+class Cell(Readings):
     """One time step of a recurrent network, written as equations.
 
     >>> cell = Cell('''
@@ -189,7 +186,7 @@ class Cell:
         self, bindings: Bindings, executor: str, threads: int | None = None
     ) -> Run:
         names = tuple(self.graph.definitions)
-        program = self._program("forward", lambda: forward_program(self.graph, names))
+        program = self.forward_program(names)
         program, values = dispatch.run(program, bindings, executor, threads)
         return Run(program, bindings, values)
 
@@ -226,7 +223,7 @@ class Cell:
                 f"gradient(..., seeds={{{tuple(self.nodes)[-1]!r}: g}}) with g of "
                 "shape (tau, n_b, ...)"
             )
-        wanted = self._known_nodes(nodes)
+        wanted = self.known_nodes(nodes)
         bindings = bind(
             self.graph, params, inputs, initial, seeds, reduction, weights,
             lengths=lengths,
@@ -238,6 +235,16 @@ class Cell:
             initial_gradient,
             tuple(sorted(seeds)),
         )
+        return self.run_gradient(bindings, request, executor, threads)
+
+    def run_gradient(
+        self,
+        bindings: Bindings,
+        request: Request,
+        executor: str = dispatch.COMPILED,
+        threads: int | None = None,
+    ) -> Gradient:
+        """The gradient of arrays that are bound already, for other parts of bptt."""
         program = self.gradient_program(request)
         program, values = dispatch.run(program, bindings, executor, threads)
         return Gradient(
@@ -323,7 +330,8 @@ class Cell:
         program = self.gradient_program(Request(seeds=seeds))
         return dispatch.lower(program, sizes, np.dtype(dtype))
 
-    def _known_nodes(self, nodes: Iterable[str]) -> tuple[str, ...]:
+    def known_nodes(self, nodes: Iterable[str]) -> tuple[str, ...]:
+        """The names as a tuple, each once. Raises: UnknownNodeError."""
         if isinstance(nodes, str):
             nodes = (nodes,)
         wanted = tuple(dict.fromkeys(nodes))
@@ -334,6 +342,10 @@ class Cell:
                     f"{', '.join(self.nodes)}"
                 )
         return wanted
+
+    def forward_program(self, names: tuple[str, ...]) -> Program:
+        """The program of some nodes' values, for executors and front ends; kept."""
+        return self._program(names, lambda: forward_program(self.graph, names))
 
     def gradient_program(self, request: Request) -> Program:
         """The program of a request, for executors and front ends; kept."""
@@ -371,51 +383,6 @@ class Cell:
             self, inputs, params, sizes, initial=initial, reduction=reduction,
             weights=weights, lengths=lengths,
         )  # fmt: skip
-
-    # ----- proof -----
-
-    def check(
-        self,
-        *,
-        seed: int = 0,
-        instances: int = INSTANCES,
-        executor: str = dispatch.COMPILED,
-    ) -> Ledger:
-        """Every gradient against independent oracles, on random instances in float64.
-
-        The complex step, central differences, generic reverse mode on the explicit
-        unrolled graph, every node and every copy moved alone, sums over copies and over
-        paths, and the invariants; `ledger.passed`, `print(ledger)`. A point near a kink
-        is "not checked here". executor: what computes the gradient under test; the
-        oracles always use the NumPy reference.
-
-        >>> Cell('h[t] = tanh(W @ h[t-1] + U @ x[t])').check(instances=1).passed
-        True
-        """
-        return check_cell(self, seed=seed, instances=instances, executor=executor)
-
-    def unroll(
-        self,
-        params: Mapping[str, Any],
-        inputs: Mapping[str, Any],
-        *,
-        initial: Mapping[str, Any] | None = None,
-        seeds: Mapping[str, Any] | None = None,
-        reduction: str = "sum",
-        weights: Any = None,
-        lengths: Any = None,
-    ) -> Unrolled:
-        """The explicit graph in time of one batch row, for small sizes.
-
-        inputs: sequences without a batch axis. Raises: see `unrolled.unroll`.
-        """
-        return unroll(
-            self.graph, params, inputs, initial=initial, seeds=seeds,
-            reduction=reduction, weights=weights, lengths=lengths,
-        )  # fmt: skip
-
-    explain = explain_cell
-    check_equation = check_cell_equation
 
     # ----- variants of the same equations -----
 

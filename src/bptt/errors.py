@@ -264,3 +264,27 @@ class UnknownExecutorError(ArgumentError):
 
 class NotLowerableError(ArgumentError):
     """Kernels are asked of a cell that they have no form for."""
+
+
+class FlowError(ArgumentError):
+    """The flow of gradients is asked of what it is not measured for."""
+
+
+class UnknownLayerError(ArgumentError):
+    """What is to be imported is no recurrent layer that a cell exists for."""
+
+
+class UntranslatableCellError(ArgumentError):
+    """Another library has no layer for a cell."""
+
+
+class MissingExtraError(BpttError, ImportError):
+    """A part of the library needs packages that are not installed."""
+
+
+class ForwardModeError(BpttError):
+    """A framework asks for forward-mode differentiation, which is not offered."""
+
+
+class SecondDerivativeError(BpttError):
+    """A framework asks for the derivative of a gradient, which is not offered."""

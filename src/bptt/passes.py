@@ -23,6 +23,8 @@ Array = NDArray[Any]
 class ForwardPass:
     """The values of a cell, and what is needed to go back from them.
 
+    run: the values; bindings: the arrays they were computed from.
+
     >>> import numpy as np, bptt
     >>> from bptt.execute.bindings import bind
     >>> from bptt.execute.program import Request
@@ -49,7 +51,7 @@ class ForwardPass:
 
         Raises: UnknownExecutorError, ThreadsError.
         """
-        self._bindings, self._request = bindings, request
+        self.bindings, self.request = bindings, request
         self._begin: Callable[[], dispatch.Call] = lambda: dispatch.begin(
             program, bindings, executor, threads
         )
@@ -58,16 +60,20 @@ class ForwardPass:
         self._calls = [call]
         self.run = Run(call.program, bindings, call.values)
 
-    def backward(self, seeds: Mapping[str, Array]) -> Gradient:
+    def backward(
+        self, seeds: Mapping[str, Array], bindings: Bindings | None = None
+    ) -> Gradient:
         """The gradient of the sum over seeds of <seed, node>.
 
         seeds: one for each name in the request, (tau, n_b, *shape), of the parameters'
         element type; for the loss of a step, (tau, n_b). A backward pass overwrites
         what it continued from, so the second one of the same forward pass computes
-        that again, in buffers of its own.
+        that again, in buffers of its own. bindings: the same arrays where they lie now,
+        for a caller that does not keep them at one place.
         """
         call = self._calls.pop() if self._calls else self._begin()
-        call.finish(seeds)
+        call.finish(seeds, bindings)
         return Gradient(
-            call.program, self._bindings, call.values, self._request, lambda: self.run
-        )
+            call.program, bindings or self.bindings, call.values, self.request,
+            lambda: self.run,
+        )  # fmt: skip

@@ -8,9 +8,12 @@ from functools import cache
 
 import bptt
 from bptt.explain import Explanation
+from tests.execute.library import IN_ALL_VARIANTS
 from tests.explain.user_cells import USER_CELLS
 
-CELLS = (*bptt.cells.names(), *USER_CELLS)
+# The library's first cells, and of the later ones those with operations of their own.
+LIBRARY = (*IN_ALL_VARIANTS, "jordan", "leaky", "low_rank", "slstm")
+CELLS = (*LIBRARY, *USER_CELLS)
 
 
 def explained(name: str, lang: str = "en", **options) -> Explanation:

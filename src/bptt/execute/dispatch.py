@@ -43,8 +43,16 @@ class Call(Protocol):
         """What was computed so far."""
         ...
 
-    def finish(self, seeds: Mapping[str, Any] | None = None) -> None:
-        """Run what waited for seeds, (tau, n_b, *shape) each; once only."""
+    def finish(
+        self,
+        seeds: Mapping[str, Any] | None = None,
+        bindings: Bindings | None = None,
+    ) -> None:
+        """Run what waited for seeds, (tau, n_b, *shape) each; once only.
+
+        bindings: the arrays of the first phase where they lie now, if the caller's
+        memory moved since.
+        """
         ...
 
 

@@ -43,8 +43,16 @@ class Call:
         self.values = Values(program, bindings.unpacked())
         self.values.run_phase(0)
 
-    def finish(self, seeds: Mapping[str, Array] | None = None) -> None:
-        """Evaluate the rest, with seeds of (tau, n_b, *shape) each; once only."""
+    def finish(
+        self,
+        seeds: Mapping[str, Array] | None = None,
+        bindings: Bindings | None = None,
+    ) -> None:
+        """Evaluate the rest; once only. See `dispatch.Call.finish`."""
+        if bindings is not None:
+            # Values are views of the caller's arrays in places: computed once more.
+            self.values = Values(self.program, bindings)
+            self.values.run_phase(0)
         if seeds is not None:
             self.values.give_seeds(seeds)
         self.values.run_phase(1)
@@ -113,6 +121,9 @@ class Values:
         result = np.zeros_like(value)
         result[self._alive] = value[self._alive]
         return result
+
+    def read_stack(self, nodes: tuple[Node, ...]) -> None:
+        """Nothing lies together here."""
 
     def sizes(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """Named dimensions as numbers."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bptt.errors import ArgumentError
 from bptt.explain import model as m
 from bptt.explain.build import build_document
+from bptt.explain.html import html_page
 from bptt.explain.instances import Options
 from bptt.explain.render.common import Writer
 from bptt.explain.render.latex_document import render_latex
@@ -29,11 +30,16 @@ FORMATS: dict[str, Callable[[m.Document, str], str]] = {
     ".txt": render_text,
     ".md": render_markdown,
     ".tex": render_latex,
+    ".html": html_page,
 }
 
 
 class UnknownFormatError(ArgumentError):
     """An explanation is asked for in a format that there is no writer of."""
+
+
+class BackwardLoopError(ArgumentError):
+    """An explanation is asked of a cell with a state that is read at t+1."""
 
 
 class UnknownCardError(ArgumentError):
@@ -185,8 +191,15 @@ def explain(
     >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
     True
 
-    Raises: UnknownLanguageError, ExplainOptionError; UnknownCardError when shown.
+    Raises: UnknownLanguageError, ExplainOptionError, BackwardLoopError;
+    UnknownCardError when shown.
     """
+    for state in sorted(cell.graph.backward):
+        raise BackwardLoopError(
+            f"{state}[t+1] is read: explanations are of cells whose loops run from "
+            "t = 1 to tau. Explain the cell of one direction; check() and unroll() "
+            "take both"
+        )
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)
     options = Options(tau, seed, sizes, reduction, chosen)

@@ -40,6 +40,11 @@ def _row_pool(threads: int) -> RowPool:
     return RowPool(threads)
 
 
+if hasattr(os, "register_at_fork"):
+    # A forked process has none of its parent's threads, and would wait for them.
+    os.register_at_fork(after_in_child=_row_pool.cache_clear)
+
+
 def count_threads(asked: int | None) -> int:
     """The number of threads: as asked, else BPTT_THREADS, else the CPUs available.
 
@@ -135,16 +140,23 @@ class Call:
     def _make_workspace(self) -> Workspace:
         return Workspace(self._x, *self._shape, self._b.dtype)
 
-    def finish(self, seeds: Mapping[str, FloatArray] | None = None) -> None:
+    def finish(
+        self,
+        seeds: Mapping[str, FloatArray] | None = None,
+        bindings: Bindings | None = None,
+    ) -> None:
         """Run the second phase and the products over time; once only.
 
         seeds: (tau, n_b, *shape) each, where the bindings held none yet. Values that
-        only the first phase needed may be overwritten.
+        only the first phase needed may be overwritten. bindings: see `dispatch.Call`.
         """
         if seeds is not None:
-            seeds = {name: self._b.pack(array) for name, array in seeds.items()}
-            self._b = replace(self._b, seeds=seeds)
+            here = bindings or self._b
+            seeds = {name: here.pack(array) for name, array in seeds.items()}
+            self._b = replace(here, seeds=seeds)
             self.values.rebind(self._b)
+            if bindings is not None:
+                self._fill_table()
             self._enter((f"seed:{name}", array) for name, array in seeds.items())
         self._run_phase(1)
         if self._ragged is not None:
@@ -245,13 +257,13 @@ class Call:
     def _sum_products(self, number: int, job: SumJob) -> None:
         place, sums = self._w.result_addresses[2 * number : 2 * number + 2]
         table, rows = self._w.table, self._n_rows
-        a, b = table[job.a[0]], table[job.b[0]]
+        a, b = ((table[p[0]] or 0) + p[1] for p in (job.a, job.b))
         given = 0 if job.is_swapped else sums
         kernel, work = self._x.reduce, self._w.work
 
         def run(thread: int, begin: int, end: int) -> None:
             kernel(
-                rows, a, job.a[1], begin, end, b, job.b[1], job.n, place, job.n, given,
+                rows, a, job.a[2], begin, end, b, job.b[2], job.n, place, job.n, given,
                 work(thread),
             )  # fmt: skip
 

@@ -7,7 +7,7 @@ cell takes no longer than a few dozen lines of Python.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bptt.execute.llvm.layout import Layout, Sum
 from bptt.execute.llvm.planner import Plan
@@ -31,30 +31,54 @@ class View:
 class SumJob:
     """One product over all rows.
 
-    a^T b of two sequences, each a number in the table and a stride: `a` has m columns,
-    `b` n. When `is_swapped` the gradients are b and the result is the transpose; else
-    the column sums of a come with it. Job k leaves its product in result 2 k of the
+    a^T b of two sequences, each by its number in the table, the byte where it begins in
+    a row, and the stride of a row: `a` has m columns, `b` n. When `is_swapped` the
+    gradients are b and the result is the transpose; else the column sums of a come with
+    it. Job k leaves its product in result 2 k of the
     workspace and its column sums in result 2 k + 1.
     """
 
-    a: tuple[int, int]
+    a: tuple[int, int, int]
     m: int
-    b: tuple[int, int]
+    b: tuple[int, int, int]
     n: int
     is_swapped: bool
 
 
 @dataclass(frozen=True)
 class Sums:
-    """All products of an executable, and where the totals they give are found."""
+    """All products of an executable, and where the totals they give are found.
+
+    stacks: what `find_stack` found before.
+    """
 
     jobs: tuple[SumJob, ...]
     views: Mapping[Node, View]
+    stacks: dict[tuple[Node, ...], View | None] = field(default_factory=dict)
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Reals of every result of a workspace."""
         return tuple(size for job in self.jobs for size in (job.m * job.n, job.m))
+
+    def find_stack(self, nodes: tuple[Node, ...]) -> View | None:
+        """One view of totals that lie one under the other; None where they do not."""
+        if nodes not in self.stacks:
+            is_known = all(node in self.views for node in nodes)
+            views = [self.views[node] for node in nodes] if is_known else []
+            self.stacks[nodes] = _join(views) if views else None
+        return self.stacks[nodes]
+
+
+def _join(views: Sequence[View]) -> View | None:
+    first, n_rows = views[0], 0
+    for view in views:
+        begin = first.start + n_rows * first.strides[0]
+        place = (view.result, view.start, view.strides, view.shape[1:])
+        if place != (first.result, begin, first.strides, first.shape[1:]):
+            return None
+        n_rows += view.shape[0]
+    return View(first.result, first.start, (n_rows, *first.shape[1:]), first.strides)
 
 
 def plan_sums(
@@ -62,13 +86,17 @@ def plan_sums(
 ) -> Sums:
     """The products of a layout, and a view of every total that one of them gives."""
     numbers = {name: number for number, name in enumerate(names)}
+
+    def place(node: Node) -> tuple[int, int, int]:
+        begin = layout.column(node) * real_bytes
+        return numbers[layout.name(node)], begin, layout.stride(node)
+
     jobs: list[SumJob] = []
     views: dict[Node, View] = {}
     for item in layout.sums:
         widths = [layout.width(node) for node in item.nodes]
         m, n = sum(widths), layout.width(item.operand)
-        g = (numbers[layout.name(item.nodes[0])], layout.stride(item.nodes[0]))
-        x = (numbers[layout.name(item.operand)], layout.stride(item.operand))
+        g, x = place(item.nodes[0]), place(item.operand)
         result = 2 * len(jobs)
         is_swapped = n < SWAP_BELOW <= m
         if is_swapped:

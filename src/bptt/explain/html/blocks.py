@@ -1,0 +1,182 @@
+"""The explanation's blocks as HTML; the page writes no sentence of its own here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bptt.explain import model as m
+from bptt.explain.html.tags import Markup, join, tag
+from bptt.explain.html.values import side_by_side
+from bptt.explain.html.words import word
+from bptt.explain.html.writer import Writer
+
+TALL = 16  # rows above which a table scrolls in a box of its own
+STATUS = {m.PASSED: "card", m.FAILED: "card failed", m.NOT_CHECKED: "card not"}
+
+
+def write_block(writer: Writer, block: m.Block) -> Markup:
+    """Any block."""
+    if isinstance(block, m.Paragraph):
+        return tag("p", writer.text(block.text))
+    if isinstance(block, m.Listing):
+        return tag("pre", tag("code", block.text), tabindex=0)
+    if isinstance(block, m.Table):
+        return _table(writer, block)
+    if isinstance(block, m.Equations):
+        lead = None if block.text is None else tag("p", writer.text(block.text))
+        return join(lead, writer.chain(block.chain))
+    if isinstance(block, m.Matrices):
+        return _matrices(writer, block)
+    return join(*(_group(writer, group) for group in block.groups))
+
+
+def _table(writer: Writer, table: m.Table) -> Markup:
+    checks = any(row.check is not None for row in table.rows)
+    heads = [writer.text(column) for column in table.columns]
+    if checks:
+        heads.append(word("check"))
+    body = [
+        tag(
+            "tr",
+            *(_cell(writer, value) for value in row.cells),
+            (
+                tag(
+                    "td",
+                    "" if row.check is None else writer.check(row.check),
+                    class_="num",
+                )
+                if checks
+                else None
+            ),
+            class_=row.mark or None,
+        )
+        for row in table.rows
+    ]
+    caption = (
+        None if table.caption is None else tag("caption", writer.text(table.caption))
+    )
+    shown = tag(
+        "table",
+        caption,
+        tag("thead", tag("tr", *(tag("th", h, scope="col") for h in heads))),
+        tag("tbody", *body),
+        id=f"table-{table.id}",
+    )
+    tall = len(table.rows) > TALL
+    return tag("div", shown, class_="tall" if tall else "scroll", tabindex=0)
+
+
+def _cell(writer: Writer, value: Any) -> Markup:
+    is_number = isinstance(value, int | float)
+    return tag("td", writer.cell(value), class_="num" if is_number else None)
+
+
+def _matrices(writer: Writer, block: m.Matrices) -> Markup:
+    parts: list[Any] = []
+    for i, expr in enumerate(block.exprs):
+        if i and block.relation:  # the first is what the others make
+            parts.append("=" if i == 1 else "·")
+        found = writer.by_step(expr, block.first, block.last)
+        parts.append(writer.values.widget(f"m:{block.id}:{i}", found, writer.eq(expr)))
+    return side_by_side(*parts)
+
+
+# ----- cards -----
+
+
+def _group(writer: Writer, group: m.Group) -> Markup:
+    cards = [_card(writer, card) for card in group.cards]
+    head = tag(
+        "summary",
+        writer.text(group.title),
+        tag("span", str(len(cards)), class_="tagged"),
+    )
+    return tag(
+        "details", head, *cards, class_="group", open=True, id=f"group-{group.id}"
+    )
+
+
+def _card(writer: Writer, card: m.Card) -> Markup:
+    status = card.status
+    tags = [
+        tag("span", word("equation-number", number=card.number), class_="tagged")
+        if card.number else None,
+        tag("span", word("question", number=card.question), class_="tagged q")
+        if card.question else None,
+        tag("span", word("not-checked"), class_="tagged q")
+        if status == m.NOT_CHECKED else None,
+    ]  # fmt: skip
+    head = tag("div", tag("h3", writer.text(card.title)), *tags, class_="head")
+    if status == m.FAILED:
+        body: list[Any] = [tag("p", word("card-failed"))]
+    else:
+        body = _body(writer, card)
+    return tag(
+        "article", head, *body, class_=STATUS[status], id=f"card-{card.id}",
+        data_boundary=card.boundary or None, data_node=card.node or None,
+        data_lights=" ".join(_lights(writer, card)) or None,
+    )  # fmt: skip
+
+
+def _body(writer: Writer, card: m.Card) -> list[Any]:
+    body: list[Any] = [
+        tag("p", writer.text(card.claim), class_="claim"),
+        *(writer.chain(chain) for chain in card.chains),
+        tag(
+            "p",
+            tag("b", writer.text(m.Text("label.reason"))),
+            " ",
+            writer.text(card.reason),
+            class_="reason",
+        ),
+    ]
+    if card.why:
+        inner = [_why(writer, why) for why in card.why]
+        body.append(
+            tag(
+                "details",
+                tag("summary", writer.text(m.Text("label.why"))),
+                *inner,
+                class_="more",
+                open=True,
+                data_closed=True,
+            )
+        )
+    if card.shapes:
+        notes = [tag("li", writer.eq(note.symbol), " : ", _shape(note.shape))
+                 for note in card.shapes]  # fmt: skip
+        body.append(tag("ul", *notes, class_="shapes"))
+    if card.wrong is not None:
+        label = tag("b", writer.text(m.Text("label.wrong")))
+        body.append(tag("p", label, " ", writer.text(card.wrong), class_="wrong"))
+    return body
+
+
+def _why(writer: Writer, why: m.Why) -> Markup:
+    head = tag("p", writer.text(why.text))
+    chains = [writer.chain(chain, with_numbers=False) for chain in why.chains]
+    return tag("div", head, *chains, class_=f"why-{why.kind}")
+
+
+def _shape(shape: tuple[str | int, str | int]) -> Markup:
+    return join(*_between([_dim(part) for part in shape]))
+
+
+def _dim(dim: str | int) -> Any:
+    base, _, label = str(dim).partition("_")
+    return join(tag("i", base), tag("sub", label)) if label else str(dim)
+
+
+def _between(parts: list[Any]) -> list[Any]:
+    return [parts[0], " × ", parts[1]]
+
+
+def _lights(writer: Writer, card: m.Card) -> list[str]:
+    """The cards of the edges that a card speaks of, as the picture names them."""
+    found = []
+    for source, lag, target, after in card.edges:
+        end = target or "L"  # the one edge that leaves the last step's node
+        step = f"[t{lag - after:+d}]" if lag != after else "[t]"
+        is_parameter = writer.point.scope.kind(source) == "parameter"
+        found.append(f"{source}{'' if is_parameter else step}>{end}")
+    return found

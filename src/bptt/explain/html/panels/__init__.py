@@ -1,0 +1,1 @@
+"""What the page adds to the explanation's blocks: pictures, numbers, things to try."""

@@ -1,0 +1,118 @@
+"""What every panel needs: the document, how to write it, the two drawn graphs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bptt.explain.cards import CardMaker
+from bptt.explain.derive import Derivation
+from bptt.explain.expr import T, Value
+from bptt.explain.html.picture.drawn import Arrow, Drawn, draw
+from bptt.explain.html.picture.labels import Labels
+from bptt.explain.html.tags import Markup, join, tag, text
+from bptt.explain.html.writer import Writer
+from bptt.explain.instances import REDUCTIONS, Options
+from bptt.explain.model import Document
+from bptt.explain.printer import ACCENTS, GREEK, split_name
+from bptt.graph import Graph
+from bptt.unrolled import Unrolled
+
+
+@dataclass(frozen=True)
+class Context:
+    """One page in the making."""
+
+    document: Document
+    writer: Writer
+
+    @property
+    def graph(self) -> Graph:
+        """The step graph that is explained."""
+        return self.document.scope.graph
+
+    @property
+    def unrolled(self) -> Unrolled:
+        """The graph in time with the numbers that are shown."""
+        return self.document.shown.graph
+
+    @cached_property
+    def maker(self) -> CardMaker:
+        """Makes terms of gradients as the cards show them."""
+        document = self.document
+        kind = str(document.options["reduction"])
+        weights = tuple(float(w) for w in document.shown.weights)
+        options = (
+            Options(self.tau, reduction=kind)
+            if kind in REDUCTIONS
+            else Options(self.tau, weights=weights)
+        )
+        return CardMaker(self.labels.derivation, document.scope, options)
+
+    @property
+    def tau(self) -> int:
+        """The last step."""
+        return self.unrolled.tau
+
+    @property
+    def first(self) -> int:
+        """The step shown before the slider moves."""
+        return self.writer.values.first
+
+    @cached_property
+    def full(self) -> Drawn:
+        """The picture with all nodes."""
+        return draw(self.unrolled)
+
+    @cached_property
+    def folded(self) -> Drawn:
+        """The picture without inner nodes."""
+        return draw(self.unrolled, folded=True)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """What stands on the arrows."""
+        is_plain = bool(np.all(self.document.shown.weights == 1.0))
+        return Labels(Derivation(self.graph), is_plain)
+
+    def name(self, name: str, lag: int | None = 0) -> Markup:
+        """A symbol as a formula: h^(t), or W for lag None."""
+        return self.writer.eq(Value(name, None if lag is None else T.moved(lag)))
+
+    def ends(self, arrow: Arrow) -> Markup:
+        """u → v as formulas, at step t."""
+        target = None if arrow.target.kind == "total" else 0
+        return join(
+            self.name(arrow.kind.source, arrow.kind.lag), " → ",
+            self.name(arrow.target.name, target),
+        )  # fmt: skip
+
+    @cached_property
+    def arrows(self) -> dict[str, list[Arrow]]:
+        """The arrows of both pictures by card, each in order of t."""
+        found: dict[str, list[Arrow]] = {}
+        for drawn in (self.full, self.folded):
+            fresh: dict[str, list[Arrow]] = {}
+            for arrow in drawn.arrows:
+                fresh.setdefault(arrow.card, []).append(arrow)
+            found = fresh | found
+        ordered = sorted(found, key=lambda card: "~" in card)
+        return {card: found[card] for card in ordered}
+
+
+def tspans(name: str, t: int | None = None) -> Markup:
+    """A symbol in SVG: letter, label lowered, step raised."""
+    base, accent, label = split_name(name)
+    letter = GREEK.get(base, base)
+    if accent:
+        letter = "ŷ" if (base, accent) == ("y", "hat") else letter + ACCENTS[accent]
+    parts: list[str] = [text(letter)]
+    down = 0.0
+    if label:
+        parts.append(tag("tspan", label, class_="sub", dy=4.0))
+        down = 4.0
+    if t is not None:
+        parts.append(tag("tspan", f"({t})", class_="sup", dy=-6.0 - down))
+    return Markup("".join(parts))

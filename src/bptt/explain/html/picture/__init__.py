@@ -1,0 +1,1 @@
+"""The unrolled graph as a picture: what is drawn, where it lies, and the SVG."""

@@ -1,0 +1,151 @@
+"""What is written on an arrow: its Jacobian as an expression, in print and in short.
+
+h^(t-1) -> a^(t)   W                        x^(t) -> a^(t)   U
+h^(t-1) -> h^(t)   diag(1 - (h^(t))^2) W    a folded away: the product across it
+W -> a^(t)         e_i h^(t-1)T             slice i: what e_i, pulled back, gives
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bptt.explain import expr as e
+from bptt.explain.derive import Derivation, Reading, read_of
+from bptt.explain.expr import Expr, T, Time, Value
+from bptt.explain.html.picture.drawn import Arrow
+from bptt.explain.plain import to_unicode
+from bptt.graph import name_of
+
+LONGEST = 28  # characters beside an arrow
+LETTERS = "ikjlm"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Expressions for the arrows of a cell.
+
+    weights: whether every w_t is 1, so that L^(t) -> L carries a plain 1.
+    """
+
+    derivation: Derivation
+    is_plain_sum: bool
+
+    def general(self, arrow: Arrow) -> Expr:
+        """∂target/∂source, as a symbol."""
+        target = Value(arrow.target.name, None if arrow.target.t is None else T)
+        return e.Jacobian(target, self._source(arrow))
+
+    def _source(self, arrow: Arrow) -> Value:
+        lag = arrow.kind.lag
+        # A parameter is used through its copy of this step.
+        return Value(arrow.kind.source, T.moved(lag or 0))
+
+    def form(self, arrow: Arrow) -> Expr | None:
+        """The cell's own form of the Jacobian; None where no gradient passes.
+
+        For a parameter matrix slice i of it, what pulling e_i back gives.
+        """
+        if arrow.jacobian is None:
+            return None
+        if arrow.target.kind == "total":
+            return self._to_total(arrow)
+        reading = Reading(arrow.kind.source, arrow.kind.lag or 0,
+                          arrow.kind.lag is None)  # fmt: skip
+        if self.derivation.rank(reading.name) == 2:
+            return self._slice(arrow.target.name, reading, arrow.across)
+        return self._across(arrow.target.name, reading, arrow.across)
+
+    def _to_total(self, arrow: Arrow) -> Expr | None:
+        if arrow.kind.source != self.derivation.graph.loss:
+            return None
+        return e.Number(1.0) if self.is_plain_sum else e.Weight(T)
+
+    def _across(
+        self, target: str, reading: Reading, across: tuple[str, ...]
+    ) -> Expr | None:
+        """The sum over the ways from a reading to the target across folded nodes."""
+        fused = self._fused(target, reading, across)
+        if fused is not None:
+            return fused
+        terms = []
+        for found in self.derivation.readings(target):
+            outer = self.derivation.jacobian(target, found)
+            if outer is None:
+                continue
+            if found == reading:
+                terms.append(outer)
+            elif found.name in across and found.lag == 0:
+                inner = self._across(found.name, reading, across)
+                if inner is not None:
+                    terms.append(e.product(outer, inner))
+        return e.total(*terms) if terms else None
+
+    def _fused(
+        self, target: str, reading: Reading, across: tuple[str, ...]
+    ) -> Expr | None:
+        """(p - e_y)^T where L = -log p_y, p = softmax(o), and o is read (10.18).
+
+        p is an inner node folded away, or stands inside the loss itself.
+        """
+        definitions = self.derivation.graph.definitions
+        loss = definitions[target].inputs[0]
+        if loss.op != "nll":
+            return None
+        shown = self.derivation.equation(target)
+        index = next(x for x in e.walk(shown) if isinstance(x, e.Element)).indices[0]
+        p = loss.inputs[0]
+        name = name_of(p) if p.op == "named" else ""
+        if name and name not in across:
+            return None
+        soft = definitions[name].inputs[0] if name else p
+        if soft.op != "softmax" or read_of(soft.inputs[0]) != reading:
+            return None
+        assert isinstance(index, Value)
+        prediction = Value(name, T) if name else e.Call("softmax", (reading.value,))
+        unit = e.Unit(
+            index, str(self.derivation.graph.definitions[reading.name].shape[0])
+        )
+        return e.Transpose(e.minus(prediction, unit))
+
+    def _slice(
+        self, target: str, reading: Reading, across: tuple[str, ...]
+    ) -> Expr | None:
+        """What e_i, or the gradient that reaches a folded node from it, gives."""
+        names = {*self.derivation.graph.definitions, *self.derivation.graph.inputs}
+        letter = next(letter for letter in LETTERS if letter not in names)
+        unit = e.Element(Value("e"), (letter,))
+        return self._pulled(target, unit, reading, across)
+
+    def _pulled(
+        self, target: str, grad: Expr, reading: Reading, across: tuple[str, ...]
+    ) -> Expr | None:
+        terms = []
+        for found, pulled in self.derivation.pulled(target, grad).items():
+            if pulled is None:
+                continue
+            if found == reading:
+                terms.append(pulled)
+            elif found.name in across and found.lag == 0:
+                inner = self._pulled(found.name, pulled, reading, across)
+                if inner is not None:
+                    terms.append(inner)
+        return e.total(*terms) if terms else None
+
+    def short(self, arrow: Arrow) -> str:
+        """The form at the arrow's own step in one line; the symbol if that is long."""
+        form = self.form(arrow)
+        step = Time("", arrow.t)
+        if isinstance(form, e.Identity):
+            return "I"
+        if form is not None:
+            text = to_unicode(e.at_step(form, step))
+            if len(text) <= LONGEST and text.count("{") < 2:
+                return text
+        if arrow.jacobian is None:
+            return ""
+        if arrow.target.kind == "total":
+            return to_unicode(self.general(arrow)).replace("⁽ᵗ⁾", "")
+        names = arrow.target.name, arrow.kind.source
+        shown = (to_unicode(Value(name)) for name in names)
+        past = "′" if arrow.kind.lag else ""
+        return "∂{}/∂{}".format(*shown) + past

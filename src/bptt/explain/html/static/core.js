@@ -1,0 +1,71 @@
+/* The page's state: the step in view, the numbers, and who wants to know of changes.
+   Everything works on what the page already shows; without this script it stands. */
+"use strict";
+const B = { listeners: [], words: {} };
+
+B.data = JSON.parse(document.getElementById("data").textContent);
+
+B.bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+
+/* The upper three bytes of float32 each; see values.py. */
+B.shortFloats = function (text) {
+  const raw = B.bytes(text), all = new Uint8Array((raw.length / 3) * 4);
+  for (let i = 0, j = 0; i < raw.length; i++) {
+    if (j % 4 === 0) j++;
+    all[j++] = raw[i];
+  }
+  const view = new DataView(all.buffer);
+  return Float32Array.from({ length: all.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
+};
+
+B.floats = function (text) {
+  const view = new DataView(B.bytes(text).buffer);
+  return Float64Array.from({ length: view.byteLength / 8 }, (_, i) => view.getFloat64(8 * i, true));
+};
+
+B.numbers = B.shortFloats(B.data.numbers);
+B.exact = B.floats(B.data.exact);
+B.t = B.data.first;
+B.tau = B.data.tau;
+B.lang = () => (document.getElementById("lang-zh").checked ? "zh" : "en");
+B.word = (id) => B.data.words[id][B.lang()];
+
+B.on = function (listener) { B.listeners.push(listener); };
+B.go = function (t) {
+  B.t = Math.min(Math.max(t, 1), B.tau);
+  for (const listener of B.listeners) listener(B.t);
+};
+
+B.all = (selector, root) => Array.from((root || document).querySelectorAll(selector));
+B.one = (selector, root) => (root || document).querySelector(selector);
+
+B.make = function (name, attributes, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes || {})) {
+    if (key === "text") element.textContent = value;
+    else element.setAttribute(key, value);
+  }
+  element.append(...children);
+  return element;
+};
+
+B.svg = function (name, attributes) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+};
+
+B.say = function (text) {
+  const toast = B.one(".toast");
+  toast.textContent = text;
+  clearTimeout(B.saying);
+  B.saying = setTimeout(() => { toast.textContent = ""; }, 2600);
+};
+
+/* Preferences are kept where the browser allows it; a file opened from disk may not. */
+B.remember = function (key, value) {
+  try { localStorage.setItem("bptt-" + key, value); } catch { /* private or from disk */ }
+};
+B.recall = function (key) {
+  try { return localStorage.getItem("bptt-" + key); } catch { return null; }
+};

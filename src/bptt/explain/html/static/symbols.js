@@ -1,0 +1,82 @@
+/* Equations by KaTeX in place of MathML; a symbol under the pointer is shown everywhere. */
+(function () {
+  const options = {
+    throwOnError: true, output: "htmlAndMathml", strict: "ignore",
+    trust: (context) => context.command === "\\htmlData",
+    macros: { "\\s": "\\htmlData{sym=#1}{#2}" },
+  };
+
+  /* LaTeX without the marks that tell symbols apart on this page. */
+  B.plainLatex = function (marked) {
+    const start = "\\s{";
+    for (let at = marked.indexOf(start); at >= 0; at = marked.indexOf(start)) {
+      const body = marked.indexOf("}{", at) + 2;
+      let depth = 1, end = body;
+      for (; depth; end++) depth += marked[end] === "{" ? 1 : marked[end] === "}" ? -1 : 0;
+      marked = marked.slice(0, at) + marked.slice(body, end - 1) + marked.slice(end);
+    }
+    return marked;
+  };
+
+  /* KaTeX comes compressed; where a browser cannot unpack it, MathML stays. */
+  B.loadKatex = async function () {
+    if (!("DecompressionStream" in window)) return;
+    const bytes = B.bytes(document.getElementById("katex-gz").textContent);
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    document.head.append(B.make("script", { text: await new Response(stream).text() }));
+    B.typesetLater();
+  };
+
+  B.typeset = function (root) {
+    if (!("katex" in window)) return;
+    for (const place of B.all(".eq[data-tex]", root)) {
+      if (place.dataset.done) continue;
+      const size = "side" in place.dataset ? "\\displaystyle " : "";
+      katex.render(size + place.dataset.tex, place, options);
+      place.dataset.done = "1";
+    }
+  };
+
+  /* Cards in a closed group are typeset when they come into view: the page opens fast. */
+  B.typesetLater = function () {
+    const seen = new IntersectionObserver((entries) => {
+      for (const entry of entries) {
+        if (!entry.isIntersecting) continue;
+        B.typeset(entry.target);
+        seen.unobserve(entry.target);
+      }
+    }, { rootMargin: "900px" });
+    for (const part of B.all("section.panel > *, .card")) seen.observe(part);
+  };
+
+  const tip = B.make("div", { class: "tip", role: "tooltip", hidden: "" });
+  document.body.append(tip);
+
+  function light(name) {
+    for (const old of B.all(".same")) old.classList.remove("same");
+    if (!name) return;
+    for (const place of B.all(`[data-sym="${CSS.escape(name)}"]`)) place.classList.add("same");
+  }
+
+  function describe(name, place) {
+    const entry = B.data.symbols[name];
+    tip.hidden = !entry;
+    if (!entry) return;
+    tip.textContent = entry[B.lang()];
+    const box = place.getBoundingClientRect();
+    tip.style.left = Math.max(8, Math.min(box.left + scrollX, innerWidth - 340)) + "px";
+    tip.style.top = box.bottom + scrollY + 8 + "px";
+  }
+
+  document.addEventListener("pointerover", function (event) {
+    const place = event.target.closest?.("[data-sym]");
+    light(place?.dataset.sym);
+    if (place) describe(place.dataset.sym, place);
+    else tip.hidden = true;
+  });
+  document.addEventListener("focusin", function (event) {
+    const place = event.target.closest?.("[data-sym]");
+    light(place?.dataset.sym);
+    if (!place) tip.hidden = true;
+  });
+})();

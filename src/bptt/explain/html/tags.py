@@ -1,0 +1,66 @@
+"""HTML and SVG as strings, escaped in one place.
+
+>>> tag("p", tag("b", "a < b"), class_="x", hidden=True)
+'<p class="x" hidden><b>a &lt; b</b></p>'
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import Any
+
+VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "col", "wbr"})
+EMPTY = frozenset({"path", "line", "rect", "circle", "use"})  # closed in place, in SVG
+
+
+BARE = re.compile(r"[\w.:#%+\-]+", re.ASCII)
+
+
+class Markup(str):
+    """Text that is HTML already, and is not escaped again."""
+
+    __slots__ = ()
+
+
+def tag(name: str, /, *children: Any, **attributes: Any) -> Markup:
+    """An element; `class_`, `data_t` are written class, data-t; None leaves one out."""
+    start = name + "".join(_attribute(k, v) for k, v in attributes.items())
+    if name in VOID:
+        return Markup(f"<{start}>")
+    if name in EMPTY and not children:
+        return Markup(f"<{start} />")
+    return Markup(f"<{start}>{join(*children)}</{name}>")
+
+
+def join(*parts: Any) -> Markup:
+    """Parts one after the other; text is escaped, None is nothing."""
+    return Markup("".join(text(part) for part in parts if part is not None))
+
+
+def text(value: Any) -> str:
+    """A child as HTML."""
+    if isinstance(value, Markup):
+        return value
+    if isinstance(value, list | tuple):
+        return join(*value)
+    return escape(str(value), quote=False)
+
+
+def _attribute(key: str, value: Any) -> str:
+    if value is None or value is False:
+        return ""
+    name = key.rstrip("_").replace("_", "-")
+    if value is True:
+        return f" {name}"
+    if isinstance(value, float):
+        value = number(value)
+    shown = str(value)
+    # Quotes where HTML needs them: a page has tens of thousands of attributes.
+    return f" {name}={shown}" if BARE.fullmatch(shown) else f' {name}="{escape(shown)}"'
+
+
+def number(value: float, digits: int = 1) -> str:
+    """A length for SVG, without needless zeros."""
+    shown = f"{value:.{digits}f}"
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown

@@ -1,0 +1,261 @@
+"""Expressions, sentences, checks and chains as HTML.
+
+An equation is MathML in the page and KaTeX when scripts run: `span.eq` holds the one
+and, as `data-tex`, the source of the other, in which every symbol carries its name so
+that the page can show the same symbol everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+from xml.etree.ElementTree import Element, fromstring, tostring
+
+from bptt.explain import expr as e
+from bptt.explain.evaluate import evaluate
+from bptt.explain.expr import Expr, Time
+from bptt.explain.html.tags import Markup, join, tag
+from bptt.explain.html.values import Values
+from bptt.explain.html.words import both
+from bptt.explain.latex import LatexPrinter
+from bptt.explain.mathml import MathmlPrinter, wrap_mathml
+from bptt.explain.model import (
+    FAILED,
+    LANGUAGES,
+    NOT_CHECKED,
+    PASSED,
+    Chain,
+    Check,
+    Link,
+    Text,
+)
+from bptt.explain.point import Point, UnknownSymbolError
+from bptt.explain.printer import GREEK, split_name
+from bptt.explain.texts import pieces
+
+_SHAPE = re.compile(r"\w+(×\w+)+")
+_DIM = re.compile(r"([a-z]+)_(\w+)")
+# Operators that have no space around them anyway.
+_TIGHT = frozenset("()∇∂:")
+
+
+class ShortMathml(MathmlPrinter):
+    """MathML with a step as one piece of text: a fallback may not double the page."""
+
+    def step(self, time: Time | None) -> str:
+        """(t+1), as a superscript."""
+        return "" if time is None else f"<mtext>({show_time(time, tight=True)})</mtext>"
+
+
+class SymbolLatex(LatexPrinter):
+    r"""LaTeX for KaTeX alone: every symbol knows its name, \s{name}{symbol}."""
+
+    def symbol(self, name: str, sub: str = "", sup: str = "") -> str:
+        """The symbol, marked."""
+        return rf"\s{{{name}}}{{{super().symbol(name, sub, sup)}}}"
+
+
+_LATEX, _MATHML = SymbolLatex(), ShortMathml()
+
+
+SIGNS = {
+    PASSED: ("✓", "mark"), FAILED: ("✗", "mark failed"), NOT_CHECKED: ("?", "mark not"),
+}  # fmt: skip
+
+
+@dataclass
+class Writer:
+    """Writes the parts of one page; `values` collects its numbers."""
+
+    point: Point
+    values: Values
+    has_italic_words: bool = False
+    _cache: dict[Expr, Markup] = field(default_factory=dict)
+    _chains: int = 0
+
+    # ----- formulas and sentences -----
+
+    def eq(self, expr: Expr, *, is_side: bool = False) -> Markup:
+        """A formula; is_side: one side of a chain, which "copy LaTeX" collects."""
+        if expr not in self._cache:
+            inside = _plain_symbol(expr) or _shorten(wrap_mathml(_MATHML(expr)))
+            latex = escape(_LATEX(expr))
+            self.has_italic_words |= r"\mathit" in latex
+            self._cache[expr] = Markup(f'data-tex="{latex}">{inside}</span>')
+        side = "data-side " if is_side else ""
+        return Markup(f"<span class=eq {side}{self._cache[expr]}")
+
+    def text(self, text: Text) -> Markup:
+        """A sentence in every language."""
+        return both(*(self._pieces(text, language) for language in LANGUAGES))
+
+    def _pieces(self, text: Text, language: str) -> Markup:
+        shown = pieces(text, language, self.point.scope)
+        return join(*(self.eq(p) if isinstance(p, Expr) else p for p in shown))
+
+    def cell(self, value: Any) -> Markup:
+        """What stands in a table: a sentence, formula, check, number or plain text."""
+        if isinstance(value, Text):
+            return self.text(value)
+        if isinstance(value, Expr):
+            return self.eq(value)
+        if isinstance(value, float):
+            return join(
+                f"{value:.1e}" if value and abs(value) < 1e-2 else f"{value:.4g}"
+            )
+        if isinstance(value, str) and _SHAPE.fullmatch(value):
+            return Markup(_DIM.sub(r"<i>\1</i><sub>\2</sub>", value))
+        return join("" if value is None else value)
+
+    # ----- checks -----
+
+    def mark(self, link: Link) -> Markup:
+        """A tick, a cross or a question mark, with the error it stands for."""
+        errors = [c.error for c in (link.tree, link.printed) if c.error is not None]
+        error = max(errors) if errors else None
+        return self.check(Check(link.status, error), is_short=True)
+
+    def check(self, check: Check, *, is_short: bool = False) -> Markup:
+        """A check as a sign and its error; is_short: the error as a tip."""
+        sign, style = SIGNS[check.status]
+        error = "" if check.error is None else f"{check.error:.0e}"
+        if is_short:
+            return tag("span", sign, class_=style, title=error if check.error else None)
+        return tag("span", f"{sign} {error}", class_=style)
+
+    # ----- chains -----
+
+    def chain(self, chain: Chain, *, with_numbers: bool = True) -> Markup:
+        """left = right, then = right below it; each with its reason and its mark."""
+        first, *rest = chain.links
+        rows: list[Any] = []
+        for i, link in enumerate(rest):
+            left = self.eq(first.expr, is_side=True) if i == 0 else ""
+            reason = (
+                None
+                if link.reason is None
+                else tag("span", self.text(link.reason), class_="why")
+            )
+            rows += [
+                tag("div", left, class_="lhs"), tag("div", "="),
+                tag("div", self.eq(link.expr, is_side=True), self.mark(link), reason,
+                    class_="rhs"),
+            ]  # fmt: skip
+        if not rest:
+            rows.append(tag("div", self.eq(first.expr, is_side=True), class_="rhs one"))
+        about = tag("div", self._range(chain), class_="range")
+        body = tag("div", *rows, about, class_="chain")
+        numbers = self._numbers(chain) if with_numbers else None
+        return tag("div", body, numbers, class_="eqrow")
+
+    def _range(self, chain: Chain) -> Markup:
+        """Bounds, free letters and number, in signs that need no translation."""
+        parts: list[str] = []
+        if chain.number:
+            parts.append(f"({chain.number})")
+        if chain.first is not None and chain.last is not None:
+            first, last = show_time(chain.first), show_time(chain.last)
+            parts.append(f"t = {first}" if first == last else f"{first} ≤ t ≤ {last}")
+        if chain.letters:
+            parts.append("∀ " + ", ".join(chain.letters))
+        return join(*(tag("span", part) for part in parts))
+
+    def _numbers(self, chain: Chain) -> Markup | None:
+        """The common value of all sides, at the step in view."""
+        if chain.letters:
+            return None
+        found = self.by_step(chain.links[0].expr, chain.first, chain.last)
+        if not found:
+            return None
+        self._chains += 1
+        widget = self.values.widget(f"c{self._chains}", found)
+        steps = (
+            None
+            if chain.first is None
+            else tag(
+                "span",
+                "t = ",
+                tag("b", str(self.values.first), data_now=True),
+                class_="note",
+            )
+        )
+        absent = "" if self.values.first in found else " absent"
+        return tag("div", widget, steps, class_=f"values numbers{absent}")
+
+    def by_step(
+        self, expr: Expr, first: Time | None, last: Time | None
+    ) -> dict[int, Any]:
+        """The value of an expression at every step from first to last.
+
+        Without a t the value is the same at all; a symbol that does not exist at a step
+        leaves that step out.
+        """
+        tau = self.point.tau
+        if first is None or last is None:
+            value = evaluate(expr, self.point, t=1)
+            return dict.fromkeys(range(1, tau + 1), value)
+        found = {}
+        start, end = (time.at({"tau": tau}) for time in (first, last))
+        for t in range(max(start, 1), min(end, tau) + 1):
+            try:
+                found[t] = evaluate(expr, self.point, t=t)
+            except UnknownSymbolError:
+                continue
+        return found
+
+
+def _plain_symbol(expr: Expr) -> Markup | None:
+    """A lone symbol in HTML, which is shorter than MathML and as good: h^(t)."""
+    if not isinstance(expr, e.Value):
+        return None
+    base, accent, label = split_name(expr.name)
+    if accent:
+        return None
+    step = None if expr.time is None else f"({show_time(expr.time, tight=True)})"
+    return join(
+        tag("i", GREEK.get(base, base)), tag("sub", label) if label else None,
+        tag("sup", step) if step else None,
+    )  # fmt: skip
+
+
+def _shorten(mathml: str) -> str:
+    """The same formula in fewer bytes; it was written by our own printer."""
+    root = _unwrapped(fromstring(mathml))  # noqa: S314
+    return tostring(root, "unicode")
+
+
+def _unwrapped(element: Element) -> Element:
+    for i, child in enumerate(list(element)):
+        element[i] = _unwrapped(child)
+    if element.tag == "mrow" and len(element) == 1:
+        return element[0]
+    if element.tag == "mo" and element.text in _TIGHT:
+        element.attrib.clear()
+    is_plain = element.get("mathvariant") == "normal" or element.text == "⊤"
+    if is_plain or (element.tag == "mo" and element.attrib):
+        element.tag = "mtext"  # no space around it, upright
+        element.attrib.clear()
+    return element
+
+
+def show_time(time: Time, *, tight: bool = False) -> str:
+    """1, t, τ − 1; tight: without spaces."""
+    if not time.base:
+        return str(time.offset)
+    base = "τ" if time.base == "tau" else time.base
+    if not time.offset:
+        return base
+    space = "" if tight else " "
+    return f"{base}{space}{'+' if time.offset > 0 else '−'}{space}{abs(time.offset)}"
+
+
+def at(t: int) -> Time:
+    """A step by its number."""
+    return Time("", t)
+
+
+def value(name: str, lag: int | None) -> e.Value:
+    """A symbol at step t + lag, or a parameter without a step."""
+    return e.Value(name, None if lag is None else e.T.moved(lag))

@@ -1,0 +1,185 @@
+"""The numbers of gradient flow: norms, their two sources, Jacobian products, exponents.
+
+    ∇_{s^(t)} L  =  injected at t (through L^(t))  +  arrived from steps after t
+    ∂s^(tau)/∂s^(t)  =  J_tau ... J_{t+1},   J_t = ∂s^(t)/∂s^(t-1)
+
+s is the whole state of the cell: h of the book's, (h, s) of an LSTM. A verdict rests on
+the measured product and on finite-time Lyapunov exponents (QR method; Vogt et al.,
+arXiv:2006.14123), never on the spectrum of a weight matrix: an orthogonal W can shrink
+gradients, and a non-normal one with spectral radius below 1 can grow them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt.flow.steps import Step, steps_of
+from bptt.graph import Graph
+from bptt.unrolled import Unrolled
+
+Array = NDArray[Any]
+# The largest singular value of the product over the whole sequence: what is left of, or
+# has become of, the direction that fares best. Three decades either way is where a
+# float32 sum of the terms begins to lose the smaller ones to the larger.
+VANISHED, EXPLODED = 1e-3, 1e3
+SATURATED = 0.1  # of the steepest slope that the function has anywhere
+STEEPEST = {"tanh": 1.0, "sigmoid": 0.25, "relu": 1.0, "softplus": 1.0}
+
+
+class Verdict(StrEnum):
+    """What the measured product of Jacobians did over the whole sequence."""
+
+    VANISHING = "vanishing"
+    EXPLODING = "exploding"
+    NEITHER = "neither"
+    NO_STATE = "no state"
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """Gradient flow of one batch row; index 0 of a sequence is t = 1.
+
+    states: the names that carry the past; n is their sizes added up
+    norms, injected, arrived: of ∇_{h^(t)} L and its two parts, state -> (tau,)
+    jacobians: J_t, (tau, n, n)
+    singular_values: of ∂s^(tau)/∂s^(t) for t = 0..tau, (tau + 1, n), descending
+    exponents: finite-time Lyapunov exponents per step, (n,), descending
+    slopes: dy/da of every node that is one elementwise function, name -> (tau, size)
+    steepest: the steepest slope that each of these functions has anywhere
+    """
+
+    tau: int
+    states: tuple[str, ...]
+    norms: Mapping[str, Array]
+    injected: Mapping[str, Array]
+    arrived: Mapping[str, Array]
+    jacobians: Array
+    singular_values: Array
+    exponents: Array
+    slopes: Mapping[str, Array]
+    steepest: Mapping[str, float]
+
+    @property
+    def verdict(self) -> Verdict:
+        """By the largest singular value of ∂s^(tau)/∂s^(0) alone, see VANISHED."""
+        if not self.states:
+            return Verdict.NO_STATE
+        largest = self.singular_values[0, 0]
+        if largest < VANISHED:
+            return Verdict.VANISHING
+        return Verdict.EXPLODING if largest > EXPLODED else Verdict.NEITHER
+
+    @property
+    def rate(self) -> float:
+        """The largest exponent: e to it is the lasting factor per step."""
+        return float(self.exponents[0]) if self.states else 0.0
+
+    def saturated(self, name: str) -> Array:
+        """The fraction of units whose slope is below SATURATED of the steepest, (tau,).
+
+        Raises: KeyError for a node that is not one elementwise function.
+        """
+        flat = self.slopes[name] < SATURATED * self.steepest[name]
+        return np.asarray(flat.reshape(self.tau, -1).mean(axis=1))
+
+
+def measure(graph: Graph, unrolled: Unrolled) -> Flow:
+    """The gradient flow of one run.
+
+    >>> import numpy as np, bptt
+    >>> cell = bptt.cells.book
+    >>> params = cell.init(n_x=2, n_h=3, n_o=4, seed=0)
+    >>> u = cell.unroll(params, {"x": np.ones((5, 2)), "y": np.zeros(5, int)})
+    >>> flow = measure(cell.graph, u)
+    >>> flow.states, flow.norms["h"].shape, flow.singular_values.shape
+    (('h',), (5,), (6, 3))
+    """
+    steps = steps_of(graph, unrolled)
+    states = tuple(name for name in graph.states if name in graph.definitions)
+    jacobians = np.array([step.jacobian for step in steps])
+
+    def norms(part: Callable[[Step, str], Array]) -> dict[str, Array]:
+        return {name: _norms([part(step, name) for step in steps]) for name in states}
+
+    slopes, steepest = _slopes(graph, unrolled)
+    return Flow(
+        unrolled.tau, states, norms(Step.total_of), norms(Step.injected_of),
+        norms(Step.arrived_of), jacobians, singular_values(jacobians),
+        exponents(jacobians), slopes, steepest,
+    )  # fmt: skip
+
+
+def _norms(arrays: list[Array]) -> Array:
+    return np.array([np.linalg.norm(array) for array in arrays])
+
+
+def singular_values(jacobians: Array) -> Array:
+    """Of J_tau ... J_{t+1} for t = 0..tau; at t = tau the identity's ones.
+
+    The product is scaled as it grows, so that it neither overflows nor vanishes before
+    its singular values do.
+    """
+    product, scale = np.eye(jacobians.shape[1]), 0.0
+    rows = [np.linalg.svd(product, compute_uv=False)]
+    for jacobian in jacobians[::-1]:
+        product = product @ jacobian
+        largest = np.abs(product).max(initial=0.0)
+        if largest > 0:
+            product, scale = product / largest, scale + np.log(largest)
+        values = np.linalg.svd(product, compute_uv=False)
+        with np.errstate(over="ignore", under="ignore"):
+            rows.append(values * np.exp(scale))
+    return np.array(rows[::-1])
+
+
+def exponents(jacobians: Array) -> Array:
+    """Mean over t of log |diag R_t|, J_t Q_{t-1} = Q_t R_t; -inf: a direction died."""
+    tau, size = jacobians.shape[:2]
+    q, total = np.eye(size), np.zeros(size)
+    for jacobian in jacobians:
+        q, r = np.linalg.qr(jacobian @ q)
+        with np.errstate(divide="ignore"):
+            total += np.log(np.abs(np.diag(r)))
+    return np.sort(total / tau)[::-1]
+
+
+def _slopes(
+    graph: Graph, unrolled: Unrolled
+) -> tuple[dict[str, Array], dict[str, float]]:
+    def values(name: str) -> Array:
+        steps = range(1, unrolled.tau + 1)
+        return np.array([unrolled.values[unrolled.place(name, t)] for t in steps])
+
+    return slopes_of(graph, values)
+
+
+def slopes_of(
+    graph: Graph, values: Callable[[str], Array]
+) -> tuple[dict[str, Array], dict[str, float]]:
+    """The slope of every node that is one elementwise function, and its steepest.
+
+    values: a node's name -> its value at all steps.
+    """
+    slopes, steepest = {}, {}
+    for name, node in graph.definitions.items():
+        op = node.inputs[0].op
+        if op in STEEPEST:
+            slopes[name], steepest[name] = _slope(op, values(name)), STEEPEST[op]
+    return slopes, steepest
+
+
+def _slope(op: str, y: Array) -> Array:
+    """dy/da from y alone."""
+    if op == "tanh":
+        return np.asarray((1 - y) * (1 + y))
+    if op == "sigmoid":
+        return np.asarray(y * (1 - y))
+    if op == "relu":
+        return np.asarray(y > 0, dtype=float)
+    return np.asarray(-np.expm1(-y))  # softplus: sigmoid(a) = 1 - exp(-y)

@@ -1,0 +1,8 @@
+"""Cells in JAX programs: `bptt.jax.recurrent(cell)`, for `jit`, `grad` and `vmap`.
+
+`import bptt` never imports this module; `import bptt.jax` imports JAX.
+"""
+
+from bptt.jax.recurrent import Outputs, Recurrent, recurrent
+
+__all__ = ["Outputs", "Recurrent", "recurrent"]
