@@ -194,6 +194,10 @@ def run_worker(options):
         from benchmarks.library import measure_cell
 
         yield measure_cell(name, tuple(options["library_shape"]), options)
+    for name in options["ragged"]:
+        from benchmarks.ragged import measure_ragged
+
+        yield measure_ragged(CASES[name], tuple(options["ragged_shape"]), options)
     shapes = [tuple(shape) for shape in options["shapes"]]
     for name in options["cells"]:
         for shape in shapes:

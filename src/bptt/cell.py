@@ -12,7 +12,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from bptt import draws, errors, variants
 from bptt import initial as initial_values
-from bptt.check import INSTANCES, Ledger, check_cell
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind, parameter_arrays
 from bptt.execute.program import (
@@ -22,13 +21,12 @@ from bptt.execute.program import (
     forward_program,
     gradient_program,
 )
-from bptt.explain import EquationReport, Explanation, check_equation, explain
 from bptt.graph import Graph
 from bptt.language import parse_cell, print_graph
 from bptt.objective import Objective
+from bptt.readings import Readings
 from bptt.results import Gradient, Run
 from bptt.shapes import Shape
-from bptt.unrolled import Unrolled, unroll
 
 if TYPE_CHECKING:
     from bptt.execute.llvm.describe import Lowering
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class Cell:
+class Cell(Readings):
     """One time step of a recurrent network, written as equations.
 
     >>> cell = Cell('''
@@ -237,6 +235,16 @@ class Cell:
             initial_gradient,
             tuple(sorted(seeds)),
         )
+        return self.run_gradient(bindings, request, executor, threads)
+
+    def run_gradient(
+        self,
+        bindings: Bindings,
+        request: Request,
+        executor: str = dispatch.COMPILED,
+        threads: int | None = None,
+    ) -> Gradient:
+        """The gradient of arrays that are bound already, for other parts of bptt."""
         program = self.gradient_program(request)
         program, values = dispatch.run(program, bindings, executor, threads)
         return Gradient(
@@ -375,90 +383,6 @@ class Cell:
             self, inputs, params, sizes, initial=initial, reduction=reduction,
             weights=weights, lengths=lengths,
         )  # fmt: skip
-
-    # ----- proof -----
-
-    def check(
-        self,
-        *,
-        seed: int = 0,
-        instances: int = INSTANCES,
-        executor: str = dispatch.COMPILED,
-    ) -> Ledger:
-        """Every gradient against independent oracles, on random instances in float64.
-
-        The complex step, central differences, generic reverse mode on the explicit
-        unrolled graph, every node and every copy moved alone, sums over copies and over
-        paths, and the invariants; `ledger.passed`, `print(ledger)`. A point near a kink
-        is "not checked here". executor: what computes the gradient under test; the
-        oracles always use the NumPy reference.
-
-        >>> Cell('h[t] = tanh(W @ h[t-1] + U @ x[t])').check(instances=1).passed
-        True
-        """
-        return check_cell(self, seed=seed, instances=instances, executor=executor)
-
-    def unroll(
-        self,
-        params: Mapping[str, Any],
-        inputs: Mapping[str, Any],
-        *,
-        initial: Mapping[str, Any] | None = None,
-        seeds: Mapping[str, Any] | None = None,
-        reduction: str = "sum",
-        weights: Any = None,
-        lengths: Any = None,
-    ) -> Unrolled:
-        """The explicit graph in time of one batch row, for small sizes.
-
-        inputs: sequences without a batch axis. Raises: see `unrolled.unroll`.
-        """
-        return unroll(
-            self.graph, params, inputs, initial=initial, seeds=seeds,
-            reduction=reduction, weights=weights, lengths=lengths,
-        )  # fmt: skip
-
-    def explain(
-        self,
-        *,
-        name: str = "the cell",
-        lang: str = "en",
-        step: str | None = None,
-        tau: int = 4,
-        seed: int = 0,
-        sizes: Mapping[str, int] | None = None,
-        reduction: str = "sum",
-        weights: Iterable[float] | None = None,
-    ) -> Explanation:
-        """The derivation of this cell's gradient, with every equality checked.
-
-        print() shows it; `text()`, `markdown()`, `latex()` and `html()` give it;
-        `save("cell.html")` writes the format of the suffix. A notebook shows it by
-        itself.
-
-        lang: "en" or "zh"; step: one card alone, by the book's equation number or by
-        its id ("node:h", "parameter:W"); tau, seed, sizes: of the numbers shown; how L
-        is made of L^(1) ... L^(tau): reduction "sum" (the book's), "mean" or "last", or
-        weights, one per step.
-
-        >>> Cell('h[t] = tanh(W @ h[t-1] + U @ x[t])').explain().passed
-        True
-
-        Raises: UnknownLanguageError, ExplainOptionError; UnknownCardError when shown.
-        """
-        return explain(
-            self, name=name, lang=lang, step=step, tau=tau, seed=seed, sizes=sizes,
-            reduction=reduction, weights=weights,
-        )  # fmt: skip
-
-    def check_equation(self, text: str, *, seed: int = 0) -> EquationReport:
-        """Compare a gradient formula of your own with this cell's exact gradient.
-
-        text: an equation such as `grad_h[t] = V.T @ grad_o[t]`, or with ∇; see
-        docs/explain.md. Returns: a report to print; `report.passed`.
-        Raises: FormulaSyntaxError, UnknownSymbolError, NotAnEquationError.
-        """
-        return check_equation(text, self, seed=seed)
 
     # ----- variants of the same equations -----
 

@@ -266,6 +266,10 @@ class NotLowerableError(ArgumentError):
     """Kernels are asked of a cell that they have no form for."""
 
 
+class FlowError(ArgumentError):
+    """The flow of gradients is asked of what it is not measured for."""
+
+
 class UnknownLayerError(ArgumentError):
     """What is to be imported is no recurrent layer that a cell exists for."""
 

@@ -9,7 +9,9 @@ from rich.console import Console
 from bptt.cli.bench import bench
 from bptt.cli.cells import cells
 from bptt.cli.check import check
+from bptt.cli.evaluate import evaluate
 from bptt.cli.explain import explain
+from bptt.cli.flow import flow
 from bptt.cli.sample import sample
 from bptt.cli.train import train
 from bptt.errors import BpttError
@@ -27,10 +29,12 @@ app = typer.Typer(
 )
 app.command("train")(train)
 app.command("sample")(sample)
+app.command("eval")(evaluate)
 app.command("check")(check)
 app.command("explain")(explain)
 app.command("bench")(bench)
 app.command("cells")(cells)
+app.command("flow")(flow)
 
 
 def _print_version(is_asked: bool) -> None:

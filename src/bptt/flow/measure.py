@@ -110,8 +110,8 @@ def measure(graph: Graph, unrolled: Unrolled) -> Flow:
     slopes, steepest = _slopes(graph, unrolled)
     return Flow(
         unrolled.tau, states, norms(Step.total_of), norms(Step.injected_of),
-        norms(Step.arrived_of), jacobians, _singular_values(jacobians),
-        _exponents(jacobians), slopes, steepest,
+        norms(Step.arrived_of), jacobians, singular_values(jacobians),
+        exponents(jacobians), slopes, steepest,
     )  # fmt: skip
 
 
@@ -119,17 +119,26 @@ def _norms(arrays: list[Array]) -> Array:
     return np.array([np.linalg.norm(array) for array in arrays])
 
 
-def _singular_values(jacobians: Array) -> Array:
-    """Of J_tau ... J_{t+1} for t = 0..tau; at t = tau the identity's ones."""
-    product = np.eye(jacobians.shape[1])
+def singular_values(jacobians: Array) -> Array:
+    """Of J_tau ... J_{t+1} for t = 0..tau; at t = tau the identity's ones.
+
+    The product is scaled as it grows, so that it neither overflows nor vanishes before
+    its singular values do.
+    """
+    product, scale = np.eye(jacobians.shape[1]), 0.0
     rows = [np.linalg.svd(product, compute_uv=False)]
     for jacobian in jacobians[::-1]:
         product = product @ jacobian
-        rows.append(np.linalg.svd(product, compute_uv=False))
+        largest = np.abs(product).max(initial=0.0)
+        if largest > 0:
+            product, scale = product / largest, scale + np.log(largest)
+        values = np.linalg.svd(product, compute_uv=False)
+        with np.errstate(over="ignore", under="ignore"):
+            rows.append(values * np.exp(scale))
     return np.array(rows[::-1])
 
 
-def _exponents(jacobians: Array) -> Array:
+def exponents(jacobians: Array) -> Array:
     """Mean over t of log |diag R_t|, J_t Q_{t-1} = Q_t R_t; -inf: a direction died."""
     tau, size = jacobians.shape[:2]
     q, total = np.eye(size), np.zeros(size)
@@ -143,14 +152,25 @@ def _exponents(jacobians: Array) -> Array:
 def _slopes(
     graph: Graph, unrolled: Unrolled
 ) -> tuple[dict[str, Array], dict[str, float]]:
+    def values(name: str) -> Array:
+        steps = range(1, unrolled.tau + 1)
+        return np.array([unrolled.values[unrolled.place(name, t)] for t in steps])
+
+    return slopes_of(graph, values)
+
+
+def slopes_of(
+    graph: Graph, values: Callable[[str], Array]
+) -> tuple[dict[str, Array], dict[str, float]]:
+    """The slope of every node that is one elementwise function, and its steepest.
+
+    values: a node's name -> its value at all steps.
+    """
     slopes, steepest = {}, {}
     for name, node in graph.definitions.items():
         op = node.inputs[0].op
-        if op not in STEEPEST:
-            continue
-        steps = range(1, unrolled.tau + 1)
-        y = np.array([unrolled.values[unrolled.place(name, t)] for t in steps])
-        slopes[name], steepest[name] = _slope(op, y), STEEPEST[op]
+        if op in STEEPEST:
+            slopes[name], steepest[name] = _slope(op, values(name)), STEEPEST[op]
     return slopes, steepest
 
 

@@ -1,0 +1,112 @@
+"""`bptt flow`: how far gradients travel, in a trained model or in a new cell."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from bptt.cell import Cell
+from bptt.errors import FlowError
+from bptt.flow.travel import LAGS
+from bptt.train import STANDARD_LIBRARY_CHARACTERS, read_text
+from bptt.train.model import load_cell
+from bptt.train.run_folder import SavedRun, read_run
+
+OTHER_SIZES = 8  # of the inputs and outputs of a new cell
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+def flow(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|CELL",
+            help="A folder that `bptt train` wrote, a built-in cell, or a file of "
+            "equations.",
+        ),
+    ],
+    text: Annotated[
+        Path | None,
+        typer.Option(help="Text for a RUN to read; the standard library if absent."),
+    ] = None,
+    tau: Annotated[int, typer.Option(help="Steps.", min=1)] = 100,
+    rows: Annotated[int, typer.Option(help="Sequences.", min=1)] = 4,
+    n_h: Annotated[int, typer.Option(help="Units of a CELL.", min=1)] = 32,
+    seed: Annotated[int, typer.Option(help="Of a CELL's numbers.", min=0)] = 0,
+    out: Annotated[Path | None, typer.Option(help="Also write this HTML page.")] = None,
+) -> None:
+    """Show how far gradients travel through time.
+
+    A RUN reads a text with its trained parameters; a CELL reads random inputs with its
+    initial ones, and gets a read-out if it has no loss.
+    """
+    if Path(target).is_dir():
+        saved = read_run(Path(target))
+        cell, params = Cell(saved.cell_text), saved.parameters
+        inputs = _read_windows(saved, text, tau, rows)
+    else:
+        cell = load_cell(target).with_readout()
+        sizes = {
+            dim: n_h if dim.startswith("n_h") else OTHER_SIZES for dim in cell.dims
+        }
+        params = cell.init(seed=seed, dtype=np.float64, **sizes)
+        inputs = _make_inputs(cell, params, sizes, (tau, rows), seed)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("measuring lags", total=min(tau - 1, LAGS))
+        report = cell.flow(
+            params, inputs, reduction="mean", tick=lambda: progress.advance(task)
+        )
+    sys.stdout.write(f"{report}\n")
+    if out is not None:
+        report.save(out)
+        sys.stdout.write(f"written: {out}\n")
+
+
+def _read_windows(saved: SavedRun, text: Path | None, tau: int, rows: int) -> Arrays:
+    """Rows of tau + 1 characters, spread evenly over a text."""
+    vocabulary = saved.vocabulary
+    if vocabulary is None:
+        raise FlowError(
+            f"{saved.folder} was trained on {saved.kind}, not on text; from Python, "
+            "cell.flow(params, inputs) takes any arrays"
+        )
+    length = rows * (tau + 1)
+    paths = () if text is None else (text,)
+    read = read_text(paths, limit=max(length, STANDARD_LIBRARY_CHARACTERS))
+    characters = "".join(read.blocks())
+    if len(characters) < length:
+        raise FlowError(
+            f"the text has {len(characters)} characters; {rows} rows of {tau} steps "
+            f"need {length}: give --tau or --rows less"
+        )
+    starts = np.linspace(0, len(characters) - tau - 1, rows).astype(int)
+    tokens = np.stack(
+        [vocabulary.encode(characters[s : s + tau + 1]) for s in starts], axis=1
+    )
+    return {"x": tokens[:-1], "y": tokens[1:]}
+
+
+def _make_inputs(
+    cell: Cell,
+    params: Mapping[str, npt.NDArray[np.generic]],
+    sizes: dict[str, int],
+    lead: tuple[int, int],
+    seed: int,
+) -> Arrays:
+    """Random inputs for a cell: normal numbers, or integers where it looks up."""
+    random = np.random.default_rng(seed)
+    inputs: Arrays = {}
+    for name, spec in cell.graph.inputs.items():
+        if spec.index is not None:
+            n = spec.index if isinstance(spec.index, int) else sizes[str(spec.index)]
+            inputs[name] = random.integers(0, n, lead)
+        elif spec.draw is None:
+            shape = (d if isinstance(d, int) else sizes[str(d)] for d in spec.shape)
+            inputs[name] = random.standard_normal((*lead, *shape))
+    return cell.draw(params, inputs, seed=seed)

@@ -1,0 +1,73 @@
+"""`bptt flow` of a new cell and of a saved model."""
+
+import numpy as np
+import pytest
+
+import bptt as library
+from bptt.train.checkpoint import Checkpoint
+from bptt.train.data.vocabulary import Vocabulary
+from bptt.train.run_folder import create_run
+from tests.cli.test_commands import bptt
+
+TEXT = "the cat sat on the mat. " * 20 + "\n"
+
+
+def test_a_cell_gets_a_read_out_and_a_page(tmp_path):
+    command = "flow elman --tau 9 --rows 2 --n-h 5 --seed 3 --out flow.html"
+    ended = bptt(*command.split(), cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "gradient flow: loss" in ended.stdout
+    assert "over 9 steps the direction that fares best" in ended.stdout
+    assert "written: flow.html" in ended.stdout
+    page = (tmp_path / "flow.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "over 9 steps" in page
+
+
+def test_a_cell_with_inputs_that_are_drawn_runs(tmp_path):
+    (tmp_path / "noisy.cell").write_text(
+        "m: n_h = dropout(0.5)\nh[t] = tanh(m[t] * (W @ h[t-1]) + U @ x[t])\n"
+    )
+    ended = bptt("flow", "noisy.cell", "--tau", "4", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "over 4 steps" in ended.stdout
+
+
+def test_a_trained_model_reads_a_text(tmp_path):
+    pytest.importorskip("safetensors")
+    cell = library.cells.gru.with_tokens().with_readout()
+    vocabulary = Vocabulary.build(TEXT)
+    n = len(vocabulary)
+    params = cell.init(n_x=n, n_o=n, n_h=6, seed=2, dtype="float32")
+    create_run(tmp_path / "run", cell.text, {}, vocabulary, Checkpoint(params))
+    (tmp_path / "text.txt").write_text(TEXT)
+    command = "flow run --text text.txt --tau 12 --rows 3"
+    ended = bptt(*command.split(), cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+
+    # three rows from the start, the middle and the end of the text
+    length = len(TEXT) - 13
+    tokens = np.stack(
+        [vocabulary.encode(TEXT[s : s + 13]) for s in (0, length // 2, length)], axis=1
+    )
+    inputs = {"x": tokens[:-1], "y": tokens[1:]}
+    loss = cell.forward(params, inputs, reduction="mean").loss
+    assert f"gradient flow: loss {loss:.5g}" in ended.stdout
+
+
+def test_a_missing_cell_is_a_mistake(tmp_path):
+    ended = bptt("flow", "nothing", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "cell 'nothing': neither a built-in cell nor a file" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_model_of_sequences_is_not_given_a_text(tmp_path):
+    pytest.importorskip("safetensors")
+    cell = library.cells.elman
+    params = cell.init(n_x=2, n_h=3, dtype="float32")
+    config = {"data": {"kind": "sequences"}}
+    create_run(tmp_path / "run", cell.text, config, None, Checkpoint(params))
+    ended = bptt("flow", "run", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "run was trained on sequences, not on text" in ended.stderr
