@@ -12,9 +12,8 @@ from bptt.graph import name_of, shift_of
 
 def _meanings():
     """Operations of the library's cells in torch, features on the last axis."""
-    from torch.nn import functional
-
     import torch
+    from torch.nn import functional
 
     def layer_norm(x, eps):
         return functional.layer_norm(x, x.shape[-1:], eps=eps)

@@ -53,6 +53,7 @@ def make_runs(cell, case, threads):
     found = {OURS: (ours, lambda gradient: gradient)}
     if find_spec("torch"):
         import torch
+
         from benchmarks.graph_loop import make_graph_loop
 
         torch.set_num_threads(threads)

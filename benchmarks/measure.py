@@ -158,6 +158,7 @@ def measure_copies(case, shape, options):
 def measure_compile(case, shape, options):
     """Seconds of the first call of torch.compile on the Python loop."""
     import torch
+
     from benchmarks.rivals import make_loop
     from benchmarks.shapes import make_data
 

@@ -91,8 +91,9 @@ def make_step(model, sizes):
 
 def measure_model(name, options):
     """The time of a training step of both, after their losses were compared."""
-    import bptt.torch
     import torch
+
+    import bptt.torch
 
     make, sizes = MODELS[name]
     torch.manual_seed(0)
@@ -115,8 +116,9 @@ def measure_overhead(options):
 
     The kernels run from ready bindings: no argument is looked at, no result is read.
     """
-    import bptt.torch
     import torch
+
+    import bptt.torch
     from bptt.passes import ForwardPass
     from bptt.torch.layers import layer_key
     from bptt.torch.plan import plan_of

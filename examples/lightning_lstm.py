@@ -5,9 +5,9 @@ Needs: pip install "bptt[train,examples]"
 """
 
 import lightning
+import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-import torch
 from bptt.torch import LSTM
 
 N_DIGITS, N_STEPS, N_ROWS, EPOCHS = 5, 10, 512, 12

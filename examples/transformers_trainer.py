@@ -6,11 +6,11 @@ Needs: pip install "bptt[train,examples]"
 
 import tempfile
 
+import torch
+from torch import nn
 from transformers import Trainer, TrainingArguments, set_seed
 
 import bptt.torch
-import torch
-from torch import nn
 
 N_DIGITS, N_STEPS, N_ROWS, STEPS = 5, 10, 512, 100
 

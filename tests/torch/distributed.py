@@ -2,11 +2,11 @@
 
 import sys
 
+import torch
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 import bptt.torch
-import torch
-from torch import distributed, nn
 
 TAU, N_B, N_X, N_H = 5, 4, 6, 3
 

@@ -6,8 +6,9 @@ inputs, the second layer's cell is the first one's.
 
 import copy
 
-import bptt.torch
 import torch
+
+import bptt.torch
 
 N_X, N_H, N_P = 6, 3, 3
 TAU, N_B = 5, 4

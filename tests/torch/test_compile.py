@@ -3,14 +3,14 @@
 import io
 
 import pytest
+import torch
+from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import bptt
 import bptt.torch
-import torch
 from bptt.torch import layers, operators
 from tests.torch.pairs import assert_equal
-from torch import nn
 
 N_TOKENS, N_X, N_H = 7, 6, 3
 

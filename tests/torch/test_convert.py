@@ -4,10 +4,10 @@ import copy
 import io
 
 import pytest
-
-import bptt.torch
 import torch
 from torch import nn
+
+import bptt.torch
 
 N_TOKENS, N_X, N_H, N_CLASSES = 11, 6, 8, 3
 TAU, N_B, STEPS = 9, 5, 100

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import torch
+
 from tests.torch import distributed
 from tests.torch.pairs import assert_equal
 

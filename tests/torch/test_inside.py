@@ -1,10 +1,10 @@
 """Gradients on every node and copy after `backward()`, against autograd."""
 
 import pytest
+import torch
 
 import bptt
 import bptt.torch
-import torch
 from bptt.torch.interpret import interpret
 from bptt.torch.layers import layer_key
 from bptt.torch.plan import plan_of

@@ -5,9 +5,9 @@ import io
 import re
 
 import pytest
+import torch
 
 import bptt.torch
-import torch
 from tests.torch.pairs import (
     DOUBLE,
     N_B,

@@ -3,11 +3,11 @@
 import copy
 
 import pytest
+import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import bptt
 import bptt.torch
-import torch
 from tests.torch.pairs import (
     DOUBLE,
     N_B,

@@ -4,11 +4,11 @@ import os
 import re
 
 import pytest
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 import bptt
 import bptt.torch
-import torch
 from tests.torch.pairs import DOUBLE, TAU, flatten, make_input, make_pair, weigh
 
 

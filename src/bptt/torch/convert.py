@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import torch
+
 from bptt import errors
 from bptt.torch.layers import GRU, LSTM, RNN
 

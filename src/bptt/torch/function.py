@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from bptt.passes import ForwardPass
 from bptt.torch.interpret import interpret
 from bptt.torch.plan import Plan
 from bptt.torch.record import Record
-from torch import Tensor
 
 
 def run_without_gradient(plan: Plan, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from bptt.execute.program import LOSS, Program
 from bptt.graph import TO_TIMED, Node, name_of, shift_of
 from bptt.ops import OPS, dims_of
 from bptt.recurrence import Segment
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan
-from torch import Tensor
 
 
 def interpret(plan: Plan, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:

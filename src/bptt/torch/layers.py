@@ -10,19 +10,19 @@ from __future__ import annotations
 import functools
 from typing import Any, TypeAlias
 
+import torch
+from torch import Tensor
 from torch.nn.utils.rnn import (
     PackedSequence,
     pack_padded_sequence,
     pad_packed_sequence,
 )
 
-import torch
 from bptt import cells
 from bptt.results import Copies
 from bptt.torch.job import key_of
 from bptt.torch.record import Record
 from bptt.torch.run import run
-from torch import Tensor
 
 State: TypeAlias = Tensor | tuple[Tensor, ...] | None
 STATES = {"LSTM": ("h", "s")}

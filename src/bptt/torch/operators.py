@@ -12,12 +12,12 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
-
 import torch
+from torch import Tensor
+
 from bptt.passes import ForwardPass
 from bptt.torch.function import go_back, run_without_gradient
 from bptt.torch.plan import Plan, plan_of
-from torch import Tensor
 
 
 class _Owner:

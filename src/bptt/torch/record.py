@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+
 from bptt import errors
 from bptt.results import Copies, Gradient
 from bptt.torch.plan import Plan

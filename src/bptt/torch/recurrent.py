@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
+
 from bptt import errors
 from bptt.cell import Cell
 from bptt.results import Copies
 from bptt.torch.job import key_of
 from bptt.torch.record import Record
 from bptt.torch.run import run
-from torch import Tensor
 
 
 class Output(NamedTuple):

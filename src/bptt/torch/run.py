@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
 from bptt.torch import operators
 from bptt.torch.function import CellFunction, run_without_gradient
 from bptt.torch.interpret import interpret
 from bptt.torch.plan import plan_of
 from bptt.torch.record import Record
-from torch import Tensor
 
 KERNEL_TYPES = (torch.float32, torch.float64)
 PLAIN = (torch.Tensor, torch.nn.Parameter)
