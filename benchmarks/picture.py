@@ -1,6 +1,6 @@
 """A picture of the report: the part of the limit against size, a panel per cell."""
 
-from benchmarks.report import COLUMNS, merge_scans, show_shape, timed
+from benchmarks.report import COLUMNS, merge_scans, share_limit, show_shape, timed
 from benchmarks.shapes import CASES
 
 COLOURS = {
@@ -53,7 +53,7 @@ def draw(rows, threads, path):
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    grid = [row for row in timed(rows) if row["threads"] == threads]
+    grid = [row for row in timed(share_limit(rows)) if row["threads"] == threads]
     names = [name for name in CASES if any(row["cell"] == name for row in grid)]
     columns = min(3, len(names))
     lines = -(-len(names) // columns)

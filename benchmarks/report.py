@@ -9,12 +9,13 @@ from pathlib import Path
 from benchmarks.ragged import MASKED_JAX, PACKED_NN, PADDED, PADDED_NN
 from benchmarks.rivals import LOOP, NN, OURS, SCANS
 from benchmarks.shapes import CASES
+from bptt.execute.llvm.target import get_host_target
 
 JAX = "jax"  # the better of the two unrolls
 PACKAGES = ("bptt", "numpy", "llvmlite", "torch", "jax")
 COLUMNS = (OURS, NN, LOOP, JAX)
 MAX_SLOWER = 1.05
-MAX_FIRST_CALL = 0.5
+MAX_COMPILE = 0.5
 MAX_COPIES_PERCENT = 10.0
 
 
@@ -23,8 +24,10 @@ def describe_machine():
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.split(": ")[1] for line in lines if line.startswith("model name")]
+    target = get_host_target()
     found = {
         "cpu": models[0] if models else platform.processor() or platform.machine(),
+        "core": f"{target.cpu}, {8 * target.vector_bytes}-bit vectors",
         "cpus": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -64,6 +67,28 @@ def speed_up(row, rival=None):
 def of_limit(row, name=OURS):
     """The rate as a part of the matrix product's."""
     return row["flops"] / merge_scans(row["seconds"])[name] / row["sgemm"]
+
+
+def compile_seconds(row, name=OURS):
+    """What the first call took beyond a later one, or None."""
+    if name not in row["first"]:
+        return None
+    return max(0.0, row["first"][name] - row["seconds"][name])
+
+
+def share_limit(rows):
+    """The rows, the limit of all being the best rate that any of them saw.
+
+    A row of long runs has few samples of the product, which something may disturb.
+    """
+    best = {}
+    for row in timed(rows):
+        key = row["threads"], row["dtype"]
+        best[key] = max(best.get(key, 0.0), row["sgemm"])
+    return [
+        row | {"sgemm": best[row["threads"], row["dtype"]]} if "seconds" in row else row
+        for row in rows
+    ]
 
 
 def geometric_mean(values):
@@ -120,9 +145,11 @@ def format_table(titles, lines):
 
 
 def summary_line(name, rows):
-    """Geometric means of one cell, and its slowest first calls."""
-    firsts = [(r["first"].get(OURS), r["first"].get("jax")) for r in rows]
-    ours, jax = ([pair[k] for pair in firsts if pair[k]] for k in (0, 1))
+    """Geometric means of one cell, and its slowest compilations."""
+    ours, jax = (
+        [s for row in rows if (s := compile_seconds(row, which)) is not None]
+        for which in (OURS, JAX)
+    )
     return [
         name,
         show_number(geometric_mean(map(of_limit, rows))),
@@ -136,7 +163,7 @@ def summary_line(name, rows):
 
 
 SUMMARY = ["geometric means", "of limit", "x best", f"x {NN}", f"x {LOOP}", f"x {JAX}"]
-SUMMARY += ["first call s", "jax's first s"]
+SUMMARY += ["compile s", "jax compile s"]
 
 
 # ----- targets -----
@@ -190,9 +217,9 @@ def find_targets(rows):
                 continue
             for text, found in _grid_targets(case, grid):
                 yield case.name, threads, text, found
-            firsts = (row["first"][OURS] for row in grid)
-            text = f"first call <= {MAX_FIRST_CALL} s, slowest"
-            yield case.name, threads, text, _at_most(firsts, MAX_FIRST_CALL)
+            compiling = map(compile_seconds, grid)
+            text = f"first call compiled in <= {MAX_COMPILE} s, slowest"
+            yield case.name, threads, text, _at_most(compiling, MAX_COMPILE)
             norms = (r["copies_percent"] for r in chosen if "copies_percent" in r)
             text = f"norms of copies <= {MAX_COPIES_PERCENT:.0f} % more time, %"
             yield case.name, threads, text, _at_most(norms, MAX_COPIES_PERCENT)
@@ -311,6 +338,7 @@ def _ragged_targets(ragged):
 
 def write_report(rows, memory, machine, library=(), ragged=()):
     """The whole report as text."""
+    rows = share_limit(rows)
     parts = [", ".join(f"{key} {value}" for key, value in machine.items()) + "\n"]
     for threads in sorted({row["threads"] for row in rows}):
         grid = [row for row in timed(rows) if row["threads"] == threads]

@@ -1,8 +1,13 @@
-"""Settings of the whole suite: the profiles of its generated tests."""
+"""Settings of the whole suite: generated tests, and how kernels are compiled."""
 
 import os
+from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from bptt.execute.llvm import executor
+from bptt.execute.llvm.target import get_host_target
 
 # Derandomised: a failure on one machine is a failure on all. `--hypothesis-profile
 # search`, or BPTT_HYPOTHESIS=search, looks further with fresh examples.
@@ -14,4 +19,22 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("search", deadline=None, max_examples=1000)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compile_quickly(request):
+    """Where kernels are not what is tested, LLVM generates code with the least effort.
+
+    The IR, and so every number, is the same; half the time of a test with a new cell
+    was the generation of code that runs once. tests/execute keeps the usual effort.
+    """
+    if "execute" in request.path.parts:
+        yield
+        return
+    target = replace(get_host_target(), effort=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executor, "host_target", lambda: target)
+        yield
+
+
 settings.load_profile(os.environ.get("BPTT_HYPOTHESIS", "ci"))

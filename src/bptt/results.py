@@ -158,7 +158,8 @@ class Gradient(Mapping[str, Array]):
     def copies(self) -> Mapping[str, Copies]:
         """∇_{W^(t)} L by parameter."""
         names = tuple(self._program.graph.parameters)
-        return _Asked("parameter", "", names, self._copies)
+        grams: dict[Node, Array] = {}
+        return _Asked("parameter", "", names, lambda name: self._copies(name, grams))
 
     def __getitem__(self, name: str) -> Array:
         """∇_θ L, the shape of the parameter θ."""
@@ -229,9 +230,9 @@ class Gradient(Mapping[str, Array]):
             )
         return np.array(row if self._bindings.is_batched else row[0])
 
-    def _copies(self, name: str) -> Copies:
+    def _copies(self, name: str, grams: dict[Node, Array]) -> Copies:
         root = self._program.roots.get(gradient_of(name))
-        return Copies(name, root, self._bindings, self._values)
+        return Copies(name, root, self._bindings, self._values, grams)
 
     def __repr__(self) -> str:
         loss = "" if self.loss is None else f" loss={self.loss:.6g}:"
@@ -279,10 +280,15 @@ class Copies:
     """
 
     def __init__(
-        self, name: str, root: Node | None, bindings: Bindings, values: Values
-    ) -> None:
-        """`root` is the static expression of the gradient in its totals over time."""
+        self, name: str, root: Node | None, bindings: Bindings, values: Values,
+        grams: dict[Node, Array],
+    ) -> None:  # fmt: skip
+        """`root` is the static expression of the gradient in its totals over time.
+
+        grams: products of a factor with itself, shared by parameters that share it.
+        """
         self._name = name
+        self._grams = grams
         self._root = root
         self._bindings = bindings
         self._values = values
@@ -347,11 +353,40 @@ class Copies:
         root = self._root
         while root is not None and root.op == "transpose":
             root = root.inputs[0]
-        if root is not None and root.op == "total_outer":
-            g, x = (self._values[child] for child in root.inputs)
-            if g.dtype.kind != "c":
-                return _norms_of_products(g, x)
+        if root is None or self._bindings.dtype.kind == "c":
+            return np.array([np.linalg.norm(copy) for copy in self])
+        factors = [self._values[child] for child in root.inputs]
+        if root.op == "total_outer":
+            return self._norms_of_products(root, *factors)
+        if root.op == "total" and factors[0].shape[2:] == self._shape != ():
+            # The sum over rows as a product: three times as quick as `sum`.
+            ones = np.ones((1, factors[0].shape[1]), factors[0].dtype)
+            sums = np.matmul(ones, factors[0].reshape(*factors[0].shape[:2], -1))
+            return np.asarray(np.linalg.norm(sums[:, 0], axis=1))
         return np.array([np.linalg.norm(copy) for copy in self])
+
+    def _norms_of_products(self, root: Node, g: Array, x: Array) -> Array:
+        n_b, n, m = g.shape[1], g.shape[2], x.shape[2]
+        if n_b * (n + m) >= n * m:
+            pairs = zip(g, x, strict=True)
+            return np.array([np.linalg.norm(a.T @ b) for a, b in pairs])
+        one, other = map(self._gram, root.inputs, (g, x))
+        squares = np.einsum("tij,tij->t", one, other)
+        # Rounding may leave a tiny negative sum where the norm is zero.
+        return np.asarray(np.sqrt(np.maximum(squares, 0)))
+
+    def _gram(self, node: Node, value: Array) -> Array:
+        """value @ value^T at every step, (tau, n_b, n_b)."""
+        if node not in self._grams:
+            columns = value.swapaxes(1, 2)
+            gram = np.empty((*value.shape[:2], value.shape[1]), value.dtype)
+            # In two halves: for a matrix times its own transpose NumPy calls BLAS's
+            # syrk, which takes 1.7 times as long at (32, 256).
+            half = value.shape[1] // 2
+            np.matmul(value[:, :half], columns, out=gram[:, :half])
+            np.matmul(value[:, half:], columns, out=gram[:, half:])
+            self._grams[node] = gram
+        return self._grams[node]
 
     def __repr__(self) -> str:
         return f"<Copies of {self._name} {self._shape}, t = 1..{len(self)}>"
@@ -360,13 +395,3 @@ class Copies:
 def _static_nodes(root: Node) -> list[Node]:
     """Nodes from the totals up to the root, inputs first; nothing timed."""
     return [node for node in walk([root]) if not node.timed]
-
-
-def _norms_of_products(g: Array, x: Array) -> Array:
-    rows = g.shape[1]
-    gram_work = rows * (g.shape[2] + x.shape[2])
-    if gram_work < g.shape[2] * x.shape[2]:
-        squares = np.matmul(g, g.swapaxes(1, 2)) * np.matmul(x, x.swapaxes(1, 2))
-        # Rounding may leave a tiny negative sum where the norm is zero.
-        return np.asarray(np.sqrt(np.maximum(squares.sum(axis=(1, 2)), 0)))
-    return np.array([np.linalg.norm(a.T @ b) for a, b in zip(g, x, strict=True)])

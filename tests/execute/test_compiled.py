@@ -7,7 +7,6 @@ reference result of the same name, and the multiple (200 in float64, 400 in floa
 units) is four times the largest one seen over 2,000 random cells.
 """
 
-import os
 import zlib
 
 import numpy as np
@@ -24,8 +23,7 @@ from tests.strategies import cells as random_cells
 
 LIMIT = {np.dtype(np.float64): 200, np.dtype(np.float32): 400}
 
-# A cell takes half a second to compile: 60 in every run, 300 with BPTT_LONG=1.
-EXAMPLES = 300 if os.environ.get("BPTT_LONG") else 60
+EXAMPLES = 300  # 0.15 s of one core each
 
 
 def compare(
@@ -47,9 +45,13 @@ def compare(
     request = Request(tuple(cell.nodes), real, True, tuple(seeds or ()))
     errors = {}
     bindings = bind(cell.graph, params, inputs, initial, seeds)
-    programs = [gradient_program(cell.graph, request)]
+    # The cell keeps its programs, and a program that is kept is compiled once.
+    programs = [cell._program(request, lambda: gradient_program(cell.graph, request))]
     if with_forward:
-        programs.append(forward_program(cell.graph, tuple(cell.nodes)))
+        names = tuple(cell.nodes)
+        programs.append(
+            cell._program("forward", lambda: forward_program(cell.graph, names))
+        )
     for program in programs:
         expected = reference.run(program, bindings)
         lowered, found = executor.run(program, bindings, threads, target)
@@ -126,7 +128,7 @@ def is_refused_rightly(cell):
 @settings(max_examples=EXAMPLES)
 @given(random_cells())
 def test_random_cells_equal_the_reference(random):
-    """Cells in float64, every third in float32 as well; 300 with BPTT_LONG set.
+    """300 cells in float64, every third in float32 as well.
 
     A refusal is accepted for one reason only: a matrix that changes in time.
     """

@@ -31,13 +31,14 @@ def guard_all(group):
 def empty_together(sizes, dtype):
     return {name: empty_guarded((size,), dtype) for name, size in sizes.items()}
 
+CELLS = library()
 memory.empty_aligned = empty_guarded
 memory.empty_together = empty_together
 """
 
 RUN = """
 for name in {names!r}:
-    cell = library()[name]
+    cell = CELLS[name]
     for number, (n_x, n_h, n_o) in enumerate({sizes!r}):
         sizes = sizes_of(cell, n_x, n_h, n_o)
         dtype = (np.float32, np.float64)[(number + len(name)) % 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,15 @@ POINTER = ir.PointerType()
 BYTE = ir.IntType(8)
 
 Value = Any  # llvmlite ships no type stubs; an SSA value of LLVM IR
+
+
+# Kept, because an LLVM constant writes its text once, and sixteen lanes take a while.
+@functools.lru_cache(maxsize=1024)
+def _vector_constant(real_bytes: int, lanes: int, value: float) -> Value:
+    if real_bytes == 4:
+        value = struct.unpack("f", struct.pack("f", value))[0]
+    real = ir.FloatType() if real_bytes == 4 else ir.DoubleType()
+    return ir.Constant(ir.VectorType(real, lanes), [value] * lanes)
 
 
 class Emitter:
@@ -57,9 +67,7 @@ class Emitter:
 
     def constant(self, value: float) -> Value:
         """A vector with `value`, rounded to the real type, in every lane."""
-        if self.real_bytes == 4:
-            value = struct.unpack("f", struct.pack("f", value))[0]
-        return ir.Constant(self.vector, [value] * self.lanes)
+        return _vector_constant(self.real_bytes, self.lanes, value)
 
     def integer_constant(self, value: int) -> Value:
         """A vector of integers as wide as the reals, `value` in every lane."""

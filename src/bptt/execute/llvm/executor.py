@@ -257,13 +257,13 @@ class Call:
     def _sum_products(self, number: int, job: SumJob) -> None:
         place, sums = self._w.result_addresses[2 * number : 2 * number + 2]
         table, rows = self._w.table, self._n_rows
-        a, b = table[job.a[0]], table[job.b[0]]
+        a, b = ((table[p[0]] or 0) + p[1] for p in (job.a, job.b))
         given = 0 if job.is_swapped else sums
         kernel, work = self._x.reduce, self._w.work
 
         def run(thread: int, begin: int, end: int) -> None:
             kernel(
-                rows, a, job.a[1], begin, end, b, job.b[1], job.n, place, job.n, given,
+                rows, a, job.a[2], begin, end, b, job.b[2], job.n, place, job.n, given,
                 work(thread),
             )  # fmt: skip
 

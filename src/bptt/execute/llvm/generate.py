@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,8 @@ from bptt.execute.llvm.target import Target
 from bptt.graph import Node, walk
 
 Value = Any
+# An operand and the step it is read at, and its matrices by slot.
+Block = tuple[tuple[Array, int], list[tuple[Matrix, int]]]
 
 
 @dataclass
@@ -82,7 +84,7 @@ def generate(plan: Plan, layout: Layout, target: Target, real_bytes: int) -> Cod
     if packed:
         module.add_pack("pack", packed)
     text = str(module.module)
-    compiled = module.compile()
+    compiled = module.compile(text)
     return Code(
         tuple(names), compiled, tuple(kernels), tuple(packed), generator.statics, text
     )
@@ -195,8 +197,12 @@ class _Generator:
     def _products(
         self, slots: list[tuple[Node, list[Node]]], has_time: bool
     ) -> tuple[Product, ...]:
-        """One product per operand, feeding several slots; more if a slot repeats."""
-        merged: list[tuple[tuple[Array, int], list[tuple[Matrix, int]]]] = []
+        """One product per operand, feeding several slots; more if a slot repeats.
+
+        Operands side by side in memory that feed the same slots become one: the
+        gradients of an LSTM's four gates are one vector with one matrix for each gate.
+        """
+        merged: list[Block] = []
         for number, (_, members) in enumerate(slots):
             for node in members:
                 matrix = self._matrix(node.inputs[0])
@@ -207,13 +213,19 @@ class _Generator:
                         break
                 else:
                     merged.append((operand, [(matrix, number)]))
-        products = []
-        for operand, parts in merged:
-            matrices, numbers = zip(*parts, strict=True)
-            name = f"p{self._n_packed}"
-            self._n_packed += 1
-            products.append(Product(*operand, tuple(matrices), tuple(numbers), name))
-        return tuple(products)
+        return tuple(self._product(run) for run in _side_by_side(merged))
+
+    def _product(self, run: list[Block]) -> Product:
+        widths = tuple(array.width for (array, _), _ in run)
+        (first, shift), parts = run[0]
+        operand = replace(first, width=sum(widths))
+        slots = tuple(slot for _, slot in parts)
+        matrices = tuple(
+            parts[number][0] for number in range(len(slots)) for _, parts in run
+        )
+        name = f"p{self._n_packed}"
+        self._n_packed += 1
+        return Product(operand, shift, matrices, slots, name, widths)
 
     def read(self, node: Node, has_time: bool) -> tuple[Array, int]:
         """The array of a timed value, and how many steps away it is read."""
@@ -227,6 +239,24 @@ class _Generator:
 
     def _row_stage(self, stage: StagePlan, has_time: bool) -> RowStage:
         return RowStage(lambda row: _RowBody(self, stage, row, has_time).emit())
+
+
+def _side_by_side(products: list[Block]) -> list[list[Block]]:
+    """Runs of products with the same slots whose operands follow one another."""
+    runs: list[list[Block]] = []
+    for block in sorted(products, key=lambda block: block[0][0].column):
+        (array, shift), parts = block
+        slots = [slot for _, slot in parts]
+        for run in runs:
+            (last, last_shift), others = run[-1]
+            after = replace(last, column=last.column + last.width)
+            follows = (after, last_shift) == (replace(array, width=last.width), shift)
+            if follows and slots == [slot for _, slot in others]:
+                run.append(block)
+                break
+        else:
+            runs.append([block])
+    return runs
 
 
 def _untransposed(node: Node) -> tuple[Node, bool]:

@@ -81,7 +81,7 @@ def compile_ir(
 def _create_machine(target: Target) -> Any:
     triple = binding.Target.from_triple(binding.get_process_triple())
     return triple.create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2, jit=True
+        cpu=target.cpu, features=target.features, opt=target.effort, jit=True
     )
 
 

@@ -92,10 +92,12 @@ class Module:
         """Make a function written into `module` by someone else callable."""
         self._signatures[name] = types
 
-    def compile(self, *, keep_assembly: bool = False) -> Compiled:
-        """Compile everything added so far."""
+    def compile(
+        self, text: str | None = None, *, keep_assembly: bool = False
+    ) -> Compiled:
+        """Compile everything added so far; `text` is the module's, if it is known."""
         return compile_ir(
-            str(self._module),
+            text or str(self._module),
             self.target,
             self._signatures,
             keep_assembly=keep_assembly,

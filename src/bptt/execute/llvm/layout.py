@@ -132,7 +132,7 @@ class Layout:
     # ----- what kernels see -----
 
     def name(self, node: Node) -> str:
-        """The table's name of a timed value in memory, or of a static one's array."""
+        """The table's name of the sequence, or of the buffer, that holds a value."""
         if node.op == "shift":
             name, lag = shift_of(node)
             source = self._plan.padded.get(name)
@@ -145,8 +145,14 @@ class Layout:
         return self._buffer_name(node)
 
     def _buffer_name(self, node: Node) -> str:
-        place = self.places[node]
-        return f"m{place.buffer}.{place.column}"
+        return f"m{self.places[node].buffer}"
+
+    def column(self, node: Node) -> int:
+        """Where a row of a value begins in the row of its buffer."""
+        if node.op == "shift":
+            source = self._plan.padded.get(shift_of(node)[0])
+            return 0 if source is None else self.places[source].column
+        return 0 if is_leaf(node) else self.places[node].column
 
     def array(self, node: Node, has_time: bool) -> Array:
         """A timed value as kernels see it; rows are flat where has_time is false.
@@ -156,7 +162,8 @@ class Layout:
         name = self.name(node)
         if self.step_read(node, has_time):
             name = self._buffer_name(self._plan.padded[shift_of(node)[0]])
-        return Array(name, self.width(node), self.stride(node), 0, has_time)
+        place = (self.width(node), self.stride(node), self.column(node))
+        return Array(name, *place, has_time)
 
     def step_read(self, node: Node, has_time: bool) -> int:
         """How many steps from the current one `array(node, has_time)` is read."""

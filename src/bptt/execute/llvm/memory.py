@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bptt.execute.llvm.layout import Buffer, Layout, Place
+from bptt.execute.llvm.layout import Buffer, Layout
 from bptt.execute.llvm.reduce import count_reduce_work
 from bptt.execute.llvm.turns import Turns, flat_turn, full_turns
 from bptt.execute.llvm.workspace import empty_aligned, empty_together
@@ -49,8 +49,9 @@ class Workspace:
         self.boundaries: list[tuple[str, FloatArray, bool]] = []
         addresses = {name: address_of(array) for name, array in self.packed.items()}
         padded = {node: name for name, node in executable.plan.padded.items()}
+        for number in range(len(layout.buffers)):
+            addresses |= self._addresses(layout, number)
         for node, place in layout.places.items():
-            addresses |= self._addresses(layout, place)
             if node in padded:
                 row = -1 if padded[node] in executable.program.graph.backward else 0
                 part = self.buffers[place.buffer][row, :, place.column :][
@@ -108,11 +109,11 @@ class Workspace:
             array[-1] = 0
         return array
 
-    def _addresses(self, layout: Layout, place: Place) -> dict[str, int]:
+    def _addresses(self, layout: Layout, number: int) -> dict[str, int]:
         """A buffer's first row under its name, and its shifted readings."""
-        buffer, item = layout.buffers[place.buffer], self.dtype.itemsize
-        start = address_of(self.buffers[place.buffer]) + place.column * item
-        name = f"m{place.buffer}.{place.column}"
+        buffer, item = layout.buffers[number], self.dtype.itemsize
+        start = address_of(self.buffers[number])
+        name = f"m{number}"
         if not buffer.is_padded:
             return {name: start}
         row = self.shape[1] * buffer.stride * item

@@ -12,7 +12,7 @@ against tau * n_b * n_h**2 multiply-adds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,19 +46,25 @@ class Matrix:
 class Packed:
     """Where the packed form of one product's matrices is, and how large.
 
-    `matrices` has one entry per slot the product feeds; `n_inputs` is K.
+    `widths` are the inputs of the matrices that make up one slot's K, and `matrices`
+    lists those of the first slot, then those of the second.
     """
 
     name: str
     matrices: tuple[Matrix, ...]
-    n_inputs: int
+    widths: tuple[int, ...]
     columns: Columns
     slots_per_pass: int
 
     @property
+    def n_inputs(self) -> int:
+        """K, the inputs of every slot."""
+        return sum(self.widths)
+
+    @property
     def passes(self) -> list[tuple[int, ...]]:
-        """The numbers of the matrices that each pass over the operand handles."""
-        numbers = range(len(self.matrices))
+        """The numbers of the slots that each pass over the operand handles."""
+        numbers = range(len(self.matrices) // len(self.widths))
         step = self.slots_per_pass
         return [tuple(numbers[i : i + step]) for i in range(0, len(numbers), step)]
 
@@ -112,18 +118,18 @@ def _pack_pass(
         stride = len(slots) * packed.n_inputs
         panel_start = e.at(start, e.builder.mul(first, e.index(stride)))
         panel_width = len(slots) * vectors * columns.lanes
-        for order, slot in enumerate(slots):
-            matrix = packed.matrices[slot]
+        # In the order of K: what a block writes beyond its end the next one replaces.
+        for order, k, matrix, n_inputs in _blocks(packed, slots):
             source = e.at(frame.get_pointer(matrix.name), matrix.offset)
             for vector in range(vectors):
                 column = e.builder.add(first, e.index(vector * columns.lanes))
                 begin = e.builder.mul(column, e.index(matrix.out_stride))
                 count = e.builder.sub(e.index(columns.width), column)
-                place = (order * vectors + vector) * columns.lanes
+                place = k * panel_width + (order * vectors + vector) * columns.lanes
                 is_straight = matrix.out_stride == 1
                 step = matrix.in_stride if is_straight else matrix.out_stride
                 operands = [e.at(source, begin), e.index(step), count]
-                operands += [e.index(packed.n_inputs), e.at(panel_start, place)]
+                operands += [e.index(n_inputs), e.at(panel_start, place)]
                 operands.append(e.index(panel_width))
                 e.builder.call(copies[0 if is_straight else 1], operands)
 
@@ -135,6 +141,18 @@ def _pack_pass(
     )
     if columns.tail:
         pack_panel(e.index(columns.n_full), columns.tail)
+
+
+def _blocks(
+    packed: Packed, slots: tuple[int, ...]
+) -> Iterator[tuple[int, int, Matrix, int]]:
+    """(number in the pass, first input, matrix, its inputs) of a pass, by K."""
+    k = 0
+    for block, n_inputs in enumerate(packed.widths):
+        for order, slot in enumerate(slots):
+            matrix = packed.matrices[slot * len(packed.widths) + block]
+            yield order, k, matrix, n_inputs
+        k += n_inputs
 
 
 _COPY_ARGUMENTS = [POINTER, INDEX, INDEX, INDEX, POINTER, INDEX]

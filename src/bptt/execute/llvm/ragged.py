@@ -108,8 +108,7 @@ class Ragged:
             if (place.buffer, lag) not in self._aligned:
                 self.rows_of(place.buffer, lag, copy[: self.packing.n_rows])
                 self._aligned.add((place.buffer, lag))
-            address = address_of(copy) + place.column * copy.itemsize
-            self._w.point(layout.name(node), address)
+            self._w.point(layout.name(node), address_of(copy))
 
     def shift_input(
         self, array: FloatArray, lag: int, boundary: FloatArray | None

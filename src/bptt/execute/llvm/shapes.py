@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bptt.execute.llvm.target import Target
 
-__all__ = ["Columns", "Groups", "TileShape", "Tiling", "choose_tiling"]
+__all__ = ["Columns", "TileShape", "Tiling", "choose_tiling"]
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,8 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Groups:
-    """Panels taken together: `n_loops` groups of `panels` full ones, then `last`.
-
-    `last` lists the vectors of each remaining panel; empty if none remains.
-    """
-
-    panels: int
-    n_loops: int
-    last: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class TileShape:
-    """`rows` rows by `panels` panels at once.
+    """`rows` rows by one panel at once.
 
     A clamped tile may be given fewer than `rows` rows: the missing ones repeat the
     last, are computed and thrown away. `splits` partial sums along k hide the latency
@@ -60,7 +48,6 @@ class TileShape:
     """
 
     rows: int
-    panels: int
     is_clamped: bool
     splits: int
 
@@ -81,22 +68,16 @@ class Tiling:
         return (self.main, self.few, self.single)
 
 
-def group_panels(columns: Columns, at_most: int) -> Groups:
-    """Cut panels into nearly equal groups of at most `at_most`."""
-    n_groups = -(-columns.n_panels // at_most)
-    panels = -(-columns.n_panels // n_groups)
-    n_loops = columns.n_full // panels
-    n_left = columns.n_full - n_loops * panels
-    tail = (columns.tail,) if columns.tail else ()
-    return Groups(panels, n_loops, (columns.vectors,) * n_left + tail)
-
-
 def choose_tiling(target: Target, real_bytes: int, width: int, n_slots: int) -> Tiling:
     """Shapes for a stage of `width` columns whose widest product feeds `n_slots` slots.
 
     A tile of R rows and V vectors needs R * V sums, V weights and one broadcast value
     in registers. With 32 registers that is 14 x 2 or, for the four gates of an LSTM, 6
     x 4; with 16 registers 6 x 2, and four gates take two passes over the operand.
+
+    Always one panel: its weights are one stream through memory. Two or more side by
+    side halve the speed of a batch of one at some sizes (an LSTM of 200 units: 2.9 and
+    5.1 us per step) and gain nothing for more rows.
     """
     lanes = target.count_lanes(real_bytes)
     per_pass = min(n_slots, 4 if target.registers >= 32 else 2)
@@ -106,14 +87,11 @@ def choose_tiling(target: Target, real_bytes: int, width: int, n_slots: int) -> 
     budget = target.registers - 1
     rows = max(1, (budget - per_panel) // per_panel)
     n_few = min(4, rows)
-    few_panels = max(1, min(6, (budget - 3) // (n_few * per_panel + per_panel)))
     return Tiling(
         columns,
         per_pass,
-        TileShape(rows, 1, False, 1),
-        TileShape(n_few, few_panels, True, 1),
-        # One panel: its weights are one stream through memory. Two or more streams side
-        # by side halve the speed at some sizes (an LSTM of 200 units: 2.9 and 5.1 us
-        # per step). The second partial sum hides the latency of the multiply-add.
-        TileShape(1, 1, False, 2),
+        TileShape(rows, False, 1),
+        TileShape(n_few, True, 1),
+        # The second partial sum hides the latency of the multiply-add.
+        TileShape(1, False, 2),
     )

@@ -24,7 +24,6 @@ from bptt.execute.llvm.shapes import (
     TileShape,
     Tiling,
     choose_tiling,
-    group_panels,
 )
 from bptt.execute.llvm.target import Target
 from bptt.execute.llvm.tile import Panel, emit_tile
@@ -42,7 +41,9 @@ class Product:
 
     The operand is read at step t + shift, all of its `width` columns. The matrices of
     one product are read in one pass over the operand: four gates are one product with
-    four slots, not four products. `packed` names the buffer of packed weights.
+    four slots, not four products. `packed` names the buffer of packed weights. An
+    operand of several vectors side by side, of these `widths`, has a matrix for each:
+    `matrices` lists all of the first slot, then all of the second.
     """
 
     operand: Array
@@ -50,6 +51,7 @@ class Product:
     matrices: tuple[Matrix, ...]
     slots: tuple[int, ...]
     packed: str
+    widths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def pack_products(stage: Stage, target: Target, real_bytes: int) -> list[Packed]
         Packed(
             product.packed,
             product.matrices,
-            product.operand.width,
+            product.widths or (product.operand.width,),
             tiling.columns,
             tiling.slots_per_pass,
         )
@@ -99,9 +101,7 @@ def lay_out_scratch(stage: Stage, tiling: Tiling) -> Scratch:
 
 def count_scratch(stage: Stage, tiling: Tiling) -> int:
     """Reals of scratch a stage needs."""
-    columns = tiling.columns
-    panels = max(group_panels(columns, shape.panels).panels for shape in tiling.shapes)
-    return panels * lay_out_scratch(stage, tiling).panel_size
+    return lay_out_scratch(stage, tiling).panel_size
 
 
 STAGE_ARGUMENTS = [POINTER, POINTER, INDEX, INDEX, POINTER]
@@ -186,27 +186,22 @@ class _Walk:
     def _emit_panels(
         self, shape: TileShape, over_rows: Callable[[Callable[[Value], None]], Any]
     ) -> None:
-        """Loop over groups of panels; `over_rows` runs the tile over rows inside."""
+        """Loop over panels; `over_rows` runs the tile over rows inside."""
         e, columns = self.e, self.tiling.columns
-        groups = group_panels(columns, shape.panels)
 
-        def emit_group(first: Value, widths: Sequence[int]) -> None:
-            over_rows(lambda row: self._emit_group(shape, row, first, widths))
+        def emit_panel(panel: Value, vectors: int) -> None:
+            over_rows(lambda row: self._emit_tile(shape, row, panel, vectors))
 
-        full = (columns.vectors,) * groups.panels
-        end = e.index(groups.n_loops * groups.panels)
-        e.loop(
-            e.index(0),
-            end,
-            groups.panels,
-            lambda first: emit_group(
-                self._turn(shape, first, end, groups.panels), full
-            ),
-        )
-        if groups.last:
-            emit_group(end, groups.last)
+        end = e.index(columns.n_full)
 
-    def _turn(self, shape: TileShape, first: Value, end: Value, step: int) -> Value:
+        def emit_full(panel: Value) -> None:
+            emit_panel(self._turn(shape, panel, end), columns.vectors)
+
+        e.loop(e.index(0), end, 1, emit_full)
+        if columns.tail:
+            emit_panel(end, columns.tail)
+
+    def _turn(self, shape: TileShape, panel: Value, end: Value) -> Value:
         """Mirror the order of panels at odd t, for a batch of one and large weights.
 
         A step that walks backward begins with the weights the one before ended with,
@@ -216,52 +211,54 @@ class _Walk:
         e = self.e
         n_bytes = sum(packed.n_reals for packed in self.packed) * e.real_bytes
         if shape != self.tiling.single or n_bytes < TURN_FROM:
-            return first
+            return panel
         is_odd = e.builder.trunc(self.frame.get_field(STEP), ir.IntType(1))
-        last = e.builder.sub(end, e.index(step))
-        return e.builder.select(is_odd, e.builder.sub(last, first), first)
+        last = e.builder.sub(end, e.index(1))
+        return e.builder.select(is_odd, e.builder.sub(last, panel), panel)
 
-    def _emit_group(
-        self, shape: TileShape, row: Value, first: Value, widths: Sequence[int]
+    def _emit_tile(
+        self, shape: TileShape, row: Value, panel: Value, vectors: int
     ) -> None:
         """All products of one tile, then its epilogue."""
         e = self.e
         if shape.rows > 1:
-            self._prefetch(shape, row, first, widths)
+            self._prefetch(shape, row, panel, vectors)
         written: set[int] = set()
         for product, packed in zip(self.stage.products, self.packed, strict=True):
             rows = self._get_rows(shape, product, row)
             for number, members in enumerate(packed.passes):
                 slots = tuple(product.slots[member] for member in members)
-                panels = self._get_panels(packed, number, len(members), first, widths)
-                places = self._get_places(shape.rows, slots, widths)
+                weights = self._get_panel(packed, number, len(members), panel, vectors)
+                places = self._get_places(shape.rows, slots, vectors)
                 sums = [
                     e.load(place, aligned=True) if slot in written else e.constant(0.0)
                     for slot, place in places
                 ]
                 k = packed.n_inputs
-                sums = emit_tile(e, rows, panels, k, sums, shape.splits)
+                sums = emit_tile(e, rows, weights, k, sums, shape.splits)
                 for (_, place), value in zip(places, sums, strict=True):
                     e.store(value, place, aligned=True)
                 written.update(slots)
         n_rows: Value = e.index(shape.rows)
         if shape.is_clamped:
             n_rows = e.minimum_index(n_rows, e.builder.sub(self.end, row))
-        operands = [self.table, self.turn, row, n_rows, first]
-        e.builder.call(self.epilogue, [*operands, e.index(len(widths)), self.scratch])
+        operands = [self.table, self.turn, row, n_rows, panel]
+        e.builder.call(self.epilogue, [*operands, e.index(1), self.scratch])
 
     def _prefetch(
-        self, shape: TileShape, row: Value, first: Value, widths: Sequence[int]
+        self, shape: TileShape, row: Value, panel: Value, vectors: int
     ) -> None:
         """Ask for what the epilogue will touch: it arrives while the tile is summed."""
         e, columns = self.e, self.tiling.columns
-        column = e.builder.mul(first, e.index(columns.vectors * columns.lanes))
-        for array, shift in self.touched:
-            start = e.at(self.frame.get_row(array, row, shift), column)
-            for number in range(shape.rows):
-                for vector in range(sum(widths)):
-                    offset = number * array.row_stride + vector * columns.lanes
-                    e.prefetch(e.at(start, offset))
+        column = e.builder.mul(panel, e.index(columns.vectors * columns.lanes))
+
+        def prefetch_row(number: Value) -> None:
+            for array, shift in self.touched:
+                start = e.at(self.frame.get_row(array, number, shift), column)
+                for vector in range(vectors):
+                    e.prefetch(e.at(start, vector * columns.lanes))
+
+        e.loop(row, e.builder.add(row, e.index(shape.rows)), 1, prefetch_row)
 
     def _get_rows(self, shape: TileShape, product: Product, row: Value) -> list[Value]:
         e, stride = self.e, product.operand.row_stride
@@ -275,38 +272,29 @@ class _Walk:
             rows.append(self.frame.get_row(product.operand, clamped, product.shift))
         return rows
 
-    def _get_panels(
-        self,
-        packed: Packed,
-        number: int,
-        n_slots: int,
-        first: Value,
-        widths: Sequence[int],
-    ) -> list[Panel]:
+    def _get_panel(
+        self, packed: Packed, number: int, n_slots: int, panel: Value, vectors: int
+    ) -> Panel:
         e, columns = self.e, packed.columns
         reals = columns.vectors * columns.lanes * packed.n_inputs * n_slots
         start = e.at(
             self.frame.get_pointer(packed.name),
             packed.get_offset(number),
-            e.builder.mul(first, e.index(reals)),
+            e.builder.mul(panel, e.index(reals)),
         )
-        return [
-            Panel(e.at(start, order * reals), n_slots * vectors)
-            for order, vectors in enumerate(widths)
-        ]
+        return Panel(start, n_slots * vectors)
 
     def _get_places(
-        self, n_rows: int, slots: tuple[int, ...], widths: Sequence[int]
+        self, n_rows: int, slots: tuple[int, ...], vectors: int
     ) -> list[tuple[int, Value]]:
         """(slot, address in the scratch) of every sum, in the order of the tile."""
         e, lanes = self.e, self.tiling.columns.lanes
         scratch = lay_out_scratch(self.stage, self.tiling)
         places = []
         for row in range(n_rows):
-            for panel, vectors in enumerate(widths):
-                for slot in slots:
-                    for vector in range(vectors):
-                        offset = panel * scratch.panel_size + row * scratch.row_size
-                        offset += slot * scratch.slot_size + vector * lanes
-                        places.append((slot, e.at(self.scratch, offset)))
+            for slot in slots:
+                for vector in range(vectors):
+                    offset = row * scratch.row_size
+                    offset += slot * scratch.slot_size + vector * lanes
+                    places.append((slot, e.at(self.scratch, offset)))
         return places

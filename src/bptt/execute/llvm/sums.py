@@ -31,15 +31,16 @@ class View:
 class SumJob:
     """One product over all rows.
 
-    a^T b of two sequences, each a number in the table and a stride: `a` has m columns,
-    `b` n. When `is_swapped` the gradients are b and the result is the transpose; else
-    the column sums of a come with it. Job k leaves its product in result 2 k of the
+    a^T b of two sequences, each by its number in the table, the byte where it begins in
+    a row, and the stride of a row: `a` has m columns, `b` n. When `is_swapped` the
+    gradients are b and the result is the transpose; else the column sums of a come with
+    it. Job k leaves its product in result 2 k of the
     workspace and its column sums in result 2 k + 1.
     """
 
-    a: tuple[int, int]
+    a: tuple[int, int, int]
     m: int
-    b: tuple[int, int]
+    b: tuple[int, int, int]
     n: int
     is_swapped: bool
 
@@ -85,13 +86,17 @@ def plan_sums(
 ) -> Sums:
     """The products of a layout, and a view of every total that one of them gives."""
     numbers = {name: number for number, name in enumerate(names)}
+
+    def place(node: Node) -> tuple[int, int, int]:
+        begin = layout.column(node) * real_bytes
+        return numbers[layout.name(node)], begin, layout.stride(node)
+
     jobs: list[SumJob] = []
     views: dict[Node, View] = {}
     for item in layout.sums:
         widths = [layout.width(node) for node in item.nodes]
         m, n = sum(widths), layout.width(item.operand)
-        g = (numbers[layout.name(item.nodes[0])], layout.stride(item.nodes[0]))
-        x = (numbers[layout.name(item.operand)], layout.stride(item.operand))
+        g, x = place(item.nodes[0]), place(item.operand)
         result = 2 * len(jobs)
         is_swapped = n < SWAP_BELOW <= m
         if is_swapped:

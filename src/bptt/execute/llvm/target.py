@@ -28,7 +28,9 @@ class Target:
 
     `vector_bytes` is the width of one vector register in bytes (16, 32 or 64) and
     `registers` their number. Without `has_fma`, tiles multiply and add separately and
-    the elementary functions call the C library's `fma`: correct, and slow.
+    the elementary functions call the C library's `fma`: correct, and slow. `effort` is
+    LLVM's, 0 to 3, in generating code: 0 takes a third of the time of 2 for code that
+    is several times slower, which suits a test of many cells and few steps.
     """
 
     cpu: str
@@ -36,6 +38,7 @@ class Target:
     vector_bytes: int
     registers: int
     has_fma: bool
+    effort: int = 2
 
     def count_lanes(self, real_bytes: int) -> int:
         """How many reals of `real_bytes` bytes (4 or 8) one vector holds."""

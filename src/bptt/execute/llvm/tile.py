@@ -21,6 +21,7 @@ __all__ = ["UNROLL", "Panel", "add_outer", "emit_tile"]
 
 Value = Any
 UNROLL = 4  # of k; 8 is no faster and doubles the code
+WIDE = 16  # sums; a tile of more has work enough in half as many steps
 
 
 @dataclass(frozen=True)
@@ -34,54 +35,53 @@ class Panel:
 def emit_tile(
     e: Emitter,
     rows: Sequence[Value],
-    panels: Sequence[Panel],
+    panel: Panel,
     n_inputs: int,
     sums: Sequence[Value],
     splits: int = 1,
 ) -> list[Value]:
-    """Add the product of `rows` (addresses of K reals each) and `panels` to `sums`.
+    """Add the product of `rows` (addresses of K reals each) and `panel` to `sums`.
 
-    `sums` and the result are ordered by row, then panel, then vector. `splits` divides
-    UNROLL.
+    `sums` and the result are ordered by row, then vector. `splits` divides UNROLL.
     """
     n_sums = len(sums)
     zeros = [e.constant(0.0)] * (n_sums * (splits - 1))
-    n_blocks = n_inputs // UNROLL * UNROLL
+    unroll = UNROLL if n_sums < WIDE else UNROLL // 2
+    n_blocks = n_inputs // unroll * unroll
     partial = [*sums, *zeros]
 
     def add_block(k: Value, *carried: Value) -> list[Value]:
         current = list(carried)
-        for step in range(UNROLL):
+        for step in range(unroll):
             begin = step % splits * n_sums
             end = begin + n_sums
             part = current[begin:end]
-            current[begin:end] = _add_step(e, rows, panels, k, step, part)
+            current[begin:end] = _add_step(e, rows, panel, k, step, part)
         return current
 
     if n_blocks:
-        partial = e.fold(e.index(0), e.index(n_blocks), UNROLL, add_block, partial)
+        partial = e.fold(e.index(0), e.index(n_blocks), unroll, add_block, partial)
     for step in range(n_inputs - n_blocks):
         part = partial[:n_sums]
-        partial[:n_sums] = _add_step(e, rows, panels, e.index(n_blocks), step, part)
+        partial[:n_sums] = _add_step(e, rows, panel, e.index(n_blocks), step, part)
     return _add_partial(e, partial, n_sums)
 
 
 def _add_step(
     e: Emitter,
     rows: Sequence[Value],
-    panels: Sequence[Panel],
+    panel: Panel,
     k: Value,
     step: int,
     sums: list[Value],
 ) -> list[Value]:
-    """One rank-1 update: column k + step of the rows by row k + step of the panels."""
-    weights = []
-    for panel in panels:
-        width = panel.n_vectors * e.lanes
-        start = e.at(panel.pointer, e.builder.mul(k, e.index(width)))
-        for vector in range(panel.n_vectors):
-            address = e.at(start, step * width + vector * e.lanes)
-            weights.append(e.load(address, aligned=True))
+    """One rank-1 update: column k + step of the rows by row k + step of the panel."""
+    width = panel.n_vectors * e.lanes
+    start = e.at(panel.pointer, e.builder.mul(k, e.index(width)))
+    weights = [
+        e.load(e.at(start, step * width + vector * e.lanes), aligned=True)
+        for vector in range(panel.n_vectors)
+    ]
     return add_outer(e, [e.at(row, k, step) for row in rows], weights, sums)
 
 

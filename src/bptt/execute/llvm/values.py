@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from bptt.execute.llvm.compiler import Executable
 from bptt.execute.llvm.memory import Loan
 from bptt.execute.llvm.planner import is_leaf
 from bptt.execute.llvm.sums import View
-from bptt.graph import TO_STATIC, Node, name_of, shift_of, walk
+from bptt.graph import TO_STATIC, Node, name_of, shift_of
 from bptt.ops import OPS, dims_of
 
 FloatArray = NDArray[Any]
@@ -92,8 +92,10 @@ class KernelValues:
             return self._bindings.parameters[name_of(node)]
         if node in self._executable.sums.views:
             return self._read_sum(node)
-        for part in walk([node]):
-            if part not in self._static and not part.timed:
+        if node in self.totals:
+            return self.totals[node]
+        for part in _walk_static(node):
+            if part not in self._static:
                 self._static[part] = self._evaluate_static(part)
         return self._static[node]
 
@@ -152,6 +154,22 @@ class KernelValues:
         """A definition's value at each row's first step (0) or its last (-1)."""
         row: FloatArray = self[self._executable.program.roots[name]][index]
         return row
+
+
+def _walk_static(root: Node) -> Iterator[Node]:
+    """Static nodes, inputs first, as far down as totals over time: they are known."""
+    done: set[Node] = set()
+    stack = [(root, False)]
+    while stack:
+        node, is_ready = stack.pop()
+        if node in done:
+            continue
+        if is_ready or node.op in TO_STATIC:
+            done.add(node)
+            yield node
+            continue
+        stack.append((node, True))
+        stack.extend((child, False) for child in node.inputs)
 
 
 def _align(value: FloatArray, child: Node, node: Node) -> FloatArray:
