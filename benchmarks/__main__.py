@@ -2,7 +2,7 @@
 
 python -m benchmarks [--cells ...] [--shapes 100,32,256,256 ...] [--threads 1 2]
     [--dtype float32] [--rounds 7] [--quick] [--compile] [--out FOLDER]
-    [--library [CELL ...]]
+    [--library [CELL ...]] [--ragged [CELL ...]]
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.measure import start_worker
 from benchmarks.memory import measure_memory
+from benchmarks.models import measure_models, write_models
 from benchmarks.picture import draw
 from benchmarks.report import describe_machine, speed_up, timed, write_report
 from benchmarks.shapes import CASES, QUICK_SHAPES, SHAPES
@@ -22,6 +23,7 @@ COPIES_SHAPE = (100, 32, 256, 256)
 COMPILE_SHAPE = (100, 32, 64, 128)
 LIBRARY_SHAPE = (100, 32, 128, 128)
 LIBRARY = names()
+RAGGED_SHAPE = (200, 32, 88, 200)
 QUICK_ROUNDS = 3
 
 
@@ -55,24 +57,40 @@ def make_parser():
         metavar="CELL",
         help="the table of all cells alone, or of these",
     )
+    add(
+        "--ragged",
+        nargs="*",
+        choices=CASES,
+        metavar="CELL",
+        help="the table of ragged batches alone, or of these cells",
+    )
+    add("--models", action="store_true", help="training steps of torch models alone")
     add("--out", type=Path, help="folder for results.json, report.md and pictures")
     return parser
 
 
-def choose_library(arguments):
-    """The cells of the table of all cells: asked for, or all, or none if quick."""
-    if arguments.library:
-        return arguments.library
-    return [] if arguments.quick and arguments.library is None else list(LIBRARY)
+def choose(asked, every, is_full):
+    """The cells of one table: those asked for, or all of them, or none."""
+    if asked:
+        return asked
+    return list(every) if is_full or asked is not None else []
+
+
+def is_whole(arguments):
+    """Whether no table was asked for alone."""
+    return arguments.library is None and arguments.ragged is None
 
 
 def make_options(arguments, threads):
     """What a worker process is told."""
     shapes = arguments.shapes or (QUICK_SHAPES if arguments.quick else SHAPES)
+    is_full = is_whole(arguments) and not arguments.quick
     return {
-        "cells": arguments.cells if arguments.library is None else [],
-        "library": choose_library(arguments),
+        "cells": arguments.cells if is_whole(arguments) else [],
+        "library": choose(arguments.library, LIBRARY, is_full),
         "library_shape": LIBRARY_SHAPE,
+        "ragged": choose(arguments.ragged, CASES, is_full),
+        "ragged_shape": RAGGED_SHAPE,
         "shapes": shapes,
         "threads": threads,
         "dtype": arguments.dtype,
@@ -86,9 +104,9 @@ def make_options(arguments, threads):
 
 def show_progress(row):
     """A line on the error stream, so that a pipe gets the report alone."""
-    name = row.get("library") or row["cell"]
+    name = row.get("library") or row.get("ragged") or row["cell"]
     where = f"{row['threads']} threads, {name} {tuple(row['shape'])}"
-    if "library" in row:
+    if "times" in row:
         where += "".join(f", {n} {1e3 * s:.2f} ms" for n, s in row["times"].items())
     elif "seconds" in row:
         ratio = speed_up(row)
@@ -97,40 +115,56 @@ def show_progress(row):
     print(where, file=sys.stderr, flush=True)
 
 
-def write_json(folder, rows, library, memory=()):
+def write_json(folder, rows, tables, memory=()):
     """results.json: the machine and everything measured so far."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = {"machine": describe_machine(), "rows": rows, "library": library}
+    found = {"machine": describe_machine(), "rows": rows, **tables}
     found["memory"] = list(memory)
     (folder / "results.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
-def write_files(folder, rows, library, memory, text):
+def write_files(folder, rows, tables, memory, text):
     """results.json, report.md, and a picture per number of threads."""
-    write_json(folder, rows, library, memory)
+    write_json(folder, rows, tables, memory)
     (folder / "report.md").write_text(text)
     for threads in sorted({row["threads"] for row in timed(rows)}):
         if not draw(rows, threads, folder / f"limit-{threads}.svg"):
             print('no picture: pip install "bptt[plot]"', file=sys.stderr)
 
 
+def run_models(arguments):
+    """The training steps of torch models, and what a call costs."""
+    rows = []
+    for threads in arguments.threads:
+        rows += measure_models(make_options(arguments, threads))
+    print(write_models(rows))
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        found = {"machine": describe_machine(), "rows": rows}
+        (arguments.out / "models.json").write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
 def main():
     arguments = make_parser().parse_args()
+    if arguments.models:
+        return run_models(arguments)
     begin = time.perf_counter()
-    rows, library, memory = [], [], []
+    rows, memory, tables = [], [], {"library": [], "ragged": []}
     for threads in arguments.threads:
         for row in start_worker(make_options(arguments, threads)):
-            (library if "library" in row else rows).append(row)
+            table = next((table for table in tables if table in row), None)
+            (rows if table is None else tables[table]).append(row)
             show_progress(row)
             if arguments.out:  # a run that is cut short leaves what it measured
-                write_json(arguments.out, rows, library)
-    if not arguments.quick and arguments.library is None:
+                write_json(arguments.out, rows, tables)
+    if not arguments.quick and is_whole(arguments):
         memory.extend(measure_memory())
-    text = write_report(rows, memory, describe_machine(), library) + "\n"
+    text = write_report(rows, memory, describe_machine(), **tables) + "\n"
     print(text)
     print(f"took {time.perf_counter() - begin:.0f} s", file=sys.stderr)
     if arguments.out:
-        write_files(arguments.out, rows, library, memory, text)
+        write_files(arguments.out, rows, tables, memory, text)
     return 0
 
 

@@ -12,8 +12,9 @@ from bptt.graph import name_of, shift_of
 
 def _meanings():
     """Operations of the library's cells in torch, features on the last axis."""
-    import torch
     from torch.nn import functional
+
+    import torch
 
     def layer_norm(x, eps):
         return functional.layer_norm(x, x.shape[-1:], eps=eps)

@@ -158,7 +158,6 @@ def measure_copies(case, shape, options):
 def measure_compile(case, shape, options):
     """Seconds of the first call of torch.compile on the Python loop."""
     import torch
-
     from benchmarks.rivals import make_loop
     from benchmarks.shapes import make_data
 
@@ -195,6 +194,10 @@ def run_worker(options):
         from benchmarks.library import measure_cell
 
         yield measure_cell(name, tuple(options["library_shape"]), options)
+    for name in options["ragged"]:
+        from benchmarks.ragged import measure_ragged
+
+        yield measure_ragged(CASES[name], tuple(options["ragged_shape"]), options)
     shapes = [tuple(shape) for shape in options["shapes"]]
     for name in options["cells"]:
         for shape in shapes:

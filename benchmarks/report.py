@@ -6,6 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from benchmarks.ragged import MASKED_JAX, PACKED_NN, PADDED, PADDED_NN
 from benchmarks.rivals import LOOP, NN, OURS, SCANS
 from benchmarks.shapes import CASES
 
@@ -239,13 +240,13 @@ def _extra_text(rows, memory):
         yield f"memory of one gradient, {where}, {row['rival']}: {shown}"
 
 
-def _library_text(library, threads):
-    """The table of all cells, for one number of threads."""
-    chosen = [row for row in library if row["threads"] == threads]
+def _table_text(title, rows, threads, titles, line):
+    """One of the other tables, for one number of threads."""
+    chosen = [row for row in rows if row["threads"] == threads]
     if chosen:
         shape = show_shape(chosen[0]["shape"])
-        yield f"all cells of the library, {shape}, threads: {threads}\n"
-        yield format_table(LIBRARY_TITLES, [*map(library_line, chosen)]) + "\n"
+        yield f"{title}, {shape}, threads: {threads}\n"
+        yield format_table(titles, [*map(line, chosen)]) + "\n"
 
 
 LIBRARY_TITLES = [
@@ -270,7 +271,45 @@ def library_line(row):
     ]
 
 
-def write_report(rows, memory, machine, library=()):
+# ----- ragged batches -----
+
+RAGGED = (PADDED, PACKED_NN, PADDED_NN, MASKED_JAX)
+RAGGED_TITLES = ["cell", "useful", f"{OURS} ms", *(f"{name} ms" for name in RAGGED)]
+RAGGED_TITLES += ["of padded", "over useful"]
+MAX_OVER_USEFUL = 1.15
+
+
+def over_useful(row):
+    """The time with lengths, over the useful part of the time of all steps."""
+    return row["times"][OURS] / row["times"][PADDED] / row["useful"]
+
+
+def ragged_line(row):
+    """One row of the table of ragged batches as text; JAX's the better unroll's."""
+    times = {name: t for name, t in row["times"].items() if MASKED_JAX not in name}
+    scans = [t for name, t in row["times"].items() if MASKED_JAX in name]
+    times[MASKED_JAX] = min(scans, default=None)
+    return [
+        row["ragged"],
+        f"{row['useful']:.2f}",
+        *(
+            show_number(times.get(name) and 1e3 * times[name])
+            for name in (OURS, *RAGGED)
+        ),
+        f"{times[OURS] / times[PADDED]:.2f}",
+        f"{over_useful(row):.2f}",
+    ]
+
+
+def _ragged_targets(ragged):
+    for row in ragged:
+        value = over_useful(row)
+        text = f"ragged: <= {MAX_OVER_USEFUL} x the useful part of the padded time"
+        word = "met" if value <= MAX_OVER_USEFUL else "MISSED"
+        yield [row["ragged"], str(row["threads"]), text, show_number(value), word]
+
+
+def write_report(rows, memory, machine, library=(), ragged=()):
     """The whole report as text."""
     parts = [", ".join(f"{key} {value}" for key, value in machine.items()) + "\n"]
     for threads in sorted({row["threads"] for row in rows}):
@@ -278,9 +317,14 @@ def write_report(rows, memory, machine, library=()):
         if grid:
             parts.append(f"threads: {threads}, {grid[0]['dtype']}\n")
             parts.extend(_grid_text(grid))
-    for threads in sorted({row["threads"] for row in library}):
-        parts.extend(_library_text(library, threads))
-    lines = list(target_lines(rows))
+    others = (
+        ("all cells of the library", library, LIBRARY_TITLES, library_line),
+        ("ragged batches", ragged, RAGGED_TITLES, ragged_line),
+    )
+    for title, table, titles, line in others:
+        for threads in sorted({row["threads"] for row in table}):
+            parts.extend(_table_text(title, table, threads, titles, line))
+    lines = [*target_lines(rows), *_ragged_targets(ragged)]
     if lines:
         parts.append(format_table(TARGETS, lines) + "\n")
     parts.extend(_extra_text(rows, memory))

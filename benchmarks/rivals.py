@@ -116,8 +116,8 @@ def _stack_nn(case, stacked):
     }
 
 
-def make_nn(case, params, x, ones):
-    """torch.nn.RNN, GRU or LSTM."""
+def make_nn_layer(case, params, x, ones):
+    """torch.nn.RNN, GRU or LSTM: the layer, its input, its arrays, how to read them."""
     import torch
 
     kind = {"elman": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
@@ -128,11 +128,6 @@ def make_nn(case, params, x, ones):
         for name, array in arrays.items():
             getattr(layer, name).copy_(torch.from_numpy(array))
 
-    def run():
-        layer.zero_grad(set_to_none=True)
-        layer(source)[0].sum().backward()
-        return {name: getattr(layer, name).grad for name in arrays}
-
     def read(found):
         stacked = {
             "U": found["weight_ih_l0"],
@@ -141,6 +136,18 @@ def make_nn(case, params, x, ones):
             "d": found["bias_hh_l0"][-ones.shape[2] :],
         }
         return case.unpack(stacked)
+
+    return layer, source, tuple(arrays), read
+
+
+def make_nn(case, params, x, ones):
+    """torch.nn's layer and the gradient of the sum of its output."""
+    layer, source, arrays, read = make_nn_layer(case, params, x, ones)
+
+    def run():
+        layer.zero_grad(set_to_none=True)
+        layer(source)[0].sum().backward()
+        return {name: getattr(layer, name).grad for name in arrays}
 
     return Contestant(run, read)
 
@@ -189,7 +196,7 @@ def make_loop(case, params, x, ones, is_compiled=False):
     return Contestant(run, case.unpack)
 
 
-def _jax_functions():
+def jax_functions():
     import jax
     import jax.numpy as jnp
 
@@ -214,7 +221,7 @@ def make_scan(case, params, x, ones, unroll):
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", x.dtype.itemsize == 8)
-    m, step = _jax_functions(), STEPS[case.name]
+    m, step = jax_functions(), STEPS[case.name]
 
     def loss(p, x):
         zero = jnp.zeros(ones.shape[1:], x.dtype)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import bptt
+from bptt.explain.explanation import BackwardLoopError
 
 TAU, N_B, N_X, N_H, N_G, N_O = 5, 3, 2, 4, 6, 7
 BOTH = bptt.Cell("""
@@ -118,3 +119,8 @@ def test_the_unrolled_graph_holds_the_value_beyond_the_last_step():
     np.testing.assert_array_equal(graph.values[place], initial["g"][0])
     order = {place: number for number, place in enumerate(graph.visit_order())}
     assert all(order[edge.target] < order[edge.source] for edge in graph.edges)
+
+
+def test_an_explanation_of_a_backward_loop_is_refused():
+    with pytest.raises(BackwardLoopError, match=r"g\[t\+1\] is read: explanations are"):
+        BOTH.explain()

@@ -136,8 +136,7 @@ def lem(p, x, old, e):
 def leaky(p, x, old, e):
     alpha = p["dt"] / p["time_constant"]
     drive = old["h"] @ p["W"].T + x @ p["U"].T + p["b"]
-    noise = np.sqrt(2 * alpha * p["sigma"] ** 2) * e
-    current = (1 - alpha) * old["s"] + alpha * drive + noise
+    current = (1 - alpha) * old["s"] + alpha * drive + p["sigma"] * e
     return {"s": current, "h": relu(current)}
 
 

@@ -123,12 +123,23 @@ def test_a_ledger_in_which_nothing_was_checked_has_not_passed():
     assert "no random point was found where every value is finite" in str(ledger)
 
 
-def test_a_stopped_gradient_is_held_and_its_edges_are_not_claimed():
+def test_a_stopped_gradient_is_held_where_others_are_moved():
     cell = bptt.Cell("h[t] = tanh(w * stop_gradient(h[t-1]) + x[t])\nL[t] = sum(h[t])")
     ledger = cell.check()
     assert ledger.passed, str(ledger)
     assert {row.how for row in ledger.not_checked} == {
-        "edge Jacobian, by column", "second derivative, complex step"}  # fmt: skip
+        "second derivative, complex step"}  # fmt: skip
+    edges = {row.what for row in ledger.rows if row.how == "edge Jacobian, by column"}
+    assert edges == {"∂h/∂w", "∂h/∂h[t-1]", "∂h/∂x[t]", "∂L/∂h[t]"}
+
+
+def test_a_stopped_value_under_a_read_that_is_moved_stays():
+    """d/dw of w * stop(w * x) is stop(w * x): not 2 w x, and not 0."""
+    cell = bptt.Cell("h[t] = w * stop_gradient(w * x[t])")
+    ledger = cell.check(instances=1)
+    assert ledger.passed and not ledger.not_checked, str(ledger)
+    (edge,) = (row for row in ledger.rows if row.what == "∂h/∂w")
+    assert edge.error < 1e-15
 
 
 def test_a_domain_is_met_by_drawing_again():

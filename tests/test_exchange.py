@@ -22,6 +22,7 @@ if not os.environ.get("BPTT_REQUIRED_FRAMEWORKS"):
     pytest.importorskip("keras")
 
 import keras
+
 import torch
 
 pytestmark = pytest.mark.filterwarnings(  # Keras 3 with NumPy 2

@@ -12,6 +12,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NEEDS = {
     "training.md": "safetensors torch",
+    "torch.md": "torch",
     "jax.md": "jax optax",
     "import-export.md": "torch",
 }

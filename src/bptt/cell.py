@@ -186,7 +186,7 @@ class Cell(Readings):
         self, bindings: Bindings, executor: str, threads: int | None = None
     ) -> Run:
         names = tuple(self.graph.definitions)
-        program = self._program("forward", lambda: forward_program(self.graph, names))
+        program = self.forward_program(names)
         program, values = dispatch.run(program, bindings, executor, threads)
         return Run(program, bindings, values)
 
@@ -223,7 +223,7 @@ class Cell(Readings):
                 f"gradient(..., seeds={{{tuple(self.nodes)[-1]!r}: g}}) with g of "
                 "shape (tau, n_b, ...)"
             )
-        wanted = self._known_nodes(nodes)
+        wanted = self.known_nodes(nodes)
         bindings = bind(
             self.graph, params, inputs, initial, seeds, reduction, weights,
             lengths=lengths,
@@ -330,7 +330,8 @@ class Cell(Readings):
         program = self.gradient_program(Request(seeds=seeds))
         return dispatch.lower(program, sizes, np.dtype(dtype))
 
-    def _known_nodes(self, nodes: Iterable[str]) -> tuple[str, ...]:
+    def known_nodes(self, nodes: Iterable[str]) -> tuple[str, ...]:
+        """The names as a tuple, each once. Raises: UnknownNodeError."""
         if isinstance(nodes, str):
             nodes = (nodes,)
         wanted = tuple(dict.fromkeys(nodes))
@@ -341,6 +342,10 @@ class Cell(Readings):
                     f"{', '.join(self.nodes)}"
                 )
         return wanted
+
+    def forward_program(self, names: tuple[str, ...]) -> Program:
+        """The program of some nodes' values, for executors and front ends; kept."""
+        return self._program(names, lambda: forward_program(self.graph, names))
 
     def gradient_program(self, request: Request) -> Program:
         """The program of a request, for executors and front ends; kept."""

@@ -51,7 +51,7 @@ class ForwardPass:
 
         Raises: UnknownExecutorError, ThreadsError.
         """
-        self.bindings, self._request = bindings, request
+        self.bindings, self.request = bindings, request
         self._begin: Callable[[], dispatch.Call] = lambda: dispatch.begin(
             program, bindings, executor, threads
         )
@@ -74,6 +74,6 @@ class ForwardPass:
         call = self._calls.pop() if self._calls else self._begin()
         call.finish(seeds, bindings)
         return Gradient(
-            call.program, bindings or self.bindings, call.values, self._request,
+            call.program, bindings or self.bindings, call.values, self.request,
             lambda: self.run,
         )  # fmt: skip

@@ -106,7 +106,7 @@ class Readings:
     def explain(
         self,
         *,
-        name: str = "the cell",
+        name: str = "",
         lang: str = "en",
         step: str | None = None,
         tau: int = 4,
@@ -130,7 +130,8 @@ class Readings:
         >>> cells.elman.explain().passed
         True
 
-        Raises: UnknownLanguageError, ExplainOptionError; UnknownCardError when shown.
+        Raises: UnknownLanguageError, ExplainOptionError, BackwardLoopError;
+        UnknownCardError when shown.
         """
         return explain(
             self._cell, name=name, lang=lang, step=step, tau=tau, seed=seed,
@@ -144,4 +145,4 @@ class Readings:
         docs/explain.md. Returns: a report to print; `report.passed`.
         Raises: FormulaSyntaxError, UnknownSymbolError, NotAnEquationError.
         """
-        return check_equation(text, self._cell, seed=seed)
+        return check_equation(self._cell, text, seed=seed)

@@ -6,7 +6,7 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,6 +36,10 @@ class Values(Protocol):
 
     def at(self, name: str, index: int) -> Array:
         """A definition's value at each row's first step (0) or last one (-1)."""
+        ...
+
+    def read_stack(self, nodes: tuple[Node, ...]) -> Array | None:
+        """Static values one under the other, where they lie so; else None."""
         ...
 
 
@@ -174,6 +178,15 @@ class Gradient(Mapping[str, Array]):
         value = value.view()
         value.flags.writeable = False
         return value
+
+    def stack(self, names: Sequence[str]) -> Array:
+        """The gradients of several parameters, one under the other, in a new array."""
+        roots = self._program.roots
+        nodes = tuple([roots[n] for n in map(gradient_of, names) if n in roots])
+        whole = self._values.read_stack(nodes) if len(nodes) == len(names) else None
+        if whole is not None:
+            return np.array(whole)
+        return np.concatenate([self[name] for name in names])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._program.graph.parameters)

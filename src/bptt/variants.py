@@ -12,12 +12,13 @@ from bptt.graph import Graph, InputSpec, Node, rebuild, rewrite
 def with_tokens(graph: Graph) -> Graph:
     """Every product `M @ x[t]` with a real input becomes the look-up `M[:, x[t]]`.
 
-    A one-hot x makes the two equal, and the look-up never multiplies by zeros.
+    A one-hot x makes the two equal, and the look-up never multiplies by zeros. Inputs
+    that are drawn (masks, noise) stay as they are.
     """
     tokens: dict[str, Node] = {}
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
-        if node.op == "input" and graph.inputs[str(node.data)].index is None:
+        if node.op == "input" and _is_measured(graph.inputs[str(node.data)]):
             return tokens.setdefault(str(node.data), Node("input", (), (), node.data))
         taken = [child for child in inputs if child in tokens.values()]
         if not taken:
@@ -38,6 +39,11 @@ def with_tokens(graph: Graph) -> Graph:
     }
     definitions = {name: new[node] for name, node in graph.definitions.items()}
     return replace(graph, definitions=definitions, inputs=inputs)
+
+
+def _is_measured(spec: InputSpec) -> bool:
+    """Whether an input holds real numbers that are given, not drawn."""
+    return spec.index is None and spec.draw is None
 
 
 def readout_text(graph: Graph) -> str:

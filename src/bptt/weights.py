@@ -8,6 +8,7 @@ by name, and docs/notation.md is tested against them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,12 +53,17 @@ class Stacking:
                 params[name] = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         return params
 
-    def join(self, params: Mapping[str, Array], names: tuple[str, ...]) -> list[Array]:
-        """Gradients of the cell's parameters as gradients of the stacked `names`.
-
-        Each block gets the gradient of the one parameter that it is part of.
-        """
-        return [self._stack(params, tensor) for tensor in names]
+    @functools.cached_property
+    def order(self) -> dict[str, tuple[str, ...]]:
+        """For every tensor, the parameters that its blocks are part of, in order."""
+        found: dict[str, dict[int, str]] = {}
+        for name, blocks in self.blocks.items():
+            for tensor, number in blocks:
+                found.setdefault(tensor, {})[number] = name
+        return {
+            tensor: tuple(names[number] for number in range(len(names)))
+            for tensor, names in found.items()
+        }
 
     def join_values(self, params: Mapping[str, Array]) -> dict[str, Array]:
         """The library's tensors that hold these parameters; undone by `split`.
@@ -82,15 +88,6 @@ class Stacking:
         n_rows = tensor.shape[0] // self.n_gates
         return tensor[number * n_rows : (number + 1) * n_rows]
 
-    def _stack(self, params: Mapping[str, Array], tensor: str) -> Array:
-        parts = {
-            number: params[name]
-            for name, blocks in self.blocks.items()
-            for owner, number in blocks
-            if owner == tensor
-        }
-        return np.concatenate([parts[number] for number in range(len(parts))])
-
 
 def _gates(names: str, u: str, w: str, *biases: str) -> dict[str, tuple[Block, ...]]:
     """The parameters of gates in the order in which their blocks are stacked."""
@@ -113,7 +110,7 @@ _LSTM = _gates("ifgq", *_NAMES)
 TORCH: Mapping[str, Stacking] = {
     "elman": _ELMAN,
     "elman_relu": _ELMAN,
-    "lstm": Stacking(4, _LSTM | {"R": (("weight_hr", 0),)}),
+    "lstm": Stacking(4, _LSTM),
     "lstm_projection": Stacking(4, _LSTM | {"P": (("weight_hr", 0),)}),
     "gru": Stacking(3, _gates("rzn", *_NAMES) | {
         "b_n": (("bias_ih", 2),), "d_n": (("bias_hh", 2),),

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from benchmarks.library import make_case
+from benchmarks.library import find_difference, make_case
 from benchmarks.report import write_report
 
 from bptt import Cell, bidirectional, cells, stack
@@ -30,6 +30,13 @@ def test_the_loop_made_from_a_graph_gives_the_reference_s_gradient(name):
     assert found.keys() == expected.keys()
     for parameter, array in expected.items():
         np.testing.assert_allclose(found[parameter], array, rtol=1e-10, atol=1e-11)
+
+
+def test_a_gradient_that_vanishes_is_measured_against_the_others():
+    mine = {"b": np.array([1e-7]), "W": np.array([10.0])}
+    noise = {"b": np.array([-1e-7]), "W": np.array([10.001])}
+    assert find_difference(mine, noise) == pytest.approx(1e-4)
+    assert find_difference(mine, {**mine, "b": np.array([0.5])}) == pytest.approx(50)
 
 
 def test_the_report_has_a_line_per_cell_with_its_ratio():

@@ -32,7 +32,8 @@ def bptt(*arguments, cwd, block=()):
 def test_help_names_every_command(tmp_path):
     ended = bptt("--help", cwd=tmp_path)
     assert ended.returncode == 0
-    for command in ("train", "sample", "check", "bench", "cells", "explain", "flow"):
+    names = ["train", "sample", "eval", "check", "bench", "cells", "explain", "flow"]
+    for command in names:
         assert command in ended.stdout
 
 
@@ -147,6 +148,15 @@ def test_import_bptt_loads_no_framework_and_no_command_line(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--k1", "0"], "--k1 0: expected a whole number from 1."),
+        (["--split", "1"], "--split 1: expected TRAINING,VALIDATION"),
+        (["--dropout", "0.1"], "--dropout 0.1: expected --layers 2 or more"),
+        (["--optimizer-option", "x"], "--optimiser-option x: expected NAME=VALUE."),
+        (["--resume", "nowhere"], "RUN 'nowhere': there is no such folder."),
+        (
+            ["--resume", "x", "--checkpoint", "y"],
+            "--checkpoint y: expected one of last",
+        ),
         (["--tau", "0"], "--tau 0: expected a whole number from 1."),
         (["--limit", "0"], "--limit 0: expected a whole number from 1."),
         (["--optimiser-option", "x"], "--optimiser-option x: expected NAME=VALUE."),
@@ -181,6 +191,13 @@ def test_train_and_sample_from_end_to_end(tmp_path):
     assert sampled.stdout.startswith("the ")
     assert len(sampled.stdout) == 4 + 30 + 1
     assert bptt(*command, cwd=tmp_path).stdout == sampled.stdout
+    measured = bptt("eval", "run", text, cwd=tmp_path)
+    assert measured.returncode == 0, measured.stderr
+    assert "bits per character, accuracy" in measured.stdout
+    assert "(mean over 7," in measured.stdout
+    again = bptt("train", "--resume", "run", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "going on after window" in again.stdout
 
 
 @needs_train
@@ -194,6 +211,8 @@ def test_train_and_sample_from_end_to_end(tmp_path):
         (["--n-b", "9999"], "characters; one window of tau ="),
         (["--cell", "nothing"], "'nothing'"),
         (["--size", "n_q=3"], "n_q"),
+        (["--schedule", "up"], "torch.optim.lr_scheduler has no scheduler of this"),
+        (["--k2", "4"], "expected at least the steps between two gradients"),
     ],
 )
 def test_mistakes_found_before_the_first_step(tmp_path, arguments, message):
@@ -203,6 +222,15 @@ def test_mistakes_found_before_the_first_step(tmp_path, arguments, message):
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
+
+
+@needs_train
+def test_several_processes_need_a_folder_they_all_know(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    (tmp_path / "text.txt").write_text("the cat sat on the mat. " * 300)
+    ended = bptt("train", "text.txt", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "Name one with --out." in ended.stderr
 
 
 def test_sampling_from_a_folder_that_is_no_run_says_so(tmp_path):

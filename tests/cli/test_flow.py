@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import bptt as library
-from bptt.train.run_folder import new_folder, write_model, write_parameters
-from bptt.train.vocabulary import Vocabulary
+from bptt.train.checkpoint import Checkpoint
+from bptt.train.data.vocabulary import Vocabulary
+from bptt.train.run_folder import create_run
 from tests.cli.test_commands import bptt
 
 TEXT = "the cat sat on the mat. " * 20 + "\n"
@@ -38,9 +39,7 @@ def test_a_trained_model_reads_a_text(tmp_path):
     vocabulary = Vocabulary.build(TEXT)
     n = len(vocabulary)
     params = cell.init(n_x=n, n_o=n, n_h=6, seed=2, dtype="float32")
-    run = new_folder(tmp_path / "run")
-    write_model(run, cell.text, {}, vocabulary)
-    write_parameters(run, params)
+    create_run(tmp_path / "run", cell.text, {}, vocabulary, Checkpoint(params))
     (tmp_path / "text.txt").write_text(TEXT)
     command = "flow run --text text.txt --tau 12 --rows 3"
     ended = bptt(*command.split(), cwd=tmp_path)
@@ -61,3 +60,14 @@ def test_a_missing_cell_is_a_mistake(tmp_path):
     assert ended.returncode == 2
     assert "cell 'nothing': neither a built-in cell nor a file" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_model_of_sequences_is_not_given_a_text(tmp_path):
+    pytest.importorskip("safetensors")
+    cell = library.cells.elman
+    params = cell.init(n_x=2, n_h=3, dtype="float32")
+    config = {"data": {"kind": "sequences"}}
+    create_run(tmp_path / "run", cell.text, config, None, Checkpoint(params))
+    ended = bptt("flow", "run", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "run was trained on sequences, not on text" in ended.stderr

@@ -24,7 +24,8 @@ IN_ALL_VARIANTS = ("book", "elman", "gru", "gru_reset_before", "lstm")
 def library():
     """name -> cell: every cell of the library; some read out, and reading tokens."""
     found = {"rows": ROWS}
-    for name in cells.names():
+    others = (name for name in cells.names() if name not in IN_ALL_VARIANTS)
+    for name in (*IN_ALL_VARIANTS, *others):
         cell = cells.get(name)
         found[name] = cell
         if name not in IN_ALL_VARIANTS:
@@ -57,9 +58,10 @@ def make_case(cell, sizes, tau, n_b, dtype=np.float64, seed=0):
         return (scale * rng.standard_normal((*lead, *shape))).astype(dtype)
 
     # A sum over n columns keeps its size when its weights shrink with the root of n.
-    columns = {n: sizes[s[-1]] if s else 1 for n, s in cell.parameters.items()}
     params = {
-        name: normal(shape, scale=1.5 / np.sqrt(columns[name]))
+        name: normal(shape, scale=1.5 / np.sqrt(sizes[shape[-1]]))
+        if shape
+        else np.asarray(rng.uniform(0.1, 0.9), dtype)  # a time step, a rate
         for name, shape in cell.parameters.items()
     }
     inputs = {}

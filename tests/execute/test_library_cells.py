@@ -11,9 +11,13 @@ import pytest
 from bptt.execute.llvm import executor
 from bptt.execute.llvm.target import get_host_target, lower_target
 from tests.execute.library import VARIANT_NAMES, library, make_case, sizes_of
-from tests.execute.test_compiled import assert_close, compare
+from tests.execute.test_compiled import assert_close, compare, measure
 
 LIBRARY = library()
+OTHERS = [name for name in LIBRARY if name not in VARIANT_NAMES]
+# h of the sLSTM does not depend on its stabiliser: what is left of that gradient is
+# rounding, which has no digits to compare. `cell.check` bounds it.
+VANISHING = {("slstm", "m")}
 N_H = (1, 2, 7, 8, 15, 16, 17, 31, 33, 48, 65)
 N_X = (1, 5, 16, 17)
 N_B = (1, 2, 3, 4, 5, 13, 14, 15, 17, 29)
@@ -24,7 +28,7 @@ LEVELS = ["avx2", "sse2"] if get_host_target().vector_bytes == 64 else []
 
 def turns():
     """(cell, n_x, n_h, dtype): each cell once, elman with every n_h."""
-    for number, name in enumerate(LIBRARY):
+    for number, name in enumerate(VARIANT_NAMES):
         for turn in range(1):
             n_h = N_H[(2 * number + 5 * turn) % len(N_H)]
             if name == "rows":  # of one or two elements, layer_norm has no gradient
@@ -46,6 +50,29 @@ def test_every_size_equals_the_reference(name, n_x, n_h, dtype):
     if n_h in (17, 33):
         errors, dtype = compare(cell, **make_case(cell, sizes, 2, 5, dtype))
         assert_close(errors, dtype)
+
+
+@pytest.mark.parametrize("number", range(len(OTHERS)))
+def test_every_other_cell_equals_the_reference(number):
+    """One program each: parameters, inputs and initial states."""
+    name, dtype = OTHERS[number], DTYPES[number % 2]
+    cell = LIBRARY[name]
+    sizes = sizes_of(cell, N_X[number % len(N_X)], N_H[3 + number % 6], 3)
+    for tau, n_b in ((1, 1), (5, 3), (2, 14)):
+        case = make_case(cell, sizes, tau, n_b, dtype)
+        options = {**case, "input_gradient": True, "initial_gradient": True}
+        found = cell.gradient(**options)
+        assert type(found._values) is executor.KernelValues
+        expected = cell.gradient(**options, executor="reference")
+        errors = {n: measure(array, found[n]) for n, array in expected.items()}
+        for kind in ("inputs", "initial"):
+            mine, theirs = getattr(found, kind), getattr(expected, kind)
+            errors |= {
+                f"{kind} {n}": measure(theirs[n], mine[n])
+                for n in theirs
+                if (name, n) not in VANISHING
+            }
+        assert_close(errors, np.dtype(dtype))
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -1,8 +1,17 @@
-"""Resident memory and the end of the process, each in a process of its own."""
+"""Memory of a call, resident memory, and the end of the process."""
 
 import os
+import re
+from pathlib import Path
 
+import numpy as np
+import pytest
+
+from bptt import cells
+from bptt.execute.llvm.compiler import lay_out
+from bptt.execute.program import Request, gradient_program
 from tests.execute.guard import run_guarded
+from tests.execute.library import make_case, sizes_of
 
 COMPILATIONS = 1000 if os.environ.get("BPTT_LONG") else 250
 
@@ -75,3 +84,69 @@ threading.Thread(target=sleep, daemon=True).start()
 print("end")
 """
     assert run_guarded(code) == "end\n"
+
+
+def measure_growth(cell, sizes, tau, n_b, lengths):
+    """Bytes that a gradient holds beyond its arguments: (measured, kept by the plan).
+
+    Measured in the workspace of a call, all of whose buffers are counted.
+    """
+    case = make_case(cell, sizes, tau, n_b, np.float32)
+    grad = cell.gradient(**case, lengths=lengths, threads=1)
+    buffers = grad._values._loan.workspace.buffers
+    n_steps = tau * n_b if lengths is None else sum(lengths)
+    plan = cell.lower(**sizes)
+    return sum(buffer.nbytes for buffer in buffers), n_steps * plan.bytes_per_step
+
+
+@pytest.mark.parametrize("name", ["elman", "lstm", "gru"])
+def test_a_call_keeps_the_bytes_per_step_that_the_plan_tells(name):
+    """Beside boundary rows: at most 2 steps of n_b rows for every buffer kept."""
+    cell = cells.get(name)
+    sizes = sizes_of(cell, 3, 16)
+    tau, n_b = 200, 5
+    for lengths in (None, [200, 50, 3, 120, 80]):
+        held, planned = measure_growth(cell, sizes, tau, n_b, lengths)
+        slack = 3 * n_b * cell.lower(**sizes).bytes_per_step
+        assert planned <= held <= planned + slack
+
+
+def test_resident_memory_grows_with_useful_steps_alone():
+    """Of one gradient of 20,000 padded steps of 16 rows, with and without lengths.
+
+    The plan's bytes, in MiB, and at most as much again for the copies of a state's
+    rows, of the seeds and of x (1 + 1 + 1/2 vectors to 2), and 8 MiB of huge pages.
+    """
+    code = f"""{RESIDENT}
+cell = cells.elman
+params = cell.init(n_x=32, n_h=64, dtype=np.float32)
+plan = cell.lower(n_x=32, n_h=64).bytes_per_step
+x = np.ones((20_000, 16, 32), np.float32)
+seeds = {{"h": np.ones((20_000, 16, 64), np.float32)}}
+cell.gradient(params, {{"x": x[:3]}}, seeds={{"h": seeds["h"][:3]}}, threads=1)
+for lengths, steps in (([500] * 15 + [2_500], 10_000), (None, 320_000)):
+    before = resident()
+    grad = cell.gradient(params, {{"x": x}}, seeds=seeds, lengths=lengths, threads=1)
+    print(resident() - before, steps * plan / 2**20)
+    del grad
+"""
+    ragged, full = (map(float, row.split()) for row in run_guarded(code).splitlines())
+    held, planned = ragged
+    assert planned * 0.9 < held < 3 * planned + 8
+    held, planned = full
+    assert planned * 0.9 < held < 1.1 * planned + 8
+
+
+def test_the_table_of_memory_is_that_of_the_plans():
+    """In the documentation, for all cells of the library; read, not compiled."""
+    path = Path(__file__).parents[2] / "docs" / "sequences.md"
+    rows = re.findall(r"^\| \w+ \| \d+ \|.*$", path.read_text(), re.MULTILINE)
+    pairs = [pair for row in rows for pair in re.findall(r"(\w+) \| (\d+)", row)]
+    assert {name for name, _ in pairs} == set(cells.names())
+    for name, vectors in pairs:
+        cell = cells.get(name)
+        seeds = () if cell.graph.loss else list(cell.nodes)[-1:]
+        program = gradient_program(cell.graph, Request(seeds=tuple(seeds)))
+        _, _, layout = lay_out(program, dict.fromkeys(cell.dims, 64), 4)
+        kept = sum(buffer.stride for buffer in layout.buffers)
+        assert round(kept / 64) == int(vectors), name

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import bptt
 from bptt.explain.equation import NotAnEquationError
 from bptt.explain.formula_tokens import FormulaSyntaxError
-from bptt.explain.point import UnknownSymbolError
+from bptt.explain.parse import parse_formula
+from bptt.explain.point import Scope, UnknownSymbolError
 
 RIGHT = "grad_h[t] = W.T @ diag(1 - h[t+1]**2) @ grad_h[t+1] + V.T @ grad_o[t]"
 
@@ -144,6 +147,11 @@ def test_a_wrong_formula_has_a_large_error_and_an_infinite_one_is_said():
     ("grad_h[t] = i + h[t]", FormulaSyntaxError, "i is an index"),
     ("grad_h[t] = sum(i, n_q, h[t,i])", FormulaSyntaxError, "n_q is not a dimension"),
     ("grad_h[t] = " + "(" * 80 + "h[t]" + ")" * 80, FormulaSyntaxError, "too many"),
+    ("grad_h[t] = " + "-" * 900 + "h[t]", FormulaSyntaxError, "too many nested"),
+    ("grad_h[t] = b" + "/b" * 900, FormulaSyntaxError, "too many nested operations"),
+    ("grad_b = " + "sum(t, 1, tau, " * 4 + "b" + ")" * 4, FormulaSyntaxError,
+     "too many sums inside sums"),
+    ("grad_b = sum(t, 1, tau+999999999, b)", UnknownSymbolError, "leaves the sequence"),
     ("", bptt.BpttError, "a formula is a text of 1 to 2000 characters"),
     ("grad_h[t] = h[t+99]", UnknownSymbolError, "are defined together at no step"),
 ])  # fmt: skip
@@ -158,3 +166,20 @@ def test_the_caret_stands_under_the_place_whatever_its_characters():
         bptt.check_equation("∇h[t] = Vᵀ @ ∇o[t] ? h[t]")
     shown, caret = str(caught.value).splitlines()[:2]
     assert shown[caret.index("^")] == "?"
+
+
+PIECES = st.sampled_from([
+    "h[t]", "W", "grad_h[t+1]", "∇", "∂", "(", ")", "[", "]", ",", "@", "*", "/", "**",
+    ".T", "+", "-", "=", "sum(", "diag(", "delta(", "t", "tau", "i", "2", "1e9", "_",
+    "partial(", "one_hot(", "n_h", "y[t]", "²", "ᵀ", "w[t]", "lookup(", "eye(",
+    "__class__",
+])  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=14).map("".join) | st.text(max_size=20))
+def test_any_text_is_read_or_refused_with_a_message(text):
+    try:
+        sides = parse_formula(text, Scope(bptt.cells.book.graph))
+    except bptt.BpttError:
+        sides = (None,)
+    assert sides

@@ -102,7 +102,7 @@ def test_the_reader_keeps_the_order_of_factors_and_the_strength_of_odot():
 
 
 def test_ascii_text_holds_no_other_character():
-    for name in ("book", "lstm"):
+    for name in ("book", "elman"):
         text = explained(name).text(ascii_only=True)
         without_glossary = text.split("Terms in both languages")[0]
         assert [c for c in without_glossary if not c.isascii()] == []

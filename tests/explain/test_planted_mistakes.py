@@ -27,7 +27,7 @@ from bptt.explain.render.terminal import render_text
 from bptt.explain.verify import Verifier
 from tests.explain.documents import explained
 
-NAMES = ("book", "lstm", "gru_reset_before")
+NAMES = ("book", "mgu", "lstm_coupled")
 
 
 @cache

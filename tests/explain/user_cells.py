@@ -46,11 +46,6 @@ USER_CELLS = {
         """,
     "log probabilities": """
         h[t] = log_softmax(W @ h[t-1] + U @ x[t])
-        L[t] = -dot(e, h[t]) + log(1 + exp(h[t-1] @ V)) if False else mean(h[t])
+        L[t] = mean(h[t] * e)
         """,
 }
-del USER_CELLS["log probabilities"]
-USER_CELLS["log probabilities"] = """
-    h[t] = log_softmax(W @ h[t-1] + U @ x[t])
-    L[t] = mean(h[t] * e)
-    """

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bptt.train.text import Text
+from bptt.train.data.text import Text
 
 WORDS = ["the", "cat", "sat", "on", "mat", "and", "dog", "ran", "to", "hat", "of"]
 

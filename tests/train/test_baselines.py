@@ -5,9 +5,9 @@ from math import log2
 import numpy as np
 import pytest
 
-from bptt.train.baselines import lzma_bits, measure_baselines, unigram_bits
-from bptt.train.streams import Split
-from bptt.train.vocabulary import Vocabulary
+from bptt.train import baselines
+from bptt.train.baselines import Split, count_entries, lzma_bits, unigram_bits
+from bptt.train.data.vocabulary import Vocabulary
 
 
 def test_unigram_by_hand():
@@ -29,10 +29,11 @@ def test_unigram_of_uniform_random_text_is_its_entropy():
     letters = np.random.default_rng(0).choice(list("abcdefgh"), 40_000)
     text = "".join(letters)
     vocabulary = Vocabulary.build(text[:30_000])
-    split = Split(text[:30_000], text[30_000:])
-    measured = measure_baselines(split, vocabulary)
-    assert measured.unigram == pytest.approx(3.0, abs=0.01)
-    assert 3.0 < measured.lzma < 3.4  # lzma cannot beat the entropy, nor lose by much
+    tokens = vocabulary.encode(text)
+    unigram = unigram_bits(tokens[:30_000], tokens[30_000:], vocabulary)
+    lzma = lzma_bits(Split(text[:30_000], text[30_000:]))
+    assert unigram == pytest.approx(3.0, abs=0.01)
+    assert 3.0 < lzma < 3.4  # lzma cannot beat the entropy, nor lose by much
 
 
 def test_lzma_has_seen_the_training_text():
@@ -52,3 +53,11 @@ def test_lzma_counts_characters_not_bytes():
     in_greek = lzma_bits(Split(greek[:2000], greek[2000:]))
     # Twice the bytes, the same characters: far from twice the bits.
     assert in_greek < 1.5 * in_ascii
+
+
+def test_entries_are_counted_across_the_pieces_of_a_mapped_file(monkeypatch):
+    monkeypatch.setattr(baselines, "PIECE", 7)
+    tokens = np.random.default_rng(3).integers(0, 5, 50).astype(np.uint32)
+    assert count_entries(tokens, 6).tolist() == [
+        int((tokens == entry).sum()) for entry in range(6)
+    ]

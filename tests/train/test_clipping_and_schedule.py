@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bptt.train.clipping import clip_by_global_norm, global_norm
+from bptt.train.clipping import clip_by_global_norm, clip_by_value, global_norm
 from bptt.train.schedule import FLOOR, WARM_UP, rate_factor
 
 
@@ -29,6 +29,14 @@ def test_the_norm_is_summed_in_float64_and_the_dtype_stays():
     assert norm == pytest.approx(3e20)
     assert clipped["W"].dtype == np.float32
     assert global_norm(clipped) == pytest.approx(1.0, rel=1e-6)
+
+
+def test_clipping_by_value_limits_every_element_and_keeps_the_dtype():
+    gradients = {"W": np.array([[3.0, -0.25], [-7.0, 0.5]], np.float32)}
+    clipped = clip_by_value(gradients, 0.5)
+    assert clipped["W"].tolist() == [[0.5, -0.25], [-0.5, 0.5]]
+    assert clipped["W"].dtype == np.float32
+    assert clip_by_value(gradients, np.inf)["W"] is gradients["W"]
 
 
 def test_the_cosine_rises_falls_and_ends_at_the_floor():

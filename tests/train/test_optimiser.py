@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from bptt.train.checkpoint import Checkpoint, from_bytes, to_bytes
 from bptt.train.errors import (
     OptimiserOptionError,
     TrainExtraMissingError,
@@ -13,6 +14,7 @@ from bptt.train.errors import (
 from bptt.train.optimiser import Optimiser, optimiser_names
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
 
 
 def make_parameters(dtype=np.float32):
@@ -78,13 +80,49 @@ def test_a_step_is_that_of_torch(name):
         np.testing.assert_allclose(parameter, tensor.detach().numpy(), rtol=1e-14)
 
 
-def test_the_rate_factor_scales_one_step_only():
+def test_the_rate_factor_scales_the_rate_that_was_given():
     parameters = make_parameters()
     optimiser = Optimiser("sgd", parameters, 0.5)
-    optimiser.step(make_gradients(), 0.5)
+    optimiser.set_rate_factor(0.5)
+    assert optimiser.learning_rate == 0.25
+    optimiser.step(make_gradients())
     assert parameters["b"][0] == 4.5
+    optimiser.set_rate_factor(1.0)
     optimiser.step(make_gradients())
     assert parameters["b"][0] == 3.5
+
+
+def test_weight_decay_reaches_the_optimiser_and_one_without_it_says_so():
+    parameters = make_parameters()
+    Optimiser("sgd", parameters, 0.5, weight_decay=0.1).step(make_gradients())
+    assert parameters["b"][1] == np.float32(6.0 - 0.5 * 0.1 * 6.0)
+    with pytest.raises(OptimiserOptionError, match="has no option 'weight_decay'"):
+        Optimiser("rprop", make_parameters(), 0.1, weight_decay=0.1)
+
+
+@pytest.mark.parametrize("name", optimiser_names())
+def test_every_optimiser_goes_on_from_its_state_bit_for_bit(name):
+    """Through a checkpoint's bytes: numbers, tuples and tensors keep their kind."""
+    random = np.random.default_rng(0)
+    gradients = [
+        {n: np.asarray(random.normal(size=p.shape), np.float32) for n, p in
+         make_parameters().items()}
+        for _ in range(6)
+    ]  # fmt: skip
+    straight = make_parameters()
+    optimiser = Optimiser(name, straight, 0.1)
+    for gradient in gradients[:3]:
+        optimiser.step(gradient)
+    saved = to_bytes(Checkpoint(straight, {"optimiser": optimiser.state()}))
+    for gradient in gradients[3:]:
+        optimiser.step(gradient)
+    loaded = from_bytes(saved)
+    again = Optimiser(name, loaded.parameters, 0.1)
+    again.load(loaded.optimiser["optimiser"])
+    for gradient in gradients[3:]:
+        again.step(gradient)
+    for key, value in straight.items():
+        np.testing.assert_array_equal(loaded.parameters[key], value)
 
 
 def test_options_reach_the_optimiser():

@@ -3,19 +3,21 @@
 import numpy as np
 import pytest
 
+from bptt.train.data.form import Form
+from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.errors import OptionError
 from bptt.train.model import build_model
 from bptt.train.options import TrainingOptions
 from bptt.train.sampling import Sampler, draw
-from bptt.train.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("\n", "a", "b", "c", "d"))
 
 
 @pytest.fixture
 def sampler():
-    model = build_model("lstm")
-    parameters = model.init(len(VOCABULARY), TrainingOptions(n_h=7))
+    form = Form(len(VOCABULARY), True, "class", len(VOCABULARY))
+    model = build_model(TrainingOptions(cell="lstm"), form)
+    parameters = model.init(form, TrainingOptions(n_h=7))
     # An untrained network of this size hardly prefers any character.
     parameters = {name: 3.0 * value for name, value in parameters.items()}
     return Sampler(model, parameters, VOCABULARY)
@@ -56,13 +58,34 @@ def test_length_zero_writes_nothing(sampler):
 def test_draws_follow_the_softmax_at_the_temperature():
     o = np.log(np.array([5.0, 1.0, 2.0, 4.0]))  # entry 0 is unknown, never drawn
     random = np.random.default_rng(0)
-    drawn = np.bincount([draw(o, 0.5, random) for _ in range(20_000)], minlength=4)
+    draws = [draw(o, 0.5, random, excluded=0) for _ in range(20_000)]
+    drawn = np.bincount(draws, minlength=4)
     np.testing.assert_allclose(drawn / 20_000, np.array([0, 1, 4, 16]) / 21, atol=0.01)
+
+
+def test_only_the_k_likeliest_are_drawn_also_where_scores_are_equal():
+    o = np.log(np.array([9.0, 3.0, 1.0, 1.0, 6.0]))
+    random = np.random.default_rng(0)
+    draws = [draw(o, 1.0, random, top_k=3, excluded=0) for _ in range(20_000)]
+    drawn = np.bincount(draws, minlength=5)
+    np.testing.assert_allclose(
+        drawn / 20_000, np.array([0, 3, 1, 0, 6]) / 10, atol=0.01
+    )
+    assert {draw(o, 1.0, random, top_k=1, excluded=0) for _ in range(9)} == {4}
+
+
+def test_a_model_of_tokens_writes_numbers(sampler):
+    tokens = Sampler(sampler._model, sampler._parameters, None)
+    written = "".join(tokens.write("3 1", 6, seed=2))
+    assert len(written.split()) == 6
+    assert set(written.split()) <= set("012345")
+    with pytest.raises(OptionError, match="--prompt a: expected numbers of tokens"):
+        tokens.write("a", 1)
 
 
 def test_large_scores_and_a_small_temperature_do_not_overflow():
     o = np.array([0.0, 3e4, 2e4, -3e4], np.float32)
-    assert draw(o, 1e-3, np.random.default_rng(0)) == 1
+    assert draw(o, 1e-3, np.random.default_rng(0), excluded=0) == 1
 
 
 @pytest.mark.parametrize(
@@ -71,6 +94,7 @@ def test_large_scores_and_a_small_temperature_do_not_overflow():
         ({"length": -1}, "--length -1: expected a whole number from 0."),
         ({"temperature": -0.5}, "--temperature -0.5: expected a number from 0."),
         ({"temperature": np.nan}, "--temperature nan: expected a number from 0."),
+        ({"top_k": 0}, "--top-k 0: expected a whole number from 1."),
         ({"seed": -2}, "--seed -2: expected a whole number from 0."),
     ],
 )

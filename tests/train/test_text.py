@@ -2,13 +2,13 @@
 
 import pytest
 
+from bptt.train.data.text import STANDARD_LIBRARY, read_text, standard_library_files
 from bptt.train.errors import (
     DataNotFoundError,
     DataUnreadableError,
     EmptyDataError,
     NotUtf8Error,
 )
-from bptt.train.text import STANDARD_LIBRARY, read_text, standard_library_files
 
 
 def test_a_file_is_read_as_it_is(tmp_path):

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from bptt.train import TrainingOptions, open_run, train
-from bptt.train import training as training_module
+from bptt.train import loop as loop_module
+from bptt.train.data.text import Text
 from bptt.train.errors import TextTooShortError
 from bptt.train.run_folder import read_run
-from bptt.train.text import Text
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -85,15 +85,14 @@ def test_another_seed_gives_other_parameters(finished, small_text, tmp_path, qui
 def test_an_interrupt_ends_the_run_with_everything_saved(
     small_text, tmp_path, quiet, monkeypatch
 ):
-    learned = training_module.learn
+    original = loop_module.Learner.learn_window
 
-    def learn_and_interrupt(*arguments):
-        for step in learned(*arguments):
-            if step.number == 5:
-                signal.raise_signal(signal.SIGINT)
-            yield step
+    def learn_window(self, dataset, window, state, number):
+        if number == 5:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, dataset, window, state, number)
 
-    monkeypatch.setattr(training_module, "learn", learn_and_interrupt)
+    monkeypatch.setattr(loop_module.Learner, "learn_window", learn_window)
     report = train(small_text, OPTIONS, tmp_path / "run", quiet)
     assert report.was_interrupted
     assert report.n_characters == 5 * 8 * 16

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bptt.train.vocabulary import UNICODE_CHARACTERS, Vocabulary
+from bptt.train.data.vocabulary import UNICODE_CHARACTERS, Vocabulary
 
 
 def test_characters_seen_once_are_left_to_the_unknown_entry():

@@ -15,7 +15,13 @@ from bptt.check.context import COMPLEX_STEP, Context, label
 from bptt.check.ledger import Row
 from bptt.check.probes import Target, central_difference, complex_step
 from bptt.execute.dispatch import REFERENCE
-from bptt.unrolled.local import Equation, cut_equation, evaluate, jacobians
+from bptt.unrolled.local import (
+    Equation,
+    cut_equation,
+    evaluate,
+    hold_stops,
+    jacobians,
+)
 
 Array = NDArray[Any]
 EPSILONS = tuple(10.0**-power for power in range(2, 11))
@@ -132,8 +138,6 @@ def check_edges(context: Context) -> Iterator[Row]:
     """Each edge's Jacobian column by column: the complex step on one equation alone."""
     how = "edge Jacobian, by column"
     note = context.near_kink(COMPLEX_STEP)
-    if context.prober.has_stops:
-        note = "a stopped gradient differs from the derivative on purpose"
     run = context.cell.forward(
         context.instance.params, context.instance.inputs,
         initial=context.instance.initial,
@@ -183,7 +187,10 @@ def _read_values(
 def _columns(
     context: Context, equation: Equation, values: Mapping[str, Array], key: str
 ) -> Array:
-    """∂result/∂read by the complex step: (tau, *result shape, *read shape)."""
+    """∂result/∂read by the complex step: (tau, *result shape, *read shape).
+
+    Stopped gradients are held at their unperturbed values.
+    """
     shape = values[key].shape[1:]
     count = int(np.prod(shape))
     basis = 1j * COMPLEX_STEP * np.eye(count).reshape(count, *shape)
@@ -191,8 +198,10 @@ def _columns(
         k: np.broadcast_to(v[:, None], (len(v), count, *v.shape[1:]))
         for k, v in values.items()
     }
+    sizes = context.prober.bindings.sizes
+    held, rows = hold_stops(equation, rows, sizes)
     rows[key] = rows[key] + basis
-    result = evaluate(equation, rows, context.prober.bindings.sizes)
+    result = evaluate(held, rows, sizes)
     columns = np.moveaxis(result.imag / COMPLEX_STEP, 1, -1)
     return columns.reshape(*columns.shape[:-1], *shape)
 

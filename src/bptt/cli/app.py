@@ -9,6 +9,7 @@ from rich.console import Console
 from bptt.cli.bench import bench
 from bptt.cli.cells import cells
 from bptt.cli.check import check
+from bptt.cli.evaluate import evaluate
 from bptt.cli.explain import explain
 from bptt.cli.flow import flow
 from bptt.cli.sample import sample
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command("train")(train)
 app.command("sample")(sample)
+app.command("eval")(evaluate)
 app.command("check")(check)
 app.command("explain")(explain)
 app.command("bench")(bench)

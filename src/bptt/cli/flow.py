@@ -14,7 +14,7 @@ from rich.progress import Progress
 from bptt.cell import Cell
 from bptt.errors import FlowError
 from bptt.flow.travel import LAGS
-from bptt.train import read_text
+from bptt.train import STANDARD_LIBRARY_CHARACTERS, read_text
 from bptt.train.model import load_cell
 from bptt.train.run_folder import SavedRun, read_run
 
@@ -70,8 +70,16 @@ def flow(
 
 def _read_windows(saved: SavedRun, text: Path | None, tau: int, rows: int) -> Arrays:
     """Rows of tau + 1 characters, spread evenly over a text."""
+    vocabulary = saved.vocabulary
+    if vocabulary is None:
+        raise FlowError(
+            f"{saved.folder} was trained on {saved.kind}, not on text; from Python, "
+            "cell.flow(params, inputs) takes any arrays"
+        )
     length = rows * (tau + 1)
-    characters = read_text(() if text is None else (text,)).characters
+    paths = () if text is None else (text,)
+    read = read_text(paths, limit=max(length, STANDARD_LIBRARY_CHARACTERS))
+    characters = "".join(read.blocks())
     if len(characters) < length:
         raise FlowError(
             f"the text has {len(characters)} characters; {rows} rows of {tau} steps "
@@ -79,7 +87,7 @@ def _read_windows(saved: SavedRun, text: Path | None, tau: int, rows: int) -> Ar
         )
     starts = np.linspace(0, len(characters) - tau - 1, rows).astype(int)
     tokens = np.stack(
-        [saved.vocabulary.encode(characters[s : s + tau + 1]) for s in starts], axis=1
+        [vocabulary.encode(characters[s : s + tau + 1]) for s in starts], axis=1
     )
     return {"x": tokens[:-1], "y": tokens[1:]}
 

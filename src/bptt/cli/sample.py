@@ -21,13 +21,25 @@ def sample(
         float,
         typer.Option(help="0 takes the likeliest character, 1 draws from the model."),
     ] = 0.7,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            help="Draw among the so many likeliest alone.", show_default=False
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="best or last. [default: best]", show_default=False),
+    ] = None,
 ) -> None:
     """Continue a text with a trained model.
 
     Characters appear as they are drawn. The same seed writes the same text.
     """
-    characters = open_run(run).write(prompt, length, temperature=temperature, seed=seed)
+    characters = open_run(run, checkpoint).write(
+        prompt, length, temperature=temperature, seed=seed, top_k=top_k
+    )
     sys.stdout.write(prompt)
     for character in characters:
         sys.stdout.write(character)

@@ -122,6 +122,9 @@ class Values:
         result[self._alive] = value[self._alive]
         return result
 
+    def read_stack(self, nodes: tuple[Node, ...]) -> None:
+        """Nothing lies together here."""
+
     def sizes(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """Named dimensions as numbers."""
         return self._bindings.numbers(shape)

@@ -36,8 +36,8 @@ def build_document(
     broken = against.break_it(context)
     panels += [broken] if broken else []
     document = m.Document(
-        m.Text("title", {"cell": name}), cell.text.strip(), context.scope,
-        context.shown,
+        m.Text("title", {"cell": name}) if name else m.Text("title-unnamed"),
+        cell.text.strip(), context.scope, context.shown,
         {"tau": options.tau, "seed": options.seed, "reduction": options.kind,
          "sizes": dict(context.shown.sizes)},
         tuple(panels),

@@ -21,7 +21,6 @@ from bptt.explain.point import Scope
 from bptt.explain.shape import shape_of, show
 
 BEFORE_LAST = TAU.moved(-1)
-NEXT = T.moved(1)
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,8 @@ class CardMaker:
         if name == self.scope.graph.loss and len(now) == 1 and not future:
             return f"loss-{self.options.kind}"
         if future and now:
-            return "both"
+            is_read_now = any(term.successor for term in now)
+            return "both" if is_read_now or self.scope.graph.loss else "seeded"
         if future:
             return "future"
         if not now:
@@ -241,14 +241,19 @@ class CardMaker:
         return [Chain((Link(symbol), Link(shown)), first, last, letters)]
 
     def _shapes(self, chains: list[Chain]) -> tuple[ShapeNote, ...]:
-        """Every symbol of the last link of each chain with its shape, once."""
+        """Every symbol of the last link of each chain with its shape, once.
+
+        A gradient and a diagonal matrix are one symbol, whatever they are made of.
+        """
         found: dict[Expr, ShapeNote] = {}
-        for chain in chains:
-            for part in e.walk(chain.links[-1].expr):
-                if isinstance(part, Gradient | Value | e.Incoming | e.Diag):
-                    found.setdefault(part, ShapeNote(part, shape_of(part, self.scope)))
-        inner = {part.of for part in found if isinstance(part, Gradient)}
-        return tuple(note for part, note in found.items() if part not in inner)
+        work = [chain.links[-1].expr for chain in reversed(chains)]
+        while work:
+            part = work.pop()
+            if isinstance(part, Gradient | Value | e.Incoming | e.Diag):
+                found.setdefault(part, ShapeNote(part, shape_of(part, self.scope)))
+            else:
+                work.extend(reversed(part.children))
+        return tuple(found.values())
 
     # ----- parameters -----
 

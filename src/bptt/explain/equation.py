@@ -95,7 +95,7 @@ class EquationReport:
         return "\n".join(lines)
 
 
-def check_equation(text: str, cell: Cell, *, seed: int = 0) -> EquationReport:
+def check_equation(cell: Cell, text: str, *, seed: int = 0) -> EquationReport:
     """Compare a gradient formula with the cell's exact gradient.
 
     text: an equation in the notation of `explain.parse`, such as
@@ -107,7 +107,7 @@ def check_equation(text: str, cell: Cell, *, seed: int = 0) -> EquationReport:
     Returns: a report to print; `report.passed`.
     Raises: FormulaSyntaxError, UnknownSymbolError, NotAnEquationError, NoPointError.
     """
-    context = Context(cell, "the cell", Options(seed=seed))
+    context = Context(cell, "", Options(seed=seed))
     sides = parse_formula(text, context.scope)
     if len(sides) < 2:
         raise NotAnEquationError(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bptt.explain import expr as e
 from bptt.explain.expr import Expr, Time
-from bptt.explain.point import Point, as_matrix
+from bptt.explain.point import Point, UnknownSymbolError, as_matrix
 from bptt.ops import OPS
 
 Array = NDArray[Any]
@@ -145,6 +145,11 @@ def _call(ev: Evaluator, expr: e.Call) -> Array:
 def _sigma(ev: Evaluator, expr: e.Sigma) -> Array:
     if isinstance(expr.upper, Time):
         first, last = expr.lower.at(ev.steps), expr.upper.at(ev.steps)
+        if first < 0 or last > ev.point.tau + 1:
+            raise UnknownSymbolError(
+                f"a sum from step {first} to {last} leaves the sequence of "
+                f"{ev.point.tau} steps"
+            )
         terms = [
             Evaluator(ev.point, {**ev.steps, expr.index: step}, ev.letters)(expr.body)
             for step in range(first, last + 1)

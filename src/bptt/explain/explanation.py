@@ -38,6 +38,10 @@ class UnknownFormatError(ArgumentError):
     """An explanation is asked for in a format that there is no writer of."""
 
 
+class BackwardLoopError(ArgumentError):
+    """An explanation is asked of a cell with a state that is read at t+1."""
+
+
 class UnknownCardError(ArgumentError):
     """A card is asked for that the derivation does not have."""
 
@@ -46,8 +50,9 @@ class UnknownCardError(ArgumentError):
 class Explanation:
     """The derivation of a cell's gradient, shown and checked; see `Cell.explain`.
 
-    lang: "en" or "zh"; step: the id of a single card ("10.21", "node:h"), or None for
-    everything; t: the step whose numbers are shown; with_ledger: see `build_document`.
+    name: of the cell, for titles and commands; lang: "en" or "zh"; step: the id of a
+    single card ("10.21", "node:h"), or None for everything; t: the step whose numbers
+    are shown; with_ledger: see `build_document`.
     """
 
     cell: Cell
@@ -163,7 +168,7 @@ class Explanation:
 def explain(
     cell: Cell,
     *,
-    name: str = "the cell",
+    name: str = "",
     lang: str = "en",
     step: str | None = None,
     tau: int = Options.tau,
@@ -172,7 +177,29 @@ def explain(
     reduction: str = Options.reduction,
     weights: Iterable[float] | None = None,
 ) -> Explanation:
-    """Derive the gradient of a cell, show it and check it; see `Cell.explain`."""
+    """The derivation of a cell's gradient, with every equality checked.
+
+    print() shows it; `text()`, `markdown()`, `latex()` and `html()` give it;
+    `save("cell.html")` writes the format of the suffix. A notebook shows it by itself.
+
+    name: of the cell, for titles and commands; lang: "en" or "zh"; step: one card
+    alone, by the book's equation number or by its id ("node:h", "parameter:W"); tau,
+    seed, sizes: of the numbers shown; how L is made of L^(1) ... L^(tau): reduction
+    "sum" (the book's), "mean" or "last", or weights, one per step.
+
+    >>> from bptt import Cell
+    >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
+    True
+
+    Raises: UnknownLanguageError, ExplainOptionError, BackwardLoopError;
+    UnknownCardError when shown.
+    """
+    for state in sorted(cell.graph.backward):
+        raise BackwardLoopError(
+            f"{state}[t+1] is read: explanations are of cells whose loops run from "
+            "t = 1 to tau. Explain the cell of one direction; check() and unroll() "
+            "take both"
+        )
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)
     options = Options(tau, seed, sizes, reduction, chosen)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bptt.check.instances import Instance, make_instance, seeded_name
+from bptt.check.instances import DRAWS, Instance, make_instance, seeded_name
 from bptt.errors import ArgumentError
 from bptt.explain.point import Point, Scope
 from bptt.graph import Graph
@@ -79,27 +79,42 @@ class Options:
 def shown_point(scope: Scope, options: Options) -> Point:
     """The instance whose numbers are displayed: small, all sizes distinct.
 
-    Raises: ExplainOptionError for a size that cannot be shown.
+    A domain (log, sqrt) is met by less spread and a higher mean, draw by draw.
+    Raises: ExplainOptionError for a size that cannot be shown, or if no draw gives
+    finite values.
     """
-    graph = scope.graph
-    sizes = _shown_sizes(graph, options.sizes or {})
-    rng = np.random.default_rng([options.seed, 7])
-    lead = (options.tau,)
+    sizes = _shown_sizes(scope.graph, options.sizes or {})
+    for draw in range(DRAWS):
+        with np.errstate(all="ignore"):
+            point = _draw_shown(scope, options, sizes, draw)
+        if all(np.isfinite(value).all() for value in point.graph.values.values()):
+            return point
+    raise ExplainOptionError(
+        f"no random numbers with seed {options.seed} give finite values; use another "
+        "seed"
+    )
+
+
+def _draw_shown(
+    scope: Scope, options: Options, sizes: Mapping[str, int], draw: int
+) -> Point:
+    graph, lift = scope.graph, draw / DRAWS
+    rng = np.random.default_rng([options.seed, draw])
 
     def normal(lead: tuple[int, ...], shape: tuple[Any, ...]) -> Array:
         core = tuple(d if isinstance(d, int) else sizes[str(d)] for d in shape)
-        # Two digits are enough to follow by hand.
-        return np.round(0.5 * rng.standard_normal((*lead, *core)), 2)
+        numbers = 0.5 * (1 - lift) * rng.standard_normal((*lead, *core)) + lift
+        return np.asarray(np.round(numbers, 2))  # two digits, to follow by hand
 
+    lead = (options.tau,)
     params = {name: normal((), spec.shape) for name, spec in graph.parameters.items()}
     inputs = {}
     for name, spec in graph.inputs.items():
         if spec.index is None:
             inputs[name] = normal(lead, spec.shape)
         else:
-            limit = (
-                spec.index if isinstance(spec.index, int) else sizes[str(spec.index)]
-            )
+            index = spec.index
+            limit = index if isinstance(index, int) else sizes[str(index)]
             inputs[name] = rng.integers(0, limit, lead)
     # Not zero, so that what h^(0) gives to W can be seen.
     initial = {
@@ -107,9 +122,10 @@ def shown_point(scope: Scope, options: Options) -> Point:
         for name in graph.states
         if name in graph.definitions
     }
-    seeds = {} if graph.loss else {
-        seeded_name(graph): normal(lead, graph.definitions[seeded_name(graph)].shape)
-    }  # fmt: skip
+    seeds = {}
+    if graph.loss is None:
+        name = seeded_name(graph)
+        seeds[name] = normal(lead, graph.definitions[name].shape)
     weights = options.step_weights(options.tau, rng)
     label = ", ".join(f"{n} = {s}" for n, s in {"tau": options.tau, **sizes}.items())
     return _point(scope, params, inputs, initial, seeds, weights, sizes, label)

@@ -28,7 +28,7 @@ from bptt.ops import OPS
 LETTERS = frozenset("ijklm")
 STEPS = ("t", "s", "tau")
 CALLS = frozenset(name for name, op in OPS.items() if op.written == "call")
-MAX_DEPTH = 60
+MAX_DEPTH, MAX_SUMS = 60, 3
 
 
 def parse_formula(text: str, scope: Scope) -> tuple[Expr, ...]:
@@ -69,12 +69,28 @@ class _Reader(FormulaTokens):
                 f"{self.now.text} cannot stand here",
                 "@ between the factors of a matrix product, * element by element",
             )
+        for side in sides:
+            self._check_size(side)
         return tuple(sides)
 
-    def _sum(self) -> Expr:
+    def _check_size(self, side: Expr) -> None:
+        """Refuse what would take too deep a recursion, or too long a sum of sums."""
+        work = [(side, 1, 0)]
+        while work:
+            expr, depth, sums = work.pop()
+            sums += isinstance(expr, e.Sigma)
+            if depth > MAX_DEPTH or sums > MAX_SUMS:
+                what = "sums inside sums" if sums > MAX_SUMS else "nested operations"
+                self.fail(expr.span or (0, len(self.text)), f"too many {what}")
+            work.extend((child, depth + 1, sums) for child in expr.children)
+
+    def _deeper(self) -> None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            self.fail((self.now.start, self.now.end), "too many nested brackets")
+            self.fail((self.now.start, self.now.end), "too many nested operations")
+
+    def _sum(self) -> Expr:
+        self._deeper()
         start = self.now.start
         terms = [self._term()]
         while sign := self.accept("+", "-"):
@@ -88,7 +104,10 @@ class _Reader(FormulaTokens):
     def _term(self) -> Expr:
         start = self.now.start
         if self.accept("-"):
-            return self._placed(e.Negative(self._term()), start)
+            self._deeper()
+            found = self._placed(e.Negative(self._term()), start)
+            self._depth -= 1
+            return found
         found = self._power()
         while operator := self.accept("@", "*", "/"):
             right = self._power()

@@ -9,36 +9,41 @@ import lzma
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from bptt.train.streams import Split
-from bptt.train.vocabulary import UNKNOWN, Tokens, Vocabulary
+from bptt.train.data.vocabulary import PIECE, UNKNOWN, Vocabulary
 
 # The compressor is shown at most this many bytes of training text, the last ones:
 # lzma needs about a second per megabyte and ten times its window in memory.
 LZMA_CONTEXT_BYTES = 16 * 2**20
 
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The end of the training part of a text and the held-out part after it."""
+
+    training: str
+    validation: str
+
 
 @dataclass(frozen=True)
 class Baselines:
-    """Bits per held-out character of the unigram code and of lzma."""
+    """Bits per held-out character of the unigram code and of lzma.
+
+    lzma is None where the held-out part is too long for it.
+    """
 
     unigram: float
-    lzma: float
+    lzma: float | None
 
 
-def measure_baselines(split: Split, vocabulary: Vocabulary) -> Baselines:
-    """Measure both baselines on one split."""
-    return Baselines(
-        unigram=unigram_bits(
-            vocabulary.encode(split.training),
-            vocabulary.encode(split.validation),
-            vocabulary,
-        ),
-        lzma=lzma_bits(split),
-    )
-
-
-def unigram_bits(training: Tokens, validation: Tokens, vocabulary: Vocabulary) -> float:
+def unigram_bits(
+    training: npt.NDArray[np.integer],
+    validation: npt.NDArray[np.integer],
+    vocabulary: Vocabulary,
+) -> float:
     """Cross-entropy of the held-out characters under the training frequencies.
 
     -(1/n) sum_i log2 p(y_i),  p(k) = (n_k + 1) / (n + K)   (add-one, K entries)
@@ -46,10 +51,18 @@ def unigram_bits(training: Tokens, validation: Tokens, vocabulary: Vocabulary) -
     The added one keeps p above zero for an entry the training text lacks. Units: bits
     per character.
     """
-    counts = np.bincount(training, minlength=len(vocabulary)) + 1.0
+    counts = count_entries(training, len(vocabulary)) + 1.0
     bits = -np.log2(counts / counts.sum())
-    unknown = float(np.mean(validation == UNKNOWN))
-    return float(bits[validation].mean()) + unknown * vocabulary.spelling_bits
+    found = count_entries(validation, len(vocabulary)) / len(validation)
+    return float(bits @ found) + float(found[UNKNOWN]) * vocabulary.spelling_bits
+
+
+def count_entries(tokens: npt.NDArray[np.integer], n_entries: int) -> Counts:
+    """How often each entry occurs, shape (n_entries,); a mapped file is read once."""
+    counts = np.zeros(n_entries, np.int64)
+    for start in range(0, len(tokens), PIECE):
+        counts += np.bincount(tokens[start : start + PIECE], minlength=n_entries)
+    return counts
 
 
 def lzma_bits(split: Split) -> float:

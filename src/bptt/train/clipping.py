@@ -1,4 +1,4 @@
-"""Clipping a gradient by its global norm."""
+"""Clipping a gradient by its global norm, and by the size of its elements."""
 
 from collections.abc import Mapping
 
@@ -33,3 +33,19 @@ def clip_by_global_norm(
         return dict(gradients), norm
     factor = limit / norm
     return {name: g * g.dtype.type(factor) for name, g in gradients.items()}, norm
+
+
+def clip_by_value(
+    gradients: Arrays, limit: float
+) -> dict[str, npt.NDArray[np.floating]]:
+    """Limit every element to [-limit, limit]; this changes the direction.
+
+    >>> clip_by_value({"W": np.array([3.0, -0.5])}, limit=1.0)
+    {'W': array([ 1. , -0.5])}
+    """
+    if not np.isfinite(limit):
+        return dict(gradients)
+    return {
+        name: np.clip(g, -g.dtype.type(limit), g.dtype.type(limit))
+        for name, g in gradients.items()
+    }

@@ -39,7 +39,7 @@ class DataUnreadableError(TrainError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
             f"DATA {str(path)!r}: cannot be read ({reason}). "
-            "Check its permissions, or leave it out."
+            "Check the file and its permissions, or leave it out."
         )
 
 
@@ -65,13 +65,67 @@ class EmptyDataError(TrainError):
 
 
 class TextTooShortError(TrainError):
-    """One part of the text does not fill a single window of every stream."""
+    """One part of a text or token file does not fill one window of every stream."""
 
-    def __init__(self, part: str, found: int, needed: int, why: str) -> None:
+    def __init__(self, what: str, part: str, found: int, needed: int, why: str) -> None:
         super().__init__(
-            f"the {part} part of the text has {found} characters; {why} need "
-            f"{needed}. Give more text, or smaller --tau or --n-b, or another "
+            f"the {part} part of the data has {found} {what}; {why} need "
+            f"{needed}. Give more data, or smaller --tau or --n-b, or another "
             "--held-out."
+        )
+
+
+class MixedDataError(TrainError):
+    """The paths given as data are of several kinds."""
+
+    def __init__(self, kinds: dict[str, str]) -> None:
+        listed = ", ".join(f"{path} ({kind})" for path, kind in kinds.items())
+        super().__init__(
+            f"DATA {listed}: a run takes one kind of data. Give text files, one .npy "
+            "file of tokens, or .npz and .safetensors files of sequences."
+        )
+
+
+class BadRecordError(TrainError):
+    """A record of a data file, or the file as a whole, cannot be trained on."""
+
+    def __init__(self, file: Path, record: int | None, reason: str) -> None:
+        where = "" if record is None else f" record {record} (counted from 0)"
+        super().__init__(
+            f"DATA {str(file)!r}:{where} {reason}. "
+            "Nothing was trained; mend the file, or leave it out."
+        )
+
+
+class TooFewRecordsError(TrainError):
+    """A part of the sequences has no record."""
+
+    def __init__(self, source: str, part: str, n: int) -> None:
+        super().__init__(
+            f"DATA {source!r}: no sequence is left for the {part} part of {n}. "
+            "Give more sequences, another --split, or arrays named x_train, "
+            "x_validation and x_test."
+        )
+
+
+class UnlikeDataError(TrainError):
+    """Data does not have the form that a model was made for."""
+
+    def __init__(self, source: str, found: str, known: str) -> None:
+        super().__init__(
+            f"DATA {source!r}: holds {found}; the model was trained on {known}. "
+            "Give data of the same form."
+        )
+
+
+class DataChangedError(TrainError):
+    """The data of a run that is resumed is not what it was."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(
+            f"DATA {source!r}: is not what this run was trained on. "
+            "A run goes on only with the same data; restore the files, or begin a "
+            "new run."
         )
 
 
@@ -115,19 +169,57 @@ class SizeNameError(TrainError):
     def __init__(self, cell: str, dimension: str, free: list[str]) -> None:
         super().__init__(
             f"--size {dimension}=...: the cell {cell!r} has no free dimension of this "
-            f"name. Free are: {', '.join(free) or 'none'}; those of the vocabulary are "
-            "sized by the text."
+            f"name. Free are: {', '.join(free) or 'none'}; the others are sized "
+            "by the data."
         )
 
 
 class TrainingDivergedError(TrainError):
     """The loss or the gradient is no longer a finite number."""
 
-    def __init__(self, what: str, value: float) -> None:
+    def __init__(self, window: int, what: str, value: float, where: str) -> None:
         super().__init__(
-            f"training stopped: the {what} became {value}. "
-            "Use a smaller --learning-rate or a smaller --clip. The run folder keeps "
-            "the parameters of the last validation, if there was one."
+            f"training stopped in window {window}: the {what} became {value}. "
+            f"{where} Use a smaller --learning-rate or a smaller --clip, or "
+            "--on-nonfinite skip to leave such windows out. The run folder keeps its "
+            "last and its best checkpoint."
+        )
+
+
+class SchedulerError(TrainError):
+    """A learning rate schedule that there is not, or that refuses its options."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"--schedule {name}: {reason}. Options are written "
+            "--scheduler-option NAME=VALUE, for example step_size=5."
+        )
+
+
+class FullBatchError(TrainError):
+    """L-BFGS is asked for with options that only steps on batches have."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"--optimiser lbfgs: {reason}. It minimises the loss of all the data at "
+            "once, from sequence files, without clipping or learning rate."
+        )
+
+
+class SeveralProcessesError(TrainError):
+    """Something that several processes together cannot do."""
+
+    def __init__(self, found: str, fix: str) -> None:
+        super().__init__(f"several processes (torchrun): {found}. {fix}")
+
+
+class NotSampledError(TrainError):
+    """A model that does not predict its own next input cannot write."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        super().__init__(
+            f"RUN {str(folder)!r}: a model of {kind} predicts targets, not its own "
+            "next input, so it cannot write. bptt eval RUN DATA measures it."
         )
 
 
@@ -169,3 +261,15 @@ class DamagedRunError(TrainError):
             f"{str(path)!r}: {reason}. The file was changed or is damaged; "
             "train again, or restore the folder from a copy."
         )
+
+
+class DamagedCheckpointError(TrainError):
+    """A checkpoint does not hold what `bptt train` writes there."""
+
+    def __init__(self, path: Path, reason: str, other: str | None) -> None:
+        fix = (
+            f"The run can go on from its other checkpoint: --checkpoint {other}."
+            if other
+            else "There is no other checkpoint; train again, or restore a copy."
+        )
+        super().__init__(f"checkpoint {str(path)!r}: {reason}. {fix}")

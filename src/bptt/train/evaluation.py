@@ -1,44 +1,91 @@
-"""The loss of a model on held-out text."""
+"""The loss and the accuracy of a model on one part of the data."""
 
 from collections.abc import Mapping
-from math import log
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from bptt.cell import Cell
-from bptt.train.loop import real_loss
-from bptt.train.streams import Streams
-from bptt.train.vocabulary import UNKNOWN, Tokens, Vocabulary
+from bptt.results import Run
+from bptt.train.data.windows import (
+    Block,
+    Dataset,
+    Truncation,
+    plan_epoch,
+    weights_of,
+)
+from bptt.train.model import Model
+from bptt.train.processes import ALONE, Processes
 
-# One stream would be exact but slow; with 64 the state starts cold 64 times, which
-# costs a few hundredths of a bit on 100 000 characters and makes the figure worse,
-# never better.
-N_B_VALIDATION = 64
-MIN_STEPS = 256  # shorter texts get fewer streams, so that cold starts stay rare
+Arrays = Mapping[str, npt.NDArray[np.floating]]
 
 
-def bits_per_character(
-    cell: Cell,
-    parameters: Mapping[str, npt.NDArray[np.floating]],
-    tokens: Tokens,
-    vocabulary: Vocabulary,
-    *,
-    tau: int,
-) -> float:
-    """Cross-entropy of the model on a text, in bits per character.
+@dataclass(frozen=True)
+class Evaluation:
+    """Means over every step, or sequence, that has a target.
 
-    The state is carried along each stream, and unknown characters are spelled out
-    (`Vocabulary.spelling_bits`), as in the baselines. Shape of tokens: (n,).
+    loss: as the cell's loss says, in nats for nll and bce; accuracy: the fraction of
+    classes, or of 0s and 1s, that are guessed right, None where there is no guess.
     """
-    n_b = max(1, min(N_B_VALIDATION, (len(tokens) - 1) // MIN_STEPS))
-    streams = Streams.cut(tokens, n_b)
-    state = None
-    nats = 0.0
-    for window in streams.windows(tau, keep_last=True):
-        inputs = {"x": window.x, "y": window.y}
-        run = cell.forward(parameters, inputs, initial=state, reduction="mean")
-        nats += real_loss(run.loss) * window.n_characters
+
+    loss: float
+    accuracy: float | None
+    n: int
+
+
+def evaluate(
+    model: Model,
+    parameters: Arrays,
+    dataset: Dataset,
+    truncation: Truncation,
+    processes: Processes = ALONE,
+) -> Evaluation:
+    """Measure a model; the state is carried along each sequence.
+
+    Only the memory of one window is needed, and the windows change no value: the state
+    goes across them. Inputs that are drawn (masks, noise) are at their mean.
+    """
+    loss = right = guesses = 0.0
+    n = 0
+    state: Arrays | None = None
+    for window in plan_epoch(dataset, 0, truncation):
+        share = processes.share(window.rows)
+        if window.is_first:
+            state = None
+        n += dataset.count(window.rows, window.stop - window.scored, window.stop)
+        block = dataset.read(share.rows, window.start, window.stop)
+        weights = weights_of(block, window.scored) * share.counts
+        given = {"x": block.x, "y": block.y}
+        inputs = model.cell.draw(parameters, given, mean=True)
+        run = model.cell.forward(
+            parameters,
+            inputs,
+            initial=state,
+            weights=weights,
+            lengths=block.lengths,
+        )
+        loss += real_loss(run.loss)
         state = run.final
-    unknown = float(np.mean(streams.y == UNKNOWN))
-    return nats / streams.y.size / log(2) + unknown * vocabulary.spelling_bits
+        found = _count_right(model, run, block, weights > 0)
+        right, guesses = right + found[0], guesses + found[1]
+    totals = processes.add({"totals": np.array([loss, right, guesses])})["totals"]
+    accuracy = float(totals[1] / totals[2]) if totals[2] else None
+    return Evaluation(float(totals[0]) / max(1, n), accuracy, n)
+
+
+def real_loss(loss: float | complex | None) -> float:
+    """Narrow a loss to the real number it is: a model has a real loss."""
+    assert isinstance(loss, float)
+    return loss
+
+
+def _count_right(
+    model: Model, run: Run, block: Block, counted: npt.NDArray[np.bool_]
+) -> tuple[int, int]:
+    """How many guesses are right, and how many there are."""
+    if model.scores is None or model.loss not in ("nll", "bce"):
+        return 0, 0
+    o = run[model.scores][counted]
+    y = block.y[counted]
+    right = o.argmax(axis=-1) == y if model.loss == "nll" else (o > 0) == (y > 0.5)
+    return int(right.sum()), right.size

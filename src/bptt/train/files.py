@@ -38,7 +38,7 @@ def write_whole(path: Path, content: bytes) -> None:
         Path(temporary).chmod(0o666 & ~_current_umask())
         Path(temporary).replace(path)
         temporary = None
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise FolderNotWritableError(path, error.strerror or str(error)) from error
     finally:
@@ -53,7 +53,8 @@ def _current_umask() -> int:
     return mask
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Force a folder's list of names to the disk. Raises: OSError."""
     if os.name == "nt":  # a folder cannot be opened there, and needs no sync
         return
     descriptor = os.open(folder, os.O_RDONLY)

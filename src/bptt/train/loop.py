@@ -1,46 +1,49 @@
-"""Truncated back-propagation through time along streams of characters.
+"""Truncated back-propagation through time, one window after another.
 
     window 1          window 2          window 3
     x -> gradient     x -> gradient     x -> gradient      exact inside a window
          | step            | step            | step
     h --------------> h --------------> h -------------->  a value, no gradient
 
-The state at the end of a window starts the next one as plain numbers: k1 = k2 = tau
-in the terms of Williams and Peng (1990). Nothing of a window's graph lives on.
+The state where the next window begins is handed over as plain numbers. Nothing of a
+window's graph lives on. The order inside a window is gradient, sum over processes,
+clipping, step.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite, log
+from math import isfinite
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bptt.cell import Cell
-from bptt.train.clipping import clip_by_global_norm
+from bptt.train.clipping import clip_by_global_norm, clip_by_value
+from bptt.train.data.windows import Block, Dataset, Window, weights_of
 from bptt.train.errors import TrainingDivergedError
+from bptt.train.evaluation import real_loss
+from bptt.train.nonfinite import find_nonfinite
 from bptt.train.optimiser import Optimiser
-from bptt.train.options import TrainingOptions
-from bptt.train.schedule import rate_factor
-from bptt.train.streams import Streams, Window
+from bptt.train.processes import ALONE, Processes, Share
 
 Arrays = Mapping[str, npt.NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One window learned: the window's number from 1, and what it gave.
+class Learned:
+    """What one window gave.
 
-    bits: the loss before the step, in bits per character, mean over t and batch.
-    norm: the gradient's global norm before clipping, of the loss in nats.
+    loss: before the step, the mean over the losses that count here, in nats for nll
+    and bce; norm: the gradient's global norm before clipping; n: how many losses count,
+    over all processes; nonfinite: where a value was not finite, and no step was taken.
     """
 
-    number: int
-    n_windows: int
-    n_characters: int
-    bits: float
+    loss: float
     norm: float
-    learning_rate: float
+    n: int
+    is_clipped: bool = False
+    nonfinite: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,58 +53,100 @@ class Learner:
     cell: Cell
     parameters: Arrays
     optimiser: Optimiser
-    clip: float
+    clip: float = np.inf
+    clip_value: float = np.inf
+    skips_nonfinite: bool = False
+    processes: Processes = ALONE
+    seed: int = 0
 
     def learn_window(
-        self, window: Window, initial: Arrays | None, factor: float = 1.0
-    ) -> tuple[float, float, Arrays]:
+        self, dataset: Dataset, window: Window, initial: Arrays | None, number: int = 1
+    ) -> tuple[Learned, Arrays | None]:
         """Take one step along the exact gradient of one window.
 
-        The order is the point: gradient, then clipping, then the step.
-        Returns: loss in nats (mean over t and batch), norm before clipping, and the
-        state after the last step. Raises: TrainingDivergedError, with the parameters
-        as they were, if the loss or the norm is not finite.
+        The loss is the mean over the window's losses that count, of all processes.
+        Returns: what was learned, and the state where the next window begins, computed
+        with the parameters before the step.
+        Raises: TrainingDivergedError, with the parameters as they were, if loss or norm
+        is not finite and such windows are not skipped.
         """
-        inputs = {"x": window.x, "y": window.y}
+        n = dataset.count(window.rows, window.stop - window.scored, window.stop)
+        share = self.processes.share(window.rows)
+        block, inputs = self._read(dataset, window, share, number)
+        if not n:  # no sequence ends here: the state goes on, and nothing is learned
+            return Learned(0.0, 0.0, 0), self._advance(inputs, block, window, initial)
+        # 1/n where a loss counts: the sum over all processes is then the mean.
+        weights = weights_of(block, window.scored) / n * share.counts
         gradient = self.cell.gradient(
-            self.parameters, inputs, initial=initial, reduction="mean"
+            self.parameters,
+            inputs,
+            initial=initial,
+            weights=weights,
+            lengths=block.lengths,
         )
-        loss = real_loss(gradient.loss)
-        by_name = {name: gradient[name] for name in self.parameters}
-        clipped, norm = clip_by_global_norm(by_name, self.clip)
-        for what, value in (("loss", loss), ("norm of the gradient", norm)):
-            if not isfinite(value):
-                raise TrainingDivergedError(what, value)
-        self.optimiser.step(clipped, factor)
-        return loss, norm, gradient.final
+        if window.advance == window.stop - window.start:
+            state: Arrays | None = gradient.final
+        else:
+            state = self._advance(inputs, block, window, initial)
+        summed = self.processes.add({k: gradient[k] for k in self.parameters})
+        part = np.array([real_loss(gradient.loss)])
+        loss = float(self.processes.add({"loss": part})["loss"][0])
+        clipped, norm = clip_by_global_norm(summed, self.clip)
+        if not (isfinite(loss) and isfinite(norm)):
+            where = find_nonfinite(self.cell, self.parameters, inputs, initial, weights)
+            if not self.skips_nonfinite:
+                raise _diverged(number, loss, norm, where)
+            kept = state if state is not None and _is_finite(state) else initial
+            return Learned(loss, norm, n, nonfinite=where), kept
+        self.optimiser.step(clip_by_value(clipped, self.clip_value))
+        return Learned(loss, norm, n, is_clipped=norm > self.clip), state
+
+    def _read(
+        self, dataset: Dataset, window: Window, share: Share, number: int
+    ) -> tuple[Block, dict[str, Any]]:
+        """The rows of this process, and all inputs of the cell for them.
+
+        Masks and noise are drawn for every row of the group, from the seed and the
+        window's number: whoever has a row, it is disturbed in the same way.
+        """
+        block = dataset.read(share.rows, window.start, window.stop)
+        inputs = {"x": block.x, "y": block.y}
+        if all(spec.draw is None for spec in self.cell.graph.inputs.values()):
+            return block, inputs
+        whole = dataset.read(window.rows, window.start, window.stop)
+        seed = np.random.SeedSequence([self.seed, number]).generate_state(1)[0]
+        drawn = self.cell.draw(
+            self.parameters, {"x": whole.x, "y": whole.y}, seed=int(seed)
+        )
+        return block, {n: array[:, share.places] for n, array in drawn.items()}
+
+    def _advance(
+        self,
+        inputs: Mapping[str, Any],
+        block: Block,
+        window: Window,
+        initial: Arrays | None,
+    ) -> Arrays | None:
+        """The state where the next window begins."""
+        if window.advance == 0:
+            return initial
+        first = {name: array[: window.advance] for name, array in inputs.items()}
+        lengths = block.lengths
+        if lengths is not None:
+            lengths = np.minimum(lengths, window.advance)
+        run = self.cell.forward(
+            self.parameters, first, initial=initial, lengths=lengths
+        )
+        return run.final
 
 
-def real_loss(loss: float | complex | None) -> float:
-    """Narrow a loss to the real number it is: a model of characters has a real loss."""
-    assert isinstance(loss, float)
-    return loss
+def _diverged(
+    number: int, loss: float, norm: float, where: str
+) -> TrainingDivergedError:
+    if not isfinite(loss):
+        return TrainingDivergedError(number, "loss", loss, where)
+    return TrainingDivergedError(number, "norm of the gradient", norm, where)
 
 
-def learn(
-    learner: Learner, streams: Streams, options: TrainingOptions
-) -> Iterator[Step]:
-    """Learn all windows of all epochs in order; yield after each of them.
-
-    The streams begin again with every epoch, and so does the state: h^(0) = 0.
-    """
-    n_windows = streams.count_windows(options.tau) * options.epochs
-    number = 0
-    for _ in range(options.epochs):
-        state: Arrays | None = None
-        for window in streams.windows(options.tau, keep_last=False):
-            factor = rate_factor(options.schedule, number, n_windows)
-            loss, norm, state = learner.learn_window(window, state, factor)
-            number += 1
-            yield Step(
-                number=number,
-                n_windows=n_windows,
-                n_characters=window.n_characters,
-                bits=loss / log(2),
-                norm=norm,
-                learning_rate=options.learning_rate * factor,
-            )
+def _is_finite(state: Arrays) -> bool:
+    return all(np.isfinite(value).all() for value in state.values())

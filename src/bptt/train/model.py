@@ -1,48 +1,71 @@
-"""From the name of a cell, or a file of equations, to a model of characters."""
+"""From the name of a cell, or a file of equations, to a model of the data."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from bptt import cells
 from bptt.cell import Cell
+from bptt.compose import dropout, stack, zoneout
 from bptt.errors import UnknownCellError
 from bptt.graph import Node, walk
+from bptt.train.checkpoint import Parameters
+from bptt.train.data.form import Form
 from bptt.train.errors import CellNotTrainableError, SizeNameError
 from bptt.train.options import TrainingOptions
-from bptt.train.run_folder import Parameters
+
+# The read-out of a cell without a loss, by the kind of target.
+LOSSES = {
+    "class": "nll(softmax({o}[t]), {y}[t])",
+    "multi-hot": "bce(sigmoid({o}[t]), {y}[t])",
+    "real": "mse({o}[t], {y}[t])",
+}
+LINKS = {"nll": "softmax", "bce": "sigmoid", "mse": None}
+NEEDED = {
+    "nll": "class indices (integers)",
+    "bce": "0 and 1 per element (bool, or integers with an axis of their own)",
+    "mse": "real numbers",
+}
 
 
 @dataclass(frozen=True)
-class CharacterModel:
-    """A cell that reads tokens x and is scored on targets y by nll(softmax(o), y).
+class Model:
+    """A cell that reads x and is scored on y.
 
-    scores: the name of o, the unnormalised log-probabilities (10.10), shape (n_o,).
+    loss: "nll", "bce", "mse", or "other"; scores: the name of o in nll(softmax(o), y),
+    bce(sigmoid(o), y) or mse(o, y), None where the loss is none of these.
     """
 
     name: str
     cell: Cell
-    scores: str
+    loss: str
+    scores: str | None
 
-    @property
-    def vocabulary_dimensions(self) -> tuple[str, ...]:
-        """The dimensions that x and y index: those that the vocabulary sizes."""
-        specs = self.cell.graph.inputs.values()
-        return tuple(dict.fromkeys(str(spec.index) for spec in specs))
+    def sizes(self, form: Form) -> dict[str, int]:
+        """The sizes of the cell's dimensions that the data decides."""
+        found = {}
+        for name, n in (("x", form.n_x), ("y", form.n_o)):
+            spec = self.cell.graph.inputs[name]
+            for dimension in (*spec.shape, spec.index):
+                if isinstance(dimension, str):
+                    found[dimension] = n
+        return found
 
-    def init(self, n_entries: int, options: TrainingOptions) -> Parameters:
-        """Make initial parameters for a vocabulary of n_entries; float32, seeded.
+    def init(
+        self, form: Form, options: TrainingOptions, dtype: str = "float32"
+    ) -> Parameters:
+        """Make initial parameters for data of a form; seeded.
 
         Raises: SizeNameError if options.sizes names a dimension the cell does not
-        have, or one that the vocabulary sizes.
+        have, or one that the data sizes.
         """
-        fixed = self.vocabulary_dimensions
+        fixed = self.sizes(form)
         free = [name for name in self.cell.dims if name not in fixed]
         for dimension in options.sizes:
             if dimension not in free:
                 raise SizeNameError(self.name, dimension, free)
         sizes = dict.fromkeys(free, options.n_h) | dict(options.sizes)
-        sizes |= dict.fromkeys(fixed, n_entries)
-        return self.cell.init(seed=options.seed, dtype="float32", **sizes)
+        known = {n: size for n, size in fixed.items() if n in self.cell.dims}
+        return self.cell.init(seed=options.seed, dtype=dtype, **sizes, **known)
 
 
 def load_cell(cell: str) -> Cell:
@@ -61,37 +84,103 @@ def load_cell(cell: str) -> Cell:
     return Cell.load(cell)
 
 
-def build_model(cell: str) -> CharacterModel:
-    """Make a model of characters from a cell: token look-up, equations, read-out.
+def build_model(options: TrainingOptions, form: Form) -> Model:
+    """Make a model of data from a cell: look-up, layers, noise, read-out.
 
-    Raises: UnknownCellError, CellNotTrainableError, the errors of the language.
+    Raises: UnknownCellError, CellNotTrainableError, the errors of the language and of
+    `bptt.compose` (a cell with a loss of its own has no layers on top).
     """
-    return as_model(cell, load_cell(cell).with_tokens().with_readout())
+    cell = load_cell(options.cell)
+    if options.recurrent_dropout:
+        state = "h" if "h" in cell.states else cell.states[0]
+        rates = {state: options.recurrent_dropout}
+        cell = dropout(cell, variational=True, **rates)
+    if options.zoneout:
+        cell = zoneout(cell, options.zoneout)
+    if options.layers > 1:
+        cell = stack(
+            cell, options.layers, residual=options.residual, dropout=options.dropout
+        )
+    if form.x_is_token:
+        cell = cell.with_tokens()
+    if cell.graph.loss is None:
+        cell = _with_readout(cell, form.target)
+    return as_model(options.cell, cell, form)
 
 
-def as_model(name: str, cell: Cell) -> CharacterModel:
-    """See a finished cell as a model of characters.
+def as_model(name: str, cell: Cell, form: Form) -> Model:
+    """See a finished cell as a model of data.
 
-    Raises: CellNotTrainableError if its inputs are not exactly x and y, both integer,
-    or its loss is not nll(softmax(o[t]), y[t]) with a named vector o.
+    Raises: CellNotTrainableError if its inputs, but for those that are drawn, are not
+    exactly x and y, or are not of the data's kind.
     """
-    inputs = cell.graph.inputs
-    if set(inputs) != {"x", "y"} or any(i.index is None for i in inputs.values()):
+    inputs = [name for name, spec in cell.graph.inputs.items() if spec.draw is None]
+    if set(inputs) != {"x", "y"}:
         found = f"its inputs are {', '.join(inputs) or 'none'}"
-        fix = "A model of characters reads tokens x and is scored on integer targets y."
+        fix = "A model reads x and is scored on targets y, by these names."
         raise CellNotTrainableError(name, found, fix)
-    return CharacterModel(name, cell, _find_scores(name, cell))
+    loss, scores = _find_loss(cell)
+    model = Model(name, cell, loss, scores)
+    _refuse_other_kinds(model, form)
+    return model
 
 
-def _find_scores(name: str, cell: Cell) -> str:
-    losses = [n for n in walk([cell.graph.definitions["L"]]) if n.op == "nll"]
-    if len(losses) == 1:
-        y_hat = _without_names(losses[0].inputs[0])
-        if y_hat.op == "softmax" and y_hat.inputs[0].op == "named":
-            return str(y_hat.inputs[0].data)
+def find_scores(model: Model) -> str:
+    """The name of the unnormalised log-probabilities (10.10) to draw from.
+
+    Raises: CellNotTrainableError if the loss is not nll(softmax(o[t]), y[t]).
+    """
+    if model.loss == "nll" and model.scores is not None:
+        return model.scores
     found = "a sample is drawn from softmax(o[t]), and no such o is found in the loss"
     fix = "Write o[t] = ... on a line of its own and L[t] = nll(softmax(o[t]), y[t])."
-    raise CellNotTrainableError(name, found, fix)
+    raise CellNotTrainableError(model.name, found, fix)
+
+
+def _refuse_other_kinds(model: Model, form: Form) -> None:
+    x = model.cell.graph.inputs["x"]
+    if (x.index is not None) != form.x_is_token:
+        found = "tokens" if form.x_is_token else "vectors of real numbers"
+        reads = "vectors" if x.index is None else "tokens"
+        raise CellNotTrainableError(
+            model.name,
+            f"its x is read as {reads}, but the data holds {found}",
+            "Write U @ x[t] for vectors and U[:, x[t]] for tokens.",
+        )
+    y = model.cell.graph.inputs["y"]
+    if (y.index is not None) != (form.target == "class"):
+        wanted = NEEDED.get(model.loss, "other targets")
+        raise CellNotTrainableError(
+            model.name,
+            f"its loss {model.loss} needs targets y that are {wanted}; the data's "
+            f"are {form.target}",
+            "Use nll for class indices, bce for 0 and 1, mse for real numbers.",
+        )
+
+
+def _with_readout(cell: Cell, target: str) -> Cell:
+    read_out = cell.with_readout()
+    if target == "class":
+        return read_out
+    *rest, _ = read_out.text.rstrip("\n").split("\n")
+    o, y = _find_loss(read_out)[1], "y"
+    return Cell("\n".join([*rest, "L[t] = " + LOSSES[target].format(o=o, y=y)]) + "\n")
+
+
+def _find_loss(cell: Cell) -> tuple[str, str | None]:
+    root = cell.graph.definitions["L"]
+    losses = [node for node in walk([root]) if node.op in LINKS]
+    if len(losses) != 1:
+        return "other", None
+    loss = losses[0]
+    scores: Node = loss.inputs[0]
+    link = LINKS[loss.op]
+    if link is not None:
+        y_hat = _without_names(scores)
+        if y_hat.op != link:
+            return loss.op, None
+        scores = y_hat.inputs[0]
+    return loss.op, str(scores.data) if scores.op == "named" else None
 
 
 def _without_names(node: Node) -> Node:

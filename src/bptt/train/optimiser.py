@@ -13,13 +13,12 @@ from bptt.train.errors import (
     TrainExtraMissingError,
     UnknownOptimiserError,
 )
-
-OptionValue = float | bool | tuple[float, ...]
+from bptt.train.options import OptionValue
 
 # Optimisers that cannot take one dense gradient per step, and why.
 REFUSED = {
     "lbfgs": "it evaluates the loss several times per step, and a stream is read once; "
-    "cell.objective(...) gives the function for scipy.optimize",
+    "for sequence files --optimiser lbfgs is SciPy's, on all of them at once",
     "sparseadam": "it takes sparse gradients only",
     "muon": "it takes matrices only, and a cell has vectors too",
 }
@@ -39,6 +38,8 @@ class Optimiser:
         parameters: Mapping[str, npt.NDArray[np.floating]],
         learning_rate: float,
         options: Mapping[str, OptionValue] | None = None,
+        *,
+        weight_decay: float = 0.0,
     ) -> None:
         """Share the parameters' memory with tensors and build the optimiser."""
         self._torch = import_torch()
@@ -46,29 +47,53 @@ class Optimiser:
         self.tensors = {
             key: self._torch.from_numpy(value) for key, value in parameters.items()
         }
-        self._optimiser = _build(
-            kind, list(self.tensors.values()), learning_rate, options or {}
+        chosen = dict(options or {})
+        if weight_decay:
+            chosen.setdefault("weight_decay", weight_decay)
+        self.torch_optimiser = _build(
+            kind, list(self.tensors.values()), learning_rate, chosen
         )
         self._highest_rate = learning_rate
 
-    def step(
-        self,
-        gradients: Mapping[str, npt.NDArray[np.floating]],
-        rate_factor: float = 1.0,
-    ) -> None:
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.torch_optimiser.param_groups[0]["lr"])
+
+    def set_rate_factor(self, factor: float) -> None:
+        """Make the learning rate `factor` times that which was given."""
+        for group in self.torch_optimiser.param_groups:
+            group["lr"] = self._highest_rate * factor
+
+    def step(self, gradients: Mapping[str, npt.NDArray[np.floating]]) -> None:
         """Change every parameter by one step along its gradient.
 
-        Shapes: gradients[name] as parameters[name], same dtype. `rate_factor` scales
-        the learning rate of this step alone.
+        Shapes: gradients[name] as parameters[name], same dtype.
         """
         for name, tensor in self.tensors.items():
             # torch wants memory it may write to, in C order; anything else is copied.
             # ascontiguousarray would turn a scalar into a vector.
             gradient = np.require(gradients[name], requirements=["C", "W"])
             tensor.grad = self._torch.from_numpy(gradient)
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._highest_rate * rate_factor
-        self._optimiser.step()
+        self.torch_optimiser.step()
+
+    def state(self) -> dict[str, Any]:
+        """Everything the optimiser remembers, by torch's own names."""
+        state: dict[str, Any] = self.torch_optimiser.state_dict()
+        return state
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave, arrays in place of tensors."""
+        self.torch_optimiser.load_state_dict(self._tensors_in(state))
+
+    def _tensors_in(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return self._torch.from_numpy(value)
+        if isinstance(value, Mapping):
+            return {key: self._tensors_in(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._tensors_in(item) for item in value]
+        return value
 
 
 def import_torch() -> Any:

@@ -23,9 +23,10 @@ PLAIN_LINES = 10  # how many lines a run prints where there is no terminal
 class TrainingProgress:
     """A live bar on a terminal; elsewhere a line now and then. A context manager."""
 
-    def __init__(self, console: Console, n_windows: int) -> None:
-        """Prepare for a run of n_windows windows."""
+    def __init__(self, console: Console, status: Status) -> None:
+        """Prepare for a run that stands at a status."""
         self._console = console
+        n_windows = status.n_windows
         self._plain_every = max(1, n_windows // PLAIN_LINES)
         self._is_live = console.is_terminal
         self._bar = Progress(
@@ -39,7 +40,9 @@ class TrainingProgress:
             transient=True,
             disable=not self._is_live,
         )
-        self._task = self._bar.add_task("training", total=n_windows, status=None)
+        self._task = self._bar.add_task(
+            "training", total=n_windows, completed=status.window, status=None
+        )
 
     def show(self, status: Status) -> None:
         """Show the state after a window."""
@@ -67,14 +70,31 @@ class TrainingProgress:
 
 
 def describe(status: Status) -> str:
-    """Say the losses and the speed in one line."""
-    text = f"{status.training:.2f} bits/char"
+    """Say the losses, the speed and the gradient's norm in one line."""
+    text = f"{_short(status.training)} {status.unit.short}"
     if status.validation is not None:
-        text += f", held-out {status.validation:.2f}"
-    return f"{text}, {status.characters_per_second / 1000:,.1f}k char/s"
+        text += f", held-out {_short(status.validation)}"
+    text += f", {_speed(status)}, ‖∇‖ {_short(status.norm)}"
+    if status.clip_share:
+        text += f", clipped {status.clip_share:.0%}"
+    if status.skipped:
+        text += f", {status.skipped} skipped"
+    return text
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.1 or value == 0 else f"{value:.1e}"
+
+
+def _speed(status: Status) -> str:
+    unit = {"character": "char"}.get(status.unit.item, status.unit.item)
+    if status.speed >= 1000:
+        return f"{status.speed / 1000:,.1f}k {unit}/s"
+    return f"{status.speed:,.0f} {unit}/s"
 
 
 class _LossColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         status = task.fields["status"]
-        return Text(describe(status) if status else "starting", no_wrap=True)
+        shown = describe(status) if status else "compiling the cell"
+        return Text(shown, no_wrap=True)

@@ -1,139 +1,229 @@
 """The folder of a training run: what it holds, written and read.
 
 cell.cell            the equations, as text
-config.json          options, sizes, data, versions
-vocabulary.json      the characters, entry 1 first
-params.safetensors   the parameters after the last step
+config.json          options, data, form of the data, versions
+vocabulary.json      the characters, entry 1 first (a model of text)
+last.safetensors     the last checkpoint; best.safetensors that of the best validation
 metrics.jsonl        one JSON object per line, as training goes on
+report.html          curves and samples, at the end
 """
 
 import json
+import os
+import shutil
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-import numpy.typing as npt
-
+from bptt.cell import Cell
+from bptt.train.checkpoint import (
+    LAST,
+    Checkpoint,
+    Parameters,
+    path_of,
+    read_checkpoint,
+    to_bytes,
+)
+from bptt.train.data.form import Form
+from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.errors import (
     DamagedRunError,
     FolderInUseError,
     FolderNotWritableError,
     RunNotFoundError,
-    TrainExtraMissingError,
 )
-from bptt.train.files import make_folder, write_whole
-from bptt.train.vocabulary import Vocabulary
+from bptt.train.files import make_folder, sync_folder, write_whole
+from bptt.train.model import Model, as_model
+from bptt.train.options import TrainingOptions
 
 CELL_FILE = "cell.cell"
 CONFIG_FILE = "config.json"
 VOCABULARY_FILE = "vocabulary.json"
-PARAMETERS_FILE = "params.safetensors"
 METRICS_FILE = "metrics.jsonl"
-
-Parameters = dict[str, npt.NDArray[np.floating]]
+REPORT_FILE = "report.html"
 
 
 @dataclass(frozen=True)
 class SavedRun:
-    """What a run folder holds: enough to use the model again."""
+    """What a run folder holds: enough to use the model again, or to go on."""
 
+    folder: Path
     cell_text: str
     config: dict[str, Any]
-    vocabulary: Vocabulary
-    parameters: Parameters
+    vocabulary: Vocabulary | None
+    checkpoint: Checkpoint
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters, name -> array."""
+        return self.checkpoint.parameters
+
+    @property
+    def options(self) -> TrainingOptions:
+        """The options of the run.
+
+        Raises: DamagedRunError if config.json holds others.
+        """
+        try:
+            return TrainingOptions.from_json(self.config["options"])
+        except (KeyError, TypeError) as error:
+            reason = f"has no options of a run ({error})"
+            raise DamagedRunError(self.folder / CONFIG_FILE, reason) from error
+
+    @property
+    def form(self) -> Form:
+        """The form of the data that the model reads.
+
+        Raises: DamagedRunError if config.json has none.
+        """
+        try:
+            return Form(**self.config["form"])
+        except (KeyError, TypeError) as error:
+            reason = f"does not describe the data ({error})"
+            raise DamagedRunError(self.folder / CONFIG_FILE, reason) from error
+
+    @property
+    def kind(self) -> str:
+        """What the model was trained on: "text", "tokens" or "sequences"."""
+        return str(self.config.get("data", {}).get("kind", "text"))
+
+    @property
+    def model(self) -> Model:
+        """The model. Raises: the errors of the language if the equations changed."""
+        return as_model(str(self.folder), Cell(self.cell_text), self.form)
 
 
-def new_folder(folder: Path) -> Path:
-    """Create the folder of a new run.
+def create_run(
+    folder: Path,
+    cell_text: str,
+    config: Mapping[str, Any],
+    vocabulary: Vocabulary | None,
+    start: Checkpoint,
+) -> None:
+    """Create the folder of a new run, with its first checkpoint, whole or not at all.
 
+    Everything is written to a folder beside it, which then takes the name, so that a
+    run folder can always be gone on with.
     Raises: FolderInUseError if it holds anything, FolderNotWritableError.
     """
-    make_folder(folder)
-    if not folder.is_dir() or any(folder.iterdir()):
+    refuse_used(folder)
+    make_folder(folder.absolute().parent)
+    try:
+        part = Path(
+            tempfile.mkdtemp(
+                prefix=f".{folder.name}.", suffix=".part", dir=folder.absolute().parent
+            )
+        )
+    except OSError as error:
+        raise FolderNotWritableError(folder, error.strerror or str(error)) from error
+    try:
+        write_whole(part / CELL_FILE, cell_text.encode())
+        write_whole(part / CONFIG_FILE, _to_json(config))
+        if vocabulary is not None:
+            content = _to_json(list(vocabulary.characters))
+            write_whole(part / VOCABULARY_FILE, content)
+        write_whole(part / METRICS_FILE, b"")
+        write_whole(path_of(part, LAST), to_bytes(start))
+        part.chmod(0o755)
+        if folder.is_dir():
+            folder.rmdir()
+        part.replace(folder)
+        sync_folder(folder.absolute().parent)
+    except OSError as error:
+        raise FolderNotWritableError(folder, error.strerror or str(error)) from error
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part)
+
+
+def refuse_used(folder: Path) -> None:
+    """Refuse a folder that holds anything. Raises: FolderInUseError."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FolderInUseError(folder)
-    write_whole(folder / METRICS_FILE, b"")  # shows now, not after an hour
-    return folder
 
 
-def write_model(
-    folder: Path, cell_text: str, config: Mapping[str, Any], vocabulary: Vocabulary
-) -> None:
-    """Write everything but the parameters and the metrics."""
-    write_whole(folder / CELL_FILE, cell_text.encode())
-    write_whole(folder / CONFIG_FILE, _to_json(config))
-    write_whole(folder / VOCABULARY_FILE, _to_json(list(vocabulary.characters)))
+def read_run(folder: Path, name: str = LAST) -> SavedRun:
+    """Read a run folder with the checkpoint "last" or "best"; nothing is executed.
 
-
-def write_parameters(folder: Path, parameters: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write the parameters as safetensors, replacing earlier ones in one step.
-
-    Raises: TrainExtraMissingError without safetensors, FolderNotWritableError.
-    """
-    # safetensors writes the memory as it lies, so a transposed view must be copied.
-    tensors = {name: np.asarray(p, order="C") for name, p in parameters.items()}
-    content = import_safetensors().save(tensors, metadata={"format": "np"})
-    write_whole(folder / PARAMETERS_FILE, content)
-
-
-def read_run(folder: Path) -> SavedRun:
-    """Read a run folder; nothing in it is ever executed.
-
-    Raises: RunNotFoundError if the folder or a file is missing, DamagedRunError if a
-    file does not hold what it should, TrainExtraMissingError without safetensors.
+    Raises: RunNotFoundError if the folder or a file is missing, DamagedRunError and
+    DamagedCheckpointError if a file does not hold what it should,
+    TrainExtraMissingError without safetensors.
     """
     if not folder.is_dir():
         raise RunNotFoundError(folder, "there is no such folder")
-    characters = _read_json(folder, VOCABULARY_FILE)
-    if not _are_characters(characters):
-        raise DamagedRunError(
-            folder / VOCABULARY_FILE, "is not a list of different single characters"
-        )
-    config = _read_json(folder, CONFIG_FILE)
-    if not isinstance(config, dict):
-        raise DamagedRunError(folder / CONFIG_FILE, "is not a JSON object")
+    config = read_config(folder)
+    vocabulary = None
+    if (folder / VOCABULARY_FILE).is_file() or _is_text(config):
+        characters = _read_json(folder, VOCABULARY_FILE)
+        if not _are_characters(characters):
+            reason = "is not a list of different single characters"
+            raise DamagedRunError(folder / VOCABULARY_FILE, reason)
+        vocabulary = Vocabulary(tuple(characters))
     return SavedRun(
-        cell_text=_read_text(folder, CELL_FILE),
+        folder=folder,
+        cell_text=read_text(folder, CELL_FILE),
         config=config,
-        vocabulary=Vocabulary(tuple(characters)),
-        parameters=_read_parameters(folder),
+        vocabulary=vocabulary,
+        checkpoint=read_checkpoint(folder, name),
     )
 
 
-def import_safetensors() -> Any:
-    """Import safetensors for NumPy, or say what to install.
+def read_config(folder: Path) -> dict[str, Any]:
+    """What config.json holds. Raises: RunNotFoundError, DamagedRunError."""
+    config = _read_json(folder, CONFIG_FILE)
+    if not isinstance(config, dict):
+        raise DamagedRunError(folder / CONFIG_FILE, "is not a JSON object")
+    return config
 
-    Raises: TrainExtraMissingError.
-    """
-    try:
-        return import_module("safetensors.numpy")
-    except ImportError as error:
-        raise TrainExtraMissingError("safetensors") from error
+
+def describe_form(form: Form) -> dict[str, Any]:
+    """A form as config.json holds it."""
+    return asdict(form)
 
 
 class Metrics:
     """A file of JSON lines, each forced out as it is written.
 
-    Use as a context manager. Raises: FolderNotWritableError.
+    A run that goes on from a checkpoint cuts the file to the length it had then.
+    Use as a context manager. Raises: FolderNotWritableError, DamagedRunError if the
+    file is shorter than that length.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Open the file of a run folder to append."""
+    def __init__(self, folder: Path, length: int = 0) -> None:
+        """Open the file of a run folder at a length in bytes."""
         self._path = folder / METRICS_FILE
         try:
-            self._stream = self._path.open("a", encoding="utf-8")
+            self._stream = self._path.open("r+b")
         except OSError as error:
             reason = error.strerror or str(error)
             raise FolderNotWritableError(self._path, reason) from error
+        found = self._stream.seek(0, os.SEEK_END)
+        if found < length:
+            self._stream.close()
+            reason = f"has {found} bytes, but the checkpoint was written at {length}"
+            raise DamagedRunError(self._path, reason)
+        self._stream.truncate(length)
+        self._stream.seek(length)
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append one record; numbers that are not finite are refused by JSON."""
         try:
-            self._stream.write(json.dumps(record, allow_nan=False) + "\n")
+            line = json.dumps(record, allow_nan=False, ensure_ascii=True) + "\n"
+            self._stream.write(line.encode())
             self._stream.flush()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise FolderNotWritableError(self._path, reason) from error
+
+    def sync(self) -> int:
+        """Force everything to the disk; return the length in bytes."""
+        try:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            return self._stream.tell()
         except OSError as error:
             reason = error.strerror or str(error)
             raise FolderNotWritableError(self._path, reason) from error
@@ -148,12 +238,35 @@ class Metrics:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the file."""
-        self._stream.close()
+        """Close the file; what a full disk did not take is already reported."""
+        try:
+            self._stream.close()
+        except OSError:
+            if error is None:
+                raise
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The records of a run so far.
+
+    Raises: RunNotFoundError, DamagedRunError.
+    """
+    text = read_text(folder, METRICS_FILE)
+    try:
+        return [json.loads(line) for line in text.splitlines()]
+    except ValueError as error:
+        raise DamagedRunError(
+            folder / METRICS_FILE, f"is not JSON ({error})"
+        ) from error
 
 
 def _to_json(value: object) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=True) + "\n").encode()
+
+
+def _is_text(config: Mapping[str, Any]) -> bool:
+    data = config.get("data")
+    return not isinstance(data, dict) or data.get("kind", "text") == "text"
 
 
 def _are_characters(value: object) -> bool:
@@ -164,7 +277,8 @@ def _are_characters(value: object) -> bool:
     )
 
 
-def _read_text(folder: Path, name: str) -> str:
+def read_text(folder: Path, name: str) -> str:
+    """The text of one file. Raises: RunNotFoundError, DamagedRunError."""
     path = folder / name
     if not path.is_file():
         raise RunNotFoundError(folder, f"there is no {name} in it")
@@ -175,22 +289,8 @@ def _read_text(folder: Path, name: str) -> str:
 
 
 def _read_json(folder: Path, name: str) -> Any:
-    text = _read_text(folder, name)
+    text = read_text(folder, name)
     try:
         return json.loads(text)
     except ValueError as error:
         raise DamagedRunError(folder / name, f"is not JSON ({error})") from error
-
-
-def _read_parameters(folder: Path) -> Parameters:
-    path = folder / PARAMETERS_FILE
-    if not path.is_file():
-        raise RunNotFoundError(folder, f"there is no {PARAMETERS_FILE} in it")
-    safetensors = import_safetensors()
-    damage = import_module("safetensors").SafetensorError
-    try:
-        loaded = safetensors.load(path.read_bytes())
-    except (OSError, damage) as error:
-        raise DamagedRunError(path, f"is not a safetensors file ({error})") from error
-    # load() gives read-only views of the bytes; parameters are for changing.
-    return {name: np.array(value) for name, value in loaded.items()}

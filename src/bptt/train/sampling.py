@@ -1,4 +1,4 @@
-"""Writing text with a trained model, one character at a time."""
+"""Writing text, or tokens, with a trained model, one step at a time."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bptt.cell import Cell
-from bptt.train.errors import OptionError
-from bptt.train.model import CharacterModel, as_model
+from bptt.train.checkpoint import BEST, LAST, path_of
+from bptt.train.data.vocabulary import UNKNOWN, Vocabulary
+from bptt.train.errors import NotSampledError, OptionError
+from bptt.train.model import Model, find_scores
 from bptt.train.run_folder import read_run
-from bptt.train.vocabulary import UNKNOWN, Vocabulary
 
 Logits = npt.NDArray[np.floating]
 
@@ -20,29 +20,42 @@ class Sampler:
 
     The state after every step is handed to the next call (`run.final`), so a text of
     any length takes the memory of one step. The target y only feeds the loss, which is
-    not used here: zeros are given for it.
+    not used here: zeros are given for it. Without a vocabulary the model is one of
+    tokens, and text is numbers with spaces.
     """
 
     def __init__(
         self,
-        model: CharacterModel,
+        model: Model,
         parameters: Mapping[str, npt.NDArray[np.floating]],
-        vocabulary: Vocabulary,
+        vocabulary: Vocabulary | None,
     ) -> None:
-        """Hold the model; nothing is computed yet."""
+        """Hold the model; nothing is computed yet.
+
+        Raises: CellNotTrainableError if its loss is not nll(softmax(o), y).
+        """
         self._model = model
         self._parameters = parameters
         self._vocabulary = vocabulary
+        self._scores = find_scores(model)
 
     def write(
-        self, prompt: str, length: int, *, temperature: float = 1.0, seed: int = 0
+        self,
+        prompt: str,
+        length: int,
+        *,
+        temperature: float = 1.0,
+        seed: int = 0,
+        top_k: int | None = None,
     ) -> Iterator[str]:
         """Yield `length` characters that follow the prompt, as they are drawn.
 
         p_k = exp(o_k / temperature) / sum_j exp(o_j / temperature); temperature 0
-        takes the most likely character. An empty prompt stands for a new line. The
-        entry for unknown characters is never drawn: it has no character to write.
-        Raises: OptionError if length or temperature is negative, or seed is.
+        takes the most likely character. top_k: draw among the so many likeliest alone.
+        An empty prompt stands for a new line (for tokens: token 0). The entry for
+        unknown characters is never drawn: it has no character to write.
+        Raises: OptionError if length, temperature or seed is negative, top_k below 1,
+        or a prompt of tokens is not numbers.
         """
         if length < 0:
             raise OptionError("--length", length, "a whole number from 0")
@@ -50,43 +63,87 @@ class Sampler:
             raise OptionError("--temperature", temperature, "a number from 0")
         if seed < 0:
             raise OptionError("--seed", seed, "a whole number from 0")
-        return self._draw(prompt or "\n", length, temperature, seed)
+        if top_k is not None and top_k < 1:
+            raise OptionError("--top-k", top_k, "a whole number from 1")
+        tokens = self._encode(prompt)
+        return self._draw(tokens, length, temperature, seed, top_k)
+
+    def _encode(self, prompt: str) -> npt.NDArray[np.int64]:
+        if self._vocabulary is not None:
+            return self._vocabulary.encode(prompt or "\n")
+        try:
+            return np.array([int(word) for word in prompt.split() or ["0"]])
+        except ValueError as error:
+            expected = "numbers of tokens with spaces between them"
+            raise OptionError("--prompt", prompt, expected) from error
 
     def _draw(
-        self, prompt: str, length: int, temperature: float, seed: int
+        self,
+        tokens: npt.NDArray[np.int64],
+        length: int,
+        temperature: float,
+        seed: int,
+        top_k: int | None,
     ) -> Iterator[str]:
         random = np.random.default_rng(seed)
-        tokens = self._vocabulary.encode(prompt)
+        excluded = UNKNOWN if self._vocabulary is not None else None
         state = None
         for _ in range(length):
             x = tokens.reshape(-1, 1)  # (tau, n_b = 1): the prompt, then one step
-            inputs = {"x": x, "y": np.zeros_like(x)}
+            given = {"x": x, "y": np.zeros_like(x)}
+            inputs = self._model.cell.draw(self._parameters, given, mean=True)
             run = self._model.cell.forward(self._parameters, inputs, initial=state)
             state = run.final
-            token = draw(run[self._model.scores][-1, 0], temperature, random)
+            o = run[self._scores][-1, 0]
+            token = draw(o, temperature, random, top_k=top_k, excluded=excluded)
             tokens = np.array([token])
-            yield self._vocabulary.decode(tokens)
+            yield self._decode(token)
+
+    def _decode(self, token: int) -> str:
+        if self._vocabulary is None:
+            return f"{token} "
+        return self._vocabulary.decode(np.array([token]))
 
 
-def open_run(folder: Path) -> Sampler:
+def open_run(folder: Path, checkpoint: str | None = None) -> Sampler:
     """Open a run folder to write text with its model.
 
-    Raises: RunNotFoundError, DamagedRunError, TrainExtraMissingError without
-    safetensors, and the errors of the language if the equations were changed.
+    checkpoint: "best" or "last"; without, the best if there is one.
+    Raises: RunNotFoundError, DamagedRunError, DamagedCheckpointError, NotSampledError
+    if the model is none of text or tokens, TrainExtraMissingError without safetensors,
+    and the errors of the language if the equations were changed.
 
     >>> "".join(open_run(Path("runs/one")).write("def ", 80))  # doctest: +SKIP
     """
-    saved = read_run(folder)
-    model = as_model(str(folder), Cell(saved.cell_text))
-    return Sampler(model, saved.parameters, saved.vocabulary)
+    saved = read_run(folder, checkpoint or best_or_last(folder))
+    if saved.kind == "sequences":
+        raise NotSampledError(folder, saved.kind)
+    return Sampler(saved.model, saved.parameters, saved.vocabulary)
 
 
-def draw(o: Logits, temperature: float, random: np.random.Generator) -> int:
-    """Draw a known entry from unnormalised log-probabilities o, shape (n_o,)."""
+def best_or_last(folder: Path) -> str:
+    """The checkpoint to use where the person names none."""
+    return BEST if path_of(folder, BEST).is_file() else LAST
+
+
+def draw(
+    o: Logits,
+    temperature: float,
+    random: np.random.Generator,
+    *,
+    top_k: int | None = None,
+    excluded: int | None = None,
+) -> int:
+    """Draw an entry from unnormalised log-probabilities o, shape (n_o,)."""
     scores = o.astype(np.float64)
-    scores[UNKNOWN] = -np.inf
-    if temperature == 0:
+    if excluded is not None:
+        scores[excluded] = -np.inf
+    if temperature == 0 or top_k == 1:
         return int(scores.argmax())
+    if top_k is not None and top_k < len(scores):
+        # Exactly k entries, also where scores are equal.
+        rest = np.argsort(-scores, kind="stable")[top_k:]
+        scores[rest] = -np.inf
     # The largest score is taken off first: exp never overflows, and is never all 0.
     weights = np.exp((scores - scores.max()) / temperature)
     cumulative = weights.cumsum()

@@ -1,138 +1,254 @@
-"""One training run from text to run folder."""
+"""One training run from data to run folder, and the same run taken up again."""
 
 import platform
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from math import isfinite
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from bptt.train import run_folder
-from bptt.train.baselines import measure_baselines
-from bptt.train.evaluation import bits_per_character
+from bptt.train.checkpoint import (
+    BEST,
+    LAST,
+    Checkpoint,
+    import_safetensors,
+    path_of,
+    read_checkpoint,
+)
+from bptt.train.data.form import unit_of
+from bptt.train.data.opening import Data, Request, fingerprint, make_task, open_data
+from bptt.train.data.task import Task
+from bptt.train.errors import (
+    DataChangedError,
+    FullBatchError,
+    OptionError,
+    SeveralProcessesError,
+)
+from bptt.train.evaluation import evaluate
+from bptt.train.full_batch import FullBatchSession
 from bptt.train.interrupt import StopOnInterrupt
-from bptt.train.loop import Learner, learn
-from bptt.train.meter import Meter
-from bptt.train.model import CharacterModel, build_model
-from bptt.train.optimiser import Optimiser, import_torch
-from bptt.train.options import N_VALIDATIONS, TrainingOptions
-from bptt.train.progress import TrainingProgress
+from bptt.train.model import Model, build_model
+from bptt.train.optimiser import import_torch
+from bptt.train.options import TrainingOptions
+from bptt.train.page.page import write_page
+from bptt.train.processes import Processes, join_processes
 from bptt.train.report import Report
-from bptt.train.run_folder import Metrics, Parameters
-from bptt.train.sampling import Sampler
-from bptt.train.streams import Split, Streams, split_text
-from bptt.train.text import Text
+from bptt.train.run_folder import (
+    SavedRun,
+    create_run,
+    describe_form,
+    read_run,
+    refuse_used,
+)
+from bptt.train.session import Session, Setting, write_sample
 from bptt.train.threads import one_thread
-from bptt.train.vocabulary import Vocabulary
 from bptt.version import __version__
 
 SAMPLE_LENGTH = 300
-SAMPLE_TEMPERATURE = 0.7
-
-
-@dataclass(frozen=True)
-class Run:
-    """Everything a run needs, made from a text and options.
-
-    Only the optimiser changes anything: it works in the memory of `parameters`.
-    """
-
-    options: TrainingOptions
-    split: Split
-    vocabulary: Vocabulary
-    model: CharacterModel
-    parameters: Parameters
-    folder: Path
-
-    def evaluate(self) -> float:
-        """Measure bits per held-out character with the parameters as they are."""
-        return bits_per_character(
-            self.model.cell,
-            self.parameters,
-            self.vocabulary.encode(self.split.validation),
-            self.vocabulary,
-            tau=self.options.tau,
-        )
-
-    def sample(self) -> str:
-        """Write a short text, seeded like the run."""
-        sampler = Sampler(self.model, self.parameters, self.vocabulary)
-        characters = sampler.write(
-            "\n",
-            SAMPLE_LENGTH,
-            temperature=SAMPLE_TEMPERATURE,
-            seed=self.options.seed,
-        )
-        return "".join(characters)
+LBFGS = "lbfgs"
 
 
 def train(
-    text: Text, options: TrainingOptions, folder: Path, console: Console
+    data: Data,
+    options: TrainingOptions,
+    folder: Path,
+    console: Console,
+    request: Request | None = None,
 ) -> Report:
-    """Train a character model on a text and leave the result in a run folder.
+    """Train a model on data and leave the result in a run folder.
 
-    Everything that can be refused is refused before the first step. The parameters
-    are saved at every validation and at the end; SIGINT ends the run after the
-    current window, as if the text ended there.
+    Everything that can be refused is refused before the first step. SIGINT ends the run
+    after the current window, and `resume` takes it up. Of several processes (torchrun)
+    each learns its share of the rows; after a restart of one of them the run goes on
+    from its last checkpoint. request: what the data was read from, so that `resume` can
+    read it again.
     Raises: the errors of `bptt.train.errors` and of the cell.
 
     >>> report = train(read_text(), TrainingOptions(), Path("runs/one"), Console())
     ... # doctest: +SKIP
     """
     import_torch()
-    run_folder.import_safetensors()
-    run, learner = _prepare(text, options, folder)
-    _announce(text, run, console)
-    started = time.perf_counter()
+    import_safetensors()
+    processes = join_processes()
+    try:
+        if processes.is_restarted and path_of(folder, LAST).is_file():
+            return _resume(folder, console, data, LAST, processes)
+        return _train(data, options, folder, console, request, processes)
+    finally:
+        processes.close()
+
+
+def resume(
+    folder: Path, console: Console, data: Data | None = None, checkpoint: str = LAST
+) -> Report:
+    """Take a run up where its checkpoint was written, as if it had never stopped.
+
+    data: the same data again, if it did not come from files; otherwise the files are
+    read again from where they were.
+    Raises: the errors of `read_run`, DataChangedError, and those of `train`.
+    """
+    import_torch()
+    import_safetensors()
+    processes = join_processes()
+    try:
+        return _resume(folder, console, data, checkpoint, processes)
+    finally:
+        processes.close()
+
+
+def _train(
+    data: Data,
+    options: TrainingOptions,
+    folder: Path,
+    console: Console,
+    request: Request | None,
+    processes: Processes,
+) -> Report:
+    task = make_task(data, options)
+    model = build_model(options, task.form)
+    task = _with_unit(task, model)
+    is_full = _is_full_batch(options, task, processes)
+    start = Checkpoint(
+        model.init(task.form, options, "float64" if is_full else "float32")
+    )
+    setting = Setting(options, task, model, folder, processes)
+    run = _session(setting, start)
+    refuse_used(folder)
+    processes.wait()  # nobody looks at the folder after the first one has made it
+    if processes.is_first:
+        config = _config(data, options, task, request)
+        create_run(folder, model.cell.text, config, task.vocabulary, start)
+    processes.wait()
+    return _go(run, setting, _shown(console, processes))
+
+
+def _resume(
+    folder: Path,
+    console: Console,
+    data: Data | None,
+    checkpoint: str,
+    processes: Processes,
+) -> Report:
+    saved = read_run(folder, checkpoint)
+    data = data or _read_again(saved)
+    recorded = saved.config.get("data", {})
+    if fingerprint(data) != recorded.get("sha256"):
+        raise DataChangedError(data.source)
+    options, model = saved.options, saved.model
+    task = _with_unit(make_task(data, options, saved.vocabulary), model)
+    setting = Setting(options, task, model, folder, processes)
+    run = _session(setting, saved.checkpoint)
+    shown = _shown(console, processes)
+    shown.print(
+        f"{folder}: going on after window {run.meter.windows:,} of "
+        f"{run.meter.n_windows:,}",
+        highlight=False, markup=False, soft_wrap=True,
+    )  # fmt: skip
+    return _go(run, setting, shown)
+
+
+def _read_again(saved: SavedRun) -> Data:
+    request = saved.config.get("data", {}).get("request")
+    if request is None:
+        raise OptionError("--resume", saved.folder, "the run's DATA, which was no file")
+    return open_data(Request.from_json(request))
+
+
+def _with_unit(task: Task, model: Model) -> Task:
+    if task.unit is not None:
+        return task
+    return replace(task, unit=unit_of(model.loss, per_step=task.form.per_step))
+
+
+def _is_full_batch(options: TrainingOptions, task: Task, processes: Processes) -> bool:
+    if options.optimiser.lower() != LBFGS or task.kind != "sequences":
+        return False
+    if processes.size > 1:
+        raise SeveralProcessesError("L-BFGS runs in one", "Choose another --optimiser.")
+    if options.optimiser_options:
+        raise FullBatchError("takes no options")
+    return True
+
+
+def _session(setting: Setting, start: Checkpoint) -> "Session | FullBatchSession":
+    if _is_full_batch(setting.options, setting.task, setting.processes):
+        return FullBatchSession(setting, start)
+    return Session(setting, start)
+
+
+def _shown(console: Console, processes: Processes) -> Console:
+    return console if processes.is_first else Console(quiet=True)
+
+
+def _go(
+    run: "Session | FullBatchSession", setting: Setting, console: Console
+) -> Report:
+    _announce(setting, run.parameters, console)
     with one_thread(), StopOnInterrupt() as stop:
-        meter = _learn(run, learner, console, lambda: stop.requested)
-    was_interrupted = meter.windows < meter.status.n_windows
-    return Report(
-        cell=options.cell,
+        run.run(console, lambda: stop.requested)
+        return _finish(run, setting, stop.requested and not run.is_over())
+
+
+def _finish(
+    run: "Session | FullBatchSession", setting: Setting, was_interrupted: bool
+) -> Report:
+    """Measure what there is to measure with the best parameters, and write the page."""
+    folder, task, meter = setting.folder, setting.task, run.meter
+    assert task.unit is not None
+    # Only what was measured before an interruption is in the checkpoint "best".
+    has_best = path_of(folder, BEST).is_file()
+    parameters = (
+        read_checkpoint(folder, BEST).parameters if has_best else run.parameters
+    )
+    test, test_accuracy = None, None
+    if "test" in task.parts:
+        found = evaluate(
+            setting.model,
+            parameters,
+            task.parts["test"],
+            task.evaluation,
+            setting.processes,
+        )
+        test = found.loss * task.unit.factor + task.offset("test")
+        test_accuracy = found.accuracy
+    report = Report(
+        cell=setting.options.cell,
+        unit=task.unit,
         n_parameters=sum(p.size for p in run.parameters.values()),
-        n_characters=meter.characters,
-        seconds=time.perf_counter() - started,
+        n_items=meter.items,
+        seconds=meter.seconds,
         validation=meter.validation if meter.validation is not None else float("nan"),
-        baselines=measure_baselines(run.split, run.vocabulary),
-        sample=run.sample(),
+        accuracy=meter.accuracy,
+        best=meter.best,
+        best_window=meter.best_window,
+        test=test,
+        test_accuracy=test_accuracy,
+        clip_share=meter.clipped / max(1, meter.windows),
+        skipped=meter.skipped,
+        baselines=task.baselines() if task.baselines else None,
+        sample=write_sample(setting, parameters, length=SAMPLE_LENGTH),
         folder=folder,
         was_interrupted=was_interrupted,
     )
+    if setting.processes.is_first:
+        write_page(folder)
+    return report
 
 
-def _prepare(text: Text, options: TrainingOptions, folder: Path) -> tuple[Run, Learner]:
-    split = split_text(
-        text.characters, options.held_out, n_b=options.n_b, tau=options.tau
-    )
-    vocabulary = Vocabulary.build(split.training)
-    model = build_model(options.cell)
-    parameters = model.init(len(vocabulary), options)
-    optimiser = Optimiser(
-        options.optimiser, parameters, options.learning_rate, options.optimiser_options
-    )
-    run_folder.new_folder(folder)
-    config = _config(text, options, len(vocabulary))
-    run_folder.write_model(folder, model.cell.text, config, vocabulary)
-    run = Run(options, split, vocabulary, model, parameters, folder)
-    return run, Learner(model.cell, parameters, optimiser, options.clip)
-
-
-def _config(text: Text, options: TrainingOptions, n_entries: int) -> dict[str, Any]:
-    given = asdict(options)
-    if not isfinite(options.clip):
-        given["clip"] = None  # JSON has no infinity
+def _config(
+    data: Data, options: TrainingOptions, task: Task, request: Request | None
+) -> dict[str, Any]:
     return {
-        "options": given,
+        "options": options.to_json(),
         "data": {
-            "source": text.source,
-            "files": text.n_files,
-            "characters": len(text.characters),
+            "kind": task.kind,
+            "source": data.source,
+            "request": request.to_json() if request is not None else None,
+            "sha256": fingerprint(data),
+            "summary": task.summary,
         },
-        "vocabulary_entries": n_entries,
+        "form": describe_form(task.form),
         "versions": {
             "bptt": __version__,
             "numpy": np.__version__,
@@ -142,44 +258,24 @@ def _config(text: Text, options: TrainingOptions, n_entries: int) -> dict[str, A
     }
 
 
-def _announce(text: Text, run: Run, console: Console) -> None:
-    n_parameters = sum(p.size for p in run.parameters.values())
-    files = f"{text.n_files:,} file" + ("s" if text.n_files != 1 else "")
+def _announce(setting: Setting, parameters: Any, console: Console) -> None:
+    n_parameters = sum(p.size for p in parameters.values())
+    options, task = setting.options, setting.task
+    k1, k2 = task.truncation.k1, task.truncation.k2
+    if k1 is None:
+        windows = "whole sequences"
+    elif k1 == k2:
+        windows = f"windows of {k1} steps"
+    else:
+        windows = f"every {k1} steps a gradient through {k2 or 'all'}"
+    rows = "streams" if task.kind != "sequences" else "rows"
+    together = (
+        f", {setting.processes.size} processes" if setting.processes.size > 1 else ""
+    )
     console.print(
-        f"{text.source}: {len(text.characters):,} characters of {files}, "
-        f"{len(run.split.validation):,} held out; vocabulary {len(run.vocabulary)}\n"
-        f"{run.options.cell}: {n_parameters:,} parameters, windows of "
-        f"{run.options.tau} steps in {run.options.n_b} streams",
+        f"{task.summary}\n{options.cell}: {n_parameters:,} parameters, {windows} in "
+        f"{options.n_b} {rows}{together}",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
-
-
-def _learn(
-    run: Run, learner: Learner, console: Console, should_stop: Callable[[], bool]
-) -> Meter:
-    streams = Streams.cut(run.vocabulary.encode(run.split.training), run.options.n_b)
-    n_windows = streams.count_windows(run.options.tau)
-    every = max(1, n_windows // N_VALIDATIONS)
-    total = n_windows * run.options.epochs
-    meter = Meter()
-    with (
-        Metrics(run.folder) as metrics,
-        TrainingProgress(console, total) as progress,
-    ):
-        for step in learn(learner, streams, run.options):
-            metrics.write(meter.add(step))
-            is_last = step.number == total or should_stop()
-            # Not just before the last one: two validations of nearly one model.
-            is_due = step.number % every == 0 and total - step.number >= every // 2
-            if is_last or is_due:
-                began = time.perf_counter()
-                bits = run.evaluate()
-                run_folder.write_parameters(run.folder, run.parameters)
-                took = time.perf_counter() - began
-                metrics.write(meter.add_validation(bits, took))
-            progress.show(meter.status)
-            if is_last:
-                break
-    return meter

@@ -13,7 +13,7 @@ Non-goals: speed, large sizes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -157,3 +157,34 @@ def evaluate(
     dtype = np.result_type(*(values[key].dtype for key in equation.real_reads))
     run = reference.run(program, _bindings(values, {}, tau, rows, sizes, dtype))
     return np.asarray(run[program.roots[equation.name]])
+
+
+def hold_stops(
+    equation: Equation, values: Mapping[str, Array], sizes: Mapping[str, int]
+) -> tuple[Equation, dict[str, Array]]:
+    """The equation with every stopped value as a number of its own, and all numbers.
+
+    Where a read is moved a stopped value stays: that is what its derivative means.
+    values: read key -> (tau, rows, *shape).
+    """
+    root = equation.graph.definitions[equation.name]
+    stops = [node for node in walk([root]) if node.op == "stop_gradient"]
+    held = {node: f"held {number}" for number, node in enumerate(stops)}
+    numbers = dict(values)
+    for node, name in held.items():
+        inner = Node("named", (node.inputs[0],), node.shape, name)
+        part = replace(equation.graph, definitions={name: inner})
+        numbers[name] = evaluate(Equation(name, part, equation.reads), values, sizes)
+
+    def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node in held:
+            return Node("input", (), node.shape, held[node])
+        return rebuild(node, inputs)
+
+    specs = {name: InputSpec(node.shape) for node, name in held.items()}
+    graph = replace(
+        equation.graph,
+        definitions={equation.name: rewrite([root], step)[root]},
+        inputs={**equation.graph.inputs, **specs},
+    )
+    return replace(equation, graph=graph), numbers

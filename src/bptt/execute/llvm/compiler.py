@@ -68,16 +68,22 @@ def compile_program(
     return _compile(program, key, real_bytes, target)
 
 
-@functools.lru_cache(maxsize=KEPT)
-def _compile(
-    program: Program, key: tuple[tuple[str, int], ...], real_bytes: int, target: Target
-) -> Executable:
-    sizes = dict(key)
+def lay_out(
+    program: Program, sizes: Mapping[str, int], real_bytes: int
+) -> tuple[Program, Plan, Layout]:
+    """Everything before code: the program in primitives, its stages, its memory."""
     lowered = lower_program(program)
     plan = plan_program(lowered.segments, lowered.roots, lowered.outputs, sizes)
     kept = [root for name, root in lowered.roots.items() if name in lowered.outputs]
     successors = find_successors(plan, [node for node in kept if node.timed])
-    layout = Layout(plan, sizes, real_bytes, successors)
+    return lowered, plan, Layout(plan, sizes, real_bytes, successors)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _compile(
+    program: Program, key: tuple[tuple[str, int], ...], real_bytes: int, target: Target
+) -> Executable:
+    lowered, plan, layout = lay_out(program, dict(key), real_bytes)
     code = generate(plan, layout, target, real_bytes)
     get = code.compiled.get_function
     kernels = tuple(

@@ -40,6 +40,11 @@ def _row_pool(threads: int) -> RowPool:
     return RowPool(threads)
 
 
+if hasattr(os, "register_at_fork"):
+    # A forked process has none of its parent's threads, and would wait for them.
+    os.register_at_fork(after_in_child=_row_pool.cache_clear)
+
+
 def count_threads(asked: int | None) -> int:
     """The number of threads: as asked, else BPTT_THREADS, else the CPUs available.
 

@@ -7,7 +7,7 @@ cell takes no longer than a few dozen lines of Python.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bptt.execute.llvm.layout import Layout, Sum
 from bptt.execute.llvm.planner import Plan
@@ -46,15 +46,38 @@ class SumJob:
 
 @dataclass(frozen=True)
 class Sums:
-    """All products of an executable, and where the totals they give are found."""
+    """All products of an executable, and where the totals they give are found.
+
+    stacks: what `find_stack` found before.
+    """
 
     jobs: tuple[SumJob, ...]
     views: Mapping[Node, View]
+    stacks: dict[tuple[Node, ...], View | None] = field(default_factory=dict)
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Reals of every result of a workspace."""
         return tuple(size for job in self.jobs for size in (job.m * job.n, job.m))
+
+    def find_stack(self, nodes: tuple[Node, ...]) -> View | None:
+        """One view of totals that lie one under the other; None where they do not."""
+        if nodes not in self.stacks:
+            is_known = all(node in self.views for node in nodes)
+            views = [self.views[node] for node in nodes] if is_known else []
+            self.stacks[nodes] = _join(views) if views else None
+        return self.stacks[nodes]
+
+
+def _join(views: Sequence[View]) -> View | None:
+    first, n_rows = views[0], 0
+    for view in views:
+        begin = first.start + n_rows * first.strides[0]
+        place = (view.result, view.start, view.strides, view.shape[1:])
+        if place != (first.result, begin, first.strides, first.shape[1:]):
+            return None
+        n_rows += view.shape[0]
+    return View(first.result, first.start, (n_rows, *first.shape[1:]), first.strides)
 
 
 def plan_sums(

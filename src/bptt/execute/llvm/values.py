@@ -13,6 +13,7 @@ from bptt.execute.bindings import Bindings
 from bptt.execute.llvm.compiler import Executable
 from bptt.execute.llvm.memory import Loan
 from bptt.execute.llvm.planner import is_leaf
+from bptt.execute.llvm.sums import View
 from bptt.graph import TO_STATIC, Node, name_of, shift_of, walk
 from bptt.ops import OPS, dims_of
 
@@ -98,7 +99,14 @@ class KernelValues:
 
     def _read_sum(self, node: Node) -> FloatArray:
         """A total that a product over all rows left in the workspace."""
-        place = self._executable.sums.views[node]
+        return self._view(self._executable.sums.views[node])
+
+    def read_stack(self, nodes: tuple[Node, ...]) -> FloatArray | None:
+        """Totals one under the other, where they lie so in one result; else None."""
+        place = self._executable.sums.find_stack(nodes)
+        return None if place is None else self._view(place)
+
+    def _view(self, place: View) -> FloatArray:
         if place.result not in self._results:
             result = self._loan.workspace.results[place.result]
             self._results[place.result] = self._loan.view(result)

@@ -114,7 +114,7 @@ def _card(writer: Writer, card: m.Card) -> Markup:
     return tag(
         "article", head, *body, class_=STATUS[status], id=f"card-{card.id}",
         data_boundary=card.boundary or None, data_node=card.node or None,
-        data_lights=" ".join(_lights(card)) or None,
+        data_lights=" ".join(_lights(writer, card)) or None,
     )  # fmt: skip
 
 
@@ -171,13 +171,12 @@ def _between(parts: list[Any]) -> list[Any]:
     return [parts[0], " × ", parts[1]]
 
 
-def _lights(card: m.Card) -> list[str]:
+def _lights(writer: Writer, card: m.Card) -> list[str]:
     """The cards of the edges that a card speaks of, as the picture names them."""
     found = []
     for source, lag, target, after in card.edges:
-        step = lag - after
-        found.append(
-            f"{source}[t{step:+d}]>{target}" if step else f"{source}[t]>{target}"
-        )
-        found.append(f"{source}>{target}")
+        end = target or "L"  # the one edge that leaves the last step's node
+        step = f"[t{lag - after:+d}]" if lag != after else "[t]"
+        is_parameter = writer.point.scope.kind(source) == "parameter"
+        found.append(f"{source}{'' if is_parameter else step}>{end}")
     return found

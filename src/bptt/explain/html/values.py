@@ -112,7 +112,7 @@ class Values:
     def _shown(self, key: str, array: Any, caption: Markup | None) -> Markup:
         inner = Markup("") if array is None else matrix_table(array)
         return tag(
-            "span", tag("span", inner, class_="in"),
+            "span", inner,
             None if caption is None else tag("span", caption, class_="cap"),
             class_="mxw", data_v=key,
         )  # fmt: skip
@@ -120,7 +120,7 @@ class Values:
     def still(self, array: Any, caption: Markup | None = None) -> Markup:
         """A matrix that is the same at every step."""
         return tag(
-            "span", tag("span", matrix_table(array), class_="in"),
+            "span", matrix_table(array),
             None if caption is None else tag("span", caption, class_="cap"),
             class_="mxw",
         )  # fmt: skip

@@ -122,7 +122,7 @@ class Writer:
         sign, style = SIGNS[check.status]
         error = "" if check.error is None else f"{check.error:.0e}"
         if is_short:
-            return tag("span", sign, class_=style, title=error or None)
+            return tag("span", sign, class_=style, title=error if check.error else None)
         return tag("span", f"{sign} {error}", class_=style)
 
     # ----- chains -----

@@ -7,6 +7,7 @@ from bptt.execute.dispatch import REFERENCE
 from bptt.explain.context import Context
 from bptt.explain.model import (
     Badge,
+    Block,
     Listing,
     Panel,
     Paragraph,
@@ -46,14 +47,16 @@ def ledger(context: Context, badge: Badge, found: Ledger) -> Panel:
         "instances": len(context.points), "worst": show_error(badge.worst),
     }  # fmt: skip
     titles = tuple(Text(f"ledger.column-{column}") for column in COLUMNS)
-    return Panel("ledger", 11, Text("panel.ledger"), (
+    blocks: list[Block] = [
         Paragraph(Text("ledger.equations", fields)),
         Paragraph(Text("ledger.intro")),
         Table("ledger", titles, rows),
         Listing("\n".join(found.instances), "instances"),
-        Paragraph(Text("ledger.rerun")),
-        Listing(f"bptt check {context.name} --seed {context.options.seed}", "command"),
-    ))  # fmt: skip
+    ]
+    if context.name:
+        command = f"bptt check {context.name} --seed {context.options.seed}"
+        blocks += [Paragraph(Text("ledger.rerun")), Listing(command, "command")]
+    return Panel("ledger", 11, Text("panel.ledger"), tuple(blocks))
 
 
 def glossary() -> Panel:

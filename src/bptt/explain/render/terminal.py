@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterator
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
@@ -202,8 +202,10 @@ class TerminalWriter:
             for i in range(len(block.columns))
         ]
         for column, is_number in zip(block.columns, numeric, strict=True):
-            justify = "right" if is_number else "left"
-            table.add_column(Text(self._writer.sentence(column)), justify=justify)  # type: ignore[arg-type]
+            justify: JustifyMethod = "right" if is_number else "left"
+            table.add_column(
+                Text(self._writer.sentence(column)), justify=justify, overflow="fold"
+            )
         for row in block.rows:
             style = {"bad": "red", "good": ""}.get(row.mark, "")
             table.add_row(*(Text(self._writer.cell(c), style=style) for c in row.cells))

@@ -61,7 +61,7 @@ def _list(page: Context, name: str, last: int) -> Markup:
             if smaller <= 0
             else tag("p", word("path-small", count=str(smaller)), class_="note")
         )
-        shown.append(tag("details", more, rest, note))
+        shown.append(tag("details", more, rest, note, open=True, data_closed=True))
     error = tag(
         "p", word("path-sum", count=str(count), error=f"{left:.0e}"), class_="note"
     )

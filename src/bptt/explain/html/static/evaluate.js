@@ -44,7 +44,8 @@
         this.fail("lab-unknown", { name: node.name, known: Object.keys(B.data.places).join(", ") }, node);
       }
       const t = node.time ? this.at(node.time) : "";
-      if (which === "g" && this.own.has(`${node.name}@${t}`)) return this.own.get(`${node.name}@${t}`);
+      const own = which === "g" && this.own.get(`${node.name}@${t}`);
+      if (own) return this.reading === "numpy" && entry.shape.length === 1 ? make(entry.shape, own.data) : own;
       const start = entry[which][t];
       if (start === undefined) {
         this.fail(node.time ? "lab-no-step" : "lab-needs-step", { name: node.name, t, tau: B.tau }, node);

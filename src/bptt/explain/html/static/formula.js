@@ -30,7 +30,7 @@
       }
       const end = TOKEN.lastIndex, word = match[1] ?? match[2] ?? match[3];
       const kind = match[1] ? "number" : match[2] ? "name" : "sign";
-      found.push({ kind, text: SPELLING[word] || word, span: [end - word.length, end] });
+      found.push({ kind, text: Object.hasOwn(SPELLING, word) ? SPELLING[word] : word, span: [end - word.length, end] });
     }
     found.push({ kind: "end", text: "", span: [text.length, text.length + 1] });
     return found;
@@ -154,8 +154,8 @@
     time() {
       const token = this.list[this.at++];
       if (token.kind === "number") return { base: "", offset: Number(token.text) };
-      const base = { t: "t", s: "s", tau: "tau", "τ": "tau" }[token.text];
-      if (!base) throw new FormulaError("lab-step", { found: token.text }, token.span);
+      const base = token.text === "τ" ? "tau" : token.text;
+      if (!["t", "s", "tau"].includes(base)) throw new FormulaError("lab-step", { found: token.text }, token.span);
       if (!this.is("+") && !this.is("-")) return { base, offset: 0 };
       const sign = this.list[this.at++].text === "+" ? 1 : -1;
       const number = this.list[this.at++];

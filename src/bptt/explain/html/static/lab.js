@@ -52,11 +52,11 @@
       if (error.id !== "lab-no-step" || t < B.tau) throw error;
       return formula(node, right, t);
     }
-    const size = B.data.places[node.name].shape.reduce((a, b) => a * b, 1);
+    const shape = B.data.places[node.name].shape, size = shape.reduce((a, b) => a * b, 1);
     if (value.data.length !== size) {
       throw new B.FormulaError("lab-result", { name: node.name, found: value.shape.join("×") || "1", wanted: `${size}×1` }, own.span);
     }
-    return { shape: [size, 1], data: value.data };
+    return { shape: shape.length === 2 ? shape : [size, 1], data: value.data };
   }
 
   function stacked(name, gradients) {

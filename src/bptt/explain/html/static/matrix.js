@@ -62,8 +62,8 @@
 
   function redraw(widget, t) {
     const found = B.stored(widget.dataset.v, t);
-    const inside = B.one(".in", widget);
-    if (found) inside.replaceChildren(B.table(found.rows, found.columns, found.values));
+    B.one("table", widget)?.remove();
+    if (found) widget.prepend(B.table(found.rows, found.columns, found.values));
     widget.closest(".values")?.classList.toggle("absent", !found);
     widget.style.display = found ? "" : "none";
   }

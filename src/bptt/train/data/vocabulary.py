@@ -1,6 +1,7 @@
 """The characters a model knows, and the one entry for all others."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import log2
@@ -13,6 +14,18 @@ UNKNOWN_MARK = "\N{REPLACEMENT CHARACTER}"
 UNICODE_CHARACTERS = 0x110000 - 0x800  # all code points but the surrogates
 
 Tokens = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.uint32]
+PIECE = 2**20  # characters that are worked on at a time
+
+
+def codes_of(text: str) -> Codes:
+    """The code points of a text of n characters, shape (n,), read-only."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def text_of(codes: Codes) -> str:
+    """The text of code points, shape (n,)."""
+    return codes.tobytes().decode("utf-32-le", "surrogatepass")
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,21 @@ class Vocabulary:
         counts = Counter(training_text)
         return cls(tuple(sorted(c for c, n in counts.items() if n >= 2)))
 
+    @classmethod
+    def from_codes(cls, pieces: Iterable[Codes]) -> "Vocabulary":
+        """The same from code points, given in pieces of shape (n,)."""
+        counts = np.zeros(0x110000, np.int64)
+        for piece in pieces:
+            found, n = np.unique(piece, return_counts=True)
+            counts[found] += n
+        return cls(tuple(map(chr, np.flatnonzero(counts >= 2))))
+
+    def encode_codes(self, codes: Codes) -> None:
+        """Replace code points, shape (n,), by entries where they lie."""
+        for start in range(0, len(codes), PIECE):
+            piece = codes[start : start + PIECE]
+            piece[...] = self._entry_of_code[piece]
+
     def __len__(self) -> int:
         """Count the entries, the one for unknown characters included."""
         return len(self.characters) + 1
@@ -52,8 +80,7 @@ class Vocabulary:
             return np.zeros(0, np.int64)
         # One table look-up per character, whatever its code point: 30 times faster
         # than a dictionary look-up each, and a 4-byte view needs no copy of the text.
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-        return self._entry_of_code[codes]
+        return self._entry_of_code[codes_of(text)]
 
     def decode(self, tokens: npt.NDArray[np.integer]) -> str:
         """Turn entries into text; entry 0 is shown as U+FFFD."""

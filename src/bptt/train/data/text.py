@@ -1,5 +1,6 @@
 """Reading training text: files, folders, or the source of the standard library."""
 
+import codecs
 import hashlib
 import os
 import sysconfig
@@ -7,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Protocol
 
 from bptt.train.errors import (
     DataNotFoundError,
@@ -40,6 +42,33 @@ SKIPPED_FOLDERS = frozenset(
 SKIPPED_FILES = frozenset({"html/entities.py"})  # 75 000 characters of one table
 
 
+IN_MEMORY_BYTES = 256 * 2**20  # longer texts are read piece by piece, and mapped
+BLOCK_BYTES = 2**20
+
+
+class Characters(Protocol):
+    """A text in pieces: where it came from, and the number of files read."""
+
+    @property
+    def source(self) -> str:
+        """What the person gave."""
+        ...
+
+    @property
+    def n_files(self) -> int:
+        """The number of files the text comes from."""
+        ...
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the text should not be held in memory."""
+        ...
+
+    def blocks(self) -> Iterator[str]:
+        """The text from its beginning, in pieces."""
+        ...
+
+
 @dataclass(frozen=True)
 class Text:
     """A text and where it came from: characters, number of files read."""
@@ -47,17 +76,52 @@ class Text:
     characters: str
     source: str
     n_files: int
+    is_large = False
+
+    def blocks(self) -> Iterator[str]:
+        """The text in one piece."""
+        yield self.characters
+
+
+@dataclass(frozen=True)
+class LargeText:
+    """Text files that are read piece by piece whenever the text is needed."""
+
+    files: tuple[Path, ...]
+    source: str
+    limit: int | None
+    is_large = True
+
+    @property
+    def n_files(self) -> int:
+        """The number of files."""
+        return len(self.files)
+
+    def blocks(self) -> Iterator[str]:
+        """The text in pieces of about 2^20 bytes.
+
+        Raises: DataUnreadableError, NotUtf8Error.
+        """
+        left = self.limit
+        for file in self.files:
+            for piece in _pieces(file):
+                yield piece[:left]
+                if left is not None:
+                    left -= len(piece)
+                    if left <= 0:
+                        return
 
 
 def read_text(
     paths: Iterable[Path] = (), *, pattern: str = "*", limit: int | None = None
-) -> Text:
+) -> Text | LargeText:
     """Read text files, and folders recursively, in a fixed order; UTF-8 only.
 
     Without paths it reads the `*.py` source of Python's standard library. A folder's
     files are those whose name matches `pattern`, sorted by path, without hidden ones.
     `limit` keeps the first so many characters. A file that does not end its last line
-    is given a newline, so that two files never share a line.
+    is given a newline, so that two files never share a line. More than 256 MiB are not
+    read here but piece by piece as they are needed (`LargeText`).
     Raises: DataNotFoundError, DataUnreadableError, NotUtf8Error (file and byte
     offset), EmptyDataError if no character is left.
 
@@ -69,7 +133,9 @@ def read_text(
         source, files = STANDARD_LIBRARY, standard_library_files()
     else:
         source = " ".join(str(path) for path in given)
-        files = [file for path in given for file in _files_of(path, pattern)]
+        files = [file for path in given for file in files_of(path, pattern)]
+    if sum(_size(file) for file in files) > IN_MEMORY_BYTES:
+        return LargeText(tuple(files), source, limit)
     return _join(files, source, limit)
 
 
@@ -94,7 +160,11 @@ def _name_hash(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()
 
 
-def _files_of(path: Path, pattern: str) -> list[Path]:
+def files_of(path: Path, pattern: str) -> list[Path]:
+    """A file itself, or the files of a folder whose name matches, sorted by path.
+
+    Raises: DataNotFoundError.
+    """
     if path.is_dir():
         return sorted(_walk(path, pattern))
     if not path.exists():
@@ -132,6 +202,40 @@ def _join(files: list[Path], source: str, limit: int | None) -> Text:
         found = "the text is empty" if files else "no text file was found"
         raise EmptyDataError(source, found)
     return Text(characters, source, len(pieces))
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError as error:
+        raise DataUnreadableError(file, error.strerror or str(error)) from error
+
+
+def _pieces(file: Path) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    read = 0  # bytes before the block
+    last = ""
+    try:
+        with file.open("rb") as stream:
+            while block := stream.read(BLOCK_BYTES):
+                waiting = len(decoder.getstate()[0])
+                try:
+                    piece = decoder.decode(block)
+                except UnicodeDecodeError as error:
+                    offset = read - waiting + error.start
+                    raise NotUtf8Error(
+                        file, offset, error.object[error.start]
+                    ) from None
+                read += len(block)
+                last = piece[-1:] or last
+                yield piece
+            waiting_bytes = decoder.getstate()[0]
+    except OSError as error:
+        raise DataUnreadableError(file, error.strerror or str(error)) from error
+    if waiting_bytes:
+        raise NotUtf8Error(file, read - len(waiting_bytes), waiting_bytes[0])
+    if last and last != "\n":
+        yield "\n"
 
 
 def _read_file(file: Path) -> str:

@@ -1,0 +1,25 @@
+"""bptt under torch: modules whose gradients come from the kernels.
+
+    from bptt.torch import LSTM           in place of torch.nn.LSTM, or
+    bptt.torch.convert(model)             for every RNN, LSTM and GRU inside a model
+    layer = bptt.torch.Recurrent(cell, n_x=27, n_h=128)     for any cell
+
+Import it by its name: `import bptt` alone never loads torch.
+"""
+
+from bptt.torch.convert import convert
+from bptt.torch.layers import GRU, LSTM, RNN
+from bptt.torch.record import NoRecordError
+from bptt.torch.recurrent import Output, Recurrent
+from bptt.torch.run import InterpretedWarning
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "InterpretedWarning",
+    "NoRecordError",
+    "Output",
+    "Recurrent",
+    "convert",
+]

@@ -1,0 +1,103 @@
+"""Cells under torch's autograd: kernels forward and backward, on tensors' memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from bptt.passes import ForwardPass
+from bptt.torch.interpret import interpret
+from bptt.torch.plan import Plan
+from bptt.torch.record import Record
+from torch import Tensor
+
+
+def run_without_gradient(plan: Plan, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """What comes out of a job, where no gradient will be asked for."""
+    out = plan.run([t.detach().numpy() for t in tensors], torch.get_num_threads())
+    return tuple(torch.from_numpy(array) for array in out)
+
+
+class CellFunction(torch.autograd.Function):
+    """A job whose backward pass continues from the buffers of its forward pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, plan: Plan, record: Record | None, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Tensors in the order of the job; sequences come out without a copy."""
+        needs = ctx.needs_input_grad[2:]
+        arrays = [t.detach().numpy() for t in tensors]
+        forward = plan.forward(arrays, needs, torch.get_num_threads())
+        collected = plan.collect(forward.run, forward.bindings)
+        out = tuple(torch.from_numpy(array) for array in collected)
+        # Sequences that come out are read again on the way back: saving them makes
+        # torch refuse to go on if someone wrote into one.
+        ctx.save_for_backward(*tensors, *out[: plan.n_sequences])
+        ctx.set_materialize_grads(False)
+        ctx.plan, ctx.record, ctx.needs = plan, record, needs
+        ctx.passes = [forward]
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        """Gradients of all tensors; differentiable where torch records them."""
+        plan, needs = ctx.plan, ctx.needs
+        tensors = ctx.saved_tensors[: len(needs)]
+        # Taken out, so that its buffers are free again when this is over, although the
+        # graph may live on. Of two threads that go back at once, one gets it.
+        kept = ctx.passes.pop() if ctx.passes else None
+        if torch.is_grad_enabled():
+            return None, None, *differentiate(plan, tensors, grads, needs)
+        if all(grad is None for grad in grads):
+            return (None, None, *[None] * len(needs))
+        found, seeds = go_back(plan, kept, tensors, grads, needs)
+        if ctx.record is not None:
+            ctx.record.keep(plan, tensors, seeds)
+        return None, None, *found
+
+
+def go_back(
+    plan: Plan,
+    forward: ForwardPass | None,
+    tensors: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
+    needs: Sequence[bool],
+) -> tuple[list[Tensor | None], dict[str, Any]]:
+    """Gradients of all tensors, by kernels; forward again where that must be.
+
+    Returns: a gradient or None per tensor, and the gradients on nodes that arrived.
+    """
+    arrays = [t.detach().numpy() for t in tensors]
+    threads = torch.get_num_threads()
+    forward = forward or plan.forward(arrays, needs, threads)
+    arrived = [None if grad is None else grad.detach().numpy() for grad in grads]
+    seeds = plan.seeds(forward.bindings, arrived)
+    if not plan.is_ready(forward, seeds):
+        forward = plan.forward(arrays, needs, threads)
+    gradient = plan.backward(forward, seeds)
+    found = [
+        None if part is None else torch.from_numpy(part)
+        for part in plan.gradients(gradient, needs)
+    ]
+    return found, seeds
+
+
+def differentiate(
+    plan: Plan,
+    tensors: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
+    needs: Sequence[bool],
+) -> list[Tensor | None]:
+    """Gradients that can be differentiated again, by torch's own operations."""
+    out = interpret(plan, tensors)
+    pairs = [(o, g) for o, g in zip(out, grads, strict=True) if g is not None]
+    wanted = [t for t, is_needed in zip(tensors, needs, strict=True) if is_needed]
+    found = iter(
+        torch.autograd.grad(
+            [o for o, _ in pairs], wanted, [g for _, g in pairs],
+            create_graph=True, allow_unused=True,
+        )
+    )  # fmt: skip
+    return [next(found) if is_needed else None for is_needed in needs]

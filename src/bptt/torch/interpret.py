@@ -1,0 +1,223 @@
+"""A job by torch's own operations, step by step: any device, any derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from bptt.execute.program import LOSS, Program
+from bptt.graph import TO_TIMED, Node, name_of, shift_of
+from bptt.ops import OPS, dims_of
+from bptt.recurrence import Segment
+from bptt.torch.meanings import evaluate
+from bptt.torch.plan import Plan
+from torch import Tensor
+
+
+def interpret(plan: Plan, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """What comes out of a job, differentiable as often as torch likes."""
+    device = tensors[0].device.type
+    if not torch.amp.is_autocast_available(device):
+        return _Values(plan, tensors).run()
+    # Under autocast products would be rounded to half precision, step after step.
+    with torch.autocast(device, enabled=False):
+        return _Values(plan, tensors).run()
+
+
+class _Values:
+    """The value of every node of a forward program, by node."""
+
+    def __init__(self, plan: Plan, tensors: Sequence[Tensor]) -> None:
+        self._plan = plan
+        self._program: Program = plan.cell.forward_program(plan.job.outputs)
+        given, inputs, self._initial, rest = plan.name(tensors)
+        params = plan.split(given)
+        like = next(iter(params.values()), next(iter(inputs.values())))
+        self._like = like
+        graph = plan.cell.graph
+        name, first = next(iter(inputs.items()))
+        self._is_batched = first.ndim == len(graph.inputs[name].shape) + 2
+        self._inputs = {n: self._sequence(n, t) for n, t in inputs.items()}
+        self._lead = tuple(next(iter(self._inputs.values())).shape[:2])
+        self._lengths = rest.get("lengths")
+        if self._lengths is not None:
+            self._lengths = self._lengths.to(like.device).reshape(-1)
+            # What padding holds cannot matter, not even a NaN.
+            self._inputs = {n: self._useful(t) for n, t in self._inputs.items()}
+        self._sizes = self._find_sizes(params)
+        self._parameters = {
+            n: params[n] if n in params else self._zeros(shape)
+            for n, shape in plan.cell.parameters.items()
+        }
+        self._weight = self._make_weight(rest.get("weights"))
+        self._values: dict[Node, Tensor] = {}
+        self._steps: dict[str, list[Tensor]] = {}
+
+    # ----- what was given -----
+
+    def _sequence(self, name: str, tensor: Tensor) -> Tensor:
+        tensor = tensor if self._is_batched else tensor[:, None]
+        is_index = self._plan.cell.graph.inputs[name].index is not None
+        return tensor.long() if is_index else tensor.to(self._like.dtype)
+
+    def _find_sizes(self, params: Mapping[str, Tensor]) -> dict[str, int]:
+        sizes = self._plan.sizes(params)
+        for name, tensor in self._inputs.items():
+            shape = self._plan.cell.graph.inputs[name].shape
+            sizes |= {str(d): s for d, s in zip(shape, tensor.shape[2:], strict=True)}
+        return sizes
+
+    def _numbers(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
+        return tuple(self._sizes[d] if isinstance(d, str) else d for d in shape)
+
+    def _zeros(self, shape: tuple[Any, ...], *lead: int) -> Tensor:
+        return self._like.new_zeros((*lead, *self._numbers(shape)))
+
+    def _make_weight(self, given: Tensor | None) -> Tensor:
+        """w_t, with the reductions of `bindings.bind`."""
+        w = self._like.new_ones(self._lead)
+        if given is not None:
+            w = w * (given if given.ndim == 2 else given[:, None]).to(w.dtype)
+        w = self._useful(w)
+        if self._plan.job.reduction == "batch_mean":
+            return w / self._lead[1]
+        return w / w.sum() if self._plan.job.reduction == "mean" else w
+
+    def _is_useful(self, rank: int) -> Tensor:
+        """True where a row has not ended, (tau, n_b, 1, ...)."""
+        steps = torch.arange(self._lead[0], device=self._like.device)[:, None]
+        return (steps < self._lengths)[(...,) + (None,) * rank]
+
+    def _useful(self, sequence: Tensor) -> Tensor:
+        """A sequence with zeros where a row has ended."""
+        if self._lengths is None:
+            return sequence
+        zero = torch.zeros((), dtype=sequence.dtype, device=sequence.device)
+        return torch.where(self._is_useful(sequence.ndim - 2), sequence, zero)
+
+    def _last(self, name: str) -> Tensor:
+        """A state after each row's own last step."""
+        sequence = self[self._program.roots[name]]
+        if name in self._plan.cell.graph.backward:
+            return sequence[0]
+        if self._lengths is None:
+            return sequence[-1]
+        rows = torch.arange(self._lead[1], device=self._like.device)
+        return sequence[self._lengths - 1, rows]
+
+    # ----- the order -----
+
+    def run(self) -> tuple[Tensor, ...]:
+        """Evaluate every segment in order, and collect."""
+        for segment in self._program.segments:
+            if segment.direction == 0:
+                self._run_batched(segment)
+            else:
+                self._run_loop(segment)
+        roots, plan = self._program.roots, self._plan
+        out = [self._useful(self[roots[name]]) for name in plan.job.outputs]
+        out += [self._last(name) for name in plan.job.finals]
+        if not self._is_batched:
+            n = plan.n_sequences
+            out = [*(v[:, 0] for v in out[:n]), *(v[0] for v in out[n:])]
+        if plan.loss is not None:
+            out.append(self[roots[LOSS]])
+        return tuple(out)
+
+    def __getitem__(self, node: Node) -> Tensor:
+        if node not in self._values:
+            self._values[node] = self._leaf(node)
+        return self._values[node]
+
+    def _run_batched(self, segment: Segment) -> None:
+        for node in segment.nodes:
+            if node.inputs:
+                arguments = [self[child] for child in node.inputs]
+                self._values[node] = self._evaluate(node, arguments, self._lead)
+
+    def _run_loop(self, segment: Segment) -> None:
+        nodes = [node for node in segment.nodes if node.inputs]
+        inside = set(segment.nodes)
+        reads = {child for node in nodes for child in node.inputs} - inside
+        shifts = {n: shift_of(n) for n in segment.nodes if n.op == "shift"}
+        sources = {name: self._program.sources[name] for name, _ in shifts.values()}
+        before = {name: self._beyond(name) for name in sources}
+        steps: dict[Node, list[Tensor]] = {node: [] for node in nodes}
+        for t in range(self._lead[0])[:: segment.direction]:
+            now = {n: self[n][t] if n.timed else self[n] for n in reads}
+            now |= {n: before[name] for n, (name, _) in shifts.items()}
+            for node in nodes:
+                arguments = [now[child] for child in node.inputs]
+                now[node] = self._evaluate(node, arguments, self._lead[1:])
+                steps[node].append(now[node])
+            before = {
+                name: self._carry(name, now[node], t) for name, node in sources.items()
+            }
+        for node, kept in steps.items():
+            self._values[node] = torch.stack(kept[:: segment.direction])
+
+    def _carry(self, name: str, value: Tensor, t: int) -> Tensor:
+        """The value for the next step of a loop: read backward, a row starts late."""
+        if self._lengths is None or name not in self._plan.cell.graph.backward:
+            return value
+        is_useful = self._is_useful(value.ndim - 1)[t]
+        return torch.where(is_useful, value, self._beyond(name))
+
+    def _beyond(self, name: str) -> Tensor:
+        """The value at t = 0, or at t = tau + 1 where it is read backward."""
+        shape = self._program.sources[name].shape
+        given = self._initial.get(name)
+        if given is None:
+            return self._zeros(shape, self._lead[1])
+        given = given.to(self._like.dtype)
+        return given.expand(self._lead[1], *self._numbers(shape))
+
+    # ----- one node -----
+
+    def _leaf(self, node: Node) -> Tensor:
+        if node.op == "constant":
+            assert isinstance(node.data, float)
+            return self._like.new_tensor(node.data)
+        if node.op == "size":
+            return self._like.new_tensor(float(self._numbers((node.data,))[0]))
+        if node.op == "shift":
+            name, lag = shift_of(node)
+            sequence = self[self._program.sources[name]]
+            beyond = self._beyond(name).to(sequence.dtype)[None]
+            if lag < 0:
+                return torch.cat([beyond, sequence[:-1]])
+            if self._lengths is not None:
+                useful = self._is_useful(sequence.ndim - 2)
+                sequence = torch.where(useful, sequence, beyond)
+            return torch.cat([sequence[1:], beyond])
+        if node.op == "weight":
+            return self._weight
+        tables = {"parameter": self._parameters, "input": self._inputs}
+        return tables[node.op][name_of(node)]
+
+    def _evaluate(
+        self, node: Node, arguments: list[Tensor], lead: tuple[int, ...]
+    ) -> Tensor:
+        op = OPS[node.op]
+        if op.is_elementwise:
+            arguments = [
+                _align(value, child, node.rank)
+                for value, child in zip(arguments, node.inputs, strict=True)
+            ]
+        extra: tuple[Any, ...] = ()
+        if op.data == "dims":
+            extra = (self._numbers(dims_of(node)),)
+        elif op.data:
+            extra = (node.data,)
+        value = evaluate(node.op, arguments, extra)
+        if node.op in TO_TIMED and not node.inputs[0].timed:
+            value = value.expand(*lead, *self._numbers(node.shape))
+        return value
+
+
+def _align(value: Tensor, node: Node, rank: int) -> Tensor:
+    """Give a timed scalar the trailing axes of the vectors it meets."""
+    if node.timed and node.rank < rank:
+        return value.reshape(*value.shape, *(1 for _ in range(rank - node.rank)))
+    return value

@@ -1,0 +1,121 @@
+"""What each operation means in torch, on tensors with any leading axes.
+
+The core axes of a value come last, as in `bptt.meanings`. torch differentiates these,
+twice if asked, on any device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch.nn import functional
+
+import torch
+from torch import Tensor
+
+
+def matvec(a: Tensor, x: Tensor) -> Tensor:
+    """A x for every row."""
+    return x @ a.mT if a.ndim == 2 else (a @ x[..., None])[..., 0]
+
+
+def pick(x: Tensor, index: Tensor) -> Tensor:
+    """Element `index` of the last axis."""
+    return torch.gather(x, -1, index[..., None])[..., 0]
+
+
+def lookup(a: Tensor, index: Tensor) -> Tensor:
+    """Column `index` of A for every row."""
+    if a.ndim == 2:
+        return a.T[index]
+    wide = index[..., None, None].expand(*a.shape[:-1], 1)
+    return torch.gather(a, -1, wide)[..., 0]
+
+
+def one_hot(index: Tensor, sizes: tuple[int]) -> Tensor:
+    """1 at the index, else 0."""
+    return functional.one_hot(index, sizes[0]).to(torch.get_default_dtype())
+
+
+def scatter(g: Tensor, index: Tensor, sizes: tuple[int]) -> Tensor:
+    """The matrix with g in column `index`, else 0."""
+    return g[..., :, None] * one_hot(index, sizes).to(g.dtype)[..., None, :]
+
+
+def _axes(rank: int) -> tuple[int, ...]:
+    return tuple(range(-rank, 0))
+
+
+def sum_of(x: Tensor, rank: int) -> Tensor:
+    """The sum over the core axes; `sum` without an axis would take all."""
+    return x.sum(_axes(rank)) if rank else x
+
+
+def mean_of(x: Tensor, rank: int) -> Tensor:
+    """The mean over the core axes."""
+    return x.mean(_axes(rank)) if rank else x
+
+
+def fill(g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A scalar repeated over the core axes."""
+    return g.reshape(*g.shape, *(1 for _ in shape)).expand(*g.shape, *shape)
+
+
+def total(x: Tensor, rank: int) -> Tensor:
+    """The sum over time and batch; the core axes stay."""
+    return x.sum(tuple(range(x.ndim - rank)))
+
+
+def total_outer(g: Tensor, x: Tensor) -> Tensor:
+    """The sum of g x^T over time and batch."""
+    return g.flatten(0, -2).mT @ x.flatten(0, -2)
+
+
+def _bce(p: Tensor, y: Tensor, rank: int) -> Tensor:
+    return -sum_of(y * torch.log(p) + (1 - y) * torch.log1p(-p), rank)
+
+
+def _bce_logits(o: Tensor, y: Tensor, rank: int) -> Tensor:
+    loss = functional.binary_cross_entropy_with_logits
+    return sum_of(loss(o, y.expand_as(o), reduction="none"), rank)
+
+
+def _softplus(x: Tensor) -> Tensor:
+    return torch.logaddexp(x, torch.zeros_like(x))
+
+
+MEANINGS: dict[str, Callable[..., Tensor]] = {
+    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div,
+    "pow": torch.pow, "neg": torch.neg,
+    "maximum": torch.maximum, "minimum": torch.minimum,
+    "greater": lambda x, y: (x > y).to(torch.result_type(x, y)),
+    "greater_equal": lambda x, y: (x >= y).to(torch.result_type(x, y)),
+    "where": lambda c, x, y: torch.where(c != 0, x, y),
+    "tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu,
+    "softplus": _softplus, "exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt,
+    "sin": torch.sin, "cos": torch.cos, "abs": torch.abs, "sign": torch.sign,
+    "stop_gradient": Tensor.detach,
+    "softmax": lambda x: torch.softmax(x, -1),
+    "log_softmax": lambda x: torch.log_softmax(x, -1),
+    "layer_norm": lambda x, eps: functional.layer_norm(x, x.shape[-1:], eps=eps),
+    "sum": sum_of, "mean": mean_of, "dot": lambda x, y: (x * y).sum(-1), "fill": fill,
+    "matvec": matvec, "matmul": torch.matmul,
+    "outer": lambda g, x: g[..., :, None] * x[..., None, :],
+    "transpose": lambda a: a.mT, "lookup": lookup, "scatter": scatter,
+    "one_hot": one_hot,
+    "nll": lambda p, index: -torch.log(pick(p, index)),
+    "nll_logits": lambda o, index: torch.logsumexp(o, -1) - pick(o, index),
+    "nll_soft": lambda p, q: -(q * torch.log(p)).sum(-1),
+    "nll_soft_logits": lambda o, q: -(q * torch.log_softmax(o, -1)).sum(-1),
+    "bce": _bce, "bce_logits": _bce_logits,
+    "mse": lambda o, y, rank: mean_of((o - y) ** 2, rank),
+    "named": lambda x, *_: x, "spread": lambda x: x,
+    "total": total, "total_outer": total_outer,
+    "total_scatter": lambda g, index, sizes: total(scatter(g, index, sizes), 2),
+}  # fmt: skip
+
+
+def evaluate(op: str, arguments: list[Tensor], extra: tuple[Any, ...]) -> Tensor:
+    """An operation of the table on its inputs and data."""
+    return MEANINGS[op](*arguments, *extra)

@@ -1,0 +1,140 @@
+"""Jobs as custom operators: `torch.compile` and `torch.export` keep them whole.
+
+`bptt::forward` gives what comes out of a job and a handle, a tensor that owns the
+buffers which `bptt::backward` continues from. A handle whose buffers are gone (the
+tensor was copied, stored, or used before) costs a forward pass, never a wrong number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+import torch
+from bptt.passes import ForwardPass
+from bptt.torch.function import go_back, run_without_gradient
+from bptt.torch.plan import Plan, plan_of
+from torch import Tensor
+
+
+class _Owner:
+    """NumPy makes this object the base of an array, so a tensor keeps it alive."""
+
+    def __init__(self, forward: ForwardPass) -> None:
+        self._array = np.zeros(1, np.int64)
+        self.__array_interface__ = self._array.__array_interface__
+        self.passes = [forward]
+
+
+class Handles:
+    """Forward passes by the address of their handle, which its tensor keeps taken."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self._owners: WeakValueDictionary[int, _Owner] = WeakValueDictionary()
+
+    def make(self, forward: ForwardPass) -> Tensor:
+        """A handle; the forward pass lives as long as it does."""
+        owner = _Owner(forward)
+        handle = torch.from_numpy(np.asarray(owner))
+        self._owners[handle.data_ptr()] = owner
+        return handle
+
+    def take(self, handle: Tensor) -> ForwardPass | None:
+        """The forward pass of a handle, once; None where it is gone."""
+        owner = self._owners.get(handle.data_ptr())
+        # `list.pop` is atomic: of two threads that go back at once, one gets it.
+        return owner.passes.pop() if owner is not None and owner.passes else None
+
+
+HANDLES = Handles()
+
+
+@torch.library.custom_op("bptt::forward", mutates_args=())
+def forward(key: str, tensors: Sequence[Tensor], needs: Sequence[bool]) -> list[Tensor]:
+    """What comes out of the job `key`, and a handle.
+
+    needs: per tensor, whether a gradient will be asked for.
+    """
+    plan = plan_of(key)
+    if not any(needs):
+        out = run_without_gradient(plan, tensors)
+        return [*(t.contiguous() for t in out), torch.zeros(1, dtype=torch.int64)]
+    arrays = [t.detach().numpy() for t in tensors]
+    ran = plan.forward(arrays, needs, torch.get_num_threads())
+    # Copied: a compiled program may write into what it was given.
+    copies = [np.array(array) for array in plan.collect(ran.run, ran.bindings)]
+    return [*map(torch.from_numpy, copies), HANDLES.make(ran)]
+
+
+@forward.register_fake
+def _(key: str, tensors: Sequence[Tensor], needs: Sequence[bool]) -> list[Tensor]:
+    plan = plan_of(key)
+    like, shapes = tensors[0], _shapes(plan, tensors)
+    out = [like.new_empty(shape) for shape in shapes]
+    return [*out, like.new_empty((1,), dtype=torch.int64)]
+
+
+def _shapes(plan: Plan, tensors: Sequence[Tensor]) -> list[tuple[Any, ...]]:
+    """Shapes of what comes out; steps and rows may be symbols."""
+    given, inputs, _, _ = plan.name(tensors)
+    sizes: dict[str, Any] = plan.sizes(plan.split(given))
+    graph, lead = plan.cell.graph, ()
+    for name, tensor in inputs.items():
+        shape = graph.inputs[name].shape
+        lead = tuple(tensor.shape[: tensor.ndim - len(shape)])
+        widths = zip(shape, tensor.shape[len(lead) :], strict=True)
+        sizes |= {str(dim): width for dim, width in widths}
+
+    def core(name: str) -> tuple[Any, ...]:
+        shape = graph.definitions[name].shape
+        return tuple(sizes[d] if isinstance(d, str) else d for d in shape)
+
+    out = [(*lead, *core(name)) for name in plan.job.outputs]
+    out += [(*lead[1:], *core(name)) for name in plan.job.finals]
+    return out if plan.loss is None else [*out, ()]
+
+
+@torch.library.custom_op("bptt::backward", mutates_args=())
+def backward(
+    key: str,
+    handle: Tensor,
+    tensors: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
+    needs: Sequence[bool],
+) -> list[Tensor]:
+    """Gradients of the tensors that need one, in order.
+
+    grads: what arrived at everything that came out; None for nothing.
+    """
+    found, _ = go_back(plan_of(key), HANDLES.take(handle), tensors, grads, needs)
+    return [part.contiguous() for part in found if part is not None]
+
+
+@backward.register_fake
+def _(
+    key: str,
+    handle: Tensor,
+    tensors: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
+    needs: Sequence[bool],
+) -> list[Tensor]:
+    pairs = zip(tensors, needs, strict=True)
+    return [t.new_empty(t.shape) for t, is_needed in pairs if is_needed]
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    ctx.key, tensors, ctx.needs = inputs
+    ctx.save_for_backward(output[-1], *tensors)
+
+
+def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
+    handle, *tensors = ctx.saved_tensors
+    found = iter(backward(ctx.key, handle, tensors, grads[:-1], ctx.needs))
+    return None, [next(found) if need else None for need in ctx.needs], None
+
+
+forward.register_autograd(_backward, setup_context=_setup_context)

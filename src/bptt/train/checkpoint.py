@@ -1,0 +1,220 @@
+"""A checkpoint: one safetensors file with everything a run needs to go on.
+
+tensors    parameter/NAME, state/NAME (the carried state of every row), and the tensors
+           of the optimiser and the schedule, optimiser/0, optimiser/1, ...
+metadata   "bptt": JSON, with the position in the data, the figures so far, the length
+           of metrics.jsonl, and the numbers of optimiser and schedule
+
+There is no other random state: every random draw is a function of the seed and the
+position. The file is data; reading it executes nothing.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bptt.train.errors import (
+    DamagedCheckpointError,
+    RunNotFoundError,
+    TrainExtraMissingError,
+)
+from bptt.train.files import write_whole
+
+LAST, BEST = "last", "best"
+SUFFIX = ".safetensors"
+KEY = "bptt"
+FORMAT = 1
+
+Array = npt.NDArray[Any]
+Parameters = dict[str, npt.NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run is: `window` windows of epoch `epoch` are learned, from 0."""
+
+    epoch: int = 0
+    window: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run between two windows.
+
+    state: name -> (n_b, ...), the state to start the next window from; None at the
+    start of a sequence. numbers: figures of the run so far, of JSON's kinds.
+    """
+
+    parameters: Parameters
+    optimiser: Mapping[str, Any] = field(default_factory=dict)
+    position: Position = Position()
+    state: Mapping[str, Array] | None = None
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """The file of the checkpoint "last" or "best"."""
+    return folder / (name + SUFFIX)
+
+
+def to_bytes(checkpoint: Checkpoint) -> bytes:
+    """The content of a checkpoint's file.
+
+    Raises: TrainExtraMissingError without safetensors.
+    """
+    tensors: dict[str, Array] = {}
+    optimiser = _encode(checkpoint.optimiser, "optimiser", tensors)
+    for name, value in checkpoint.parameters.items():
+        tensors[f"parameter/{name}"] = value
+    for name, value in (checkpoint.state or {}).items():
+        tensors[f"state/{name}"] = value
+    record = {
+        "format": FORMAT,
+        "epoch": checkpoint.position.epoch,
+        "window": checkpoint.position.window,
+        "parameters": list(checkpoint.parameters),  # optimisers count on their order
+        "has_state": checkpoint.state is not None,
+        "numbers": dict(checkpoint.numbers),
+        "optimiser": optimiser,
+    }
+    # safetensors writes the memory as it lies, so a transposed view must be copied.
+    solid = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+    metadata = {"format": "np", KEY: json.dumps(record)}
+    content: bytes = import_safetensors().save(solid, metadata=metadata)
+    return content
+
+
+def write_checkpoint(folder: Path, name: str, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint of this name, whole or not at all.
+
+    Raises: TrainExtraMissingError without safetensors, FolderNotWritableError; the
+    earlier checkpoint is then still there.
+    """
+    write_whole(path_of(folder, name), to_bytes(checkpoint))
+
+
+def read_checkpoint(folder: Path, name: str) -> Checkpoint:
+    """Read the checkpoint of this name.
+
+    Raises: RunNotFoundError if there is none, DamagedCheckpointError if the file does
+    not hold one (naming the other, if that can be read), TrainExtraMissingError.
+    """
+    path = path_of(folder, name)
+    if not path.is_file():
+        raise RunNotFoundError(folder, f"there is no {path.name} in it")
+    try:
+        return from_bytes(path.read_bytes())
+    except (OSError, _DamageError) as error:
+        other = BEST if name == LAST else LAST
+        usable = other if _is_readable(path_of(folder, other)) else None
+        raise DamagedCheckpointError(path, str(error), usable) from error
+
+
+def from_bytes(content: bytes) -> Checkpoint:
+    """The reverse of `to_bytes`."""
+    safetensors = import_safetensors()
+    damage = import_module("safetensors").SafetensorError
+    try:
+        tensors = safetensors.load(content)
+        record = _read_record(content)
+    except (damage, ValueError) as error:
+        raise _DamageError(f"is not a whole safetensors file ({error})") from error
+    if record.get("format") != FORMAT:
+        raise _DamageError("is not a checkpoint of this version of bptt")
+    try:
+        return _assemble(tensors, record)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _DamageError(f"lacks a part of a checkpoint ({error})") from error
+
+
+class _DamageError(Exception):
+    """What is wrong with the bytes of a checkpoint."""
+
+
+def _assemble(tensors: Mapping[str, Array], record: Mapping[str, Any]) -> Checkpoint:
+    return Checkpoint(
+        # load() gives read-only views of the bytes; parameters are for changing.
+        parameters={
+            name: np.array(tensors[f"parameter/{name}"])
+            for name in record["parameters"]
+        },
+        optimiser=_decode(record["optimiser"], tensors),
+        position=Position(int(record["epoch"]), int(record["window"])),
+        state=_below("state/", tensors) if record["has_state"] else None,
+        numbers=record["numbers"],
+    )
+
+
+def _below(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    return {
+        name.removeprefix(prefix): np.array(value)
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _read_record(content: bytes) -> dict[str, Any]:
+    """The JSON in the header: 8 bytes of its length, then the header itself."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    record = json.loads(header.get("__metadata__", {}).get(KEY, "{}"))
+    return record if isinstance(record, dict) else {}
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        from_bytes(path.read_bytes())
+    except (OSError, _DamageError):
+        return False
+    return True
+
+
+def _encode(value: Any, place: str, tensors: dict[str, Array]) -> Any:
+    """Nested state as JSON, its tensors put aside; keys and tuples keep their kind."""
+    if hasattr(value, "detach"):  # a torch tensor
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        name = f"{place}/{len(tensors)}"
+        tensors[name] = value
+        return {"tensor": name}
+    if isinstance(value, Counter | dict | Mapping):
+        kind = "counter" if isinstance(value, Counter) else "dict"
+        return {kind: [[k, _encode(v, place, tensors)] for k, v in value.items()]}
+    if isinstance(value, tuple | list):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [_encode(item, place, tensors) for item in value]}
+    if isinstance(value, np.generic):
+        return value.item()
+    assert value is None or isinstance(value, bool | int | float | str), type(value)
+    return value
+
+
+def _decode(value: Any, tensors: Mapping[str, Array]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return np.array(tensors[content])
+    if kind in ("dict", "counter"):
+        items = {k: _decode(v, tensors) for k, v in content}
+        return Counter(items) if kind == "counter" else items
+    items_list = [_decode(item, tensors) for item in content]
+    return tuple(items_list) if kind == "tuple" else items_list
+
+
+def import_safetensors() -> Any:
+    """Import safetensors for NumPy, or say what to install.
+
+    Raises: TrainExtraMissingError.
+    """
+    try:
+        return import_module("safetensors.numpy")
+    except ImportError as error:
+        raise TrainExtraMissingError("safetensors") from error

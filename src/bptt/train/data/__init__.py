@@ -1,0 +1,1 @@
+"""Training data: text, tokens and sequences, checked and cut into windows."""

@@ -1,0 +1,171 @@
+"""From a text to streams of characters."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from bptt.train.baselines import (
+    LZMA_CONTEXT_BYTES,
+    Baselines,
+    Split,
+    count_entries,
+    lzma_bits,
+    unigram_bits,
+)
+from bptt.train.data.form import CHARACTERS, Form
+from bptt.train.data.streams import Parts, Streams, Tokens, split_length
+from bptt.train.data.task import Task
+from bptt.train.data.text import Characters
+from bptt.train.data.vocabulary import (
+    PIECE,
+    UNKNOWN,
+    Codes,
+    Vocabulary,
+    codes_of,
+    text_of,
+)
+from bptt.train.data.windows import Truncation
+from bptt.train.errors import EmptyDataError, FolderNotWritableError
+from bptt.train.options import TrainingOptions
+
+# One stream would be exact but slow; with 64 the state starts cold 64 times, which
+# costs a few hundredths of a bit on 100 000 characters and makes the figure worse,
+# never better.
+N_B_VALIDATION = 64
+MIN_STEPS = 256  # shorter texts get fewer streams, so that cold starts stay rare
+
+
+def text_task(
+    text: Characters, options: TrainingOptions, vocabulary: Vocabulary | None = None
+) -> Task:
+    """Cut a text into training, validation and test part, and those into streams.
+
+    vocabulary: that of a model there is; otherwise it is built from the training part.
+    Raises: TextTooShortError, EmptyDataError, and the errors of reading a large text.
+    """
+    codes = gather_codes(text)
+    tau = options.truncation(options.text_tau)
+    parts = split_length(
+        len(codes),
+        options.held_out,
+        options.test,
+        n_b=options.n_b,
+        tau=tau.k1 or 1,
+        what="characters",
+    )
+    slices = parts.slices
+    training = codes[slices["training"]]
+    if vocabulary is None:
+        pieces = (training[i : i + PIECE] for i in range(0, len(training), PIECE))
+        vocabulary = Vocabulary.from_codes(pieces)
+    split = _keep_text(codes, parts)
+    vocabulary.encode_codes(codes)
+    known = vocabulary
+
+    def baselines() -> Baselines:
+        unigram = unigram_bits(training, codes[slices["validation"]], known)
+        return Baselines(unigram, None if split is None else lzma_bits(split))
+
+    n_files = f"{text.n_files:,} file" + ("s" if text.n_files != 1 else "")
+    summary = (
+        f"{text.source}: {len(codes):,} characters of {n_files}, "
+        f"{len(codes) - parts.n_training:,} held out; vocabulary {len(vocabulary)}"
+    )
+    held_out = {n: codes[s] for n, s in slices.items() if n != "training"}
+    return Task(
+        kind="text",
+        form=Form(len(vocabulary), True, "class", len(vocabulary)),
+        parts={"training": Streams(training, options.n_b)} | _streams(held_out),
+        truncation=tau,
+        evaluation=Truncation(options.text_tau, options.text_tau),
+        summary=summary,
+        unit=CHARACTERS,
+        offsets={n: _spelling(t, known) for n, t in held_out.items() if len(t)},
+        vocabulary=vocabulary,
+        baselines=baselines,
+    )
+
+
+def text_evaluation(
+    text: Characters, options: TrainingOptions, vocabulary: Vocabulary
+) -> Task:
+    """The whole of a text as one part to evaluate, called "test".
+
+    Raises: EmptyDataError, and the errors of reading a large text.
+    """
+    codes = gather_codes(text)
+    vocabulary.encode_codes(codes)
+    return Task(
+        kind="text",
+        form=Form(len(vocabulary), True, "class", len(vocabulary)),
+        parts=_streams({"test": codes}),
+        truncation=options.truncation(options.text_tau),
+        evaluation=Truncation(options.text_tau, options.text_tau),
+        summary=f"{text.source}: {len(codes):,} characters",
+        unit=CHARACTERS,
+        offsets={"test": _spelling(codes, vocabulary)},
+        vocabulary=vocabulary,
+    )
+
+
+def evaluation_streams(tokens: Tokens) -> Streams:
+    """Tokens in at most 64 long streams, every step kept."""
+    n_b = max(1, min(N_B_VALIDATION, (len(tokens) - 1) // MIN_STEPS))
+    return Streams(tokens, n_b, keeps_last=True)
+
+
+def gather_codes(text: Characters) -> Codes:
+    """The code points of a text, shape (n,), writable.
+
+    A large text goes to a temporary file (4 bytes per character, in the folder that
+    TMPDIR names) that is mapped into memory and gone with the process.
+    Raises: EmptyDataError for fewer than two characters, FolderNotWritableError.
+    """
+    codes = _mapped(text.blocks()) if text.is_large else _joined(text.blocks())
+    if len(codes) < 2:
+        raise EmptyDataError(text.source, f"the text has {len(codes)} characters")
+    return codes
+
+
+def _joined(blocks: Iterator[str]) -> Codes:
+    return np.concatenate([codes_of(block) for block in blocks])
+
+
+def _mapped(blocks: Iterator[str]) -> Codes:
+    with tempfile.TemporaryFile(prefix="bptt-text-") as stream:
+        try:
+            # Written, not assigned through the map: a full disk is an error there,
+            # and kills the process here.
+            for block in blocks:
+                stream.write(codes_of(block).tobytes())
+            stream.flush()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise FolderNotWritableError(Path(tempfile.gettempdir()), reason) from error
+        if stream.tell() == 0:
+            return np.zeros(0, np.uint32)
+        return np.memmap(stream, np.uint32, mode="r+")  # keeps the file by itself
+
+
+def _keep_text(codes: Codes, parts: Parts) -> Split | None:
+    """The text that lzma is shown, before it is replaced by entries."""
+    if parts.n_validation > LZMA_CONTEXT_BYTES:
+        return None
+    first = max(0, parts.n_training - LZMA_CONTEXT_BYTES)
+    return Split(
+        text_of(codes[first : parts.n_training]),
+        text_of(codes[parts.slices["validation"]]),
+    )
+
+
+def _streams(parts: dict[str, Codes]) -> dict[str, Streams]:
+    return {n: evaluation_streams(tokens) for n, tokens in parts.items() if len(tokens)}
+
+
+def _spelling(tokens: Codes, vocabulary: Vocabulary) -> float:
+    streams = evaluation_streams(tokens)
+    targets = tokens[1 : streams.length * streams.n_b + 1]
+    unknown = count_entries(targets, len(vocabulary))[UNKNOWN] / len(targets)
+    return float(unknown) * vocabulary.spelling_bits

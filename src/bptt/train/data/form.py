@@ -1,0 +1,45 @@
+"""What data looks like to a cell, and in which unit its loss is reported."""
+
+from dataclasses import dataclass
+from math import log
+
+
+@dataclass(frozen=True)
+class Form:
+    """The arrays of one data set.
+
+    n_x: size of x[t], or the number of entries if x is a token; target: "class" (an
+    index), "multi-hot" or "real" (vectors); n_o: classes, or size of the vector;
+    per_step: whether every step has a target, not only the last one of a sequence.
+    """
+
+    n_x: int
+    x_is_token: bool
+    target: str
+    n_o: int
+    per_step: bool = True
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a reported loss: the mean loss in nats times `factor`.
+
+    name: as in "bits per character"; short: as in "bits/char"; item: what is counted.
+    """
+
+    name: str
+    short: str
+    item: str
+    factor: float = 1.0
+
+
+CHARACTERS = Unit("bits per character", "bits/char", "character", 1 / log(2))
+TOKENS = Unit("bits per token", "bits/token", "token", 1 / log(2))
+
+
+def unit_of(loss: str, *, per_step: bool) -> Unit:
+    """The unit of a loss on sequences: nll and bce in nats, mse as it is."""
+    item = "step" if per_step else "sequence"
+    if loss == "mse":
+        return Unit(f"mean squared error per {item}", "mse", item)
+    return Unit(f"nats per {item}", f"nats/{item}", item)

@@ -1,0 +1,125 @@
+"""Which kind of data a path holds, and how to recognise it again."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bptt.train.data.characters import text_task
+from bptt.train.data.sequence_files import SUFFIXES, SequenceFiles, read_sequences
+from bptt.train.data.sequence_task import sequence_task
+from bptt.train.data.task import Task
+from bptt.train.data.text import LargeText, Text, files_of, read_text
+from bptt.train.data.token_files import TokenFile, read_tokens, token_task
+from bptt.train.data.vocabulary import Vocabulary
+from bptt.train.errors import MixedDataError
+from bptt.train.options import TrainingOptions
+
+Data = Text | LargeText | TokenFile | SequenceFiles
+
+WHOLE_HASH = 64 * 2**20  # bytes of a file that are hashed in full
+EDGE = 2**20  # of a larger file: its first and last bytes
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked to read; written to config.json, and read again on resume."""
+
+    paths: tuple[Path, ...] = ()
+    pattern: str = "*"
+    limit: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Paths are made absolute: a run may be resumed from another folder."""
+        return {
+            "paths": [str(path.resolve()) for path in self.paths],
+            "pattern": self.pattern,
+            "limit": self.limit,
+        }
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "Request":
+        """The reverse of `to_json`."""
+        paths = tuple(map(Path, record["paths"]))
+        return cls(paths, record["pattern"], record["limit"])
+
+
+def open_data(request: Request) -> Data:
+    """Read text, a token file or sequence files; which, their names say.
+
+    `.npy` is a token file; `.npz` and `.safetensors` are sequences, also in a folder,
+    where other files are then left out; anything else is text.
+    Raises: DataNotFoundError, MixedDataError, and the errors of each kind.
+    """
+    kinds = {path: _kind(path) for path in request.paths}
+    found = sorted(set(kinds.values()))
+    if len(found) > 1:
+        raise MixedDataError({str(path): kind for path, kind in kinds.items()})
+    if found == ["tokens"]:
+        return read_tokens(request.paths)
+    if found == ["sequences"]:
+        files = [f for path in request.paths for f in _sequence_files(path, request)]
+        return read_sequences(" ".join(map(str, request.paths)), files)
+    return read_text(request.paths, pattern=request.pattern, limit=request.limit)
+
+
+def make_task(
+    data: Data, options: TrainingOptions, vocabulary: Vocabulary | None = None
+) -> Task:
+    """Cut data into parts, as options say; vocabulary: of a text, where known.
+
+    Raises: TextTooShortError, EmptyDataError, TooFewRecordsError.
+    """
+    if isinstance(data, TokenFile):
+        return token_task(data, options)
+    if isinstance(data, SequenceFiles):
+        return sequence_task(data, options)
+    return text_task(data, options, vocabulary)
+
+
+def fingerprint(data: Data) -> str:
+    """A hash that tells whether data is the same again: of names, sizes and content.
+
+    A file above 64 MiB counts with its size, its first and its last 2^20 bytes.
+    """
+    digest = hashlib.sha256()
+    if isinstance(data, Text):
+        digest.update(data.characters.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+    files = (data.path,) if isinstance(data, TokenFile) else data.files
+    if isinstance(data, LargeText):
+        digest.update(str(data.limit).encode())
+    for file in files:
+        _hash_file(digest, file)
+    return digest.hexdigest()
+
+
+def _hash_file(digest: Any, file: Path) -> None:
+    size = file.stat().st_size
+    digest.update(f"{file.name} {size}\n".encode())
+    with file.open("rb") as stream:
+        if size <= WHOLE_HASH:
+            while block := stream.read(EDGE):
+                digest.update(block)
+        else:
+            digest.update(stream.read(EDGE))
+            stream.seek(-EDGE, 2)
+            digest.update(stream.read(EDGE))
+
+
+def _kind(path: Path) -> str:
+    if path.suffix == ".npy":
+        return "tokens"
+    if path.suffix in SUFFIXES:
+        return "sequences"
+    if path.is_dir() and any(f.suffix in SUFFIXES for f in files_of(path, "*")):
+        return "sequences"
+    return "text"
+
+
+def _sequence_files(path: Path, request: Request) -> Sequence[Path]:
+    found = files_of(path, request.pattern)
+    return (
+        [file for file in found if file.suffix in SUFFIXES] if path.is_dir() else found
+    )

@@ -1,0 +1,272 @@
+"""Sequence files: `.npz` and `.safetensors` with x, y and lengths, checked here.
+
+A file of padded sequences has one record per index of axis 0; a file of one sequence
+has none. The number of axes of x tells which:
+
+    x   (n, tau, n_x) floats or bool, (n, tau) integers      padded; lengths (n,)
+        (tau, n_x)                    (tau,)                 one sequence
+    y   class:      (n, tau) per step, (n,) per sequence     integers
+        multi-hot:  (n, tau, n_o), (n, n_o)                  bool, or integers 0 and 1
+        real:       the same shapes as multi-hot             floats
+
+Integers in x are tokens. Without y the target of a step is the x of the next one. A
+part has its own names, x_train, x_validation, x_test and so on, or a folder of its own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+from zlib import error as zlib_error
+
+import numpy as np
+import numpy.typing as npt
+
+from bptt.train.data.form import Form
+from bptt.train.data.sequences import Sequences
+from bptt.train.errors import (
+    BadRecordError,
+    DataUnreadableError,
+    EmptyDataError,
+    TrainExtraMissingError,
+)
+
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
+
+SUFFIXES = (".npz", ".safetensors")
+PART_NAMES = {
+    "training": ("train", "training"),
+    "validation": ("validation", "valid", "val"),
+    "test": ("test",),
+}
+WHOLE = "whole"  # records that belong to no part yet
+
+
+@dataclass(frozen=True)
+class SequenceFiles:
+    """Checked records by part ("whole" where the files name none), and their form."""
+
+    source: str
+    files: tuple[Path, ...]
+    parts: Mapping[str, Sequences]
+    form: Form
+
+    def __len__(self) -> int:
+        """Count the records of all parts."""
+        return sum(map(len, self.parts.values()))
+
+
+@dataclass(frozen=True)
+class _Record:
+    file: Path
+    number: int | None  # in its file; None for a file of one sequence
+    x: Array
+    y: Array
+    per_step: bool
+
+    def refuse(self, reason: str) -> BadRecordError:
+        return BadRecordError(self.file, self.number, reason)
+
+
+def read_sequences(source: str, files: Sequence[Path]) -> SequenceFiles:
+    """Read all records and check every one of them.
+
+    Raises: DataUnreadableError, EmptyDataError, BadRecordError (file, record, reason).
+    """
+    records: dict[str, list[_Record]] = {}
+    for file in files:
+        arrays = _load(file)
+        for part, chosen in _parts_of(file, arrays).items():
+            records.setdefault(part, []).extend(_records(file, part, chosen))
+    every = [record for part in records.values() for record in part]
+    if not every:
+        raise EmptyDataError(source, "there is no sequence in it")
+    if WHOLE in records and len(records) > 1:
+        (first,) = records[WHOLE][:1]
+        raise first.refuse("belongs to no part, while other records do")
+    for record in every:
+        _check_like(record, every[0])
+    parts = {
+        part: Sequences([r.x for r in these], [r.y for r in these], these[0].per_step)
+        for part, these in records.items()
+    }
+    return SequenceFiles(source, tuple(files), parts, _form(every))
+
+
+def _load(file: Path) -> Arrays:
+    try:
+        if file.suffix == ".npz":
+            with (
+                file.open("rb") as stream,
+                np.load(stream, allow_pickle=False) as archive,
+            ):
+                return {name: archive[name] for name in archive.files}
+        return _load_safetensors(file)
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib_error) as error:
+        reason = f"no {file.suffix} file of numbers: {error}"
+        raise DataUnreadableError(file, reason) from error
+
+
+def _load_safetensors(file: Path) -> Arrays:
+    try:
+        safetensors = import_module("safetensors.numpy")
+        damage = import_module("safetensors").SafetensorError
+    except ImportError as error:
+        raise TrainExtraMissingError("safetensors") from error
+    try:
+        loaded: Arrays = safetensors.load_file(file)
+    except damage as error:
+        raise ValueError(str(error)) from error
+    return loaded
+
+
+def _parts_of(file: Path, arrays: Arrays) -> dict[str, Arrays]:
+    """The arrays x, y, lengths of every part that a file holds."""
+    found: dict[str, Arrays] = {}
+    for part, names in PART_NAMES.items():
+        for name in names:
+            keys = {"x": f"x_{name}", "y": f"y_{name}", "lengths": f"lengths_{name}"}
+            if keys["x"] in arrays:
+                found[part] = {k: arrays[v] for k, v in keys.items() if v in arrays}
+    if found:
+        return found
+    if "x" not in arrays:
+        reason = (
+            f"has no array x, only {', '.join(sorted(arrays)) or 'none'}; "
+            "name them x, y, lengths, or x_train, y_train and so on"
+        )
+        raise BadRecordError(file, None, reason)
+    return {_part_of_folder(file): arrays}
+
+
+def _part_of_folder(file: Path) -> str:
+    for part, names in PART_NAMES.items():
+        if file.parent.name in names:
+            return part
+    return WHOLE
+
+
+def _records(file: Path, part: str, arrays: Arrays) -> Iterable[_Record]:
+    x = arrays["x"]
+    if x.dtype.kind not in "biuf":
+        raise BadRecordError(file, None, f"x holds {x.dtype}, no numbers")
+    x_is_token = x.dtype.kind in "iu" and x.ndim < 3
+    axes = x.ndim - (0 if x_is_token else 1)
+    if axes == 1:
+        yield _check(_single(file, x, arrays.get("y")))
+    elif axes == 2:
+        yield from map(_check, _padded(file, x, arrays))
+    else:
+        reason = f"x has shape {x.shape}; see the shapes in docs/training.md"
+        raise BadRecordError(file, None, reason)
+
+
+def _single(file: Path, x: Array, y: Array | None) -> _Record:
+    if y is None:
+        return _next_step(file, None, x)
+    per_step = y.ndim > 0 and y.shape[0] == len(x)
+    return _Record(file, None, x, y, per_step)
+
+
+def _padded(file: Path, x: Array, arrays: Arrays) -> Iterable[_Record]:
+    n, tau = x.shape[:2]
+    y = arrays.get("y")
+    lengths = _lengths(file, arrays.get("lengths"), n, tau)
+    if y is None:
+        for i in range(n):
+            yield _next_step(file, i, x[i, : lengths[i]])
+        return
+    if y.ndim == 0 or len(y) != n:
+        reason = f"y has shape {y.shape}, but x has {n} records"
+        raise BadRecordError(file, None, reason)
+    per_step = y.ndim > 1 and y.shape[1] == tau
+    if y.ndim > 2 and not per_step:
+        reason = f"y has shape {y.shape}, but x has {tau} steps"
+        raise BadRecordError(file, None, reason)
+    for i in range(n):
+        target = y[i, : lengths[i]] if per_step else y[i]
+        yield _Record(file, i, x[i, : lengths[i]], target, per_step)
+
+
+def _next_step(file: Path, number: int | None, x: Array) -> _Record:
+    if len(x) < 2:
+        reason = "has one step and no y; the target of a step is the next x"
+        raise BadRecordError(file, number, reason)
+    return _Record(file, number, x[:-1], x[1:], per_step=True)
+
+
+def _lengths(file: Path, lengths: Array | None, n: int, tau: int) -> Array:
+    if lengths is None:
+        return np.full(n, tau)
+    if lengths.shape != (n,) or lengths.dtype.kind not in "iu":
+        reason = (
+            f"lengths holds {lengths.dtype} of shape {lengths.shape}; "
+            f"one whole number for each of the {n} records is needed"
+        )
+        raise BadRecordError(file, None, reason)
+    bad = np.flatnonzero((lengths < 1) | (lengths > tau))
+    if len(bad):
+        reason = f"has length {lengths[bad[0]]}; x has {tau} steps, so 1 to {tau}"
+        raise BadRecordError(file, int(bad[0]), reason)
+    return lengths
+
+
+def _check(record: _Record) -> _Record:
+    """Refuse values that cannot be used; columns for real numbers without an axis."""
+    if not len(record.x):
+        raise record.refuse("has no step")
+    for name, array in (("x", record.x), ("y", record.y)):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            where = np.argwhere(~np.isfinite(array))[0]
+            at = f", step {where[0] + 1}" if array.ndim else ""
+            value = array[tuple(where)]
+            raise record.refuse(f"{name} is {value}{at}")
+        if array.dtype.kind == "i" and array.size and array.min() < 0:
+            raise record.refuse(f"{name} holds {array.min()}; entries count from 0")
+    y = record.y
+    steps = 1 if record.per_step else 0
+    if y.dtype.kind not in "biuf":
+        raise record.refuse(f"y holds {y.dtype}, no numbers")
+    if y.ndim > steps + 1:
+        raise record.refuse(f"y has shape {y.shape}, which fits no target of x")
+    if y.ndim == steps and y.dtype.kind in "bf":
+        y = y[..., None]
+    if y.ndim == steps + 1 and y.dtype.kind in "biu" and y.max(initial=0) > 1:
+        raise record.refuse(f"y is a vector of integers up to {y.max()}, not 0 and 1")
+    return _Record(record.file, record.number, record.x, y, record.per_step)
+
+
+def _check_like(record: _Record, first: _Record) -> None:
+    """Refuse a record whose arrays are not like the first record's."""
+    if record.per_step != first.per_step:
+        raise record.refuse(
+            "has targets per step, the first record has not, or the reverse"
+        )
+    skipped = 1 if first.per_step else 0
+    for name, a, b in (
+        ("x", record.x[0], first.x[0]),
+        ("y", record.y[0] if skipped else record.y, first.y[0] if skipped else first.y),
+    ):
+        if a.shape != b.shape or (a.dtype.kind == "f") != (b.dtype.kind == "f"):
+            raise record.refuse(
+                f"{name} is {a.dtype} {a.shape} per step, "
+                f"but {b.dtype} {b.shape} in the first record"
+            )
+
+
+def _form(records: list[_Record]) -> Form:
+    first = records[0]
+    steps = 1 if first.per_step else 0
+    if first.x.ndim == 1:
+        n_x = 1 + max(int(r.x.max()) for r in records)
+    else:
+        n_x = first.x.shape[1]
+    if first.y.ndim == steps:
+        target, n_o = "class", 1 + max(int(r.y.max()) for r in records)
+    else:
+        target = "real" if first.y.dtype.kind == "f" else "multi-hot"
+        n_o = first.y.shape[-1]
+    return Form(n_x, first.x.ndim == 1, target, n_o, first.per_step)

@@ -1,0 +1,122 @@
+"""From sequence files to batches of training, validation and test records."""
+
+import numpy as np
+
+from bptt.train.data.form import Form
+from bptt.train.data.sequence_files import WHOLE, SequenceFiles
+from bptt.train.data.sequences import Batches, Sequences, split_records
+from bptt.train.data.task import Task
+from bptt.train.data.windows import Truncation
+from bptt.train.errors import TooFewRecordsError, UnlikeDataError
+from bptt.train.options import TrainingOptions
+
+EVALUATION = Truncation(None, None)  # whole sequences
+
+
+def sequence_task(data: SequenceFiles, options: TrainingOptions) -> Task:
+    """Take the parts that the files name, or draw them; training batches shuffled.
+
+    Raises: TooFewRecordsError if a part that is asked for has no record.
+    """
+    parts = dict(data.parts)
+    if "training" not in parts:
+        parts = _split(data, options)
+    elif "validation" not in parts and options.held_out:
+        n = len(parts["training"])
+        rows = split_records(n, options.held_out, 0.0, options.seed)
+        whole = parts["training"]
+        parts |= {name: whole.take(r) for name, r in rows.items() if len(r)}
+    if "validation" not in parts:
+        raise TooFewRecordsError(data.source, "validation", len(data))
+    batches = {
+        name: Batches(p, options.n_b, options.seed if name == "training" else None)
+        for name, p in parts.items()
+    }
+    counts = ", ".join(f"{len(parts[n]):,} {n}" for n in batches)
+    return Task(
+        kind="sequences",
+        form=data.form,
+        parts=batches,
+        truncation=options.truncation(options.tau),
+        evaluation=EVALUATION,
+        summary=f"{data.source}: {counts} sequences of {_describe(parts, data.form)}",
+    )
+
+
+def _split(data: SequenceFiles, options: TrainingOptions) -> dict[str, Sequences]:
+    whole = data.parts.get(WHOLE)
+    if whole is None:
+        raise TooFewRecordsError(data.source, "training", 0)
+    rows = split_records(len(whole), options.held_out, options.test, options.seed)
+    wanted = {"training": 1.0, "validation": options.held_out, "test": options.test}
+    for name, fraction in wanted.items():
+        if fraction and not len(rows[name]):
+            raise TooFewRecordsError(data.source, name, len(whole))
+    return {name: whole.take(r) for name, r in rows.items() if len(r)}
+
+
+def sequence_evaluation(
+    data: SequenceFiles, options: TrainingOptions, form: Form
+) -> Task:
+    """The test part of sequence files, or all their records, to evaluate as "test".
+
+    Raises: UnlikeDataError if the arrays are not those that the model was trained on.
+    """
+    refuse_unlike(data.source, data.form, form)
+    if "test" in data.parts:
+        chosen = data.parts["test"]
+    else:
+        every = list(data.parts.values())
+        chosen = Sequences(
+            [x for part in every for x in part.x],
+            [y for part in every for y in part.y],
+            every[0].per_step,
+        )
+    return Task(
+        kind="sequences",
+        form=form,
+        parts={"test": Batches(chosen, options.n_b)},
+        truncation=EVALUATION,
+        evaluation=EVALUATION,
+        summary=f"{data.source}: {len(chosen):,} sequences of "
+        f"{_describe({'test': chosen}, form)}",
+    )
+
+
+def refuse_unlike(source: str, found: Form, known: Form) -> None:
+    """Refuse data whose form does not fit a model made for another one.
+
+    Fewer tokens or classes than the model knows are fine.
+    Raises: UnlikeDataError.
+    """
+    same = (
+        found.x_is_token == known.x_is_token
+        and found.target == known.target
+        and found.per_step == known.per_step
+        and (found.n_x == known.n_x or (found.x_is_token and found.n_x < known.n_x))
+        and (
+            found.n_o == known.n_o
+            or (found.target == "class" and found.n_o < known.n_o)
+        )
+    )
+    if not same:
+        raise UnlikeDataError(source, describe_form(found), describe_form(known))
+
+
+def describe_form(form: Form) -> str:
+    """A form in words."""
+    x = f"tokens below {form.n_x}" if form.x_is_token else f"n_x = {form.n_x}"
+    targets = {
+        "class": f"{form.n_o} classes",
+        "multi-hot": f"{form.n_o} binary targets",
+        "real": f"{form.n_o} real targets",
+    }
+    per = "step" if form.per_step else "sequence"
+    return f"{x}, {targets[form.target]} per {per}"
+
+
+def _describe(parts: dict[str, Sequences], form: Form) -> str:
+    lengths = np.concatenate([[len(x) for x in p.x] for p in parts.values()])
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    steps = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
+    return f"{steps} steps, {describe_form(form)}"

@@ -1,0 +1,113 @@
+"""Sequences of their own lengths, each with targets of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bptt.train.data.windows import Block, Rows
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Records x[i], (length_i, ...), and y[i]: per step, or one for the sequence.
+
+    per_step: whether y[i] has the steps of x[i]; otherwise the loss counts at the last
+    step of the sequence alone.
+    """
+
+    x: Sequence[Array]
+    y: Sequence[Array]
+    per_step: bool
+
+    def __len__(self) -> int:
+        """Count the records."""
+        return len(self.x)
+
+    def take(self, rows: Rows) -> "Sequences":
+        """Some of the records."""
+        return Sequences(
+            [self.x[i] for i in rows], [self.y[i] for i in rows], self.per_step
+        )
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Sequences in groups of n_b rows; shuffled anew in every epoch if seeded.
+
+    The order is a function of seed and epoch alone, so a run that goes on needs only
+    the number of the epoch. The last group may be smaller.
+    """
+
+    sequences: Sequences
+    n_b: int
+    seed: int | None = None
+    keeps_last: bool = True
+
+    def groups(self, epoch: int) -> list[Rows]:
+        """Every record once, n_b at a time."""
+        order = np.arange(len(self.sequences))
+        if self.seed is not None:
+            order = np.random.default_rng([self.seed, epoch]).permutation(order)
+        return [order[i : i + self.n_b] for i in range(0, len(order), self.n_b)]
+
+    def length_of(self, rows: Rows) -> int:
+        """The length of the longest of some records."""
+        return max(len(self.sequences.x[i]) for i in rows)
+
+    def count(self, rows: Rows, start: int, stop: int) -> int:
+        """The number of steps with a target, or of sequences that end here."""
+        lengths = np.array([len(self.sequences.x[i]) for i in rows], int)
+        if self.sequences.per_step:
+            return int(np.clip(lengths - start, 0, stop - start).sum())
+        return int(((lengths > start) & (lengths <= stop)).sum())
+
+    def read(self, rows: Rows, start: int, stop: int) -> Block:
+        """Steps start to stop; padding is zero and its loss does not count."""
+        data = self.sequences
+        x = _zeros(stop - start, rows, data.x[0].shape[1:], data.x[0].dtype)
+        core = data.y[0].shape[1:] if data.per_step else data.y[0].shape
+        y = _zeros(stop - start, rows, core, data.y[0].dtype)
+        scored = np.zeros((stop - start, len(rows)), bool)
+        for column, row in enumerate(rows):
+            end = min(stop, len(data.x[row]))
+            n = max(0, end - start)
+            x[:n, column] = data.x[row][start:end]
+            if data.per_step:
+                y[:n, column] = data.y[row][start:end]
+                scored[:n, column] = True
+            else:
+                y[:n, column] = data.y[row]
+                last = len(data.x[row]) - 1
+                if start <= last < stop:
+                    scored[last - start, column] = True
+        # A row that has ended before keeps one step, of padding whose loss weighs 0.
+        ends = np.array([len(data.x[row]) - start for row in rows])
+        lengths = np.clip(ends, 1, stop - start)
+        ragged = lengths if (lengths < stop - start).any() else None
+        return Block(x, y, scored, ragged)
+
+
+def _zeros(tau: int, rows: Rows, core: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    kind: Any = np.float32
+    if dtype.kind == "f":
+        kind = dtype
+    elif dtype.kind in "iu" and not core:
+        kind = np.int64
+    return np.zeros((tau, len(rows), *core), kind)
+
+
+def split_records(n: int, held_out: float, test: float, seed: int) -> dict[str, Rows]:
+    """Record numbers of the three parts, drawn without overlap; seeded."""
+    order = np.random.default_rng([seed, 0x5911]).permutation(n)
+    n_test = round(n * test)
+    n_validation = round(n * held_out)
+    return {
+        "training": np.sort(order[n_validation + n_test :]),
+        "validation": np.sort(order[:n_validation]),
+        "test": np.sort(order[n_validation : n_validation + n_test]),
+    }

@@ -1,0 +1,35 @@
+"""What is to be learned: data sets cut into parts, their form and their unit."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bptt.train.baselines import Baselines
+from bptt.train.data.form import Form, Unit
+from bptt.train.data.vocabulary import Vocabulary
+from bptt.train.data.windows import Dataset, Truncation
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that training needs to know about its data.
+
+    parts: "training", and "validation" and "test" where there are any; offsets: what is
+    added to the loss of a part, in the unit (the spelling of unknown characters);
+    truncation: of the training part; evaluation: of the others; summary: one line for
+    the person; unit: None until the loss of the cell is known.
+    """
+
+    kind: str
+    form: Form
+    parts: Mapping[str, Dataset]
+    truncation: Truncation
+    evaluation: Truncation
+    summary: str
+    unit: Unit | None = None
+    offsets: Mapping[str, float] | None = None
+    vocabulary: Vocabulary | None = None
+    baselines: Callable[[], Baselines] | None = None
+
+    def offset(self, part: str) -> float:
+        """What is added to a part's loss."""
+        return (self.offsets or {}).get(part, 0.0)

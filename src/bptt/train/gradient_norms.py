@@ -1,0 +1,57 @@
+"""How large the gradient is at every t: on the states, and of each copy of a matrix."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bptt.cell import Cell
+from bptt.train.data.windows import Dataset, Truncation, weights_of
+
+N_ROWS = 8
+N_POINTS = 120  # of a longer sequence, every so many steps
+
+
+def measure_norms(
+    cell: Cell,
+    parameters: Mapping[str, npt.NDArray[np.floating]],
+    dataset: Dataset,
+    truncation: Truncation,
+) -> dict[str, Any]:
+    """‖∇_{h^(t)} L‖ of every state and ‖∇_{W^(t)} L‖ of every matrix, over t.
+
+    On the first window of the data's first rows in file order, at most 8, always the
+    same; L is the mean over the losses in it, the norms are over all rows together.
+    Returns: "t", "states" by name and "copies" by name, lists of one length.
+    """
+    rows = np.sort(np.concatenate(dataset.groups(0)))[:N_ROWS]
+    stop = min(dataset.length_of(rows), truncation.k2 or dataset.length_of(rows))
+    block = dataset.read(rows, 0, stop)
+    weights = weights_of(block, stop)
+    if weights.sum():
+        weights /= weights.sum()
+    inputs = cell.draw(parameters, {"x": block.x, "y": block.y}, mean=True)
+    gradient = cell.gradient(
+        parameters,
+        inputs,
+        weights=weights,
+        lengths=block.lengths,
+        nodes=[name for name in cell.states if name in cell.nodes],
+    )
+    steps = np.unique(np.linspace(0, stop - 1, min(stop, N_POINTS)).round().astype(int))
+    states = {
+        name: _listed(np.linalg.norm(value.reshape(stop, -1), axis=1)[steps])
+        for name, value in gradient.nodes.items()
+    }
+    copies = {
+        name: _listed(gradient.copies[name].norms()[steps])
+        for name, shape in cell.parameters.items()
+        if len(shape) == 2
+    }
+    return {"t": (steps + 1).tolist(), "states": states, "copies": copies}
+
+
+def _listed(values: npt.NDArray[np.floating]) -> list[float | None]:
+    """Four digits of each; JSON has no infinity, so None for what is not finite."""
+    return [float(f"{v:.4g}") if np.isfinite(v) else None for v in values]

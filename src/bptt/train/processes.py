@@ -1,0 +1,136 @@
+"""Several processes that train one model together, or one alone.
+
+Every process computes the gradient of its rows of each window; the sums over processes
+are the same in all of them, and so are the steps and the parameters. `torchrun` starts
+the processes and says who they are in RANK and WORLD_SIZE.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bptt.train.data.windows import Rows
+from bptt.train.optimiser import import_torch
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process has of a group of rows.
+
+    rows: never empty; places: where they lie in the group. A process that is left
+    without a row computes the group's first one, and `counts` is False: its losses
+    weigh nothing, but it takes part in every sum.
+    """
+
+    rows: Rows
+    places: Rows
+    counts: bool = True
+
+
+class Processes:
+    """One process alone: nothing is shared out, and every sum is what it was."""
+
+    rank = 0
+    size = 1
+    is_restarted = False
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that writes and prints."""
+        return self.rank == 0
+
+    def share(self, rows: Rows) -> Share:
+        """The rows of this process; together the processes have each row once."""
+        return Share(rows, np.arange(len(rows)))
+
+    def add(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """The sum over all processes of arrays that have the same shapes in each."""
+        return dict(arrays)
+
+    def gather_rows(
+        self, share: Share, mine: Mapping[str, Array], n_rows: int
+    ) -> dict[str, Array]:
+        """Arrays of a group's n_rows rows from those of each process's share."""
+        return dict(mine)
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+
+    def close(self) -> None:
+        """Part."""
+
+
+ALONE = Processes()
+
+
+class _Group(Processes):
+    """Processes that torchrun started; always gloo, for the arrays are NumPy's."""
+
+    def __init__(self) -> None:
+        self._torch = import_torch()
+        self._group = self._torch.distributed
+        restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+        self.is_restarted = restarts > 0
+        store, self.rank, self.size = next(self._group.rendezvous("env://"))
+        # The store outlives a restart; without a prefix the processes would find the
+        # addresses of those that are gone.
+        store = self._group.PrefixStore(f"bptt-{restarts}", store)
+        self._group.init_process_group(
+            "gloo", store=store, rank=self.rank, world_size=self.size
+        )
+
+    def share(self, rows: Rows) -> Share:
+        places = np.array_split(np.arange(len(rows)), self.size)[self.rank]
+        if not len(places):
+            return Share(rows[:1], np.arange(1), counts=False)
+        return Share(rows[places], places)
+
+    def add(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        if not arrays:
+            return {}
+        flat = np.concatenate([np.ravel(array) for array in arrays.values()])
+        self._group.all_reduce(self._torch.from_numpy(flat))
+        summed = {}
+        start = 0
+        for name, array in arrays.items():
+            size = np.size(array)
+            summed[name] = flat[start : start + size].reshape(np.shape(array))
+            start += size
+        return summed
+
+    def gather_rows(
+        self, share: Share, mine: Mapping[str, Array], n_rows: int
+    ) -> dict[str, Array]:
+        whole = {}
+        for name, array in mine.items():
+            whole[name] = np.zeros((n_rows, *array.shape[1:]), array.dtype)
+            if share.counts:
+                whole[name][share.places] = array
+        return self.add(whole)
+
+    def wait(self) -> None:
+        self._group.barrier()
+
+    def close(self) -> None:
+        self._group.destroy_process_group()
+
+
+def join_processes() -> Processes:
+    """Join those that torchrun started with this process, or be alone."""
+    return _Group() if has_several_processes() else ALONE
+
+
+def has_several_processes() -> bool:
+    """Whether torchrun started more than this process."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that prints."""
+    return int(os.environ.get("RANK", "0")) == 0

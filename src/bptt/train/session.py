@@ -1,0 +1,323 @@
+"""A run as it goes on: learn, validate, save, and stop where it can be taken up."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from bptt.train.checkpoint import (
+    BEST,
+    LAST,
+    Checkpoint,
+    Parameters,
+    Position,
+    write_checkpoint,
+)
+from bptt.train.data.task import Task
+from bptt.train.data.windows import Window, count_windows, plan_epoch
+from bptt.train.evaluation import evaluate
+from bptt.train.gradient_norms import measure_norms
+from bptt.train.loop import Learner
+from bptt.train.meter import Meter
+from bptt.train.model import Model
+from bptt.train.optimiser import Optimiser
+from bptt.train.options import CHECKPOINT_SECONDS, TrainingOptions
+from bptt.train.processes import Processes
+from bptt.train.progress import TrainingProgress
+from bptt.train.run_folder import Metrics
+from bptt.train.sampling import Sampler
+from bptt.train.schedule import EPOCH, VALIDATION, WINDOW, make_schedule
+from bptt.train.tensorboard import Board
+
+SAMPLE_LENGTH = 200  # of those that are kept on the way
+SAMPLE_TEMPERATURE = 0.7
+
+State = Mapping[str, npt.NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What does not change in a run: options, data, model, and who takes part."""
+
+    options: TrainingOptions
+    task: Task
+    model: Model
+    folder: Path
+    processes: Processes
+
+
+def validate(
+    setting: Setting, parameters: Parameters, meter: Meter
+) -> tuple[dict[str, Any], bool]:
+    """Measure the validation part; return the record, and whether it is the best."""
+    began = time.perf_counter()
+    task = setting.task
+    found = evaluate(
+        setting.model,
+        parameters,
+        task.parts["validation"],
+        task.evaluation,
+        setting.processes,
+    )
+    loss = found.loss * meter.unit.factor + task.offset("validation")
+    return meter.add_validation(loss, found.accuracy, time.perf_counter() - began)
+
+
+def write_sample(
+    setting: Setting, parameters: Parameters, *, length: int
+) -> str | None:
+    """A text from a new line, seeded like the run; None from a model of other data."""
+    vocabulary = setting.task.vocabulary
+    if vocabulary is None or setting.model.loss != "nll":
+        return None
+    sampler = Sampler(setting.model, parameters, vocabulary)
+    seed = setting.options.seed
+    characters = sampler.write("\n", length, temperature=SAMPLE_TEMPERATURE, seed=seed)
+    return "".join(characters)
+
+
+class Session:
+    """One process's part of a run, from a checkpoint to an end.
+
+    `position` and `state` say where it is: `state` belongs to this process's rows, and
+    is None where a sequence begins.
+    """
+
+    def __init__(self, setting: Setting, start: Checkpoint) -> None:
+        """Take up a run at a checkpoint; its parameters are changed in place."""
+        self.setting = setting
+        options, task = setting.options, setting.task
+        self.parameters: Parameters = start.parameters
+        self._training = task.parts["training"]
+        epochs = range(options.epochs)
+        counts = [count_windows(self._training, e, task.truncation) for e in epochs]
+        self._total = sum(counts)
+        self._every = max(1, counts[0] // options.validations)
+        self._optimiser = Optimiser(
+            options.optimiser,
+            self.parameters,
+            options.learning_rate,
+            options.optimiser_options,
+            weight_decay=options.weight_decay,
+        )
+        self._schedule = make_schedule(options, self._optimiser, self._total)
+        self._learner = Learner(
+            setting.model.cell,
+            self.parameters,
+            self._optimiser,
+            clip=options.clip,
+            clip_value=options.clip_value,
+            skips_nonfinite=options.on_nonfinite == "skip",
+            processes=setting.processes,
+            seed=options.seed,
+        )
+        assert task.unit is not None
+        self.meter = Meter(task.unit, self._total)
+        self._take_up(start)
+
+    def _take_up(self, start: Checkpoint) -> None:
+        self._position = start.position
+        self._whole_state = start.state
+        self._state: State | None = None
+        self._metrics_length = int(start.numbers.get("metrics_length", 0))
+        if "meter" in start.numbers:
+            self.meter.load(start.numbers["meter"])
+        if start.optimiser:
+            self._optimiser.load(start.optimiser["optimiser"])
+            self._schedule.load(start.optimiser["schedule"])
+
+    def is_over(self) -> bool:
+        """Whether there is nothing more to learn."""
+        patience = self.setting.options.patience
+        out_of_patience = 0 < patience <= self.meter.bad_validations
+        return self.meter.windows >= self._total or out_of_patience
+
+    def run(self, console: Console, should_stop: Callable[[], bool]) -> None:
+        """Learn until the run is over, or until `should_stop`, asked every window.
+
+        Raises: TrainingDivergedError, FolderNotWritableError; the last checkpoint that
+        was written is then still there.
+        """
+        with (
+            self._open_metrics() as metrics,
+            TrainingProgress(console, self.meter.status) as progress,
+            Board(self._board_folder(), self.meter.windows) as board,
+        ):
+            log = _Log(metrics, board)
+            if self.is_over():
+                return
+            if not self.meter.windows:
+                self._record_norms(log)
+            saved = time.perf_counter()
+            for window in self._windows():
+                self._learn(window, log)
+                stops, is_due = self._agree(should_stop(), self._is_due(saved))
+                if self._is_validation_due():
+                    self._validate(log)
+                    is_due = True
+                if stops and not self.is_over():
+                    self._save(log)
+                    self._validate(log, is_last_word=True)
+                    return
+                if is_due or self.is_over():
+                    self._save(log)
+                    saved = time.perf_counter()
+                progress.show(self.meter.status)
+                if self.is_over():
+                    return
+
+    # ----- one window -----
+
+    def _windows(self) -> Iterator[Window]:
+        """The windows that are left, and the position after each."""
+        task, first = self.setting.task, self._position
+        for epoch in range(first.epoch, self.setting.options.epochs):
+            windows = list(plan_epoch(self._training, epoch, task.truncation))
+            skipped = first.window if epoch == first.epoch else 0
+            for number in range(skipped, len(windows)):
+                ends = number + 1 == len(windows)
+                self._next = Position(epoch + 1 if ends else epoch,
+                                      0 if ends else number + 1)  # fmt: skip
+                self._next_is_first = ends or windows[number + 1].is_first
+                yield windows[number]
+
+    def _learn(self, window: Window, log: "_Log") -> None:
+        if window.is_first:
+            self._state = None
+        elif self._whole_state is not None:
+            share = self.setting.processes.share(window.rows)
+            self._state = {n: v[share.places] for n, v in self._whole_state.items()}
+        self._whole_state = None
+        self._schedule.before(self.meter.windows)
+        rate = self._optimiser.learning_rate
+        number = self.meter.windows + 1
+        learned, self._state = self._learner.learn_window(
+            self._training, window, self._state, number
+        )
+        log.write(self.meter.add(learned, rate))
+        self._schedule.after(WINDOW)
+        if self._next.window == 0:
+            self._schedule.after(EPOCH)
+        self._position, self._window = self._next, window
+
+    def _agree(self, stops: bool, is_due: bool) -> tuple[bool, bool]:
+        """What any process wants, all of them do, after the same window."""
+        wishes = np.array([stops, is_due], np.float64)
+        both = self.setting.processes.add({"wishes": wishes})["wishes"]
+        return bool(both[0]), bool(both[1])
+
+    # ----- validation -----
+
+    def _is_validation_due(self) -> bool:
+        done, left = self.meter.windows, self._total - self.meter.windows
+        # Not just before the last one: two validations of nearly one model.
+        return left == 0 or (done % self._every == 0 and left >= self._every // 2)
+
+    def _validate(self, log: "_Log", *, is_last_word: bool = False) -> None:
+        """Measure the validation part; keep the parameters if they are the best.
+
+        is_last_word: the run is interrupted. The measurement is for the person alone: a
+        run that is taken up again knows nothing of it.
+        """
+        record, is_best = validate(self.setting, self.parameters, self.meter)
+        log.write(record)
+        if is_last_word:
+            return
+        self._record_norms(log)
+        self._record_sample(log)
+        self._schedule.after(VALIDATION, self.meter.validation)
+        if is_best:
+            self._save(log, BEST)
+
+    def _record_norms(self, log: "_Log") -> None:
+        if not self.setting.processes.is_first:
+            return
+        norms = measure_norms(
+            self.setting.model.cell,
+            self.parameters,
+            self._training,
+            self.setting.task.truncation,
+        )
+        log.write({"window": self.meter.windows, "gradient_norms": norms})
+
+    def _record_sample(self, log: "_Log") -> None:
+        if not self.setting.processes.is_first:
+            return
+        sample = write_sample(self.setting, self.parameters, length=SAMPLE_LENGTH)
+        if sample is not None:
+            log.write({"window": self.meter.windows, "sample": sample})
+
+    # ----- saving -----
+
+    def _is_due(self, saved: float) -> bool:
+        every = self.setting.options.checkpoint_every
+        if every is not None:
+            return (self.meter.windows % every) == 0
+        return time.perf_counter() - saved >= CHECKPOINT_SECONDS
+
+    def _save(self, log: "_Log", name: str = LAST) -> None:
+        """Write a checkpoint, once the metrics it counts are on the disk."""
+        processes = self.setting.processes
+        state = None
+        if not self._next_is_first and self._state is not None:
+            rows = self._window.rows
+            share = processes.share(rows)
+            state = processes.gather_rows(share, self._state, len(rows))
+        if not processes.is_first:
+            return
+        checkpoint = Checkpoint(
+            parameters=self.parameters,
+            optimiser={
+                "optimiser": self._optimiser.state(),
+                "schedule": self._schedule.state(),
+            },
+            position=self._position,
+            state=state,
+            numbers={"meter": self.meter.numbers(), "metrics_length": log.sync()},
+        )
+        write_checkpoint(self.setting.folder, name, checkpoint)
+
+    def _open_metrics(self) -> "Metrics | _NoMetrics":
+        if self.setting.processes.is_first:
+            return Metrics(self.setting.folder, self._metrics_length)
+        return _NoMetrics()
+
+    def _board_folder(self) -> Path | None:
+        wanted = self.setting.options.tensorboard and self.setting.processes.is_first
+        return self.setting.folder / "tensorboard" if wanted else None
+
+
+class _NoMetrics:
+    """The metrics of a process that does not write any."""
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        pass
+
+    def sync(self) -> int:
+        return 0
+
+    def __enter__(self) -> "_NoMetrics":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class _Log:
+    """Where records go: metrics.jsonl and TensorBoard."""
+
+    metrics: Metrics | _NoMetrics
+    board: Board
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        self.metrics.write(record)
+        self.board.write(record)
+
+    def sync(self) -> int:
+        return self.metrics.sync()

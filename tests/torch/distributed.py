@@ -1,0 +1,38 @@
+"""Run by torchrun: two processes, each with half of the batch, write their gradient."""
+
+import sys
+
+from torch.nn.parallel import DistributedDataParallel
+
+import bptt.torch
+import torch
+from torch import distributed, nn
+
+TAU, N_B, N_X, N_H = 5, 4, 6, 3
+
+
+def make_model():
+    torch.manual_seed(0)
+    return bptt.torch.convert(nn.GRU(N_X, N_H).double())
+
+
+def make_batch():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(TAU, N_B, N_X, generator=generator, dtype=torch.float64)
+
+
+def gradient(model, x):
+    """The mean over rows, as distributed training averages it."""
+    model(x)[0].square().sum((0, 2)).mean().backward()
+    return {
+        name.removeprefix("module."): p.grad for name, p in model.named_parameters()
+    }
+
+
+if __name__ == "__main__":
+    distributed.init_process_group("gloo")
+    rank = distributed.get_rank()
+    model = DistributedDataParallel(make_model())
+    found = gradient(model, make_batch()[:, rank::2])
+    torch.save(found, f"{sys.argv[1]}/gradient-{rank}.pt")
+    distributed.destroy_process_group()

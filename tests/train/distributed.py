@@ -1,0 +1,69 @@
+"""One of several processes: `torchrun ... distributed.py CASE FOLDER`.
+
+"learn" trains and stops; "killed" kills rank 1 with SIGKILL in its first life, after
+seven windows.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from bptt.cell import Cell
+from bptt.execute.dispatch import REFERENCE
+from bptt.train import Text, TrainingOptions, read_sequences, train
+from bptt.train import loop as loop_module
+
+for method in (Cell.forward, Cell.gradient):
+    method.__kwdefaults__["executor"] = REFERENCE
+
+TEXT = Text("the cat sat on the mat, the dog ran. " * 12, source="lines", n_files=1)
+OPTIONS = TrainingOptions(
+    cell="elman",
+    n_h=5,
+    n_b=3,
+    tau=8,
+    epochs=2,
+    held_out=0.2,
+    optimiser="sgd",
+    recurrent_dropout=0.2,
+    checkpoint_every=3,
+)
+
+
+def sequences(folder):
+    """Seven records of different lengths; the last batch has one."""
+    random = np.random.default_rng(0)
+    file = folder / "x.npz"
+    if not file.exists():
+        lengths = np.array([3, 8, 5, 8, 2, 7, 6, 4])
+        x = random.normal(size=(8, 8, 2))
+        y = random.integers(0, 3, 8)
+        np.savez(file, x=x, y=y, lengths=lengths)
+    return read_sequences("x", [file])
+
+
+def main():
+    case, folder = sys.argv[1], Path(sys.argv[2])
+    if case == "killed" and os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0":
+        original = loop_module.Learner.learn_window
+
+        def learn_window(self, dataset, window, state, number):
+            if number == 8 and self.processes.rank == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(self, dataset, window, state, number)
+
+        loop_module.Learner.learn_window = learn_window
+    quiet = Console(quiet=True)
+    train(TEXT, OPTIONS, folder / case, quiet)
+    if case == "learn":
+        given = {**vars(OPTIONS), "tau": None, "k1": 3, "held_out": 0.13}
+        options = TrainingOptions(**given)
+        train(sequences(folder), options, folder / "sequences", quiet)
+
+
+if __name__ == "__main__":
+    main()
