@@ -8,7 +8,7 @@ from rich.console import Console
 from bptt.train.data.form import CHARACTERS, Unit
 from bptt.train.loop import Learned
 from bptt.train.meter import Meter, Status
-from bptt.train.progress import TrainingProgress
+from bptt.train.progress import TrainingProgress, describe
 
 
 def status(window, validation=None):
@@ -86,3 +86,15 @@ def test_figures_come_back_and_the_speed_is_that_of_this_process():
     assert again.pop("seconds") > 0
     before.pop("seconds")
     assert again == before
+
+
+@pytest.mark.parametrize(
+    ("room", "text"),
+    [
+        (10, "2.35 bits/char"),
+        (32, "2.35 bits/char, held-out 2.50"),
+        (60, "2.35 bits/char, held-out 2.50, 43.2k char/s, ‖∇‖ 1.25"),
+    ],
+)
+def test_on_a_narrow_terminal_whole_figures_are_left_out(room, text):
+    assert describe(status(20, 2.5), room) == text

@@ -270,9 +270,14 @@ def train(
         seed=seed,
         sizes=dict(map(parse_size, size or ())),
     )
-    found = open_data(request)
-    folder = out or _default_folder()
-    _end(train_model(found, options, folder, console, request), console)
+    _end(_begin(request, options, out, console), console)
+
+
+def _begin(
+    request: Request, options: TrainingOptions, out: Path | None, console: Console
+) -> Report:
+    data = open_data(request)
+    return train_model(data, options, out or _default_folder(), console, request)
 
 
 def _resume(run: Path, request: Request, checkpoint: str, console: Console) -> Report:

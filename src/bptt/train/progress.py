@@ -17,6 +17,7 @@ from rich.text import Text
 
 from bptt.train.meter import Status
 
+OTHER_COLUMNS = 30  # of a terminal, for the bar, the percentage and the time left
 PLAIN_LINES = 10  # how many lines a run prints where there is no terminal
 
 
@@ -32,7 +33,7 @@ class TrainingProgress:
         self._bar = Progress(
             BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=6)),
             TextColumn("{task.percentage:>3.0f}%"),
-            _LossColumn(),
+            _LossColumn(console.width - OTHER_COLUMNS),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=console,
@@ -69,17 +70,22 @@ class TrainingProgress:
         self._bar.stop()
 
 
-def describe(status: Status) -> str:
-    """Say the losses, the speed and the gradient's norm in one line."""
-    text = f"{_short(status.training)} {status.unit.short}"
+def describe(status: Status, room: int | None = None) -> str:
+    """Say the losses, the speed and the gradient's norm in one line.
+
+    room: the columns there are; what does not fit is left out, from the end.
+    """
+    parts = [f"{_short(status.training)} {status.unit.short}"]
     if status.validation is not None:
-        text += f", held-out {_short(status.validation)}"
-    text += f", {_speed(status)}, ‖∇‖ {_short(status.norm)}"
+        parts.append(f"held-out {_short(status.validation)}")
+    parts += [_speed(status), f"‖∇‖ {_short(status.norm)}"]
     if status.clip_share:
-        text += f", clipped {status.clip_share:.0%}"
+        parts.append(f"clipped {status.clip_share:.0%}")
     if status.skipped:
-        text += f", {status.skipped} skipped"
-    return text
+        parts.append(f"{status.skipped} skipped")
+    while room is not None and len(parts) > 1 and len(", ".join(parts)) > room:
+        parts.pop()
+    return ", ".join(parts)
 
 
 def _short(value: float) -> str:
@@ -94,7 +100,11 @@ def _speed(status: Status) -> str:
 
 
 class _LossColumn(ProgressColumn):
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self._room = room
+
     def render(self, task: Task) -> Text:
         status = task.fields["status"]
-        shown = describe(status) if status else "compiling the cell"
+        shown = describe(status, self._room) if status else "compiling the cell"
         return Text(shown, no_wrap=True)

@@ -68,11 +68,6 @@ def text_task(
         unigram = unigram_bits(training, codes[slices["validation"]], known)
         return Baselines(unigram, None if split is None else lzma_bits(split))
 
-    n_files = f"{text.n_files:,} file" + ("s" if text.n_files != 1 else "")
-    summary = (
-        f"{text.source}: {len(codes):,} characters of {n_files}, "
-        f"{len(codes) - parts.n_training:,} held out; vocabulary {len(vocabulary)}"
-    )
     held_out = {n: codes[s] for n, s in slices.items() if n != "training"}
     return Task(
         kind="text",
@@ -80,7 +75,8 @@ def text_task(
         parts={"training": Streams(training, options.n_b)} | _streams(held_out),
         truncation=tau,
         evaluation=Truncation(options.text_tau, options.text_tau),
-        summary=summary,
+        summary=f"{_describe(text, len(codes))}, {len(codes) - parts.n_training:,} "
+        f"held out; vocabulary {len(vocabulary)}",
         unit=CHARACTERS,
         offsets={n: _spelling(t, known) for n, t in held_out.items() if len(t)},
         vocabulary=vocabulary,
@@ -103,7 +99,7 @@ def text_evaluation(
         parts=_streams({"test": codes}),
         truncation=options.truncation(options.text_tau),
         evaluation=Truncation(options.text_tau, options.text_tau),
-        summary=f"{text.source}: {len(codes):,} characters",
+        summary=_describe(text, len(codes)),
         unit=CHARACTERS,
         offsets={"test": _spelling(codes, vocabulary)},
         vocabulary=vocabulary,
@@ -127,6 +123,11 @@ def gather_codes(text: Characters) -> Codes:
     if len(codes) < 2:
         raise EmptyDataError(text.source, f"the text has {len(codes)} characters")
     return codes
+
+
+def _describe(text: Characters, n: int) -> str:
+    files = f"{text.n_files:,} file" + ("s" if text.n_files != 1 else "")
+    return f"{text.source}: {n:,} characters of {files}"
 
 
 def _joined(blocks: Iterator[str]) -> Codes:
