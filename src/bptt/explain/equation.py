@@ -1,11 +1,8 @@
 """Check a person's own gradient formula: shapes, numbers, and the factor that differs.
 
 >>> from bptt import cells
->>> print(check_equation(
-...     "∇h[t] = W.T @ diag(1 - h[t+1]**2) @ ∇h[t+1] + V.T @ ∇o[t]", cells.book
-... ))
-right: equal at every t where both sides are defined, on 3 random instances \
-(largest relative error 2e-16)
+>>> check_equation(cells.book, "∇h[tau] = V.T @ ∇o[tau]").status
+'right'
 """
 
 from __future__ import annotations
