@@ -19,9 +19,13 @@ NAMES = ("x", "s", "y", "W", "V", "pW", "pV")
 
 
 class Slots:
-    """y_s = W_s @ x, and V_s @ s on top for every second slot, all in one stage."""
+    """y_s = W_s @ x, and V_s @ s on top for every second slot, all in one stage.
 
-    def __init__(self, n_slots, width, n_x, n_s, dtype, level):
+    first: x is two vectors side by side, of `first` and of the other columns, with a
+    matrix each; 0: it is one.
+    """
+
+    def __init__(self, n_slots, width, n_x, n_s, dtype, level, first=0):
         self.target = HOST if level == "host" else lower_target(level)
         self.sizes = n_slots, width, n_x, n_s
         self.dtype = dtype
@@ -29,15 +33,18 @@ class Slots:
         row = n_slots * width
         outputs = [Array("y", width, row, slot * width) for slot in range(n_slots)]
         forward = tuple(
-            Matrix("W", n_x, 1, slot * width * n_x) for slot in range(n_slots)
+            Matrix("W", n_x, 1, slot * width * n_x + begin)
+            for slot in range(n_slots)
+            for begin in ((0, first) if first else (0,))
         )
+        widths = (first, n_x - first) if first else ()
         self.second = tuple(range(0, n_slots, 2))
         # V is stored as its transpose, (n_s, width) for each slot.
         backward = tuple(
             Matrix("V", 1, width, slot * width * n_s) for slot in self.second
         )
         products = (
-            Product(x, 0, forward, tuple(range(n_slots)), "pW"),
+            Product(x, 0, forward, tuple(range(n_slots)), "pW", widths),
             Product(s, 0, backward, self.second, "pV"),
         )
 
@@ -105,6 +112,15 @@ def test_any_number_of_inputs(n_x):
     stage = Slots(2, 21, n_x, 36 - n_x, np.float32, "host")
     for n_rows in (1, 4, 17):
         stage.check(n_rows)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("first", "other"), [(1, 2), (5, 17), (16, 3), (33, 40)])
+def test_vectors_side_by_side_have_a_matrix_each(first, other, level):
+    for n_slots in (1, 5):
+        stage = Slots(n_slots, 19, first + other, 4, np.float32, level, first)
+        for n_rows in (1, 5, 17):
+            stage.check(n_rows)
 
 
 def test_weights_that_are_walked_in_turns():
