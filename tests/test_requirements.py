@@ -190,14 +190,21 @@ REQUIREMENTS: dict[int, Requirement] = {
         "test_x_is_skipped_for_want_of_parameter_ancestors_and_offered_on_request",
         "test_the_ancestor_test_looks_further_than_the_parents",
     ),
-    37: chapter("a picture of the unrolled graph", waits=True),
+    37: chapter(
+        "a picture of the unrolled graph",
+        "explain/test_picture.py::test_the_picture_has_every_edge_of_the_unrolled_graph",
+        "explain/test_browser.py::test_folding_hides_the_inner_nodes_and_multiplies_across_them",
+    ),
     38: chapter(
         "all five parameters, into every step",
         "test_all_five_parameters_enter_every_step",
-        waits=True,
+        "explain/test_picture.py::test_a_parameter_is_drawn_once_with_one_edge_per_step",
     ),
     39: chapter(
-        "a gradient on each edge", "test_every_edge_has_its_gradient", waits=True
+        "a gradient on each edge",
+        "test_every_edge_has_its_gradient",
+        "explain/test_picture.py::test_every_label_is_the_jacobian_of_its_edge",
+        "explain/test_browser.py::test_a_click_on_an_edge_opens_its_card_at_its_step",
     ),
     40: chapter("the seed is 1", "test_the_seed_of_the_recursion_is_1"),
     41: chapter(

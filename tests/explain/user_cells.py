@@ -44,6 +44,22 @@ USER_CELLS = {
         h[t] = sin(W @ h[t-1]) + cos(U @ x[t]) - exp(-h[t-1] ** 2)
         L[t] = nll(softmax(V @ h[t]), q[t])
         """,
+    "look-ups and roots": """
+        h[t] = tanh(minimum(sum(A), W[:, k[t]]) + (where(W > 0, W, 1))[:, k[t]])
+        P[t] = outer(h[t-1], B[:, k[t]]) + B
+        g[t] = sin(P[t] @ sqrt(2 + cos(x[t]))) + mean(P[t]) * h[t]
+        L[t] = bce(sigmoid((a - V) @ g[t]), q[t])
+        a: ()
+        A: (n_a, n_q)
+        x: n_x
+        q: n_q
+        """,
+    "a name with a stroke": """
+        x_: n_h
+        h_bar[t] = tanh(alpha_2 * x_[t] + W_hh @ h_bar[t-1])
+        L[t] = sum(h_bar[t] ** 2)
+        alpha_2: ()
+        """,
     "log probabilities": """
         h[t] = log_softmax(W @ h[t-1] + U @ x[t])
         L[t] = mean(h[t] * e)

@@ -196,6 +196,30 @@ def test_a_module_reads_and_gives_tensors_in_place(book):
     assert abs(out.loss.item() - run.loss) < 1e-13
 
 
+def test_a_sequence_without_a_batch_equals_a_batch_of_one(book):
+    layer, x, y = book
+    found = []
+    for batched in (True, False):
+        row = (x[:, :1], y[:, :1]) if batched else (x[:, 0], y[:, 0])
+        start = torch.ones(1, 3) if batched else torch.ones(3)  # float32: is cast
+        out = layer(*row, initial={"h": start})
+        layer.zero_grad()
+        (
+            out.loss + weigh([out.nodes["h"].flatten(), out.final["h"].flatten()])
+        ).backward()
+        found.append([p.grad.clone() for p in layer.parameters()])
+    assert out.nodes["h"].shape == (4, 3)
+    assert out.final["h"].shape == (3,)
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_vmap_over_sequences_equals_a_batch(book):
+    layer, x, y = book
+    found = torch.func.vmap(lambda *row: layer(*row).nodes["h"], 1, 1)(x, y)
+    assert torch.allclose(found, layer(x, y).nodes["h"], rtol=0, atol=1e-14)
+
+
 def test_a_seed_decides_the_parameters_and_torchs_generator_does_without():
     def make(**options):
         return bptt.torch.Recurrent(bptt.cells.gru, n_x=2, n_h=3, **options).W_z

@@ -96,6 +96,18 @@ def test_a_cell_with_other_inputs_is_refused(tmp_path):
         build_model(write(tmp_path, text), TEXT)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "h[t] = tanh(U @ x[t] + W @ h[t+1])",
+        "h[t] = tanh(U[:, x[t]] + A[:, x[t+1]] + W @ h[t-1])",
+    ],
+)
+def test_a_cell_that_reads_ahead_is_refused(tmp_path, text):
+    with pytest.raises(CellNotTrainableError, match=r"it reads [hx]\[t\+1\], and a"):
+        build_model(write(tmp_path, text), TEXT)
+
+
 def test_the_scores_are_found_by_what_they_do_not_by_their_name(tmp_path):
     text = WHOLE.replace("o[t]", "scores[t]")
     model = build_model(write(tmp_path, text), TEXT)

@@ -7,7 +7,6 @@ here, by name, with the shape that was expected and the one that came.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,12 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bptt import errors
+from bptt.execute.checks import (
+    as_array,
+    check_index,
+    refuse_nan,
+    refuse_unknown,
+    to_real,
+)
 from bptt.execute.packing import Packing, pack_lengths
 from bptt.graph import Graph
 from bptt.shapes import Shape, show_shape
 
 Array = NDArray[Any]
-FEW = 10_000  # elements; the arrays of a small cell, checked at every call
 REDUCTIONS = ("sum", "batch_mean", "mean")
 
 
@@ -132,7 +137,7 @@ def parameter_arrays(
     graph: Graph, params: Mapping[str, Any]
 ) -> tuple[dict[str, Array], np.dtype[Any], _Sizes]:
     """The parameters as arrays of one element type, and the sizes they imply."""
-    _refuse_unknown(params, graph.parameters, "parameter")
+    refuse_unknown(params, graph.parameters, "parameter")
     arrays: dict[str, Array] = {}
     sizes = _Sizes()
     for name, spec in graph.parameters.items():
@@ -141,7 +146,7 @@ def parameter_arrays(
                 f"parameter {name} {show_shape(spec.shape)} is missing; given: "
                 f"{', '.join(params) or 'none'}. cell.init(...) makes all of them"
             )
-        array = _as_array(f"parameter {name}", params[name])
+        array = as_array(f"parameter {name}", params[name])
         if array.dtype not in (np.float32, np.float64, np.complex128):
             raise errors.DtypeError(
                 f"parameter {name} has element type {array.dtype}; use float32 or "
@@ -153,7 +158,7 @@ def parameter_arrays(
                 f"got {array.shape}"
             )
         sizes.fit(f"parameter {name}", spec.shape, array.shape)
-        _refuse_nan(f"parameter {name}", array)
+        refuse_nan(f"parameter {name}", array)
         arrays[name] = array
     return arrays, _one_dtype(arrays), sizes
 
@@ -200,7 +205,7 @@ def bind(
     seed_arrays = _seed_arrays(graph, seeds or {})
     if not parameters:
         given = (initial or {}).items()
-        states = [_as_array(f"initial state {name}", value) for name, value in given]
+        states = [as_array(f"initial state {name}", value) for name, value in given]
         dtype = _widest([*arrays.values(), *seed_arrays.values(), *states])
     tau, n_b, is_batched = _lead(graph, arrays, seed_arrays, sizes)
     if not is_batched:
@@ -217,14 +222,14 @@ def bind(
          for name, array in arrays.items()},
         _initial(graph, initial or {}, dtype, n_b, is_batched, sizes),
         _weight(reduction, weights, tau, n_b, is_batched, dtype, packing),
-        {name: _real(f"seed {name}", array, dtype, packing)
+        {name: to_real(f"seed {name}", array, dtype, packing)
          for name, array in seed_arrays.items()},
         packing,
     )  # fmt: skip
 
 
 def _input_arrays(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
-    _refuse_unknown(inputs, graph.inputs, "input")
+    refuse_unknown(inputs, graph.inputs, "input")
     missing = [name for name in graph.inputs if name not in inputs]
     if missing:
         drawn = graph.inputs[missing[0]].draw is not None
@@ -233,7 +238,7 @@ def _input_arrays(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
             f"input {missing[0]} {_expected(graph, missing[0])} is missing; given: "
             f"{', '.join(inputs) or 'none'}{hint}"
         )
-    return {name: _as_array(f"input {name}", inputs[name]) for name in graph.inputs}
+    return {name: as_array(f"input {name}", inputs[name]) for name in graph.inputs}
 
 
 def _lead(
@@ -308,78 +313,6 @@ def _expected(graph: Graph, name: str) -> str:
     return _show_sequence(spec.shape) + kind
 
 
-def _as_array(what: str, value: Any) -> Array:
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        # RuntimeError: a torch tensor that records its gradient.
-        raise errors.DtypeError(
-            f"{what} cannot be viewed as an array: {error}"
-        ) from None
-    if array.dtype.kind not in "biufc":
-        raise errors.DtypeError(
-            f"{what} has element type {array.dtype}; numbers are needed"
-        )
-    return array
-
-
-def _refuse_unknown(
-    given: Mapping[str, Any], known: Mapping[str, Any], kind: str
-) -> None:
-    for name in given:
-        if name not in known:
-            raise errors.UnexpectedNameError(
-                f"{kind} {name} is not in the cell; its {kind}s are: "
-                f"{', '.join(known) or 'none'}"
-            )
-
-
-def _caller_index(index: Array, packing: Packing | None) -> tuple[int, ...]:
-    """Where an element lies in the array that the caller gave."""
-    numbers = tuple(int(i) for i in index)
-    if packing is None:
-        return numbers
-    t, row = divmod(int(packing.places[numbers[0]]), packing.n_b)
-    return (t, row, *numbers[1:])
-
-
-def _refuse_nan(what: str, array: Array, packing: Packing | None = None) -> None:
-    if array.dtype.kind not in "fc" or not _may_hold_nan(array):
-        return
-    bad = np.argwhere(np.isnan(array))
-    if len(bad):
-        raise errors.NotFiniteError(
-            f"{what} holds NaN, {len(bad)} of {array.size} elements, the first at "
-            f"index {_caller_index(bad[0], packing)}"
-        )
-
-
-def _may_hold_nan(array: Array) -> bool:
-    """True if any element is NaN, and rarely otherwise; cheaper than a mask.
-
-    Squares of reals are not negative, so their sum is NaN only if an element is. The
-    sum of a large array is plain: a BLAS might wake its threads for a long dot product.
-    """
-    if array.size <= FEW:
-        flat = array.ravel()
-        total = flat.dot(flat)
-    else:
-        total = array.sum()
-    return math.isnan(total.real) or math.isnan(total.imag)
-
-
-def _real(
-    what: str, array: Array, dtype: np.dtype[Any], packing: Packing | None = None
-) -> Array:
-    if array.dtype.kind == "c" and dtype.kind != "c":
-        raise errors.DtypeError(
-            f"{what} is {array.dtype} but the parameters are {dtype}; "
-            "complex values need complex128 parameters"
-        )
-    _refuse_nan(what, array, packing)
-    return array.astype(dtype, copy=False)
-
-
 def _element_type(
     graph: Graph,
     name: str,
@@ -390,30 +323,10 @@ def _element_type(
 ) -> Array:
     index = graph.inputs[name].index
     if index is None:
-        return _real(f"input {name}", array, dtype, packing)
+        return to_real(f"input {name}", array, dtype, packing)
     limit = sizes[index] if isinstance(index, str) else index
     assert isinstance(limit, int)
     return check_index(f"input {name}", array, limit, f"{index} = {limit}", packing)
-
-
-def check_index(
-    what: str, array: Array, limit: int, shown: str, packing: Packing | None = None
-) -> Array:
-    """Integers from 0 to limit - 1, or an error that shows the first that is not."""
-    if array.dtype.kind not in "iu":
-        raise errors.DtypeError(
-            f"{what} is a token or class index, so it must hold integers; "
-            f"got {array.dtype}"
-        )
-    if array.min() < 0 or array.max() >= limit:
-        bad = np.argwhere((array < 0) | (array >= limit))[0]
-        t, row = _caller_index(bad, packing)
-        raise errors.IndexRangeError(
-            f"{what} holds {int(array[tuple(bad)])} at (t, row) = "
-            f"({t + 1}, {row}); it must lie in 0..{limit - 1} "
-            f"({shown})"
-        )
-    return array.astype(np.int64, copy=False)
 
 
 def _seed_arrays(graph: Graph, seeds: Mapping[str, Any]) -> dict[str, Array]:
@@ -423,18 +336,18 @@ def _seed_arrays(graph: Graph, seeds: Mapping[str, Any]) -> dict[str, Array]:
                 f"seed {name} is not a node of the cell; its nodes are: "
                 f"{', '.join(graph.definitions)}"
             )
-    return {name: _as_array(f"seed {name}", value) for name, value in seeds.items()}
+    return {name: as_array(f"seed {name}", value) for name, value in seeds.items()}
 
 
 def _initial(
     graph: Graph, given: Mapping[str, Any], dtype: np.dtype[Any], n_b: int,
     is_batched: bool, sizes: _Sizes,
 ) -> dict[str, Array]:  # fmt: skip
-    _refuse_unknown(given, dict.fromkeys(graph.states), "initial state")
+    refuse_unknown(given, dict.fromkeys(graph.states), "initial state")
     arrays: dict[str, Array] = {}
     for name, value in given.items():
         what = f"initial state {name}"
-        array = _as_array(what, value)
+        array = as_array(what, value)
         shape, index = _state_spec(graph, name)
         if array.ndim == len(shape):
             array = np.broadcast_to(array, (n_b, *array.shape))
@@ -446,7 +359,7 @@ def _initial(
             )
         sizes.fit(what, shape, np.shape(value))
         if index is None:
-            arrays[name] = _real(what, array, dtype)
+            arrays[name] = to_real(what, array, dtype)
         else:
             limit = sizes.known[str(index)] if isinstance(index, str) else int(index)
             row = check_index(what, array[None], limit, f"{index} = {limit}")
@@ -471,7 +384,7 @@ def _weight(
         )
     w = np.ones((tau, n_b) if packing is None else packing.n_rows, dtype)
     if weights is not None:
-        given = _as_array("weights", weights)
+        given = as_array("weights", weights)
         if given.shape == (tau,):
             given = given[:, None]
         elif given.shape != (tau, n_b) or not is_batched:
@@ -481,7 +394,7 @@ def _weight(
             )
         if packing is not None:
             given = packing.pack(np.broadcast_to(given, (tau, n_b)))
-        w = w * _real("weights", given, dtype, packing)
+        w = w * to_real("weights", given, dtype, packing)
     if reduction == "batch_mean":
         return np.asarray(w / dtype.type(n_b))
     if reduction == "mean":

@@ -236,8 +236,11 @@ class CardMaker:
             if not letters:
                 return []
             at = ("i", "j")
-            shown = elements(shown, at, self.scope)
-            symbol = elements(symbol, at, self.scope)
+            by_element = elements(shown, at, self.scope)
+            if by_element is None:
+                return []
+            shown = by_element
+            symbol = elements(symbol, at, self.scope) or symbol
         return [Chain((Link(symbol), Link(shown)), first, last, letters)]
 
     def _shapes(self, chains: list[Chain]) -> tuple[ShapeNote, ...]:
@@ -305,11 +308,14 @@ class CardMaker:
         if users and 2 not in ranks and self._rank(copy):
             letters = dict(zip(("j", "k"), self.scope.core(copy.name), strict=False))
             at = tuple(letters)
+            by_element = elements(given, at, self.scope)
+            if by_element is None:
+                return tuple(found)
             sums = e.total(*(self._element_share(u, copy, at) for u in users))
             links = (
                 Link(e.Element(Gradient(copy), at)),
                 Link(sums, Text("reason.successors", {"count": len(users)})),
-                Link(elements(given, at, self.scope), Text("reason.edges")),
+                Link(by_element, Text("reason.edges")),
             )
             chain = Chain(links, letters=letters)
             found.append(Why("element", Text("why.element"), (chain,)))

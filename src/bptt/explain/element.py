@@ -13,26 +13,33 @@ from bptt.explain.shape import SCALAR, Shape, shape_of
 from bptt.ops import OPS
 
 FREE = ("k", "l", "m", "i", "j")
+Index = str | e.Value
 
 
-def elements(expr: Expr, indices: tuple[str, ...], scope: Scope) -> Expr:
+def elements(expr: Expr, indices: tuple[str, ...], scope: Scope) -> Expr | None:
     """The element of an expression at row (and column) letters, indices pushed inside.
 
-    indices: one letter for a column, two for a matrix, none for a scalar.
+    indices: one letter for a column, two for a matrix, none for a scalar. None where
+    more letters would be needed than there are.
     """
-    letters = tuple(letter for letter in FREE if letter not in indices)
-    return _Indexer(scope, letters).at(expr, indices)
+    try:
+        return _Indexer(scope, indices).at(expr, indices)
+    except _TooManyIndicesError:
+        return None
+
+
+class _TooManyIndicesError(Exception):
+    """An element form would need more letters than there are."""
 
 
 class _Indexer:
-    """Pushes indices inside; every product takes a letter of its own."""
+    """Pushes indices inside; a sum takes a letter that nothing around it uses."""
 
-    def __init__(self, scope: Scope, letters: tuple[str, ...]) -> None:
+    def __init__(self, scope: Scope, taken: tuple[str, ...]) -> None:
         self._scope = scope
-        self._letters = letters
-        self._used = 0
+        self._taken = list(taken)
 
-    def at(self, expr: Expr, indices: tuple[str, ...]) -> Expr:
+    def at(self, expr: Expr, indices: tuple[Index, ...]) -> Expr:
         shape = shape_of(expr, self._scope)
         if shape == SCALAR:
             return self._inside(expr, ())
@@ -42,7 +49,7 @@ class _Indexer:
             indices = indices[-1:]
         return self._inside(expr, indices)
 
-    def _inside(self, expr: Expr, at: tuple[str, ...]) -> Expr:
+    def _inside(self, expr: Expr, at: tuple[Index, ...]) -> Expr:
         if isinstance(expr, e.Sum):
             return e.Sum(tuple(self.at(term, at) for term in expr.terms))
         if isinstance(expr, e.Negative):
@@ -60,13 +67,17 @@ class _Indexer:
             return e.Call(expr.function, parts, expr.data)
         return self._leaf(expr, at) if at else expr
 
-    def _leaf(self, expr: Expr, at: tuple[str, ...]) -> Expr:
+    def _leaf(self, expr: Expr, at: tuple[Index, ...]) -> Expr:
         if isinstance(expr, e.Diag):
-            return e.product(e.Delta(at[0], at[1]), self.at(expr.of, at[:1]))
+            return e.product(_delta(at), self.at(expr.of, at[:1]))
         if isinstance(expr, e.Identity):
-            return e.Delta(at[0], at[1])
+            return _delta(at)
+        if isinstance(expr, e.Call) and expr.function == "lookup":
+            column = expr.arguments[1]
+            assert isinstance(column, e.Value)
+            return self.at(expr.arguments[0], (at[0], column))
         if isinstance(expr, e.Unit):
-            return e.Delta(at[0], expr.index)
+            return _delta((at[0], expr.index))
         if isinstance(expr, e.Ones):
             return e.Number(1.0)
         if isinstance(expr, e.Transpose):
@@ -78,7 +89,7 @@ class _Indexer:
             return self._jacobian(expr, at)
         return e.Element(expr, at)
 
-    def _jacobian(self, expr: e.Jacobian, at: tuple[str, ...]) -> Expr:
+    def _jacobian(self, expr: e.Jacobian, at: tuple[Index, ...]) -> Expr:
         rows, columns = shape_of(expr, self._scope)
         target, source = expr.target, expr.source
         if rows != 1:
@@ -87,7 +98,7 @@ class _Indexer:
             source = e.Element(source, at[-1:])
         return e.Jacobian(target, source, expr.total)
 
-    def _product(self, factors: tuple[Expr, ...], at: tuple[str, ...]) -> Expr:
+    def _product(self, factors: tuple[Expr, ...], at: tuple[Index, ...]) -> Expr:
         scales = [f for f in factors if shape_of(f, self._scope) == SCALAR]
         rest = [f for f in factors if shape_of(f, self._scope) != SCALAR]
         if not rest:
@@ -95,7 +106,7 @@ class _Indexer:
         body = self._chain(tuple(rest), at)
         return e.product(*(self.at(f, ()) for f in scales), body)
 
-    def _chain(self, factors: tuple[Expr, ...], at: tuple[str, ...]) -> Expr:
+    def _chain(self, factors: tuple[Expr, ...], at: tuple[Index, ...]) -> Expr:
         first, rest = factors[0], factors[1:]
         if not rest:
             return self.at(first, at)
@@ -110,18 +121,29 @@ class _Indexer:
                              self.at(rest[0].of, column))  # fmt: skip
         if inner == 1:
             return e.product(self.at(first, row), self._chain(rest, column))
-        letter = self._letters[self._used % len(self._letters)]
-        self._used += 1
+        free = [letter for letter in FREE if letter not in self._taken]
+        if not free:
+            raise _TooManyIndicesError(f"more than {len(FREE)} indices at once")
+        self._taken.append(free[0])
         body = e.product(
-            self.at(first, (*row, letter)), self._chain(rest, (letter, *column))
+            self.at(first, (*row, free[0])), self._chain(rest, (free[0], *column))
         )
-        return e.Sigma(letter, e.FIRST, inner, body)
+        self._taken.pop()
+        return e.Sigma(free[0], e.FIRST, inner, body)
 
     def _ends(
-        self, first: Expr, tail: Shape, at: tuple[str, ...]
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        self, first: Expr, tail: Shape, at: tuple[Index, ...]
+    ) -> tuple[tuple[Index, ...], tuple[Index, ...]]:
         """The row letter of the first factor and the column letter of the rest."""
         has_row = shape_of(first, self._scope)[0] != 1
         has_column = tail[1] != 1
         row = at[:1] if has_row else ()
         return row, at[-1:] if has_column else ()
+
+
+def _delta(at: tuple[Index, ...]) -> Expr:
+    first, second = at
+    if not isinstance(first, str):
+        first, second = second, first
+    assert isinstance(first, str)
+    return e.Delta(first, second)

@@ -169,7 +169,8 @@ class _Checker:
         letters = tuple(i for i in self.left.indices if isinstance(i, str))
         if len(letters) < len(self.left.indices):
             return []
-        return [elements(known, letters, self.scope) for known in found]
+        forms = (elements(known, letters, self.scope) for known in found)
+        return [form for form in forms if form is not None]
 
     def _strangeness(self, known: Expr, formula: Expr) -> tuple[bool, int]:
         """How unlike a right formula is to the one written: a recursion is preferred.

@@ -332,6 +332,22 @@ def product(*factors: Expr) -> Expr:
     return Negative(result) if is_negative else result
 
 
+def scaled(scalar: Expr, *factors: Expr) -> Expr:
+    """A product with a scalar in front that stays one factor, whatever it is made of.
+
+    Opened, (1^T u) v would read 1^T u v, and A times it A 1^T u v, which does not fit.
+    """
+    body = product(*factors)
+    if scalar == Number(1.0):
+        return body
+    if isinstance(scalar, Negative):
+        return negative(scaled(scalar.of, body))
+    if isinstance(body, Negative):
+        return negative(scaled(scalar, body.of))
+    rest = body.factors if isinstance(body, Product) else (body,)
+    return scalar if body == Number(1.0) else Product((scalar, *rest))
+
+
 def total(*terms: Expr) -> Expr:
     """A sum, nested ones opened."""
     opened: list[Expr] = []

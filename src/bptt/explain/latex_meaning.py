@@ -116,11 +116,15 @@ def times(factors: list[Meaning], state: State) -> Array:
     return result
 
 
-def picked(base: Meaning, indices: tuple[Callable[[State], int], ...]) -> Meaning:
-    """One element."""
+def picked(
+    base: Meaning, indices: tuple[Callable[[State], int], ...], *, is_column: bool
+) -> Meaning:
+    """One element, or one column."""
 
     def meaning(state: State) -> Array:
         chosen = tuple(index(state) for index in indices)
+        if is_column:
+            return base(state)[:, list(chosen)]
         return scalar(base(state)[chosen if len(chosen) > 1 else (*chosen, 0)])
 
     return meaning

@@ -377,7 +377,7 @@ class _Reader(FormulaTokens):
         return e.Incoming(self._reference(self._name(), self.now.start)[0])
 
     def lookup(self) -> Expr:
-        matrix = self._reference(self._name(), self.now.start)[0]
+        matrix = self._sum()
         self.expect(",")
         index = self._reference(self._name(), self.now.start)[0]
         return e.Call("lookup", (matrix, index))

@@ -35,7 +35,7 @@ ACCENTS = {"hat": "\u0302", "tilde": "\u0303", "bar": "\u0304"}
 def split_name(name: str) -> tuple[str, str, str]:
     """A name's base, accent and label: y_hat -> (y, hat, ""), b_f -> (b, "", f)."""
     base, _, rest = name.partition("_")
-    if not base:
+    if not base or not rest:
         return name, "", ""
     if rest in ACCENTS:
         return base, rest, ""
@@ -297,8 +297,9 @@ def _call(p: Printer, x: e.Call) -> Written:
         return p.script(p.sign("one"), sub=relation), ATOM
     if x.function == "lookup":
         matrix = x.arguments[0]
-        assert isinstance(matrix, e.Value)
         sub = p.sign("colon") + p.sign("comma") + arguments[1]
+        if not isinstance(matrix, e.Value):
+            return p.script(p(matrix, ATOM), sub=sub), SCRIPT
         text = p.symbol(matrix.name, sub=sub, sup=p.step(matrix.time))
         return text, SCRIPT if matrix.time else ATOM
     if x.function == "abs":

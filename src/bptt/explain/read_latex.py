@@ -119,7 +119,7 @@ class _Reader(LatexTokens):
         if head == r"\sqrt":
             self.next()
             inside = self._braced()
-            return lambda state: np.sqrt(inside(state))
+            return self._scripts(lambda state: np.sqrt(inside(state)))
         if head == r"\nabla":
             return self._nabla()
         if head == r"\mathbf":
@@ -150,9 +150,9 @@ class _Reader(LatexTokens):
     def _scripts(self, base: Meaning) -> Meaning:
         if self.skip("_"):
             self.need("{")
-            indices = self._indices()
+            is_column = self.skip(":", ",")
+            base = picked(base, self._indices(), is_column=is_column)
             self.need("}")
-            base = picked(base, indices)
         if self.skip("^"):
             self.need("{")
             if self.skip(r"\top"):
@@ -318,9 +318,9 @@ class _Reader(LatexTokens):
         def value(state: State) -> Array:
             found = state.point.value(*symbol.key(state))
             chosen = symbol.chosen(state)
-            if symbol.is_column:
-                return found[:, list(chosen)]
-            if chosen:
+            if chosen and symbol.is_column:
+                found = found[:, list(chosen)]
+            elif chosen:
                 found = scalar(found[chosen if len(chosen) > 1 else (*chosen, 0)])
             return found.T if symbol.is_transposed else found
 

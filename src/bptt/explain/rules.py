@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bptt.explain import expr as e
-from bptt.explain.expr import Expr, Number, Ones, minus, product, transpose
+from bptt.explain.expr import Expr, Number, Ones, minus, product, scaled, transpose
 from bptt.graph import Node
 
 ONE, TWO = Number(1.0), Number(2.0)
@@ -48,7 +48,7 @@ def _mul(site: Site) -> Expr:
     ranks = [node.rank for node in site.node.inputs]
     if 0 in ranks:  # a scalar scales, and stands in front
         front, back = site.x if ranks[0] == 0 else site.x[::-1]
-        return product(front, back)
+        return scaled(front, back)
     opened: list[Expr] = []
     for factor in site.x:
         opened.extend(factor.factors if isinstance(factor, e.Hadamard) else (factor,))
@@ -163,15 +163,16 @@ def _through(site: Site, g: Expr, slope: Expr, i: int, *, is_plain: bool) -> Exp
     """
     rank, own = site.node.rank, site.node.inputs[i].rank
     if rank == 2:
-        full = product(slope, g) if is_plain else e.Hadamard((slope, g))
+        full = scaled(slope, g) if is_plain else e.Hadamard((slope, g))
         if own == 2:
             return full
         dims = site.node.shape
         return product(transpose(Ones(_d(dims[0]))), full, Ones(_d(dims[1])))
     if rank == own:
-        return product(slope if is_plain or rank == 0 else e.Diag(slope), g)
+        is_scale = is_plain or rank == 0
+        return scaled(slope, g) if is_scale else product(e.Diag(slope), g)
     if is_plain:
-        return product(slope, transpose(Ones(_d(site.node.shape[0]))), g)
+        return scaled(slope, transpose(Ones(_d(site.node.shape[0]))), g)
     return product(transpose(slope), g)
 
 
@@ -297,7 +298,7 @@ def _pull_sum(site: Site, g: Expr) -> Given:
     dims = site.dims(0)
     if len(dims) == 1:
         return (product(Ones(dims[0]), g),)
-    return (product(g, Ones(dims[0]), transpose(Ones(dims[1]))),)
+    return (scaled(g, Ones(dims[0]), transpose(Ones(dims[1]))),)
 
 
 def _pull_mean(site: Site, g: Expr) -> Given:
@@ -348,7 +349,7 @@ def _pull_loss(
         shares = (e.Quotient(TWO, _count(dims)),) if dims else (TWO,)
         front = shares if is_mean else ()
         if len(dims) == 2:
-            return tuple(product(g, *front, part) for part in rule(*site.x))
+            return tuple(scaled(g, *front, part) for part in rule(*site.x))
         return tuple(product(*front, part, g) for part in rule(*site.x))
 
     return pull

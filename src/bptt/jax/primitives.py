@@ -213,6 +213,7 @@ def _lead_axes(task: Task) -> list[int | None]:
         *[None for _ in graph.parameters],
         *[1 for _ in graph.inputs],
         *[0 for _ in task.initial],
+        *([0] if task.has_lengths else []),
         *([None] if task.keeps and task.is_backward else []),
         *[results[number] for number in task.seeded],
     ]

@@ -43,13 +43,13 @@ def recurrent(
 ) -> Recurrent:
     """The cell as a function of JAX arrays, run by the same kernels.
 
-    f(params, inputs, initial=None, weights=None) -> Outputs, for `jit`, `grad`,
-    `value_and_grad` and `vmap`. It is differentiable once, in reverse mode, with
-    respect to parameters, real inputs, initial states and weights.
+    f(params, inputs, initial=None, weights=None, lengths=None) -> Outputs, for `jit`,
+    `grad`, `value_and_grad` and `vmap`. It is differentiable once, in reverse mode,
+    with respect to parameters, real inputs, initial states and weights.
 
     nodes: names whose sequences a call returns; by default the states of a cell without
     a loss, and none of a cell with one, since a sequence returned is a sequence copied.
-    reduction, weights: of the loss, as in `Cell.forward`. threads: at most so many.
+    reduction, weights, lengths: as in `Cell.forward`. threads: at most so many.
 
     Arrays are as everywhere: x (tau, n_b, n_x), tokens (tau, n_b), an initial state
     (n_b, n_h) or (n_h,). All reals take the parameters' element type: float32, or
@@ -116,30 +116,42 @@ class Recurrent:
         inputs: Mapping[str, Any],
         initial: Mapping[str, Any] | None = None,
         weights: Any = None,
+        lengths: Any = None,
     ) -> Outputs:
         """A forward pass; see `recurrent`."""
-        arrays = _read_arrays(self.cell, params, inputs, initial or {})
+        rows = {} if lengths is None else {"lengths": lengths}
+        arrays = _read_arrays(self.cell, params, inputs, initial or {}, rows)
         loss = self.cell.graph.loss
         wanted = self.nodes if loss is None else dict.fromkeys((*self.nodes, loss))
         states = _defined_states(self.cell)
         task = Task(
-            self.text, tuple(arrays.initial), tuple(wanted), states, self.threads
-        )
+            self.text, tuple(arrays.initial), tuple(wanted), states, self.threads,
+            lengths is not None,
+        )  # fmt: skip
         results = iter(primitives.forward(task, arrays.operands))
         sequences = {name: next(results) for name in task.nodes}
         final = {name: next(results) for name in states}
         for name in self.cell.states:  # an input that is read one step late
             if name not in final:
-                final[name] = arrays.inputs[name][-1]
+                final[name] = self._last(arrays, name)
         total = None
         if loss is not None:
-            w = _weights(arrays.bound, weights, self.reduction)
+            w = _weights(arrays, weights, self.reduction)
             total = (w * sequences[loss]).sum()
         sequences = {name: sequences[name] for name in self.nodes}
         if not arrays.bound.is_batched:
             sequences = {name: value[:, 0] for name, value in sequences.items()}
             final = {name: value[0] for name, value in final.items()}
         return Outputs(sequences, final, total)
+
+    def _last(self, arrays: _Arrays, name: str) -> jax.Array:
+        """The last row of an input that is a state."""
+        rows = arrays.inputs[name]
+        if name in self.cell.graph.backward:
+            return rows[0]
+        if arrays.lengths is None:
+            return rows[-1]
+        return rows[arrays.lengths - 1, jnp.arange(rows.shape[1])]
 
 
 @dataclass(frozen=True)
@@ -152,13 +164,15 @@ class _Arrays:
     params: dict[str, jax.Array]
     inputs: dict[str, jax.Array]
     initial: dict[str, jax.Array]
+    lengths: jax.Array | None
     bound: Bindings
 
     @property
     def operands(self) -> list[jax.Array]:
         """In the order that `Task` gives."""
         tables = (self.params, self.inputs, self.initial)
-        return [value for table in tables for value in table.values()]
+        found = [value for table in tables for value in table.values()]
+        return found if self.lengths is None else [*found, self.lengths]
 
 
 def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
@@ -170,7 +184,7 @@ def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
         for table in given
     )
     bound = _check(cell, signature)
-    params, inputs, initial = given
+    params, inputs, initial, rows = given
     for name in cell.graph.inputs:
         array = _cast(inputs[name], bound)
         inputs[name] = array if bound.is_batched else array[:, None]
@@ -183,6 +197,7 @@ def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
         {name: params[name] for name in cell.graph.parameters},
         {name: inputs[name] for name in cell.graph.inputs},
         states,
+        jnp.atleast_1d(_cast(rows["lengths"], bound)) if rows else None,
         bound,
     )
 
@@ -197,16 +212,20 @@ def _cast(array: jax.Array, bound: Bindings) -> jax.Array:
 @functools.lru_cache(maxsize=256)
 def _check(cell: Cell, signature: Signature) -> Bindings:
     """The checks of the cell's own calls, on zeros of the same shapes and types."""
-    params, inputs, initial = (
+    params, inputs, initial, rows = (
         {n: np.broadcast_to(np.zeros((), dtype), shape) for n, shape, dtype in table}
         for table in signature
     )
-    return bind(cell.graph, params, inputs, initial)
+    lengths = rows["lengths"] + 1 if rows else None  # 0 is no length
+    return bind(cell.graph, params, inputs, initial, lengths=lengths)
 
 
-def _weights(bound: Bindings, weights: Any, reduction: str) -> jax.Array:
+def _weights(arrays: _Arrays, weights: Any, reduction: str) -> jax.Array:
     """w_t, (tau, n_b), as `Cell.forward` has it."""
+    bound = arrays.bound
     w = jnp.ones((bound.tau, bound.n_b), bound.dtype)
+    if arrays.lengths is not None:
+        w = (jnp.arange(bound.tau)[:, None] < arrays.lengths).astype(bound.dtype)
     if weights is not None:
         given = jnp.asarray(weights, bound.dtype)
         if given.shape == (bound.tau,):

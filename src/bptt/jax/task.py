@@ -39,8 +39,9 @@ class Task:
     """A forward pass, or the backward pass of one.
 
     Operands come in this order: the parameters, the inputs, the `initial` states that
-    are given; for a backward pass then the token, if the forward pass gave one, and the
-    gradients of those results that `seeded` names. Results of a forward pass: the
+    are given, the lengths of the rows if `has_lengths`; for a backward pass then the
+    token, if the forward pass gave one, and the gradients of those results that
+    `seeded` names. Results of a forward pass: the
     sequences of `nodes`, then the last value of each state in `final`, then the token,
     if `keeps`; of a backward pass: the gradients of the operands in `wrt`.
 
@@ -53,6 +54,7 @@ class Task:
     nodes: tuple[str, ...]
     final: tuple[str, ...]
     threads: int | None = None
+    has_lengths: bool = False
     keeps: bool = False
     wrt: tuple[int, ...] = ()
     is_backward: bool = False
@@ -74,6 +76,7 @@ class Task:
             {name: next(rest) for name in graph.parameters},
             {name: next(rest) for name in graph.inputs},
             {name: next(rest) for name in self.initial},
+            next(rest) if self.has_lengths else None,
             next(rest) if self.keeps and self.is_backward else None,
             {number: next(rest) for number in self.seeded},
         )
@@ -122,6 +125,7 @@ class Operands:
     params: Mapping[str, Any]
     inputs: Mapping[str, Any]
     initial: Mapping[str, Any]
+    lengths: Any
     token: Any
     seeds: Mapping[int, Any]
 
@@ -156,7 +160,7 @@ _KEPT = Kept()
 
 def _forward(task: Task, operands: Sequence[Array]) -> list[Array]:
     given = task.split(operands)
-    bindings = bind(task.graph, given.params, given.inputs, given.initial)
+    bindings = _bind(task, given)
     if task.keeps:
         program, request = _phased_program(task)
         forward = ForwardPass(program, bindings, request, threads=task.threads)
@@ -179,6 +183,15 @@ def _backward(task: Task, operands: Sequence[Array]) -> list[Array]:
     return [tables[kind][name] for kind, name in _wanted(task)]
 
 
+def _bind(
+    task: Task, given: Operands, seeds: Mapping[str, Array] | None = None
+) -> Bindings:
+    return bind(
+        task.graph, given.params, given.inputs, given.initial, seeds,
+        lengths=given.lengths,
+    )  # fmt: skip
+
+
 @functools.lru_cache(maxsize=256)
 def _wanted(task: Task) -> tuple[tuple[str, str], ...]:
     """The kind and name of every operand whose gradient is wanted."""
@@ -187,9 +200,10 @@ def _wanted(task: Task) -> tuple[tuple[str, str], ...]:
 
 
 def _join_seeds(task: Task, given: Operands) -> dict[str, Array]:
-    """One gradient per node: a state's last value is the last row of its sequence."""
+    """One gradient per node: a state's last value is a row of its sequence."""
     results = (*task.nodes, *task.final)
-    tau = next(iter(given.inputs.values())).shape[0]
+    tau, n_b = next(iter(given.inputs.values())).shape[:2]
+    last = tau - 1 if given.lengths is None else given.lengths - 1
     seeds: dict[str, Array] = {}
     for number, array in given.seeds.items():
         name = results[number]
@@ -199,7 +213,8 @@ def _join_seeds(task: Task, given: Operands) -> dict[str, Array]:
         rows = seeds.get(name)
         whole = (tau, *array.shape)
         rows = np.zeros(whole, array.dtype) if rows is None else rows.copy()
-        rows[0 if name in task.graph.backward else -1] += array
+        at = 0 if name in task.graph.backward else last
+        rows[at, np.arange(n_b)] += array
         seeds[name] = rows
     return seeds
 
@@ -256,10 +271,11 @@ def _move(bindings: Bindings, given: Operands) -> Bindings:
     def places(old: Mapping[str, Array], new: Mapping[str, Array]) -> dict[str, Array]:
         return {n: array.astype(old[n].dtype, copy=False) for n, array in new.items()}
 
+    packed = {name: bindings.pack(array) for name, array in given.inputs.items()}
     return replace(
         bindings,
         parameters=given.params,
-        inputs=places(bindings.inputs, given.inputs),
+        inputs=places(bindings.inputs, packed),
         initial=places(bindings.initial, given.initial),
     )
 
@@ -280,7 +296,7 @@ def _gradient_program(task: Task, seeds: frozenset[str]) -> tuple[Program, Reque
 
 def _go_back(task: Task, given: Operands, seeds: dict[str, Array]) -> Gradient:
     """Forward and backward in one."""
-    bindings = bind(task.graph, given.params, given.inputs, given.initial, seeds)
+    bindings = _bind(task, given, seeds)
     program, request = _gradient_program(task, frozenset(seeds))
     program, values = dispatch.run(program, bindings, threads=task.threads)
     return Gradient(program, bindings, values, request, _no_run)

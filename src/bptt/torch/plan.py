@@ -159,10 +159,10 @@ class Plan:
 
         nodes: also the gradients on these nodes.
         """
-        _, inputs, _, _ = self.name(needs)
+        asked = zip(self.job.inputs, needs[len(self.job.parameters) :], strict=False)
         request = Request(
             nodes,
-            tuple(name for name, is_needed in inputs.items() if is_needed),
+            tuple(name for name, is_needed in asked if is_needed),
             True,  # read from what is stored anyway: one program less to compile
             tuple(sorted(self._seeded)),
             values=self.job.outputs,
@@ -226,20 +226,19 @@ class Plan:
 
     def gradients(self, gradient: Gradient, needs: Sequence[bool]) -> list[Any]:
         """Per tensor its gradient, or None for those that need none."""
-        tensors, inputs, initial, _ = self.name(needs)
-        found: list[Array | None]
-        if self.stacking is None:
-            found = [np.array(gradient[name]) for name in tensors]
-        else:
-            order = self.stacking.order
-            found = [gradient.stack(order[name]) for name in tensors]
-        found += [gradient.inputs[n] if asked else None for n, asked in inputs.items()]
-        found += [gradient.initial[n] if a else None for n, a in initial.items()]
-        found += [None] * (len(needs) - len(found))
-        return [
-            part if is_needed else None
-            for part, is_needed in zip(found, needs, strict=True)
+        job, asked = self.job, iter(needs)
+        found = [
+            self._parameter(gradient, n) if next(asked) else None
+            for n in job.parameters
         ]
+        found += [gradient.inputs[n] if next(asked) else None for n in job.inputs]
+        found += [gradient.initial[n] if next(asked) else None for n in job.initial]
+        return found + [None for _ in asked]
+
+    def _parameter(self, gradient: Gradient, name: str) -> Array:
+        if self.stacking is None:
+            return np.array(gradient[name])
+        return gradient.stack(self.stacking.order[name])
 
 
 @functools.lru_cache(maxsize=64)

@@ -34,10 +34,6 @@ class Record:
         versions = [tensor._version for tensor in tensors]  # noqa: SLF001
         self._kept = (plan, aliases, versions, seeds)
 
-    def forget(self) -> None:
-        """Let go of what the last backward pass held."""
-        self._kept = None
-
     def gradient(self, nodes: tuple[str, ...] = ()) -> Gradient:
         """The same gradient once more, with those of `nodes`.
 

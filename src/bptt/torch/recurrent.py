@@ -101,7 +101,7 @@ class Recurrent(torch.nn.Module):
         given = self._name(args, inputs)
         initial = initial or {}
         params = [getattr(self, name) for name in self.parameter_names]
-        tensors = [*params, *given, *initial.values()]
+        tensors = [*params, *given, *(self._cast(n, t) for n, t in initial.items())]
         if weights is not None:
             tensors.append(weights.detach())
         if lengths is not None:
@@ -137,11 +137,13 @@ class Recurrent(torch.nn.Module):
                     f"input {name} is missing; the cell's inputs are: "
                     f"{', '.join(self.inputs)}"
                 )
-        dtype = next((p.dtype for p in self.parameters()), None)
-        return [
-            given[name] if name in self.index_inputs else given[name].to(dtype)
-            for name in self.inputs
-        ]
+        return [self._cast(name, given[name]) for name in self.inputs]
+
+    def _cast(self, name: str, tensor: Tensor) -> Tensor:
+        """A real tensor in the parameters' element type."""
+        if name in self.index_inputs or not self.parameter_names:
+            return tensor
+        return tensor.to(getattr(self, self.parameter_names[0]).dtype)
 
     # ----- looking inside -----
 

@@ -112,12 +112,19 @@ def as_model(name: str, cell: Cell, form: Form) -> Model:
     """See a finished cell as a model of data.
 
     Raises: CellNotTrainableError if its inputs, but for those that are drawn, are not
-    exactly x and y, or are not of the data's kind.
+    exactly x and y, or are not of the data's kind; or if it reads t+1.
     """
     inputs = [name for name, spec in cell.graph.inputs.items() if spec.draw is None]
     if set(inputs) != {"x", "y"}:
         found = f"its inputs are {', '.join(inputs) or 'none'}"
         fix = "A model reads x and is scored on targets y, by these names."
+        raise CellNotTrainableError(name, found, fix)
+    for state in sorted(cell.graph.backward):
+        # At step t of a text x[t+1] is the target y[t].
+        found = (
+            f"it reads {state}[t+1], and a window's later steps are what it is to learn"
+        )
+        fix = "Write a cell that reads t and t-1 alone."
         raise CellNotTrainableError(name, found, fix)
     loss, scores = _find_loss(cell)
     model = Model(name, cell, loss, scores)

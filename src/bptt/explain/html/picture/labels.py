@@ -114,11 +114,12 @@ class Labels:
         names = {*self.derivation.graph.definitions, *self.derivation.graph.inputs}
         letter = next(letter for letter in LETTERS if letter not in names)
         unit = e.Element(Value("e"), (letter,))
-        return self._pulled(target, unit, reading, across)
+        return self.pulled(target, unit, reading, across)
 
-    def _pulled(
+    def pulled(
         self, target: str, grad: Expr, reading: Reading, across: tuple[str, ...]
     ) -> Expr | None:
+        """What `grad`, the gradient of the target, gives to a reading, across nodes."""
         terms = []
         for found, pulled in self.derivation.pulled(target, grad).items():
             if pulled is None:
@@ -126,7 +127,7 @@ class Labels:
             if found == reading:
                 terms.append(pulled)
             elif found.name in across and found.lag == 0:
-                inner = self._pulled(found.name, pulled, reading, across)
+                inner = self.pulled(found.name, pulled, reading, across)
                 if inner is not None:
                     terms.append(inner)
         return e.total(*terms) if terms else None

@@ -141,7 +141,8 @@
       const canvas = svg.closest(".canvas"), column = B.one(`.col[data-t="${t}"]`, svg);
       if (canvas.hidden || !column || canvas.scrollWidth <= canvas.clientWidth) continue;
       const x = +/translate\((\S+)/.exec(column.getAttribute("transform"))[1];
-      canvas.scrollLeft = x - canvas.clientWidth / 2;
+      const isSeen = x - 110 > canvas.scrollLeft && x + 60 < canvas.scrollLeft + canvas.clientWidth;
+      if (!isSeen) canvas.scrollLeft = x - canvas.clientWidth / 2;
     }
   }
 

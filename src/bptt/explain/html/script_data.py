@@ -1,0 +1,114 @@
+"""What the page hands its script: numbers, names, formulas and words, as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt.explain import model as m
+from bptt.explain.expr import Value
+from bptt.explain.html.panels.lab import lab_data
+from bptt.explain.html.panels.page_context import Context
+from bptt.explain.html.picture.grid import LONGEST
+from bptt.explain.html.picture.svg import arrow_widths, shape_text
+from bptt.explain.html.values import encode
+from bptt.explain.html.words import plain, words
+from bptt.explain.plain import to_unicode
+
+Array = NDArray[Any]
+
+
+def script_data(page: Context, title: dict[str, str]) -> str:
+    """The data as JSON that cannot end a script element."""
+    values = page.writer.values
+    places, exact = _places(page)
+    data = {
+        "first": page.first, "tau": page.tau, "title": title, "places": places,
+        "sizes": {k: v for k, v in page.document.shown.sizes.items() if k != "n_b"},
+        "shapes": {card: shape_text(arrows[-1]) for card, arrows in page.arrows.items()
+                   if arrows[-1].jacobian is not None},
+        "widths": _widths(page), "lab": lab_data(page), "symbols": _symbols(page),
+        "words": {key: dict(zip(m.LANGUAGES, entry, strict=True))
+                  for key, entry in words().items() if key.startswith(("lab-", "cop"))},
+        "values": values.index, "numbers": values.blob(), "exact": encode(exact),
+    }  # fmt: skip
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    # A name or a string can then not end the script element.
+    return text.replace("<", "\\u003c")
+
+
+def _places(page: Context) -> tuple[dict[str, Any], Array]:
+    """Every value and gradient in full precision, by name and step; seeds and weights.
+
+    v, g, s: where a value, a gradient, what arrives from outside begins, by step.
+    """
+    point, unrolled = page.document.shown, page.unrolled
+    found: dict[str, Any] = {}
+    parts: list[Any] = []
+    size = 0
+
+    def put(name: str, key: str, t: int | None, array: Any) -> None:
+        nonlocal size
+        empty = {
+            "shape": list(np.shape(array)),
+            "mark": to_unicode(Value(name)),
+            "v": {},
+            "g": {},
+            "s": {},
+        }
+        found.setdefault(name, empty)[key]["" if t is None else str(t)] = size
+        parts.append(np.ravel(np.asarray(array, dtype="<f8")))
+        size += int(np.size(array))
+
+    for place in unrolled.places:
+        if place.kind == "copy":
+            continue
+        is_total = place == unrolled.total
+        put(
+            place.name,
+            "v",
+            place.t,
+            unrolled.loss if is_total else unrolled.values[place],
+        )
+        put(place.name, "g", place.t, unrolled.grad(place))
+    for t in range(1, page.tau + 1):
+        if "w" not in page.document.scope.names and page.graph.loss:
+            put("w", "v", t, point.weights[t - 1])
+        for name, seeds in point.seeds.items():
+            put(name, "s", t, seeds[t - 1])
+    return found, np.concatenate(parts)
+
+
+def _widths(page: Context) -> dict[str, dict[str, list[float]]]:
+    """The width of every arrow, for the columns that the script makes."""
+    if page.tau <= LONGEST:
+        return {}
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, drawn in (("graph-full", page.full), ("graph-folded", page.folded)):
+        widths = arrow_widths(drawn)
+        by_card = found.setdefault(name, {})
+        for arrow in drawn.arrows:
+            by_card.setdefault(arrow.card, []).append(round(widths[arrow.key], 1))
+    return found
+
+
+def _symbols(page: Context) -> dict[str, dict[str, str]]:
+    """What a symbol is, for the tip over it: kind and shape."""
+    scope = page.document.scope
+    found = {}
+    for name in scope.names:
+        shape = " × ".join(map(str, scope.core(name))) or "1"
+        numbers = " × ".join(str(page.document.shown.size(d)) for d in scope.core(name))
+        kind = "integer" if scope.is_integer(name) else scope.kind(name)
+        if name in page.graph.states:
+            kind = "state"
+        fields = {
+            "name": to_unicode(Value(name)),
+            "shape": shape,
+            "numbers": numbers or "1",
+        }
+        found[name] = plain(f"symbol-{kind}", **fields)
+    return found
