@@ -30,7 +30,7 @@ header p { font-size: 1rem; }
 }
 .figures b { display: block; font-size: 1.45rem; font-variant-numeric: tabular-nums; }
 .figures span { color: var(--soft); font-size: .85rem; }
-.grid-2 { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr));
+.grid-2 { display: grid; grid-template-columns: repeat(auto-fill, minmax(26rem, 1fr));
   gap: 1rem; }
 .grid-3 { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr));
   gap: .8rem; }
