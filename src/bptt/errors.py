@@ -250,10 +250,6 @@ class CellFileError(ArgumentError):
     """A cell file cannot be read."""
 
 
-class NotComparableError(ArgumentError):
-    """A check cannot be made on these numbers."""
-
-
 class ThreadsError(ArgumentError):
     """A number of threads that cannot be."""
 

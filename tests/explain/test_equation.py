@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bptt
-from bptt.explain.equation import NotAnEquationError
+from bptt.explain.equation import NoPointError, NotAnEquationError
 from bptt.explain.formula_tokens import FormulaSyntaxError
 from bptt.explain.parse import parse_formula
 from bptt.explain.point import Scope, UnknownSymbolError
+from bptt.explain.shape import FormulaShapeError, shape_of
 
 RIGHT = "grad_h[t] = W.T @ diag(1 - h[t+1]**2) @ grad_h[t+1] + V.T @ grad_o[t]"
 
@@ -159,6 +160,20 @@ def test_each_mistake_in_writing_a_formula_is_said(text, error, message):
     with pytest.raises(error) as caught:
         bptt.check_equation(text)
     assert message in str(caught.value)
+
+
+def test_a_product_that_does_not_fit_names_all_its_shapes_and_where():
+    scope = Scope(bptt.cells.book.graph)
+    (product,) = parse_formula("V.T @ W", scope)
+    with pytest.raises(FormulaShapeError, match="n_o columns meet n_h rows") as caught:
+        shape_of(product, scope)
+    assert caught.value.expr.name == "W"
+
+
+def test_a_cell_that_is_finite_nowhere_is_not_compared():
+    cell = bptt.Cell("h[t] = sqrt(0 - 1 - x[t] ** 2) + b\nL[t] = sum(h[t])")
+    with pytest.raises(NoPointError, match="no random point was found where every"):
+        cell.check_equation("∇b = sum(t, 1, tau, ∇h[t])")
 
 
 def test_the_caret_stands_under_the_place_whatever_its_characters():
