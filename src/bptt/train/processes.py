@@ -78,9 +78,11 @@ class _Group(Processes):
         restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
         self.is_restarted = restarts > 0
         store, self.rank, self.size = next(self._group.rendezvous("env://"))
-        # The store outlives a restart; without a prefix the processes would find the
-        # addresses of those that are gone.
-        store = self._group.PrefixStore(f"bptt-{restarts}", store)
+        # The store outlives a restart and an earlier run of this process; without a
+        # prefix the processes would find the addresses of groups that are gone.
+        life = self._group.PrefixStore(f"bptt-{restarts}", store)
+        number = life.add(f"joined-{self.rank}", 1)
+        store = self._group.PrefixStore(f"group-{number}", life)
         self._group.init_process_group(
             "gloo", store=store, rank=self.rank, world_size=self.size
         )
