@@ -164,6 +164,7 @@ class Sequences(Dataset):
 
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded")
+@pytest.mark.filterwarnings("ignore:os.fork.*JAX")  # where another test loaded it
 def test_workers_of_a_data_loader_run_a_shared_layer():
     _, ours = make_pair("GRU")
     x, _ = make_input(ours)

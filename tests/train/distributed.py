@@ -17,9 +17,6 @@ from bptt.execute.dispatch import REFERENCE
 from bptt.train import Text, TrainingOptions, read_sequences, train
 from bptt.train import loop as loop_module
 
-for method in (Cell.forward, Cell.gradient):
-    method.__kwdefaults__["executor"] = REFERENCE
-
 TEXT = Text("the cat sat on the mat, the dog ran. " * 12, source="lines", n_files=1)
 OPTIONS = TrainingOptions(
     cell="elman",
@@ -47,6 +44,9 @@ def sequences(folder):
 
 
 def main():
+    # A process of its own: no kernels need to be compiled for so little work.
+    for method in (Cell.forward, Cell.gradient):
+        method.__kwdefaults__["executor"] = REFERENCE
     case, folder = sys.argv[1], Path(sys.argv[2])
     if case == "killed" and os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0":
         original = loop_module.Learner.learn_window

@@ -1,7 +1,7 @@
 """HTML and SVG as strings, escaped in one place.
 
 >>> tag("p", tag("b", "a < b"), class_="x", hidden=True)
-'<p class="x" hidden><b>a &lt; b</b></p>'
+'<p class=x hidden><b>a &lt; b</b></p>'
 """
 
 from __future__ import annotations

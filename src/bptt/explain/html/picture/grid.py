@@ -113,7 +113,9 @@ def make_grid(drawn: Drawn, label: float = 0.0) -> Grid:
         for i, parameter in enumerate(reversed(taps_of[name]))
     }
     widest = max(sum(name in drawn.nodes for name in row) for row in rows.values())
+    places = [spot.x for spot in spots.values()]
     pitch = max(COLUMN, label + MARGIN) + (widest - 1) * BESIDE
+    pitch = max(pitch, max(places) - min(places) + 3 * RADIUS)
     start = RAIL + 62
     reach = (widest - 1) / 2 * BESIDE
     first = start + reach + max(label, BESIDE)
