@@ -8,8 +8,10 @@ In short:
     print(cell.explain())            its derivation; check_equation("...") checks yours
 """
 
+from __future__ import annotations
+
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bptt import cells
 from bptt.cell import Cell
@@ -17,9 +19,11 @@ from bptt.check import Ledger
 from bptt.compose import bidirectional, dropout, noise, stack, zoneout
 from bptt.errors import BpttError, MissingExtraError
 from bptt.exchange import from_keras, from_torch, to_keras, to_torch
-from bptt.explain import EquationReport, Explanation
 from bptt.results import Copies, Gradient, Run
 from bptt.version import __version__
+
+if TYPE_CHECKING:
+    from bptt.explain import EquationReport, Explanation
 
 __all__ = [
     "BpttError",
@@ -59,11 +63,15 @@ def check_equation(
     return (cell or cells.book).check_equation(text, seed=seed)
 
 
-# Front ends of frameworks, imported when they are first named: name -> the extra.
-_FRONT_ENDS = {"jax": "jax"}
+# What takes time to import is imported when it is first named.
+# Front ends of frameworks: name -> the extra.
+_FRONT_ENDS = {"torch": "train", "jax": "jax"}
+_EXPLANATION = frozenset({"EquationReport", "Explanation"})
 
 
 def __getattr__(name: str) -> Any:
+    if name in _EXPLANATION:
+        return getattr(importlib.import_module(f"{__name__}.explain"), name)
     if name not in _FRONT_ENDS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

@@ -10,13 +10,13 @@ from bptt.check import INSTANCES, Ledger, check_cell
 from bptt.execute import dispatch
 from bptt.execute.bindings import bind
 from bptt.execute.program import Request
-from bptt.explain import EquationReport, Explanation, check_equation, explain
 from bptt.flow import GradientFlow, measure_run
 from bptt.graph import Graph
 from bptt.unrolled import Unrolled, unroll
 
 if TYPE_CHECKING:
     from bptt.cell import Cell
+    from bptt.explain import EquationReport, Explanation
 
 
 class Readings:
@@ -133,6 +133,8 @@ class Readings:
         Raises: UnknownLanguageError, ExplainOptionError, BackwardLoopError;
         UnknownCardError when shown.
         """
+        from bptt.explain import explain
+
         return explain(
             self._cell, name=name, lang=lang, step=step, tau=tau, seed=seed,
             sizes=sizes, reduction=reduction, weights=weights,
@@ -145,4 +147,6 @@ class Readings:
         docs/explain.md. Returns: a report to print; `report.passed`.
         Raises: FormulaSyntaxError, UnknownSymbolError, NotAnEquationError.
         """
+        from bptt.explain import check_equation
+
         return check_equation(self._cell, text, seed=seed)
