@@ -19,7 +19,7 @@ import numpy as np
 from bptt import meanings as m
 from bptt import shapes as s
 from bptt.graph import LEAVES, Node, Operand, as_node, walk
-from bptt.shapes import Dim, Shape
+from bptt.shapes import Shape
 
 Gradients = tuple[Node | None, ...]
 REAL_LINE = (-4.0, 4.0)
@@ -362,7 +362,15 @@ def verify(roots: Iterable[Node]) -> None:
             raise ValueError(f"{node!r} should have shape {shape}")
 
 
-def dims_of(node: Node) -> tuple[Dim, ...]:
-    """The dimensions that an operation with `data="dims"` is told."""
-    data: Any = node.data
-    return tuple(data)
+def extra_arguments(
+    node: Node, numbers: Callable[[Shape], tuple[int, ...]]
+) -> tuple[Any, ...]:
+    """What `f` of a node's operation gets beside its inputs.
+
+    numbers: the sizes of named dimensions.
+    """
+    kind = OPS[node.op].data
+    if kind == "dims":
+        data: Any = node.data
+        return (numbers(tuple(data)),)
+    return (node.data,) if kind else ()

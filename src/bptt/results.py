@@ -22,7 +22,7 @@ from bptt.execute.program import (
     gradient_of,
 )
 from bptt.graph import TO_STATIC, Node, walk
-from bptt.ops import OPS, dims_of
+from bptt.ops import OPS, extra_arguments
 
 Array = NDArray[Any]
 
@@ -328,10 +328,7 @@ class Copies:
         return value
 
     def _extra(self, node: Node) -> tuple[Any, ...]:
-        kind = OPS[node.op].data
-        if kind == "dims":
-            return (self._bindings.numbers(dims_of(node)),)
-        return (node.data,) if kind else ()
+        return extra_arguments(node, self._bindings.numbers)
 
     def total(self) -> Array:
         """The sum over t, equal to `grad[name]` up to rounding."""

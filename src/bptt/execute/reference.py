@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bptt.execute.bindings import Bindings
 from bptt.execute.program import Program
 from bptt.graph import TO_TIMED, Node, name_of, shift_of, walk
-from bptt.ops import OPS, dims_of
+from bptt.ops import OPS, extra_arguments
 from bptt.recurrence import Segment
 
 Array = NDArray[Any]
@@ -238,12 +238,7 @@ class Values:
                 _align(value, child, node.rank)
                 for value, child in zip(arguments, node.inputs, strict=True)
             ]
-        extra: tuple[Any, ...] = ()
-        if op.data == "dims":
-            extra = (self.sizes(dims_of(node)),)
-        elif op.data:
-            extra = (node.data,)
-        value = op.f(*arguments, *extra)
+        value = op.f(*arguments, *extra_arguments(node, self.sizes))
         if node.op in TO_TIMED and not node.inputs[0].timed:
             value = np.broadcast_to(value, (*lead, *self.sizes(node.shape)))
         return np.asarray(value)

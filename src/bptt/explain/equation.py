@@ -131,6 +131,7 @@ class _Checker:
         return self.context.scope
 
     def report(self, formula: Expr) -> EquationReport:
+        """Compare one right side, from the shapes of its parts to its values."""
         right = self._right()
         right.sort(key=lambda known: self._strangeness(known, formula))
         best = right[0] if right else None

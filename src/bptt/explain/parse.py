@@ -60,6 +60,7 @@ class _Reader(FormulaTokens):
     # ----- grammar -----
 
     def formula(self) -> tuple[Expr, ...]:
+        """All sides of an equation; one for an expression alone."""
         sides = [self._sum()]
         while self.accept("="):
             sides.append(self._sum())

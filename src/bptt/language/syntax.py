@@ -114,6 +114,7 @@ class _Reader:
     # ----- statements -----
 
     def equation(self, statement: ast.stmt) -> Equation:
+        """`name[t] = expression`, or the reason why a line is neither form."""
         if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
             fix = "remove this line, or write it as one of the two"
             if isinstance(statement, ast.Expr):
@@ -136,6 +137,7 @@ class _Reader:
         return Equation(name, self.expression(statement.value), self.span(target))
 
     def declaration(self, statement: ast.AnnAssign) -> Declaration:
+        """`name: shape`, with or without an initial value."""
         if not isinstance(statement.target, ast.Name):
             raise errors.DeclarationError(
                 self.span(statement.target),

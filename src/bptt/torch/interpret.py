@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bptt.execute.program import LOSS, Program
 from bptt.graph import TO_TIMED, Node, name_of, shift_of
-from bptt.ops import OPS, dims_of
+from bptt.ops import OPS, extra_arguments
 from bptt.recurrence import Segment
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan
@@ -206,11 +206,7 @@ class _Values:
                 _align(value, child, node.rank)
                 for value, child in zip(arguments, node.inputs, strict=True)
             ]
-        extra: tuple[Any, ...] = ()
-        if op.data == "dims":
-            extra = (self._numbers(dims_of(node)),)
-        elif op.data:
-            extra = (node.data,)
+        extra = extra_arguments(node, self._numbers)
         value = evaluate(node.op, arguments, extra)
         if node.op in TO_TIMED and not node.inputs[0].timed:
             value = value.expand(*lead, *self._numbers(node.shape))

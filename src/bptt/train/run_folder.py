@@ -152,8 +152,6 @@ def read_run(folder: Path, name: str = LAST) -> SavedRun:
     DamagedCheckpointError if a file does not hold what it should,
     TrainExtraMissingError without safetensors.
     """
-    if not folder.is_dir():
-        raise RunNotFoundError(folder, "there is no such folder")
     config = read_config(folder)
     vocabulary = None
     if (folder / VOCABULARY_FILE).is_file() or _is_text(config):
@@ -280,6 +278,8 @@ def _are_characters(value: object) -> bool:
 def read_text(folder: Path, name: str) -> str:
     """The text of one file. Raises: RunNotFoundError, DamagedRunError."""
     path = folder / name
+    if not folder.is_dir():
+        raise RunNotFoundError(folder, "there is no such folder")
     if not path.is_file():
         raise RunNotFoundError(folder, f"there is no {name} in it")
     try:

@@ -38,6 +38,7 @@ from bptt.train.run_folder import (
     SavedRun,
     create_run,
     describe_form,
+    read_config,
     read_run,
     refuse_used,
 )
@@ -88,6 +89,7 @@ def resume(
     read again from where they were.
     Raises: the errors of `read_run`, DataChangedError, and those of `train`.
     """
+    read_config(folder)  # a folder that is no run is said before what is not installed
     import_torch()
     import_safetensors()
     processes = join_processes()

@@ -62,6 +62,7 @@ class _Builder:
     bindings: Bindings
 
     def build(self) -> Unrolled:
+        """All places, and every edge with its Jacobian."""
         values = self._values()
         places = self._places()
         edges = [*self._copy_edges(), *self._total_edges()]

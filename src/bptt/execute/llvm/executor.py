@@ -23,7 +23,7 @@ from bptt.execute.llvm.turns import Turns
 from bptt.execute.llvm.values import KernelValues
 from bptt.execute.program import Program
 from bptt.graph import Node
-from bptt.ops import OPS, dims_of
+from bptt.ops import OPS, extra_arguments
 
 FloatArray = NDArray[Any]
 THREADS_VARIABLE = "BPTT_THREADS"
@@ -278,9 +278,5 @@ class Call:
         if node.op == "total" and node.rank == 0:
             # Summed in float64: the loss of a long sequence keeps its digits.
             return np.asarray(values[0].sum(dtype=np.float64), self._b.dtype)
-        extra: tuple[Any, ...] = ()
-        if node.op == "total_scatter":
-            extra = (self._b.numbers(dims_of(node)),)
-        elif node.op == "total":
-            extra = (node.data,)
+        extra = extra_arguments(node, self._b.numbers)
         return np.asarray(OPS[node.op].f(*values, *extra))

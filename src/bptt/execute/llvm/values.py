@@ -15,7 +15,7 @@ from bptt.execute.llvm.memory import Loan
 from bptt.execute.llvm.planner import is_leaf
 from bptt.execute.llvm.sums import View
 from bptt.graph import TO_STATIC, Node, name_of, shift_of
-from bptt.ops import OPS, dims_of
+from bptt.ops import OPS, extra_arguments
 
 FloatArray = NDArray[Any]
 # The primitives that exist only for kernels: see `expand`.
@@ -135,10 +135,7 @@ class KernelValues:
         return np.asarray(value)
 
     def _extra(self, node: Node) -> tuple[Any, ...]:
-        kind = OPS[node.op].data
-        if kind == "dims":
-            return (self._bindings.numbers(dims_of(node)),)
-        return (node.data,) if kind else ()
+        return extra_arguments(node, self._bindings.numbers)
 
     def _recompute(self, node: Node) -> FloatArray:
         """A value that no kernel stored, from those stored, in plain NumPy."""
