@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import bptt.torch
+from bptt.torch.convert import UnknownTargetError
 
 N_TOKENS, N_X, N_H, N_CLASSES = 11, 6, 8, 3
 TAU, N_B, STEPS = 9, 5, 100
@@ -97,5 +98,6 @@ def test_a_layer_with_a_forward_of_its_own_is_left_alone():
 
 
 def test_an_unknown_target_is_refused():
-    with pytest.raises(bptt.BpttError, match="to='keras': use one of bptt, torch"):
+    message = "to='keras': use one of bptt, torch"
+    with pytest.raises(UnknownTargetError, match=message):
         bptt.torch.convert(Classifier(), to="keras")

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
-from bptt.train import TrainingOptions, train
+from bptt.train import SeveralProcessesError, TrainingOptions, train, training
 from bptt.train.checkpoint import LAST, read_checkpoint
 from bptt.train.processes import Processes, _Group
 from bptt.train.run_folder import read_metrics
@@ -114,6 +115,14 @@ def test_together_the_processes_have_each_row_once(n, monkeypatch):
         if share.counts:
             seen += share.rows.tolist()
     assert seen == rows.tolist()
+
+
+def test_l_bfgs_is_refused_where_there_are_several():
+    options = TrainingOptions(**{**vars(distributed.OPTIONS), "optimiser": "lbfgs"})
+    several = Processes()
+    several.size = 2
+    with pytest.raises(SeveralProcessesError, match="L-BFGS runs in one"):
+        training._is_full_batch(options, SimpleNamespace(kind="sequences"), several)
 
 
 def test_alone_a_process_has_every_row_and_sums_are_what_they_were():

@@ -64,7 +64,6 @@ class _Reader(LatexTokens):
     # ----- sums and products -----
 
     def sum(self) -> Meaning:
-        """Terms with their signs."""
         parts = [(-1.0 if self.skip("-") else 1.0, self._term())]
         while self.peek() in ("+", "-"):
             parts.append((1.0 if self.next() == "+" else -1.0, self._term()))
