@@ -48,7 +48,8 @@ def labels_of(name, *, is_plain_sum=True):
 
 def svg_of(name, *, tau=TAU):
     found = drawn(name, tau=tau)
-    marks = Marks(lambda n, t: Markup(n), labels_of(name).short)
+    labels = labels_of(name)
+    marks = Marks(lambda n, t: Markup(n), labels.short, labels.symbol)
     return picture(found, marks, name="graph-full", title="a title")
 
 

@@ -142,8 +142,10 @@ class Labels:
             text = to_unicode(e.at_step(form, step))
             if len(text) <= LONGEST and text.count("{") < 2:
                 return text
-        if arrow.jacobian is None:
-            return ""
+        return "" if arrow.jacobian is None else self.symbol(arrow)
+
+    def symbol(self, arrow: Arrow) -> str:
+        """`∂i/∂x`; `∂i/∂h′` where the source is a step away."""
         if arrow.target.kind == "total":
             return to_unicode(self.general(arrow)).replace("⁽ᵗ⁾", "")
         names = arrow.target.name, arrow.kind.source

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bptt.explain.html.picture.drawn import Arrow, Drawn
+from bptt.explain.html.picture.drawn import Arrow, Drawn, Kind
 from bptt.explain.html.picture.grid import (
     BESIDE,
     RADIUS,
@@ -31,14 +31,16 @@ DECADES = 2.5  # the widest arrow carries 10^DECADES times what the thinnest doe
 THIN, WIDE = 1.0, 4.6
 BUSY = 18  # kinds of arrows above which only the step in view is labelled at first
 LETTER = 6.1  # the width of a label's letter, on average
+BRIEF = 8  # letters beside each arrow of a fan, at most
 
 
 @dataclass(frozen=True)
 class Marks:
-    """How names and Jacobians are written in the picture."""
+    """How names and Jacobians are written in the picture; `brief` where arrows fan."""
 
     symbol: Symbol
     label: Label
+    brief: Label
 
 
 def picture(drawn: Drawn, marks: Marks, *, name: str, title: str) -> Markup:
@@ -209,6 +211,8 @@ class _Painter:
         """One path and one label; the script adds what a pointer needs."""
         line, (x, y, anchor) = self._line(arrow)
         label = self.marks.label(arrow)
+        if len(label) > BRIEF and self._fan(arrow.kind):
+            label = self.marks.brief(arrow)
         return tag(
             "g",
             tag("path", d=line, stroke_width=self.widths[arrow.key]),
@@ -241,7 +245,23 @@ class _Painter:
             return _across(Spot(start - self.grid.back(arrow.t), a.y), b)
         if is_skip(kind, self.grid):
             return _around(a, b)
-        return _straight(a, b)
+        fan = [self.grid.spots[other.target].x - a.x for other in self._fan(kind)]
+        steps = [dx for dx in fan if dx * (b.x - a.x) > 0]
+        rank = sum(abs(dx) < abs(b.x - a.x) for dx in steps)
+        return _straight(a, b, rank, is_left=bool(fan) and b.x < a.x)
+
+    def _fan(self, kind: Kind) -> list[Kind]:
+        """The other arrows from the same node to the row of this one's target."""
+        if kind.lag is None:
+            return []
+        levels = self.grid.levels
+        return [
+            other
+            for other in self.drawn.kinds
+            if other != kind
+            and (other.source, other.lag) == (kind.source, kind.lag)
+            and levels.get(other.target) == levels.get(kind.target)
+        ]
 
 
 def shape_text(arrow: Arrow) -> str:
@@ -272,13 +292,17 @@ def _rim(spot: Spot, x: float, y: float, away: float = 2.0) -> tuple[float, floa
     return spot.x + dx * scale, spot.y + dy * scale
 
 
-def _straight(a: Spot, b: Spot) -> tuple[str, tuple[float, float, str]]:
+def _straight(
+    a: Spot, b: Spot, rank: int, *, is_left: bool
+) -> tuple[str, tuple[float, float, str]]:
+    """A straight arrow; `rank` arrows of its fan lie between it and the middle."""
     start, end = _rim(a, b.x, b.y, 0.0), _rim(b, a.x, a.y)
     # Near its start, where no arrow from column to column passes.
-    share = min(0.5, 11 / math.hypot(end[0] - start[0], end[1] - start[1]))
+    away = 11 + 20 * rank
+    share = min(0.5, away / math.hypot(end[0] - start[0], end[1] - start[1]))
     x = start[0] + (end[0] - start[0]) * share
-    place = x + 7, start[1] + (end[1] - start[1]) * share + 4, "r"
-    return _path([start, end]), place
+    y = start[1] + (end[1] - start[1]) * share + 4
+    return _path([start, end]), (x - 7, y, "l") if is_left else (x + 7, y, "r")
 
 
 def _around(a: Spot, b: Spot) -> tuple[str, tuple[float, float, str]]:
