@@ -6,8 +6,8 @@ write it; a loop runs step by step under torch's autograd.
 
 import numpy as np
 
-from bptt.execute.program import LOSS, forward_program
-from bptt.graph import name_of, shift_of
+from bptt.calculus.program import LOSS, forward_program
+from bptt.step.graph import name_of, shift_of
 
 
 def _meanings():

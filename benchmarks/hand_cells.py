@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bptt.execute.llvm import vmath
-from bptt.execute.llvm.arrays import Array
-from bptt.execute.llvm.kernel import Kernel, Module
-from bptt.execute.llvm.panels import Matrix
-from bptt.execute.llvm.reduce import REDUCE_TYPES, count_reduce_work, emit_reduce
-from bptt.execute.llvm.stage import Product, Stage
-from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
-from bptt.execute.llvm.turns import flat_turn, full_turns
-from bptt.execute.llvm.workspace import build_table, empty_aligned, empty_together
+from bptt.execute.codegen import vmath
+from bptt.execute.codegen.arrays import Array
+from bptt.execute.codegen.kernel import Kernel, Module
+from bptt.execute.codegen.packed_weights import Matrix
+from bptt.execute.codegen.reduce import REDUCE_TYPES, count_reduce_work, emit_reduce
+from bptt.execute.codegen.stage import Product, Stage
+from bptt.execute.codegen.turns import flat_turn, full_turns
+from bptt.execute.kernels.threads import RowPool, choose_threads, split_rows
+from bptt.execute.kernels.workspace import build_table, empty_aligned, empty_together
 
 # A product with so few inputs costs less than the memory traffic of its result:
 # (784, 64, 1, 128) spends 2 ms on z before the loop and 2 ms on reading it inside.

@@ -168,7 +168,7 @@ def measure(cell, shape, arguments):
     from tests.execute.test_hand_cells import make_case
 
     from benchmarks.hand_cells import GATES, HandLayer
-    from bptt.execute.llvm.target import get_host_target
+    from bptt.execute.codegen.target import get_host_target
 
     tau, n_b, n_x, n_h = shape
     params, x, g = make_case(cell, tau, n_b, n_x, n_h, arguments.dtype)

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.ragged import MASKED_JAX, PACKED_NN, PADDED, PADDED_NN
 from benchmarks.rivals import LOOP, NN, OURS, SCANS
 from benchmarks.shapes import CASES
-from bptt.execute.llvm.target import get_host_target
+from bptt.execute.codegen.target import get_host_target
 
 JAX = "jax"  # the better of the two unrolls
 PACKAGES = ("bptt", "numpy", "llvmlite", "torch", "jax")

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, settings
 
-from bptt.execute.llvm import executor
-from bptt.execute.llvm.target import get_host_target
+from bptt.execute.codegen.target import get_host_target
+from bptt.execute.kernels import executor
 
 # Derandomised: a failure on one machine is a failure on all. `--hypothesis-profile
 # search`, or BPTT_HYPOTHESIS=search, looks further with fresh examples.

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bptt import Cell
-from bptt.graph import Graph, Node
-from bptt.ops import apply
+from bptt.step.graph import Graph, Node
+from bptt.step.ops import apply
 
 STATE = "a[t] = b + w * h[t-1] + x[t]\nh[t] = tanh(a[t])\n"
 

@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from bptt.ops import OPS
+from bptt.step.ops import OPS
 
 mpmath.mp.dps = 340  # 1 + exp(-745) needs 324 digits
 

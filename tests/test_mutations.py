@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 import bptt
-from bptt import bprop, ops, simplify
+from bptt.calculus import bprop, program, simplify
 from bptt.check import check_cell, check_instance, make_instance
-from bptt.execute import program, reference
+from bptt.execute import reference
 from bptt.execute.bindings import Bindings
-from bptt.graph import Graph, InputSpec, Node, shift, shift_of
-from bptt.ops import OPS, apply
+from bptt.step import ops
+from bptt.step.graph import Graph, InputSpec, Node, shift, shift_of
+from bptt.step.ops import OPS, apply
 from tests import handwritten
 from tests.op_cells import op_cell
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from bptt import bprop, ops
-from bptt.graph import Node, walk
-from bptt.ops import OPS
+from bptt.calculus import bprop
+from bptt.step import ops
+from bptt.step.graph import Node, walk
+from bptt.step.ops import OPS
 
 TAU, N_B = 2, 3
 SIZES = {"n": 4, "m": 5}

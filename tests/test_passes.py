@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import bptt
+from bptt.calculus.program import Request
 from bptt.execute.bindings import bind
-from bptt.execute.program import Request
 from bptt.passes import ForwardPass
 
 TAU, N_B = 6, 3

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 
 from bptt import Cell
-from bptt.execute import program as programs
+from bptt.calculus import program as programs
+from bptt.calculus.program import Request, forward_program, gradient_program
 from bptt.execute import reference
 from bptt.execute.bindings import bind
-from bptt.execute.program import Request, forward_program, gradient_program
-from bptt.graph import shift_of
+from bptt.step.graph import shift_of
 from tests.strategies import cells
 
 STEP = 1e-30

@@ -3,9 +3,9 @@
 import pytest
 
 from bptt import Cell, cells
-from bptt.execute.program import Request, forward_program, gradient_program
-from bptt.graph import Node, shift
-from bptt.recurrence import schedule
+from bptt.calculus.program import Request, forward_program, gradient_program
+from bptt.calculus.recurrence import schedule
+from bptt.step.graph import Node, shift
 
 PRODUCTS = {"matvec", "matmul", "outer", "total_outer", "lookup", "total_scatter"}
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bptt.graph import Node, constant
-from bptt.ops import apply
-from bptt.simplify import simplify
+from bptt.calculus.simplify import simplify
+from bptt.step.graph import Node, constant
+from bptt.step.ops import apply
 
 x = Node("input", (), ("n",), "x")
 z = Node("input", (), ("n",), "z")

@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt import cells, errors
 from bptt.cell import Cell
 from bptt.compose import bidirectional, stack
+from bptt.step.shapes import Array
 from bptt.weights import KERAS, TORCH, Stacking
 
-Array = NDArray[Any]
 Params = dict[str, Array]
 ENDS = ("_fw", "_bw")  # of names in a bidirectional cell
 KERAS_TENSORS = ("kernel", "recurrent_kernel", "bias")

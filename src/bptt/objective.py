@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt import errors
+from bptt.engine import Engine
 from bptt.execute.bindings import parameter_arrays
-from bptt.initial import check_sizes
-
-if TYPE_CHECKING:
-    from bptt.cell import Cell
-
-Array = NDArray[Any]
+from bptt.step.initial import check_sizes
+from bptt.step.shapes import Array
 
 
 class Objective:
@@ -27,7 +23,7 @@ class Objective:
 
     def __init__(
         self,
-        cell: Cell,
+        cell: Engine,
         inputs: Mapping[str, Any],
         params: Mapping[str, Any] | None,
         sizes: Mapping[str, int],

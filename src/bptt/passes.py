@@ -8,16 +8,13 @@ two, so nothing is computed twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from numpy.typing import NDArray
-
+from bptt.calculus.program import Program, Request
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings
-from bptt.execute.program import Program, Request
+from bptt.execute.protocol import Call
 from bptt.results import Gradient, Run
-
-Array = NDArray[Any]
+from bptt.step.shapes import Array
 
 
 class ForwardPass:
@@ -27,7 +24,7 @@ class ForwardPass:
 
     >>> import numpy as np, bptt
     >>> from bptt.execute.bindings import bind
-    >>> from bptt.execute.program import Request
+    >>> from bptt.calculus.program import Request
     >>> cell = bptt.cells.elman
     >>> request = Request(seeds=("h",), values=("h",), is_phased=True)
     >>> params = cell.init(n_x=3, n_h=4)
@@ -52,7 +49,7 @@ class ForwardPass:
         Raises: UnknownExecutorError, ThreadsError.
         """
         self.bindings, self.request = bindings, request
-        self._begin: Callable[[], dispatch.Call] = lambda: dispatch.begin(
+        self._begin: Callable[[], Call] = lambda: dispatch.begin(
             program, bindings, executor, threads
         )
         call = self._begin()

@@ -7,10 +7,9 @@ one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt import errors
 from bptt.execute.bindings import Bindings
@@ -21,26 +20,10 @@ from bptt.execute.program import (
     gradient_at,
     gradient_of,
 )
+from bptt.execute.protocol import Values
 from bptt.graph import TO_STATIC, Node, walk
 from bptt.ops import OPS, extra_arguments
-
-Array = NDArray[Any]
-
-
-class Values(Protocol):
-    """The values that an executor computed, by node."""
-
-    def __getitem__(self, node: Node) -> Array:
-        """A node's value, timed ones as (tau, n_b, *shape)."""
-        ...
-
-    def at(self, name: str, index: int) -> Array:
-        """A definition's value at each row's first step (0) or last one (-1)."""
-        ...
-
-    def read_stack(self, nodes: tuple[Node, ...]) -> Array | None:
-        """Static values one under the other, where they lie so; else None."""
-        ...
+from bptt.step.shapes import Array
 
 
 class Run(Mapping[str, Array]):

@@ -5,8 +5,8 @@ import ctypes
 import llvmlite.ir as ir
 import numpy as np
 
-from bptt.execute.llvm.emit import INDEX, POINTER, start_function
-from bptt.execute.llvm.jit import compile_ir
+from bptt.execute.codegen.emit import INDEX, POINTER, start_function
+from bptt.execute.codegen.jit import compile_ir
 
 
 def compile_elementwise(function, target, dtype, n_inputs=1):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from bptt.execute.llvm.target import get_host_target
+from bptt.execute.codegen.target import get_host_target
 from tests.execute.guard import run_guarded
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="mprotect")
@@ -14,7 +14,7 @@ HEAD = f"import sys\nsys.path[:0] = {sys.path!r}\n"
 WALK = """
 import numpy as np
 from benchmarks.hand_cells import HandLayer
-from bptt.execute.llvm.target import get_host_target, lower_target
+from bptt.execute.codegen.target import get_host_target, lower_target
 from tests.execute.guard import guard
 from tests.execute.test_hand_cells import check_gradient, make_case
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from bptt import Cell, cells, errors
+from bptt.execute.compile import compiler
 from bptt.execute.dispatch import FallbackWarning
-from bptt.execute.llvm import compiler, executor, threads
+from bptt.execute.kernels import executor, threads
 from tests.execute.library import library, make_case, sizes_of
 
 LIBRARY = library()

@@ -13,12 +13,12 @@ import numpy as np
 from hypothesis import event, given, settings
 
 from bptt import Cell
+from bptt.calculus.program import Request, forward_program, gradient_program
 from bptt.execute import reference
 from bptt.execute.bindings import bind
-from bptt.execute.llvm import executor
-from bptt.execute.llvm.expand import NotCompilableError
-from bptt.execute.program import Request, forward_program, gradient_program
-from bptt.graph import walk
+from bptt.execute.compile.expand import NotCompilableError
+from bptt.execute.kernels import executor
+from bptt.step.graph import walk
 from tests.strategies import cells as random_cells
 
 LIMIT = {np.dtype(np.float64): 200, np.dtype(np.float32): 400}

@@ -7,7 +7,7 @@ from tests.execute.library import VARIANT_NAMES
 
 CODE = """
 import numpy as np
-from bptt.execute.llvm import memory
+from bptt.execute.kernels import memory
 from tests.execute.guard import GuardedArray, guard
 from tests.execute.library import library, make_case, sizes_of
 from tests.execute.test_compiled import assert_close, compare

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from benchmarks.hand_cells import GATES, HandLayer
 
-from bptt.execute.llvm import threads
-from bptt.execute.llvm.target import get_host_target, lower_target
+from bptt.execute.codegen.target import get_host_target, lower_target
+from bptt.execute.kernels import threads
 
 
 def sigmoid(x):

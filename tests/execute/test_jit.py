@@ -9,17 +9,17 @@ import weakref
 import numpy as np
 import pytest
 
-from bptt.execute.llvm import vmath
-from bptt.execute.llvm.jit import compile_ir
-from bptt.execute.llvm.target import get_host_target
+from bptt.execute.codegen import vmath
+from bptt.execute.codegen.jit import compile_ir
+from bptt.execute.codegen.target import get_host_target
 from tests.execute.elementwise import compile_elementwise
 from tests.execute.guard import run_guarded
 
 HEAD = f"import sys\nsys.path[:0] = {sys.path!r}\n"
 SETUP = """
 import numpy as np
-from bptt.execute.llvm import vmath
-from bptt.execute.llvm.target import get_host_target
+from bptt.execute.codegen import vmath
+from bptt.execute.codegen.target import get_host_target
 from tests.execute.elementwise import compile_elementwise
 target = get_host_target()
 x = np.linspace(-1, 1, 37, dtype=np.float32)

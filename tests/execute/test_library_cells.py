@@ -8,8 +8,8 @@ compiled; n_x, n_h and n_o are not, so the cells take turns on them.
 import numpy as np
 import pytest
 
-from bptt.execute.llvm import executor
-from bptt.execute.llvm.target import get_host_target, lower_target
+from bptt.execute.codegen.target import get_host_target, lower_target
+from bptt.execute.kernels import executor
 from tests.execute.library import VARIANT_NAMES, library, make_case, sizes_of
 from tests.execute.test_compiled import assert_close, compare, measure
 

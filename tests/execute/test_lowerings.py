@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from bptt.execute.llvm import lowerings
-from bptt.execute.llvm.target import get_host_target, lower_target
-from bptt.graph import Node, as_node
-from bptt.ops import OPS
+from bptt.execute.codegen.target import get_host_target, lower_target
+from bptt.execute.compile import lowerings
+from bptt.step.graph import Node, as_node
+from bptt.step.ops import OPS
 from tests.execute.elementwise import compile_elementwise
 
 HOST = get_host_target()

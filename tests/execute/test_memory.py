@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bptt import cells
-from bptt.execute.llvm.compiler import lay_out
-from bptt.execute.program import Request, gradient_program
+from bptt.calculus.program import Request, gradient_program
+from bptt.execute.compile.compiler import lay_out
 from tests.execute.guard import run_guarded
 from tests.execute.library import make_case, sizes_of
 
@@ -68,7 +68,7 @@ def test_the_process_ends_well_with_live_results_and_threads():
 import threading
 import numpy as np
 from bptt import cells
-from bptt.execute.llvm import threads
+from bptt.execute.kernels import threads
 threads.FLOPS_PER_THREAD = 1
 cell = cells.elman
 params = cell.init(n_x=4, n_h=8)

@@ -11,9 +11,9 @@ import llvmlite.binding as binding
 import numpy as np
 import pytest
 
-from bptt.execute.llvm.compiler import compile_program
-from bptt.execute.llvm.target import get_host_target
-from bptt.execute.program import Request, gradient_program
+from bptt.calculus.program import Request, gradient_program
+from bptt.execute.codegen.target import get_host_target
+from bptt.execute.compile.compiler import compile_program
 from tests.execute.library import library, make_case, sizes_of
 from tests.execute.test_compiled import assert_close, compare
 

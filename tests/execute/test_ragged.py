@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bptt import Cell, cells
-from bptt.execute.llvm import executor as kernels
-from bptt.execute.llvm import threads
+from bptt.execute.kernels import executor as kernels
+from bptt.execute.kernels import threads
 from tests.execute.library import library, make_case, sizes_of
 
 TAU, LENGTHS = 7, np.array([3, 6, 1, 4, 6])

@@ -6,10 +6,10 @@ import llvmlite.ir as ir
 import numpy as np
 import pytest
 
-from bptt.execute.llvm.jit import compile_ir
-from bptt.execute.llvm.reduce import REDUCE_TYPES, count_reduce_work, emit_reduce
-from bptt.execute.llvm.target import get_host_target, lower_target
-from bptt.execute.llvm.workspace import empty_aligned
+from bptt.execute.codegen.jit import compile_ir
+from bptt.execute.codegen.reduce import REDUCE_TYPES, count_reduce_work, emit_reduce
+from bptt.execute.codegen.target import get_host_target, lower_target
+from bptt.execute.kernels.workspace import empty_aligned
 
 HOST = get_host_target()
 LEVELS = ["host", "avx2", "sse2"] if HOST.vector_bytes == 64 else ["host"]

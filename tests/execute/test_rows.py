@@ -5,14 +5,14 @@ import ctypes
 import numpy as np
 import pytest
 
-from bptt.execute.llvm import vmath
-from bptt.execute.llvm.arrays import Array
-from bptt.execute.llvm.kernel import Kernel, Module
-from bptt.execute.llvm.rows import RowStage
-from bptt.execute.llvm.stage import Stage
-from bptt.execute.llvm.target import get_host_target, lower_target
-from bptt.execute.llvm.turns import full_turns
-from bptt.execute.llvm.workspace import build_table
+from bptt.execute.codegen import vmath
+from bptt.execute.codegen.arrays import Array
+from bptt.execute.codegen.kernel import Kernel, Module
+from bptt.execute.codegen.rows import RowStage
+from bptt.execute.codegen.stage import Stage
+from bptt.execute.codegen.target import get_host_target, lower_target
+from bptt.execute.codegen.turns import full_turns
+from bptt.execute.kernels.workspace import build_table
 
 HOST = get_host_target()
 LEVELS = ["host", "avx2", "sse2"] if HOST.vector_bytes == 64 else ["host"]

@@ -5,13 +5,13 @@ import ctypes
 import numpy as np
 import pytest
 
-from bptt.execute.llvm.arrays import Array
-from bptt.execute.llvm.kernel import Kernel, Module
-from bptt.execute.llvm.panels import Matrix
-from bptt.execute.llvm.stage import Product, Stage
-from bptt.execute.llvm.target import get_host_target, lower_target
-from bptt.execute.llvm.turns import flat_turn, full_turns
-from bptt.execute.llvm.workspace import build_table, empty_together
+from bptt.execute.codegen.arrays import Array
+from bptt.execute.codegen.kernel import Kernel, Module
+from bptt.execute.codegen.packed_weights import Matrix
+from bptt.execute.codegen.stage import Product, Stage
+from bptt.execute.codegen.target import get_host_target, lower_target
+from bptt.execute.codegen.turns import flat_turn, full_turns
+from bptt.execute.kernels.workspace import build_table, empty_together
 
 HOST = get_host_target()
 LEVELS = ["host", "avx2", "sse2"] if HOST.vector_bytes == 64 else ["host"]

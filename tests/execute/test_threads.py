@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from bptt.execute.llvm.threads import RowPool, choose_threads, split_rows
+from bptt.execute.kernels.threads import RowPool, choose_threads, split_rows
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 4, 5, 8, 9, 31, 64, 100])

@@ -4,8 +4,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from bptt.execute.llvm import vmath
-from bptt.execute.llvm.target import get_host_target, lower_target
+from bptt.execute.codegen import vmath
+from bptt.execute.codegen.target import get_host_target, lower_target
 from tests.execute.elementwise import compile_elementwise
 
 # function: (bound float32, bound float64, NumPy in higher precision, mpmath)

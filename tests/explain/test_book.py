@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 import bptt
-from bptt.explain import expr as e
 from bptt.explain import model as m
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.evaluate import evaluate
+from bptt.explain.algebra.expr import TAU, T
 from bptt.explain.context import Context
-from bptt.explain.evaluate import evaluate
-from bptt.explain.expr import TAU, T
+from bptt.explain.formula.mistakes import outcomes
 from bptt.explain.instances import Options
-from bptt.explain.mistakes import outcomes
-from bptt.explain.parse import parse
-from bptt.explain.plain import to_ascii
+from bptt.explain.notation.parse import parse
+from bptt.explain.notation.plain import to_ascii
 from bptt.explain.render.common import numbers_of
 from bptt.explain.texts import pieces
 from tests import handwritten

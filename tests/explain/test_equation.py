@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bptt
-from bptt.explain.equation import NoPointError, NotAnEquationError
-from bptt.explain.formula_tokens import FormulaSyntaxError
-from bptt.explain.parse import parse_formula
-from bptt.explain.point import Scope, UnknownSymbolError
-from bptt.explain.shape import FormulaShapeError, shape_of
+from bptt.explain.algebra.point import Scope, UnknownSymbolError
+from bptt.explain.algebra.shape import FormulaShapeError, shape_of
+from bptt.explain.formula.equation import NoPointError, NotAnEquationError
+from bptt.explain.notation.formula_tokens import FormulaSyntaxError
+from bptt.explain.notation.parse import parse_formula
 
 RIGHT = "grad_h[t] = W.T @ diag(1 - h[t+1]**2) @ grad_h[t+1] + V.T @ grad_o[t]"
 
@@ -107,7 +107,7 @@ def test_a_missing_term_is_named_and_pointed_at_behind_the_formula():
 def test_every_fix_that_is_advised_is_right_itself():
     for future in ("W.T @ ∇h[t+1]", "W @ diag(1 - h[t+1]**2) @ ∇h[t+1]"):
         report = bptt.check_equation(f"∇h[t] = {future} + V.T @ ∇o[t]")
-        from_scratch = bptt.explain.plain.to_ascii(report.edit.result)
+        from_scratch = bptt.explain.notation.plain.to_ascii(report.edit.result)
         assert bptt.check_equation(f"grad_h[t] = {from_scratch}").passed
 
 

@@ -8,16 +8,16 @@ from rich.cells import cell_len
 
 import bptt
 from bptt.check import make_instance
-from bptt.explain import expr as e
 from bptt.explain import model as m
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.derive import Derivation
+from bptt.explain.algebra.expr import Gradient, T, Value
+from bptt.explain.algebra.rules import PULLS, TRANSLATIONS
 from bptt.explain.cards import CardMaker
 from bptt.explain.context import Context
-from bptt.explain.derive import Derivation
-from bptt.explain.expr import Gradient, T, Value
 from bptt.explain.instances import Options
-from bptt.explain.rules import PULLS, TRANSLATIONS
 from bptt.explain.verify import Verifier
-from bptt.ops import OPS
+from bptt.step.ops import OPS
 from tests.explain.documents import CELLS, explained
 from tests.op_cells import OP_CELLS
 

@@ -10,19 +10,19 @@ from rich.cells import cell_len
 from rich.console import Console
 
 import bptt
-from bptt.explain import expr as e
 from bptt.explain import model as m
-from bptt.explain.evaluate import evaluate
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.evaluate import evaluate
+from bptt.explain.algebra.point import Scope
 from bptt.explain.explanation import UnknownCardError, UnknownFormatError
 from bptt.explain.instances import ExplainOptionError
-from bptt.explain.latex import to_latex
-from bptt.explain.latex_meaning import state_at
-from bptt.explain.latex_tokens import LatexReadError
-from bptt.explain.mathml import to_mathml
-from bptt.explain.parse import parse
-from bptt.explain.plain import to_ascii, to_unicode
-from bptt.explain.point import Scope
-from bptt.explain.read_latex import read
+from bptt.explain.notation.latex import to_latex
+from bptt.explain.notation.latex_meaning import state_at
+from bptt.explain.notation.latex_tokens import LatexReadError
+from bptt.explain.notation.mathml import to_mathml
+from bptt.explain.notation.parse import parse
+from bptt.explain.notation.plain import to_ascii, to_unicode
+from bptt.explain.notation.read_latex import read
 from bptt.explain.render.prose import Prose
 from tests.explain.documents import explained
 

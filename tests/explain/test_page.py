@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import bptt
+from bptt.explain.algebra.derive import Derivation
 from bptt.explain.cards import CardMaker
-from bptt.explain.derive import Derivation
 from bptt.explain.html import assets
 from bptt.explain.html.values import Values, show_number
 from bptt.explain.html.words import fill, words
 from bptt.explain.instances import Options
-from bptt.explain.plain import to_ascii
+from bptt.explain.notation.plain import to_ascii
 from tests.explain.documents import CELLS, explained
 from tests.explain.test_picture import TAU, shown
 

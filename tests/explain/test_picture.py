@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 import bptt
-from bptt.explain import expr as e
-from bptt.explain.derive import Derivation, Reading
-from bptt.explain.evaluate import evaluate
-from bptt.explain.expr import Gradient, T, Value
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.derive import Derivation, Reading
+from bptt.explain.algebra.evaluate import evaluate
+from bptt.explain.algebra.expr import Gradient, T, Value
+from bptt.explain.algebra.point import Scope
 from bptt.explain.html.picture import grid as layout
 from bptt.explain.html.picture.drawn import draw
 from bptt.explain.html.picture.labels import Labels
 from bptt.explain.html.picture.svg import THIN, WIDE, Marks, arrow_widths, picture
-from bptt.explain.html.tags import Markup
 from bptt.explain.instances import Options, shown_point
-from bptt.explain.point import Scope
 from bptt.explain.prepare import prepare
+from bptt.page.tags import Markup
 from tests.explain.documents import CELLS
 from tests.explain.user_cells import USER_CELLS
 

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 import bptt
-from bptt.explain import expr as e
 from bptt.explain import model as m
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.derive import Derivation
+from bptt.explain.algebra.evaluate import every
 from bptt.explain.context import Context
-from bptt.explain.derive import Derivation
-from bptt.explain.edits import parts
-from bptt.explain.evaluate import every
+from bptt.explain.formula.edits import parts
 from bptt.explain.instances import Options
-from bptt.explain.latex import to_latex
-from bptt.explain.plain import to_ascii
+from bptt.explain.notation.latex import to_latex
+from bptt.explain.notation.plain import to_ascii
 from bptt.explain.render.terminal import render_text
 from bptt.explain.verify import Verifier
 from tests.explain.documents import explained
@@ -174,7 +174,7 @@ def test_every_mistake_planted_in_emitted_latex_is_caught(bend):
 
 
 def test_a_wrong_rule_of_differentiation_makes_its_cards_fail(monkeypatch):
-    from bptt.explain import rules
+    from bptt.explain.algebra import rules
 
     def wrong(site, g):
         return (e.product(e.Diag(e.minus(rules.ONE, site.y)), g),)

@@ -5,11 +5,11 @@ import re
 import pytest
 
 import bptt
-from bptt.explain import expr as e
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.point import Scope
 from bptt.explain.model import LANGUAGES, Text
-from bptt.explain.parse import parse
-from bptt.explain.plain import to_ascii
-from bptt.explain.point import Scope
+from bptt.explain.notation.parse import parse
+from bptt.explain.notation.plain import to_ascii
 from bptt.explain.texts import UnknownLanguageError, pieces, table
 
 EN, ZH = table("en"), table("zh")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bptt import Cell, errors
-from bptt.ops import OPS
+from bptt.step.ops import OPS
 
 # class, text, line number, what the carets underline, in the problem, in the fix
 CASES = [

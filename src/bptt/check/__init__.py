@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,10 +17,8 @@ from bptt.check import oracles, padding, structure
 from bptt.check.context import Context, GradientFunction
 from bptt.check.instances import Instance, make_instance
 from bptt.check.ledger import FAILED, NOT_CHECKED, PASSED, Ledger, Row
+from bptt.engine import Engine
 from bptt.execute import dispatch
-
-if TYPE_CHECKING:
-    from bptt.cell import Cell
 
 __all__ = [
     "CHECKS", "FAILED", "INSTANCES", "NOT_CHECKED", "PASSED", "Instance", "Ledger",
@@ -47,7 +44,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 def check_cell(
-    cell: Cell,
+    cell: Engine,
     *,
     seed: int = 0,
     instances: int = INSTANCES,
@@ -78,7 +75,7 @@ def check_cell(
 
 
 def check_instance(
-    cell: Cell,
+    cell: Engine,
     instance: Instance,
     *,
     executor: str = dispatch.COMPILED,

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt.check.instances import Instance
 from bptt.check.ledger import FAILED, NOT_CHECKED, PASSED, Row
 from bptt.check.probes import Prober, Target
-from bptt.graph import Graph
+from bptt.engine import Engine
+from bptt.step.graph import Graph
+from bptt.step.shapes import Array
 
-if TYPE_CHECKING:
-    from bptt.cell import Cell
-
-Array = NDArray[Any]
 COMPLEX_STEP = 1e-20
 KINK_MARGIN = 10.0
 SCALE_FLOOR = 1e-3
@@ -64,7 +61,7 @@ GradientFunction = Callable[..., GradientLike]
 class Context:
     """One instance of one cell under check."""
 
-    cell: Cell
+    cell: Engine
     instance: Instance
     gradient: GradientFunction
 

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bptt.calculus.program import forward_program
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings, bind
-from bptt.execute.program import forward_program
-from bptt.graph import Graph
-from bptt.shapes import Shape
+from bptt.step.graph import Graph
+from bptt.step.shapes import Array, Shape
 
-Array = NDArray[Any]
 REDUCTIONS = ("sum", "sum", "mean")
 DRAWS = 20
 

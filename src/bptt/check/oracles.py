@@ -6,15 +6,14 @@ Tolerances are relative, for float64; see `ledger.Row.error`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt.check.context import COMPLEX_STEP, Context, label
 from bptt.check.ledger import Row
 from bptt.check.probes import Target, central_difference, complex_step
 from bptt.execute.dispatch import REFERENCE
+from bptt.step.shapes import Array
 from bptt.unrolled.local import (
     Equation,
     cut_equation,
@@ -23,7 +22,6 @@ from bptt.unrolled.local import (
     jacobians,
 )
 
-Array = NDArray[Any]
 EPSILONS = tuple(10.0**-power for power in range(2, 11))
 COMPLEX_TOLERANCE = 1e-12
 DIFFERENCE_TOLERANCE = 1e-7

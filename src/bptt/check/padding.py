@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt.check.context import Context, GradientLike, label
 from bptt.check.ledger import Row
 from bptt.check.oracles import COMPLEX_TOLERANCE
 from bptt.check.probes import Target
 from bptt.execute.dispatch import REFERENCE
+from bptt.step.shapes import Array
 
-Array = NDArray[Any]
 NO_TOKEN = -1
 
 

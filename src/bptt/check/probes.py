@@ -18,16 +18,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bptt.calculus.program import Program, forward_program
 from bptt.check.instances import Instance
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
-from bptt.execute.program import Program, forward_program
-from bptt.graph import Graph, InputSpec, Node, rebuild, rewrite, walk
-from bptt.ops import OPS, apply
+from bptt.step.graph import Graph, InputSpec, Node, rebuild, rewrite, walk
+from bptt.step.ops import OPS, apply
+from bptt.step.shapes import Array
 
-Array = NDArray[Any]
 PROBE = "probe"
 COMPARISONS = ("greater", "greater_equal")
 

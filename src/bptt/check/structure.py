@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt.check.context import Context, label
 from bptt.check.ledger import Row
 from bptt.check.oracles import COMPLEX_TOLERANCE, EXACT
 from bptt.check.probes import Target
 from bptt.execute.dispatch import REFERENCE
-from bptt.graph import name_of, shift_of, walk
+from bptt.step.graph import name_of, shift_of, walk
+from bptt.step.shapes import Array
 from bptt.unrolled import Unrolled, unroll
 
-Array = NDArray[Any]
 SHIFT_INVARIANT = ("softmax", "log_softmax")
 
 

@@ -8,9 +8,9 @@ from bptt import errors
 from bptt.cell import Cell
 from bptt.compose.layers import ENDS, Parts, Renaming, as_layer
 from bptt.compose.sizes import Sizes
-from bptt.graph import Graph, Node, rebuild, rewrite, shift, shift_of
 from bptt.language import print_graph
-from bptt.variants import output_names
+from bptt.step.graph import Graph, Node, rebuild, rewrite, shift, shift_of
+from bptt.step.variants import output_names
 
 
 def bidirectional(cell: Cell, backward: Cell | None = None) -> Cell:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from bptt import errors
 from bptt.cell import Cell
-from bptt.graph import (
+from bptt.step.graph import (
     Graph,
     Initial,
     InputSpec,
@@ -25,9 +25,9 @@ from bptt.graph import (
     shift_of,
     walk,
 )
-from bptt.ops import matvec
-from bptt.shapes import Dim, Shape
-from bptt.variants import output_names
+from bptt.step.ops import matvec
+from bptt.step.shapes import Dim, Shape
+from bptt.step.variants import output_names
 
 ENDS = ("_fw", "_bw")
 

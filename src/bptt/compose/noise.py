@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from bptt import errors
 from bptt.cell import Cell
-from bptt.draws import check_rate
-from bptt.graph import (
+from bptt.language import print_graph
+from bptt.step.draws import check_rate
+from bptt.step.graph import (
     Graph,
     Initial,
     InputSpec,
@@ -23,8 +24,7 @@ from bptt.graph import (
     shift,
     walk,
 )
-from bptt.language import print_graph
-from bptt.shapes import Shape
+from bptt.step.shapes import Shape
 
 Replaced = dict[str, Node]
 

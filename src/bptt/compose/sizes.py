@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bptt import errors
-from bptt.graph import Graph
-from bptt.shapes import Dim, DimVar, ShapeRuleError
+from bptt.step.graph import Graph
+from bptt.step.shapes import Dim, DimVar, ShapeRuleError
 
 Place = tuple[int, Dim]  # the number of a layer, and a dimension of it
 

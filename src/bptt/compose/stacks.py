@@ -8,10 +8,10 @@ from bptt import errors
 from bptt.cell import Cell
 from bptt.compose.layers import Layer, Parts, Renaming, as_layer
 from bptt.compose.sizes import Sizes
-from bptt.draws import check_rate
-from bptt.graph import Initial, InputSpec, Node, name_of
 from bptt.language import print_graph
-from bptt.variants import output_names
+from bptt.step.draws import check_rate
+from bptt.step.graph import Initial, InputSpec, Node, name_of
+from bptt.step.variants import output_names
 
 
 def stack(

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt import errors
 from bptt.execute.checks import (
@@ -23,10 +22,9 @@ from bptt.execute.checks import (
     to_real,
 )
 from bptt.execute.packing import Packing, pack_lengths
-from bptt.graph import Graph
-from bptt.shapes import Shape, show_shape
+from bptt.step.graph import Graph
+from bptt.step.shapes import Array, Shape, show_shape
 
-Array = NDArray[Any]
 REDUCTIONS = ("sum", "batch_mean", "mean")
 
 

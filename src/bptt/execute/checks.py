@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt import errors
 from bptt.execute.packing import Packing
+from bptt.step.shapes import Array
 
-Array = NDArray[Any]
 FEW = 10_000  # elements; the arrays of a small cell, checked at every call
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from bptt import errors
+from bptt.calculus.program import Program
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
-from bptt.execute.program import Program
+from bptt.execute.protocol import Call, Values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from bptt.execute.llvm.describe import Lowering
-    from bptt.results import Values
+    from bptt.execute.compile.describe import Lowering
 
 COMPILED, REFERENCE = "llvm", "reference"
 EXECUTORS = (COMPILED, REFERENCE)
@@ -25,35 +25,6 @@ EXECUTORS = (COMPILED, REFERENCE)
 
 class FallbackWarning(UserWarning):
     """A cell runs in NumPy, step by step, because kernels have no form for it."""
-
-
-class Call(Protocol):
-    """One run of a program, whose first phase is over.
-
-    program: the one whose roots the values belong to.
-    """
-
-    @property
-    def program(self) -> Program:
-        """The program, in the form that the executor ran."""
-        ...
-
-    @property
-    def values(self) -> Values:
-        """What was computed so far."""
-        ...
-
-    def finish(
-        self,
-        seeds: Mapping[str, Any] | None = None,
-        bindings: Bindings | None = None,
-    ) -> None:
-        """Run what waited for seeds, (tau, n_b, *shape) each; once only.
-
-        bindings: the arrays of the first phase where they lie now, if the caller's
-        memory moved since.
-        """
-        ...
 
 
 def run(
@@ -91,8 +62,8 @@ def begin(
     if executor == REFERENCE or bindings.dtype.kind == "c":
         return reference.Call(program, bindings)
     # Imported here so that the core, its derivations and its checks need no LLVM.
-    from bptt.execute.llvm import executor as kernels
-    from bptt.execute.llvm.expand import NotCompilableError
+    from bptt.execute.compile.expand import NotCompilableError
+    from bptt.execute.kernels import executor as kernels
 
     try:
         return kernels.begin(program, bindings, threads)
@@ -111,10 +82,10 @@ def lower(program: Program, sizes: Mapping[str, int], dtype: np.dtype[Any]) -> L
 
     Raises: NotLowerableError with the reason if they cannot.
     """
-    from bptt.execute.llvm.compiler import compile_program
-    from bptt.execute.llvm.describe import describe
-    from bptt.execute.llvm.executor import host_target
-    from bptt.execute.llvm.expand import NotCompilableError
+    from bptt.execute.compile.compiler import compile_program
+    from bptt.execute.compile.describe import describe
+    from bptt.execute.compile.expand import NotCompilableError
+    from bptt.execute.kernels.executor import host_target
 
     try:
         target = host_target()

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt import errors
-
-Array = NDArray[Any]
+from bptt.step.shapes import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,15 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bptt.calculus.program import Program
+from bptt.calculus.recurrence import Segment
 from bptt.execute.bindings import Bindings
-from bptt.execute.program import Program
-from bptt.graph import TO_TIMED, Node, name_of, shift_of, walk
-from bptt.ops import OPS, extra_arguments
-from bptt.recurrence import Segment
-
-Array = NDArray[Any]
+from bptt.step.graph import TO_TIMED, Node, name_of, shift_of, walk
+from bptt.step.ops import OPS, extra_arguments
+from bptt.step.shapes import Array
 
 
 def run(program: Program, bindings: Bindings) -> Values:
@@ -48,7 +46,7 @@ class Call:
         seeds: Mapping[str, Array] | None = None,
         bindings: Bindings | None = None,
     ) -> None:
-        """Evaluate the rest; once only. See `dispatch.Call.finish`."""
+        """Evaluate the rest; once only. See `protocol.Call.finish`."""
         if bindings is not None:
             # Values are views of the caller's arrays in places: computed once more.
             self.values = Values(self.program, bindings)

@@ -5,7 +5,7 @@
 `model` is the document that every format shows, and the contract of the renderers.
 """
 
-from bptt.explain.equation import EquationReport, check_equation
 from bptt.explain.explanation import Explanation, explain
+from bptt.explain.formula.equation import EquationReport, check_equation
 
 __all__ = ["EquationReport", "Explanation", "check_equation", "explain"]

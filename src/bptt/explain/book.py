@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bptt.explain import expr as e
-from bptt.explain.derive import Derivation
-from bptt.explain.expr import FIRST, TAU, Time
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.derive import Derivation
+from bptt.explain.algebra.expr import FIRST, TAU, Time
+from bptt.explain.algebra.point import Scope
+from bptt.explain.algebra.shape import shape_of
 from bptt.explain.instances import Options
 from bptt.explain.model import Card, Chain, Group, Link, ShapeNote, Text, Why
-from bptt.explain.parse import parse
-from bptt.explain.point import Scope
-from bptt.explain.shape import shape_of
+from bptt.explain.notation.parse import parse
 
 EQUATIONS = {
     "a": "b + W @ h[t-1] + U @ x[t]",

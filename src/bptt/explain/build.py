@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from bptt.engine import Engine
 from bptt.explain import model as m
 from bptt.explain.context import Context
 from bptt.explain.instances import Options
 from bptt.explain.panels import against, closing, derivation, opening, sharing, unrolled
 
-if TYPE_CHECKING:
-    from bptt.cell import Cell
-
 
 def build_document(
-    cell: Cell, name: str, options: Options, *, with_ledger: bool = True
+    cell: Engine, name: str, options: Options, *, with_ledger: bool = True
 ) -> m.Document:
     """Derive, check and arrange everything that is displayed of a cell.
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from bptt.check.instances import seeded_name
-from bptt.explain import expr as e
-from bptt.explain.derive import Derivation, Successor
-from bptt.explain.element import elements
-from bptt.explain.expr import FIRST, START, TAU, Expr, Gradient, T, Time, Value
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.derive import Derivation, Successor
+from bptt.explain.algebra.element import elements
+from bptt.explain.algebra.expr import FIRST, START, TAU, Expr, Gradient, T, Time, Value
+from bptt.explain.algebra.point import Scope
+from bptt.explain.algebra.shape import shape_of, show
 from bptt.explain.instances import Options
 from bptt.explain.model import Card, Chain, Group, Link, ShapeNote, Text, Why
-from bptt.explain.point import Scope
-from bptt.explain.shape import shape_of, show
 
 BEFORE_LAST = TAU.moved(-1)
 

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
+from bptt.engine import Engine
+from bptt.explain.algebra.derive import Derivation
+from bptt.explain.algebra.point import Point, Scope
 from bptt.explain.book import is_book
-from bptt.explain.derive import Derivation
 from bptt.explain.instances import Options, check_points, shown_point
 from bptt.explain.model import Chain
-from bptt.explain.point import Point, Scope
 from bptt.explain.prepare import prepare
 from bptt.explain.verify import Verifier
-
-if TYPE_CHECKING:
-    from bptt.cell import Cell
 
 
 @dataclass(frozen=True)
 class Context:
     """A cell, the options of its explanation, and what is derived from both."""
 
-    cell: Cell
+    cell: Engine
     name: str
     options: Options
 

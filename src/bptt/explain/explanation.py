@@ -23,7 +23,7 @@ from bptt.explain.texts import table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from bptt.cell import Cell
+    from bptt.engine import Engine
 
 # A whole document by the suffix of its file.
 FORMATS: dict[str, Callable[[m.Document, str], str]] = {
@@ -55,7 +55,7 @@ class Explanation:
     are shown; with_ledger: see `build_document`.
     """
 
-    cell: Cell
+    cell: Engine
     name: str
     options: Options
     lang: str = "en"
@@ -166,7 +166,7 @@ class Explanation:
 
 
 def explain(
-    cell: Cell,
+    cell: Engine,
     *,
     name: str = "",
     lang: str = "en",

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt.check.instances import DRAWS, Instance, make_instance, seeded_name
 from bptt.errors import ArgumentError
-from bptt.explain.point import Point, Scope
-from bptt.graph import Graph
+from bptt.explain.algebra.point import Point, Scope
+from bptt.step.graph import Graph
+from bptt.step.shapes import Array
 from bptt.unrolled import unroll
 
-Array = NDArray[Any]
 CHECKED = 3
 DEFAULT_TAU, MAX_TAU, MAX_SIZE = 4, 20, 8
 SMALLEST = 2

@@ -41,10 +41,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bptt.explain.expr import FIRST, TAU, Expr, Time
+from bptt.explain.algebra.expr import FIRST, TAU, Expr, Time
 
 if TYPE_CHECKING:
-    from bptt.explain.point import Point, Scope
+    from bptt.explain.algebra.point import Point, Scope
 
 LANGUAGES = ("en", "zh")
 PASSED, FAILED, NOT_CHECKED = "passed", "failed", "not checked"

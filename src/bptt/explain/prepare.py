@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bptt.graph import Graph, Node, rebuild, rewrite, walk
+from bptt.step.graph import Graph, Node, rebuild, rewrite, walk
 
 WHOLE = frozenset({"softmax", "log_softmax", "layer_norm"})
 LOSSES = frozenset({"nll", "nll_soft"})

@@ -15,10 +15,10 @@ from importlib import resources
 from typing import Any
 
 from bptt.errors import ArgumentError
-from bptt.explain.expr import Expr
+from bptt.explain.algebra.expr import Expr
+from bptt.explain.algebra.point import Scope
 from bptt.explain.model import LANGUAGES, Text
-from bptt.explain.parse import parse
-from bptt.explain.point import Scope
+from bptt.explain.notation.parse import parse
 
 LIST_COMMA = {"en": ", ", "zh": "、"}
 LIST_CLAUSE = {"en": "; ", "zh": "；"}  # between sentences

@@ -15,19 +15,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt.explain import model as m
-from bptt.explain.evaluate import evaluate
-from bptt.explain.expr import Expr, Gradient, Number, Zeros
-from bptt.explain.latex import to_latex
-from bptt.explain.latex_meaning import state_at
-from bptt.explain.latex_tokens import LatexReadError
-from bptt.explain.point import Point, UnknownSymbolError
-from bptt.explain.read_latex import read
-from bptt.explain.shape import FormulaShapeError, shape_of
+from bptt.explain.algebra.evaluate import evaluate
+from bptt.explain.algebra.expr import Expr, Gradient, Number, Zeros
+from bptt.explain.algebra.point import Point, UnknownSymbolError
+from bptt.explain.algebra.shape import FormulaShapeError, shape_of
+from bptt.explain.notation.latex import to_latex
+from bptt.explain.notation.latex_meaning import state_at
+from bptt.explain.notation.latex_tokens import LatexReadError
+from bptt.explain.notation.read_latex import read
+from bptt.step.shapes import Array
 
-Array = NDArray[Any]
 FLOOR = 1e-3  # of the instance's largest gradient, as in the ledger
 MAX_CHOICES = 8  # of free indices per step and instance; more are drawn at random
 

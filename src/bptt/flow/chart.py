@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from html import escape
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt.flow.panels import Panel
+from bptt.step.shapes import Array
 
-Array = NDArray[Any]
 WIDTH, HEIGHT = 460, 250
 LEFT, RIGHT, TOP, BOTTOM = 58, 10, 10, 36
 MOST_TICKS = 6

@@ -11,15 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bptt.calculus.program import Request, gradient_program
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
-from bptt.execute.program import Request, gradient_program
-from bptt.graph import (
+from bptt.results import Gradient, Run
+from bptt.step.graph import (
     Graph,
     InputSpec,
     Node,
@@ -29,9 +28,7 @@ from bptt.graph import (
     shift_of,
     walk,
 )
-from bptt.results import Gradient, Run
-
-Array = NDArray[Any]
+from bptt.step.shapes import Array
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt.flow.steps import Step, steps_of
-from bptt.graph import Graph
+from bptt.step.graph import Graph
+from bptt.step.shapes import Array
 from bptt.unrolled import Unrolled
 
-Array = NDArray[Any]
 # The largest singular value of the product over the whole sequence: what is left of, or
 # has become of, the direction that fares best. Three decades either way is where a
 # float32 sum of the terms begins to lose the smaller ones to the larger.

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt.flow.measure import SATURATED
+from bptt.step.shapes import Array
 
 if TYPE_CHECKING:
     from bptt.flow.report import GradientFlow
 
-Array = NDArray[Any]
 BANDS = {"95 % of units below": 0.95, "median": 0.5, "5 % below": 0.05}
 MOST_LINES = 8  # of parameters in one picture; those with the largest copies
 

@@ -9,29 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt import errors
+from bptt.calculus.program import Request, gradient_program
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
-from bptt.execute.program import Request, gradient_program
 from bptt.flow import cut as cuts
 from bptt.flow.measure import Flow, exponents, singular_values, slopes_of
 from bptt.flow.non_finite import NonFinite, find_non_finite
 from bptt.flow.text import sentence, tables
 from bptt.flow.travel import Truncation, measure_travel
-from bptt.graph import Graph
 from bptt.results import Gradient, Run
+from bptt.step.graph import Graph
+from bptt.step.shapes import Array
 
 if TYPE_CHECKING:
     import os
 
     from matplotlib.figure import Figure
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

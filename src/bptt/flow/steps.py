@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bptt.graph import Graph
+from bptt.step.graph import Graph
+from bptt.step.shapes import Array
 from bptt.unrolled import Place, Unrolled
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

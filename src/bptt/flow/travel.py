@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt.flow.cut import CutStep, StepGradient
+from bptt.step.shapes import Array
 
-Array = NDArray[Any]
 LAGS = 256  # a longer memory is measured up to this lag, and in one piece beyond
 
 

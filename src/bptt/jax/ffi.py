@@ -23,9 +23,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from bptt.step.shapes import Array
+
 # (the task, the arguments, the results to fill in)
 Run = Callable[[str, Sequence[Array], Sequence[Array]], None]
 

@@ -14,7 +14,7 @@ import numpy as np
 from bptt import errors
 from bptt.cell import Cell
 from bptt.execute.bindings import REDUCTIONS, Bindings, bind
-from bptt.execute.llvm.executor import count_threads
+from bptt.execute.kernels.executor import count_threads
 from bptt.jax import primitives
 from bptt.jax.task import Task
 

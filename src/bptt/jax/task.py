@@ -14,24 +14,21 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bptt.execute import dispatch
-from bptt.execute.bindings import Bindings, bind
-from bptt.execute.program import (
+from bptt.calculus.program import (
     Program,
     Request,
     forward_program,
     gradient_program,
 )
-from bptt.graph import Graph
+from bptt.execute import dispatch
+from bptt.execute.bindings import Bindings, bind
 from bptt.jax.kept import Kept
 from bptt.language import parse_cell
 from bptt.passes import ForwardPass
 from bptt.results import Gradient, Run
-from bptt.shapes import Shape
-
-Array = NDArray[Any]
+from bptt.step.graph import Graph
+from bptt.step.shapes import Array, Shape
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,14 @@ each class of equal dimensions gets its name, and the nodes are rebuilt with the
 
 from __future__ import annotations
 
-from bptt import draws, errors, shapes
-from bptt import initial as initial_values
-from bptt.draws import DISTRIBUTIONS
-from bptt.graph import (
+from bptt import errors
+from bptt.language.dimensions import Names, name_dimensions, resolve
+from bptt.language.syntax import LOSS, Declaration, Expr, parse_text
+from bptt.language.uses import Uses, collect_uses
+from bptt.step import draws, shapes
+from bptt.step import initial as initial_values
+from bptt.step.draws import DISTRIBUTIONS
+from bptt.step.graph import (
     Graph,
     Initial,
     InputSpec,
@@ -19,12 +23,9 @@ from bptt.graph import (
     rewrite,
     shift,
 )
-from bptt.initial import RULES
-from bptt.language.dimensions import Names, name_dimensions, resolve
-from bptt.language.syntax import LOSS, Declaration, Expr, parse_text
-from bptt.language.uses import Uses, collect_uses
-from bptt.ops import OPS, infer
-from bptt.shapes import DimVar, Shape, ShapeRuleError, unify_inferring
+from bptt.step.initial import RULES
+from bptt.step.ops import OPS, infer
+from bptt.step.shapes import DimVar, Shape, ShapeRuleError, unify_inferring
 
 
 def parse_cell(text: str) -> Graph:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from itertools import count
 
-from bptt.shapes import Dim, DimVar, Shape
+from bptt.step.shapes import Dim, DimVar, Shape
 
 Names = dict[DimVar, str | int]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bptt.graph import Graph, Initial, Node, name_of, shift_of
-from bptt.ops import OPS
-from bptt.shapes import Shape
+from bptt.step.graph import Graph, Initial, Node, name_of, shift_of
+from bptt.step.ops import OPS
+from bptt.step.shapes import Shape
 
 INFIX = {
     "add": " + ", "sub": " - ", "mul": " * ", "div": " / ", "pow": " ** ",

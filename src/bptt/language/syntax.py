@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from bptt import errors
 from bptt.errors import Span
-from bptt.graph import Initial
 from bptt.language.source import Source
-from bptt.ops import OPS
+from bptt.step.graph import Initial
+from bptt.step.ops import OPS
 
 LOSS = "L"
 RESERVED = frozenset({"t", "tau", "n_b"})

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bptt.execute.program import LOSS, Program
-from bptt.graph import TO_TIMED, Node, name_of, shift_of
-from bptt.ops import OPS, extra_arguments
-from bptt.recurrence import Segment
+from bptt.calculus.program import LOSS, Program
+from bptt.calculus.recurrence import Segment
+from bptt.step.graph import TO_TIMED, Node, name_of, shift_of
+from bptt.step.ops import OPS, extra_arguments
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan
 

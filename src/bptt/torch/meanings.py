@@ -1,7 +1,7 @@
 """What each operation means in torch, on tensors with any leading axes.
 
-The core axes of a value come last, as in `bptt.meanings`. torch differentiates these,
-twice if asked, on any device.
+The core axes of a value come last, as in `bptt.step.meanings`. torch differentiates
+these, twice if asked, on any device.
 """
 
 from __future__ import annotations

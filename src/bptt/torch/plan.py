@@ -7,20 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt import errors
+from bptt.calculus.program import Request
 from bptt.cell import Cell
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind
 from bptt.execute.packing import pack_lengths
-from bptt.execute.program import Request
 from bptt.passes import ForwardPass
 from bptt.results import Gradient, Run
+from bptt.step.shapes import Array
 from bptt.torch.job import Job
 from bptt.weights import TORCH, Stacking
-
-Array = NDArray[Any]
 
 
 @functools.cache

@@ -15,11 +15,10 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt import cells
+from bptt.step.shapes import Array
 
-Array = NDArray[Any]
 Shape = tuple[int, int, int, int]
 
 CELLS = ("elman", "gru", "lstm")

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bptt.step.shapes import Array
 from bptt.train.errors import (
     DamagedCheckpointError,
     RunNotFoundError,
@@ -32,7 +33,6 @@ SUFFIX = ".safetensors"
 KEY = "bptt"
 FORMAT = 1
 
-Array = npt.NDArray[Any]
 Parameters = dict[str, npt.NDArray[np.floating]]
 
 

@@ -7,7 +7,7 @@ from bptt import cells
 from bptt.cell import Cell
 from bptt.compose import dropout, stack, zoneout
 from bptt.errors import UnknownCellError
-from bptt.graph import Node, walk
+from bptt.step.graph import Node, walk
 from bptt.train.checkpoint import Parameters
 from bptt.train.data.form import Form
 from bptt.train.errors import CellNotTrainableError, SizeNameError

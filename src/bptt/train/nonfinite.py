@@ -1,14 +1,11 @@
 """Where the first value is that is not a finite number."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bptt.cell import Cell
-
-Array = npt.NDArray[Any]
+from bptt.step.shapes import Array
 
 
 def find_nonfinite(

@@ -8,15 +8,12 @@ the processes and says who they are in RANK and WORLD_SIZE.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from bptt.step.shapes import Array
 from bptt.train.data.windows import Rows
 from bptt.train.optimiser import import_torch
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,17 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt import errors
+from bptt.calculus.program import forward_program
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings, bind
-from bptt.execute.program import forward_program
-from bptt.graph import Graph
-from bptt.shapes import Shape
+from bptt.step.graph import Graph
+from bptt.step.shapes import Array, Shape
 from bptt.unrolled.graph import Unrolled
 from bptt.unrolled.local import Equation, Read, cut_equation, jacobians
 from bptt.unrolled.places import Edge, Place
 
-Array = NDArray[Any]
 TOTAL = Place("total", "L")
 
 

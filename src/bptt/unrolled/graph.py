@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt import errors
-from bptt.shapes import Shape
+from bptt.step.shapes import Array, Shape
 from bptt.unrolled.places import Edge, Path, Place, Skipped
 
-Array = NDArray[Any]
 PATH_LIMIT = 300
 
 

@@ -17,19 +17,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bptt.execute import reference
-from bptt.execute.bindings import Bindings
-from bptt.execute.program import (
+from bptt.calculus.program import (
     Request,
     forward_program,
     gradient_at,
     gradient_program,
 )
-from bptt.graph import Graph, InputSpec, Node, name_of, rebuild, rewrite, shift_of, walk
-
-Array = NDArray[Any]
+from bptt.execute import reference
+from bptt.execute.bindings import Bindings
+from bptt.step.graph import (
+    Graph,
+    InputSpec,
+    Node,
+    name_of,
+    rebuild,
+    rewrite,
+    shift_of,
+    walk,
+)
+from bptt.step.shapes import Array
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,11 @@ edge carries its Jacobian; a path multiplies the Jacobians along it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bptt.shapes import Shape
+from bptt.step.shapes import Array, Shape
 
-Array = NDArray[Any]
 KINDS = ("parameter", "copy", "initial", "input", "node", "total")
 
 

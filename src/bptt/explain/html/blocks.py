@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from bptt.explain import model as m
-from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import side_by_side
 from bptt.explain.html.words import word
 from bptt.explain.html.writer import Writer
+from bptt.page.tags import Markup, join, tag
 
 TALL = 16  # rows above which a table scrolls in a box of its own
 STATUS = {m.PASSED: "card", m.FAILED: "card failed", m.NOT_CHECKED: "card not"}

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bptt.explain.html.tags import Markup, number, tag
 from bptt.explain.html.values import show_number
+from bptt.page.tags import Markup, number, tag
+from bptt.step.shapes import Array
 
-Array = NDArray[Any]
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 16.0, 14.0, 34.0
 MANY = 12  # points that are still marked one by one
 FLOOR = 1e-16  # a norm of zero is drawn at the bottom of a log scale

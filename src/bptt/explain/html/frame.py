@@ -7,8 +7,8 @@ from typing import Any
 
 from bptt.explain import model as m
 from bptt.explain.html.panels.page_context import Context
-from bptt.explain.html.tags import Markup, tag
 from bptt.explain.html.words import plain, word
+from bptt.page.tags import Markup, tag
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ from bptt.explain.html.panels.paths import paths_panel
 from bptt.explain.html.panels.sharing import sharing_panel
 from bptt.explain.html.panels.training import training_panel
 from bptt.explain.html.script_data import script_data
-from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import Values
 from bptt.explain.html.words import word
 from bptt.explain.html.writer import Writer
-from bptt.explain.plain import to_unicode
+from bptt.explain.notation.plain import to_unicode
 from bptt.explain.texts import pieces
+from bptt.page.tags import Markup, join, tag
 from bptt.version import __version__
 
 LARGE = 24  # edges of one step above which a page says less without a script

@@ -6,19 +6,17 @@ import json
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bptt.explain import model as m
-from bptt.explain.expr import Value
+from bptt.explain.algebra.expr import Value
 from bptt.explain.html.panels.lab import lab_data
 from bptt.explain.html.panels.page_context import Context
 from bptt.explain.html.picture.grid import LONGEST
 from bptt.explain.html.picture.svg import arrow_widths, shape_text
 from bptt.explain.html.values import encode
 from bptt.explain.html.words import plain, words
-from bptt.explain.plain import to_unicode
-
-Array = NDArray[Any]
+from bptt.explain.notation.plain import to_unicode
+from bptt.step.shapes import Array
 
 
 def script_data(page: Context, title: dict[str, str]) -> str:

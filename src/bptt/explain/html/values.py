@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bptt.explain.html.tags import Markup, join, tag
+from bptt.page.tags import Markup, join, tag
+from bptt.step.shapes import Array
 
-Array = NDArray[Any]
 MINUS = "\u2212"
 DIGITS = 3
 LARGEST = 14  # rows or columns of a matrix that is written out

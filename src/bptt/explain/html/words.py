@@ -11,8 +11,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from bptt.explain.html.tags import Markup, join, tag, text
 from bptt.explain.model import LANGUAGES
+from bptt.page.tags import Markup, join, tag, text
 
 
 @cache

@@ -13,14 +13,12 @@ from html import escape
 from typing import Any
 from xml.etree.ElementTree import Element, fromstring, tostring
 
-from bptt.explain import expr as e
-from bptt.explain.evaluate import evaluate
-from bptt.explain.expr import Expr, Time
-from bptt.explain.html.tags import Markup, join, tag
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.evaluate import evaluate
+from bptt.explain.algebra.expr import Expr, Time
+from bptt.explain.algebra.point import Point, UnknownSymbolError
 from bptt.explain.html.values import Values
 from bptt.explain.html.words import both
-from bptt.explain.latex import LatexPrinter
-from bptt.explain.mathml import MathmlPrinter, wrap_mathml
 from bptt.explain.model import (
     FAILED,
     LANGUAGES,
@@ -31,10 +29,12 @@ from bptt.explain.model import (
     Link,
     Text,
 )
-from bptt.explain.plain import to_unicode
-from bptt.explain.point import Point, UnknownSymbolError
-from bptt.explain.printer import GREEK, split_name
+from bptt.explain.notation.latex import LatexPrinter
+from bptt.explain.notation.mathml import MathmlPrinter, wrap_mathml
+from bptt.explain.notation.plain import to_unicode
+from bptt.explain.notation.printer import GREEK, split_name
 from bptt.explain.texts import pieces
+from bptt.page.tags import Markup, join, tag
 
 _SHAPE = re.compile(r"\w+(×\w+)+")
 _DIM = re.compile(r"([a-z]+)_(\w+)")

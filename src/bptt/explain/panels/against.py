@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bptt.explain.algebra.expr import Gradient, Value
 from bptt.explain.book import ALL, INNER, LAST, ONCE, WEIGHTS, Bounds
 from bptt.explain.context import Context
-from bptt.explain.expr import Gradient, Value
+from bptt.explain.formula.mistakes import Outcome, outcomes
 from bptt.explain.instances import shown_point
-from bptt.explain.mistakes import Outcome, outcomes
 from bptt.explain.model import (
     PASSED,
     Block,
@@ -21,7 +21,7 @@ from bptt.explain.model import (
     Table,
     Text,
 )
-from bptt.explain.parse import parse
+from bptt.explain.notation.parse import parse
 
 # Equation number, as printed, here, bounds of t, verdict.
 PRINTED: tuple[tuple[str, str, str, Bounds, str], ...] = (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bptt.explain import expr as e
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.expr import TAU, Expr, Gradient, T, Value
+from bptt.explain.algebra.shape import shape_of, show
 from bptt.explain.book import BookMaker
 from bptt.explain.cards import CardMaker
 from bptt.explain.context import Context
-from bptt.explain.expr import TAU, Expr, Gradient, T, Value
 from bptt.explain.model import (
     Block,
     Cards,
@@ -20,7 +21,6 @@ from bptt.explain.model import (
     Table,
     Text,
 )
-from bptt.explain.shape import shape_of, show
 
 
 def derivation(context: Context) -> Panel:

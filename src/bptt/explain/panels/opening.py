@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bptt.check.instances import seeded_name
-from bptt.explain import expr as e
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.expr import Expr, T, Value
+from bptt.explain.algebra.shape import shape_of, show
 from bptt.explain.context import Context
-from bptt.explain.expr import Expr, T, Value
 from bptt.explain.model import (
     Block,
     Chain,
@@ -20,7 +21,6 @@ from bptt.explain.model import (
     Table,
     Text,
 )
-from bptt.explain.shape import shape_of, show
 from bptt.language import print_graph
 
 

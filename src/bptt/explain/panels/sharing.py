@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bptt.explain import expr as e
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.expr import FIRST, Gradient, T, Value
 from bptt.explain.context import Context
-from bptt.explain.expr import FIRST, Gradient, T, Value
 from bptt.explain.model import (
     Block,
     Chain,

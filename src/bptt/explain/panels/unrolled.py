@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from bptt.explain.algebra.evaluate import evaluate
+from bptt.explain.algebra.expr import Gradient, T, Value
 from bptt.explain.cards import CardMaker
 from bptt.explain.context import Context
-from bptt.explain.evaluate import evaluate
-from bptt.explain.expr import Gradient, T, Value
 from bptt.explain.model import (
     Block,
     Cell,

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bptt.explain import expr as e
 from bptt.explain import model as m
-from bptt.explain.evaluate import evaluate
-from bptt.explain.expr import Expr
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.evaluate import evaluate
+from bptt.explain.algebra.expr import Expr
 from bptt.explain.texts import label, pieces
+from bptt.step.shapes import Array
 
-Array = NDArray[Any]
 DIGITS = 3
 
 

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 
 from bptt.explain import model as m
-from bptt.explain.latex import to_latex
+from bptt.explain.algebra.shape import show
+from bptt.explain.notation.latex import to_latex
 from bptt.explain.render.common import Writer, numbers_of, step_of, value_at
 from bptt.explain.render.markdown import aligned, array_latex
-from bptt.explain.shape import show
 
 PREAMBLE = r"""% !TEX program = xelatex
 \documentclass[11pt]{article}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bptt.explain import model as m
-from bptt.explain.expr import Expr
-from bptt.explain.latex import LATEX, to_latex
+from bptt.explain.algebra.expr import Expr
+from bptt.explain.algebra.shape import show
+from bptt.explain.notation.latex import LATEX, to_latex
 from bptt.explain.render.common import Writer, numbers_of, step_of, value_at
-from bptt.explain.shape import show
 
 MARKS = {m.PASSED: "✓", m.FAILED: "✗", m.NOT_CHECKED: "–"}
 

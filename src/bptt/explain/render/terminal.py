@@ -17,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bptt.explain import model as m
-from bptt.explain.expr import Expr
-from bptt.explain.plain import UNICODE, to_ascii, to_unicode
+from bptt.explain.algebra.expr import Expr
+from bptt.explain.algebra.shape import show
+from bptt.explain.notation.plain import UNICODE, to_ascii, to_unicode
 from bptt.explain.render.common import (
     Writer,
     numbers_of,
@@ -27,7 +28,6 @@ from bptt.explain.render.common import (
     value_at,
 )
 from bptt.explain.render.prose import Prose
-from bptt.explain.shape import show
 
 WIDTH = 100
 BORDERS = {m.PASSED: "green", m.FAILED: "red", m.NOT_CHECKED: "yellow"}

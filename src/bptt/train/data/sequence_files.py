@@ -17,13 +17,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 from zlib import error as zlib_error
 
 import numpy as np
-import numpy.typing as npt
 
+from bptt.step.shapes import Array
 from bptt.train.data.form import Form
 from bptt.train.data.sequences import Sequences
 from bptt.train.errors import (
@@ -33,7 +32,6 @@ from bptt.train.errors import (
     TrainExtraMissingError,
 )
 
-Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 
 SUFFIXES = (".npz", ".safetensors")

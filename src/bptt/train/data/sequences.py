@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from bptt.step.shapes import Array
 from bptt.train.data.windows import Block, Rows
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ windows do not overlap. Each loss counts exactly once.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from bptt.step.shapes import Array
+
 Rows = npt.NDArray[np.int64]
 
 

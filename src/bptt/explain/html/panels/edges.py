@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from bptt.explain import expr as e
-from bptt.explain.expr import Gradient, T, Value
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.expr import Gradient, T, Value
 from bptt.explain.html.panels.page_context import Context
 from bptt.explain.html.picture.drawn import Arrow
 from bptt.explain.html.picture.svg import shape_text
-from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import side_by_side
 from bptt.explain.html.words import word
+from bptt.page.tags import Markup, join, tag
 from bptt.unrolled import Edge, Place
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from bptt.explain.html.charts import heat_map, line_chart
 from bptt.explain.html.panels.page_context import Context
 from bptt.explain.html.panels.sharing import key_of
-from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import show_number
 from bptt.explain.html.words import plain, word
 from bptt.flow import Flow, Verdict, measure
 from bptt.flow.measure import EXPLODED, VANISHED
+from bptt.page.tags import Markup, join, tag
 
 
 def flow_panel(page: Context) -> Markup:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from bptt.explain.expr import Gradient, T, Value
+from bptt.explain.algebra.expr import Gradient, T, Value
 from bptt.explain.html.panels.page_context import Context, tspans
 from bptt.explain.html.picture.drawn import Arrow
 from bptt.explain.html.picture.grid import LONGEST
 from bptt.explain.html.picture.svg import Marks, picture, shape_text
-from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import show_number, side_by_side
 from bptt.explain.html.words import plain, word
-from bptt.explain.plain import to_unicode
+from bptt.explain.notation.plain import to_unicode
+from bptt.page.tags import Markup, join, tag
 
 NORMS = 8  # steps whose norms the table of edges gives
 

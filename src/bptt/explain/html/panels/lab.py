@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from bptt.explain import expr as e
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.expr import FIRST, TAU, Expr, Gradient, T, Time, Value
 from bptt.explain.cards import Term
-from bptt.explain.expr import FIRST, TAU, Expr, Gradient, T, Time, Value
 from bptt.explain.html.panels.mistakes import Mistake, find_mistakes
 from bptt.explain.html.panels.page_context import Context
-from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.words import word
-from bptt.explain.plain import to_ascii
+from bptt.explain.notation.plain import to_ascii
+from bptt.page.tags import Markup, join, tag
 
 BEFORE_LAST = TAU.moved(-1)
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bptt.explain import expr as e
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.derive import Derivation
+from bptt.explain.algebra.expr import Expr, T, Time
 from bptt.explain.book import is_book
 from bptt.explain.cards import Term
-from bptt.explain.derive import Derivation
-from bptt.explain.expr import Expr, T, Time
-from bptt.explain.mistakes import VARIANTS, Variant
+from bptt.explain.formula.mistakes import VARIANTS, Variant
 from bptt.explain.model import Text
-from bptt.explain.plain import to_ascii
-from bptt.graph import Graph
+from bptt.explain.notation.plain import to_ascii
+from bptt.step.graph import Graph
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,17 @@ from functools import cached_property
 
 import numpy as np
 
+from bptt.explain.algebra.derive import Derivation
+from bptt.explain.algebra.expr import T, Value
 from bptt.explain.cards import CardMaker
-from bptt.explain.derive import Derivation
-from bptt.explain.expr import T, Value
 from bptt.explain.html.picture.drawn import Arrow, Drawn, draw
 from bptt.explain.html.picture.labels import Labels
-from bptt.explain.html.tags import Markup, join, tag, text
 from bptt.explain.html.writer import Writer
 from bptt.explain.instances import REDUCTIONS, Options
 from bptt.explain.model import Document
-from bptt.explain.printer import ACCENTS, GREEK, split_name
-from bptt.graph import Graph
+from bptt.explain.notation.printer import ACCENTS, GREEK, split_name
+from bptt.page.tags import Markup, join, tag, text
+from bptt.step.graph import Graph
 from bptt.unrolled import Unrolled
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bptt.explain.expr import Time, Value
+from bptt.explain.algebra.expr import Time, Value
 from bptt.explain.html.charts import bar
 from bptt.explain.html.panels.page_context import Context
-from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import show_number
 from bptt.explain.html.words import word
-from bptt.explain.plain import to_unicode
+from bptt.explain.notation.plain import to_unicode
+from bptt.page.tags import Markup, join, tag
+from bptt.step.shapes import Array
 from bptt.unrolled import Path
 
-Array = NDArray[Any]
 FIRST_ROWS, LAST_ROWS = 8, 24  # shown at once, and at all
 FEW = 6  # parameters; of more than this only the first rows are shown
 LONGEST = 8  # places of a path that are written out

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from bptt.explain.expr import Gradient, T, Value
+from bptt.explain.algebra.expr import Gradient, T, Value
 from bptt.explain.html.charts import bar, heat_map, line_chart
 from bptt.explain.html.panels.page_context import Context
-from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.values import show_number, side_by_side
 from bptt.explain.html.words import plain, word, words
+from bptt.page.tags import Markup, join, tag
+from bptt.step.shapes import Array
 from bptt.unrolled import Place, Unrolled
 
-Array = NDArray[Any]
 CHARTS = 4  # parameters whose two derivatives are drawn
 
 

@@ -6,19 +6,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bptt.calculus.program import Request, gradient_program
 from bptt.execute import reference
 from bptt.execute.bindings import bind
-from bptt.execute.program import Request, gradient_program
 from bptt.explain.html.charts import line_chart
 from bptt.explain.html.panels.page_context import Context
 from bptt.explain.html.panels.sharing import key_of
-from bptt.explain.html.tags import Markup, join, tag
 from bptt.explain.html.words import plain, word
+from bptt.page.tags import Markup, join, tag
 from bptt.results import Gradient, Run
+from bptt.step.shapes import Array
 
-Array = NDArray[Any]
 STEPS, RATE, CLIP = 40, 0.2, 3.0
 CHARTS = 6  # parameters with a chart of their own, the largest gradients first
 

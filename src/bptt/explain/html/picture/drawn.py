@@ -14,15 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bptt.shapes import Shape
+from bptt.step.shapes import Array, Shape
 from bptt.unrolled import Edge, Place, Unrolled
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, order=True)

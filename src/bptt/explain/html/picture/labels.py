@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bptt.explain import expr as e
-from bptt.explain.derive import Derivation, Reading, read_of
-from bptt.explain.expr import Expr, T, Time, Value
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.derive import Derivation, Reading, read_of
+from bptt.explain.algebra.expr import Expr, T, Time, Value
 from bptt.explain.html.picture.drawn import Arrow
-from bptt.explain.plain import to_unicode
-from bptt.graph import name_of
+from bptt.explain.notation.plain import to_unicode
+from bptt.step.graph import name_of
 
 LONGEST = 28  # characters beside an arrow
 LETTERS = "ikjlm"

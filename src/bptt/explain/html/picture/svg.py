@@ -23,7 +23,7 @@ from bptt.explain.html.picture.grid import (
     is_skip,
     make_grid,
 )
-from bptt.explain.html.tags import Markup, number, tag
+from bptt.page.tags import Markup, number, tag
 
 Symbol = Callable[[str, int | None], Markup]  # a name and its step, as tspans
 Label = Callable[[Arrow], str]

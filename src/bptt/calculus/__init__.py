@@ -1,0 +1,1 @@
+"""Graph to graph: derivatives, simplification, and what is run in which order."""

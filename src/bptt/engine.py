@@ -1,0 +1,331 @@
+"""What runs one time step: its parameters, values and exact gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from bptt import errors
+from bptt.calculus.program import (
+    Program,
+    Request,
+    direction_of,
+    forward_program,
+    gradient_program,
+)
+from bptt.execute import dispatch
+from bptt.execute.bindings import Bindings, bind, parameter_arrays
+from bptt.language import parse_cell, print_graph
+from bptt.results import Gradient, Run
+from bptt.step import draws
+from bptt.step import initial as initial_values
+from bptt.step.graph import Graph
+from bptt.step.shapes import Array, Shape
+
+if TYPE_CHECKING:
+    from bptt.execute.compile.describe import Lowering
+
+
+class Engine:
+    """The equations of a cell, and what computes with them.
+
+    What reads a cell (its checks, explanation, objective and flow) takes an `Engine`;
+    `Cell`, the class a person meets, adds those readings to it.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Read the equations; see docs/language.md."""
+        self.text = text
+        self.graph: Graph = parse_cell(text)
+        self._programs: dict[object, Program] = {}
+
+    # ----- what it consists of -----
+
+    @property
+    def parameters(self) -> dict[str, Shape]:
+        """Every parameter and its shape in named dimensions."""
+        return {name: spec.shape for name, spec in self.graph.parameters.items()}
+
+    @property
+    def inputs(self) -> dict[str, Shape]:
+        """Every input and its shape per step; an integer input has shape ()."""
+        return {name: spec.shape for name, spec in self.graph.inputs.items()}
+
+    @property
+    def nodes(self) -> dict[str, Shape]:
+        """Every defined node and its shape per step, in order."""
+        return {name: node.shape for name, node in self.graph.definitions.items()}
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names read at t-1; each has an initial value, zero by default."""
+        return self.graph.states
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The named dimensions, whose sizes `init` takes."""
+        return self.graph.dims()
+
+    @property
+    def canonical_text(self) -> str:
+        """The cell printed from its graph, every shape declared."""
+        return print_graph(self.graph)
+
+    def __repr__(self) -> str:
+        nodes, parameters = ", ".join(self.nodes), ", ".join(self.parameters)
+        return f"<{type(self).__name__} {nodes}; parameters {parameters}>"
+
+    # ----- parameters -----
+
+    def init(
+        self, *, seed: int = 0, dtype: DTypeLike = np.float64, **sizes: int
+    ) -> dict[str, Array]:
+        """Initial parameters: name -> array.
+
+        A declared initial value is used as it is; otherwise square matrices are
+        orthogonal, other matrices Glorot uniform, vectors and scalars zero. Each
+        parameter's values depend on `seed`, its name and its shape alone.
+
+        sizes: one whole number per named dimension of the parameters, `n_h=128`.
+        Raises: MissingSizeError, SizeError, DtypeError, InitialValueError.
+        """
+        element = np.dtype(dtype)
+        if element not in (np.float32, np.float64, np.complex128):
+            raise errors.DtypeError(f"dtype {element}; use float32 or float64")
+        self._check_sizes(sizes)
+        return {
+            name: initial_values.draw(
+                name, spec, tuple(_size(dim, sizes) for dim in spec.shape), seed
+            ).astype(element)
+            for name, spec in self.graph.parameters.items()
+        }
+
+    def _check_sizes(self, sizes: Mapping[str, int]) -> None:
+        needed = {
+            dim
+            for spec in self.graph.parameters.values()
+            for dim in spec.shape
+            if isinstance(dim, str)
+        }
+        initial_values.check_sizes(self.dims, sizes)
+        for dim in self.dims:
+            if dim in needed and dim not in sizes:
+                raise errors.MissingSizeError(
+                    f"init needs the size of {dim}; for example init("
+                    + ", ".join(f"{d}={sizes.get(d, 8)}" for d in self.dims)
+                    + ")"
+                )
+
+    # ----- running -----
+
+    def forward(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        *,
+        initial: Mapping[str, Any] | None = None,
+        reduction: str = "sum",
+        weights: Any = None,
+        lengths: Any = None,
+        executor: str = dispatch.COMPILED,
+        threads: int | None = None,
+    ) -> Run:
+        """The value of every node at every step.
+
+        initial: state -> (n_b, *shape) or (*shape) for all rows alike; zero where
+        absent.
+        reduction: "sum" (the book's), "batch_mean" (1/n_b) or "mean" (the mean over
+        steps and rows); weights: w_t per step or per step and row, (tau,) or
+        (tau, n_b); with "mean" the divisor is their sum.
+        lengths: the number of steps of every row, (n_b,) whole numbers from 1 to tau.
+        What the arrays hold after a row's last step has no influence, NaN included;
+        values and gradients are zero there, and only useful steps are counted and
+        computed.
+        Raises: a subclass of `errors.ArgumentError` for every array that does not fit.
+        """
+        bindings = bind(
+            self.graph, params, inputs, initial, None, reduction, weights,
+            lengths=lengths,
+        )  # fmt: skip
+        return self._forward(bindings, executor, threads)
+
+    def _forward(
+        self, bindings: Bindings, executor: str, threads: int | None = None
+    ) -> Run:
+        names = tuple(self.graph.definitions)
+        program = self.forward_program(names)
+        program, values = dispatch.run(program, bindings, executor, threads)
+        return Run(program, bindings, values)
+
+    def gradient(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        *,
+        nodes: Iterable[str] = (),
+        initial: Mapping[str, Any] | None = None,
+        seeds: Mapping[str, Any] | None = None,
+        reduction: str = "sum",
+        weights: Any = None,
+        lengths: Any = None,
+        input_gradient: bool = False,
+        initial_gradient: bool = False,
+        executor: str = dispatch.COMPILED,
+        threads: int | None = None,
+    ) -> Gradient:
+        """The exact gradient of the total loss through time.
+
+        L = sum over t and rows of w_t L^(t)   (Goodfellow et al., 10.17-10.28)
+
+        nodes: names whose ∇_{h^(t)} L is wanted, in `grad.nodes`; input_gradient: also
+        `grad.inputs`; initial_gradient: also `grad.initial`; seeds: node ->
+        (tau, n_b, *shape), a gradient that arrives from outside, for a cell without a
+        loss or in addition to it. Other arguments: see `forward`.
+        Raises: NoLossError, UnknownNodeError and the errors of `forward`.
+        """
+        seeds = seeds or {}
+        if self.graph.loss is None and not seeds:
+            raise errors.NoLossError(
+                "the cell has no loss L[t], so its gradient must be seeded: "
+                f"gradient(..., seeds={{{tuple(self.nodes)[-1]!r}: g}}) with g of "
+                "shape (tau, n_b, ...)"
+            )
+        wanted = self.known_nodes(nodes)
+        bindings = bind(
+            self.graph, params, inputs, initial, seeds, reduction, weights,
+            lengths=lengths,
+        )  # fmt: skip
+        real = tuple(n for n, s in self.graph.inputs.items() if s.index is None)
+        request = Request(
+            wanted,
+            real if input_gradient else (),
+            initial_gradient,
+            tuple(sorted(seeds)),
+        )
+        return self.run_gradient(bindings, request, executor, threads)
+
+    def run_gradient(
+        self,
+        bindings: Bindings,
+        request: Request,
+        executor: str = dispatch.COMPILED,
+        threads: int | None = None,
+    ) -> Gradient:
+        """The gradient of arrays that are bound already, for other parts of bptt."""
+        program = self.gradient_program(request)
+        program, values = dispatch.run(program, bindings, executor, threads)
+        return Gradient(
+            program, bindings, values, request,
+            lambda: self._forward(bindings, executor, threads),
+        )  # fmt: skip
+
+    def hessian_vector(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        direction: Mapping[str, Any],
+        *,
+        initial: Mapping[str, Any] | None = None,
+        reduction: str = "sum",
+        weights: Any = None,
+        lengths: Any = None,
+    ) -> dict[str, Array]:
+        """The product of the loss's Hessian with a direction in parameter space.
+
+        H v = ∇_θ <∇_θ L, v>: the adjoint graph differentiated again, through time.
+
+        direction: parameter -> array of its shape. Returns: the same form as `params`.
+        Raises: NoLossError, MissingParameterError and the errors of `forward`.
+        """
+        if self.graph.loss is None:
+            raise errors.NoLossError("the cell has no loss L[t], so it has no Hessian")
+        vectors, _, _ = parameter_arrays(self.graph, direction)
+        extra = {direction_of(name): array for name, array in vectors.items()}
+        bindings = bind(
+            self.graph, params, inputs, initial, None, reduction, weights, extra,
+            lengths,
+        )  # fmt: skip
+        request = Request(hessian_vector=True)
+        program = self.gradient_program(request)
+        name = dispatch.REFERENCE
+        program, values = dispatch.run(program, bindings, name)
+        result = Gradient(
+            program, bindings, values, request, lambda: self._forward(bindings, name)
+        )
+        return {name: np.array(array) for name, array in result.items()}
+
+    def draw(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        *,
+        seed: int = 0,
+        mean: bool = False,
+    ) -> dict[str, Any]:
+        """The inputs, and a draw of each that the cell declares a distribution for.
+
+        seed: of the draw; each input has a generator of its own, seeded by it and the
+        input's name. mean: the mean instead of a draw, to evaluate a network. Steps,
+        rows, sizes and element type are those of `inputs` and `params`.
+
+        >>> cell = Cell('''m: n_h = dropout(0.5)
+        ... h[t] = tanh(m[t] * (U @ x[t]))''')
+        >>> drawn = cell.draw({"U": np.ones((2, 1))}, {"x": np.ones((4, 3, 1))})
+        >>> drawn["m"].shape, sorted(set(drawn["m"].ravel().tolist()))
+        ((4, 3, 2), [0.0, 2.0])
+
+        Raises: MissingInputError, MissingSizeError, RateError.
+        """
+        return draws.draw_inputs(self.graph, params, inputs, seed, mean=mean)
+
+    def lower(self, *, dtype: DTypeLike = np.float32, **sizes: int) -> Lowering:
+        """The plan by which kernels compute this cell's gradient.
+
+        It lists the stages of a step, what is hoisted out of the loop and what is kept.
+        A cell without a loss is seeded on the vector defined last. Print the result;
+        its `ir` is the LLVM IR of the kernels.
+
+        >>> from bptt import cells
+        >>> cells.elman.lower(n_x=3, n_h=4).flops_per_step
+        144
+
+        Raises: MissingSizeError, SizeError, NotLowerableError.
+        """
+        self._check_sizes(sizes)
+        vectors = [n for n, node in self.graph.definitions.items() if node.rank == 1]
+        seeds = () if self.graph.loss else tuple(vectors[-1:])
+        program = self.gradient_program(Request(seeds=seeds))
+        return dispatch.lower(program, sizes, np.dtype(dtype))
+
+    def known_nodes(self, nodes: Iterable[str]) -> tuple[str, ...]:
+        """The names as a tuple, each once. Raises: UnknownNodeError."""
+        if isinstance(nodes, str):
+            nodes = (nodes,)
+        wanted = tuple(dict.fromkeys(nodes))
+        for name in wanted:
+            if name not in self.graph.definitions:
+                raise errors.UnknownNodeError(
+                    f"{name} is not a node of the cell; its nodes are: "
+                    f"{', '.join(self.nodes)}"
+                )
+        return wanted
+
+    def forward_program(self, names: tuple[str, ...]) -> Program:
+        """The program of some nodes' values, for executors and front ends; kept."""
+        return self._program(names, lambda: forward_program(self.graph, names))
+
+    def gradient_program(self, request: Request) -> Program:
+        """The program of a request, for executors and front ends; kept."""
+        return self._program(request, lambda: gradient_program(self.graph, request))
+
+    def _program(self, key: object, make: Any) -> Program:
+        if key not in self._programs:
+            self._programs[key] = make()
+        return self._programs[key]
+
+
+def _size(dim: Any, sizes: Mapping[str, int]) -> int:
+    return dim if isinstance(dim, int) else int(sizes[dim])

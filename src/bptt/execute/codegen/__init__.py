@@ -1,0 +1,1 @@
+"""LLVM code of stages, kernels and sums; nothing here knows the graph."""

@@ -1,0 +1,182 @@
+"""A program, its sizes and an element type to something that runs.
+
+expand -> rotate -> schedule -> plan -> lay out -> generate; see the modules of these
+names. The result is kept by `compile_program`, bounded, and owns its machine code.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bptt.calculus.program import Program
+from bptt.calculus.recurrence import schedule
+from bptt.execute.codegen.jit import Compiled
+from bptt.execute.codegen.kernel import Module
+from bptt.execute.codegen.reduce import REDUCE_TYPES, emit_reduce
+from bptt.execute.codegen.target import Target
+from bptt.execute.compile.expand import NotCompilableError, expand
+from bptt.execute.compile.generate import Code, generate
+from bptt.execute.compile.layout import Layout
+from bptt.execute.compile.reuse import find_reads, find_successors
+from bptt.execute.compile.rotate import rotate
+from bptt.execute.compile.stages import Plan, is_other_step, plan_program
+from bptt.execute.compile.sums import Sums, plan_sums
+from bptt.step.graph import Node, walk
+
+KEPT = 64  # compiled programs
+Kernel = Callable[..., Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Executable:
+    """Kernels with everything that is known before tau, n_b and the arrays are.
+
+    program: the program in primitives, whose nodes results are read by; kernels: in
+    order, with the phase and direction of each; other_steps: per kernel, and at the end
+    for the sums, the values of other steps that it reads; sums and totals: what is
+    summed over time after them, by `reduce` and in NumPy, totals with their phase;
+    pool: spare workspaces.
+    """
+
+    program: Program
+    plan: Plan
+    layout: Layout
+    code: Code
+    kernels: tuple[tuple[int, int, Kernel], ...]
+    other_steps: tuple[tuple[Node, ...], ...]
+    pack: Kernel | None
+    reduce: Kernel
+    sums: Sums
+    totals: tuple[tuple[int, Node], ...]
+    work_per_row: int  # multiply-adds per row and step, about
+    target: Target
+    real_bytes: int
+    pool: list[Any]
+
+
+def compile_program(
+    program: Program, sizes: Mapping[str, int], real_bytes: int, target: Target
+) -> Executable:
+    """Compile, or find what was compiled before for the same sizes and element type.
+
+    Raises: NotCompilableError with a reason, for what kernels have no form for.
+    """
+    key = tuple((dim, sizes[dim]) for dim in program.dims if dim in sizes)
+    return _compile(program, key, real_bytes, target)
+
+
+def lay_out(
+    program: Program, sizes: Mapping[str, int], real_bytes: int
+) -> tuple[Program, Plan, Layout]:
+    """Everything before code: the program in primitives, its stages, its memory."""
+    lowered = lower_program(program)
+    plan = plan_program(lowered.segments, lowered.roots, lowered.outputs, sizes)
+    kept = [root for name, root in lowered.roots.items() if name in lowered.outputs]
+    successors = find_successors(plan, [node for node in kept if node.timed])
+    return lowered, plan, Layout(plan, sizes, real_bytes, successors)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _compile(
+    program: Program, key: tuple[tuple[str, int], ...], real_bytes: int, target: Target
+) -> Executable:
+    lowered, plan, layout = lay_out(program, dict(key), real_bytes)
+    with _collection_paused():
+        code = generate(plan, layout, target, real_bytes)
+    get = code.compiled.get_function
+    kernels = tuple(
+        (plan.segments[number].phase, plan.segments[number].direction, get(name))
+        for number, name in code.kernels
+    )
+    pack = get("pack") if code.packed else None
+    reduce = compile_reduce(target, real_bytes).get_function("reduce")
+    sums = plan_sums(plan, layout, code.names, real_bytes)
+    totals = tuple(
+        (s.phase, n) for s in plan.segments for n in s.totals if n not in sums.views
+    )
+    work = sum(packed.n_reals for packed in code.packed)
+    return Executable(
+        lowered, plan, layout, code, kernels, _find_other_steps(plan, layout, code),
+        pack, reduce, sums, totals, work, target, real_bytes, [],
+    )  # fmt: skip
+
+
+def _find_other_steps(
+    plan: Plan, layout: Layout, code: Code
+) -> tuple[tuple[Node, ...], ...]:
+    """See `Executable`: what a kernel read of another step that a kernel stored."""
+    reads: list[list[Node]] = []
+    for number, _ in code.kernels:
+        found: list[Node] = []
+        for stage in plan.segments[number].stages:
+            if not stage.is_empty:
+                found += find_reads(stage, plan)
+                found += [plan.canon(node.inputs[1]) for node in stage.products]
+        reads.append(found)
+    reads.append([node for item in layout.sums for node in (*item.nodes, item.operand)])
+    return tuple(
+        tuple(n for n in dict.fromkeys(found) if is_other_step(n, plan))
+        for found in reads
+    )
+
+
+@contextmanager
+def _collection_paused() -> Iterator[None]:
+    """No search for cyclic garbage meanwhile.
+
+    Writing IR makes a hundred thousand objects that all live until the end; Python then
+    searches the caller's whole heap, several times, which took 0.1 to 0.25 s of 0.5 in
+    a process that had loaded PyTorch and JAX.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def lower_program(program: Program) -> Program:
+    """The same program in primitives, with carried products rotated."""
+    roots, rotated = rotate(expand(program.roots), program.graph.definitions)
+    inputs = {name: program.sources[name] for name in program.graph.inputs
+              if name in program.sources}  # fmt: skip
+    # A carry that only an initial gradient reads is made from its parts when asked for.
+    outputs = tuple(
+        name
+        for name in program.outputs
+        if name not in rotated or name not in program.carried.values()
+    )
+    plan = schedule(roots, outputs, inputs, is_phased=program.is_phased)
+    for node in walk(plan.roots[name] for name in outputs):
+        _check(node)
+    sources = {**inputs, **plan.roots}
+    return replace(
+        program,
+        segments=plan.segments,
+        roots=plan.roots,
+        outputs=outputs,
+        sources=sources,
+    )
+
+
+def _check(node: Node) -> None:
+    if node.timed and node.rank == 2:
+        raise NotCompilableError("a matrix that changes in time")
+    if node.op == "total" and node.rank == 2:
+        raise NotCompilableError("a matrix that changes in time")
+
+
+@functools.cache
+def compile_reduce(target: Target, real_bytes: int) -> Compiled:
+    """The product over all rows; one for every size."""
+    module = Module((), target, real_bytes)
+    emit_reduce(module.module, "reduce", target, real_bytes)
+    module.add_signature("reduce", REDUCE_TYPES)
+    return module.compile()

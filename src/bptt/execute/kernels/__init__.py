@@ -1,0 +1,1 @@
+"""Running kernels: memory, threads, ragged batches and values."""

@@ -1,0 +1,282 @@
+"""Runs an executable: binds arrays, calls kernels, sums over time, gives results."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt import errors
+from bptt.calculus.program import Program
+from bptt.execute.bindings import Bindings
+from bptt.execute.codegen.target import Target, get_host_target
+from bptt.execute.codegen.turns import Turns
+from bptt.execute.compile.compiler import Executable, compile_program
+from bptt.execute.compile.sums import SumJob
+from bptt.execute.kernels.memory import Workspace, address_of, borrow
+from bptt.execute.kernels.ragged import Ragged, RaggedValues
+from bptt.execute.kernels.threads import RowPool, choose_threads, split_rows
+from bptt.execute.kernels.values import KernelValues
+from bptt.step.graph import Node
+from bptt.step.ops import OPS, extra_arguments
+
+FloatArray = NDArray[Any]
+THREADS_VARIABLE = "BPTT_THREADS"
+
+
+@functools.cache
+def host_target() -> Target:
+    """The CPU of this process."""
+    return get_host_target()
+
+
+@functools.cache
+def _row_pool(threads: int) -> RowPool:
+    return RowPool(threads)
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked process has none of its parent's threads, and would wait for them.
+    os.register_at_fork(after_in_child=_row_pool.cache_clear)
+
+
+def count_threads(asked: int | None) -> int:
+    """The number of threads: as asked, else BPTT_THREADS, else the CPUs available.
+
+    Raises: ThreadsError if the number is not a whole number >= 1.
+    """
+    value: Any = asked
+    what = "threads"
+    if value is None and os.environ.get(THREADS_VARIABLE):
+        value, what = os.environ[THREADS_VARIABLE], THREADS_VARIABLE
+    if value is None:
+        return (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else (os.cpu_count() or 1)
+        )
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = 0
+    if number < 1:
+        raise errors.ThreadsError(f"{what}={value!r}: use a whole number >= 1")
+    return number
+
+
+def run(
+    program: Program,
+    bindings: Bindings,
+    threads: int | None = None,
+    target: Target | None = None,
+) -> tuple[Program, KernelValues]:
+    """Run a program by kernels.
+
+    Returns: the program in primitives, whose roots carry the same names, and values.
+    Raises: NotCompilableError with a reason, for what kernels have no form for.
+    """
+    call = begin(program, bindings, threads, target)
+    call.finish()
+    return call.program, call.values
+
+
+def begin(
+    program: Program,
+    bindings: Bindings,
+    threads: int | None = None,
+    target: Target | None = None,
+) -> Call:
+    """Run a program's first phase: all of it that needs no seed, if it is phased.
+
+    Raises: NotCompilableError with a reason, for what kernels have no form for.
+    """
+    target = target or host_target()
+    executable = compile_program(
+        program, bindings.sizes, bindings.dtype.itemsize, target
+    )
+    return Call(executable, bindings, count_threads(threads))
+
+
+class Call:
+    """One run of an executable; its first phase is over when it is made.
+
+    program: the program in primitives, whose roots the values belong to.
+    """
+
+    def __init__(
+        self, executable: Executable, bindings: Bindings, threads: int
+    ) -> None:
+        self._x, self._b = executable, bindings
+        self._n_rows = bindings.weight.size
+        self._shape = (-(-self._n_rows // bindings.n_b), bindings.n_b)
+        loan = borrow(executable.pool, self._shape, self._make_workspace)
+        self._w: Workspace = loan.workspace
+        # A reverse step does about as much as a forward one: half of it to each kernel.
+        flops = executable.work_per_row * self._n_rows
+        self._asked = threads
+        self._threads = choose_threads(flops, threads)
+        self._ragged: Ragged | None = None
+        self.values = KernelValues(executable, bindings, loan)
+        if bindings.packing is not None:
+            self._ragged = Ragged(executable, bindings.packing, self._w)
+            self.values = RaggedValues(executable, bindings, loan, self._ragged)
+        self._alive: list[FloatArray] = []
+        self._w.restore()
+        self._fill_table()
+        if executable.pack is not None:
+            executable.pack(self._w.table_address)
+        self._run_phase(0)
+
+    @property
+    def program(self) -> Program:
+        """The program in primitives."""
+        return self._x.program
+
+    def _make_workspace(self) -> Workspace:
+        return Workspace(self._x, *self._shape, self._b.dtype)
+
+    def finish(
+        self,
+        seeds: Mapping[str, FloatArray] | None = None,
+        bindings: Bindings | None = None,
+    ) -> None:
+        """Run the second phase and the products over time; once only.
+
+        seeds: (tau, n_b, *shape) each, where the bindings held none yet. Values that
+        only the first phase needed may be overwritten. bindings: see `protocol.Call`.
+        """
+        if seeds is not None:
+            here = bindings or self._b
+            seeds = {name: here.pack(array) for name, array in seeds.items()}
+            self._b = replace(here, seeds=seeds)
+            self.values.rebind(self._b)
+            if bindings is not None:
+                self._fill_table()
+            self._enter((f"seed:{name}", array) for name, array in seeds.items())
+        self._run_phase(1)
+        if self._ragged is not None:
+            self._ragged.align(len(self._x.kernels))
+        for number, job in enumerate(self._x.sums.jobs):
+            self._sum_products(number, job)
+
+    def _run_phase(self, phase: int) -> None:
+        """Kernels in order, then the totals over time that are no products."""
+        for number, (when, direction, kernel) in enumerate(self._x.kernels):
+            if when != phase:
+                continue
+            if self._ragged is not None:
+                turns = self._ragged.prepare(number, direction)
+            else:
+                turns = self._w.turns[direction]
+            self._split(kernel, direction, turns)
+        for when, node in self._x.totals:
+            if when == phase:
+                self.values.totals[node] = self._total(node)
+
+    def _split(self, kernel: Callable[..., Any], direction: int, turns: Turns) -> None:
+        place, count, table = turns.place, turns.count, self._w.table_address
+        rows = self._b.n_b if direction else self._n_rows
+        if self._threads == 1:
+            kernel(place, count, 0, rows, table)
+            return
+        if direction and self._ragged is not None:
+            ranges = self._ragged.split(self._threads)
+        else:
+            ranges = split_rows(rows, self._threads)
+        self._each(
+            ranges, lambda _, begin, end: kernel(place, count, begin, end, table)
+        )
+
+    def _each(
+        self, ranges: list[tuple[int, int]], job: Callable[[int, int, int], None]
+    ) -> None:
+        if len(ranges) == 1:
+            job(0, *ranges[0])
+        else:
+            _row_pool(self._asked).run(ranges, job)
+
+    # ----- the table of addresses -----
+
+    def _fill_table(self) -> None:
+        """The entries that change from call to call: leaves and static values."""
+        table, numbers = self._w.table, self._w.numbers
+        for name, part, is_vector in self._w.boundaries:
+            value = self._b.initial.get(name)
+            if value is None:
+                part[...] = 0
+                continue
+            if self._ragged is not None:
+                value = value[self._ragged.packing.order]
+            part[...] = value if is_vector else value[:, None]
+        self._enter(self._leaves())
+        statics = self._x.code.statics
+        for name, node in statics.arrays.items():
+            table[numbers[name]] = self._keep(self.values.get_static(node))
+        for name, node in statics.tables.items():
+            table[numbers[name]] = self._keep(self.values.get_static(node).T)
+
+    def _enter(self, leaves: Iterable[tuple[str, FloatArray]]) -> None:
+        for name, array in leaves:
+            if name in self._w.numbers:
+                ready = np.ascontiguousarray(array)
+                self.values.leaves[name] = ready
+                self._w.table[self._w.numbers[name]] = address_of(ready)
+
+    def _keep(self, array: Any) -> int:
+        ready = np.ascontiguousarray(array, self._b.dtype)
+        self._alive.append(ready)
+        return address_of(ready)
+
+    def _leaves(self) -> Iterator[tuple[str, FloatArray]]:
+        b = self._b
+        yield "weight", b.weight
+        for name, array in b.inputs.items():
+            yield f"in:{name}", array
+            lag = self._x.program.graph.lag(name)
+            if f"in:{name}@{lag:+d}" in self._w.numbers:
+                yield f"in:{name}@{lag:+d}", self._shifted_input(name, lag)
+        for name, array in b.seeds.items():
+            yield f"seed:{name}", array
+
+    def _shifted_input(self, name: str, lag: int) -> FloatArray:
+        """An input one step late (-1) or early (+1), with its boundary value."""
+        array = self._b.inputs[name]
+        if self._ragged is not None:
+            return self._ragged.shift_input(array, lag, self._b.initial.get(name))
+        moved = np.roll(array, -lag, axis=0)
+        moved[0 if lag < 0 else -1] = self._b.initial.get(name, 0)
+        return moved
+
+    # ----- the totals over time -----
+
+    def _sum_products(self, number: int, job: SumJob) -> None:
+        place, sums = self._w.result_addresses[2 * number : 2 * number + 2]
+        table, rows = self._w.table, self._n_rows
+        a, b = ((table[p[0]] or 0) + p[1] for p in (job.a, job.b))
+        given = 0 if job.is_swapped else sums
+        kernel, work = self._x.reduce, self._w.work
+
+        def run(thread: int, begin: int, end: int) -> None:
+            kernel(
+                rows, a, job.a[2], begin, end, b, job.b[2], job.n, place, job.n, given,
+                work(thread),
+            )  # fmt: skip
+
+        threads = choose_threads(2 * rows * job.m * job.n, self._asked)
+        if threads == 1:
+            run(0, 0, job.m)
+        else:
+            self._each(split_rows(job.m, threads, 14), run)
+
+    def _total(self, node: Node) -> FloatArray:
+        values = [self.values.stored(child) for child in node.inputs]
+        if node.op == "total" and node.rank == 0:
+            # Summed in float64: the loss of a long sequence keeps its digits.
+            return np.asarray(values[0].sum(dtype=np.float64), self._b.dtype)
+        extra = extra_arguments(node, self._b.numbers)
+        return np.asarray(OPS[node.op].f(*values, *extra))

@@ -1,0 +1,177 @@
+"""The values that kernels left in memory, by node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bptt.execute.bindings import Bindings
+from bptt.execute.compile.compiler import Executable
+from bptt.execute.compile.stages import is_leaf
+from bptt.execute.compile.sums import View
+from bptt.execute.kernels.memory import Loan
+from bptt.step import meanings
+from bptt.step.graph import TO_STATIC, Node, name_of, shift_of
+from bptt.step.ops import OPS, extra_arguments
+
+FloatArray = NDArray[Any]
+# The primitives that exist only for kernels: see `expand`.
+_REDUCTIONS: dict[str, Callable[..., FloatArray]] = {
+    "row_sum": lambda x: x.sum(-1),
+    "row_max": lambda x: x.max(-1),
+    "pick": meanings.pick,
+}
+
+
+class KernelValues:
+    """The values that kernels left in memory; others are computed when asked for."""
+
+    def __init__(self, executable: Executable, bindings: Bindings, loan: Loan) -> None:
+        """Empty: static values and totals are added as they are computed."""
+        self._executable = executable
+        self._bindings = bindings
+        self._loan = loan
+        self.leaves: dict[str, FloatArray] = {}
+        self.totals: dict[Node, FloatArray] = {}
+        self._static: dict[Node, FloatArray] = {}
+        self._results: dict[int, FloatArray] = {}
+
+    def rebind(self, bindings: Bindings) -> None:
+        """Go on with the same arrays, wherever they lie, and a second phase's seeds."""
+        self._bindings = bindings
+        self._static.clear()
+
+    def __getitem__(self, node: Node) -> FloatArray:
+        """A node's value, timed ones as (tau, n_b, *shape)."""
+        return self.stored(node)
+
+    def stored(self, node: Node) -> FloatArray:
+        """A node's value as it lies in memory: a ragged batch's rows are packed."""
+        if not node.timed:
+            return self.get_static(node)
+        node = self._executable.plan.canon(node)
+        layout = self._executable.layout
+        if node in layout.places and node not in layout.overwritten:
+            return self._read(node, 0)
+        if is_leaf(node):
+            return self._leaf(node)
+        return self._recompute(node)
+
+    def _leaf(self, node: Node) -> FloatArray:
+        if node.op == "shift":
+            name, lag = shift_of(node)
+            source = self._executable.plan.padded.get(name)
+            if source is not None:
+                return self._read(source, lag)
+            return self.leaves[self._executable.layout.name(node)]
+        tables: Mapping[str, Any] = {
+            "input": self._bindings.inputs, "seed": self._bindings.seeds
+        }  # fmt: skip
+        if node.op == "weight":
+            return self._bindings.weight
+        array: FloatArray = tables[node.op][name_of(node)]
+        return array
+
+    def _read(self, node: Node, lag: int) -> FloatArray:
+        layout = self._executable.layout
+        place = layout.places[node]
+        buffer = self._loan.workspace.buffers[place.buffer]
+        tau = self._bindings.tau
+        start = lag + 1 if layout.buffers[place.buffer].is_padded else 0
+        columns = buffer[
+            start : start + tau, :, place.column : place.column + place.width
+        ]
+        return self._loan.view(columns if node.rank else columns[:, :, 0])
+
+    def get_static(self, node: Node) -> FloatArray:
+        """A static value, by the functions of the table."""
+        if node.op == "parameter":
+            return self._bindings.parameters[name_of(node)]
+        if node in self._executable.sums.views:
+            return self._read_sum(node)
+        if node in self.totals:
+            return self.totals[node]
+        for part in _walk_static(node):
+            if part not in self._static:
+                self._static[part] = self._evaluate_static(part)
+        return self._static[node]
+
+    def _read_sum(self, node: Node) -> FloatArray:
+        """A total that a product over all rows left in the workspace."""
+        return self._view(self._executable.sums.views[node])
+
+    def read_stack(self, nodes: tuple[Node, ...]) -> FloatArray | None:
+        """Totals one under the other, where they lie so in one result; else None."""
+        place = self._executable.sums.find_stack(nodes)
+        return None if place is None else self._view(place)
+
+    def _view(self, place: View) -> FloatArray:
+        if place.result not in self._results:
+            result = self._loan.workspace.results[place.result]
+            self._results[place.result] = self._loan.view(result)
+        # Its base is that array, which holds the loan.
+        whole = self._results[place.result]
+        return np.ndarray(place.shape, whole.dtype, whole, place.start, place.strides)
+
+    def _evaluate_static(self, node: Node) -> FloatArray:
+        bindings = self._bindings
+        if node.op == "parameter":
+            return bindings.parameters[name_of(node)]
+        if node.op == "constant":
+            return np.asarray(node.data, bindings.real_dtype)
+        if node.op == "size":
+            size = bindings.numbers((node.data,))[0]
+            return np.asarray(size, bindings.real_dtype)
+        if node in self._executable.sums.views:
+            return self._read_sum(node)
+        if node.op in TO_STATIC:
+            return self.totals[node]
+        op = OPS[node.op]
+        extra = self._extra(node)
+        value: FloatArray = op.f(*(self._static[c] for c in node.inputs), *extra)
+        return np.asarray(value)
+
+    def _extra(self, node: Node) -> tuple[Any, ...]:
+        return extra_arguments(node, self._bindings.numbers)
+
+    def _recompute(self, node: Node) -> FloatArray:
+        """A value that no kernel stored, from those stored, in plain NumPy."""
+        arguments = [_align(self.stored(child), child, node) for child in node.inputs]
+        if node.op in _REDUCTIONS:
+            value: FloatArray = _REDUCTIONS[node.op](*arguments)
+        else:
+            value = OPS[node.op].f(*arguments, *self._extra(node))
+        shape = self._bindings.weight.shape
+        return np.broadcast_to(value, (*shape, *self._bindings.numbers(node.shape)))
+
+    def at(self, name: str, index: int) -> FloatArray:
+        """A definition's value at each row's first step (0) or its last (-1)."""
+        row: FloatArray = self[self._executable.program.roots[name]][index]
+        return row
+
+
+def _walk_static(root: Node) -> Iterator[Node]:
+    """Static nodes, inputs first, as far down as totals over time: they are known."""
+    done: set[Node] = set()
+    stack = [(root, False)]
+    while stack:
+        node, is_ready = stack.pop()
+        if node in done:
+            continue
+        if is_ready or node.op in TO_STATIC:
+            done.add(node)
+            yield node
+            continue
+        stack.append((node, True))
+        stack.extend((child, False) for child in node.inputs)
+
+
+def _align(value: FloatArray, child: Node, node: Node) -> FloatArray:
+    if node.op in _REDUCTIONS:
+        return value
+    if OPS[node.op].is_elementwise and child.timed and child.rank < node.rank:
+        return value[..., None]
+    return value

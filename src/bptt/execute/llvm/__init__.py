@@ -1,1 +1,0 @@
-"""Fused CPU kernels, generated as LLVM IR with llvmlite and nothing else."""

@@ -1,0 +1,56 @@
+"""What every executor gives: one run of a program, and the values it computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from bptt.calculus.program import Program
+from bptt.execute.bindings import Bindings
+from bptt.step.graph import Node
+from bptt.step.shapes import Array
+
+
+class Values(Protocol):
+    """The values that an executor computed, by node."""
+
+    def __getitem__(self, node: Node) -> Array:
+        """A node's value, timed ones as (tau, n_b, *shape)."""
+        ...
+
+    def at(self, name: str, index: int) -> Array:
+        """A definition's value at each row's first step (0) or last one (-1)."""
+        ...
+
+    def read_stack(self, nodes: tuple[Node, ...]) -> Array | None:
+        """Static values one under the other, where they lie so; else None."""
+        ...
+
+
+class Call(Protocol):
+    """One run of a program, whose first phase is over.
+
+    program: the one whose roots the values belong to.
+    """
+
+    @property
+    def program(self) -> Program:
+        """The program, in the form that the executor ran."""
+        ...
+
+    @property
+    def values(self) -> Values:
+        """What was computed so far."""
+        ...
+
+    def finish(
+        self,
+        seeds: Mapping[str, Any] | None = None,
+        bindings: Bindings | None = None,
+    ) -> None:
+        """Run what waited for seeds, (tau, n_b, *shape) each; once only.
+
+        bindings: the arrays of the first phase where they lie now, if the caller's
+        memory moved since.
+        """
+        ...

@@ -1,0 +1,207 @@
+"""What a formula is evaluated at: a cell's names, and the numbers of one instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from bptt.errors import ArgumentError
+from bptt.explain.algebra.expr import Value
+from bptt.step.graph import Graph
+from bptt.step.shapes import Array
+from bptt.unrolled import Unrolled
+from bptt.unrolled.places import Edge, Place
+
+Dim = str | int
+TOTAL = "L"
+
+
+class UnknownSymbolError(ArgumentError):
+    """A formula reads a name, step or derivative that the cell does not have."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The names of a cell: kind and shape of each."""
+
+    graph: Graph
+
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[Any, ...]]:
+        graph = self.graph
+        found: dict[str, tuple[Any, ...]] = {
+            name: spec.shape for name, spec in graph.parameters.items()
+        }
+        found |= {name: spec.shape for name, spec in graph.inputs.items()}
+        return found | {n: node.shape for n, node in graph.definitions.items()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name, parameters first."""
+        return tuple(self._shapes)
+
+    def kind(self, name: str) -> str:
+        """The kind of a name: "parameter", "input" or "node"."""
+        if name in self.graph.parameters:
+            return "parameter"
+        return "input" if name in self.graph.inputs else "node"
+
+    def is_integer(self, name: str) -> bool:
+        """Whether a name is an input of whole numbers."""
+        spec = self.graph.inputs.get(name)
+        return spec is not None and spec.index is not None
+
+    def core(self, name: str) -> tuple[Dim, ...]:
+        """The named dimensions of a value: (), (n,) or (n, m).
+
+        Raises: UnknownSymbolError.
+        """
+        if name not in self._shapes:
+            raise UnknownSymbolError(
+                f"{name} is not a name of this cell; its names are: "
+                f"{', '.join(self.names)}"
+            )
+        return self._shapes[name]
+
+    def shape(self, value: Value) -> tuple[Dim, Dim]:
+        """Rows and columns of a value: a vector is a column, a scalar 1 by 1."""
+        if value.name == TOTAL and value.time is None:
+            return 1, 1
+        core = self.core(value.name)
+        if len(core) == 2:
+            return core[0], core[1]
+        return (core[0], 1) if core else (1, 1)
+
+
+def as_matrix(array: Any) -> Array:
+    """A scalar, vector or matrix as a matrix; a vector is a column."""
+    found = np.asarray(array)
+    if found.ndim == 0:
+        return found.reshape(1, 1)
+    return found[:, None] if found.ndim == 1 else found
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """The numbers of one instance and one batch row.
+
+    sizes: named dimensions; weights: w_t; seeds: node -> (tau, *shape), what arrives
+    from outside; label: how the instance was made, for the ledger.
+    """
+
+    scope: Scope
+    graph: Unrolled
+    sizes: Mapping[str, int]
+    weights: Array
+    seeds: Mapping[str, Array] = field(default_factory=dict)
+    label: str = ""
+    _cache: dict[Any, Array] = field(default_factory=dict, repr=False)
+
+    @property
+    def tau(self) -> int:
+        """The last step."""
+        return self.graph.tau
+
+    def size(self, dim: Dim) -> int:
+        """The size of a dimension, or tau."""
+        if isinstance(dim, int):
+            return dim
+        return self.tau if dim == "tau" else self.sizes[dim]
+
+    def place(self, name: str, t: int | None) -> Place:
+        """The circle of the unrolled graph that a symbol names.
+
+        Raises: UnknownSymbolError if there is none, such as h^(tau+1).
+        """
+        if name == TOTAL and t is None:
+            return self.graph.total
+        kind = self.scope.kind(name)
+        if kind == "parameter":
+            kind = "parameter" if t is None else "copy"
+        elif t == 0:
+            kind = "initial"
+        place = Place(kind, name, t)
+        if place not in self.graph.shapes:
+            raise UnknownSymbolError(f"there is no {place} for tau = {self.tau}")
+        return place
+
+    def value(self, name: str, t: int | None) -> Array:
+        """h^(t), W, W^(t), L as a matrix."""
+        place = self.place(name, t)
+        if place == self.graph.total:
+            return as_matrix(self.graph.loss)
+        return as_matrix(self.graph.values[place])
+
+    def gradient(self, name: str, t: int | None) -> Array:
+        """∇_{h^(t)} L by generic reverse mode on the unrolled graph, as a matrix."""
+        return as_matrix(self.graph.grad(self.place(name, t)))
+
+    @cached_property
+    def largest_gradient(self) -> float:
+        """The largest element of any gradient, against which small ones are judged."""
+        grads = (self.graph.grad(place) for place in self.graph.places)
+        return max(float(np.max(np.abs(grad), initial=0.0)) for grad in grads)
+
+    def incoming(self, name: str, t: int) -> Array:
+        """The gradient that arrives from outside at a node."""
+        return as_matrix(self.seeds[name][t - 1])
+
+    def weight(self, t: int) -> Array:
+        """w_t."""
+        return as_matrix(self.weights[t - 1])
+
+    def jacobian(
+        self, target: tuple[str, int | None], source: tuple[str, int | None],
+        *, total: bool = False,
+    ) -> Array:  # fmt: skip
+        """∂target/∂source, (*target shape, *source shape); see `expr.Jacobian`."""
+        key = (target, source, total)
+        if key not in self._cache:
+            ends = self.place(*target), self.place(*source)
+            self._cache[key] = self._derivative(*ends, total=total)
+        return self._cache[key]
+
+    def _derivative(self, target: Place, source: Place, *, total: bool) -> Array:
+        direct = [
+            edge for edge in self.graph.predecessors(target) if edge.source == source
+        ]
+        # Of the one L there is only the derivative along all paths: ∇_x L, by element.
+        total = total or target == self.graph.total
+        shape = np.shape(self._value_of(target))
+        if direct and not total:
+            if direct[0].is_cut:
+                return np.zeros((*shape, *np.shape(self._value_of(source))))
+            return direct[0].jacobian
+        count = int(np.prod(shape))
+        # Reverse mode from every element of the target at once.
+        basis = np.eye(count).reshape(count, *shape)
+        grads: dict[Place, Array] = {target: basis}
+        for place in self.graph.visit_order():
+            if place == source or place not in grads:
+                continue
+            if not total and place != target and place.t != target.t:
+                continue
+            for edge in self.graph.predecessors(place):
+                if not edge.is_cut:
+                    part = self._pull(edge, grads[place])
+                    grads[edge.source] = grads.get(edge.source, 0) + part
+        rest = np.shape(self._value_of(source))
+        found = grads.get(source)
+        if found is None:
+            found = np.zeros((count, *rest))
+        return np.reshape(found, (*shape, *rest))
+
+    def _value_of(self, place: Place) -> Any:
+        if place == self.graph.total:
+            return np.zeros(())
+        return self.graph.values[place]
+
+    @staticmethod
+    def _pull(edge: Edge, grads: Array) -> Array:
+        if edge.array is None:
+            return grads
+        return np.tensordot(grads, edge.array, axes=grads.ndim - 1)

@@ -1,0 +1,1 @@
+"""A reader's formula compared with the exact gradient."""

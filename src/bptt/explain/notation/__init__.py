@@ -1,0 +1,1 @@
+"""Formulas as text: printed and read, in every notation."""

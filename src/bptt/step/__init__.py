@@ -1,0 +1,1 @@
+"""One time step as data: its graph, shapes, operations and initial values."""

@@ -1,0 +1,234 @@
+"""The nodes of a step graph and the graph that holds them.
+
+A `Node` is one value of the step at time t: an operation of `ops.OPS` on other nodes,
+or a leaf. Nodes are immutable and compared by identity. A node is *timed* when it has
+one value per step and batch row, *static* when it has one value for the whole call (a
+parameter, or anything made from parameters alone, or a sum over all steps).
+
+Leaves:
+
+    constant   data = the number
+    size       data = a dimension; its size as a scalar
+    parameter  data = its name; static
+    input      data = its name; timed
+    shift      data = (name, lag); the value of a definition or input at step t + lag
+    weight     w_t, the weight of L^(t) in the total loss; timed
+    seed       data = name; a gradient that arrives at a definition from outside; timed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bptt.step import shapes
+from bptt.step.shapes import Dim, Shape
+
+TIMED_LEAVES = frozenset({"input", "shift", "weight", "seed"})
+STATIC_LEAVES = frozenset({"constant", "size", "parameter"})
+LEAVES = TIMED_LEAVES | STATIC_LEAVES
+TO_STATIC = frozenset({"total", "total_outer", "total_scatter"})
+TO_TIMED = frozenset({"named", "spread"})
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Node:
+    """One value of the step graph; see the module for the kinds of leaves."""
+
+    op: str
+    inputs: tuple[Node, ...] = ()
+    shape: Shape = ()
+    data: Hashable = None
+    timed: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive `timed` from the operation and the inputs."""
+        if self.op in TIMED_LEAVES or self.op in TO_TIMED:
+            timed = True
+        elif self.op in TO_STATIC:
+            timed = False
+        else:
+            timed = any(node.timed for node in self.inputs)
+        object.__setattr__(self, "timed", timed)
+
+    @property
+    def rank(self) -> int:
+        """0 a scalar, 1 a vector, 2 a matrix."""
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        data = "" if self.data is None else f" {self.data!r}"
+        return f"<{self.op}{data} {shapes.show_shape(self.shape)}>"
+
+    # The arithmetic that backward rules are written in. `ops.verify` recomputes every
+    # shape from the table, so a slip here cannot pass.
+    def __add__(self, other: Operand) -> Node:
+        return _arithmetic("add", self, other)
+
+    def __radd__(self, other: float) -> Node:
+        return _arithmetic("add", other, self)
+
+    def __sub__(self, other: Operand) -> Node:
+        return _arithmetic("sub", self, other)
+
+    def __rsub__(self, other: float) -> Node:
+        return _arithmetic("sub", other, self)
+
+    def __mul__(self, other: Operand) -> Node:
+        return _arithmetic("mul", self, other)
+
+    def __rmul__(self, other: float) -> Node:
+        return _arithmetic("mul", other, self)
+
+    def __truediv__(self, other: Operand) -> Node:
+        return _arithmetic("div", self, other)
+
+    def __rtruediv__(self, other: float) -> Node:
+        return _arithmetic("div", other, self)
+
+    def __pow__(self, other: Operand) -> Node:
+        return _arithmetic("pow", self, other)
+
+    def __neg__(self) -> Node:
+        return Node("neg", (self,), self.shape)
+
+
+Operand = Node | float | int
+
+
+def _arithmetic(op: str, a: Operand, b: Operand) -> Node:
+    left, right = as_node(a), as_node(b)
+    shape = shapes.elementwise(shapes.unify_strict, left.shape, right.shape)
+    return Node(op, (left, right), shape)
+
+
+def as_node(value: Operand) -> Node:
+    """A node as it is, a number as a constant."""
+    return value if isinstance(value, Node) else constant(value)
+
+
+def constant(value: float) -> Node:
+    """A number."""
+    return Node("constant", (), (), float(value))
+
+
+def is_constant(node: Node, value: float) -> bool:
+    """Whether the node is this number."""
+    return node.op == "constant" and node.data == value
+
+
+def shift(name: str, lag: int, shape: Shape) -> Node:
+    """The value of `name` at step t + lag."""
+    return Node("shift", (), shape, (name, lag))
+
+
+def shift_of(node: Node) -> tuple[str, int]:
+    """The name and lag of a shift leaf."""
+    data: Any = node.data
+    return data[0], data[1]
+
+
+def name_of(node: Node) -> str:
+    """The name that a parameter, input, seed or named node carries."""
+    return str(node.data)
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """A parameter's shape and its declared initial value (None: chosen by role)."""
+
+    shape: Shape
+    initial: Initial | None = None
+
+
+@dataclass(frozen=True)
+class Initial:
+    """A declared initial value: the name of a rule in `initial.py` and its numbers."""
+
+    rule: str
+    arguments: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """An input's shape per step.
+
+    index: the dimension an integer input counts; draw: the distribution of an input
+    that is drawn from a seed, a rule in `draws.py` and its numbers.
+    """
+
+    shape: Shape
+    index: Dim | None = None
+    draw: Initial | None = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One time step of a cell: its definitions in order, and its leaves by name.
+
+    states: the names read at another step; backward: those of them read at t+1, whose
+    loop runs from tau to 1 and whose boundary value is that of step tau + 1.
+    """
+
+    definitions: Mapping[str, Node]
+    parameters: Mapping[str, ParameterSpec]
+    inputs: Mapping[str, InputSpec]
+    states: tuple[str, ...]
+    loss: str | None = None
+    backward: frozenset[str] = frozenset()
+
+    def lag(self, state: str) -> int:
+        """Where a state is read: -1 for t-1, +1 for t+1."""
+        return 1 if state in self.backward else -1
+
+    def dims(self) -> tuple[str, ...]:
+        """The named dimensions, in order of first appearance."""
+        seen: dict[object, None] = {}
+        for source in self.inputs.values():
+            seen |= dict.fromkeys((*source.shape, source.index))
+        for spec in self.parameters.values():
+            seen |= dict.fromkeys(spec.shape)
+        for node in self.definitions.values():
+            seen |= dict.fromkeys(node.shape)
+        return tuple(dim for dim in seen if isinstance(dim, str))
+
+
+def walk(roots: Iterable[Node]) -> Iterator[Node]:
+    """Every node reachable within one step, inputs before the nodes that read them.
+
+    Iterative: a graph may be deeper than Python's recursion limit.
+    """
+    done: set[Node] = set()
+    for root in roots:
+        stack = [(root, False)]
+        while stack:
+            node, ready = stack.pop()
+            if node in done:
+                continue
+            if ready:
+                done.add(node)
+                yield node
+                continue
+            stack.append((node, True))
+            stack.extend((child, False) for child in reversed(node.inputs))
+
+
+def rewrite(
+    roots: Iterable[Node], rule: Callable[[Node, tuple[Node, ...]], Node]
+) -> dict[Node, Node]:
+    """Rebuild a graph bottom-up: `rule(node, new_inputs)` gives each node's successor.
+
+    Returns: a map from every old node to its new one.
+    """
+    new: dict[Node, Node] = {}
+    for node in walk(roots):
+        new[node] = rule(node, tuple(new[child] for child in node.inputs))
+    return new
+
+
+def rebuild(node: Node, inputs: tuple[Node, ...]) -> Node:
+    """The same operation on other inputs; the node itself when nothing changed."""
+    if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+        return node
+    return Node(node.op, inputs, node.shape, node.data)
