@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from bptt import errors
-from bptt.execute.bindings import Bindings
-from bptt.execute.program import (
+from bptt.calculus.program import (
     LOSS,
     Program,
     Request,
     gradient_at,
     gradient_of,
 )
+from bptt.execute.bindings import Bindings
 from bptt.execute.protocol import Values
-from bptt.graph import TO_STATIC, Node, walk
-from bptt.ops import OPS, extra_arguments
+from bptt.step.graph import TO_STATIC, Node, walk
+from bptt.step.ops import OPS, extra_arguments
 from bptt.step.shapes import Array
 
 
