@@ -98,7 +98,7 @@ def measure_model(name, options):
     make, sizes = MODELS[name]
     torch.manual_seed(0)
     theirs = make(**sizes)
-    ours = bptt.torch.convert(copy.deepcopy(theirs))
+    ours = bptt.torch.convert(copy.deepcopy(theirs)).model
     steps = {OURS: make_step(ours, sizes), THEIRS: make_step(theirs, sizes)}
     losses = {who: [step() for _ in range(3)] for who, step in steps.items()}
     for mine, other in zip(losses[OURS], losses[THEIRS], strict=True):
@@ -120,7 +120,7 @@ def measure_overhead(options):
 
     import bptt.torch
     from bptt.passes import ForwardPass
-    from bptt.torch.layers import layer_key
+    from bptt.torch.network import layer_key
     from bptt.torch.plan import plan_of
 
     sizes = (SMALL["n_x"], SMALL["n_h"])

@@ -32,7 +32,7 @@ def main():
     set_seed(0)
     digits = torch.randint(N_DIGITS, (N_ROWS, N_STEPS))
     rows = [{"digits": row, "labels": row[0]} for row in digits]
-    model = bptt.torch.convert(FirstDigit())
+    model = bptt.torch.convert(FirstDigit()).model
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder, max_steps=STEPS, per_device_train_batch_size=64, learning_rate=0.02,

@@ -13,7 +13,7 @@ TAU, N_B, N_X, N_H = 5, 4, 6, 3
 
 def make_model():
     torch.manual_seed(0)
-    return bptt.torch.convert(nn.GRU(N_X, N_H).double())
+    return bptt.torch.convert(nn.GRU(N_X, N_H).double()).model
 
 
 def make_batch():

@@ -9,7 +9,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 import bptt
 import bptt.torch
-from bptt.torch import layers, operators
+from bptt.torch import network, operators
 from tests.torch.pairs import assert_equal
 
 N_TOKENS, N_X, N_H = 7, 6, 3
@@ -29,7 +29,7 @@ class Classifier(nn.Module):
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return Classifier().double()
+    return bptt.torch.convert(Classifier().double(), keep="graph").model
 
 
 def tokens(tau, n_b=4):
@@ -89,9 +89,9 @@ def test_an_exported_program_runs_other_lengths_after_a_file(model):
 @pytest.fixture(scope="module")
 def call(model):
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-    key = layers.layer_key("GRU", names)
+    key = network.layer_key("GRU", names)
     x = torch.randn(5, 4, N_X, dtype=torch.float64, requires_grad=True)
-    return key, [*model.rnn.parameters(), x], [True] * 5
+    return key, [*model.rnn.parameters(), x], [1] * 5
 
 
 def test_the_operators_pass_torchs_own_checks(call):

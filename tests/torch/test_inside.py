@@ -6,7 +6,7 @@ import torch
 import bptt
 import bptt.torch
 from bptt.torch.interpret import interpret
-from bptt.torch.layers import layer_key
+from bptt.torch.network import layer_key
 from bptt.torch.plan import plan_of
 from tests.torch.pairs import DOUBLE, N_H, TAU, flatten, make_input, make_pair, weigh
 

@@ -7,7 +7,8 @@
 Import it by its name: `import bptt` alone never loads torch.
 """
 
-from bptt.torch.convert import convert
+from bptt.torch.convert import Conversion, ConversionError, convert
+from bptt.torch.guard import DeviceError, LayoutError
 from bptt.torch.layers import GRU, LSTM, RNN
 from bptt.torch.record import NoRecordError
 from bptt.torch.recurrent import Output, Recurrent
@@ -17,7 +18,11 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Conversion",
+    "ConversionError",
+    "DeviceError",
     "InterpretedWarning",
+    "LayoutError",
     "NoRecordError",
     "Output",
     "Recurrent",

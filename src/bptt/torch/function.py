@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bptt.passes import ForwardPass
+from bptt.torch.guard import Way, choose
 from bptt.torch.interpret import interpret
 from bptt.torch.plan import Plan
 from bptt.torch.record import Record
@@ -45,14 +46,16 @@ class CellFunction(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         """Gradients of all tensors; differentiable where torch records them."""
         plan, needs = ctx.plan, ctx.needs
+        arrived = [grad for grad in grads if grad is not None]
         tensors = ctx.saved_tensors[: len(needs)]
         # Taken out, so that its buffers are free again when this is over, although the
         # graph may live on. Of two threads that go back at once, one gets it.
         kept = ctx.passes.pop() if ctx.passes else None
-        if torch.is_grad_enabled():
-            return None, None, *differentiate(plan, tensors, grads, needs)
-        if all(grad is None for grad in grads):
+        if not arrived:
             return (None, None, *[None] * len(needs))
+        # Gradients in batches (`is_grads_batched`), of a subclass, lazily negated, ...
+        if torch.is_grad_enabled() or choose(arrived) is not Way.KERNELS:
+            return None, None, *differentiate(plan, tensors, grads, needs)
         found, seeds = go_back(plan, kept, tensors, grads, needs)
         if ctx.record is not None:
             ctx.record.keep(plan, tensors, seeds)
@@ -64,7 +67,7 @@ def go_back(
     forward: ForwardPass | None,
     tensors: Sequence[Tensor],
     grads: Sequence[Tensor | None],
-    needs: Sequence[bool],
+    needs: Sequence[int],
 ) -> tuple[list[Tensor | None], dict[str, Any]]:
     """Gradients of all tensors, by kernels; forward again where that must be.
 
@@ -89,16 +92,17 @@ def differentiate(
     plan: Plan,
     tensors: Sequence[Tensor],
     grads: Sequence[Tensor | None],
-    needs: Sequence[bool],
+    needs: Sequence[int],
 ) -> list[Tensor | None]:
     """Gradients that can be differentiated again, by torch's own operations."""
-    out = interpret(plan, tensors)
+    with torch.enable_grad():
+        out = interpret(plan, tensors)
     pairs = [(o, g) for o, g in zip(out, grads, strict=True) if g is not None]
     wanted = [t for t, is_needed in zip(tensors, needs, strict=True) if is_needed]
     found = iter(
         torch.autograd.grad(
             [o for o, _ in pairs], wanted, [g for _, g in pairs],
-            create_graph=True, allow_unused=True,
+            create_graph=torch.is_grad_enabled(), allow_unused=True,
         )
     )  # fmt: skip
     return [next(found) if is_needed else None for is_needed in needs]

@@ -15,6 +15,7 @@ from bptt.step.graph import TO_TIMED, Node, name_of, shift_of
 from bptt.step.ops import OPS, extra_arguments
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan
+from bptt.torch.reduction import step_weights
 
 
 def interpret(plan: Plan, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -79,14 +80,8 @@ class _Values:
         return self._like.new_zeros((*lead, *self._numbers(shape)))
 
     def _make_weight(self, given: Tensor | None) -> Tensor:
-        """w_t, with the reductions of `bindings.bind`."""
-        w = self._like.new_ones(self._lead)
-        if given is not None:
-            w = w * (given if given.ndim == 2 else given[:, None]).to(w.dtype)
-        w = self._useful(w)
-        if self._plan.call.reduction == "batch_mean":
-            return w / self._lead[1]
-        return w / w.sum() if self._plan.call.reduction == "mean" else w
+        like = self._like.new_ones(self._lead)
+        return step_weights(self._plan.call.reduction, given, self._lengths, like)
 
     def _is_useful(self, rank: int) -> Tensor:
         """True where a row has not ended, (tau, n_b, 1, ...)."""

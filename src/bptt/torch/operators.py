@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bptt.passes import ForwardPass
 from bptt.torch.function import go_back, run_without_gradient
+from bptt.torch.guard import refuse_devices
 from bptt.torch.plan import plan_of
 
 
@@ -54,10 +55,11 @@ HANDLES = Handles()
 
 
 @torch.library.custom_op("bptt::forward", mutates_args=())
-def forward(key: str, tensors: Sequence[Tensor], needs: Sequence[bool]) -> list[Tensor]:
+def forward(key: str, tensors: Sequence[Tensor], needs: Sequence[int]) -> list[Tensor]:
     """What comes out of the job `key`, and a handle.
 
-    needs: per tensor, whether a gradient will be asked for.
+    needs: per tensor, 1 where a gradient will be asked for; torch.jit.trace takes no
+    list of booleans.
     """
     plan = plan_of(key)
     if not any(needs):
@@ -71,9 +73,10 @@ def forward(key: str, tensors: Sequence[Tensor], needs: Sequence[bool]) -> list[
 
 
 @forward.register_fake
-def _(key: str, tensors: Sequence[Tensor], needs: Sequence[bool]) -> list[Tensor]:
+def _(key: str, tensors: Sequence[Tensor], needs: Sequence[int]) -> list[Tensor]:
     plan = plan_of(key)
     like, shapes = tensors[0], plan.call.result_shapes([t.shape for t in tensors])
+    refuse_devices(tensors)
     out = [like.new_empty(shape) for shape in shapes]
     return [*out, like.new_empty((1,), dtype=torch.int64)]
 
@@ -84,7 +87,7 @@ def backward(
     handle: Tensor,
     tensors: Sequence[Tensor],
     grads: Sequence[Tensor | None],
-    needs: Sequence[bool],
+    needs: Sequence[int],
 ) -> list[Tensor]:
     """Gradients of the tensors that need one, in order.
 
@@ -100,7 +103,7 @@ def _(
     handle: Tensor,
     tensors: Sequence[Tensor],
     grads: Sequence[Tensor | None],
-    needs: Sequence[bool],
+    needs: Sequence[int],
 ) -> list[Tensor]:
     pairs = zip(tensors, needs, strict=True)
     return [t.new_empty(t.shape) for t, is_needed in pairs if is_needed]

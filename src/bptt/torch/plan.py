@@ -128,7 +128,7 @@ class Plan:
     def forward(
         self,
         arrays: Sequence[Array],
-        needs: Sequence[bool],
+        needs: Sequence[int],
         threads: int,
         nodes: tuple[str, ...] = (),
     ) -> ForwardPass:
@@ -191,7 +191,7 @@ class Plan:
         self._seeded |= seeds.keys()
         return seeds.keys() <= set(forward.request.seeds)
 
-    def gradients(self, gradient: Gradient, needs: Sequence[bool]) -> list[Any]:
+    def gradients(self, gradient: Gradient, needs: Sequence[int]) -> list[Any]:
         """Per tensor its gradient, or None for those that need none."""
         tensors, inputs, initial, _ = self.names
         asked = iter(needs)

@@ -11,8 +11,9 @@ from torch import Tensor
 from bptt import errors
 from bptt.cell import Cell
 from bptt.results import Copies
-from bptt.torch.job import key_of
+from bptt.torch.key import key_of
 from bptt.torch.record import Record
+from bptt.torch.reduction import step_weights
 from bptt.torch.run import run
 
 
@@ -76,7 +77,7 @@ class Recurrent(torch.nn.Module):
             name for name, spec in cell.graph.inputs.items() if spec.index is not None
         )
         self.states = tuple(s for s in cell.states if s in cell.nodes)
-        self.has_loss = cell.graph.loss is not None
+        self.loss = cell.graph.loss
         outputs = _default(cell) if outputs is None else outputs
         self.outputs = cell.known_nodes(outputs)
         self._record = Record()
@@ -93,7 +94,7 @@ class Recurrent(torch.nn.Module):
 
         args, inputs: the cell's inputs, in its order or by name, (tau, n_b, *shape) or
         (tau, *shape); initial: state -> (n_b, *shape); weights: w_t of the steps'
-        losses, (tau,) or (tau, n_b), constants; lengths: the number of steps of every
+        losses, (tau,) or (tau, n_b); lengths: the number of steps of every
         row, (n_b,), after which its nodes are zero. Real inputs become the parameters'
         element type; autocast changes nothing here.
         Raises: a subclass of `errors.ArgumentError` for every tensor that does not fit.
@@ -102,22 +103,33 @@ class Recurrent(torch.nn.Module):
         initial = initial or {}
         params = [getattr(self, name) for name in self.parameter_names]
         tensors = [*params, *given, *(self._cast(n, t) for n, t in initial.items())]
+        asked, weighed = self.outputs, None
+        if self.loss is not None and weights is not None and _asks(weights):
+            # ∂L/∂w_t = L^(t): the steps' losses come out, and torch weighs them.
+            asked = tuple(dict.fromkeys((*self.outputs, self.loss)))
+            weighed, weights = weights, None
         if weights is not None:
-            tensors.append(weights.detach())
+            tensors.append(self._cast("", weights))
         if lengths is not None:
             tensors.append(lengths)
         key = key_of(
-            text=self.text, outputs=self.outputs, finals=self.states,
-            initial=tuple(initial),
-            reduction=self.reduction, has_weights=weights is not None,
+            text=self.text, outputs=asked, finals=self.states,
+            initial=tuple(initial), reduction=self.reduction,
+            has_weights=weights is not None,
             has_lengths=lengths is not None,
         )  # fmt: skip
         out = run(key, tensors, self._record)
-        n_seq, n_out = len(self.outputs), len(self.outputs) + len(self.states)
+        n_seq, n_out = len(asked), len(asked) + len(self.states)
+        nodes = dict(zip(asked, out[:n_seq], strict=True))
+        total = out[-1] if self.loss is not None else None
+        if self.loss is not None and weighed is not None:
+            steps = nodes[self.loss]
+            w = step_weights(self.reduction, weighed, lengths, steps)
+            total = (w * steps).sum()
         return Output(
-            dict(zip(self.outputs, out[:n_seq], strict=True)),
+            {name: nodes[name] for name in self.outputs},
             dict(zip(self.states, out[n_seq:n_out], strict=True)),
-            out[-1] if self.has_loss else None,
+            total,
         )
 
     def _name(
@@ -165,6 +177,10 @@ class Recurrent(torch.nn.Module):
     def extra_repr(self) -> str:
         """The equations."""
         return self.text.strip()
+
+
+def _asks(weights: Tensor) -> bool:
+    return torch.is_grad_enabled() and weights.requires_grad
 
 
 def _default(cell: Cell) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Which way a job runs: kernels, a custom operator, or torch's own operations."""
+"""A call of a cell on tensors, by kernels, as an operator, or by torch's operations."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from torch import Tensor
 
 from bptt.torch import operators
 from bptt.torch.function import CellFunction, run_without_gradient
+from bptt.torch.guard import HALF_TYPES, Way, choose, describe, refuse_layouts
 from bptt.torch.interpret import interpret
 from bptt.torch.plan import plan_of
 from bptt.torch.record import Record
-
-KERNEL_TYPES = (torch.float32, torch.float64)
-PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
 class InterpretedWarning(UserWarning):
@@ -25,27 +23,57 @@ class InterpretedWarning(UserWarning):
 def run(
     key: str, tensors: Sequence[Tensor], record: Record | None = None
 ) -> tuple[Tensor, ...]:
-    """What comes out of the job `key`.
+    """What comes out of the call `key`.
 
-    Kernels run it on the CPU in float32 and float64. Compiled and exported programs
-    hold it as one operator. Elsewhere, and inside transformations of `torch.func`,
-    torch's own operations do: slower, and just as correct.
+    Kernels run it on the CPU in float32 and float64. Compiled, exported and traced
+    programs hold it as one operator. Elsewhere, and inside transformations of
+    `torch.func`, torch's own operations do: slower, and just as correct.
+    Raises: LayoutError.
     """
-    if torch.compiler.is_compiling():
-        return _call_operator(key, tensors)
+    way = choose(tensors)
+    if way is Way.TORCH:
+        refuse_layouts(tensors)
+        wide = _widen(tensors)
+        if choose(wide) is Way.KERNELS:
+            return run_on(Way.KERNELS, key, wide, record, tensors[0].dtype)
+        warn_of(tensors, "this cell runs step by step in torch", 5)
+    return run_on(way, key, tensors, record)
+
+
+def warn_of(tensors: Sequence[Tensor], what: str, level: int) -> None:
+    """Say that kernels do not run; Python shows it once for each place and text."""
+    warnings.warn(
+        f"{what}: kernels read float32 and float64 in the CPU's memory, not "
+        f"{describe(tensors)}",
+        InterpretedWarning,
+        stacklevel=level + 1,
+    )
+
+
+def _widen(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Half precision as float32."""
+    return [t.float() if t.dtype in HALF_TYPES else t for t in tensors]
+
+
+def run_on(
+    way: Way,
+    key: str,
+    tensors: Sequence[Tensor],
+    record: Record | None,
+    dtype: torch.dtype | None = None,
+) -> tuple[Tensor, ...]:
+    """What comes out of the call `key`, by the way that `guard.choose` found.
+
+    dtype: of the results, where it is another.
+    """
+    if dtype is not None:
+        return tuple(t.to(dtype) for t in run_on(way, key, tensors, record))
+    if way in {Way.OPERATOR, Way.TRACED}:
+        if tensors[0].dtype in HALF_TYPES:
+            return run_on(way, key, _widen(tensors), record, tensors[0].dtype)
+        return _call_operator(key, tensors, keeps_always=way is Way.TRACED)
     plan = plan_of(key)
-    if not all(type(t) in PLAIN for t in tensors):
-        return _call_operator(key, tensors)
-    if torch._C._are_functorch_transforms_active():  # noqa: SLF001
-        return interpret(plan, tensors)
-    if tensors[0].device.type != "cpu" or tensors[0].dtype not in KERNEL_TYPES:
-        # Python shows a warning once for each place and text.
-        warnings.warn(
-            f"this cell runs step by step in torch: kernels read float32 and float64 "
-            f"in the CPU's memory, not {tensors[0].dtype} on {tensors[0].device.type}",
-            InterpretedWarning,
-            stacklevel=4,
-        )
+    if way is not Way.KERNELS:
         return interpret(plan, tensors)
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         out: tuple[Tensor, ...] = CellFunction.apply(plan, record, *tensors)
@@ -53,7 +81,13 @@ def run(
     return run_without_gradient(plan, tensors)
 
 
-def _call_operator(key: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def _call_operator(
+    key: str, tensors: Sequence[Tensor], *, keeps_always: bool
+) -> tuple[Tensor, ...]:
+    """keeps_always: a traced graph is run later, perhaps for gradients."""
     records = torch.is_grad_enabled()
-    needs = [records and t.requires_grad for t in tensors]
+    needs = [
+        int(t.is_floating_point() if keeps_always else records and t.requires_grad)
+        for t in tensors
+    ]
     return tuple(operators.forward(key, list(tensors), needs)[:-1])
