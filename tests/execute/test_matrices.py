@@ -108,7 +108,7 @@ def test_a_matrix_memory_equals_a_loop_in_torch():
 
 
 def test_a_decayed_matrix_keeps_itself_its_gradient_and_vectors():
-    cell = Cell(CELLS["decay"])
+    cell = Cell("A[t] = 0.5 * A[t-1] + outer(W @ x[t], x[t])\nL[t] = sum(A[t] @ x[t])")
     n = 64
-    kept = cell.lower(n_x=n, dtype=np.float64).bytes_per_step
+    kept = cell.lower(n_x=n, n_A=n, dtype=np.float64).bytes_per_step
     assert 2 * 8 * n * n <= kept <= 2 * 8 * n * n + 8 * 8 * n
