@@ -271,6 +271,7 @@ class Engine:
         input's name. mean: the mean instead of a draw, to evaluate a network. Steps,
         rows, sizes and element type are those of `inputs` and `params`.
 
+        >>> from bptt import Cell
         >>> cell = Cell('''m: n_h = dropout(0.5)
         ... h[t] = tanh(m[t] * (U @ x[t]))''')
         >>> drawn = cell.draw({"U": np.ones((2, 1))}, {"x": np.ones((4, 3, 1))})

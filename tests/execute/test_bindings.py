@@ -341,7 +341,7 @@ def test_integers_and_booleans_serve_as_real_inputs():
 def test_every_class_of_mistake_has_a_message_in_the_tests():
     """Here, or in another test file, which then names the class."""
     here = {kind + "Error" for kind, *_ in MISTAKES} | {"MissingParameterError"}
-    others = [p for p in Path(__file__).parent.rglob("*.py") if p != Path(__file__)]
+    others = [p for p in Path(__file__).parents[1].rglob("*.py") if p != Path(__file__)]
     texts = "\n".join(path.read_text(encoding="utf-8") for path in others)
     kinds = {kind.__name__ for kind in subclasses(errors.ArgumentError)}
     # A table of messages may leave the ending out, as the one above does.

@@ -1,8 +1,8 @@
 """`lengths=` in every method of a cell: reductions, streams, second derivatives.
 
 That a ragged batch is its rows run alone, in both executors, is tested in
-`tests/execute/test_ragged.py`; here the oracle is NumPy, or the same call without
-padding.
+`tests/execute/kernels/test_ragged.py`; here the oracle is NumPy, or the same call
+without padding.
 """
 
 import numpy as np
