@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bptt.execute.codegen.elements import Coord
+from bptt.execute.compile.expand import NotCompilableError
 from bptt.execute.compile.lowerings import LOWERINGS
 from bptt.execute.compile.stages import ALIASES
 from bptt.step.graph import Node
@@ -43,14 +44,18 @@ Part = tuple[Node, At]
 
 
 def element_parts(node: Node, at: At) -> tuple[Part, ...]:
-    """The elements that one element of an operation without a sum is made of."""
+    """The elements that one element of an operation without a sum is made of.
+
+    Raises: NotCompilableError for an operation that has no kernel form.
+    """
     core = _CORES.get(node.op)
     if core is not None:
         return tuple(
             (child, At(at.indices, part).of(child))
             for child, part in zip(node.inputs, core(at.core), strict=False)
         )
-    assert node.op in LOWERINGS or node.op in ALIASES, node
+    if node.op not in LOWERINGS and node.op not in ALIASES:
+        raise NotCompilableError(f"the operation {node.op} inside a time step")
     return tuple(
         (child, At(at.indices, at.core if child.rank else ()).of(child))
         for child in node.inputs
