@@ -80,8 +80,11 @@ class _Values:
         return self._like.new_zeros((*lead, *self._numbers(shape)))
 
     def _make_weight(self, given: Tensor | None) -> Tensor:
-        like = self._like.new_ones(self._lead)
-        return step_weights(self._plan.call.reduction, given, self._lengths, like)
+        """w_t, as `weighting` makes it of the given weights."""
+        return step_weights(
+            self._plan.call.reduction, given, self._lengths,
+            self._like.new_ones(self._lead), is_batched=self._is_batched,
+        )  # fmt: skip
 
     def _is_useful(self, rank: int) -> Tensor:
         """True where a row has not ended, (tau, n_b, 1, ...)."""

@@ -123,8 +123,11 @@ class Recurrent(torch.nn.Module):
         nodes = dict(zip(asked, out[:n_seq], strict=True))
         total = out[-1] if self.loss is not None else None
         if self.loss is not None and weighed is not None:
-            steps = nodes[self.loss]
-            w = step_weights(self.reduction, weighed, lengths, steps)
+            steps, is_batched = nodes[self.loss], nodes[self.loss].ndim == 2
+            steps = steps if is_batched else steps[:, None]
+            w = step_weights(
+                self.reduction, weighed, lengths, steps, is_batched=is_batched
+            )
             total = (w * steps).sum()
         return Output(
             {name: nodes[name] for name in self.outputs},
