@@ -315,7 +315,7 @@ class LaneValues:
         return load(array, shift)
 
     def _emit(self, node: Node) -> Value:
-        if node.op in ("fill", *ALIASES):
+        if node.op in {"fill", *ALIASES}:
             return self[node.inputs[0]]
         if node.op == "lookup":
             matrix, index = node.inputs

@@ -336,7 +336,7 @@ class _Reader(FormulaTokens):
     def sigma(self) -> Expr:
         """sum(t, 1, tau, u), sum(i, n_h, u) or sum(u)."""
         index, after = self.now.text, self.tokens[self.at + 1].text
-        if after != "," or index not in (*LETTERS, *STEPS):
+        if after != "," or index not in {*LETTERS, *STEPS}:
             return e.Call("sum", (self._sum(),))
         self.take()
         self.expect(",")
