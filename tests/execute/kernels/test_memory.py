@@ -138,7 +138,7 @@ for lengths, steps in (([500] * 15 + [2_500], 10_000), (None, 320_000)):
 
 def test_the_table_of_memory_is_that_of_the_plans():
     """In the documentation, for all cells of the library; read, not compiled."""
-    path = Path(__file__).parents[2] / "docs" / "sequences.md"
+    path = Path(__file__).parents[3] / "docs" / "sequences.md"
     rows = re.findall(r"^\| \w+ \| \d+ \|.*$", path.read_text(), re.MULTILINE)
     pairs = [pair for row in rows for pair in re.findall(r"(\w+) \| (\d+)", row)]
     assert {name for name, _ in pairs} == set(cells.names())

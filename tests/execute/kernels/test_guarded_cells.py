@@ -10,7 +10,7 @@ import numpy as np
 from bptt.execute.kernels import memory
 from tests.execute.guard import GuardedArray, guard
 from tests.execute.library import library, make_case, sizes_of
-from tests.execute.test_compiled import assert_close, compare
+from tests.execute.compile.test_compiled import assert_close, compare
 
 owners = []
 at_start = False

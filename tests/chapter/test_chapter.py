@@ -1,4 +1,4 @@
-"""Goodfellow et al., 10.2.2, requirement by requirement (tests/test_requirements.py).
+"""Goodfellow et al., 10.2.2, by requirement (tests/chapter/test_requirements.py).
 
 The book's cell with tau = 6 and sizes 3, 4, 5, one batch row; index 0 is t = 1.
 """
@@ -10,7 +10,7 @@ import pytest
 
 import bptt
 from bptt.unrolled import Place
-from tests import handwritten
+from tests.chapter import handwritten
 from tests.execute.library import IN_ALL_VARIANTS
 
 TAU = 6

@@ -155,7 +155,7 @@ def test_results_equal_those_of_the_cell_itself(problem):
     assert all(np.array_equal(out.final[s], run.final[s]) for s in run.final)
 
 
-@pytest.mark.parametrize("reduction", ["batch_mean", "mean"])
+@pytest.mark.parametrize("reduction", ["batch_mean", "mean", "last"])
 def test_reductions_are_those_of_the_cell(reduction):
     problem = Problem("elman", reduction=reduction)
     p, x, _, w = problem.arguments
@@ -283,7 +283,7 @@ def test_lengths_are_folded_by_vmap_and_checked(problem):
         jax.block_until_ready(total(x, LENGTHS + 4))
 
 
-@pytest.mark.parametrize("reduction", ["batch_mean", "mean"])
+@pytest.mark.parametrize("reduction", ["batch_mean", "mean", "last"])
 def test_reductions_of_rows_of_different_lengths_are_those_of_the_cell(reduction):
     problem = Problem("elman", reduction=reduction)
     p, x, _, w = problem.arguments

@@ -19,8 +19,8 @@ from bptt.execute.bindings import Bindings
 from bptt.step import ops
 from bptt.step.graph import Graph, InputSpec, Node, shift, shift_of
 from bptt.step.ops import OPS, apply
-from tests import handwritten
-from tests.op_cells import op_cell
+from tests.chapter import handwritten
+from tests.step.op_cells import op_cell
 
 # No gradient by definition: integers, comparisons, and what is stopped on purpose.
 WITHOUT_GRADIENT = {

@@ -111,7 +111,7 @@ MISTAKES = [
     ("NoLoss", {"cell": cells.elman, "drop": ["y"], "params": {}},
      "the cell has no loss L[t], so its gradient must be seeded"),
     ("Reduction", {"reduction": "average"},
-     "reduction 'average' is not known; use one of sum, batch_mean, mean"),
+     "reduction 'average' is not known; use one of sum, batch_mean, mean, last"),
     ("Reduction", {"weights": np.ones((N_B, TAU))},
      "weights should have shape (tau, n_b) = (6, 5) or (tau,), got (5, 6)"),
     ("Reduction", {"weights": np.ones((N_B, TAU), bool), "lengths": LENGTHS},
@@ -273,6 +273,8 @@ def test_weights_and_reductions_weigh_every_loss():
         ({}, losses.sum()),
         ({"reduction": "batch_mean"}, losses.sum() / N_B),
         ({"reduction": "mean"}, losses.mean()),
+        ({"reduction": "last"}, losses[-1].sum()),
+        ({"weights": w, "reduction": "last"}, (w * losses)[-1].sum()),
         ({"weights": w}, (w * losses).sum()),
         ({"weights": w[:, 0]}, (w[:, :1] * losses).sum()),
         ({"weights": w, "reduction": "batch_mean"}, (w * losses).sum() / N_B),
@@ -341,7 +343,7 @@ def test_integers_and_booleans_serve_as_real_inputs():
 def test_every_class_of_mistake_has_a_message_in_the_tests():
     """Here, or in another test file, which then names the class."""
     here = {kind + "Error" for kind, *_ in MISTAKES} | {"MissingParameterError"}
-    others = [p for p in Path(__file__).parent.rglob("*.py") if p != Path(__file__)]
+    others = [p for p in Path(__file__).parents[1].rglob("*.py") if p != Path(__file__)]
     texts = "\n".join(path.read_text(encoding="utf-8") for path in others)
     kinds = {kind.__name__ for kind in subclasses(errors.ArgumentError)}
     # A table of messages may leave the ending out, as the one above does.

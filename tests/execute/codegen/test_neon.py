@@ -14,8 +14,8 @@ import pytest
 from bptt.calculus.program import Request, gradient_program
 from bptt.execute.codegen.target import get_host_target
 from bptt.execute.compile.compiler import compile_program
+from tests.execute.compile.test_compiled import assert_close, compare
 from tests.execute.library import library, make_case, sizes_of
-from tests.execute.test_compiled import assert_close, compare
 
 TRIPLE = "aarch64-unknown-linux-gnu"
 NEON = replace(get_host_target(), vector_bytes=16, registers=32)

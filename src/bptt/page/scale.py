@@ -31,9 +31,11 @@ class Scale:
         return [10.0**k for k in range(first, last + 1, step)]
 
 
-def linear_ticks(low: float, high: float) -> list[float]:
+def linear_ticks(low: float, high: float, is_whole: bool = False) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten between two values."""
     rough = (high - low) / N_TICKS
+    if is_whole:
+        rough = max(rough, 1.0)
     power = 10.0 ** floor(log10(rough))
     step = next(s * power for s in (1, 2, 5, 10) if s * power >= rough * 0.999)
     first = ceil(low / step - 1e-9)
@@ -48,8 +50,9 @@ def make_scale(values: list[float], length: float, *, is_log: bool = False) -> S
     low, high = min(usable), max(usable)
     if is_log:
         # Whole decades, at least one and at most sixteen: what is smaller is no signal.
-        top = ceil(log10(high) + 1e-9)
-        bottom = max(floor(log10(low) - 1e-9), top - 16)
+        bottom = floor(log10(low) + 1e-9)
+        top = max(ceil(log10(high) - 1e-9), bottom + 1)
+        bottom = max(bottom, top - 16)
         return Scale(10.0**bottom, 10.0**top, length, is_log)
     if low == high:
         low, high = low - abs(low) * 0.1 - 1e-9, high + abs(high) * 0.1 + 1e-9

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 BOOK = "explain/test_book.py"
 MAY_WAIT = {37, 38, 39}
 
@@ -29,7 +29,9 @@ class Requirement:
 
 def chapter(text: str, *names: str, waits: bool = False) -> Requirement:
     """Shown by tests in test_chapter.py, or in the file that a name gives."""
-    full = (name if "::" in name else f"test_chapter.py::{name}" for name in names)
+    full = (
+        name if "::" in name else f"chapter/test_chapter.py::{name}" for name in names
+    )
     return Requirement(text, tuple(full), waits)
 
 
@@ -42,7 +44,7 @@ REQUIREMENTS: dict[int, Requirement] = {
         "any cell takes the same road; the fast gradient equals generic reverse mode",
         "test_the_fast_gradient_equals_generic_reverse_mode",
         "test_an_invented_cell_takes_the_same_road",
-        "test_check.py::test_every_cell_of_the_library_passes",
+        "check/test_check.py::test_every_cell_of_the_library_passes",
         "test_against_torch.py::test_every_parameter_equals_torch",
     ),
     3: chapter(
@@ -121,8 +123,8 @@ REQUIREMENTS: dict[int, Requirement] = {
         "10.21 in the right order; the printed order refused and its error shown",
         "test_10_21_as_printed_is_refused_by_shapes_and_wrong_in_one_dimension",
         "test_10_21_as_printed_is_refused_by_the_language",
-        "test_mutations.py::test_the_printed_order_in_two_dimensions_is_a_shape_error",
-        "test_mutations.py::test_the_size_of_each_mistake_is_as_measured",
+        "chapter/test_mutations.py::test_the_printed_order_in_two_dimensions_is_a_shape_error",
+        "chapter/test_mutations.py::test_the_size_of_each_mistake_is_as_measured",
         f"{BOOK}::test_the_one_row_that_differs_from_the_book_is_the_printed_order_of_10_21",
         "explain/test_equation.py::test_the_printed_order_of_10_21_is_refused_with_its_shapes_and_what_it_costs",
     ),
@@ -134,7 +136,7 @@ REQUIREMENTS: dict[int, Requirement] = {
     22: chapter(
         "the diagonal has the index t + 1",
         "test_the_diagonal_has_the_index_t_plus_1",
-        "test_mutations.py::test_every_mistake_in_the_recursion_is_caught",
+        "chapter/test_mutations.py::test_every_mistake_in_the_recursion_is_caught",
     ),
     23: chapter(
         "dh/da is diagonal, dh/dh' is not",
@@ -175,7 +177,7 @@ REQUIREMENTS: dict[int, Requirement] = {
         "both forms for W; h(t-1), and h(0) at t = 1",
         "test_10_26_and_10_28_both_forms_of_the_gradients_of_w_and_u",
         "test_the_initial_state_enters_the_gradient_of_w_at_t_1",
-        "test_mutations.py::test_h_of_t_for_h_of_t_minus_1_in_the_sum_over_t_is_caught",
+        "chapter/test_mutations.py::test_h_of_t_for_h_of_t_minus_1_in_the_sum_over_t_is_caught",
     ),
     34: chapter(
         "both forms for U; x(t)",
@@ -210,7 +212,7 @@ REQUIREMENTS: dict[int, Requirement] = {
     41: chapter(
         "multiply in series, add in parallel; the number of paths",
         "test_multiply_in_series_and_add_in_parallel",
-        "test_unrolled.py::test_grouped_and_enumerated_paths_agree_lag_by_lag",
+        "unrolled/test_unrolled.py::test_grouped_and_enumerated_paths_agree_lag_by_lag",
     ),
     42: chapter(
         "the same result as the book, but for the order of 10.21",

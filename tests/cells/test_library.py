@@ -269,7 +269,7 @@ def test_every_cell_names_its_source_with_its_year():
 
 
 def test_the_documentation_prints_every_cell_as_it_is():
-    page = (Path(__file__).parents[1] / "docs" / "cells.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "cells.md").read_text()
     for name in cells.names():
         _, equations = split_text(cells.get(name).text)
         assert f"### {name}\n\n```\n{equations}\n```\n" in page, name

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.hand_cells import HandLayer
 from bptt.execute.codegen.target import get_host_target, lower_target
 from tests.execute.guard import guard
-from tests.execute.test_hand_cells import check_gradient, make_case
+from tests.execute.codegen.test_hand_cells import check_gradient, make_case
 
 class Guarded(HandLayer):
     def allocate(self, tau, n_b):

@@ -10,8 +10,8 @@ import pytest
 
 from bptt.execute.codegen.target import get_host_target, lower_target
 from bptt.execute.kernels import executor
+from tests.execute.compile.test_compiled import assert_close, compare, measure
 from tests.execute.library import VARIANT_NAMES, library, make_case, sizes_of
-from tests.execute.test_compiled import assert_close, compare, measure
 
 LIBRARY = library()
 OTHERS = [name for name in LIBRARY if name not in VARIANT_NAMES]

@@ -1,8 +1,8 @@
 """`lengths=` in every method of a cell: reductions, streams, second derivatives.
 
 That a ragged batch is its rows run alone, in both executors, is tested in
-`tests/execute/test_ragged.py`; here the oracle is NumPy, or the same call without
-padding.
+`tests/execute/kernels/test_ragged.py`; here the oracle is NumPy, or the same call
+without padding.
 """
 
 import numpy as np
@@ -46,10 +46,13 @@ def losses():
 
 W = RNG.uniform(0.5, 2.0, (TAU, N_B))
 MASK = RNG.random((TAU, N_B)) < 0.6
+LAST = np.arange(1, TAU + 1)[:, None] == LENGTHS
 REDUCTIONS = {
     "sum": ({}, ALIVE * 1.0),
     "batch mean": ({"reduction": "batch_mean"}, ALIVE / N_B),
     "mean": ({"reduction": "mean"}, ALIVE / LENGTHS.sum()),
+    "last": ({"reduction": "last"}, LAST * 1.0),
+    "weighted last": ({"weights": W, "reduction": "last"}, LAST * W),
     "weighted": ({"weights": W}, ALIVE * W),
     "weighted steps": ({"weights": W[:, 0]}, ALIVE * W[:, :1]),
     "weighted mean": (

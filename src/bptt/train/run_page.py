@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
+from bptt.page.chart import Chart, Curve, figure, key
+from bptt.page.report import document, table
+from bptt.page.tags import Markup, join, tag
 from bptt.train.files import write_whole
-from bptt.train.page.chart import Chart, Line, draw
-from bptt.train.page.style import STYLE
 from bptt.train.run_folder import (
     CELL_FILE,
     REPORT_FILE,
@@ -20,6 +20,15 @@ from bptt.train.run_folder import (
 N_POINTS = 400  # of a curve; more are averaged
 MAX_MATRICES = 12
 MAX_MOMENTS = 8  # of training, in the pictures of norms
+_REACH = (
+    "The first window of the training data, the same at every validation. Where a line "
+    "falls towards t = 1, little of the loss reaches that step; a line that rises "
+    "there says that gradients grow on their way back."
+)
+_COPIES = Markup(
+    "W<sup>(t)</sup> is the copy of W used at step t alone; the sum of the copies' "
+    "gradients over t is the gradient of W."
+)
 Record = Mapping[str, Any]
 
 
@@ -67,26 +76,19 @@ def _page(run: _Run) -> str:
     options = run.config.get("options", {})
     data = run.config.get("data", {})
     title = f"{options.get('cell', 'cell')} on {data.get('source', 'data')}"
-    parts = [
-        f"<header><h1>{escape(title)}</h1>",
-        f"<p>{escape(str(data.get('summary', '')))}</p>",
-        _figures(run),
-        "</header>",
+    summary = tag("p", data.get("summary", ""))
+    return document(
+        title,
+        tag("header", tag("h1", title), summary, _figures(run)),
         _curves(run),
         _norms(run),
         _samples(run),
         _skipped(run),
         _settings(run),
-    ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
-        f"<body>{''.join(parts)}</body></html>\n"
     )
 
 
-def _figures(run: _Run) -> str:
+def _figures(run: _Run) -> Markup:
     training, losses = run.points("training_"), _validations(run)
     accuracies = run.points("validation_accuracy")
     norms = run.points("gradient_norm")
@@ -106,59 +108,51 @@ def _figures(run: _Run) -> str:
     seconds = run.points("seconds")
     if seconds:
         items.append((_duration(seconds[-1][1]), "of training"))
-    listed = "".join(
-        f"<li><b>{escape(value)}</b><span>{escape(name)}</span></li>"
-        for value, name in items
-    )
-    return f'<ul class="figures">{listed}</ul>'
+    listed = (tag("li", tag("b", value), tag("span", name)) for value, name in items)
+    return tag("ul", *listed, class_="figures")
 
 
 def _validations(run: _Run) -> list[tuple[float, float]]:
     return run.points("validation_" + run.unit.replace(" ", "_"))
 
 
-def _curves(run: _Run) -> str:
+def _curves(run: _Run) -> Markup:
     training, validation = run.points("training_"), _validations(run)
     loss = Chart(
         f"Loss, {run.unit}",
         "window",
         [
-            Line("training", _thin(training), "faint"),
-            Line("training, smoothed", _smooth(training), "main"),
-            Line("held out", validation, "second", has_dots=True),
+            Curve("training", _thin(training), "faint"),
+            Curve("training, smoothed", _smooth(training)),
+            Curve("held out", validation, "s1", has_dots=True),
         ],
         is_log=_spans_decades(training + validation),
     )
     norms = run.points("gradient_norm")
-    lines = [Line("norm before clipping", _thin(norms), "main")]
+    lines = [Curve("norm before clipping", _thin(norms))]
     clip = run.config.get("options", {}).get("clip")
     if clip and norms:
         ends = [(norms[0][0], clip), (norms[-1][0], clip)]
-        lines.append(Line("clipped above", ends, "limit"))
+        lines.append(Curve("clipped above", ends, "limit"))
     norm = Chart("Norm of the gradient, before clipping", "window", lines, is_log=True)
     rate = run.points("learning_rate")
     charts = [loss, norm]
     accuracies = run.points("validation_accuracy")
     if accuracies:
-        line = Line("accuracy, held out", accuracies, "second", has_dots=True)
+        line = Curve("accuracy, held out", accuracies, "s1", has_dots=True)
         charts.append(Chart("Accuracy, held out", "window", [line]))
     if len({value for _, value in rate}) > 1:
-        line = Line("learning rate", _thin(rate))
+        line = Curve("learning rate", _thin(rate))
         charts.append(Chart("Learning rate", "window", [line]))
-    key = (
-        '<div class="key"><span><i style="background:var(--main)"></i>training</span>'
-        '<span><i style="background:var(--second)"></i>held out</span>'
-        '<span><i style="background:var(--limit)"></i>limit of clipping</span></div>'
-    )
-    drawn = "".join(map(draw, charts))
-    return f'<h2>Learning</h2>{key}<div class="grid-2">{drawn}</div>'
+    drawn = tag("div", *map(figure, charts), class_="grid-2")
+    return join(tag("h2", "Learning"), key(("training", "held out")), drawn)
 
 
-def _norms(run: _Run) -> str:
+def _norms(run: _Run) -> Markup | None:
     """Small multiples: a picture per quantity, a line per moment of training."""
     every = [r for r in run.records if "gradient_norms" in r]
     if not every:
-        return ""
+        return None
     n = len(every) - 1
     chosen = sorted({round(i * n / (MAX_MOMENTS - 1)) for i in range(MAX_MOMENTS)})
     records = [every[i] for i in chosen]
@@ -168,93 +162,89 @@ def _norms(run: _Run) -> str:
     copies = [_norm_chart(records, "copies", name) for name in names[:MAX_MATRICES]]
     left_out = len(names) - MAX_MATRICES
     more = f" {left_out} more matrices are in metrics.jsonl." if left_out > 0 else ""
-    key = (
-        '<div class="key"><span>window '
-        f"{records[0]['window']:,}</span><span class='ramp'></span>"
-        f"<span>window {records[-1]['window']:,}</span></div>"
+    first_window, last_window = records[0]["window"], records[-1]["window"]
+    ramp = tag(
+        "div",
+        tag("span", f"window {first_window:,}"),
+        tag("span", class_="ramp"),
+        tag("span", f"window {last_window:,}"),
+        class_="key",
     )
-    return (
-        "<h2>How far the gradient reaches</h2>"
-        "<p>The first window of the training data, the same at every validation. Where "
-        "a line falls towards t = 1, little of the loss reaches that step; a line that "
-        "rises there says that gradients grow on their way back.</p>"
-        f'{key}<div class="grid-2">{_draw_those_with_lines(states)}</div>'
-        "<h2>What each step contributes to a matrix</h2><p>W<sup>(t)</sup> is the copy "
-        "of W used at step t alone; the sum of the copies' gradients over t is the "
-        f"gradient of W.{more}</p>"
-        f'<div class="grid-3">{_draw_those_with_lines(copies)}</div>'
+    return join(
+        tag("h2", "How far the gradient reaches"),
+        tag("p", _REACH),
+        ramp,
+        tag("div", *_draw_those_with_lines(states), class_="grid-2"),
+        tag("h2", "What each step contributes to a matrix"),
+        tag("p", _COPIES, more),
+        tag("div", *_draw_those_with_lines(copies), class_="grid-3"),
     )
 
 
 def _norm_chart(records: Sequence[Record], kind: str, name: str) -> Chart:
-    lines = []
+    curves = []
     for i, record in enumerate(records):
         found = record["gradient_norms"]
         age = i / max(1, len(records) - 1)
         points = list(zip(found["t"], found[kind][name], strict=True))
-        lines.append(Line(f"window {record['window']:,}", points, age=age))
+        curves.append(Curve(f"window {record['window']:,}", points, age=age))
     base, _, index = name.partition("_")
-    marked = f"{escape(base)}<sub>{escape(index)}</sub>" if index else escape(base)
-    sizes = {"width": 330, "height": 190} if kind == "copies" else {}
+    marked = join(base, tag("sub", index) if index else None)
+    width, height = (330.0, 190.0) if kind == "copies" else (560.0, 250.0)
     return Chart(
         f"Norm of the gradient on {name} at t",
         "t",
-        lines,
+        curves,
         is_log=True,
-        caption=f"‖∇<sub>{marked}<sup>(t)</sup></sub> L‖",
-        **sizes,
+        caption=join("‖∇", tag("sub", marked, tag("sup", "(t)")), " L‖"),
+        width=width,
+        height=height,
     )
 
 
-def _draw_those_with_lines(charts: Sequence[Chart]) -> str:
+def _draw_those_with_lines(charts: Sequence[Chart]) -> list[Markup]:
     """A quantity that is not zero at one step only, such as V's, is no line."""
-    return "".join(
-        draw(chart)
+    return [
+        figure(chart)
         for chart in charts
-        if any(sum(bool(p[1]) for p in line.points) > 1 for line in chart.lines)
-    )
+        if any(sum(bool(p[1]) for p in curve.points) > 1 for curve in chart.curves)
+    ]
 
 
-def _samples(run: _Run) -> str:
+def _samples(run: _Run) -> Markup | None:
     records = [r for r in run.records if "sample" in r]
     if not records:
-        return ""
-    blocks = "".join(
-        f"<div><h3>after window {r['window']:,}</h3>"
-        f"<pre>{escape(r['sample'])}</pre></div>"
+        return None
+    blocks = (
+        tag("div", tag("h3", f"after window {r['window']:,}"), tag("pre", r["sample"]))
         for r in records
     )
-    return (
-        "<h2>What it wrote</h2><p>Temperature 0.7, from a new line, the same seed "
-        f'every time.</p><div class="samples">{blocks}</div>'
+    how = "Temperature 0.7, from a new line, the same seed every time."
+    return join(
+        tag("h2", "What it wrote"), tag("p", how), tag("div", *blocks, class_="samples")
     )
 
 
-def _skipped(run: _Run) -> str:
+def _skipped(run: _Run) -> Markup | None:
     records = [r for r in run.records if "skipped" in r]
     if not records:
-        return ""
-    rows = "".join(
-        f"<tr><td>{r['window']:,}</td><td>{escape(str(r['skipped']))}</td></tr>"
-        for r in records[:20]
-    )
-    return (
-        f"<h2>{len(records):,} windows left out: a value was not finite</h2>"
-        f"<table><tr><th>window</th><th>where</th></tr>{rows}</table>"
-    )
+        return None
+    rows = [(f"{r['window']:,}", str(r["skipped"])) for r in records[:20]]
+    title = f"{len(records):,} windows left out: a value was not finite"
+    return table(title, ("window", "where"), rows)
 
 
-def _settings(run: _Run) -> str:
+def _settings(run: _Run) -> Markup:
     rows = {**run.config.get("options", {}), **run.config.get("versions", {})}
-    shown = {k: v for k, v in rows.items() if v not in (None, {}, "")}
-    listed = "".join(
-        f"<tr><th>{escape(k.replace('_', ' '))}</th><td>{escape(str(v))}</td></tr>"
-        for k, v in shown.items()
+    listed = (
+        tag("tr", tag("th", k.replace("_", " ")), tag("td", str(v)))
+        for k, v in rows.items()
+        if v not in (None, {}, "")
     )
-    return (
-        f"<h2>The cell</h2><pre>{escape(run.cell_text.strip())}</pre>"
-        f"<details><summary>Options and versions</summary><table>{listed}</table>"
-        "</details>"
+    return join(
+        tag("h2", "The cell"),
+        tag("pre", run.cell_text.strip()),
+        tag("details", tag("summary", "Options and versions"), tag("table", *listed)),
     )
 
 
