@@ -47,7 +47,7 @@ class Answer:
 
 
 def answer(case: Case, jitter: float = 0.0) -> Answer:
-    """The oracle's answer; jitter: relative noise on every leaf, to see conditioning."""
+    """The oracle's answer; jitter: relative noise on every leaf."""
     with deep_recursion():
         return _Run(case, jitter).answer()
 
