@@ -9,6 +9,7 @@ import time
 import torch
 
 from tests.fuzz.report import Tally, run, show, shrink
+from tests.fuzz.stages import CORE, SLOW
 
 
 def main() -> int:
@@ -22,12 +23,14 @@ def main() -> int:
                         "cell in so many")  # fmt: skip
     parser.add_argument("--shrink", type=float, default=60.0,
                         help="seconds to make each kind of fault small")  # fmt: skip
+    parser.add_argument("--only", nargs="*", default=(),
+                        choices=[*CORE, *SLOW], help="these stages alone")  # fmt: skip
     options = parser.parse_args()
     torch.set_num_threads(1)
     tally, begin = Tally(), time.process_time()
     found = run(
         options.seed, seconds=60 * options.minutes, cases=options.cases,
-        share=options.share, tally=tally,
+        share=options.share, tally=tally, only=options.only,
     )  # fmt: skip
     for seed, fault in found:
         print(f"\n=== seed {seed}\n{fault}", flush=True)
