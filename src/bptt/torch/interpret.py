@@ -11,6 +11,7 @@ from torch import Tensor
 from bptt.calculus.program import LOSS, Program
 from bptt.calculus.recurrence import Segment
 from bptt.call import last_of
+from bptt.execute.weighting import as_column, weigh
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of
 from bptt.step.ops import OPS, extra_arguments
 from bptt.torch.meanings import evaluate
@@ -79,14 +80,17 @@ class _Values:
         return self._like.new_zeros((*lead, *self._numbers(shape)))
 
     def _make_weight(self, given: Tensor | None) -> Tensor:
-        """w_t, with the reductions of `bindings.bind`."""
+        """w_t, as `weighting` makes it of the given weights."""
+        tau, n_b = self._lead
         w = self._like.new_ones(self._lead)
         if given is not None:
-            w = w * (given if given.ndim == 2 else given[:, None]).to(w.dtype)
-        w = self._useful(w)
-        if self._plan.call.reduction == "batch_mean":
-            return w / self._lead[1]
-        return w / w.sum() if self._plan.call.reduction == "mean" else w
+            w = w * as_column(given, tau, n_b, self._is_batched).to(w.dtype)
+
+        def is_last() -> Tensor:
+            steps = torch.arange(1, tau + 1, device=w.device)[:, None]
+            return steps == (tau if self._lengths is None else self._lengths)
+
+        return weigh(self._plan.call.reduction, self._useful(w), is_last, n_b)
 
     def _is_useful(self, rank: int) -> Tensor:
         """True where a row has not ended, (tau, n_b, 1, ...)."""
