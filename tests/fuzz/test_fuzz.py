@@ -25,8 +25,6 @@ HERE = Path(__file__).parent
 SECONDS, CASES = 50.0, 60
 # What is known to fail, with the mend under way; a substring of `stage: what`.
 KNOWN: tuple[str, ...] = (
-    "explain: BackwardLoopError",
-    "explain: UnknownSymbolError",  # a class index one step away
     "in step/meanings.py:pick",  # nll of a value that only parameters determine
     "_buffer_name",
     "_evaluate_static",

@@ -22,7 +22,6 @@ from bptt.explain.instances import Options
 from bptt.explain.model import Card, Chain, Group, Link, ShapeNote, Text, Why
 
 
-
 @dataclass(frozen=True)
 class Term:
     """One term of a node's gradient: from a successor, from L, or from outside.
@@ -135,7 +134,7 @@ class CardMaker:
         """The card of ∇ of a node, a chain for every range of steps."""
         value, terms = Value(name, T), self.terms(name)
         chains = [
-            self._chain(value, [term for term in terms if abs(term.lag) <= reach], *ends)
+            self._chain(value, [x for x in terms if abs(x.lag) <= reach], *ends)
             for reach, ends in step_ranges(term.lag for term in terms)
         ]
         kind, back = self._kind(name, terms), _back(terms)
@@ -385,9 +384,12 @@ def step_ranges(lags: Iterable[int]) -> list[tuple[int, tuple[Time, Time]]]:
     for number, reach in enumerate(reaches):
         first, last = steps_of(far.get(reach, 0))
         if number + 1 < len(reaches):
-            end = steps_of(far[reaches[number + 1]])
-            is_back = far[reaches[number + 1]] < 0
-            first, last = (first, end[0].moved(-1)) if is_back else (end[1].moved(1), last)
+            further = far[reaches[number + 1]]
+            begin, end = steps_of(further)
+            if further < 0:
+                last = begin.moved(-1)
+            else:
+                first = end.moved(1)
         found.append((reach, (first, last)))
     return found
 
