@@ -134,14 +134,17 @@ class _Builder:
     def complete(self, written: list[Equation]) -> tuple[Equation, ...]:
         """Read what must be read at t, and give every dimension a parameter."""
         names, extra = self.w.names, []
-        for name in names.ways:
-            if names.kinds[name] == "index" and name not in names.now:
+        text = "\n".join(equation.right for equation in written)
+        unread = [n for n in names.ways if f"{n}[t" in text and f"{n}[t]" not in text]
+        for name in unread:
+            if names.kinds[name] == "index":
                 dim = names.counts[name]
                 extra.append(f"sum({self.w.parameter((dim, dim))}[:, {name}[t]])")
-            if names.kinds[name] == "input" and name not in names.now:
+            if names.kinds[name] == "input":
                 extra.append(f"sum(sin({name}[t]))" if names.shapes[name]
                              else f"{name}[t]")  # fmt: skip
-        if not any(kind in ("input", "index") for kind in names.kinds.values()):
+        inputs = [n for n, k in names.kinds.items() if k in ("input", "index")]
+        if not any(f"{name}[t" in text for name in inputs):
             extra.append(f"sum({self.w.target(self.w.dims[:1])})")
         given = {d for n, s in names.shapes.items() if names.kinds[n] != "node"
                  for d in s}  # fmt: skip

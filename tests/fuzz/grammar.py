@@ -41,7 +41,6 @@ class Names:
     kinds: dict[str, str] = field(default_factory=dict)
     counts: dict[str, str] = field(default_factory=dict)
     ways: dict[str, int] = field(default_factory=dict)
-    now: set[str] = field(default_factory=set)
 
 
 class Writer:
@@ -94,17 +93,13 @@ class Writer:
         """Targets between 0 and 1."""
         name = "q_" + "".join(dim[-1] for dim in shape)
         self.names.shapes[name], self.names.kinds[name] = shape, "input"
-        self.names.now.add(name)
         return f"{name}[t]"
 
     def _sequence(self, name: str, kind: str, shape: Dims) -> str:
         names = self.names
         names.shapes[name], names.kinds[name] = shape, kind
         way = names.ways.setdefault(name, self.pick((-1, -1, 1)))
-        if self.chance(0.3):
-            return f"{name}[t{way:+d}]"
-        names.now.add(name)
-        return f"{name}[t]"
+        return f"{name}[t{way:+d}]" if self.chance(0.3) else f"{name}[t]"
 
     def nodes(self, shape: Dims) -> list[str]:
         """Every way to read a node of this shape here."""
@@ -204,9 +199,10 @@ def _binary_loss(w: Writer, shape: Dims, depth: int) -> str:
 def _product(w: Writer, shape: Dims, depth: int) -> str:
     q = w.dim()
     inside = w.fixed if w.chance(0.7) else w.expression
-    matrix = inside((*shape, q), depth - 1)
     if w.chance(0.2):
         matrix = f"({inside((q, *shape), depth - 1)}).T"
+    else:
+        matrix = inside((*shape, q), depth - 1)
     return f"({matrix}) @ ({w.expression((q,), depth - 1)})"
 
 
