@@ -148,6 +148,18 @@ def vector(unify: Unify, x: Shape) -> Shape:
     return x
 
 
+def matrix(unify: Unify, a: Shape) -> Shape:
+    """(n, m) -> (n, m)."""
+    _need_ranks((2,), (a,))
+    return a
+
+
+def only_vector(unify: Unify, x: Shape) -> Shape:
+    """(n) -> ()."""
+    _need_ranks((1,), (x,))
+    return ()
+
+
 def reduction(unify: Unify, x: Shape) -> Shape:
     """(n) or (n, m) -> ()."""
     if not x:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from bptt.execute.codegen.arrays import Array
 from bptt.execute.compile.stages import Plan, is_leaf, is_other_step
@@ -91,8 +92,9 @@ class Layout:
         self.buffers.append(Buffer(column, is_padded))
 
     def width(self, node: Node) -> int:
-        """Reals per row of a scalar or vector."""
-        return self.size(node.shape[0]) if node.shape else 1
+        """Reals per row of a value of any rank."""
+        dims = (*(dim for _, dim in node.indices), *node.shape)
+        return prod(self.size(dim) for dim in dims)
 
     def size(self, dim: Dim) -> int:
         """A dimension as a number."""
