@@ -16,7 +16,7 @@ from bptt.calculus.program import forward_program
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings, bind
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array, Shape
+from bptt.step.shapes import Array, Shape, number_of, numbers_of
 
 DRAWN_REDUCTIONS = ("sum", "sum", "mean")
 DRAWS = 20
@@ -100,7 +100,7 @@ def _draw(
     sizes = draw_sizes(graph, rng)
 
     def normal(lead: tuple[int, ...], shape: Shape) -> Array:
-        core = tuple(d if isinstance(d, int) else sizes[str(d)] for d in shape)
+        core = numbers_of(shape, sizes)
         draw = spread * rng.standard_normal((*lead, *core)) + lift
         return np.asarray(draw)
 
@@ -111,8 +111,7 @@ def _draw(
         if source.index is None:
             inputs[name] = normal(lead, source.shape)
         else:
-            index = source.index
-            limit = index if isinstance(index, int) else sizes[str(index)]
+            limit = number_of(source.index, sizes)
             inputs[name] = rng.integers(0, limit, lead)
     initial = {}
     for name in graph.states:
