@@ -18,12 +18,16 @@ class BpttError(Exception):
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of one line of a cell's text: columns `start` to `end`, from zero."""
+    """A piece of one line of a cell's text: columns `start` to `end`, from zero.
+
+    called: for a piece of a function's body, the call that it was read for.
+    """
 
     line_number: int
     line: str
     start: int
     end: int
+    called: Span | None = None
 
     def quote(self) -> str:
         """The line with a row of carets under the piece; a long line is cut."""
@@ -68,6 +72,10 @@ class CellError(BpttError):
         parts = []
         if span is not None:
             parts.append(f"line {span.line_number} of the cell:\n{span.quote()}")
+            call = span.called
+            while call is not None:
+                parts.append(f"called on line {call.line_number}:\n{call.quote()}")
+                call = call.called
         parts.append(problem)
         if shapes:
             parts.append(f"Shapes known so far: {shapes}")
@@ -93,6 +101,14 @@ class UnknownOperationError(CellError):
 
 class ArgumentCountError(CellError):
     """An operation is called with the wrong number or kind of arguments."""
+
+
+class FunctionDefinitionError(CellError):
+    """A line `name(names) = expression` does not say what its parameters are."""
+
+
+class RecursiveFunctionError(CellError):
+    """A function calls itself, so that replacing calls would never end."""
 
 
 class UndefinedNameError(CellError):

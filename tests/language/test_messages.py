@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bptt import Cell, errors
+from bptt.language.functions import derived
 from bptt.step.ops import OPS
 
 # class, text, line number, what the carets underline, in the problem, in the fix
@@ -50,13 +51,14 @@ CASES = [
     ("UnsupportedSyntax", "h[t] = +x[t]", 1, "+x[t]", "not part", "leave the plus out"),
     ("UnsupportedSyntax", "h[t] = x[t] ^ 2", 1, "x[t] ^ 2", "not part",
      "** is the power"),
-    ("UnsupportedSyntax", "h[t] = x[t] % 2", 1, "x[t] % 2", "not part", "+ - * / @ **"),
+    ("UnsupportedSyntax", "h[t] = x[t] // 2", 1, "x[t] // 2", "not part",
+     "+ - * / % @ **"),
     ("UnsupportedSyntax", "h[t] = (yield x)", 1, "yield x", "`yield x` is not",
      "use +"),
     ("UnsupportedSyntax", "h[t] = 0 < x[t] < 1", 1, "0 < x[t] < 1",
      "a comparison is one",
      "where(a[t] > 0, a[t], 0)"),
-    ("UnsupportedSyntax", "h[t] = x[t] == 1", 1, "x[t] == 1", "one of >, >=", "where("),
+    ("UnsupportedSyntax", "h[t] = x[t] is 1", 1, "x[t] is 1", "one of >, >=", "where("),
     ("UnsupportedSyntax", "h[t] = 1e999 * x[t]", 1, "1e999", "too large for", "1e308"),
     ("UnsupportedSyntax", "h[t] += x[t]", 1, "h[t] += x[t]", "a line is an",
      "one of the"),
@@ -254,6 +256,41 @@ CASES = [
      "read an input that no line defines"),
     ("IndexKind", "x: n_x\nh[t] = W[:, x[t]]", 1, "x: n_x", "integer index on line 2",
      "remove this declaration"),
+    # --- functions ---
+    ("FunctionDefinition", "f(2 * u) = u\nh[t] = f(x[t])", 1, "2 * u",
+     "`2 * u` is not the name of a parameter", "names between the brackets"),
+    ("FunctionDefinition", "f(u, v=w) = u\nh[t] = f(x[t])", 1, "v=w", "`v=w` is not",
+     "`f(u, alpha=1)`"),
+    ("FunctionDefinition", "f(u, u) = u\nh[t] = f(x[t])", 1, "f(u, u)",
+     "u stands twice between the brackets of f", "every parameter once"),
+    ("FunctionDefinition", "f() = b\nh[t] = f()", 1, "f()", "no parameter stands",
+     "is an equation, `f[t] = ...`"),
+    ("FunctionDefinition", "f(u) =\nh[t] = f(x[t])", 1, "f(u)", "no expression after",
+     "one expression"),
+    ("RecursiveFunction", "f(u) = 1 + f(u)\nh[t] = f(x[t])", 1, "f(u)",
+     "f calls itself", "h[t-1]"),
+    ("RecursiveFunction", "f(u) = g(u)\ng(u) = f(u)\nh[t] = x[t]", 2, "f(u)",
+     "f calls itself, by way of g", "replaced by its body"),
+    ("DuplicateDefinition", "f(u) = u\nf(v) = v\nh[t] = f(x[t])", 2, "f(v)",
+     "f is defined twice; the first time on line 1", "f_2"),
+    ("ReservedName", "tanh(u) = u\nh[t] = tanh(x[t])", 1, "tanh(u)",
+     "tanh is an operation", "tanh_1"),
+    ("ReservedName", "f(t) = 2 * t\nh[t] = f(x[t])", 1, "f(t)",
+     "t is the language's own name", "t_1"),
+    ("ArgumentCount", "f(u, v) = u * v\nh[t] = f(x[t])", 2, "f(x[t])",
+     "f takes 2 arguments, got 1", "f(u, v)"),
+    ("ArgumentCount", "f(u, v=2) = u * v\nh[t] = f(x[t], 3, v=4)", 2, "v=4",
+     "f does not take `v=4` as well", "f(u, v)"),
+    ("ArgumentCount", "h[t] = elu(x[t], beta=4)", 1, "beta=4",
+     "elu does not take `beta=4`", "elu(u, alpha)"),
+    ("UnsupportedSyntax", "f(u) = u[t-1]\nh[t] = f(2 * x[t])", 1, "u",
+     "u stands for an expression here", "pass a name alone"),
+    ("UnknownOperation", "f(u) = tanhh(u)\nh[t] = x[t]", 1, "tanhh",
+     "`tanhh` is not an operation", "tanh? "),
+    ("UnknownOperation", "h[t] = gele(x[t])", 1, "gele", "is not an op", "gelu? "),
+    ("CellSyntax", "f_0(u) = u + u\n" + "".join(
+        f"f_{i}(u) = f_{i-1}(u) + f_{i-1}(u)\n" for i in range(1, 16)
+    ) + "h[t] = f_15(x[t])", 4, None, "more than 20000 calls", "a name"),
     # --- nothing ---
     ("EmptyCell", "", None, None, "the text holds no equation", "h[t] = tanh(b + W @"),
     ("EmptyCell", "# only a comment\n", None, None, "no equation",
@@ -321,6 +358,28 @@ def test_carets_stand_under_wide_and_combining_characters():
     assert message.split("\n")[2] == "    " + " " * (2 * 2 + 3 + 3 + 4 + 3) + "^^^"
 
 
+def test_a_message_about_a_body_shows_the_calls_that_led_there():
+    assert message_of(
+        "gate(W, u) = sigmoid(W @ u)\n"
+        "both(u) = gate(A, u) + gate(b, u)\n"
+        "h[t] = both(h[t-1]) + x[t]"
+    ) == (
+        "line 1 of the cell:\n"
+        "    gate(W, u) = sigmoid(W @ u)\n"
+        "                         ^^^^^\n"
+        "called on line 2:\n"
+        "    both(u) = gate(A, u) + gate(b, u)\n"
+        "                           ^^^^^^^^^^\n"
+        "called on line 3:\n"
+        "    h[t] = both(h[t-1]) + x[t]\n"
+        "           ^^^^^^^^^^^^\n"
+        "b is a vector (dim_b) and h[t-1] a vector (n_h): two columns have no product\n"
+        "Shapes known so far: A (n_A, n_h), h (n_h), b (dim_b)\n"
+        "Likely fix: a matrix has a capital, B, or a declaration, `b: (n, m)`; "
+        "dot(b, h[t-1]) for a number"
+    )
+
+
 def test_a_long_line_is_cut_around_its_carets():
     message = message_of("h[t] = " + "x[t] + " * 60 + "foo(x[t])" + " + x[t]" * 30)
     line, carets = message.split("\n")[1:3]
@@ -345,6 +404,7 @@ def test_shapes_known_so_far_name_every_dimension_seen():
 
 def test_the_documentation_names_every_operation():
     page = (Path(__file__).parents[2] / "docs" / "language.md").read_text("utf-8")
-    for name, op in OPS.items():
-        if op.written == "call" and name != "nll_soft":
-            assert re.search(rf"\b{name}\b", page), name
+    written = {n for n, op in OPS.items() if op.written == "call"} - {"nll_soft"}
+    helpers = {"equal", "not_equal", "positive_root"}
+    for name in written | (derived().keys() - helpers):
+        assert re.search(rf"\b{name}\b", page), name

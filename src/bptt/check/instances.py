@@ -16,9 +16,9 @@ from bptt.calculus.program import forward_program
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings, bind
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array, Shape
+from bptt.step.shapes import Array, Shape, number_of, numbers_of
 
-REDUCTIONS = ("sum", "sum", "mean")
+DRAWN_REDUCTIONS = ("sum", "sum", "mean")
 DRAWS = 20
 
 
@@ -83,7 +83,7 @@ def _draw(
     sizes = draw_sizes(graph, rng)
 
     def normal(lead: tuple[int, ...], shape: Shape) -> Array:
-        core = tuple(d if isinstance(d, int) else sizes[str(d)] for d in shape)
+        core = numbers_of(shape, sizes)
         draw = 0.6 * (1 - lift) * rng.standard_normal((*lead, *core)) + lift
         return np.asarray(draw)
 
@@ -94,8 +94,7 @@ def _draw(
         if source.index is None:
             inputs[name] = normal(lead, source.shape)
         else:
-            index = source.index
-            limit = index if isinstance(index, int) else sizes[str(index)]
+            limit = number_of(source.index, sizes)
             inputs[name] = rng.integers(0, limit, lead)
     initial = {}
     for name in graph.states:
@@ -108,7 +107,7 @@ def _draw(
         name = seeded_name(graph)
         seeds[name] = normal(lead, graph.definitions[name].shape)
     weights = rng.uniform(0.5, 1.5, lead) if number == 2 and graph.loss else None
-    reduction = REDUCTIONS[(number - 1) % 3] if graph.loss else "sum"
+    reduction = DRAWN_REDUCTIONS[(number - 1) % 3] if graph.loss else "sum"
     return Instance(
         number, seed, sizes, params, inputs, initial, seeds, reduction, weights
     )

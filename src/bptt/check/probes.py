@@ -59,8 +59,25 @@ def _run(graph: Graph, bindings: Bindings, names: tuple[str, ...]) -> dict[str, 
 class Prober:
     """A cell's graph and one instance, ready to be perturbed."""
 
-    graph: Graph
+    whole: Graph
     instance: Instance
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph, `with_derivative(v, x)` in the form that a perturbation can see.
+
+        It is x with a stopped difference: v at these numbers, and x's derivative.
+        """
+
+        def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+            if node.op != "with_derivative":
+                return rebuild(node, inputs)
+            value, like = inputs
+            return apply("stop_gradient", value - like) + like
+
+        new = rewrite(self.whole.definitions.values(), step)
+        definitions = {name: new[n] for name, n in self.whole.definitions.items()}
+        return replace(self.whole, definitions=definitions)
 
     @cached_property
     def bindings(self) -> Bindings:
@@ -83,7 +100,8 @@ class Prober:
     @property
     def has_stops(self) -> bool:
         """Whether a stopped gradient makes the derivative differ from the gradient."""
-        return bool(self._stops)
+        nodes = walk(self.whole.definitions.values())
+        return any(node.op == "stop_gradient" for node in nodes)
 
     @cached_property
     def kink_distance(self) -> float:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bptt import errors
 from bptt.language.dimensions import Names, name_dimensions, resolve
-from bptt.language.syntax import LOSS, Declaration, Expr, parse_text
+from bptt.language.syntax import parse_text
+from bptt.language.tree import LOSS, Declaration, Expr
 from bptt.language.uses import Uses, collect_uses
 from bptt.step import draws, shapes
 from bptt.step import initial as initial_values
@@ -48,6 +49,7 @@ class _Builder:
         self._index: dict[str, DimVar] = {}
         self._leaves: dict[object, Node] = {}
         self._definitions: dict[str, Node] = {}
+        self._nodes: dict[int, Node] = {}
         for name in uses.inputs:
             if uses.is_index(name):
                 self._index[name] = DimVar()
@@ -146,6 +148,12 @@ class _Builder:
     # ----- expressions -----
 
     def _node(self, expr: Expr) -> Node:
+        # An argument that a body reads twice is one expression, and one node.
+        if id(expr) not in self._nodes:
+            self._nodes[id(expr)] = self._new_node(expr)
+        return self._nodes[id(expr)]
+
+    def _new_node(self, expr: Expr) -> Node:
         if expr.op == "constant":
             assert isinstance(expr.data, float)
             return constant(expr.data)

@@ -6,18 +6,17 @@ Only the node kinds named here are accepted. Nothing is evaluated: a cell is dat
 from __future__ import annotations
 
 import ast
-import difflib
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from bptt import errors
 from bptt.errors import Span
-from bptt.language.source import Source
+from bptt.language.calls import CallReader
+from bptt.language.functions import CALLS, KEPT, Function, collect
+from bptt.language.source import FunctionText, Source
+from bptt.language.tree import RESERVED, Declaration, Equation, Expr
 from bptt.step.graph import Initial
-from bptt.step.ops import OPS
 
-LOSS = "L"
-RESERVED = frozenset({"t", "tau", "n_b"})
 INFIX = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow",
     ast.MatMult: "product",
@@ -26,6 +25,7 @@ COMPARISONS = {
     ast.Gt: ("greater", False), ast.GtE: ("greater_equal", False),
     ast.Lt: ("greater", True), ast.LtE: ("greater_equal", True),
 }  # fmt: skip
+EQUALITIES = {ast.Eq: "equal", ast.NotEq: "not_equal"}
 MAX_DEPTH = 100
 INSTEAD = (
     (ast.IfExp, "where(condition, u, v)"),
@@ -37,40 +37,6 @@ INSTEAD = (
     (ast.NamedExpr, "an equation of its own, `name[t] = ...`"),
     (ast.Starred, "write every argument"),
 )
-CALLS = {name: op for name, op in OPS.items() if op.written == "call"}
-
-
-@dataclass(frozen=True)
-class Expr:
-    """One piece of an equation: an operation on pieces, a read of a name, or a number.
-
-    op: a key of `OPS`, or "constant", "parameter" (a bare name), "read" (`name[t +
-    lag]`, data = (name, lag)), "product" (`@`), "lookup" (`M[:, i]`).
-    """
-
-    op: str
-    arguments: tuple[Expr, ...]
-    span: Span
-    data: object = None
-
-
-@dataclass(frozen=True)
-class Equation:
-    """`name[t] = expression`."""
-
-    name: str
-    expression: Expr
-    span: Span
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """`name: shape` or `name: shape = initial`."""
-
-    name: str
-    shape: tuple[str | int, ...]
-    initial: Initial | None
-    span: Span
 
 
 def parse_text(text: str) -> tuple[list[Equation], list[Declaration]]:
@@ -84,10 +50,14 @@ def parse_text(text: str) -> tuple[list[Equation], list[Declaration]]:
         raise errors.CellSyntaxError(
             None, f"a cell is text, got {type(text).__name__}", fix="pass a string"
         )
-    reader = _Reader(text)
+    source = Source(text)
+    statements = source.statements()
+    reader = _Reader(source, collect(statements, source))
     equations: list[Equation] = []
     declarations: list[Declaration] = []
-    for statement in reader.statements():
+    for statement in statements:
+        if isinstance(statement, FunctionText):
+            continue
         if isinstance(statement, ast.AnnAssign):
             declarations.append(reader.declaration(statement))
         else:
@@ -101,15 +71,17 @@ def parse_text(text: str) -> tuple[list[Equation], list[Declaration]]:
     return equations, declarations
 
 
-class _Reader:
+class _Reader(CallReader):
     """Turns `ast` nodes into equations, with their place in the text."""
 
-    def __init__(self, text: str) -> None:
-        self._source = Source(text)
-        self.statements = self._source.statements
-        self.span = self._source.span
-        self._show = self._source.show
+    def __init__(self, source: Source, functions: Mapping[str, Function]) -> None:
+        super().__init__(source, functions)
         self._depth = 0
+        for function in functions.values():
+            self._check_name(function.name, function.span)
+            for name in function.parameters:
+                self._check_name(name, function.span)
+            self.check_function(function)
 
     # ----- statements -----
 
@@ -151,11 +123,11 @@ class _Reader:
             name, self._shape(statement.annotation), initial, self.span(statement)
         )
 
-    def _check_name(self, name: str, node: ast.AST) -> None:
-        if name in RESERVED or name in CALLS:
-            what = "an operation" if name in CALLS else "the language's own name"
+    def _check_name(self, name: str, place: ast.AST | Span) -> None:
+        if name in RESERVED or name in KEPT:
+            what = "an operation" if name in KEPT else "the language's own name"
             raise errors.ReservedNameError(
-                self.span(node),
+                place if isinstance(place, Span) else self.span(place),
                 f"{name} is {what} and cannot name a node or parameter",
                 fix=f"another name, such as {name}_1",
             )
@@ -241,11 +213,16 @@ class _Reader:
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
             return Expr("constant", (), span, self._finite(node))
         if isinstance(node, ast.Name):
+            if node.id in self._place.bound:
+                return self._place.bound[node.id]
             self._check_read(node)
             return Expr("parameter", (), span, node.id)
         if isinstance(node, ast.BinOp) and type(node.op) in INFIX:
             arguments = (self.expression(node.left), self.expression(node.right))
             return Expr(INFIX[type(node.op)], arguments, span)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+            pair = self.expression(node.left), self.expression(node.right)
+            return self.call_derived("mod", span, *pair)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             return self._negative(node, span)
         if isinstance(node, ast.Compare):
@@ -263,8 +240,8 @@ class _Reader:
         )
 
     def _check_read(self, node: ast.Name) -> None:
-        if node.id in RESERVED or node.id in CALLS:
-            what = "an operation: call it" if node.id in CALLS else "not a value"
+        if node.id in RESERVED or node.id in KEPT:
+            what = "an operation: call it" if node.id in KEPT else "not a value"
             raise errors.ReservedNameError(
                 self.span(node),
                 f"{node.id} is {what}",
@@ -279,14 +256,17 @@ class _Reader:
         return Expr("neg", (inner,), span)
 
     def _comparison(self, node: ast.Compare, span: Span) -> Expr:
-        if len(node.ops) != 1 or type(node.ops[0]) not in COMPARISONS:
+        kind = type(node.ops[0])
+        if len(node.ops) != 1 or kind not in {*COMPARISONS, *EQUALITIES}:
             raise errors.UnsupportedSyntaxError(
                 span,
-                "a comparison is one of >, >=, <, <=, between two values",
+                "a comparison is one of >, >=, <, <=, ==, !=, between two values",
                 fix="for example where(a[t] > 0, a[t], 0)",
             )
-        op, swapped = COMPARISONS[type(node.ops[0])]
         pair = (self.expression(node.left), self.expression(node.comparators[0]))
+        if kind in EQUALITIES:
+            return self.call_derived(EQUALITIES[kind], span, *pair)
+        op, swapped = COMPARISONS[kind]
         return Expr(op, pair[::-1] if swapped else pair, span)
 
     def _transpose(self, node: ast.Attribute, span: Span) -> Expr:
@@ -311,7 +291,7 @@ class _Reader:
                 "part of the language",
             )
         name, lag = self._subscript(node)
-        if isinstance(node.value, ast.Name):
+        if isinstance(node.value, ast.Name) and name == node.value.id:
             self._check_read(node.value)
         return Expr("read", (), span, (name, lag))
 
@@ -334,7 +314,7 @@ class _Reader:
                 fix=fix,
             )
         lag = self._lag(node.slice)
-        name = node.value.id
+        name = self._name(node.value)
         if lag is None:
             raise errors.UnsupportedSyntaxError(
                 self.span(node.slice),
@@ -373,60 +353,10 @@ class _Reader:
             return node.right.value * (1 if isinstance(node.op, ast.Add) else -1)
         return None
 
-    def _call(self, node: ast.Call, span: Span) -> Expr:
-        name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if name not in CALLS:
-            raise errors.UnknownOperationError(
-                self.span(node.func),
-                f"{self._show(node.func)} is not an operation",
-                fix=_closest(name) + "the operations are " + ", ".join(sorted(CALLS)),
-            )
-        data = self._keywords(node, name)
-        arity = CALLS[name].arity
-        if len(node.args) != arity:
-            noun = "argument" if arity == 1 else "arguments"
-            raise errors.ArgumentCountError(
-                span,
-                f"{name} takes {arity} {noun}, got {len(node.args)}",
-                fix=f"{name}({', '.join('uvw'[:arity])})",
-            )
-        return Expr(name, tuple(map(self.expression, node.args)), span, data)
-
-    def _keywords(self, node: ast.Call, name: str) -> object:
-        """`layer_norm(x, eps=1e-5)` is the one operation with a keyword."""
-        allowed = ("eps",) if name == "layer_norm" else ()
-        for position, keyword in enumerate(node.keywords):
-            shown = self._show(keyword)
-            if keyword.arg not in allowed or position:
-                raise errors.ArgumentCountError(
-                    self.span(keyword),
-                    f"{name} does not take {shown}" + (" as well" if position else ""),
-                    fix="leave it out; only layer_norm has a keyword, `eps=1e-5`",
-                )
-        if name != "layer_norm":
-            return None
-        return self._eps(node.keywords[0]) if node.keywords else 1e-5
-
-    def _eps(self, keyword: ast.keyword) -> float:
-        value = keyword.value
-        if isinstance(value, ast.Constant) and type(value.value) in (int, float):
-            eps = self._finite(value)
-            if eps > 0:
-                return eps
-        raise errors.ArgumentCountError(
-            self.span(keyword), "eps is a positive number", fix="eps=1e-5"
-        )
-
 
 def _instead(node: ast.expr) -> str:
     """What to write for a piece of Python that is not part of the language."""
     for kind, fix in INSTEAD:
         if isinstance(node, kind) or isinstance(getattr(node, "op", None), kind):
             return fix
-    return "use + - * / @ **, .T, and the operations " + ", ".join(sorted(CALLS))
-
-
-def _closest(name: str) -> str:
-    """A suggestion for a misspelt operation."""
-    close = difflib.get_close_matches(name, CALLS, n=1, cutoff=0.6)
-    return f"{close[0]}? " if close else ""
+    return "use + - * / % @ **, .T, and the operations " + ", ".join(sorted(CALLS))

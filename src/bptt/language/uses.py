@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.directions import Read, check_directions
-from bptt.language.syntax import LOSS, Declaration, Equation, Expr
+from bptt.language.tree import LOSS, Declaration, Equation, Expr
 
 
 @dataclass

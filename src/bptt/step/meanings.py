@@ -69,6 +69,43 @@ def sign(x: Array) -> Array:
     return np.sign(real(x)).astype(x.dtype)
 
 
+def floor(x: Array) -> Array:
+    """The largest whole number that is not above x."""
+    return np.floor(real(x)).astype(x.dtype)
+
+
+def nearest(x: Array) -> Array:
+    """The nearest whole number, the even one of two."""
+    return np.rint(real(x)).astype(x.dtype)
+
+
+def with_derivative(value: Array, like: Array) -> Array:
+    """The value of the first; only what a complex step put into the second."""
+    shape = np.broadcast_shapes(np.shape(value), np.shape(like))
+    result: Array = np.broadcast_to(value, shape)
+    if np.iscomplexobj(value) or np.iscomplexobj(like):
+        result = real(result) + 1j * np.imag(like)
+    return result
+
+
+def largest(x: Array) -> Array:
+    """The largest element of the last axis, by real part."""
+    if not np.iscomplexobj(x):
+        return np.asarray(x.max(axis=-1))
+    place = real(x).argmax(axis=-1)
+    return np.asarray(np.take_along_axis(x, place[..., None], axis=-1)[..., 0])
+
+
+def cumsum(x: Array) -> Array:
+    """Sums of the first 1, 2, ... elements."""
+    return np.asarray(np.cumsum(x, axis=-1))
+
+
+def lower_part(a: Array) -> Array:
+    """A with zeros above its diagonal."""
+    return np.tril(a)
+
+
 def maximum(x: Array, y: Array) -> Array:
     """The larger by real part."""
     if np.iscomplexobj(x) or np.iscomplexobj(y):

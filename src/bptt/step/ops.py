@@ -18,6 +18,7 @@ import numpy as np
 
 from bptt.step import meanings as m
 from bptt.step import shapes as s
+from bptt.step.erf import erf
 from bptt.step.graph import LEAVES, Node, Operand, as_node, walk
 from bptt.step.shapes import Shape
 
@@ -156,6 +157,12 @@ def _bprop_minimum(g: Node, y: Node, x: Node, z: Node) -> Gradients:
     return g * x_share, g * (1.0 - x_share)
 
 
+def _bprop_max(g: Node, y: Node, x: Node) -> Gradients:
+    # Equal largest elements share the gradient, as in torch.amax and JAX.
+    is_largest = apply("greater_equal", x, y)
+    return (g * is_largest / sum_features(is_largest),)
+
+
 def _bprop_layer_norm(g: Node, y: Node, x: Node) -> Gradients:
     centred = x - mean(x)
     variance = mean(centred * centred)
@@ -197,6 +204,16 @@ def _bprop_total_outer(g: Node, y: Node, e: Node, x: Node) -> Gradients:
 
 def _kink_at_zero(x: Any) -> Any:
     return np.abs(x)
+
+
+def _kink_at_whole(x: Any) -> Any:
+    return np.abs(x - np.rint(x))
+
+
+def _kink_of_max(x: Any) -> Any:
+    """Half the distance of the two largest: where the largest changes."""
+    top = np.sort(x, axis=-1)[..., -2:]
+    return np.broadcast_to((top[..., -1:] - top[..., :1]) / 2, x.shape)
 
 
 def _kink_where_equal(x: Any, y: Any) -> Any:
@@ -264,7 +281,20 @@ _ROWS = (
     Op("abs", 1, s.elementwise, m.absolute, lambda g, y, x: (g * apply("sign", x),),
        "x", r"\left|{0}\right|", kink=_kink_at_zero),
     Op("sign", 1, s.elementwise, m.sign, lambda g, y, x: (None,), "",
-       r"\operatorname{{sign}}\left({0}\right)", "", kink=_kink_at_zero),
+       r"\operatorname{{sign}}\left({0}\right)", kink=_kink_at_zero),
+    Op("floor", 1, s.elementwise, m.floor, lambda g, y, x: (None,), "",
+       r"\operatorname{{floor}}\left({0}\right)", kink=_kink_at_whole),
+    Op("round", 1, s.elementwise, m.nearest, lambda g, y, x: (None,), "",
+       r"\operatorname{{round}}\left({0}\right)",
+       kink=lambda x: _kink_at_whole(x + 0.5)),
+    Op("expm1", 1, s.elementwise, np.expm1, lambda g, y, x: (g * (y + 1.0),), "y",
+       r"\left(\exp\left({0}\right) - 1\right)"),
+    Op("erf", 1, s.elementwise, erf,
+       lambda g, y, x: (g * (1.1283791670955126 * apply("exp", -(x * x))),), "x",
+       r"\operatorname{{erf}}\left({0}\right)"),
+    Op("with_derivative", 2, s.elementwise, m.with_derivative,
+       lambda g, y, v, x: (None, g), "",
+       r"\operatorname{{replaced}}\left({0}, {1}\right)", domain=TWO),
     Op("stop_gradient", 1, s.same, _identity, lambda g, y, x: (None,), "",
        r"\operatorname{{stop}}\left({0}\right)"),
     # --- over the features of a vector ---
@@ -273,8 +303,16 @@ _ROWS = (
     Op("log_softmax", 1, s.vector, m.log_softmax,
        lambda g, y, x: (g - apply("exp", y) * sum_features(g),), "y",
        r"\log\operatorname{{softmax}}\left({0}\right)"),
+    Op("logsumexp", 1, s.only_vector, m.log_sum_exp,
+       lambda g, y, x: (g * apply("softmax", x),), "x",
+       r"\log\sum_i \exp {0}_i"),
     Op("layer_norm", 1, s.vector, m.layer_norm, _bprop_layer_norm, "xy",
        r"\operatorname{{LN}}\left({0}\right)", data="value"),
+    Op("max", 1, s.only_vector, m.largest, _bprop_max, "xy",
+       r"\operatorname{{largest}}\left({0}\right)", kink=_kink_of_max),
+    Op("cumsum", 1, s.vector, m.cumsum,
+       lambda g, y, x: (sum_features(g) - apply("cumsum", g) + g,), "",
+       r"\operatorname{{cumsum}}\left({0}\right)"),
     Op("sum", 1, s.reduction, m.total_of, lambda g, y, x: (fill(g, x.shape),), "",
        r"\sum_i {0}_i", data="rank"),
     Op("mean", 1, s.reduction, m.mean_of, lambda g, y, x: (fill_mean(g, x.shape),), "",
@@ -296,6 +334,9 @@ _ROWS = (
        r"{0} {1}^\top", domain=TWO),
     Op("transpose", 1, s.transpose, m.transpose, lambda g, y, a: (transpose(g),), "",
        r"{0}^\top", "infix", 90),
+    Op("lower_part", 1, s.matrix, m.lower_part,
+       lambda g, y, a: (apply("lower_part", g),), "",
+       r"\operatorname{{lower}}\left({0}\right)"),
     Op("lookup", 2, s.lookup, m.lookup, _bprop_lookup, "x",
        "{0}_{{:,{1}}}", "infix", 90, (REAL_LINE, INDEX)),
     Op("scatter", 2, s.same, m.scatter,

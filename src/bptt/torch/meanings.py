@@ -84,6 +84,11 @@ def _softplus(x: Tensor) -> Tensor:
     return torch.logaddexp(x, torch.zeros_like(x))
 
 
+def _with_derivative(value: Tensor, like: Tensor) -> Tensor:
+    # The difference is an exact zero, whatever the size of `value`.
+    return value.detach() + (like - like.detach())
+
+
 MEANINGS: dict[str, Callable[..., Tensor]] = {
     "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div,
     "pow": torch.pow, "neg": torch.neg,
@@ -94,10 +99,14 @@ MEANINGS: dict[str, Callable[..., Tensor]] = {
     "tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu,
     "softplus": _softplus, "exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt,
     "sin": torch.sin, "cos": torch.cos, "abs": torch.abs, "sign": torch.sign,
+    "floor": torch.floor, "round": torch.round, "expm1": torch.expm1,
+    "erf": torch.erf, "with_derivative": _with_derivative,
     "stop_gradient": Tensor.detach,
     "softmax": lambda x: torch.softmax(x, -1),
     "log_softmax": lambda x: torch.log_softmax(x, -1),
     "layer_norm": lambda x, eps: functional.layer_norm(x, x.shape[-1:], eps=eps),
+    "max": lambda x: torch.amax(x, -1), "cumsum": lambda x: torch.cumsum(x, -1),
+    "lower_part": torch.tril, "logsumexp": lambda x: torch.logsumexp(x, -1),
     "sum": sum_of, "mean": mean_of, "dot": lambda x, y: (x * y).sum(-1), "fill": fill,
     "matvec": matvec, "matmul": torch.matmul,
     "outer": lambda g, x: g[..., :, None] * x[..., None, :],

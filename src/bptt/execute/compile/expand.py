@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 
 from bptt.step import ops
-from bptt.step.graph import Node, rebuild, rewrite
+from bptt.step.graph import Node, constant, rebuild, rewrite
 
 REDUCTIONS = frozenset({"row_sum", "row_max", "pick"})
 
@@ -22,10 +22,7 @@ class NotCompilableError(Exception):
 
 
 def expand(roots: Mapping[str, Node]) -> dict[str, Node]:
-    """The same named roots in primitives.
-
-    Raises: NotCompilableError for a matrix that changes in time.
-    """
+    """The same named roots in primitives."""
     shared: dict[Hashable, Node] = {}
 
     def share(node: Node) -> Node:
@@ -34,8 +31,6 @@ def expand(roots: Mapping[str, Node]) -> dict[str, Node]:
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
         node = rebuild(node, inputs)
-        if node.timed and node.rank == 2 and node.op not in ("outer", "scatter"):
-            raise NotCompilableError("a matrix that changes in time")
         rule = _RULES.get(node.op) if node.timed else None
         return share(node) if rule is None else _share_all(rule(node), share)
 
@@ -78,6 +73,13 @@ def _log_sum_exp(x: Node) -> Node:
 def _log_softmax(node: Node) -> Node:
     (x,) = node.inputs
     return x - _log_sum_exp(x)
+
+
+def _cumsum(node: Node) -> Node:
+    """A product with the lower triangle of ones: kernels have no order of elements."""
+    (x,) = node.inputs
+    ones = ops.fill(constant(1.0), (x.shape[0], x.shape[0]))
+    return ops.matvec(ops.apply("lower_part", ones), x)
 
 
 def _layer_norm(node: Node) -> Node:
@@ -128,8 +130,11 @@ def _mse(node: Node) -> Node:
 _RULES: dict[str, Callable[[Node], Node]] = {
     "softmax": _softmax,
     "log_softmax": _log_softmax,
+    "logsumexp": lambda node: _log_sum_exp(node.inputs[0]),
     "layer_norm": _layer_norm,
     "sum": lambda node: _row_sum(node.inputs[0]),
+    "max": lambda node: _row("row_max", node.inputs[0]),
+    "cumsum": _cumsum,
     "mean": lambda node: _mean(node.inputs[0]),
     "dot": lambda node: _row_sum(node.inputs[0] * node.inputs[1]),
     "nll": _nll,

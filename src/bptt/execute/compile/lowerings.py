@@ -11,6 +11,7 @@ from typing import Any
 
 from bptt.execute.codegen import vmath
 from bptt.execute.codegen.emit import Emitter
+from bptt.execute.codegen.error_function import erf
 from bptt.step.graph import Node
 
 Value = Any
@@ -62,12 +63,18 @@ LOWERINGS: dict[str, Lowering] = {
     "cos": vmath.cos,
     "abs": vmath.absolute,
     "sign": _sign,
+    "floor": lambda e, x: e.unary("floor", x),
+    "round": lambda e, x: e.unary("rint", x),
+    "expm1": vmath.expm1,
+    "erf": erf,
+    "with_derivative": lambda e, x, y: x,
 }
 
 # Worth storing once and reading back rather than computing twice.
 COSTLY = frozenset(
-    {"tanh", "sigmoid", "softplus", "exp", "log", "sin", "cos", "pow", "sqrt", "div"}
-)
+    {"tanh", "sigmoid", "softplus", "exp", "log", "sin", "cos", "pow", "sqrt", "div",
+     "expm1", "erf"}
+)  # fmt: skip
 
 
 def lower(e: Emitter, node: Node, operands: list[Value]) -> Value:

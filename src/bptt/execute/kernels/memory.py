@@ -37,6 +37,7 @@ class Workspace:
         self.shape = (tau, n_b)
         self.dtype = np.dtype(dtype)
         layout, code = executable.layout, executable.code
+        self.layout = layout
         self.buffers = [self._buffer(buffer) for buffer in layout.buffers]
         self.packed = empty_together({p.name: p.n_reals for p in code.packed}, dtype)
         self.results = [self._empty(size) for size in executable.sums.sizes]
@@ -44,7 +45,7 @@ class Workspace:
         self._work_size = count_reduce_work(executable.target, executable.real_bytes)
         self._work: list[FloatArray] = []
         self._work_addresses: list[int] = []
-        self.boundaries: list[tuple[str, FloatArray, bool]] = []
+        self.boundaries: list[tuple[str, FloatArray]] = []
         addresses = {name: address_of(array) for name, array in self.packed.items()}
         padded = {node: name for name, node in executable.plan.padded.items()}
         for number in range(len(layout.buffers)):
@@ -55,7 +56,7 @@ class Workspace:
                 part = self.buffers[place.buffer][row, :, place.column :][
                     :, : place.width
                 ]
-                self.boundaries.append((padded[node], part, bool(node.rank)))
+                self.boundaries.append((padded[node], part))
         self.numbers = {name: number for number, name in enumerate(code.names)}
         self.table = (ctypes.c_void_p * max(1, len(code.names)))(
             *(addresses.get(name, 0) for name in code.names)

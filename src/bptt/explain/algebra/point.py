@@ -12,7 +12,7 @@ import numpy as np
 from bptt.explain.algebra.expr import Value
 from bptt.explain.sentences import SentenceError
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array
+from bptt.step.shapes import Array, number_of
 from bptt.unrolled import Unrolled
 from bptt.unrolled.places import Edge, Place
 
@@ -107,9 +107,7 @@ class Point:
 
     def size(self, dim: Dim) -> int:
         """The size of a dimension, or tau."""
-        if isinstance(dim, int):
-            return dim
-        return self.tau if dim == "tau" else self.sizes[dim]
+        return self.tau if dim == "tau" else number_of(dim, self.sizes)
 
     def place(self, name: str, t: int | None) -> Place:
         """The circle of the unrolled graph that a symbol names.

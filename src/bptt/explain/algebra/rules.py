@@ -7,6 +7,7 @@ y^T) g. Vectors are columns, so nothing here depends on how arrays are laid out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -127,6 +128,11 @@ def _layer_norm(site: Site) -> Expr:
     return e.Call("layer_norm", site.x, float(_eps(site)))
 
 
+def _log_sum_exp(site: Site) -> Expr:
+    ones = Ones(_d(site.dims(0)[0]))
+    return _log(product(transpose(ones), e.Call("exp", site.x)))
+
+
 def _eps(site: Site) -> float:
     eps: Any = site.node.data
     return float(eps)
@@ -136,7 +142,8 @@ def _eps(site: Site) -> float:
 CALLED = (
     "maximum", "minimum", "greater", "greater_equal", "where", "tanh", "sigmoid",
     "relu", "softplus", "exp", "log", "sqrt", "sin", "cos", "abs", "stop_gradient",
-    "softmax", "log_softmax", "lookup",
+    "softmax", "log_softmax", "lookup", "sign", "floor", "round", "erf",
+    "with_derivative", "max", "cumsum", "lower_part",
 )  # fmt: skip
 TRANSLATIONS: dict[str, Callable[[Site], Expr]] = {
     "add": lambda s: e.total(*s.x),
@@ -152,6 +159,8 @@ TRANSLATIONS: dict[str, Callable[[Site], Expr]] = {
     "transpose": lambda s: e.Transpose(s.x[0]),
     "sum": _sum_all,
     "mean": _mean,
+    "expm1": lambda s: minus(e.Call("exp", s.x), ONE),
+    "logsumexp": _log_sum_exp,
     "layer_norm": _layer_norm,
     "nll": _picked,
     "nll_soft": _nll_soft,
@@ -368,6 +377,26 @@ def _bce_slopes(p: Expr, q: Expr) -> tuple[Expr, Expr]:
     return e.Quotient(minus(p, q), variance), minus(_log(minus(ONE, p)), _log(p))
 
 
+def _erf_slope(y: Expr, x: Expr) -> Expr:
+    """2 / sqrt(pi) exp(-x^2)."""
+    bell = e.Call("exp", (e.Negative(e.Power(x, TWO)),))
+    return product(Number(2 / math.sqrt(math.pi)), bell)
+
+
+def _pull_max(site: Site, g: Expr) -> Given:
+    """g where x is the largest; equal ones share it."""
+    at_top = e.Call("greater_equal", (site.x[0], site.y))
+    ones = Ones(_d(site.dims(0)[0]))
+    return (product(e.Quotient(at_top, product(transpose(ones), at_top)), g),)
+
+
+def _pull_cumsum(site: Site, g: Expr) -> Given:
+    """An element is part of its own sum and of all later ones."""
+    ones = Ones(_d(site.dims(0)[0]))
+    earlier = minus(e.Call("cumsum", (g,)), g)
+    return (minus(product(ones, transpose(ones), g), earlier),)
+
+
 PULLS: dict[str, Callable[[Site, Expr], Given]] = {
     "add": _plain(1, 1),
     "sub": _plain(1, -1),
@@ -390,7 +419,14 @@ PULLS: dict[str, Callable[[Site, Expr], Given]] = {
     "sin": _slope(_of("cos")),
     "cos": _slope(lambda y, x: e.Negative(e.Call("sin", (x,)))),
     "abs": _slope(_of("sign")),
-    "stop_gradient": lambda s, g: (None,),
+    **dict.fromkeys(("stop_gradient", "sign", "floor", "round"), lambda s, g: (None,)),
+    "expm1": _slope(_of("exp")),
+    "erf": _slope(_erf_slope),
+    "with_derivative": lambda s, g: (None, _through(s, g, ONE, 1, is_plain=True)),
+    "max": _pull_max,
+    "cumsum": _pull_cumsum,
+    "lower_part": lambda s, g: (e.Call("lower_part", (g,)),),
+    "logsumexp": lambda s, g: (product(e.Call("softmax", s.x), g),),
     "softmax": _pull_softmax,
     "log_softmax": _pull_log_softmax,
     "layer_norm": _pull_layer_norm,

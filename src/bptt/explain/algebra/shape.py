@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Dim = str | int
 Shape = tuple[Dim, Dim]
 SCALAR: Shape = (1, 1)
-VECTOR_CALLS = frozenset({"softmax", "log_softmax", "layer_norm"})
-SCALAR_CALLS = frozenset({"nll", "nll_soft", "bce", "mse", "sum", "mean", "dot"})
+VECTOR_CALLS = frozenset({"softmax", "log_softmax", "layer_norm", "cumsum"})
+SCALAR_CALLS = frozenset({"nll", "nll_soft", "bce", "mse", "sum", "mean", "dot", "max"})
 
 
 class FormulaShapeError(SentenceError):

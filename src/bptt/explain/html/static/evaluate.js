@@ -19,6 +19,8 @@
     cos: Math.cos, abs: Math.abs, sign: Math.sign,
     stop_gradient: (a) => a,
     sigmoid: (a) => 1 / (1 + Math.exp(-a)), relu: (a) => Math.max(a, 0),
+    floor: Math.floor, expm1: Math.expm1,
+    round: (a) => { const n = Math.round(a); return n - a === 0.5 && n % 2 ? n - 1 : n; },
     softplus: (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))),
   };
 
@@ -224,6 +226,20 @@
       const top = Math.max(...x.data), log = Math.log(sum(x.data.map((v) => Math.exp(v - top))));
       return make(x.shape, x.data.map((v) => v - top - log));
     },
+    logsumexp(node, [x]) {
+      const top = Math.max(...x.data);
+      return scalar(top + Math.log(sum(x.data.map((v) => Math.exp(v - top)))));
+    },
+    max(node, [x]) { return scalar(Math.max(...x.data)); },
+    cumsum(node, [x]) {
+      let total = 0;
+      return make(x.shape, x.data.map((v) => (total += v)));
+    },
+    lower_part(node, [x]) {
+      const m = x.shape[1];
+      return make(x.shape, x.data.map((v, i) => (i % m > Math.floor(i / m) ? 0 : v)));
+    },
+    with_derivative(node, [x]) { return x; },
     layer_norm(node, [x, eps]) {
       const mean = sum(x.data) / x.data.length;
       const variance = sum(x.data.map((v) => (v - mean) ** 2)) / x.data.length;
