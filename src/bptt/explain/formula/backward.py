@@ -165,8 +165,10 @@ class Backward(Point):
         if own is not None and own.time is None and t is None:
             return self._replaced(own, None)
         if t is None:
-            steps = range(1, self.tau + 1)
-            return np.sum([self.gradient(name, s) for s in steps], axis=0)
+            result = self._zeros(name)
+            for step in range(1, self.tau + 1):
+                result = result + self.gradient(name, step)
+            return result
         local = None if own is None else own.step(t, self.tau)
         if own is not None and local is not None:
             return self._replaced(own, local)
