@@ -18,7 +18,7 @@ from bptt.explain.render.common import Writer
 from bptt.explain.render.latex_document import render_latex
 from bptt.explain.render.markdown import render_markdown
 from bptt.explain.render.terminal import TerminalWriter, render_text
-from bptt.explain.texts import table
+from bptt.explain.sentences import table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bptt.errors import ArgumentError
 from bptt.explain.algebra.expr import Value
+from bptt.explain.sentences import SentenceError
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array, number_of
 from bptt.unrolled import Unrolled
@@ -20,7 +20,7 @@ Dim = str | int
 TOTAL = "L"
 
 
-class UnknownSymbolError(ArgumentError):
+class UnknownSymbolError(SentenceError):
     """A formula reads a name, step or derivative that the cell does not have."""
 
 
@@ -62,8 +62,7 @@ class Scope:
         """
         if name not in self._shapes:
             raise UnknownSymbolError(
-                f"{name} is not a name of this cell; its names are: "
-                f"{', '.join(self.names)}"
+                "formula.no-name", name=name, names=", ".join(self.names)
             )
         return self._shapes[name]
 
@@ -125,7 +124,7 @@ class Point:
             kind = "initial"
         place = Place(kind, name, t)
         if place not in self.graph.shapes:
-            raise UnknownSymbolError(f"there is no {place} for tau = {self.tau}")
+            raise UnknownSymbolError("formula.no-place", place=place, tau=self.tau)
         return place
 
     def value(self, name: str, t: int | None) -> Array:
