@@ -269,9 +269,14 @@ class _Finder(ast.NodeVisitor):
     visit_ListComp = visit_GeneratorExp = _comprehension  # noqa: N815
     visit_DictComp = _comprehension  # noqa: N815
 
+    def visit_Compare(self, node):
+        if all(isinstance(op, ast.In | ast.NotIn) for op in node.ops):
+            self.free.update(node.comparators)
+        self.generic_visit(node)
+
     def visit_List(self, node):
         for item in node.elts:
-            if isinstance(item, ast.Starred):
+            if isinstance(item, ast.Starred) and node not in self.free:
                 self.check(item.value, "a set in a sequence")
         self.generic_visit(node)
 
