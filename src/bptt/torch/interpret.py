@@ -13,6 +13,7 @@ from bptt.calculus.recurrence import Segment
 from bptt.call import last_of
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of
 from bptt.step.ops import OPS, extra_arguments
+from bptt.step.shapes import numbers_of
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan
 from bptt.torch.reduction import step_weights
@@ -74,7 +75,7 @@ class _Values:
         return sizes
 
     def _numbers(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
-        return tuple(self._sizes[d] if isinstance(d, str) else d for d in shape)
+        return numbers_of(shape, self._sizes)
 
     def _zeros(self, shape: tuple[Any, ...], *lead: int) -> Tensor:
         return self._like.new_zeros((*lead, *self._numbers(shape)))
@@ -137,7 +138,8 @@ class _Values:
     def _run_loop(self, segment: Segment) -> None:
         nodes = [node for node in segment.nodes if node.inputs]
         inside = set(segment.nodes)
-        reads = {child for node in nodes for child in node.inputs} - inside
+        children = dict.fromkeys(child for node in nodes for child in node.inputs)
+        reads = [child for child in children if child not in inside]
         shifts = {n: shift_of(n) for n in segment.nodes if n.op == "shift"}
         sources = {name: self._program.sources[name] for name, _ in shifts.values()}
         before = {name: self._beyond(name) for name in sources}
