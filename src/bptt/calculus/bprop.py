@@ -80,12 +80,19 @@ class _Driver:
 
 
 def unbroadcast(grad: Node, node: Node) -> Node:
-    """Sum a gradient down to the shape of the node that was broadcast."""
-    if grad.shape == node.shape:
-        return grad
-    if not node.shape:
-        return ops.sum_features(grad)
-    return ops.fill(grad, node.shape)
+    """Sum a gradient down to the shape and the indices of the node it belongs to."""
+    own = dict(node.indices)
+    for name, _ in grad.indices:
+        if name not in own:
+            grad = ops.sum_index(grad, name)
+    if grad.shape != node.shape:
+        down = ops.fill(grad, node.shape) if node.shape else ops.sum_features(grad)
+        grad = down
+    known = dict(grad.indices)
+    for name, dim in node.indices:
+        if name not in known:
+            grad = ops.apply("index_fill", grad, data=(name, dim))
+    return grad
 
 
 def to_extent(grad: Node, node: Node) -> Node:

@@ -18,7 +18,8 @@ from bptt.calculus.program import Program
 from bptt.calculus.recurrence import Segment
 from bptt.execute.bindings import Bindings
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of, walk
-from bptt.step.ops import OPS, extra_arguments
+from bptt.step.ops import OPS, extra_arguments, static_leaf
+from bptt.step.places import align_indices
 from bptt.step.shapes import Array
 
 
@@ -214,6 +215,8 @@ class Values:
             return bindings.real_dtype.type(node.data)
         if node.op == "size":
             return bindings.real_dtype.type(bindings.numbers((node.data,))[0])
+        if node.op in ("index", "eye"):
+            return static_leaf(node, self.sizes, bindings.real_dtype)
         if node.op == "shift":
             name, lag = shift_of(node)
             start = 1 + lag
@@ -231,6 +234,11 @@ class Values:
         self, node: Node, arguments: list[Array], lead: tuple[int, ...]
     ) -> Array:
         op = OPS[node.op]
+        if node.indices and op.data not in ("place", "axis"):
+            arguments = [
+                _align_indices(value, child, node)
+                for value, child in zip(arguments, node.inputs, strict=True)
+            ]
         if op.is_elementwise:
             arguments = [
                 _align(value, child, node.rank)
@@ -242,9 +250,18 @@ class Values:
         return np.asarray(value)
 
 
+def _align_indices(value: Array, child: Node, node: Node) -> Array:
+    """Give an array an axis of one for every index that it lacks."""
+    if child.indices == node.indices or not (child.indices or child.timed):
+        return value
+    own = [name for name, _ in child.indices]
+    wanted = [name for name, _ in node.indices]
+    return value.reshape(align_indices(value.shape, own, wanted, child.rank))
+
+
 def _align(value: Array, node: Node, rank: int) -> Array:
     """Give a timed scalar the trailing axes of the vectors it meets."""
-    if node.timed and node.rank < rank:
+    if (node.timed or node.indices) and node.rank < rank:
         return value.reshape(value.shape + (1,) * (rank - node.rank))
     return value
 

@@ -11,6 +11,8 @@ Leaves:
     size       data = a dimension; its size as a scalar
     parameter  data = its name; static
     input      data = its name; timed
+    index      data = (name, dimension, first number); its number as a scalar; static
+    eye        data = a dimension; the unit matrix; static
     shift      data = (name, lag); the value of a definition or input at step t + lag
     weight     w_t, the weight of L^(t) in the total loss; timed
     seed       data = name; a gradient that arrives at a definition from outside; timed
@@ -26,7 +28,7 @@ from bptt.step import shapes
 from bptt.step.shapes import Dim, Shape
 
 TIMED_LEAVES = frozenset({"input", "shift", "weight", "seed"})
-STATIC_LEAVES = frozenset({"constant", "size", "parameter"})
+STATIC_LEAVES = frozenset({"constant", "size", "parameter", "index", "eye"})
 LEAVES = TIMED_LEAVES | STATIC_LEAVES
 TO_STATIC = frozenset({"total", "total_outer", "total_scatter"})
 TO_TIMED = frozenset({"named", "spread"})
@@ -103,9 +105,19 @@ Operand = Node | float | int
 
 def _indices_of(node: Node) -> Indices:
     """The indices of the inputs, each once, in the order of their names."""
-    if not any(child.indices for child in node.inputs):
-        return ()
     found = {name: dim for child in node.inputs for name, dim in child.indices}
+    data: Any = node.data
+    if node.op == "at":
+        found |= dict(data.indices)
+    elif node.op == "put":
+        place, kept = data
+        found = {n: d for n, d in found.items() if n in kept or n not in place.names}
+    elif node.op in ("index", "index_fill"):
+        found[data[0]] = data[1]
+    elif node.op == "index_sum":
+        del found[data[0]]
+    if not found:
+        return ()
     return tuple(sorted(found.items(), key=lambda pair: pair[0]))
 
 

@@ -20,6 +20,7 @@ from bptt.step import meanings as m
 from bptt.step import shapes as s
 from bptt.step.erf import erf
 from bptt.step.graph import LEAVES, Node, Operand, as_node, walk
+from bptt.step.places import Place, Reading, read_place, write_place
 from bptt.step.shapes import Shape
 
 Gradients = tuple[Node | None, ...]
@@ -38,7 +39,7 @@ class Op:
     and {data}; written: how the language spells it ("call", "infix", "" for internal);
     precedence: binding strength in print; domain: per input, where it may be evaluated
     (None: an integer index); kink: distance of real inputs from the nearest kink;
-    data: what `f` gets beside its inputs ("", "rank", "dims", "value");
+    data: what `f` gets beside its inputs ("", "rank", "dims", "value", "place", "axis");
     result: shape given by `data` instead of a rule (for "dims").
     """
 
@@ -73,7 +74,18 @@ def infer(name: str, nodes: tuple[Node, ...], data: Any, unify: s.Unify) -> Shap
         return tuple(data)
     if name in ("scatter", "total_scatter"):
         return (nodes[0].shape[0], *data)
+    if name == "at":
+        return _read_shape(nodes[0], data, unify)
+    if name == "put":
+        return (data[0].dim, *nodes[0].shape)
     return OPS[name].shape(unify, *(node.shape for node in nodes))
+
+
+def _read_shape(x: Node, place: Place, unify: s.Unify) -> Shape:
+    if not x.shape:
+        raise s.ShapeRuleError("rank", "a scalar has no places")
+    unify(x.shape[0], place.dim)
+    return x.shape[1:]
 
 
 # ----- builders that backward rules use by name -----
@@ -116,6 +128,32 @@ def count(shape: Shape) -> Node:
 def where(condition: Node, x: Operand, y: Operand) -> Node:
     """x where the condition is not 0, else y."""
     return apply("where", condition, x, y)
+
+
+def at(x: Node, place: Place) -> Node:
+    """The elements of x at a place, for every value of its indices."""
+    return apply("at", x, data=place)
+
+
+def put(x: Node, place: Place, kept: tuple[str, ...] = ()) -> Node:
+    """The transpose of `at`; `kept` names indices of the place that stay indices."""
+    return apply("put", x, data=(place, kept))
+
+
+def sum_index(x: Node, name: str) -> Node:
+    """The sum over an index."""
+    return apply("index_sum", x, data=(name, dict(x.indices)[name]))
+
+
+def _bprop_at(g: Node, y: Node, x: Node) -> Gradients:
+    place: Any = y.data
+    names = {name for name, _ in x.indices}
+    return (put(g, place, tuple(n for n in place.names if n in names)),)
+
+
+def _bprop_put(g: Node, y: Node, x: Node) -> Gradients:
+    data: Any = y.data
+    return (at(g, data[0]),)
 
 
 def mean(x: Node) -> Node:
@@ -344,6 +382,19 @@ _ROWS = (
        r"{0}\,\mathbf{{e}}_{{{1}}}^\top", "", domain=(REAL_LINE, INDEX), data="dims"),
     Op("one_hot", 1, s.same, m.one_hot, lambda g, y, i: (None,), "",
        r"\mathbf{{1}}_{{{0}}}", "", domain=(INDEX,), data="dims"),
+    # --- indices: a read of places, its transpose, and what they are summed over ---
+    Op("at", 1, s.same, read_place, _bprop_at, "",
+       "{0}_{{{data}}}", "infix", 90, data="place"),
+    Op("put", 1, s.same, write_place, _bprop_put, "",
+       "{0}", "", data="place"),
+    Op("index_sum", 1, s.same, m.sum_axis, lambda g, y, x: (g,), "",
+       r"\sum_{{{data}}} {0}", "", data="axis"),
+    Op("index_fill", 1, s.same, m.fill_axis, lambda g, y, x: (g,), "",
+       "{0}", "", data="axis"),
+    Op("diag", 1, s.diag, m.diag, lambda g, y, x: (apply("diagonal", g),), "",
+       r"\operatorname{{diag}}\left({0}\right)"),
+    Op("diagonal", 1, s.diagonal, m.diagonal, lambda g, y, a: (apply("diag", g),), "",
+       r"\operatorname{{diagonal}}\left({0}\right)", ""),
     # --- losses, in nats (mse: mean square) ---
     Op("nll", 2, s.indexed_loss, m.nll, _bprop_nll, "x",
        r"-\log {0}_{{{1}}}", domain=(PROBABILITY, INDEX)),
@@ -403,6 +454,28 @@ def verify(roots: Iterable[Node]) -> None:
             raise ValueError(f"{node!r} should have shape {shape}")
 
 
+def _names(node: Node) -> tuple[str, ...]:
+    return tuple(name for name, _ in node.indices)
+
+
+def _reading(node: Node, numbers: Callable[[Shape], tuple[int, ...]]) -> Reading:
+    data: Any = node.data
+    place: Place = data if node.op == "at" else data[0]
+    whole, part = (node.inputs[0], node) if node.op == "at" else (node, node.inputs[0])
+    sized = place.resolve(lambda dim: numbers((dim,))[0])
+    return Reading(sized, _names(whole), _names(part), part.rank)
+
+
+def _axis(
+    node: Node, numbers: Callable[[Shape], tuple[int, ...]]
+) -> tuple[int, int]:
+    """Where the axis of an index stands, from the end, and its size."""
+    data: Any = node.data
+    full = node if node.op == "index_fill" else node.inputs[0]
+    after = len(full.indices) - _names(full).index(data[0])
+    return -(after + full.rank), numbers((data[1],))[0]
+
+
 def extra_arguments(
     node: Node, numbers: Callable[[Shape], tuple[int, ...]]
 ) -> tuple[Any, ...]:
@@ -411,7 +484,22 @@ def extra_arguments(
     numbers: the sizes of named dimensions.
     """
     kind = OPS[node.op].data
+    if kind == "place":
+        return (_reading(node, numbers),)
+    if kind == "axis":
+        return _axis(node, numbers)
     if kind == "dims":
         data: Any = node.data
         return (numbers(tuple(data)),)
     return (node.data,) if kind else ()
+
+
+def static_leaf(
+    node: Node, numbers: Callable[[Shape], tuple[int, ...]], dtype: Any
+) -> s.Array:
+    """The numbers of an index, or the unit matrix."""
+    data: Any = node.data
+    if node.op == "eye":
+        return np.eye(numbers((data,))[0], dtype=dtype)
+    _, dim, first = data
+    return np.arange(first, first + numbers((dim,))[0]).astype(dtype)
