@@ -98,7 +98,7 @@ def unbroadcast(grad: Node, node: Node) -> Node:
 def to_extent(grad: Node, node: Node) -> Node:
     """Total a timed gradient of a static node; spread a static one of a timed node."""
     if grad.timed and not node.timed:
-        return ops.apply("total", grad, data=grad.rank)
+        return ops.apply("total", grad, data=grad.rank + len(grad.indices))
     if node.timed and not grad.timed:
         return ops.apply("spread", grad)
     return grad
@@ -205,7 +205,7 @@ def _propagate(driver: _Driver, node: Node, grad: Node) -> Node:
         grad = ops.apply("named", grad, data=name)
         driver.new_definitions[name] = grad
     if node.inputs and any(child in driver.live for child in node.inputs):
-        slots = ops.OPS[node.op].bprop(grad, node, *node.inputs)
+        slots = ops.TABLE[node.op].bprop(grad, node, *node.inputs)
         for child, part in zip(node.inputs, slots, strict=True):
             if part is not None:
                 driver.give(child, part)

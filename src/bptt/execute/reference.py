@@ -17,9 +17,9 @@ import numpy as np
 from bptt.calculus.program import Program
 from bptt.calculus.recurrence import Segment
 from bptt.execute.bindings import Bindings
+from bptt.step.evaluate import evaluate
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of, walk
-from bptt.step.ops import OPS, extra_arguments, static_leaf
-from bptt.step.places import align_indices
+from bptt.step.ops import static_leaf
 from bptt.step.shapes import Array
 
 
@@ -233,37 +233,11 @@ class Values:
     def _evaluate(
         self, node: Node, arguments: list[Array], lead: tuple[int, ...]
     ) -> Array:
-        op = OPS[node.op]
-        if node.indices and op.data not in ("place", "axis"):
-            arguments = [
-                _align_indices(value, child, node)
-                for value, child in zip(arguments, node.inputs, strict=True)
-            ]
-        if op.is_elementwise:
-            arguments = [
-                _align(value, child, node.rank)
-                for value, child in zip(arguments, node.inputs, strict=True)
-            ]
-        value = op.f(*arguments, *extra_arguments(node, self.sizes))
+        value = evaluate(node, arguments, self.sizes)
         if node.op in TO_TIMED and not node.inputs[0].timed:
-            value = np.broadcast_to(value, (*lead, *self.sizes(node.shape)))
-        return np.asarray(value)
-
-
-def _align_indices(value: Array, child: Node, node: Node) -> Array:
-    """Give an array an axis of one for every index that it lacks."""
-    if child.indices == node.indices or not (child.indices or child.timed):
+            axes = (*(dim for _, dim in node.indices), *node.shape)
+            value = np.broadcast_to(value, (*lead, *self.sizes(axes)))
         return value
-    own = [name for name, _ in child.indices]
-    wanted = [name for name, _ in node.indices]
-    return value.reshape(align_indices(value.shape, own, wanted, child.rank))
-
-
-def _align(value: Array, node: Node, rank: int) -> Array:
-    """Give a timed scalar the trailing axes of the vectors it meets."""
-    if (node.timed or node.indices) and node.rank < rank:
-        return value.reshape(value.shape + (1,) * (rank - node.rank))
-    return value
 
 
 def _read_outside_loops(program: Program) -> set[Node]:

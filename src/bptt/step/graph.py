@@ -192,7 +192,8 @@ class Graph:
     """One time step of a cell: its definitions in order, and its leaves by name.
 
     states: the names read at another step; backward: those of them read at t+1, whose
-    loop runs from tau to 1 and whose boundary value is that of step tau + 1.
+    loop runs from tau to 1 and whose boundary value is that of step tau + 1; indices:
+    the first number and the dimension of each, as declared.
     """
 
     definitions: Mapping[str, Node]
@@ -201,6 +202,7 @@ class Graph:
     states: tuple[str, ...]
     loss: str | None = None
     backward: frozenset[str] = frozenset()
+    indices: Mapping[str, tuple[int, Dim]] = field(default_factory=dict)
 
     def lag(self, state: str) -> int:
         """Where a state is read: -1 for t-1, +1 for t+1."""

@@ -39,7 +39,8 @@ class Op:
     and {data}; written: how the language spells it ("call", "infix", "" for internal);
     precedence: binding strength in print; domain: per input, where it may be evaluated
     (None: an integer index); kink: distance of real inputs from the nearest kink;
-    data: what `f` gets beside its inputs ("", "rank", "dims", "value", "place", "axis");
+    data: what `f` gets beside its inputs ("", "rank", "dims", "value",
+    "place", "axis");
     result: shape given by `data` instead of a rule (for "dims").
     """
 
@@ -78,7 +79,7 @@ def infer(name: str, nodes: tuple[Node, ...], data: Any, unify: s.Unify) -> Shap
         return _read_shape(nodes[0], data, unify)
     if name == "put":
         return (data[0].dim, *nodes[0].shape)
-    return OPS[name].shape(unify, *(node.shape for node in nodes))
+    return TABLE[name].shape(unify, *(node.shape for node in nodes))
 
 
 def _read_shape(x: Node, place: Place, unify: s.Unify) -> Shape:
@@ -146,9 +147,17 @@ def sum_index(x: Node, name: str) -> Node:
 
 
 def _bprop_at(g: Node, y: Node, x: Node) -> Gradients:
-    place: Any = y.data
-    names = {name for name, _ in x.indices}
-    return (put(g, place, tuple(n for n in place.names if n in names)),)
+    place: Place = y.data  # type: ignore[assignment]
+    own = {name for name, _ in x.indices}
+    if place.is_plain or not place.terms:
+        return (put(g, place, tuple(n for n in place.names if n in own)),)
+    # Solved for one index: x[l+k] was read, so the gradient of x[p] is that of p - k.
+    term, others = place.solve()
+    g = at(put(g, place.of(term)), others)
+    for name in place.names:
+        if name != term.name and name not in own:
+            g = sum_index(g, name)
+    return (put(g, place.own),)
 
 
 def _bprop_put(g: Node, y: Node, x: Node) -> Gradients:
@@ -382,19 +391,6 @@ _ROWS = (
        r"{0}\,\mathbf{{e}}_{{{1}}}^\top", "", domain=(REAL_LINE, INDEX), data="dims"),
     Op("one_hot", 1, s.same, m.one_hot, lambda g, y, i: (None,), "",
        r"\mathbf{{1}}_{{{0}}}", "", domain=(INDEX,), data="dims"),
-    # --- indices: a read of places, its transpose, and what they are summed over ---
-    Op("at", 1, s.same, read_place, _bprop_at, "",
-       "{0}_{{{data}}}", "infix", 90, data="place"),
-    Op("put", 1, s.same, write_place, _bprop_put, "",
-       "{0}", "", data="place"),
-    Op("index_sum", 1, s.same, m.sum_axis, lambda g, y, x: (g,), "",
-       r"\sum_{{{data}}} {0}", "", data="axis"),
-    Op("index_fill", 1, s.same, m.fill_axis, lambda g, y, x: (g,), "",
-       "{0}", "", data="axis"),
-    Op("diag", 1, s.diag, m.diag, lambda g, y, x: (apply("diagonal", g),), "",
-       r"\operatorname{{diag}}\left({0}\right)"),
-    Op("diagonal", 1, s.diagonal, m.diagonal, lambda g, y, a: (apply("diag", g),), "",
-       r"\operatorname{{diagonal}}\left({0}\right)", ""),
     # --- losses, in nats (mse: mean square) ---
     Op("nll", 2, s.indexed_loss, m.nll, _bprop_nll, "x",
        r"-\log {0}_{{{1}}}", domain=(PROBABILITY, INDEX)),
@@ -432,6 +428,25 @@ _ROWS = (
 
 OPS: dict[str, Op] = {row.name: row for row in _ROWS}
 
+# What the brackets of a name and reductions along an index become.
+_INDEX_ROWS = (
+    Op("at", 1, s.same, read_place, _bprop_at, "",
+       "{0}", "", data="place"),
+    Op("put", 1, s.same, write_place, _bprop_put, "",
+       "{0}", "", data="place"),
+    Op("index_sum", 1, s.same, m.sum_axis, lambda g, y, x: (g,), "",
+       r"\sum_{{{data}}} {0}", "", data="axis"),
+    Op("index_fill", 1, s.same, m.fill_axis, lambda g, y, x: (g,), "",
+       "{0}", "", data="axis"),
+    Op("diag", 1, s.diag, m.diag, lambda g, y, x: (apply("diagonal", g),), "",
+       r"\operatorname{{diag}}\left({0}\right)", ""),
+    Op("diagonal", 1, s.diagonal, m.diagonal, lambda g, y, a: (apply("diag", g),), "",
+       r"\operatorname{{diagonal}}\left({0}\right)", ""),
+)  # fmt: skip
+
+INDEX_OPS: dict[str, Op] = {row.name: row for row in _INDEX_ROWS}
+TABLE: dict[str, Op] = {**OPS, **INDEX_OPS}
+
 
 def verify(roots: Iterable[Node]) -> None:
     """Check a finished graph: known operations, arity, and every shape by its rule.
@@ -442,9 +457,9 @@ def verify(roots: Iterable[Node]) -> None:
     for node in walk(roots):
         if node.op in LEAVES:
             continue
-        if node.op not in OPS:
+        if node.op not in TABLE:
             raise ValueError(f"{node!r} is not in the table of operations")
-        if len(node.inputs) != OPS[node.op].arity:
+        if len(node.inputs) != TABLE[node.op].arity:
             raise ValueError(f"{node!r} has {len(node.inputs)} inputs")
         try:
             shape = infer(node.op, node.inputs, node.data, s.unify_strict)
@@ -466,9 +481,7 @@ def _reading(node: Node, numbers: Callable[[Shape], tuple[int, ...]]) -> Reading
     return Reading(sized, _names(whole), _names(part), part.rank)
 
 
-def _axis(
-    node: Node, numbers: Callable[[Shape], tuple[int, ...]]
-) -> tuple[int, int]:
+def _axis(node: Node, numbers: Callable[[Shape], tuple[int, ...]]) -> tuple[int, int]:
     """Where the axis of an index stands, from the end, and its size."""
     data: Any = node.data
     full = node if node.op == "index_fill" else node.inputs[0]
@@ -483,7 +496,7 @@ def extra_arguments(
 
     numbers: the sizes of named dimensions.
     """
-    kind = OPS[node.op].data
+    kind = TABLE[node.op].data
     if kind == "place":
         return (_reading(node, numbers),)
     if kind == "axis":

@@ -17,6 +17,8 @@ import numpy as np
 
 from bptt.step.shapes import Array, Dim
 
+_einsum: Any = np.einsum  # its stubs do not know axes given as numbers
+
 
 @dataclass(frozen=True)
 class Term:
@@ -57,6 +59,31 @@ class Place:
         """The names of its indices."""
         return tuple(term.name for term in self.terms)
 
+    @property
+    def own(self) -> Place:
+        """An index of its own for the whole dimension that is read."""
+        return Place(self.dim, (Term("'", self.dim),))
+
+    def of(self, term: Term) -> Place:
+        """A dimension that `term` is the index of."""
+        return Place(term.dim, (replace(term, sign=1),))
+
+    def solve(self) -> tuple[Term, Place]:
+        """One index, and its number where this place is the index `own`.
+
+        The index that has this dimension, since going around ends is then the same.
+        """
+        same = [term for term in self.terms if term.dim == self.dim]
+        term = (same or list(self.terms))[0]
+        rest = [t for t in self.terms if t is not term]
+        sign = term.sign
+        offset = 1 - term.first - sign * self.offset
+        terms = (
+            Term("'", self.dim, 1, sign),
+            *(replace(t, sign=-sign * t.sign) for t in rest),
+        )
+        return term, Place(term.dim, terms, offset, self.is_wrapped)
+
     def resolve(self, name: Callable[[Dim], Dim]) -> Place:
         """The same with other names of dimensions."""
         terms = tuple(replace(term, dim=name(term.dim)) for term in self.terms)
@@ -76,6 +103,11 @@ class Reading:
     result: tuple[str, ...]
     rank: int
 
+    @property
+    def selects_all(self) -> bool:
+        """Whether the dimension only becomes an index, and no element is left out."""
+        return self.place.is_plain and self.place.terms[0].name not in self.names
+
     def positions(self) -> Array:
         """Per value of the place's indices, the position that is read; from 0."""
         place = self.place
@@ -86,7 +118,7 @@ class Reading:
             steps = term.sign * (term.first + np.arange(term.dim))
             after = len(place.terms) - number - 1
             found = found + steps.reshape(-1, *(1,) * after)
-        return found % place.dim if place.is_wrapped else found  # type: ignore[operator]
+        return found % place.dim if place.is_wrapped else found
 
     def letters(self) -> tuple[list[int], list[int], list[int]]:
         """Numbers of axes, for einsum: of the array, of the place, of the result."""
@@ -107,17 +139,13 @@ def chosen(reading: Reading, dtype: Any) -> Array:
     return np.asarray((positions[..., None] == columns).astype(dtype))
 
 
-def _selects_all(reading: Reading) -> bool:
-    return reading.place.is_plain and reading.place.terms[0].name not in reading.names
-
-
 def read_place(x: Array, reading: Reading) -> Array:
     """The elements at a place, for every value of its indices."""
     array, place, result = reading.letters()
     axis = len(reading.names)
-    if _selects_all(reading):
+    if reading.selects_all:
         labels = [*array[:axis], place[0], *array[axis + 1 :]]
-        return np.einsum(x, [..., *labels], [..., *result])
+        return np.asarray(_einsum(x, [..., *labels], [..., *result]))
     positions = reading.positions()
     n = x.ndim - len(array) + axis
     size = x.shape[n]
@@ -126,19 +154,19 @@ def read_place(x: Array, reading: Reading) -> Array:
     mask = inside.reshape(*inside.shape, *(1,) * reading.rank)
     taken = np.where(mask, taken, np.zeros((), x.dtype))
     labels = [*array[:axis], *place, *array[axis + 1 :]]
-    return np.einsum(taken, [..., *labels], [..., *result])
+    return np.asarray(_einsum(taken, [..., *labels], [..., *result]))
 
 
 def write_place(g: Array, reading: Reading) -> Array:
     """The transpose of `read_place`: sums where a position is read more than once."""
     array, place, result = reading.letters()
     axis = len(reading.names)
-    if _selects_all(reading):
+    if reading.selects_all:
         labels = [*array[:axis], place[0], *array[axis + 1 :]]
-        return np.einsum(g, [..., *result], [..., *labels])
+        return np.asarray(_einsum(g, [..., *result], [..., *labels]))
     one = chosen(reading, g.dtype)
     out = [..., *array]
-    return np.einsum(g, [..., *result], one, [*place, array[axis]], out)
+    return np.asarray(_einsum(g, [..., *result], one, [*place, array[axis]], out))
 
 
 def align_indices(

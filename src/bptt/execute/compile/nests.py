@@ -63,6 +63,11 @@ class Nest:
     members: list[Member] = field(default_factory=list)
 
 
+def has_elements(matrix: Node) -> bool:
+    """Whether a look-up reads elements of a matrix, not rows of a table."""
+    return matrix.timed or bool(matrix.indices)
+
+
 def axes_of(node: Node) -> tuple[Dim, ...]:
     """The dimensions of a value as it lies in memory: of its indices, then the rest."""
     return (*(dim for _, dim in node.indices), *node.shape)
@@ -169,7 +174,7 @@ class Planner:
             seen.add((node, at))
             if self.is_load(node):
                 yield node, at
-            elif node.op != "lookup" or node.inputs[0].timed:
+            elif node.op != "lookup" or has_elements(node.inputs[0]):
                 # The transposed table of a static matrix is found where it is read.
                 stack.extend(element_parts(node, at))
 
