@@ -269,6 +269,8 @@ class IndexReader(CallReader):
         if isinstance(node, ast.Name) and node.id in self.indices:
             terms.append((node.id, sign))
             return 0
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return self._add_place(node.operand, -sign, terms)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
             left = self._add_place(node.left, sign, terms)
             other = sign if isinstance(node.op, ast.Add) else -sign
@@ -282,15 +284,17 @@ class IndexReader(CallReader):
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         first = node.args[0] if node.args else None
         is_own = name in self._place.functions
-        is_name = isinstance(first, ast.Name)
-        if is_name and first.id in self.indices and len(node.args) == 2:  # type: ignore[union-attr]
-            if name in (*REDUCING, *KEEPING) and not is_own and not node.keywords:
-                body = self.expression(node.args[1])
-                return Expr("over", (body,), span, (name, first.id))  # type: ignore[union-attr]
-        if name == "eye" and is_name and len(node.args) == 1 and not is_own:
-            return Expr("eye", (), span, first.id)  # type: ignore[union-attr]
-        if name == "diag" and len(node.args) == 1 and not is_own:
-            return Expr("diag", (self.expression(node.args[0]),), span)
+        if is_own or node.keywords or first is None:
+            return super()._call(node, span)
+        along = first.id if isinstance(first, ast.Name) else ""
+        is_along = name in (*REDUCING, *KEEPING) and len(node.args) == 2
+        if is_along and along in self.indices:
+            body = self.expression(node.args[1])
+            return Expr("over", (body,), span, (name, along))
+        if name == "eye" and along and len(node.args) == 1:
+            return Expr("eye", (), span, along)
+        if name == "diag" and len(node.args) == 1:
+            return Expr("diag", (self.expression(first),), span)
         return super()._call(node, span)
 
 

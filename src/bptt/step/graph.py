@@ -208,6 +208,17 @@ class Graph:
         """Where a state is read: -1 for t-1, +1 for t+1."""
         return 1 if state in self.backward else -1
 
+    def vectors(self) -> list[str]:
+        """The definitions that are a vector, or one for every value of indices."""
+        found = []
+        for name, node in self.definitions.items():
+            rank, body = node.rank, node.inputs[0]
+            while body.op == "put":
+                rank, body = rank - 1, body.inputs[0]
+            if 1 in (rank, node.rank):
+                found.append(name)
+        return found
+
     def dims(self) -> tuple[str, ...]:
         """The named dimensions, in order of first appearance."""
         seen: dict[object, None] = {}

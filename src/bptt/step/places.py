@@ -151,7 +151,7 @@ def read_place(x: Array, reading: Reading) -> Array:
     size = x.shape[n]
     taken = np.take(x, np.clip(positions, 0, size - 1), axis=n)
     inside = (positions >= 0) & (positions < size)
-    mask = inside.reshape(*inside.shape, *(1,) * reading.rank)
+    mask = inside.reshape((*inside.shape, *(1,) * reading.rank))
     taken = np.where(mask, taken, np.zeros((), x.dtype))
     labels = [*array[:axis], *place, *array[axis + 1 :]]
     return np.asarray(_einsum(taken, [..., *labels], [..., *result]))

@@ -16,6 +16,7 @@ from bptt.execute.weighting import as_column, weigh
 from bptt.step.evaluate import aligned_inputs
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of
 from bptt.step.ops import extra_arguments, static_leaf
+from bptt.step.shapes import numbers_of
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan
 
@@ -76,7 +77,7 @@ class _Values:
         return sizes
 
     def _numbers(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
-        return tuple(self._sizes[d] if isinstance(d, str) else d for d in shape)
+        return numbers_of(shape, self._sizes)
 
     def _zeros(self, shape: tuple[Any, ...], *lead: int) -> Tensor:
         return self._like.new_zeros((*lead, *self._numbers(shape)))

@@ -82,7 +82,7 @@ def read_place(x: Tensor, reading: Reading) -> Tensor:
     taken = x.index_select(n, flat).reshape(
         *x.shape[:n], *where.shape, *x.shape[n + 1 :]
     )
-    mask = inside.reshape(*inside.shape, *(1 for _ in range(reading.rank)))
+    mask = inside.reshape((*inside.shape, *(1,) * reading.rank))
     taken = torch.where(mask, taken, torch.zeros((), dtype=x.dtype, device=x.device))
     return _labelled(taken, [*array[:axis], *place, *array[axis + 1 :]], result)
 

@@ -180,6 +180,7 @@ def _address(
     e: Emitter, pointer: Value, coords: Sequence[AnyCoord], sizes: Sequence[int]
 ) -> Value:
     for coord, stride in zip(coords, strides_of(sizes), strict=True):
+        assert isinstance(coord, Coord)
         step = coord.value
         if stride != 1:
             step = e.builder.mul(step, e.index(stride))

@@ -14,7 +14,7 @@ from math import prod
 from bptt.execute.codegen.arrays import Array
 from bptt.execute.compile.stages import Plan, is_leaf, is_other_step
 from bptt.step.graph import Node, name_of, shift_of
-from bptt.step.shapes import Dim
+from bptt.step.shapes import Dim, number_of
 
 FLOATS_PER_INDEX = {4: 2, 8: 1}
 
@@ -98,9 +98,7 @@ class Layout:
 
     def size(self, dim: Dim) -> int:
         """A dimension as a number."""
-        value = self.sizes[dim] if isinstance(dim, str) else dim
-        assert isinstance(value, int)
-        return value
+        return number_of(dim, self.sizes)
 
     def _collect_sums(self, pairs: list[tuple[Node, Node, Node]]) -> None:
         """Runs of neighbours with one operand become one product."""

@@ -130,10 +130,8 @@ def _at_place(node: Node, at: At) -> Part:
         if not place.terms:
             return x, At(at.indices, at.core[1:]).of(x)
         return x, at.having(place.terms[0].name, at.core[0], at.core[1:]).of(x)
-    if data.is_plain:
-        coord = coords[data.terms[0].name]
-    else:
-        coord = place_coord(data, coords)
+    is_plain, name = data.is_plain, data.names[:1]
+    coord = coords[name[0]] if is_plain else place_coord(data, coords)
     return x, At(at.indices, (coord, *at.core)).of(x)
 
 

@@ -16,7 +16,7 @@ from bptt.calculus.recurrence import Segment
 from bptt.execute.compile.expand import REDUCTIONS, SUMS
 from bptt.execute.compile.lowerings import COSTLY
 from bptt.step.graph import TO_STATIC, Node, name_of, shift_of, walk
-from bptt.step.shapes import Dim
+from bptt.step.shapes import Dim, number_of
 
 # A product with so few inputs costs less than the memory traffic of its result, so it
 # moves into the loop that reads it: (784, 64, 1, 128) spends 2 ms on U x before the
@@ -263,9 +263,7 @@ def _n_axes(node: Node) -> int:
 def _may_move(node: Node, sizes: Mapping[str, int]) -> bool:
     if is_product(node):
         dim = node.inputs[1].shape[0]
-        width = sizes[dim] if isinstance(dim, str) else dim
-        assert isinstance(width, int)
-        return width <= NARROW
+        return number_of(dim, sizes) <= NARROW
     return node.op not in REDUCTIONS and node.op not in SUMS
 
 

@@ -249,8 +249,8 @@ class TensorBody:
             there = PlaceCoord((), data[0].offset - 1)
             is_there = elements.are_equal(e, at.core[0], there)
         elif data[1]:
-            there = dict(at.indices)[data[1][0]]
-            is_there = elements.are_equal(e, at.core[0], there)
+            own = dict(at.indices)[data[1][0]]
+            is_there = elements.are_equal(e, at.core[0], own)
         else:
             return value
         zero = e.constant(0.0)
