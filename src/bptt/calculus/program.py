@@ -14,6 +14,7 @@ from bptt.calculus import bprop
 from bptt.calculus.recurrence import Segment, schedule
 from bptt.calculus.simplify import simplify
 from bptt.step import ops
+from bptt.step.evaluate import verify
 from bptt.step.graph import Graph, Node, name_of, walk
 
 LOSS = "total_loss"
@@ -100,7 +101,7 @@ def _finish(
     leaves = {name: simple[name] for name in inputs}
     named = {name: node for name, node in simple.items() if name not in inputs}
     plan = schedule(named, outputs, leaves, is_phased=is_phased)
-    ops.verify(plan.roots.values())
+    verify(plan.roots.values())
     sources = {**leaves, **plan.roots}
     return Program(
         graph, plan.segments, plan.roots, outputs, sources, carried, is_phased

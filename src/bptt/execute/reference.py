@@ -17,9 +17,8 @@ import numpy as np
 from bptt.calculus.program import Program
 from bptt.calculus.recurrence import Segment
 from bptt.execute.bindings import Bindings
-from bptt.step.evaluate import evaluate
+from bptt.step.evaluate import evaluate, static_leaf
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of, walk
-from bptt.step.ops import static_leaf
 from bptt.step.shapes import Array
 
 

@@ -67,7 +67,7 @@ class Node:
         data = "" if self.data is None else f" {self.data!r}"
         return f"<{self.op}{data} {shapes.show_shape(self.shape)}>"
 
-    # The arithmetic that backward rules are written in. `ops.verify` recomputes every
+    # The arithmetic of backward rules. `evaluate.verify` recomputes every
     # shape from the table, so a slip here cannot pass.
     def __add__(self, other: Operand) -> Node:
         return _arithmetic("add", self, other)

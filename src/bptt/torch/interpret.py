@@ -13,9 +13,8 @@ from bptt.calculus.program import LOSS, Program
 from bptt.calculus.recurrence import Segment
 from bptt.call import last_of
 from bptt.execute.weighting import as_column, weigh
-from bptt.step.evaluate import aligned_inputs
+from bptt.step.evaluate import aligned_inputs, extra_arguments, static_leaf
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of
-from bptt.step.ops import extra_arguments, static_leaf
 from bptt.step.shapes import numbers_of
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan

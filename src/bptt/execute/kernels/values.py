@@ -15,9 +15,8 @@ from bptt.execute.compile.stages import is_leaf
 from bptt.execute.compile.sums import View
 from bptt.execute.kernels.memory import Loan
 from bptt.step import meanings
-from bptt.step.evaluate import evaluate
+from bptt.step.evaluate import evaluate, static_leaf
 from bptt.step.graph import TO_STATIC, Node, name_of, shift_of
-from bptt.step.ops import static_leaf
 
 FloatArray = NDArray[Any]
 
