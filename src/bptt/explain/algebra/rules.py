@@ -23,6 +23,7 @@ from bptt.explain.algebra.expr import (
     transpose,
 )
 from bptt.step.graph import Node
+from bptt.step.table import Table
 
 ONE, TWO = Number(1.0), Number(2.0)
 Given = tuple[Expr | None, ...]
@@ -145,7 +146,8 @@ CALLED = (
     "softmax", "log_softmax", "lookup", "sign", "floor", "round", "erf",
     "with_derivative", "max", "cumsum", "lower_part",
 )  # fmt: skip
-TRANSLATIONS: dict[str, Callable[[Site], Expr]] = {
+FILE = "explain/algebra/rules.py"
+TRANSLATIONS: Table[Callable[[Site], Expr]] = Table("TRANSLATIONS", FILE, {
     "add": lambda s: e.total(*s.x),
     "sub": lambda s: minus(*s.x),
     "mul": _mul,
@@ -167,7 +169,7 @@ TRANSLATIONS: dict[str, Callable[[Site], Expr]] = {
     "bce": _bce,
     "mse": _mse,
     **dict.fromkeys(CALLED, _call),
-}  # fmt: skip
+})  # fmt: skip
 
 
 # ----- how a gradient passes: element by element -----
@@ -397,7 +399,7 @@ def _pull_cumsum(site: Site, g: Expr) -> Given:
     return (minus(product(ones, transpose(ones), g), earlier),)
 
 
-PULLS: dict[str, Callable[[Site, Expr], Given]] = {
+PULLS: Table[Callable[[Site, Expr], Given]] = Table("PULLS", FILE, {
     "add": _plain(1, 1),
     "sub": _plain(1, -1),
     "neg": _plain(-1),
@@ -443,4 +445,4 @@ PULLS: dict[str, Callable[[Site, Expr], Given]] = {
                                          e.Negative(_log(p)))),
     "bce": _pull_loss(_bce_slopes),
     "mse": _pull_loss(lambda o, q: (minus(o, q), minus(q, o)), is_mean=True),
-}  # fmt: skip
+})  # fmt: skip
