@@ -1,4 +1,4 @@
-"""The verdict of a document: red as soon as anything that states its own error failed."""
+"""The verdict of a document: red as soon as what states its own error has failed."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def test_a_row_whose_own_error_is_too_large_turns_the_verdict_red(monkeypatch):
     assert not found.passed
     assert {row.cells[0].name for row in found.document.failed_rows} == set("bWU")
     assert found.document.badge.text.id == "badge-failed"
-    assert "3 failed" in found.summary
+    assert "3 FAILED" in found.summary
     assert 'class="badge failed"' in found.html()
 
 
