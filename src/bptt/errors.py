@@ -135,6 +135,14 @@ class TwoDirectionsError(CellError):
     """A value would have to wait for an earlier step and for a later one."""
 
 
+class CellSizeError(CellError):
+    """The text is far longer than any cell."""
+
+
+class BareInputError(CellError):
+    """A vector without `[t]` is multiplied by a parameter, as an input would be."""
+
+
 class BareStateError(CellError):
     """A name that varies in time is read without `[t]` or `[t-1]`, or the reverse."""
 

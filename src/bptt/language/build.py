@@ -49,7 +49,7 @@ class _Builder:
         self._index: dict[str, DimVar] = {}
         self._leaves: dict[object, Node] = {}
         self._definitions: dict[str, Node] = {}
-        self._nodes: dict[int, Node] = {}
+        self._nodes: dict[int, tuple[Expr, Node]] = {}
         for name in uses.inputs:
             if uses.is_index(name):
                 self._index[name] = DimVar()
@@ -148,10 +148,12 @@ class _Builder:
     # ----- expressions -----
 
     def _node(self, expr: Expr) -> Node:
-        # An argument that a body reads twice is one expression, and one node.
-        if id(expr) not in self._nodes:
-            self._nodes[id(expr)] = self._new_node(expr)
-        return self._nodes[id(expr)]
+        # An argument that a body reads twice is one expression, and one node. The
+        # expression is kept, since its address may else be another's later.
+        key = id(expr)  # order-free: an address tells two expressions apart
+        if key not in self._nodes:
+            self._nodes[key] = expr, self._new_node(expr)
+        return self._nodes[key][1]
 
     def _new_node(self, expr: Expr) -> Node:
         if expr.op == "constant":
@@ -252,6 +254,8 @@ class _Builder:
             rule = OPS_RANKS.get(expr.op, "their ranks differ")
             other = "make them one shape, or a scalar where they differ"
             fix = RANK_FIXES.get(expr.op, other)
+            if expr.op in OF_ONE_VECTOR and nodes[0].rank == 2:
+                fix = OF_ONE_VECTOR_FIX.format(op=expr.op)
             return errors.RankError(
                 expr.span, f"{described}: {rule}", fix=fix, shapes=known
             )
@@ -400,6 +404,11 @@ OPS_RANKS = {
     "outer": "outer takes two vectors",
     "nll": "nll takes a vector of probabilities and a class or a vector of targets",
 }
+OF_ONE_VECTOR = frozenset({"softmax", "log_softmax", "layer_norm"})
+OF_ONE_VECTOR_FIX = (
+    "of a matrix, say of which vector: a column, {op}(A[:, x[t]]), or a product, "
+    "{op}(A @ u[t])"
+)
 RANK_FIXES = {
     "transpose": "dot(u, v) for u^T v, outer(u, v) for u v^T",
     "nll": "nll(softmax(o[t]), y[t])",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.functions import CALLS, Function, derived
+from bptt.language.hints import CALLS_INSTEAD
 from bptt.language.source import Source
 from bptt.language.tree import Expr
 
@@ -92,10 +93,11 @@ class CallReader:
             return self._expand(function, self._arguments(function, node), span)
         if name not in CALLS:
             known = {*CALLS, *derived(), *self._place.functions}
+            instead = CALLS_INSTEAD.get(name)
             raise errors.UnknownOperationError(
                 self.span(node.func),
                 f"{self._show(node.func)} is not an operation",
-                fix=_closest(name, known) + "the operations are "
+                fix=instead or _closest(name, known) + "the operations are "
                 + ", ".join(sorted(known)),
             )  # fmt: skip
         data = self._keywords(node, name)
@@ -222,7 +224,7 @@ class CallReader:
         )
 
 
-def _closest(name: str, known: Iterable[str]) -> str:
+def _closest(name: str, known: Collection[str]) -> str:
     """A suggestion for a misspelt operation."""
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f"{close[0]}? " if close else ""

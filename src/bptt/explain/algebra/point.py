@@ -112,14 +112,15 @@ class Point:
     def place(self, name: str, t: int | None) -> Place:
         """The circle of the unrolled graph that a symbol names.
 
-        Raises: UnknownSymbolError if there is none, such as h^(tau+1).
+        Raises: UnknownSymbolError if there is none, such as h^(tau+1) of a state
+        that is read at t-1.
         """
         if name == TOTAL and t is None:
             return self.graph.total
         kind = self.scope.kind(name)
         if kind == "parameter":
             kind = "parameter" if t is None else "copy"
-        elif t == 0:
+        elif t == (self.tau + 1 if name in self.scope.graph.backward else 0):
             kind = "initial"
         place = Place(kind, name, t)
         if place not in self.graph.shapes:

@@ -56,7 +56,7 @@
       }
       const t = node.time ? this.at(node.time, node) : "";
       if (which === "g") return this.shaped(entry, this.pass.gradient(node.name, t, node));
-      if (which === "v" && this.pass?.isBeyond(t)) return this.shaped(entry, new Float64Array(size(entry.shape)));
+      if (which === "v" && this.pass?.isBeyond(node.name, t)) return this.shaped(entry, new Float64Array(size(entry.shape)));
       const start = entry[which][entry[which][t] === undefined && entry.isParameter ? "" : t];
       if (start === undefined) {
         this.fail(node.time ? "lab-no-step" : "lab-needs-step", { name: node.name, t, tau: B.tau }, node);

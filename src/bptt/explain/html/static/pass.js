@@ -14,17 +14,21 @@
     pulls.set(edge.source, [...(pulls.get(edge.source) || []), edge]);
     reads.set(edge.target, [...(reads.get(edge.target) || []), edge]);
   }
+  const isBackward = lab.edges.some((edge) => edge.lag < 0);
   const add = (a, b) => a.map((v, i) => v + b[i]);
 
   /* own: { name, time, letters, formula, reading } or null. */
   class Pass {
     constructor(own) { Object.assign(this, { own, found: new Map(), open: new Set() }); }
 
-    isBeyond(t) { return this.own !== null && isNode(this.own.name) && typeof t === "number" && t > B.tau; }
+    isBeyond(name, t) {
+      if (this.own === null || !isNode(this.own.name) || typeof t !== "number" || (t >= 1 && t <= B.tau)) return false;
+      return (t > B.tau || isBackward) && B.data.places[name].v[t] === undefined;
+    }
 
     gradient(name, t, node) {
       if (name === "L" && t === "") return Float64Array.of(1);
-      if (this.isBeyond(t)) return new Float64Array(sizeOf(name));
+      if (this.isBeyond(name, t)) return new Float64Array(sizeOf(name));
       const key = `${name}@${t}`;
       if (!this.found.has(key)) {
         if (this.open.has(key)) throw new B.FormulaError("lab-not-yet", { name, t }, node.span);
@@ -36,8 +40,8 @@
     }
 
     check(name, t, node) {
-      const entry = B.data.places[name], isStep = t >= (entry.v[0] !== undefined ? 0 : 1) && t <= B.tau;
-      if (entry.isParameter ? t === "" || (t >= 1 && t <= B.tau) : t !== "" && isStep) return;
+      const entry = B.data.places[name];
+      if (entry.isParameter ? t === "" || (t >= 1 && t <= B.tau) : t !== "" && entry.v[t] !== undefined) return;
       throw new B.FormulaError(t === "" ? "lab-needs-step" : "lab-no-step", { name, t, tau: B.tau }, node.span);
     }
 
@@ -55,11 +59,14 @@
         if (isFixed ? local === t : local >= 1) return this.replaced(own, isFixed ? {} : { [base]: local });
       }
       let total = new Float64Array(sizeOf(name));
+      const basis = this.basis;
+      if (basis && basis.name === name && basis.t === t) return basis.data;
       for (const edge of pulls.get(name) || []) {
         const at = t + edge.lag;
+        if (basis && !basis.isTotal && at !== basis.t) continue;
         if (at >= 1 && at <= B.tau) total = add(total, this.evaluated(edge.formula, at, node));
       }
-      if (Object.hasOwn(lab.seeds, name) && t >= 1) total = add(total, this.evaluated(lab.seeds[name], t, node));
+      if (!basis && Object.hasOwn(lab.seeds, name) && t >= 1 && t <= B.tau) total = add(total, this.evaluated(lab.seeds[name], t, node));
       return total;
     }
 
@@ -105,9 +112,13 @@
     if (!(t >= 1)) evaluator.fail(target.time ? "lab-no-step" : "lab-needs-step", { name: target.name, t, tau: B.tau }, node);
     const rows = sizeOf(target.name), columns = sizeOf(source.name), [a, b] = [B.data.places[target.name].shape, B.data.places[source.name].shape];
     let found;
-    if (evaluator.pass?.isBeyond(t) || evaluator.pass?.isBeyond(s)) found = Array.from({ length: rows }, () => new Float64Array(columns));
+    if (evaluator.pass?.isBeyond(target.name, t) || evaluator.pass?.isBeyond(source.name, s)) found = Array.from({ length: rows }, () => new Float64Array(columns));
     else {
-      if (t > B.tau || s > B.tau || s < 0) evaluator.fail("lab-no-step", { name: t > B.tau ? target.name : source.name, t: t > B.tau ? t : s, tau: B.tau }, node);
+      for (const [end, step] of [[target, t], [source, s]]) {
+        const entry = B.data.places[end.name];
+        const isThere = entry.isParameter ? step === "" || (step >= 1 && step <= B.tau) : entry.v[step] !== undefined;
+        if (!isThere) evaluator.fail("lab-no-step", { name: end.name, t: step, tau: B.tau }, node);
+      }
       found = Array.from({ length: rows }, (_, i) => pulled(target.name, t, source.name, s, i, node.total));
     }
     const flat = (end, shape) => end.index.map((part) => evaluator.index(part)).reduce((sum, k, i) => sum * (i ? shape[1] : 1) + k, 0);
@@ -120,28 +131,18 @@
     return { shape: isOne && isCell ? [] : [found.length, found[0].length], data };
   };
 
+  /* What one element of y gives back to x: a pass that begins there and not at L. */
   function pulled(target, t, source, s, i, isTotal) {
-    const isParameter = B.data.places[source].isParameter, result = new Float64Array(sizeOf(source));
-    const grads = new Map([[`${target}@${t}`, Float64Array.from({ length: sizeOf(target) }, (_, k) => +(k === i))]]);
-    if (target === source && t === s) return grads.get(`${target}@${t}`);
-    const reaches = (edge, at) => edge.source === source && (isParameter ? s === "" || s === at : s === at - edge.lag);
-    const direct = (reads.get(target) || []).filter((edge) => reaches(edge, t));
-    const isDirect = !isTotal && direct.length > 0;
-    for (let at = t; at >= (isTotal ? 1 : t); at--) {
-      for (const name of lab.order.slice().reverse()) {
-        const grad = grads.get(`${name}@${at}`);
-        if (!grad || (name === source && at === s)) continue;
-        for (const edge of isDirect ? direct : reads.get(name) || []) {
-          const key = `${edge.source}@${at - edge.lag}`, isHit = reaches(edge, at);
-          if (!isHit && (B.data.places[edge.source].isParameter || at - edge.lag < 1 || (!isTotal && edge.lag))) continue;
-          const given = { gradient: () => grad, isBeyond: () => false };
-          const value = new B.Evaluator("columns", given, { t: at }).value(tree(edge.formula)).data;
-          if (isHit) value.forEach((v, k) => { result[k] += v; });
-          else grads.set(key, grads.has(key) ? add(grads.get(key), value) : value);
-        }
-        if (isDirect) return result;
-      }
+    const data = Float64Array.from({ length: sizeOf(target) }, (_, k) => +(k === i));
+    if (target === source && t === s) return data;
+    const isHit = (edge) => edge.source === source && (B.data.places[source].isParameter ? s === "" || s === t : s === t - edge.lag);
+    const direct = isTotal ? [] : (reads.get(target) || []).filter(isHit);
+    if (direct.length) {
+      const given = { gradient: () => data, isBeyond: () => false };
+      return direct.map((edge) => new B.Evaluator("columns", given, { t }).value(tree(edge.formula)).data).reduce(add);
     }
-    return result;
+    const pass = new Pass(null);
+    pass.basis = { name: target, t, data, isTotal };
+    return pass.gradient(source, s, { span: [0, 1] });
   }
 })();
