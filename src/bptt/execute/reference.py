@@ -173,7 +173,8 @@ class Values:
         tau = self._lead[0]
         nodes = [node for node in segment.nodes if node.inputs]
         inside = set(segment.nodes)
-        reads = {child for node in nodes for child in node.inputs} - inside
+        children = dict.fromkeys(child for node in nodes for child in node.inputs)
+        reads = [child for child in children if child not in inside]
         fixed = {node: self[node] for node in reads if not node.timed}
         sliced = {node: self[node] for node in reads if node.timed}
         shifts = {node: shift_of(node) for node in segment.nodes if node.op == "shift"}
@@ -205,7 +206,10 @@ class Values:
     def _remember(self, node: Node) -> None:
         """Keep the padded copy of a definition that another step reads."""
         if node.op == "named" and name_of(node) in self._shifted:
-            self.padded(name_of(node))[1:-1] = self._values[node]
+            rows = self.padded(name_of(node))[1:-1]
+            # Of a row that ends early the next place holds its boundary value.
+            alive = slice(None) if self._alive is None else self._alive
+            rows[alive] = self._values[node][alive]
 
     def _leaf(self, node: Node) -> Any:
         bindings = self._bindings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -224,7 +224,7 @@ class CallReader:
         )
 
 
-def _closest(name: str, known: Iterable[str]) -> str:
+def _closest(name: str, known: Collection[str]) -> str:
     """A suggestion for a misspelt operation."""
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f"{close[0]}? " if close else ""

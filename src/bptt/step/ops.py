@@ -10,8 +10,8 @@ derivative can be differentiated again. Undoing a broadcast is the driver's busi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,47 +20,18 @@ from bptt.step import meanings as m
 from bptt.step import shapes as s
 from bptt.step.erf import erf
 from bptt.step.graph import Node, Operand, as_node
+from bptt.step.operation import (
+    INDEX,
+    POSITIVE,
+    PROBABILITY,
+    REAL_LINE,
+    Activation,
+    Gradients,
+    Op,
+)
 from bptt.step.places import Place, read_place, write_place
 from bptt.step.shapes import Shape
-
-Gradients = tuple[Node | None, ...]
-REAL_LINE = (-4.0, 4.0)
-POSITIVE = (0.05, 8.0)
-PROBABILITY = (0.02, 0.98)
-INDEX = None
-
-
-@dataclass(frozen=True)
-class Op:
-    """One operation.
-
-    name: key of `OPS`; arity: number of inputs; shape: shape rule; f: NumPy meaning;
-    bprop: backward rule; reads: what the rule reads; latex: template with {0}, {1}, ...
-    and {data}; written: how the language spells it ("call", "infix", "" for internal);
-    precedence: binding strength in print; domain: per input, where it may be evaluated
-    (None: an integer index); kink: distance of real inputs from the nearest kink;
-    data: what `f` gets beside its inputs ("", "rank", "dims", "value",
-    "place", "axis");
-    result: shape given by `data` instead of a rule (for "dims").
-    """
-
-    name: str
-    arity: int
-    shape: s.ShapeRule
-    f: Callable[..., Any]
-    bprop: Callable[..., Gradients]
-    reads: str
-    latex: str
-    written: str = "call"
-    precedence: int = 100
-    domain: tuple[tuple[float, float] | None, ...] = (REAL_LINE,)
-    kink: Callable[..., Any] | None = None
-    data: str = ""
-
-    @property
-    def is_elementwise(self) -> bool:
-        """Whether each element of the result depends on the same element alone."""
-        return self.shape is s.elementwise
+from bptt.step.table import Table
 
 
 def apply(name: str, *operands: Operand, data: Hashable = None) -> Node:
@@ -306,15 +277,20 @@ _ROWS = (
     # (1 - y)(1 + y), not 1 - y*y: near |y| = 1 the square loses digits of y (float32,
     # x near 4.7: 9e-5 against 9e-8 relative, given the rounded y).
     Op("tanh", 1, s.elementwise, np.tanh,
-       lambda g, y, x: (g * ((1.0 - y) * (1.0 + y)),), "y", r"\tanh\left({0}\right)"),
+       lambda g, y, x: (g * ((1.0 - y) * (1.0 + y)),), "y", r"\tanh\left({0}\right)",
+       activation=Activation(lambda y: (1 - y) * (1 + y), 1.0)),
     Op("sigmoid", 1, s.elementwise, m.sigmoid, lambda g, y, x: (g * (y * (1.0 - y)),),
-       "y", r"\sigma\left({0}\right)"),
+       "y", r"\sigma\left({0}\right)",
+       activation=Activation(lambda y: y * (1 - y), 0.25)),
     Op("relu", 1, s.elementwise, m.relu,
        lambda g, y, x: (where(apply("greater", x, 0.0), g, 0.0),), "x",
-       r"\operatorname{{relu}}\left({0}\right)", kink=_kink_at_zero),
+       r"\operatorname{{relu}}\left({0}\right)", kink=_kink_at_zero,
+       activation=Activation(lambda y: np.asarray(y > 0, float), 1.0)),
     Op("softplus", 1, s.elementwise, m.softplus,
        lambda g, y, x: (g * apply("sigmoid", x),), "x",
-       r"\zeta\left({0}\right)"),
+       r"\zeta\left({0}\right)",
+       # sigmoid(a) = 1 - exp(-y)
+       activation=Activation(lambda y: np.asarray(-np.expm1(-y)), 1.0)),
     Op("exp", 1, s.elementwise, np.exp, lambda g, y, x: (g * y,), "y",
        r"\exp\left({0}\right)"),
     Op("log", 1, s.elementwise, np.log, lambda g, y, x: (g / x,), "x",
@@ -426,7 +402,7 @@ _ROWS = (
        domain=(REAL_LINE, INDEX), data="dims"),
 )  # fmt: skip
 
-OPS: dict[str, Op] = {row.name: row for row in _ROWS}
+OPS = Table("OPS", "step/ops.py", {row.name: row for row in _ROWS})
 
 # What the brackets of a name and reductions along an index become.
 _INDEX_ROWS = (
@@ -445,4 +421,4 @@ _INDEX_ROWS = (
 )  # fmt: skip
 
 INDEX_OPS: dict[str, Op] = {row.name: row for row in _INDEX_ROWS}
-TABLE: dict[str, Op] = {**OPS, **INDEX_OPS}
+TABLE: Mapping[str, Op] = ChainMap(INDEX_OPS, OPS)

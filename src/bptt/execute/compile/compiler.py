@@ -19,7 +19,7 @@ from bptt.execute.codegen.jit import Compiled
 from bptt.execute.codegen.kernel import Module
 from bptt.execute.codegen.reduce import REDUCE_TYPES, emit_reduce
 from bptt.execute.codegen.target import Target
-from bptt.execute.compile.expand import expand
+from bptt.execute.compile.expand import NotCompilableError, expand
 from bptt.execute.compile.generate import Code, generate
 from bptt.execute.compile.layout import Layout
 from bptt.execute.compile.reuse import find_reads, find_successors
@@ -28,6 +28,8 @@ from bptt.execute.compile.stages import Plan, is_other_step, plan_program
 from bptt.execute.compile.sums import Sums, plan_sums
 from bptt.step.graph import Node
 
+# The largest cell of the library has 361; 2,800, a chain of 400 equations, take 9 s.
+MOST_NODES = 4000
 KEPT = 64  # compiled programs
 Kernel = Callable[..., Any]
 
@@ -75,6 +77,12 @@ def lay_out(
 ) -> tuple[Program, Plan, Layout]:
     """Everything before code: the program in primitives, its stages, its memory."""
     lowered = lower_program(program)
+    count = sum(len(segment.nodes) for segment in lowered.segments)
+    if count > MOST_NODES:
+        raise NotCompilableError(
+            f"a step and its gradient of {count:,} operations: more than "
+            f"{MOST_NODES:,} would take minutes to compile"
+        )
     plan = plan_program(lowered.segments, lowered.roots, lowered.outputs, sizes)
     kept = [root for name, root in lowered.roots.items() if name in lowered.outputs]
     successors = find_successors(plan, [node for node in kept if node.timed])

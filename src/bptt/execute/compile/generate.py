@@ -232,6 +232,13 @@ class Generator:
         """The array of a timed value, and how many steps away it is read."""
         return self.layout.array(node, has_time), self.layout.step_read(node, has_time)
 
+    def operand(self, node: Node, has_time: bool) -> tuple[Array, int]:
+        """The same of a value that may be one for all rows."""
+        if node.timed:
+            return self.read(self.canon(node), has_time)
+        name = self.statics.name(node)
+        return Array(name, self.layout.width(node), 0, 0, False), 0
+
     def _matrix(self, node: Node) -> Matrix:
         base, is_transposed = _untransposed(node)
         columns = self.layout.size(base.shape[1])
@@ -287,12 +294,38 @@ class LaneValues:
         self._memo: dict[Node, Value] = dict(known or {})
 
     def __getitem__(self, node: Node) -> Value:
-        """The vector (or the scalar in every lane) of a node."""
-        if node.timed:
-            node = self._g.canon(node)
-        if node not in self._memo:
-            self._memo[node] = self._compute(node)
-        return self._memo[node]
+        """The vector (or the scalar in every lane) of a node.
+
+        What it is computed from comes first, without recursion: a chain of equations
+        may be longer than Python's stack.
+        """
+        asked = self._canon(node)
+        work = [asked]
+        while work:
+            here = work[-1]
+            inputs = [] if here in self._memo else self._needs(here)
+            waiting = [child for child in inputs if child not in self._memo]
+            if waiting:
+                work += reversed(waiting)
+                continue
+            if here not in self._memo:
+                self._memo[here] = self._compute(here)
+            work.pop()
+        return self._memo[asked]
+
+    def _canon(self, node: Node) -> Node:
+        return self._g.canon(node) if node.timed else node
+
+    def _needs(self, node: Node) -> list[Node]:
+        """What a node that is computed here reads of the same lane."""
+        if self._is_at_hand(node) or node.op in ("lookup", "one_hot", "pick"):
+            return []
+        return [self._canon(child) for child in node.inputs]
+
+    def _is_at_hand(self, node: Node) -> bool:
+        """Whether a node is a number, or lies in memory or a register already."""
+        in_memory = node in self._g.plan.memory and node not in self._stage.homes
+        return not node.timed or node in self._slots or is_leaf(node) or in_memory
 
     def _compute(self, node: Node) -> Value:
         e: Emitter = self._lane.e
@@ -303,13 +336,10 @@ class LaneValues:
         if node.op == "size":
             return e.constant(float(layout.size(node.data)))  # type: ignore[arg-type]
         if not node.timed:
-            width = layout.width(node)
-            array = Array(self._g.statics.name(node), width, 0, 0, False)
-            return self._load(node, array, 0)
+            return self._load(node, *self._g.operand(node, self._has_time))
         if node in self._slots:
             return self._lane.products[self._slots[node]]
-        in_memory = node in self._g.plan.memory and node not in self._stage.homes
-        if is_leaf(node) or in_memory:
+        if self._is_at_hand(node):
             return self._load(node, *self._g.read(node, self._has_time))
         return self._emit(node)
 
@@ -318,7 +348,7 @@ class LaneValues:
         return load(array, shift)
 
     def _emit(self, node: Node) -> Value:
-        if node.op in ("fill", *ALIASES):
+        if node.op in {"fill", *ALIASES}:
             return self[node.inputs[0]]
         if node.op == "lookup":
             matrix, index = node.inputs
@@ -329,7 +359,7 @@ class LaneValues:
             return self._lane.columns_equal(self._index(node.inputs[0]))
         if node.op == "pick":
             operand, index = node.inputs
-            array, shift = self._g.read(self._g.canon(operand), self._has_time)
+            array, shift = self._g.operand(operand, self._has_time)
             return self._lane.load_element(array, self._index(index), shift)
         if node.op not in LOWERINGS:
             raise NotCompilableError(f"the operation {node.op} inside a time step")

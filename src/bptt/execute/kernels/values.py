@@ -131,7 +131,10 @@ class KernelValues:
             return self.totals[node]
         if node.op in ("index", "eye"):
             return static_leaf(node, bindings.numbers, bindings.real_dtype)
-        return evaluate(node, [self._static[c] for c in node.inputs], bindings.numbers)
+        arguments = [self._static[child] for child in node.inputs]
+        if node.op in REDUCTIONS:
+            return np.asarray(_reduce(node, arguments))
+        return evaluate(node, arguments, bindings.numbers)
 
     def _recompute(self, node: Node) -> FloatArray:
         """A value that no kernel stored, from those stored, in plain NumPy."""
