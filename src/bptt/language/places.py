@@ -236,9 +236,10 @@ def with_sizes(
     done: dict[int, Expr] = {}
 
     def rewrite(expr: Expr) -> Expr:
-        if id(expr) not in done:
-            done[id(expr)] = step(expr)
-        return done[id(expr)]
+        key = id(expr)  # order-free: one key for each piece of the text
+        if key not in done:
+            done[key] = step(expr)
+        return done[key]
 
     def step(expr: Expr) -> Expr:
         if expr.op == "parameter" and expr.data in dims - taken:
