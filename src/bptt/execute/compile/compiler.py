@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -156,12 +156,16 @@ def lower_program(program: Program) -> Program:
     inputs = {name: program.sources[name] for name in program.graph.inputs
               if name in program.sources}  # fmt: skip
     # A carry that only an initial gradient reads is made from its parts when asked for.
-    outputs = tuple(
-        name
-        for name in program.outputs
-        if name not in rotated or name not in program.carried.values()
-    )
+    spare = {n for n in program.carried.values() if n in rotated}
+    outputs = tuple(name for name in program.outputs if name not in spare)
     plan = schedule(roots, outputs, inputs, is_phased=program.is_phased)
+    needed = {node for segment in plan.segments for node in segment.nodes}
+    if not all(
+        _has_parts(plan.roots[n], needed) for n in program.outputs if n in spare
+    ):
+        # Nothing else needs that loop: it is computed for the initial gradient.
+        outputs = program.outputs
+        plan = schedule(roots, outputs, inputs, is_phased=program.is_phased)
     sources = {**inputs, **plan.roots}
     return replace(
         program,
@@ -170,6 +174,19 @@ def lower_program(program: Program) -> Program:
         outputs=outputs,
         sources=sources,
     )
+
+
+def _has_parts(carry: Node, needed: Collection[Node]) -> bool:
+    """Whether the named values that a rotated carry is made of are computed."""
+    work = list(carry.inputs)
+    while work:
+        node = work.pop()
+        if node.op == "named":
+            if node not in needed:
+                return False
+        else:
+            work += node.inputs
+    return True
 
 
 @functools.cache
