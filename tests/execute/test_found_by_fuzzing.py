@@ -7,7 +7,7 @@ import bptt
 from bptt.execute.dispatch import EXECUTORS
 
 CELLS = {
-    "the gradient of a parameter's softmax, copy by copy": "L[t] = nll(softmax(b), k[t])",
+    "a softmax of a parameter, copy by copy": "L[t] = nll(softmax(b), k[t])",
     "an initial gradient that needs a loop of its own": """
         W: (n_p, n_q); alpha: (); x: ()
         h[t] = alpha * h[t+1] + W @ g[t+1]

@@ -24,14 +24,7 @@ from tests.fuzz.trial import Fault, attempt, poisoned
 HERE = Path(__file__).parent
 SECONDS, CASES = 50.0, 60
 # What is known to fail, with the mend under way; a substring of `stage: what`.
-KNOWN: tuple[str, ...] = (
-    "in step/meanings.py:pick",  # nll of a value that only parameters determine
-    "_buffer_name",
-    "_evaluate_static",
-    "jax: JaxRuntimeError",
-    ", ragged",
-    "each row alone, without padding",
-)
+KNOWN: tuple[str, ...] = ()
 
 
 def test_random_cells_agree_with_the_oracle():

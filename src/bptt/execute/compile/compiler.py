@@ -160,9 +160,8 @@ def lower_program(program: Program) -> Program:
     outputs = tuple(name for name in program.outputs if name not in spare)
     plan = schedule(roots, outputs, inputs, is_phased=program.is_phased)
     needed = {node for segment in plan.segments for node in segment.nodes}
-    if not all(
-        _has_parts(plan.roots[n], needed) for n in program.outputs if n in spare
-    ):
+    asked = [plan.roots[name] for name in program.outputs if name in spare]
+    if not all(_has_parts(carry, needed) for carry in asked):
         # Nothing else needs that loop: it is computed for the initial gradient.
         outputs = program.outputs
         plan = schedule(roots, outputs, inputs, is_phased=program.is_phased)
