@@ -22,6 +22,24 @@ CELLS = {
 }
 
 
+SHIFTED = ("h[t] = x[t-1]\ng[t] = x[t]", "h[t] = x[t+1]\ng[t] = x[t]")
+
+
+@pytest.mark.parametrize("text", SHIFTED)
+@pytest.mark.parametrize("lengths", [None, (4, 2, 1)])
+def test_an_input_of_another_step_is_a_value_by_itself(text, lengths):
+    cell = bptt.Cell(text)
+    rng = np.random.default_rng(0)
+    x, start = rng.standard_normal((4, 3, 2)), rng.standard_normal((3, 2))
+    found = cell.forward({}, {"x": x}, initial={"x": start}, lengths=lengths)["h"]
+    for row, length in enumerate(lengths or (4, 4, 4)):
+        lag = 1 if "t+1" in text else -1
+        wide = np.concatenate([start[None, row], x[:length, row], start[None, row]])
+        np.testing.assert_array_equal(
+            found[:length, row], wide[1 + lag : 1 + lag + length]
+        )
+
+
 @pytest.mark.parametrize("text", CELLS.values(), ids=CELLS)
 @pytest.mark.parametrize("lengths", [None, (4, 2, 1)])
 def test_kernels_and_numpy_agree_with_the_unrolled_graph(text, lengths):
