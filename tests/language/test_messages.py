@@ -248,7 +248,7 @@ CASES = [
      "h[t-1]",
      "no real input has the dimension", "a fixed size, `h: 3`"),
     ("UnsizedState", "s[t] = s[t-1] + sum(x[t])", 1, "s[t-1]",
-     "no parameter and no real input has the dimension n_s", "declare a scalar, `s: ()`"),
+     "no real input has the dimension n_s", "declare a scalar, `s: ()`"),
     # --- declarations and indices ---
     ("Declaration", "Q: (n, m)\nh[t] = x[t]", 1, "Q: (n, m)",
      "Q is declared, but no equation reads or defines it", "remove the declaration"),
