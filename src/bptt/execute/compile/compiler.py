@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bptt.calculus.program import Program
-from bptt.calculus.recurrence import schedule
 from bptt.execute.codegen.jit import Compiled
 from bptt.execute.codegen.kernel import Module
 from bptt.execute.codegen.reduce import REDUCE_TYPES, emit_reduce
@@ -151,25 +150,17 @@ def _collection_paused() -> Iterator[None]:
 
 
 def lower_program(program: Program) -> Program:
-    """The same program in primitives, with carried products rotated."""
-    roots, rotated = rotate(expand(program.roots), program.graph.definitions)
-    inputs = {name: program.sources[name] for name in program.graph.inputs
-              if name in program.sources}  # fmt: skip
+    """The same program in primitives, carried products rotated; not ordered yet."""
+    roots, rotated = rotate(expand(program.unordered), program.graph.definitions)
+    leaves = {name: leaf for name, leaf in program.leaves.items()
+              if name in program.graph.inputs}  # fmt: skip
     # A carry that only an initial gradient reads is made from its parts when asked for.
     outputs = tuple(
         name
         for name in program.outputs
         if name not in rotated or name not in program.carried.values()
     )
-    plan = schedule(roots, outputs, inputs, is_phased=program.is_phased)
-    sources = {**inputs, **plan.roots}
-    return replace(
-        program,
-        segments=plan.segments,
-        roots=plan.roots,
-        outputs=outputs,
-        sources=sources,
-    )
+    return replace(program, unordered=roots, leaves=leaves, outputs=outputs)
 
 
 @functools.cache
