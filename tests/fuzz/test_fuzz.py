@@ -95,14 +95,14 @@ def test_a_planted_mistake_is_found_and_made_small(monkeypatch):
 
 
 def test_parts_replace_the_whole():
-    assert set(shorter("tanh(a[t] + b)")) >= {"(a[t] + b)", "tanh((a[t]))", "tanh((b))"}
+    assert set(shorter("tanh(a[t] + b)")) >= {"(a[t] + b)", "tanh(a[t])", "tanh(b)"}
 
 
 def test_the_minimiser_keeps_what_the_fault_needs():
     case = next(c for c in map(generate, range(99)) if "tanh(" in c.equations[0].right)
     small = minimise(case, lambda c: any("tanh(" in str(e) for e in c.equations), 5.0)
     assert any("tanh(" in str(equation) for equation in small.equations)
-    assert len(small.equations) <= 2
+    assert len(small.text) < len(case.text) / 2
 
 
 def test_a_seed_gives_the_same_cell_in_every_process():
