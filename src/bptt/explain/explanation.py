@@ -86,9 +86,9 @@ class Explanation:
 
     @property
     def passed(self) -> bool:
-        """Whether every displayed equality was checked and held."""
+        """Whether every displayed equality held, and no row of a table failed."""
         badge = self.document.badge
-        return badge.checked == badge.equations > 0
+        return badge.checked == badge.equations > 0 and not badge.failed
 
     @property
     def summary(self) -> str:

@@ -20,13 +20,25 @@ from bptt.step import meanings as m
 from bptt.step import shapes as s
 from bptt.step.erf import erf
 from bptt.step.graph import LEAVES, Node, Operand, as_node, walk
-from bptt.step.shapes import Shape
+from bptt.step.shapes import Array, Shape
+from bptt.step.table import Table
 
 Gradients = tuple[Node | None, ...]
 REAL_LINE = (-4.0, 4.0)
 POSITIVE = (0.05, 8.0)
 PROBABILITY = (0.02, 0.98)
 INDEX = None
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What is true of a function that saturates.
+
+    slope: dy/da from y alone; steepest: the largest slope that it has anywhere.
+    """
+
+    slope: Callable[[Array], Array]
+    steepest: float
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,8 @@ class Op:
     precedence: binding strength in print; domain: per input, where it may be evaluated
     (None: an integer index); kink: distance of real inputs from the nearest kink;
     data: what `f` gets beside its inputs ("", "rank", "dims", "value");
-    result: shape given by `data` instead of a rule (for "dims").
+    result: shape given by `data` instead of a rule (for "dims"); activation: the slope
+    of one that saturates.
     """
 
     name: str
@@ -54,6 +67,7 @@ class Op:
     domain: tuple[tuple[float, float] | None, ...] = (REAL_LINE,)
     kink: Callable[..., Any] | None = None
     data: str = ""
+    activation: Activation | None = None
 
     @property
     def is_elementwise(self) -> bool:
@@ -270,15 +284,20 @@ _ROWS = (
     # (1 - y)(1 + y), not 1 - y*y: near |y| = 1 the square loses digits of y (float32,
     # x near 4.7: 9e-5 against 9e-8 relative, given the rounded y).
     Op("tanh", 1, s.elementwise, np.tanh,
-       lambda g, y, x: (g * ((1.0 - y) * (1.0 + y)),), "y", r"\tanh\left({0}\right)"),
+       lambda g, y, x: (g * ((1.0 - y) * (1.0 + y)),), "y", r"\tanh\left({0}\right)",
+       activation=Activation(lambda y: (1 - y) * (1 + y), 1.0)),
     Op("sigmoid", 1, s.elementwise, m.sigmoid, lambda g, y, x: (g * (y * (1.0 - y)),),
-       "y", r"\sigma\left({0}\right)"),
+       "y", r"\sigma\left({0}\right)",
+       activation=Activation(lambda y: y * (1 - y), 0.25)),
     Op("relu", 1, s.elementwise, m.relu,
        lambda g, y, x: (where(apply("greater", x, 0.0), g, 0.0),), "x",
-       r"\operatorname{{relu}}\left({0}\right)", kink=_kink_at_zero),
+       r"\operatorname{{relu}}\left({0}\right)", kink=_kink_at_zero,
+       activation=Activation(lambda y: np.asarray(y > 0, float), 1.0)),
     Op("softplus", 1, s.elementwise, m.softplus,
        lambda g, y, x: (g * apply("sigmoid", x),), "x",
-       r"\zeta\left({0}\right)"),
+       r"\zeta\left({0}\right)",
+       # sigmoid(a) = 1 - exp(-y)
+       activation=Activation(lambda y: np.asarray(-np.expm1(-y)), 1.0)),
     Op("exp", 1, s.elementwise, np.exp, lambda g, y, x: (g * y,), "y",
        r"\exp\left({0}\right)"),
     Op("log", 1, s.elementwise, np.log, lambda g, y, x: (g / x,), "x",
@@ -390,7 +409,7 @@ _ROWS = (
        domain=(REAL_LINE, INDEX), data="dims"),
 )  # fmt: skip
 
-OPS: dict[str, Op] = {row.name: row for row in _ROWS}
+OPS = Table("OPS", "step/ops.py", {row.name: row for row in _ROWS})
 
 
 def verify(roots: Iterable[Node]) -> None:

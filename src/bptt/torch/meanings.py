@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bptt.step.table import Table
+
 
 def matvec(a: Tensor, x: Tensor) -> Tensor:
     """A x for every row."""
@@ -89,7 +91,7 @@ def _with_derivative(value: Tensor, like: Tensor) -> Tensor:
     return value.detach() + (like - like.detach())
 
 
-MEANINGS: dict[str, Callable[..., Tensor]] = {
+MEANINGS: Table[Callable[..., Tensor]] = Table("MEANINGS", "torch/meanings.py", {
     "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div,
     "pow": torch.pow, "neg": torch.neg,
     "maximum": torch.maximum, "minimum": torch.minimum,
@@ -121,7 +123,7 @@ MEANINGS: dict[str, Callable[..., Tensor]] = {
     "named": lambda x, *_: x, "spread": lambda x: x,
     "total": total, "total_outer": total_outer,
     "total_scatter": lambda g, index, sizes: total(scatter(g, index, sizes), 2),
-}  # fmt: skip
+})  # fmt: skip
 
 
 def evaluate(op: str, arguments: list[Tensor], extra: tuple[Any, ...]) -> Tensor:

@@ -147,7 +147,7 @@ def _body(writer: Writer, card: m.Card) -> list[Any]:
                  for note in card.shapes]  # fmt: skip
         body.append(tag("ul", *notes, class_="shapes"))
     if card.wrong is not None:
-        label = tag("b", writer.text(m.Text("label.wrong")))
+        label = tag("b", writer.text(m.Text(f"label.{card.wrong_label}")))
         body.append(tag("p", label, " ", writer.text(card.wrong), class_="wrong"))
     return body
 

@@ -44,6 +44,7 @@ def _places(page: Context) -> tuple[dict[str, Any], Array]:
     v, g, s: where a value, a gradient, what arrives from outside begins, by step.
     """
     point, unrolled = page.document.shown, page.unrolled
+    scope = page.document.scope
     found: dict[str, Any] = {}
     parts: list[Any] = []
     size = 0
@@ -52,6 +53,7 @@ def _places(page: Context) -> tuple[dict[str, Any], Array]:
         nonlocal size
         empty = {
             "shape": list(np.shape(array)),
+            "isParameter": name in scope.graph.parameters,
             "mark": to_unicode(Value(name)),
             "v": {},
             "g": {},
@@ -77,6 +79,9 @@ def _places(page: Context) -> tuple[dict[str, Any], Array]:
             put("w", "v", t, point.weights[t - 1])
         for name, seeds in point.seeds.items():
             put(name, "s", t, seeds[t - 1])
+    for name, spec in scope.graph.inputs.items():
+        if spec.index is not None:  # a class: the dimension that it chooses from
+            found[name]["index"] = spec.index
     return found, np.concatenate(parts)
 
 
