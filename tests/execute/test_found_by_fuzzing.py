@@ -14,6 +14,12 @@ CELLS = {
         g[t] = x[t] * g[t+1] + 0.5 * g[t+1]
         L[t] = sum(h[t] ** 2)
     """,
+    "a column of parameters beside a matrix that changes": """
+        P: (n_q, n_q)
+        h[t] = W @ U[:, k[t]]
+        P[t] = sigmoid(outer(x[t], x[t]))
+        L[t] = sum(h[t]) * sum(P[t])
+    """,
     "a value of parameters read at t+1": """
         h[t] = tanh(b)
         g[t] = 0.5 * g[t+1] + W @ h[t+1]
