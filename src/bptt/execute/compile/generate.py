@@ -23,6 +23,9 @@ from bptt.execute.compile.tensors import TensorBody
 from bptt.step.graph import Node, walk
 
 Value = Any
+# Beyond this, products share tiles, as functions. Up to it (a layer of LSTM has 14,
+# one of GRU 11) each product has tiles of its own, and saves the calls.
+MANY_PRODUCTS = 48
 # An operand and the step it is read at, and its matrices by slot.
 Block = tuple[tuple[Array, int], list[tuple[Matrix, int]]]
 
@@ -72,7 +75,9 @@ def generate(plan: Plan, layout: Layout, target: Target, real_bytes: int) -> Cod
     """Write and compile the kernels of every segment that stores something."""
     generator = Generator(plan, layout)
     names = generator.collect_names()
-    module = Module(names, target, real_bytes)
+    n_products = sum(len(g.products) for s in plan.segments for g in s.stages)
+    is_large = n_products > MANY_PRODUCTS
+    module = Module(names, target, real_bytes, shares_tiles=is_large)
     packed: list[Packed] = []
     kernels: list[tuple[int, str]] = []
     for number in range(len(plan.segments)):
