@@ -129,14 +129,20 @@ class Point:
 
     def value(self, name: str, t: int | None) -> Array:
         """h^(t), W, W^(t), L as a matrix."""
-        place = self.place(name, t)
-        if place == self.graph.total:
-            return as_matrix(self.graph.loss)
-        return as_matrix(self.graph.values[place])
+        key = ("value", name, t)
+        if key not in self._cache:
+            place = self.place(name, t)
+            is_total = place == self.graph.total
+            found = self.graph.loss if is_total else self.graph.values[place]
+            self._cache[key] = as_matrix(found)
+        return self._cache[key]
 
     def gradient(self, name: str, t: int | None) -> Array:
         """∇_{h^(t)} L by generic reverse mode on the unrolled graph, as a matrix."""
-        return as_matrix(self.graph.grad(self.place(name, t)))
+        key = ("gradient", name, t)
+        if key not in self._cache:
+            self._cache[key] = as_matrix(self.graph.grad(self.place(name, t)))
+        return self._cache[key]
 
     @cached_property
     def largest_gradient(self) -> float:
