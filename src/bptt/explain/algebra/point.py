@@ -152,10 +152,15 @@ class Point:
 
     def incoming(self, name: str, t: int) -> Array:
         """The gradient that arrives from outside at a node."""
+        if name not in self.seeds or not 1 <= t <= self.tau:
+            place = f"incoming({name}[{t}])"
+            raise UnknownSymbolError("formula.no-place", place=place, tau=self.tau)
         return as_matrix(self.seeds[name][t - 1])
 
     def weight(self, t: int) -> Array:
         """w_t."""
+        if not 1 <= t <= self.tau:
+            raise UnknownSymbolError("formula.no-place", place=f"w_{t}", tau=self.tau)
         return as_matrix(self.weights[t - 1])
 
     def jacobian(
