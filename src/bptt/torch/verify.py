@@ -67,13 +67,15 @@ def measure(model: torch.nn.Module, arguments: Any) -> dict[str, Tensor]:
 
 def measure_gaps(before: dict[str, Tensor], after: dict[str, Tensor]) -> Gaps:
     """The distance of two measurements; infinite where one lacks what the other has."""
-    gaps = {name: float("inf") for name in before.keys() ^ after.keys()}
-    gaps |= {n: _gap(before[n], after[n]) for n in before.keys() & after.keys()}
+    gaps = {
+        name: _gap(before[name], after[name])
+        if name in before and name in after
+        else float("inf")
+        for name in [*before, *after]
+    }
     outputs = [gap for name, gap in gaps.items() if name.startswith("output ")]
     gradients = [gap for name, gap in gaps.items() if not name.startswith("output ")]
-    # In the order of the model, not of a set.
-    names = sorted(gaps, key=[*before, *after].index)
-    worst = max(names, key=lambda name: gaps[name], default="nothing")
+    worst = max(gaps, key=lambda name: gaps[name], default="nothing")
     return Gaps(max(outputs, default=0.0), max(gradients, default=0.0), worst)
 
 
