@@ -244,8 +244,11 @@ CASES = [
     ("LossShape", "h[t] = x[t]\nL[t] = h[t]", 2, "L[t]",
      "a scalar, but this is a vector",
      "sum(...), mean(...), or a loss such as nll(softmax(o[t]), y[t])"),
+    ("UnsizedState", "h[t] = h[t-1]\nL[t] = nll(softmax(h[t]), y[t])", 1,
+     "h[t-1]",
+     "no real input has the dimension", "a fixed size, `h: 3`"),
     ("UnsizedState", "s[t] = s[t-1] + sum(x[t])", 1, "s[t-1]",
-     "no parameter and no input has the dimension n_s", "declare a scalar, `s: ()`"),
+     "no real input has the dimension n_s", "declare a scalar, `s: ()`"),
     # --- declarations and indices ---
     ("Declaration", "Q: (n, m)\nh[t] = x[t]", 1, "Q: (n, m)",
      "Q is declared, but no equation reads or defines it", "remove the declaration"),

@@ -206,7 +206,10 @@ class Values:
     def _remember(self, node: Node) -> None:
         """Keep the padded copy of a definition that another step reads."""
         if node.op == "named" and name_of(node) in self._shifted:
-            self.padded(name_of(node))[1:-1] = self._values[node]
+            rows = self.padded(name_of(node))[1:-1]
+            # Of a row that ends early the next place holds its boundary value.
+            alive = slice(None) if self._alive is None else self._alive
+            rows[alive] = self._values[node][alive]
 
     def _leaf(self, node: Node) -> Any:
         bindings = self._bindings

@@ -363,8 +363,11 @@ class _Builder:
         )
 
     def _check_states(self, names: Names) -> None:
-        """Every dimension needs a parameter or an input to give it a size."""
-        sized = {*self._index.values()}
+        """Every dimension needs a parameter or a real input to give it a size.
+
+        A class says which of them it is, never how many there are.
+        """
+        sized: set[DimVar] = set()
         for name in (*self._uses.bare, *self._uses.inputs):
             sized.update(dim for dim in self._shapes[name] if isinstance(dim, DimVar))
         roots = {dim.find() for dim in sized}
@@ -378,7 +381,7 @@ class _Builder:
                 raise errors.UnsizedStateError(
                     span,
                     f"{name} is read as {shapes.RANK_NAMES[len(shape)]} "
-                    f"{self._show(shape)}, but no parameter and no input has the "
+                    f"{self._show(shape)}, but no parameter and no real input has the "
                     f"dimension {names[dim.find()]}",
                     fix=f"declare a scalar, `{name}: ()`, or a fixed size, `{name}: 3`",
                     shapes=self._known(),

@@ -245,9 +245,10 @@ def bce(p: Array, y: Array, rank: int) -> Array:
 def bce_logits(o: Array, y: Array, rank: int) -> Array:
     """The same for p = sigmoid(o), as sum of max(o, 0) - y o + log(1 + exp(-|o|)).
 
-    In this order a sure and right o keeps its small loss: softplus(o) - o loses it.
+    In this order a sure and right o keeps its small loss: softplus(o) - o loses it. The
+    first two terms are (1 - y) o or -y o: their difference would lose digits, too.
     """
-    excess = relu(o) - y * o
+    excess = np.where(real(o) > 0, (1 - y) * o, -y * o)
     return _sum_all(excess + np.log1p(np.exp(-absolute(o))), rank)
 
 

@@ -152,8 +152,12 @@ def stop_gradient(x: Node) -> Node:
 
 def _bprop_pow(g: Node, y: Node, x: Node, p: Node) -> Gradients:
     if p.op == "constant":
+        if p.data == 0.0:
+            return None, None  # 1 for every x: 0 * x ** -1 would be NaN at 0
         return (g * x if p.data == 2.0 else g * x ** (as_node(p) - 1.0)) * p, None
-    return g * p * x ** (p - 1.0), g * y * apply("log", x)
+    # As in torch and JAX: where 0 * x ** -1 or 0 * log(0) stands, the limit 0.
+    base = where(p, g * p * x ** (p - 1.0), 0.0)
+    return base, where(x, g * y * apply("log", x), 0.0)
 
 
 def _bprop_maximum(g: Node, y: Node, x: Node, z: Node) -> Gradients:
@@ -201,6 +205,13 @@ def _bprop_nll_soft_logits(g: Node, y: Node, o: Node, q: Node) -> Gradients:
 def _bprop_bce(g: Node, y: Node, p: Node, q: Node) -> Gradients:
     odds = apply("log", 1.0 - p) - apply("log", p)
     return g * (p - q) / (p * (1.0 - p)), g * odds
+
+
+def _bprop_bce_logits(g: Node, y: Node, o: Node, q: Node) -> Gradients:
+    # sigmoid(o) - q, in a form that keeps the digits of a small one: q = 1 and o = 16
+    # give 1.1e-7, which 1 - sigmoid(16) loses in float32.
+    wrong = (1.0 - q) * apply("sigmoid", o) - q * apply("sigmoid", -o)
+    return g * wrong, -g * o
 
 
 def _bprop_mse(g: Node, y: Node, o: Node, q: Node) -> Gradients:
@@ -380,7 +391,7 @@ _ROWS = (
        r"\operatorname{{bce}}\left({0}, {1}\right)",
        domain=(PROBABILITY, PROBABILITY), data="rank"),
     Op("bce_logits", 2, s.pairwise_loss, m.bce_logits,
-       lambda g, y, o, q: (g * (apply("sigmoid", o) - q), -g * o), "x",
+       _bprop_bce_logits, "x",
        r"\operatorname{{bce}}\left(\sigma\left({0}\right), {1}\right)", "",
        domain=(REAL_LINE, PROBABILITY), data="rank"),
     Op("mse", 2, s.pairwise_loss, m.mse, _bprop_mse, "x",

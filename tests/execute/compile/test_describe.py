@@ -48,7 +48,7 @@ def test_a_program_without_kernels_has_no_plan(monkeypatch):
     monkeypatch.delitem(lowerings.LOWERINGS, "sin")
     cell = Cell("h[t] = sin(0.5 * h[t-1] + x[t])\nL[t] = sum(h[t])")
     with pytest.raises(errors.NotLowerableError, match="the operation sin inside a"):
-        cell.lower(n_x=3, n_h=3)
+        cell.lower(n_h=3)
 
 
 def test_a_matrix_that_changes_in_time_is_planned_as_a_stage():

@@ -243,18 +243,9 @@ class Call:
             yield f"in:{name}", array
             lag = self._x.program.graph.lag(name)
             if f"in:{name}@{lag:+d}" in self._w.numbers:
-                yield f"in:{name}@{lag:+d}", self._shifted_input(name, lag)
+                yield f"in:{name}@{lag:+d}", self.values.shift_input(name, lag)
         for name, array in b.seeds.items():
             yield f"seed:{name}", array
-
-    def _shifted_input(self, name: str, lag: int) -> FloatArray:
-        """An input one step late (-1) or early (+1), with its boundary value."""
-        array = self._b.inputs[name]
-        if self._ragged is not None:
-            return self._ragged.shift_input(array, lag, self._b.initial.get(name))
-        moved = np.roll(array, -lag, axis=0)
-        moved[0 if lag < 0 else -1] = self._b.initial.get(name, 0)
-        return moved
 
     # ----- the totals over time -----
 

@@ -61,7 +61,8 @@ class KernelValues:
             source = self._executable.plan.padded.get(name)
             if source is not None:
                 return self._read(source, lag)
-            return self.leaves[self._executable.layout.name(node)]
+            found = self.leaves.get(self._executable.layout.name(node))
+            return self.shift_input(name, lag) if found is None else found
         tables: Mapping[str, Any] = {
             "input": self._bindings.inputs, "seed": self._bindings.seeds
         }  # fmt: skip
@@ -69,6 +70,12 @@ class KernelValues:
             return self._bindings.weight
         array: FloatArray = tables[node.op][name_of(node)]
         return array
+
+    def shift_input(self, name: str, lag: int) -> FloatArray:
+        """An input one step late (-1) or early (+1), with its boundary value."""
+        moved = np.roll(self._bindings.inputs[name], -lag, axis=0)
+        moved[0 if lag < 0 else -1] = self._bindings.initial.get(name, 0)
+        return moved
 
     def _read(self, node: Node, lag: int) -> FloatArray:
         layout = self._executable.layout

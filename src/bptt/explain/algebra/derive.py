@@ -169,7 +169,9 @@ class Derivation:
             shape = self.graph.definitions[name].shape
             return e.Identity(_dim(shape[0])) if shape else e.Number(1.0)
         assert isinstance(term, e.Product)
-        return self._widened(e.product(*term.factors[:-1]), name)
+        # As they are: a scalar product among them stays one factor.
+        front = term.factors[:-1]
+        return self._widened(front[0] if len(front) == 1 else e.Product(front), name)
 
     def _widened(self, factor: Expr, name: str) -> Expr:
         """A scalar in front of a vector's gradient stands for a multiple of I."""
