@@ -21,8 +21,8 @@ from bptt.calculus.program import (
 )
 from bptt.execute.bindings import Bindings
 from bptt.execute.protocol import Values
+from bptt.step.evaluate import evaluate
 from bptt.step.graph import TO_STATIC, Node, walk
-from bptt.step.ops import OPS, extra_arguments
 from bptt.step.shapes import Array
 
 
@@ -301,18 +301,13 @@ class Copies:
     def _slice(self, node: Node, t: int) -> Array:
         """A total over time and batch, restricted to one step."""
         arguments = [self._values[child][t] for child in node.inputs]
-        value: Array = OPS[node.op].f(*arguments, *self._extra(node))
-        return value
+        return evaluate(node, arguments, self._bindings.numbers)
 
     def _evaluate(self, node: Node, now: Mapping[Node, Array]) -> Array:
         arguments = [
             now[child] if child in now else self._values[child] for child in node.inputs
         ]
-        value: Array = OPS[node.op].f(*arguments, *self._extra(node))
-        return value
-
-    def _extra(self, node: Node) -> tuple[Any, ...]:
-        return extra_arguments(node, self._bindings.numbers)
+        return evaluate(node, arguments, self._bindings.numbers)
 
     def total(self) -> Array:
         """The sum over t, equal to `grad[name]` up to rounding."""

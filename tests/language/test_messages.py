@@ -288,6 +288,11 @@ CASES = [
      "read an input that no line defines"),
     ("IndexKind", "x: n_x\nh[t] = W[:, x[t]]", 1, "x: n_x", "integer index on line 2",
      "remove this declaration"),
+    # --- indices; more in test_indices.py ---
+    ("IndexDeclaration", "j = 2, ..., n_head\nh[t] = x[t]", 1, "j = 2, ..., n_head",
+     "an index up to n_head begins at 1", "`j = 1, ..., n_head`"),
+    ("IndexUse", "j = 1, ..., 3\no[t] = V @ h[t, j]", 2, "V @ h[t, j]",
+     "j is on the right only: o[t] is not one for every j", "sum(j, ...)"),
     # --- functions ---
     ("FunctionDefinition", "f(2 * u) = u\nh[t] = f(x[t])", 1, "2 * u",
      "`2 * u` is not the name of a parameter", "names between the brackets"),

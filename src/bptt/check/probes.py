@@ -25,6 +25,7 @@ from bptt.execute import reference
 from bptt.execute.bindings import Bindings
 from bptt.step.graph import Graph, InputSpec, Node, rebuild, rewrite, walk
 from bptt.step.ops import OPS, apply
+from bptt.step.places import align_indices
 from bptt.step.shapes import Array
 
 PROBE = "probe"
@@ -118,7 +119,9 @@ class Prober:
                 _observed(self.graph, observed), self.bindings, tuple(observed)
             )
             arguments = [
-                v.reshape(v.shape + (1,) * (node.rank - child.rank))
+                v.reshape(
+                    (*_with_indices(v, child, node), *(1,) * (node.rank - child.rank))
+                )
                 for v, child in zip(values.values(), node.inputs, strict=True)
             ]
             nearest = min(nearest, float(np.min(kink(*arguments))))
@@ -282,3 +285,9 @@ def central_differences(
     signed = losses.reshape(len(losses), len(epsilons), 2, unit.shape[1], -1)
     difference = (signed[:, :, 0] - signed[:, :, 1]).sum(axis=0)
     return np.asarray(difference / (2 * np.reshape(epsilons, (-1, 1, 1))))
+
+
+def _with_indices(value: Array, child: Node, node: Node) -> tuple[int, ...]:
+    """The shape of an observed value with an axis of one for each index it lacks."""
+    own, wanted = ([name for name, _ in n.indices] for n in (child, node))
+    return align_indices(value.shape, own, wanted, child.rank)

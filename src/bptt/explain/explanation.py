@@ -15,6 +15,7 @@ from bptt.explain.build import build_document
 from bptt.explain.context import silent
 from bptt.explain.html import html_page
 from bptt.explain.instances import Options
+from bptt.explain.prepare import refuse_indices
 from bptt.explain.render.common import Writer
 from bptt.explain.render.latex_document import render_latex
 from bptt.explain.render.markdown import render_markdown
@@ -205,9 +206,11 @@ def explain(
     >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
     True
 
-    Raises: UnknownLanguageError, ExplainOptionError; UnknownCardError when shown, and
+    Raises: IndexedCellError, UnknownLanguageError, ExplainOptionError; and
+    UnknownCardError when shown, and
     BackwardLoopError when the page is asked for.
     """
+    refuse_indices(cell.graph)
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)
     options = Options(tau, seed, sizes, reduction, chosen)

@@ -66,9 +66,14 @@ class Nest:
     members: list[Member] = field(default_factory=list)
 
 
+def has_elements(matrix: Node) -> bool:
+    """Whether a look-up reads elements of a matrix, not rows of a table."""
+    return matrix.timed or bool(matrix.indices)
+
+
 def _reads_table(node: Node) -> bool:
     """A look-up in a static matrix: its transposed table is found where it is read."""
-    return node.op == "lookup" and not node.inputs[0].timed
+    return node.op == "lookup" and not has_elements(node.inputs[0])
 
 
 def axes_of(node: Node) -> tuple[Dim, ...]:

@@ -22,8 +22,8 @@ from bptt.execute.kernels.memory import Workspace, address_of, borrow
 from bptt.execute.kernels.ragged import Ragged, RaggedValues
 from bptt.execute.kernels.threads import RowPool, choose_threads, split_rows
 from bptt.execute.kernels.values import KernelValues
+from bptt.step.evaluate import evaluate
 from bptt.step.graph import Node
-from bptt.step.ops import OPS, extra_arguments
 
 FloatArray = NDArray[Any]
 THREADS_VARIABLE = "BPTT_THREADS"
@@ -268,8 +268,7 @@ class Call:
 
     def _total(self, node: Node) -> FloatArray:
         values = [self.values.stored(child) for child in node.inputs]
-        if node.op == "total" and node.rank == 0:
+        if node.op == "total" and not (node.rank or node.indices):
             # Summed in float64: the loss of a long sequence keeps its digits.
             return np.asarray(values[0].sum(dtype=np.float64), self._b.dtype)
-        extra = extra_arguments(node, self._b.numbers)
-        return np.asarray(OPS[node.op].f(*values, *extra))
+        return evaluate(node, values, self._b.numbers)
