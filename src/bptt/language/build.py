@@ -297,8 +297,12 @@ class _Builder:
             fix = f"{left}.T @ {right}, or {fix}"
         return f"{described}: the inner sizes differ, {error.detail}", fix
 
+    def _names(self) -> Names:
+        here = (self._shapes, self._definitions, self._index, self._uses.now)
+        return name_dimensions(*here)
+
     def _known(self) -> str:
-        names = name_dimensions(self._shapes, self._definitions, self._index)
+        names = self._names()
         return ", ".join(
             f"{name} {shapes.show_shape(resolve(shape, names, unknown='?'))}"
             for name, shape in self._shapes.items()
@@ -306,7 +310,7 @@ class _Builder:
         )
 
     def _show(self, shape: Shape) -> str:
-        names = name_dimensions(self._shapes, self._definitions, self._index)
+        names = self._names()
         return shapes.show_shape(resolve(shape, names, unknown="?"))
 
     # ----- resolution -----
@@ -332,7 +336,7 @@ class _Builder:
                 ) from None
 
     def _resolved(self) -> Graph:
-        names = name_dimensions(self._shapes, self._definitions, self._index)
+        names = self._names()
 
         def step(node: Node, inputs: tuple[Node, ...]) -> Node:
             return Node(node.op, inputs, resolve(node.shape, names), node.data)
