@@ -18,9 +18,9 @@ def test_a_right_cell_has_a_green_verdict():
 def test_a_row_whose_own_error_is_too_large_turns_the_verdict_red(monkeypatch):
     right = Unrolled.paths
 
-    def wrong(self, place, most):
+    def wrong(self, place, *limit):
         return [replace(path, product=path.product * 1.001)
-                for path in right(self, place, most)]  # fmt: skip
+                for path in right(self, place, *limit)]  # fmt: skip
 
     monkeypatch.setattr(Unrolled, "paths", wrong)
     found = replace(bptt.cells.elman.explain(tau=2), with_ledger=False)
@@ -68,3 +68,12 @@ def test_the_box_of_signs_says_what_each_derivative_is():
         for word in words:
             assert word in text
         assert "∇_x L, ∂L/∂x, dL/dx" in text
+
+
+def test_the_progress_rises_to_1():
+    shares = []
+    found = replace(bptt.cells.elman.explain(tau=2), progress=shares.append)
+    assert found.document.cards
+    assert shares == sorted(shares)
+    assert len(shares) > 5
+    assert shares[-1] == 1.0

@@ -14,7 +14,8 @@ from bptt.explain.notation.latex_meaning import FUNCTIONS
 from bptt.language import functions
 from bptt.step import ops
 from bptt.step import shapes as s
-from bptt.step.ops import OPS, Op
+from bptt.step.operation import Op
+from bptt.step.ops import OPS
 from bptt.step.table import MissingRowError
 
 ROOT = Path(__file__).parents[2]

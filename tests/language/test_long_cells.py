@@ -21,7 +21,7 @@ REFUSED = {
     "brackets of 10 MB": "'h[t] = ' + '(' * 10_000_000",
 }
 CODE = """
-import resource, time
+import pathlib, re, resource, time
 import bptt
 text = {text}
 begin = time.process_time()
@@ -29,8 +29,12 @@ try:
     bptt.Cell(text)
 except bptt.errors.CellSizeError:
     seconds = time.process_time() - begin
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(seconds, memory)
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():  # what getrusage says includes the parent, before exec
+        memory = int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1])
+    else:
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(seconds, memory / 1024)
 """
 
 

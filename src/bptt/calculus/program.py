@@ -14,6 +14,7 @@ from bptt.calculus import bprop
 from bptt.calculus.recurrence import Schedule, Segment, schedule
 from bptt.calculus.simplify import simplify
 from bptt.step import ops
+from bptt.step.evaluate import verify
 from bptt.step.graph import Graph, Node, name_of, walk
 
 LOSS = "total_loss"
@@ -119,7 +120,7 @@ def _finish(
     simple = simplify({**inputs, **roots})
     leaves = {name: simple[name] for name in inputs}
     named = {name: node for name, node in simple.items() if name not in inputs}
-    ops.verify(named.values())
+    verify(named.values())
     return Program(graph, named, leaves, outputs, carried, is_phased)
 
 

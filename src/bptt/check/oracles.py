@@ -11,7 +11,7 @@ import numpy as np
 
 from bptt.check.context import COMPLEX_STEP, SCALE_FLOOR, Context, label
 from bptt.check.ledger import Row
-from bptt.check.probes import Target, central_difference, complex_step
+from bptt.check.probes import Target, central_differences, complex_step
 from bptt.execute.dispatch import REFERENCE
 from bptt.step.shapes import Array
 from bptt.unrolled.local import (
@@ -87,8 +87,8 @@ def check_differences(context: Context) -> Iterator[Row]:
             continue
         claimed = context.claimed(target)
         sweep = []
-        for epsilon in usable:
-            slopes = central_difference(context.prober, target, epsilon)
+        every = central_differences(context.prober, target, usable)
+        for epsilon, slopes in zip(usable, every, strict=True):
             oracle = slopes.sum(axis=1).reshape(context.prober.shape_of(target))
             sweep.append((epsilon, context.relative(claimed, oracle)))
         best = min(sweep, key=lambda point: point[1])

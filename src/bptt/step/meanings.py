@@ -41,6 +41,28 @@ def transpose(a: Array) -> Array:
     return np.swapaxes(a, -1, -2)
 
 
+def sum_axis(x: Array, axis: int, size: int) -> Array:
+    """The sum over the axis of an index."""
+    return np.asarray(x.sum(axis=axis))
+
+
+def fill_axis(x: Array, axis: int, size: int) -> Array:
+    """The same for every value of an index, at `axis` of the result."""
+    place = x.ndim + 1 + axis
+    wide = np.expand_dims(x, place)
+    return np.broadcast_to(wide, (*x.shape[:place], size, *x.shape[place:]))
+
+
+def diag(x: Array) -> Array:
+    """The matrix with x on its diagonal."""
+    return np.asarray(x[..., :, None] * np.eye(x.shape[-1], dtype=x.dtype))
+
+
+def diagonal(a: Array) -> Array:
+    """The diagonal of a square matrix."""
+    return np.diagonal(a, axis1=-2, axis2=-1)
+
+
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)) without overflow: exp is only taken of -|x|."""
     positive = real(x) >= 0

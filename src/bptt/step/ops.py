@@ -10,8 +10,8 @@ derivative can be differentiated again. Undoing a broadcast is the driver's busi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,60 +19,19 @@ import numpy as np
 from bptt.step import meanings as m
 from bptt.step import shapes as s
 from bptt.step.erf import erf
-from bptt.step.graph import LEAVES, Node, Operand, as_node, walk
-from bptt.step.shapes import Array, Shape
+from bptt.step.graph import Node, Operand, as_node
+from bptt.step.operation import (
+    INDEX,
+    POSITIVE,
+    PROBABILITY,
+    REAL_LINE,
+    Activation,
+    Gradients,
+    Op,
+)
+from bptt.step.places import Place, read_place, write_place
+from bptt.step.shapes import Shape
 from bptt.step.table import Table
-
-Gradients = tuple[Node | None, ...]
-REAL_LINE = (-4.0, 4.0)
-POSITIVE = (0.05, 8.0)
-PROBABILITY = (0.02, 0.98)
-INDEX = None
-
-
-@dataclass(frozen=True)
-class Activation:
-    """What is true of a function that saturates.
-
-    slope: dy/da from y alone; steepest: the largest slope that it has anywhere.
-    """
-
-    slope: Callable[[Array], Array]
-    steepest: float
-
-
-@dataclass(frozen=True)
-class Op:
-    """One operation.
-
-    name: key of `OPS`; arity: number of inputs; shape: shape rule; f: NumPy meaning;
-    bprop: backward rule; reads: what the rule reads; latex: template with {0}, {1}, ...
-    and {data}; written: how the language spells it ("call", "infix", "" for internal);
-    precedence: binding strength in print; domain: per input, where it may be evaluated
-    (None: an integer index); kink: distance of real inputs from the nearest kink;
-    data: what `f` gets beside its inputs ("", "rank", "dims", "value");
-    result: shape given by `data` instead of a rule (for "dims"); activation: the slope
-    of one that saturates.
-    """
-
-    name: str
-    arity: int
-    shape: s.ShapeRule
-    f: Callable[..., Any]
-    bprop: Callable[..., Gradients]
-    reads: str
-    latex: str
-    written: str = "call"
-    precedence: int = 100
-    domain: tuple[tuple[float, float] | None, ...] = (REAL_LINE,)
-    kink: Callable[..., Any] | None = None
-    data: str = ""
-    activation: Activation | None = None
-
-    @property
-    def is_elementwise(self) -> bool:
-        """Whether each element of the result depends on the same element alone."""
-        return self.shape is s.elementwise
 
 
 def apply(name: str, *operands: Operand, data: Hashable = None) -> Node:
@@ -87,7 +46,18 @@ def infer(name: str, nodes: tuple[Node, ...], data: Any, unify: s.Unify) -> Shap
         return tuple(data)
     if name in ("scatter", "total_scatter"):
         return (nodes[0].shape[0], *data)
-    return OPS[name].shape(unify, *(node.shape for node in nodes))
+    if name == "at":
+        return _read_shape(nodes[0], data, unify)
+    if name == "put":
+        return (data[0].dim, *nodes[0].shape)
+    return TABLE[name].shape(unify, *(node.shape for node in nodes))
+
+
+def _read_shape(x: Node, place: Place, unify: s.Unify) -> Shape:
+    if not x.shape:
+        raise s.ShapeRuleError("rank", "a scalar has no places")
+    unify(x.shape[0], place.dim)
+    return x.shape[1:]
 
 
 # ----- builders that backward rules use by name -----
@@ -130,6 +100,40 @@ def count(shape: Shape) -> Node:
 def where(condition: Node, x: Operand, y: Operand) -> Node:
     """x where the condition is not 0, else y."""
     return apply("where", condition, x, y)
+
+
+def at(x: Node, place: Place) -> Node:
+    """The elements of x at a place, for every value of its indices."""
+    return apply("at", x, data=place)
+
+
+def put(x: Node, place: Place, kept: tuple[str, ...] = ()) -> Node:
+    """The transpose of `at`; `kept` names indices of the place that stay indices."""
+    return apply("put", x, data=(place, kept))
+
+
+def sum_index(x: Node, name: str) -> Node:
+    """The sum over an index."""
+    return apply("index_sum", x, data=(name, dict(x.indices)[name]))
+
+
+def _bprop_at(g: Node, y: Node, x: Node) -> Gradients:
+    place: Place = y.data  # type: ignore[assignment]
+    own = {name for name, _ in x.indices}
+    if place.is_plain or not place.terms:
+        return (put(g, place, tuple(n for n in place.names if n in own)),)
+    # Solved for one index: x[l+k] was read, so the gradient of x[p] is that of p - k.
+    term, others = place.solve()
+    g = at(put(g, place.of(term)), others)
+    for name in place.names:
+        if name != term.name and name not in own:
+            g = sum_index(g, name)
+    return (put(g, place.own),)
+
+
+def _bprop_put(g: Node, y: Node, x: Node) -> Gradients:
+    data: Any = y.data
+    return (at(g, data[0]),)
 
 
 def mean(x: Node) -> Node:
@@ -411,37 +415,21 @@ _ROWS = (
 
 OPS = Table("OPS", "step/ops.py", {row.name: row for row in _ROWS})
 
+# What the brackets of a name and reductions along an index become.
+_INDEX_ROWS = (
+    Op("at", 1, s.same, read_place, _bprop_at, "",
+       "{0}", "", data="place"),
+    Op("put", 1, s.same, write_place, _bprop_put, "",
+       "{0}", "", data="place"),
+    Op("index_sum", 1, s.same, m.sum_axis, lambda g, y, x: (g,), "",
+       r"\sum_{{{data}}} {0}", "", data="axis"),
+    Op("index_fill", 1, s.same, m.fill_axis, lambda g, y, x: (g,), "",
+       "{0}", "", data="axis"),
+    Op("diag", 1, s.diag, m.diag, lambda g, y, x: (apply("diagonal", g),), "",
+       r"\operatorname{{diag}}\left({0}\right)", ""),
+    Op("diagonal", 1, s.diagonal, m.diagonal, lambda g, y, a: (apply("diag", g),), "",
+       r"\operatorname{{diagonal}}\left({0}\right)", ""),
+)  # fmt: skip
 
-def verify(roots: Iterable[Node]) -> None:
-    """Check a finished graph: known operations, arity, and every shape by its rule.
-
-    Raises: ValueError naming the first node that is wrong (a bug of a pass, not of the
-    user).
-    """
-    for node in walk(roots):
-        if node.op in LEAVES:
-            continue
-        if node.op not in OPS:
-            raise ValueError(f"{node!r} is not in the table of operations")
-        if len(node.inputs) != OPS[node.op].arity:
-            raise ValueError(f"{node!r} has {len(node.inputs)} inputs")
-        try:
-            shape = infer(node.op, node.inputs, node.data, s.unify_strict)
-        except s.ShapeRuleError as error:
-            raise ValueError(f"{node!r} of {node.inputs!r}: {error}") from error
-        if shape != node.shape:
-            raise ValueError(f"{node!r} should have shape {shape}")
-
-
-def extra_arguments(
-    node: Node, numbers: Callable[[Shape], tuple[int, ...]]
-) -> tuple[Any, ...]:
-    """What `f` of a node's operation gets beside its inputs.
-
-    numbers: the sizes of named dimensions.
-    """
-    kind = OPS[node.op].data
-    if kind == "dims":
-        data: Any = node.data
-        return (numbers(tuple(data)),)
-    return (node.data,) if kind else ()
+INDEX_OPS: dict[str, Op] = {row.name: row for row in _INDEX_ROWS}
+TABLE: Mapping[str, Op] = ChainMap(INDEX_OPS, OPS)

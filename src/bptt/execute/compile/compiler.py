@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -155,12 +155,30 @@ def lower_program(program: Program) -> Program:
     leaves = {name: leaf for name, leaf in program.leaves.items()
               if name in program.graph.inputs}  # fmt: skip
     # A carry that only an initial gradient reads is made from its parts when asked for.
-    outputs = tuple(
-        name
-        for name in program.outputs
-        if name not in rotated or name not in program.carried.values()
-    )
-    return replace(program, unordered=roots, leaves=leaves, outputs=outputs)
+    spare = {n for n in program.carried.values() if n in rotated}
+    outputs = tuple(name for name in program.outputs if name not in spare)
+    lowered = replace(program, unordered=roots, leaves=leaves, outputs=outputs)
+    asked = [name for name in program.outputs if name in spare]
+    if not asked:
+        return lowered
+    needed = {node for segment in lowered.segments for node in segment.nodes}
+    if all(_has_parts(lowered.roots[name], needed) for name in asked):
+        return lowered
+    # Nothing else needs that loop: it is computed for the initial gradient.
+    return replace(lowered, outputs=program.outputs)
+
+
+def _has_parts(carry: Node, needed: Collection[Node]) -> bool:
+    """Whether the named values that a rotated carry is made of are computed."""
+    work = list(carry.inputs)
+    while work:
+        node = work.pop()
+        if node.op == "named":
+            if node not in needed:
+                return False
+        else:
+            work += node.inputs
+    return True
 
 
 @functools.cache

@@ -15,6 +15,8 @@ from bptt.step import ops
 from bptt.step.graph import Node, constant, rebuild, rewrite
 
 REDUCTIONS = frozenset({"row_sum", "row_max", "pick"})
+# Of which an element is a sum, or a maximum, over elements.
+SUMS = frozenset({"row_sum", "row_max", "matvec", "matmul", "index_sum"})
 
 
 class NotCompilableError(Exception):

@@ -136,7 +136,7 @@ class Generator:
         return list(names)
 
     def _static_name(self, reader: Node, node: Node) -> str:
-        if reader.op == "lookup" and reader.inputs[0] is node:
+        if reader.op == "lookup" and reader.inputs[0] is node and not node.indices:
             return self.statics.table(node)
         return self.statics.name(_untransposed(node)[0] if node.rank == 2 else node)
 

@@ -11,14 +11,14 @@ from typing import Any
 from bptt.explain.algebra.expr import T
 from bptt.explain.cards import Term
 from bptt.explain.formula.backward import Rules
-from bptt.explain.html.panels.mistakes import Mistake, find_mistakes
-from bptt.explain.html.panels.page_context import Context
+from bptt.explain.html.panels.lab_mistakes import Mistake, find_mistakes
+from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.words import word
 from bptt.explain.notation.plain import to_ascii
 from bptt.page.tags import Markup, join, tag
 
 
-def lab_panel(page: Context) -> Markup:
+def lab_panel(page: PageContext) -> Markup:
     """The choices, the formula, the place for the result."""
     choices = [
         tag("button", _title(page, mistake), type="button", class_="plain",
@@ -49,21 +49,21 @@ def lab_panel(page: Context) -> Markup:
     )  # fmt: skip
 
 
-def _title(page: Context, mistake: Mistake) -> Markup:
+def _title(page: PageContext, mistake: Mistake) -> Markup:
     """The explanation's own words where it has them."""
     if mistake.text is not None:
         return page.writer.text(mistake.text)
     return word(f"mistake-{mistake.id}")
 
 
-def recursion_of(page: Context) -> dict[str, list[Term]]:
+def recursion_of(page: PageContext) -> dict[str, list[Term]]:
     """The terms of every node's gradient, from the loss backwards."""
     return {
         name: page.maker.terms(name) for name in reversed(tuple(page.graph.definitions))
     }
 
 
-def lab_data(page: Context) -> dict[str, Any]:
+def lab_data(page: PageContext) -> dict[str, Any]:
     """What the script runs: what every edge gives back, and what arrives from outside.
 
     order: the nodes, forward; edges: at step t of the target, in terms of its gradient.
