@@ -27,6 +27,7 @@ from jax.interpreters import ad, batching, mlir
 from bptt import errors
 from bptt.jax import ffi
 from bptt.jax.kept import TOKEN_SHAPE, TOKEN_TYPE
+from bptt.jax.placement import like, vary_alike
 from bptt.jax.task import Task, run
 
 TARGET = "bptt"  # the name under which compiled programs call this module
@@ -39,16 +40,23 @@ second_p = Primitive("bptt_second")
 
 def forward(task: Task, operands: Sequence[Any]) -> list[Any]:
     """The results of a forward pass, as JAX values."""
-    results: list[Any] = forward_p.bind(*operands, task=task)
+    results: list[Any] = forward_p.bind(*vary_alike(operands), task=task)
     return results
 
 
 def _jit(primitive: Primitive) -> Any:
-    """How a primitive runs outside `jit`: compiled alone, once per task and shapes."""
+    """How a primitive runs outside `jit`: compiled alone, once per task and shapes.
+
+    Under `jax.disable_jit`, too: it would call itself without end.
+    """
 
     @functools.partial(jax.jit, static_argnames="task")
-    def call(*operands: Any, task: Task) -> Any:
+    def compiled(*operands: Any, task: Task) -> Any:
         return primitive.bind(*operands, task=task)
+
+    def call(*operands: Any, task: Task) -> Any:
+        with jax.disable_jit(False):
+            return compiled(*operands, task=task)
 
     return call
 
@@ -70,8 +78,8 @@ _HANDLER = ffi.register(TARGET, run)
 def _forward_abstract(*operands: Any, task: Task) -> list[Any]:
     shapes = task.result_shapes([operand.shape for operand in operands])
     dtype = real_dtype(operands)
-    results = [jax.core.ShapedArray(shape, dtype) for shape in shapes]
-    token = [jax.core.ShapedArray(TOKEN_SHAPE, TOKEN_TYPE)] if task.keeps else []
+    results = [like(operands[0], shape, dtype) for shape in shapes]
+    token = [like(operands[0], TOKEN_SHAPE, TOKEN_TYPE)] if task.keeps else []
     return results + token
 
 
@@ -149,7 +157,7 @@ ad.primitive_transposes[tangent_p] = _tangent_transpose
 
 def _backward_abstract(*operands: Any, task: Task) -> list[Any]:
     dtype = real_dtype(operands)
-    return [jax.core.ShapedArray(operands[n].shape, dtype) for n in task.wrt]
+    return [operands[n].update(dtype=dtype, weak_type=False) for n in task.wrt]
 
 
 def _refuse_second_derivative(*_: Any, **__: Any) -> Any:
