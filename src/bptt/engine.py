@@ -137,9 +137,10 @@ class Engine:
 
         initial: state -> (n_b, *shape) or (*shape) for all rows alike; zero where
         absent.
-        reduction: "sum" (the book's), "batch_mean" (1/n_b) or "mean" (the mean over
-        steps and rows); weights: w_t per step or per step and row, (tau,) or
-        (tau, n_b); with "mean" the divisor is their sum.
+        reduction: "sum" (the book's), "batch_mean" (1/n_b), "mean" (the mean over
+        steps and rows) or "last" (each row's own last step alone); weights: w_t per
+        step or per step and row, (tau,) or (tau, n_b); with "mean" the divisor is
+        their sum.
         lengths: the number of steps of every row, (n_b,) whole numbers from 1 to tau.
         What the arrays hold after a row's last step has no influence, NaN included;
         values and gradients are zero there, and only useful steps are counted and
@@ -271,6 +272,7 @@ class Engine:
         input's name. mean: the mean instead of a draw, to evaluate a network. Steps,
         rows, sizes and element type are those of `inputs` and `params`.
 
+        >>> from bptt import Cell
         >>> cell = Cell('''m: n_h = dropout(0.5)
         ... h[t] = tanh(m[t] * (U @ x[t]))''')
         >>> drawn = cell.draw({"U": np.ones((2, 1))}, {"x": np.ones((4, 3, 1))})

@@ -18,7 +18,7 @@ from bptt.execute.bindings import Bindings, bind
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array, Shape
 
-REDUCTIONS = ("sum", "sum", "mean")
+DRAWN_REDUCTIONS = ("sum", "sum", "mean")
 DRAWS = 20
 
 
@@ -108,7 +108,7 @@ def _draw(
         name = seeded_name(graph)
         seeds[name] = normal(lead, graph.definitions[name].shape)
     weights = rng.uniform(0.5, 1.5, lead) if number == 2 and graph.loss else None
-    reduction = REDUCTIONS[(number - 1) % 3] if graph.loss else "sum"
+    reduction = DRAWN_REDUCTIONS[(number - 1) % 3] if graph.loss else "sum"
     return Instance(
         number, seed, sizes, params, inputs, initial, seeds, reduction, weights
     )

@@ -22,10 +22,14 @@ from bptt.execute.checks import (
     to_real,
 )
 from bptt.execute.packing import Packing, pack_lengths
+from bptt.execute.weighting import (
+    as_column,
+    check_reduction,
+    refuse_no_weight,
+    weigh,
+)
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array, Shape, show_shape
-
-REDUCTIONS = ("sum", "batch_mean", "mean")
 
 
 @dataclass(frozen=True)
@@ -376,30 +380,16 @@ def _weight(
     dtype: np.dtype[Any], packing: Packing | None = None,
 ) -> Array:  # fmt: skip
     """w_t, the weight of every L^(t) in the total: ∂L/∂L^(t)."""
-    if reduction not in REDUCTIONS:
-        raise errors.ReductionError(
-            f"reduction {reduction!r} is not known; use one of {', '.join(REDUCTIONS)}"
-        )
+    check_reduction(reduction)
     w = np.ones((tau, n_b) if packing is None else packing.n_rows, dtype)
     if weights is not None:
-        given = as_array("weights", weights)
-        if given.shape == (tau,):
-            given = given[:, None]
-        elif given.shape != (tau, n_b) or not is_batched:
-            raise errors.ReductionError(
-                f"weights should have shape (tau, n_b) = ({tau}, {n_b}) or (tau,), "
-                f"got {given.shape}"
-            )
+        given = as_column(as_array("weights", weights), tau, n_b, is_batched)
         if packing is not None:
             given = packing.pack(np.broadcast_to(given, (tau, n_b)))
         w = w * to_real("weights", given, dtype, packing)
-    if reduction == "batch_mean":
-        return np.asarray(w / dtype.type(n_b))
-    if reduction == "mean":
-        divisor = w.sum()
-        if divisor == 0:
-            raise errors.ReductionError(
-                "reduction 'mean' divides by the sum of the weights, which is 0"
-            )
-        return np.asarray(w / divisor)
-    return w
+    refuse_no_weight(reduction, w.sum())
+
+    def is_last() -> Array:
+        return np.arange(tau)[:, None] == tau - 1 if packing is None else packing.ends
+
+    return np.asarray(weigh(reduction, w, is_last, n_b))

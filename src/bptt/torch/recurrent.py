@@ -107,8 +107,8 @@ class Recurrent(torch.nn.Module):
         if lengths is not None:
             tensors.append(lengths)
         key = key_of(
-            text=self.text, parameters=self.parameter_names, inputs=self.inputs,
-            outputs=self.outputs, finals=self.states, initial=tuple(initial),
+            text=self.text, outputs=self.outputs, finals=self.states,
+            initial=tuple(initial),
             reduction=self.reduction, has_weights=weights is not None,
             has_lengths=lengths is not None,
         )  # fmt: skip

@@ -1,8 +1,8 @@
 """Elementary functions on vectors, with error bounds.
 
 Every bound is a little above the largest error seen over all exponents, dense samples
-and edge points (tests/execute/test_vmath.py), in units in the last place (ulp) of the
-correctly rounded result, for any vector width. Infinities, zeros of both signs,
+and edge points (tests/execute/codegen/test_vmath.py), in units in the last place (ulp)
+of the correctly rounded result, for any vector width. Infinities, zeros of both signs,
 denormals and NaN behave as in NumPy. No function reads or sets flags, and none needs
 fast-math.
 

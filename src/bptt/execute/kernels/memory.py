@@ -37,6 +37,7 @@ class Workspace:
         self.shape = (tau, n_b)
         self.dtype = np.dtype(dtype)
         layout, code = executable.layout, executable.code
+        self.layout = layout
         self.buffers = [self._buffer(buffer) for buffer in layout.buffers]
         self.packed = empty_together({p.name: p.n_reals for p in code.packed}, dtype)
         self.results = [self._empty(size) for size in executable.sums.sizes]

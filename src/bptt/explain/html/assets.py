@@ -10,6 +10,8 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+from bptt.page.style import CHART
+
 # Loaded in this order; each file adds to the one object `B`.
 SCRIPTS = (
     "core.js", "matrix.js", "symbols.js", "graph.js", "cards.js", "formula.js",
@@ -31,7 +33,7 @@ def _read(*parts: str) -> str:
 @cache
 def style() -> str:
     """The page's style sheet."""
-    return _without_comments(_read("static", "page.css"))
+    return _without_comments(CHART + _read("static", "page.css"))
 
 
 @cache

@@ -58,7 +58,7 @@ def _singular(page: Context, flow: Flow) -> Markup:
     lines = ((VANISHED, ""), (EXPLODED, ""))
     inside = [line for line in lines if values.min() < line[0] < values.max()]
     chart = line_chart(series, plain("flow-singular")["en"], first=0, now=page.first,
-                       lines=inside)  # fmt: skip
+                       levels=inside)  # fmt: skip
     keys = key_of("flow-largest", "flow-median", "flow-smallest")
     return tag("figure", chart, tag("figcaption", word("flow-singular"), keys))
 

@@ -121,7 +121,7 @@ def _derivatives(page: Context) -> Markup:
 def key_of(*names: str) -> Markup:
     """The lines of a chart and what they are, in the order they are drawn."""
     items = [
-        tag("li", tag("svg", tag("path", d="M0 6h26", class_=f"s{i}"), width=30.0,
+        tag("li", tag("svg", tag("path", d="M0 6h26", class_=f"curve s{i}"), width=30.0,
                       height=12.0, class_="chart sample", aria_hidden="true"),
             word(name) if name in words() else name)
         for i, name in enumerate(names)
