@@ -405,7 +405,7 @@ def test_half_precision_is_refused_for_parameters_and_cast_elsewhere(x64):
             for a, b in zip(*map(jax.tree.leaves, (found, exact)), strict=True):
                 # the gradient of x is rounded to its own type: 11 or 8 bits
                 np.testing.assert_allclose(
-                    a.astype(np.float64), b, atol=1e-2 * abs(b).max()
+                    np.asarray(a, np.float64), b, atol=1e-2 * abs(b).max()
                 )
 
 
