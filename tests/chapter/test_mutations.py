@@ -25,7 +25,8 @@ from tests.step.op_cells import op_cell
 # No gradient by definition: integers, comparisons, and what is stopped on purpose.
 WITHOUT_GRADIENT = {
     ("greater", 0), ("greater", 1), ("greater_equal", 0), ("greater_equal", 1),
-    ("where", 0), ("sign", 0), ("stop_gradient", 0), ("lookup", 1), ("scatter", 1),
+    ("where", 0), ("sign", 0), ("floor", 0), ("round", 0), ("with_derivative", 0),
+    ("stop_gradient", 0), ("lookup", 1), ("scatter", 1),
     ("one_hot", 0), ("nll", 1), ("nll_logits", 1), ("total_scatter", 1),
 }  # fmt: skip
 # Made by simplification, after differentiation: their rules act in no first or second

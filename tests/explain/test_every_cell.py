@@ -22,7 +22,7 @@ from tests.explain.documents import CELLS, explained
 from tests.step.op_cells import OP_CELLS
 
 WIDTH = 90
-NOT_FORWARD = ("sign", "fill", "scatter", "one_hot", "nll_logits", "nll_soft_logits",
+NOT_FORWARD = ("fill", "scatter", "one_hot", "nll_logits", "nll_soft_logits",
                "bce_logits", "named", "spread", "total", "total_outer",
                "total_scatter")  # fmt: skip
 

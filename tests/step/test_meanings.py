@@ -18,12 +18,14 @@ EXACT = {
     "tanh": mpmath.tanh,
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "softplus": lambda x: mpmath.log(1 + mpmath.exp(x)),
+    "expm1": mpmath.expm1,
+    "erf": mpmath.erf,
     "exp": mpmath.exp, "log": mpmath.log, "sqrt": mpmath.sqrt,
     "sin": mpmath.sin, "cos": mpmath.cos,
 }  # fmt: skip
 # The largest error seen is below half of each bound, in units in the last place.
 ULP = {"tanh": 4, "sigmoid": 4, "softplus": 4, "exp": 2, "log": 4, "sqrt": 1, "sin": 2,
-       "cos": 2}  # fmt: skip
+       "cos": 2, "expm1": 2, "erf": 4}  # fmt: skip
 
 
 def points(name, dtype):
@@ -36,7 +38,7 @@ def points(name, dtype):
     grid = np.array([*small, *middle, *tail], dtype)
     if name in ("log", "sqrt"):
         return grid
-    if name == "exp" and dtype == np.float32:
+    if name in ("exp", "expm1") and dtype == np.float32:
         grid = grid[grid < 85]
     return np.concatenate([-grid, [dtype(0)], grid])
 
@@ -83,6 +85,9 @@ def test_softmax_and_the_losses_on_it_are_right_at_any_offset(offset, spread):
     bound = 1e-15 * (4 + np.ptp(o) + abs(offset))
     np.testing.assert_allclose(OPS["softmax"].f(o), exact, rtol=bound, atol=1e-300)
     log_exact = np.array([float(v) for v in logs])
+    total = mpmath.log(mpmath.fsum(mpmath.exp(mpmath.mpf(float(v))) for v in o))
+    found = OPS["logsumexp"].f(o)
+    assert float(found) == pytest.approx(float(total), rel=1e-15, abs=1e-15)
     found = OPS["log_softmax"].f(o)
     np.testing.assert_allclose(found, log_exact, rtol=1e-14, atol=1e-13 + bound)
     for index in range(7):
@@ -123,6 +128,12 @@ def test_the_remaining_values_by_hand():
         (("relu", x), [1.5, 0, 0]),
         (("sign", x), [1, -1, 0]),
         (("stop_gradient", x), x),
+        (("floor", x), [1, -2, 0]),
+        (("round", np.array([1.5, -2.5, 0.4])), [2, -2, 0]),
+        (("with_derivative", x, y), x),
+        (("max", x), 1.5),
+        (("cumsum", x), [1.5, -0.5, -0.5]),
+        (("lower_part", a), [[1, 0, 0], [4, 5, 0]]),
         (("sum", x, 1), -0.5),
         (("mean", x, 1), -0.5 / 3),
         (("sum", a, 2), 21),
@@ -154,8 +165,10 @@ def test_the_remaining_values_by_hand():
         np.testing.assert_allclose(found, value, rtol=1e-15, atol=0, err_msg=name)
     tested = {name for (name, *_), _ in expected} | set(EXACT)
     elsewhere = {"softmax", "log_softmax", "nll_logits", "nll_soft_logits"}
-    elsewhere |= {"bce_logits", "layer_norm"}
-    assert tested | elsewhere == set(OPS)
+    elsewhere |= {"bce_logits", "layer_norm", "logsumexp"}
+    missing = sorted(set(OPS) - tested - elsewhere)
+    assert missing == [], "operations without a value tested here"
+    assert tested | elsewhere <= set(OPS)
 
 
 def test_layer_norm_by_high_precision():

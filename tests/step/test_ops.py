@@ -20,9 +20,13 @@ VARIANTS = {
                     ((V, V), (S, V), (V, S), (M, M), (S, M), (S, S))),
     "where": ((V, V, V), (S, V, V), (V, S, V), (V, V, S), (M, M, S)),
     **dict.fromkeys(("neg", "tanh", "sigmoid", "relu", "softplus", "exp", "log", "sqrt",
-                     "sin", "cos", "abs", "sign", "stop_gradient", "named", "spread"),
+                     "sin", "cos", "abs", "sign", "stop_gradient", "named", "spread",
+                     "floor", "round", "expm1", "erf"),
                     ((S,), (V,), (M,))),
-    **dict.fromkeys(("softmax", "log_softmax", "layer_norm"), ((V,),)),
+    "with_derivative": ((V, V), (S, V), (V, S), (M, M)),
+    **dict.fromkeys(("softmax", "log_softmax", "layer_norm", "max", "cumsum",
+                     "logsumexp"), ((V,),)),
+    "lower_part": ((M,),),
     **dict.fromkeys(("sum", "mean"), ((V,), (M,))),
     "fill": ((S,),),
     "dot": ((V, V),),
@@ -41,7 +45,7 @@ VARIANTS = {
     "total_scatter": ((V, I),),
 }  # fmt: skip
 CASES = [(name, shapes) for name, variants in VARIANTS.items() for shapes in variants]
-NO_GRADIENT = {"greater", "greater_equal", "sign", "one_hot"}
+NO_GRADIENT = {"greater", "greater_equal", "sign", "floor", "round", "one_hot"}
 # The number that an index counts up to: columns of a look-up, else the vector's size.
 COUNTED = {"lookup": "m", "scatter": "m", "one_hot": "n", "total_scatter": "m"}
 
@@ -171,7 +175,9 @@ def assert_gradient(root, leaves, arrays, tolerance=1e-12):
 
 
 def test_every_row_has_a_case():
-    assert set(VARIANTS) == set(OPS)
+    missing = sorted(set(OPS) - set(VARIANTS))
+    assert missing == [], "operations without a row in VARIANTS, tests/step/test_ops.py"
+    assert set(VARIANTS) <= set(OPS)
 
 
 @pytest.mark.parametrize(("name", "shapes"), CASES)
@@ -275,7 +281,20 @@ def test_one_variable_in_every_slot(name):
         np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n, op in OPS.items() if op.kink is not None])
+def test_equal_largest_elements_share_the_gradient_of_max():
+    root, leaves = build("max", (V,))
+    arrays = {"x0": np.tile([2.0, -1.0, 2.0, 0.5], (TAU, N_B, 1))}
+    arrays["g"] = seed_value(root)
+    (gradient,) = gradients(root, leaves).values()
+    expected = arrays["g"][..., None] * [0.5, 0, 0.5, 0]
+    np.testing.assert_array_equal(evaluate(gradient, arrays), expected)
+
+
+# Element by element: each element has a kink of its own.
+KINKED = [n for n, op in OPS.items() if op.kink is not None and op.is_elementwise]
+
+
+@pytest.mark.parametrize("name", KINKED)
 @pytest.mark.parametrize("side", [-0.25, 0.25])
 def test_the_gradient_on_each_side_of_a_kink(name, side):
     """Against a central difference that does not cross the kink: exact for these."""
@@ -283,8 +302,10 @@ def test_the_gradient_on_each_side_of_a_kink(name, side):
     root, leaves = build(name, (V,) * arity)
     rng = np.random.default_rng(5)
     arrays = {f"x{i}": rng.standard_normal((TAU, N_B, 4)) for i in range(arity)}
-    if name in ("relu", "abs", "sign", "where"):
+    if name in ("relu", "abs", "sign", "where", "floor"):
         arrays["x0"] = np.full((TAU, N_B, 4), side)
+    elif name == "round":
+        arrays["x0"] = np.full((TAU, N_B, 4), 0.5 + side)
     else:
         arrays["x0"] = arrays["x1"] + side
     assert OPS[name].kink(*arrays.values()) == pytest.approx(0.25)
@@ -312,7 +333,7 @@ def test_float32_stays_float32(name, shapes):
 @pytest.mark.parametrize(("name", "shapes"), CASES)
 def test_nothing_conjugates(name, shapes):
     """f(x + iε) = f(x) + iε f'(x): the real part stays, the imaginary has f's sign."""
-    if name in ("greater", "greater_equal", "sign", "one_hot"):
+    if name in NO_GRADIENT or name == "with_derivative":
         return
     root, _ = build(name, shapes)
     arrays = values_of(name, shapes)

@@ -29,7 +29,7 @@ from bptt.execute.weighting import (
     weigh,
 )
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array, Shape, show_shape
+from bptt.step.shapes import Array, Shape, number_of, numbers_of, show_shape
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Bindings:
 
     def numbers(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """A shape with named dimensions as numbers."""
-        return tuple(self.sizes[dim] if isinstance(dim, str) else dim for dim in shape)
+        return numbers_of(shape, self.sizes)
 
     def input_at(self, name: str, index: int) -> Array:
         """An input at each row's first step (index 0) or its last one (-1)."""
@@ -166,13 +166,13 @@ def parameter_arrays(
 
 
 def _one_dtype(arrays: Mapping[str, Array]) -> np.dtype[Any]:
-    dtypes = {array.dtype for array in arrays.values()}
+    dtypes = list(dict.fromkeys(array.dtype for array in arrays.values()))
     if len(dtypes) > 1:
         listed = ", ".join(f"{name} {array.dtype}" for name, array in arrays.items())
         raise errors.DtypeError(
             f"the parameters must share one element type, got {listed}"
         )
-    return dtypes.pop() if dtypes else np.dtype(np.float64)
+    return dtypes[0] if dtypes else np.dtype(np.float64)
 
 
 def _widest(arrays: Iterable[Array]) -> np.dtype[Any]:
@@ -326,8 +326,7 @@ def _element_type(
     index = graph.inputs[name].index
     if index is None:
         return to_real(f"input {name}", array, dtype, packing)
-    limit = sizes[index] if isinstance(index, str) else index
-    assert isinstance(limit, int)
+    limit = number_of(index, sizes)
     return check_index(f"input {name}", array, limit, f"{index} = {limit}", packing)
 
 

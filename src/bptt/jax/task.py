@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -102,7 +102,7 @@ class Task:
         """
         return self.call.outputs or self.call.finals
 
-    def request(self, seeds: Iterable[str], *, is_phased: bool) -> Request:
+    def request(self, seeds: Collection[str], *, is_phased: bool) -> Request:
         """What a program of this task's gradients is to give."""
         wanted = self.wanted
         return Request(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,8 +13,9 @@ from bptt.calculus.program import LOSS, Program
 from bptt.calculus.recurrence import Segment
 from bptt.call import last_of
 from bptt.execute.weighting import as_column, weigh
+from bptt.step.evaluate import aligned_inputs, extra_arguments, static_leaf
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of
-from bptt.step.ops import OPS, extra_arguments
+from bptt.step.shapes import numbers_of
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan
 
@@ -74,7 +76,7 @@ class _Values:
         return sizes
 
     def _numbers(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
-        return tuple(self._sizes[d] if isinstance(d, str) else d for d in shape)
+        return numbers_of(shape, self._sizes)
 
     def _zeros(self, shape: tuple[Any, ...], *lead: int) -> Tensor:
         return self._like.new_zeros((*lead, *self._numbers(shape)))
@@ -143,7 +145,8 @@ class _Values:
     def _run_loop(self, segment: Segment) -> None:
         nodes = [node for node in segment.nodes if node.inputs]
         inside = set(segment.nodes)
-        reads = {child for node in nodes for child in node.inputs} - inside
+        children = dict.fromkeys(child for node in nodes for child in node.inputs)
+        reads = [child for child in children if child not in inside]
         shifts = {n: shift_of(n) for n in segment.nodes if n.op == "shift"}
         sources = {name: self._program.sources[name] for name, _ in shifts.values()}
         before = {name: self._beyond(name) for name in sources}
@@ -185,6 +188,9 @@ class _Values:
             return self._like.new_tensor(node.data)
         if node.op == "size":
             return self._like.new_tensor(float(self._numbers((node.data,))[0]))
+        if node.op in ("index", "eye"):
+            number = static_leaf(node, self._numbers, np.float64)
+            return self._like.new_tensor(number)
         if node.op == "shift":
             name, lag = shift_of(node)
             sequence = self[self._program.sources[name]]
@@ -203,21 +209,10 @@ class _Values:
     def _evaluate(
         self, node: Node, arguments: list[Tensor], lead: tuple[int, ...]
     ) -> Tensor:
-        op = OPS[node.op]
-        if op.is_elementwise:
-            arguments = [
-                _align(value, child, node.rank)
-                for value, child in zip(arguments, node.inputs, strict=True)
-            ]
+        arguments = aligned_inputs(node, arguments)
         extra = extra_arguments(node, self._numbers)
         value = evaluate(node.op, arguments, extra)
         if node.op in TO_TIMED and not node.inputs[0].timed:
-            value = value.expand(*lead, *self._numbers(node.shape))
+            axes = (*(dim for _, dim in node.indices), *node.shape)
+            value = value.expand(*lead, *self._numbers(axes))
         return value
-
-
-def _align(value: Tensor, node: Node, rank: int) -> Tensor:
-    """Give a timed scalar the trailing axes of the vectors it meets."""
-    if node.timed and node.rank < rank:
-        return value.reshape(*value.shape, *(1 for _ in range(rank - node.rank)))
-    return value

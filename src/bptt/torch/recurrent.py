@@ -170,5 +170,5 @@ class Recurrent(torch.nn.Module):
 def _default(cell: Cell) -> tuple[str, ...]:
     """The states, and the vector defined last."""
     states = [name for name in cell.states if name in cell.nodes]
-    vectors = [n for n, node in cell.graph.definitions.items() if node.rank == 1]
+    vectors = cell.graph.vectors()
     return tuple(dict.fromkeys((*states, *vectors[-1:])))

@@ -150,6 +150,12 @@ class RaggedValues(KernelValues):
             self._unpacked[node] = self._ragged.packing.unpack(rows)
         return self._unpacked[node]
 
+    def shift_input(self, name: str, lag: int) -> FloatArray:
+        """The same, by the places of a row's other steps."""
+        bindings = self._bindings
+        array, boundary = bindings.inputs[name], bindings.initial.get(name)
+        return self._ragged.shift_input(array, lag, boundary)
+
     def _read(self, node: Node, lag: int) -> FloatArray:
         layout, packing = self._executable.layout, self._ragged.packing
         place = layout.places[node]
@@ -160,7 +166,7 @@ class RaggedValues(KernelValues):
             start = packing.n_b if layout.buffers[place.buffer].is_padded else 0
             rows = buffer.reshape(-1, buffer.shape[2])[start : start + packing.n_rows]
         columns = rows[:, place.column : place.column + place.width]
-        return columns if node.rank else columns[:, 0]
+        return self._shaped(columns, node)
 
     def at(self, name: str, index: int) -> FloatArray:
         """A definition's value at each row's first step (0) or its last (-1)."""
