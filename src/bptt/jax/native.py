@@ -52,8 +52,9 @@ class Answer(ctypes.Structure):
 
     def keep(self, error: BaseException) -> None:
         """Let this be raised in the main thread when XLA has returned."""
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(error))
-        self.raised = id(error)
+        pointer = ctypes.py_object(error)
+        ctypes.pythonapi.Py_IncRef(pointer)
+        self.raised = ctypes.c_int64.from_buffer(pointer).value
 
 
 class HeldBack:
