@@ -12,12 +12,14 @@ from bptt.execute.bindings import Bindings
 from bptt.execute.protocol import Call, Values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     import numpy as np
 
     from bptt.execute.compile.describe import Lowering
+    from bptt.execute.kernels.executor import Kept
+    from bptt.step.shapes import Array
 
 COMPILED, REFERENCE = "llvm", "reference"
 EXECUTORS = (COMPILED, REFERENCE)
@@ -48,9 +50,14 @@ def begin(
     bindings: Bindings,
     executor: str = COMPILED,
     threads: int | None = None,
+    memory: Sequence[Array] | None = None,
+    *,
+    is_resumed: bool = False,
 ) -> Call:
     """Run a program's first phase: all of it that needs no seed, if it is phased.
 
+    memory: arrays of the shapes that `find_kept` says, in which kernels leave values
+    for the second phase; is_resumed: the first phase has filled them in another call.
     Complex parameters always take the reference executor. A program that cannot be
     compiled takes it too, and says so once.
     Raises: UnknownExecutorError, ThreadsError.
@@ -66,7 +73,9 @@ def begin(
     from bptt.execute.kernels import executor as kernels
 
     try:
-        return kernels.begin(program, bindings, threads)
+        return kernels.begin(
+            program, bindings, threads, memory=memory, is_resumed=is_resumed
+        )
     except NotCompilableError as reason:
         # Python shows a warning once for each place and text.
         warnings.warn(
@@ -75,6 +84,19 @@ def begin(
             stacklevel=5,
         )
         return reference.Call(program, bindings)
+
+
+def find_kept(
+    program: Program, sizes: Mapping[str, int], real_bytes: int, tau: int, n_b: int
+) -> Kept | None:
+    """What a phased program's first phase leaves for the second; None for NumPy's."""
+    from bptt.execute.compile.expand import NotCompilableError
+    from bptt.execute.kernels import executor as kernels
+
+    try:
+        return kernels.find_kept(program, sizes, real_bytes, tau, n_b)
+    except NotCompilableError:
+        return None
 
 
 def lower(program: Program, sizes: Mapping[str, int], dtype: np.dtype[Any]) -> Lowering:

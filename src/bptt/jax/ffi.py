@@ -24,43 +24,31 @@ from typing import Any
 import jax
 import numpy as np
 
+from bptt.jax.native import (
+    API_CREATE_ERROR,
+    FRAME_API,
+    INTERNAL,
+    Answer,
+    Handler,
+    HeldBack,
+)
 from bptt.step.shapes import Array
 
 # (the task, the arguments, the results to fill in)
 Run = Callable[[str, Sequence[Array], Sequence[Array]], None]
 
-METADATA = 1  # XLA_FFI_Extension_Metadata
-INTERNAL = 13  # XLA_FFI_Error_Code_INTERNAL
 # XLA_FFI_DataType: the element types that a cell's arrays have
 ELEMENTS: dict[int, np.dtype[Any]] = {
     4: np.dtype(np.int32), 5: np.dtype(np.int64), 8: np.dtype(np.uint32),
     11: np.dtype(np.float32), 12: np.dtype(np.float64),
 }  # fmt: skip
-
-
-class _Extension(ctypes.Structure):
-    _fields_ = [
-        ("struct_size", ctypes.c_size_t),
-        ("type", ctypes.c_int),
-        ("next", ctypes.c_void_p),
-    ]
-
-
-class _Version(ctypes.Structure):
-    _fields_ = [
-        ("struct_size", ctypes.c_size_t),
-        ("extension", ctypes.c_void_p),
-        ("major", ctypes.c_int),
-        ("minor", ctypes.c_int),
-    ]
-
-
-class _Metadata(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_size_t), ("version", _Version)]
-
-
-class _MetadataExtension(ctypes.Structure):
-    _fields_ = [("base", _Extension), ("metadata", ctypes.POINTER(_Metadata))]
+# XLA_FFI_CallFrame in words of 8 bytes: struct_size, extension, api, context, stage;
+# then arguments, results (struct_size, extension, size, types, items each) and
+# attributes (the same with names before items)
+FRAME_WORDS = 21
+ARGUMENTS, RESULTS, ATTRIBUTES = (7, 9), (12, 14), 20
+# XLA_FFI_Buffer: struct_size, extension, element type, data, rank, dims
+_BUFFER = struct.Struct("@NPiPqP")
 
 
 class _ErrorArguments(ctypes.Structure):
@@ -72,120 +60,64 @@ class _ErrorArguments(ctypes.Structure):
     ]
 
 
-_CREATE_ERROR = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.POINTER(_ErrorArguments))
+_CREATE_ERROR = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(_ErrorArguments))
 
 
-class _Api(ctypes.Structure):
-    _fields_ = [
-        ("struct_size", ctypes.c_size_t),
-        ("extension", ctypes.c_void_p),
-        ("version", _Version),
-        ("internal", ctypes.c_void_p),
-        ("create_error", _CREATE_ERROR),
-    ]
-
-
-class _Buffers(ctypes.Structure):
-    _fields_ = [
-        ("struct_size", ctypes.c_size_t),
-        ("extension", ctypes.c_void_p),
-        ("size", ctypes.c_int64),
-        ("types", ctypes.c_void_p),
-        ("items", ctypes.c_void_p),
-    ]
-
-
-# XLA_FFI_Buffer: struct_size, extension, element type, data, rank, dims
-_BUFFER = struct.Struct("@NPiPqP")
-
-
-class _Text(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("size", ctypes.c_size_t)]
-
-
-class _Attributes(ctypes.Structure):
-    _fields_ = [
-        ("struct_size", ctypes.c_size_t),
-        ("extension", ctypes.c_void_p),
-        ("size", ctypes.c_int64),
-        ("types", ctypes.c_void_p),
-        ("names", ctypes.c_void_p),
-        ("items", ctypes.POINTER(ctypes.POINTER(_Text))),
-    ]
-
-
-class _Frame(ctypes.Structure):
-    _fields_ = [
-        ("struct_size", ctypes.c_size_t),
-        ("extension", ctypes.POINTER(_MetadataExtension)),
-        ("api", ctypes.POINTER(_Api)),
-        ("context", ctypes.c_void_p),
-        ("stage", ctypes.c_int),
-        ("arguments", _Buffers),
-        ("results", _Buffers),
-        ("attributes", _Attributes),
-    ]
-
-
-_HANDLER = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.POINTER(_Frame))
-
-
-def make_handler(run: Run) -> Any:
+def make_handler(run: Run) -> Handler:
     """The C function by which XLA calls `run`(task, arguments, results).
 
     The call has one attribute, the text `task`. An exception of `run` becomes an error
-    of XLA with the exception's class and message. Keep the returned object alive as
-    long as XLA may call it.
+    of XLA with the exception's class and message. An interrupt (Ctrl-C) waits until XLA
+    returns to the main thread; what another signal raises is raised there, too. Keep
+    the returned object alive as long as XLA may call it.
     """
 
-    def handle(pointer: Any) -> int | None:
-        frame = pointer.contents
-        if frame.extension and frame.extension.contents.base.type == METADATA:
-            _describe(frame)
-            return None
-        try:
-            text = frame.attributes.items[0].contents
-            task = ctypes.string_at(text.data, text.size).decode()
-            given, wanted = frame.arguments, frame.results
-            run(
-                task,
-                _views(given.size, given.items),
-                _views(wanted.size, wanted.items),
-            )
-        except Exception as error:  # noqa: BLE001  C cannot raise: it is told by value
-            return _create_error(frame, f"{type(error).__name__}: {error}")
-        return None
+    def ask(frame: int, place: int) -> None:
+        answer = Answer.from_address(place)
+        with HeldBack(answer):
+            answer.is_begun = 1
+            try:
+                run(*_read_frame(frame))
+            except BaseException as error:  # noqa: BLE001  C is told by value
+                answer.error = _create_error(frame, f"{type(error).__name__}: {error}")
+                if not isinstance(error, Exception):
+                    answer.keep(error)
+            answer.is_done = 1
 
-    return _HANDLER(handle)
+    return Handler(ask)
 
 
-def register(target: str, run: Run) -> Any:
+def register(target: str, run: Run) -> Handler:
     """Let XLA on CPUs call `run` for the custom call `target`.
 
     Returns: the C function. XLA keeps its address until the process ends, so the caller
     must keep the function, too.
     """
     handler = make_handler(run)
-    address = ctypes.cast(handler, ctypes.c_void_p).value
-    jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(address), platform="cpu")
+    capsule = jax.ffi.pycapsule(handler.address)
+    jax.ffi.register_ffi_target(target, capsule, platform="cpu")
     return handler
 
 
-def _describe(frame: Any) -> None:
-    """XLA asks for which version of the interface the function was made.
+def _read_frame(frame: int) -> tuple[str, list[Array], list[Array]]:
+    """The task, the arguments and the results of a call."""
+    words = _words(FRAME_WORDS).from_address(frame)
+    text = _words(1).from_address(words[ATTRIBUTES])[0]
+    data, size = _words(2).from_address(text)
+    task = string_at(data, size).decode()
+    (n_given, given), (n_wanted, wanted) = (
+        (words[n], words[place]) for n, place in (ARGUMENTS, RESULTS)
+    )
+    return task, _views(n_given, given), _views(n_wanted, wanted)
 
-    The fields used here are in every version 0.x: the one of the caller is right.
-    """
-    own = frame.extension.contents.metadata.contents.version
-    own.major = frame.api.contents.version.major
-    own.minor = frame.api.contents.version.minor
 
-
-def _create_error(frame: Any, message: str) -> int:
+def _create_error(frame: int, message: str) -> int:
     arguments = _ErrorArguments(
         ctypes.sizeof(_ErrorArguments), None, message.encode(), INTERNAL
     )
-    address: int = frame.api.contents.create_error(ctypes.byref(arguments))
+    api = _words(1).from_address(frame + FRAME_API)[0]
+    create = _CREATE_ERROR(_words(1).from_address(api + API_CREATE_ERROR)[0])
+    address: int = create(ctypes.byref(arguments))
     return address
 
 

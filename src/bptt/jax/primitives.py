@@ -10,6 +10,10 @@ transpose is known, it is back-propagation through time. Rules on primitives rat
 `jax.custom_vjp`, because of the order in which JAX applies them: the gradient of a mean
 over `vmap` then sees one pass over all rows and sums the parameters' gradient inside
 the kernels, where a custom rule would be asked for one gradient per row.
+
+A forward pass that a backward pass may follow also returns the buffers in which its
+kernels left their values, and the backward pass gets them among its operands. They are
+arrays of JAX like all others: it keeps them as long as it needs them, and no longer.
 """
 
 from __future__ import annotations
@@ -23,13 +27,18 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jax.interpreters import partial_eval as pe
 
 from bptt import errors
+from bptt.execute import dispatch
 from bptt.jax import ffi
-from bptt.jax.kept import TOKEN_SHAPE, TOKEN_TYPE
-from bptt.jax.task import Task, run
+from bptt.jax.batching import batch
+from bptt.jax.placement import like, vary_alike
+from bptt.jax.run import run
+from bptt.jax.task import Task
 
 TARGET = "bptt"  # the name under which compiled programs call this module
+STAMP_TYPE = jnp.uint32
 
 forward_p = Primitive("bptt_forward")
 tangent_p = Primitive("bptt_tangent")
@@ -39,28 +48,43 @@ second_p = Primitive("bptt_second")
 
 def forward(task: Task, operands: Sequence[Any]) -> list[Any]:
     """The results of a forward pass, as JAX values."""
-    results: list[Any] = forward_p.bind(*operands, task=task)
+    results: list[Any] = forward_p.bind(*vary_alike(operands), task=task)
     return results
 
 
 def _jit(primitive: Primitive) -> Any:
-    """How a primitive runs outside `jit`: compiled alone, once per task and shapes."""
+    """How a primitive runs outside `jit`: compiled alone, once per task and shapes.
+
+    Under `jax.disable_jit`, too: it would call itself without end.
+    """
 
     @functools.partial(jax.jit, static_argnames="task")
-    def call(*operands: Any, task: Task) -> Any:
+    def compiled(*operands: Any, task: Task) -> Any:
         return primitive.bind(*operands, task=task)
+
+    def call(*operands: Any, task: Task) -> Any:
+        with jax.disable_jit(False):
+            return compiled(*operands, task=task)
 
     return call
 
 
 def _lower(context: Any, *operands: Any, task: Task) -> Any:
-    return jax.ffi.ffi_lowering(TARGET)(context, *operands, task=task.encode())
+    aliases, wanted = {}, list(context.avals_out)
+    if task.is_backward and task.n_kept:  # the backward pass overwrites them
+        first, n_buffers = len(task.kinds), task.n_kept - 1
+        aliases = {first + n: len(wanted) + n for n in range(n_buffers)}
+        used = context.avals_in[first : first + n_buffers]
+        context = context.replace(avals_out=[*wanted, *used])
+    rule = jax.ffi.ffi_lowering(TARGET, operand_output_aliases=aliases)
+    return rule(context, *operands, task=task.encode())[: len(wanted)]
 
 
 for _primitive in (forward_p, backward_p):
     _primitive.multiple_results = True
     _primitive.def_impl(_jit(_primitive))
     mlir.register_lowering(_primitive, _lower, platform="cpu")
+    batching.primitive_batchers[_primitive] = functools.partial(batch, _primitive)
 _HANDLER = ffi.register(TARGET, run)
 
 
@@ -68,11 +92,28 @@ _HANDLER = ffi.register(TARGET, run)
 
 
 def _forward_abstract(*operands: Any, task: Task) -> list[Any]:
-    shapes = task.result_shapes([operand.shape for operand in operands])
-    dtype = real_dtype(operands)
-    results = [jax.core.ShapedArray(shape, dtype) for shape in shapes]
-    token = [jax.core.ShapedArray(TOKEN_SHAPE, TOKEN_TYPE)] if task.keeps else []
-    return results + token
+    shapes, lead = _one_call(task, operands)
+    dtype, first = real_dtype(operands), operands[0]
+    shapes_out = task.result_shapes(shapes)
+    results = [like(first, (*lead, *shape), dtype) for shape in shapes_out]
+    if task.keeps and task.kept:
+        kept = _find_kept(task, tuple(shapes), dtype)
+        assert kept is not None
+        results += [like(first, (*lead, *shape), dtype) for shape in kept.shapes]
+        results.append(like(first, lead, STAMP_TYPE))
+    return results
+
+
+def _one_call(
+    task: Task, operands: Sequence[Any]
+) -> tuple[list[tuple[Any, ...]], tuple[Any, ...]]:
+    """The shapes of one call's operands, and the axis of calls if there are more."""
+    shapes = [tuple(operand.shape) for operand in operands]
+    if not task.members:
+        return shapes, ()
+    pairs = list(zip(shapes, task.members, strict=True))
+    count = next(shape[0] for shape, is_own in pairs if is_own)
+    return [shape[1:] if is_own else shape for shape, is_own in pairs], (count,)
 
 
 def real_dtype(operands: Sequence[Any]) -> Any:
@@ -80,30 +121,68 @@ def real_dtype(operands: Sequence[Any]) -> Any:
     return next(o.dtype for o in operands if jnp.issubdtype(o.dtype, jnp.floating))
 
 
+@functools.lru_cache(maxsize=256)
+def _find_kept(task: Task, shapes: tuple[tuple[Any, ...], ...], dtype: Any) -> Any:
+    """What a forward pass keeps; None where sizes are symbols, or NumPy computes."""
+    if not all(isinstance(size, int) for shape in shapes for size in shape):
+        return None
+    given = task.split(shapes[: len(task.kinds)]).given
+    sizes = task.call.parameter_sizes(given.tensors)
+    for name, shape in given.inputs.items():
+        dims = task.graph.inputs[name].shape
+        tau, n_b = shape[:2]
+        sizes |= {str(d): n for d, n in zip(dims, shape[2:], strict=True)}
+    program, _ = task.phased_program
+    return dispatch.find_kept(program, sizes, dtype.itemsize, tau, n_b)
+
+
 def _forward_jvp(
     primals: Sequence[Any], tangents: Sequence[Any], *, task: Task
 ) -> tuple[list[Any], list[Any]]:
     wrt = tuple(n for n, t in enumerate(tangents) if not isinstance(t, ad.Zero))
     moved = [tangents[number] for number in wrt]
-    keeping = replace(task, keeps=True, wrt=wrt)
-    *results, token = forward(keeping, primals)
-    moves = tangent_p.bind(*moved, *primals, token, task=keeping)
     if task.keeps:  # JAX differentiates what it differentiated before
-        still = ad.Zero(jax.core.ShapedArray(TOKEN_SHAPE, jax.dtypes.float0))
-        results, moves = [*results, token], [*moves, still]
-    return results, moves
+        results: list[Any] = forward_p.bind(*primals, task=task)
+        n_out, keeping = len(results) - task.n_kept, replace(task, wrt=wrt, kept=0)
+        kept: list[Any] = []
+    else:
+        keeping = replace(task, keeps=True, wrt=wrt)
+        shapes, _ = _one_call(task, primals)
+        found = _find_kept(keeping, tuple(shapes), real_dtype(primals))
+        keeping = replace(keeping, kept=len(found.shapes) if found else 0)
+        whole = forward_p.bind(*primals, task=keeping)
+        n_out = len(whole) - keeping.n_kept
+        results, kept = whole[:n_out], whole[n_out:]
+    moves = tangent_p.bind(*moved, *primals, *kept, task=keeping)
+    still = [ad.Zero(jax.typeof(kept).to_tangent_aval()) for kept in results[n_out:]]
+    return results, [*moves, *still]
+
+
+def _forward_dce(used: list[bool], equation: Any) -> tuple[list[bool], Any]:
+    """Keep nothing where nobody goes back, in a checkpoint's first forward pass."""
+    task = equation.params["task"]
+    n_out = len(equation.outvars) - task.n_kept
+    if not any(used):
+        return [False] * len(equation.invars), None
+    if task.n_kept and not any(used[n_out:]):
+        plain = replace(task, keeps=False, kept=0, wrt=())
+        equation = equation.replace(
+            outvars=equation.outvars[:n_out], params={**equation.params, "task": plain}
+        )
+    return [True] * len(equation.invars), equation
 
 
 forward_p.def_abstract_eval(_forward_abstract)
 ad.primitive_jvps[forward_p] = _forward_jvp
+pe.dce_rules[forward_p] = _forward_dce
 
 
 # ----- tangent -----
 
 
 def _tangent_abstract(*operands: Any, task: Task) -> list[Any]:
-    primals = operands[len(task.wrt) : -1]
-    return _forward_abstract(*primals, task=task)[:-1]
+    primals = operands[len(task.wrt) : len(operands) - task.n_kept]
+    return _forward_abstract(*primals, task=replace(task, keeps=False))
 
 
 def _tangent_transpose(
@@ -111,8 +190,7 @@ def _tangent_transpose(
 ) -> list[Any]:
     n_tangents = len(task.wrt)
     assert all(ad.is_undefined_primal(operand) for operand in operands[:n_tangents])
-    primals = operands[n_tangents:]
-    # `primals` ends with the token of the forward pass.
+    primals = operands[n_tangents:]  # and what the forward pass kept
     arrived = {n: c for n, c in enumerate(cotangents) if not isinstance(c, ad.Zero)}
     gradients = [ad.Zero(operand.aval) for operand in operands[:n_tangents]]
     if arrived:
@@ -149,7 +227,10 @@ ad.primitive_transposes[tangent_p] = _tangent_transpose
 
 def _backward_abstract(*operands: Any, task: Task) -> list[Any]:
     dtype = real_dtype(operands)
-    return [jax.core.ShapedArray(operands[n].shape, dtype) for n in task.wrt]
+    if not task.members:
+        return [operands[n].update(dtype=dtype, weak_type=False) for n in task.wrt]
+    shapes, lead = _one_call(task, operands)
+    return [like(operands[n], (*lead, *shapes[n]), dtype) for n in task.wrt]
 
 
 def _refuse_second_derivative(*_: Any, **__: Any) -> Any:
@@ -176,98 +257,3 @@ backward_p.def_abstract_eval(_backward_abstract)
 ad.primitive_jvps[backward_p] = _backward_jvp
 _refuse(second_p, _refuse_second_derivative)
 second_p.def_abstract_eval(_second_abstract)
-
-
-# ----- batching: more rows -----
-
-
-def _batch(
-    primitive: Primitive, operands: Sequence[Any], axes: Sequence[Any], *, task: Task
-) -> tuple[list[Any], list[Any]]:
-    """A batch of batches is one batch of more rows, where all share the parameters.
-
-    One after another where each has parameters, or wants a parameter gradient, of its
-    own.
-    """
-    n_params = len(task.graph.parameters)
-    is_own = any(axis is not None for axis in axes[:n_params])
-    if is_own or any(number < n_params for number in task.wrt):
-        return _one_by_one(primitive, operands, axes, task)
-    count = next(
-        o.shape[a] for o, a in zip(operands, axes, strict=True) if a is not None
-    )
-    leads = _lead_axes(task)
-    folded = [
-        _fold(operand, axis, lead, count)
-        for operand, axis, lead in zip(operands, axes, leads, strict=True)
-    ]
-    results = primitive.bind(*folded, task=task)
-    out = [leads[n] for n in task.wrt] if task.is_backward else _result_axes(task)
-    return [_unfold(r, a, count) for r, a in zip(results, out, strict=True)], out
-
-
-def _lead_axes(task: Task) -> list[int | None]:
-    """Where rows lie in every operand: axis 1 of sequences, 0 of initial states."""
-    graph, results = task.graph, _result_axes(task)
-    return [
-        *[None for _ in graph.parameters],
-        *[1 for _ in graph.inputs],
-        *[0 for _ in task.initial],
-        *([0] if task.has_lengths else []),
-        *([None] if task.keeps and task.is_backward else []),
-        *[results[number] for number in task.seeded],
-    ]
-
-
-def _result_axes(task: Task) -> list[int | None]:
-    token = [None] if task.keeps else []
-    return [*[1 for _ in task.nodes], *[0 for _ in task.final], *token]
-
-
-def _fold(operand: Any, axis: int | None, lead: int | None, count: int) -> Any:
-    """The batch axis and the axis of rows as one, at `lead`."""
-    if lead is None:  # parameters, shared by all; any token, since it is a mere hint
-        return operand if axis is None else jnp.take(operand, 0, axis)
-    if axis is None:
-        shape = (*operand.shape[:lead], count, *operand.shape[lead:])
-        operand = jnp.broadcast_to(jnp.expand_dims(operand, lead), shape)
-    else:
-        operand = jnp.moveaxis(operand, axis, lead)
-    shape = operand.shape
-    return operand.reshape(
-        *shape[:lead], shape[lead] * shape[lead + 1], *shape[lead + 2 :]
-    )
-
-
-def _unfold(result: Any, lead: int | None, count: int) -> Any:
-    if lead is None:
-        return result
-    shape = result.shape
-    return result.reshape(
-        *shape[:lead], count, shape[lead] // count, *shape[lead + 1 :]
-    )
-
-
-def _one_by_one(
-    primitive: Primitive, operands: Sequence[Any], axes: Sequence[Any], task: Task
-) -> tuple[list[Any], list[Any]]:
-    batched = [
-        jnp.moveaxis(operand, axis, 0)
-        for operand, axis in zip(operands, axes, strict=True)
-        if axis is not None
-    ]
-
-    def one(rows: Sequence[Any]) -> list[Any]:
-        rest = iter(rows)
-        full = [
-            o if a is None else next(rest) for o, a in zip(operands, axes, strict=True)
-        ]
-        results: list[Any] = primitive.bind(*full, task=task)
-        return results
-
-    results = jax.lax.map(one, batched)
-    return results, [0] * len(results)
-
-
-for _primitive in (forward_p, backward_p):
-    batching.primitive_batchers[_primitive] = functools.partial(_batch, _primitive)

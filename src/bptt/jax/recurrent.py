@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, NamedTuple
 
 import jax
@@ -12,10 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from bptt import errors
+from bptt.call import CellCall, last_of
 from bptt.cell import Cell
 from bptt.execute.bindings import Bindings, bind
 from bptt.execute.kernels.executor import count_threads
-from bptt.execute.weighting import as_column, check_reduction, weigh
+from bptt.execute.weighting import (
+    as_column,
+    check_reduction,
+    refuse_no_weight,
+    weigh,
+)
 from bptt.jax import primitives
 from bptt.jax.task import Task
 
@@ -41,6 +48,7 @@ def recurrent(
     nodes: Iterable[str] | None = None,
     reduction: str = "sum",
     threads: int | None = None,
+    check_finite: bool = False,
 ) -> Recurrent:
     """The cell as a function of JAX arrays, run by the same kernels.
 
@@ -51,6 +59,8 @@ def recurrent(
     nodes: names whose sequences a call returns; by default the states of a cell without
     a loss, and none of a cell with one, since a sequence returned is a sequence copied.
     reduction, weights, lengths: as in `Cell.forward`. threads: at most so many.
+    check_finite: refuse NaN in any array when a compiled call runs; by default NaN
+    comes out where NaN goes in, as in JAX.
 
     Arrays are as everywhere: x (tau, n_b, n_x), tokens (tau, n_b), an initial state
     (n_b, n_h) or (n_h,). All reals take the parameters' element type: float32, or
@@ -67,27 +77,21 @@ def recurrent(
 
     Raises: UnknownNodeError, ReductionError, ThreadsError; when JAX traces a call, the
     errors of `Cell.forward` for arrays that do not fit, ForwardModeError and
-    SecondDerivativeError. A value that cannot be (NaN, a token out of range) is found
-    when the compiled call runs; JAX raises an error of its own with the message inside.
+    SecondDerivativeError. A value that cannot be (a token out of range, a mean over no
+    weight, NaN if `check_finite`) is found when the compiled call runs; JAX raises an
+    error of its own with the message inside.
     """
     check_reduction(reduction)
     if threads is not None:
         threads = count_threads(threads)
     names = _sequences(cell, nodes)
-    return Recurrent(cell, names, reduction, threads, cell.canonical_text)
+    return Recurrent(cell, names, reduction, threads, check_finite, cell.canonical_text)
 
 
 def _sequences(cell: Cell, nodes: Iterable[str] | None) -> tuple[str, ...]:
     if nodes is None:
         return () if cell.graph.loss else _defined_states(cell)
-    names = (nodes,) if isinstance(nodes, str) else tuple(dict.fromkeys(nodes))
-    for name in names:
-        if name not in cell.graph.definitions:
-            raise errors.UnknownNodeError(
-                f"{name} is not a node of the cell; its nodes are: "
-                f"{', '.join(cell.nodes)}"
-            )
-    return names
+    return cell.known_nodes(nodes)
 
 
 def _defined_states(cell: Cell) -> tuple[str, ...]:
@@ -106,6 +110,7 @@ class Recurrent:
     nodes: tuple[str, ...]
     reduction: str
     threads: int | None
+    check_finite: bool
     text: str
 
     def __call__(
@@ -117,24 +122,31 @@ class Recurrent:
         lengths: Any = None,
     ) -> Outputs:
         """A forward pass; see `recurrent`."""
-        rows = {} if lengths is None else {"lengths": lengths}
-        arrays = _read_arrays(self.cell, params, inputs, initial or {}, rows)
+        more = {} if lengths is None else {"lengths": lengths}
+        arrays = _read_arrays(self.cell, params, inputs, initial or {}, more)
         loss = self.cell.graph.loss
         wanted = self.nodes if loss is None else dict.fromkeys((*self.nodes, loss))
         states = _defined_states(self.cell)
-        task = Task(
-            self.text, tuple(arrays.initial), tuple(wanted), states, self.threads,
-            lengths is not None,
+        w, divisor = None, None
+        if loss is not None:
+            w, divisor = _weights(arrays, weights, self.reduction)
+        call = CellCall(
+            self.text, tuple(wanted), states, tuple(arrays.initial),
+            has_lengths=lengths is not None, has_total=False,
         )  # fmt: skip
-        results = iter(primitives.forward(task, arrays.operands))
-        sequences = {name: next(results) for name in task.nodes}
+        task = Task(call, self.threads, self.check_finite, divisor is not None)
+        operands = arrays.operands + ([] if divisor is None else [divisor])
+        results = iter(primitives.forward(task, operands))
+        sequences = {name: next(results) for name in call.outputs}
         final = {name: next(results) for name in states}
         for name in self.cell.states:  # an input that is read one step late
             if name not in final:
-                final[name] = self._last(arrays, name)
+                rows = arrays.inputs[name]
+                numbers = jnp.arange(arrays.lead[1])
+                place = last_of(self.cell.graph, name, arrays.lengths, numbers)
+                final[name] = rows[place]
         total = None
         if loss is not None:
-            w = _weights(arrays, weights, self.reduction)
             total = (w * sequences[loss]).sum()
         sequences = {name: sequences[name] for name in self.nodes}
         if not arrays.bound.is_batched:
@@ -142,27 +154,20 @@ class Recurrent:
             final = {name: value[0] for name, value in final.items()}
         return Outputs(sequences, final, total)
 
-    def _last(self, arrays: _Arrays, name: str) -> jax.Array:
-        """The last row of an input that is a state."""
-        rows = arrays.inputs[name]
-        if name in self.cell.graph.backward:
-            return rows[0]
-        if arrays.lengths is None:
-            return rows[-1]
-        return rows[arrays.lengths - 1, jnp.arange(rows.shape[1])]
-
 
 @dataclass(frozen=True)
 class _Arrays:
     """A call's arrays as JAX values in the form of the primitives, by name.
 
-    bound: what the checks found: sizes, element type, rows.
+    lead: tau and n_b, which may be symbols; bound: what the checks found: element type,
+    whether there is a batch axis, forms.
     """
 
     params: dict[str, jax.Array]
     inputs: dict[str, jax.Array]
     initial: dict[str, jax.Array]
     lengths: jax.Array | None
+    lead: tuple[Any, Any]
     bound: Bindings
 
     @property
@@ -177,27 +182,56 @@ def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
     given = [
         {name: jnp.asarray(value) for name, value in table.items()} for table in tables
     ]
+    for name, value in given[0].items():
+        if value.dtype == jnp.bfloat16:  # NumPy would call it no number
+            raise errors.DtypeError(
+                f"parameter {name} has element type bfloat16; use float32 or float64"
+            )
     signature = tuple(
-        tuple((n, value.shape, value.dtype.name) for n, value in table.items())
+        tuple((n, value.shape, _dtype_name(value)) for n, value in table.items())
         for table in given
     )
-    bound = _check(cell, signature)
+    bound = _check(cell, _without_symbols(signature))
     params, inputs, initial, rows = given
     for name in cell.graph.inputs:
         array = _cast(inputs[name], bound)
         inputs[name] = array if bound.is_batched else array[:, None]
+    lead = next(iter(inputs.values())).shape[:2]
     states = {}
     for name in cell.graph.states:
         if name in initial:
             array = _cast(initial[name], bound)
-            states[name] = jnp.broadcast_to(array, bound.initial[name].shape)
+            rank = bound.initial[name].ndim - 1
+            core = array.shape[array.ndim - rank :]
+            states[name] = jnp.broadcast_to(array, (lead[1], *core))
     return _Arrays(
         {name: params[name] for name in cell.graph.parameters},
         {name: inputs[name] for name in cell.graph.inputs},
         states,
         jnp.atleast_1d(_cast(rows["lengths"], bound)) if rows else None,
-        bound,
-    )
+        lead, bound,
+    )  # fmt: skip
+
+
+def _dtype_name(array: jax.Array) -> str:
+    """The element type as NumPy knows it; any half precision is cast alike."""
+    return "float16" if array.dtype == jnp.bfloat16 else array.dtype.name
+
+
+def _without_symbols(signature: Signature) -> Signature:
+    """A number for every symbolic size (`jax.export`): equal ones for equal symbols."""
+    sizes = [n for table in signature for _, shape, _ in table for n in shape]
+    free = (n for n in count(2) if n not in sizes)
+    numbers = {
+        size: next(free) for size in dict.fromkeys(sizes) if type(size) is not int
+    }
+    if not numbers:
+        return signature
+    return tuple(
+        tuple((n, tuple(numbers.get(d, d) for d in shape), dtype)
+              for n, shape, dtype in table)
+        for table in signature
+    )  # fmt: skip
 
 
 def _cast(array: jax.Array, bound: Bindings) -> jax.Array:
@@ -218,18 +252,30 @@ def _check(cell: Cell, signature: Signature) -> Bindings:
     return bind(cell.graph, params, inputs, initial, lengths=lengths)
 
 
-def _weights(arrays: _Arrays, weights: Any, reduction: str) -> jax.Array:
-    """w_t, (tau, n_b), as `Cell.forward` has it."""
-    bound = arrays.bound
-    w = jnp.ones((bound.tau, bound.n_b), bound.dtype)
+def _weights(
+    arrays: _Arrays, weights: Any, reduction: str
+) -> tuple[jax.Array, jax.Array | None]:
+    """w_t, (tau, n_b), as `Cell.forward` has it.
+
+    Also the sum by which a mean divides, (1,), if it is known only when the compiled
+    program runs. Raises: ReductionError if it is known, and 0.
+    """
+    (tau, n_b), bound, divisor = arrays.lead, arrays.bound, None
+    w = jnp.ones((tau, n_b), bound.dtype)
     if arrays.lengths is not None:
-        w = (jnp.arange(bound.tau)[:, None] < arrays.lengths).astype(bound.dtype)
+        w = (jnp.arange(tau)[:, None] < arrays.lengths).astype(bound.dtype)
     if weights is not None:
         given = jnp.asarray(weights, bound.dtype)
-        w = w * as_column(given, bound.tau, bound.n_b, bound.is_batched)
+        w = w * as_column(given, tau, n_b, bound.is_batched)
+        if reduction == "mean":
+            total = w.sum()
+            if isinstance(total, jax.core.Tracer):
+                divisor = jax.lax.stop_gradient(total)[None]
+            else:
+                refuse_no_weight(reduction, total.item())
 
     def is_last() -> jax.Array:
-        steps = jnp.arange(1, bound.tau + 1)[:, None]
-        return steps == (bound.tau if arrays.lengths is None else arrays.lengths)
+        steps = jnp.arange(1, tau + 1)[:, None]
+        return steps == (tau if arrays.lengths is None else arrays.lengths)
 
-    return weigh(reduction, w, is_last, bound.n_b)
+    return weigh(reduction, w, is_last, n_b), divisor

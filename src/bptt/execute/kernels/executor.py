@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,18 @@ from bptt.execute.codegen.target import Target, get_host_target
 from bptt.execute.codegen.turns import Turns
 from bptt.execute.compile.compiler import Executable, compile_program
 from bptt.execute.compile.sums import SumJob
-from bptt.execute.kernels.memory import Workspace, address_of, borrow
+from bptt.execute.kernels.memory import (
+    Workspace,
+    address_of,
+    borrow,
+    buffer_shapes,
+)
 from bptt.execute.kernels.ragged import Ragged, RaggedValues
 from bptt.execute.kernels.threads import RowPool, choose_threads, split_rows
 from bptt.execute.kernels.values import KernelValues
 from bptt.step.evaluate import evaluate
 from bptt.step.graph import Node
+from bptt.version import __version__
 
 FloatArray = NDArray[Any]
 THREADS_VARIABLE = "BPTT_THREADS"
@@ -90,16 +97,49 @@ def begin(
     bindings: Bindings,
     threads: int | None = None,
     target: Target | None = None,
+    memory: Sequence[FloatArray] | None = None,
+    *,
+    is_resumed: bool = False,
 ) -> Call:
     """Run a program's first phase: all of it that needs no seed, if it is phased.
 
+    memory: where to leave the values, see `find_kept`. is_resumed: an earlier call left
+    them there, so only the second phase is to be run.
     Raises: NotCompilableError with a reason, for what kernels have no form for.
     """
     target = target or host_target()
     executable = compile_program(
         program, bindings.sizes, bindings.dtype.itemsize, target
     )
-    return Call(executable, bindings, count_threads(threads))
+    return Call(executable, bindings, count_threads(threads), memory, is_resumed)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a phased program's first phase leaves for the second, in arrays.
+
+    shapes: of the arrays; stamp: equal only where their contents mean the same: it
+    depends on the program, the CPU and the version of bptt.
+    """
+
+    shapes: list[tuple[int, ...]]
+    stamp: int
+
+
+def find_kept(
+    program: Program, sizes: Mapping[str, int], real_bytes: int, tau: int, n_b: int
+) -> Kept:
+    """What a program's first phase leaves. Raises: NotCompilableError."""
+    executable = compile_program(program, sizes, real_bytes, host_target())
+    return Kept(buffer_shapes(executable, tau, n_b), _stamp(executable))
+
+
+@functools.lru_cache(maxsize=64)
+def _stamp(executable: Executable) -> int:
+    layout = executable.layout
+    places = list(layout.places.values())
+    what = (__version__, executable.target, executable.code.names, places)
+    return zlib.crc32(repr((what, layout.buffers)).encode()) or 1
 
 
 class Call:
@@ -109,13 +149,23 @@ class Call:
     """
 
     def __init__(
-        self, executable: Executable, bindings: Bindings, threads: int
+        self,
+        executable: Executable,
+        bindings: Bindings,
+        threads: int,
+        memory: Sequence[FloatArray] | None = None,
+        is_resumed: bool = False,
     ) -> None:
         self._x, self._b = executable, bindings
         self._n_rows = bindings.weight.size
         self._shape = (-(-self._n_rows // bindings.n_b), bindings.n_b)
         loan = borrow(executable.pool, self._shape, self._make_workspace)
         self._w: Workspace = loan.workspace
+        self._w.restore()
+        if memory is None:
+            self._w.place()
+        else:
+            self._w.adopt(memory, is_new=not is_resumed)
         # A reverse step does about as much as a forward one: half of it to each kernel.
         flops = executable.work_per_row * self._n_rows
         self._asked = threads
@@ -126,11 +176,11 @@ class Call:
             self._ragged = Ragged(executable, bindings.packing, self._w)
             self.values = RaggedValues(executable, bindings, loan, self._ragged)
         self._alive: list[FloatArray] = []
-        self._w.restore()
         self._fill_table()
         if executable.pack is not None:
             executable.pack(self._w.table_address)
-        self._run_phase(0)
+        if not is_resumed:
+            self._run_phase(0)
 
     @property
     def program(self) -> Program:

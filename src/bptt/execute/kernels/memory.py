@@ -8,7 +8,9 @@ so a buffer is never used again while anyone can still read it.
 from __future__ import annotations
 
 import ctypes
+import math
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,19 @@ from numpy.typing import NDArray
 from bptt.execute.codegen.reduce import count_reduce_work
 from bptt.execute.codegen.turns import Turns, flat_turn, full_turns
 from bptt.execute.compile.compiler import Executable
-from bptt.execute.compile.layout import Buffer, Layout
+from bptt.execute.compile.layout import Layout
 from bptt.execute.kernels.workspace import empty_aligned, empty_together
 
 FloatArray = NDArray[Any]
 KEPT = 3  # spare workspaces per executable
+
+
+def buffer_shapes(executable: Executable, tau: int, n_b: int) -> list[tuple[int, ...]]:
+    """The shapes of the buffers in which kernels leave values for each other."""
+    return [
+        (tau + 2 * buffer.is_padded, n_b, buffer.stride)
+        for buffer in executable.layout.buffers
+    ]
 
 
 class Workspace:
@@ -37,9 +47,10 @@ class Workspace:
         """Allocate; a row beyond the last step holds a boundary value, or zero."""
         self.shape = (tau, n_b)
         self.dtype = np.dtype(dtype)
-        layout, code = executable.layout, executable.code
-        self.layout = layout
-        self.buffers = [self._buffer(buffer) for buffer in layout.buffers]
+        self._x, code = executable, executable.code
+        self.buffers: Sequence[FloatArray] = ()
+        self._own: Sequence[FloatArray] | None = None
+        self._placed: Sequence[FloatArray] | None = None
         self.packed = empty_together({p.name: p.n_reals for p in code.packed}, dtype)
         self.results = [self._empty(size) for size in executable.sums.sizes]
         self.result_addresses = [address_of(result) for result in self.results]
@@ -48,16 +59,6 @@ class Workspace:
         self.work: list[int] = []
         self.boundaries: list[tuple[str, FloatArray]] = []
         addresses = {name: address_of(array) for name, array in self.packed.items()}
-        padded = {node: name for name, node in executable.plan.padded.items()}
-        for number in range(len(layout.buffers)):
-            addresses |= self._addresses(layout, number)
-        for node, place in layout.places.items():
-            if node in padded:
-                row = -1 if padded[node] in executable.program.graph.backward else 0
-                part = self.buffers[place.buffer][row, :, place.column :][
-                    :, : place.width
-                ]
-                self.boundaries.append((padded[node], part))
         self.numbers = {name: number for number, name in enumerate(code.names)}
         self.table = (ctypes.c_void_p * max(1, len(code.names)))(
             *(addresses.get(name, 0) for name in code.names)
@@ -70,6 +71,56 @@ class Workspace:
         }
         self._aligned: dict[tuple[int, int], FloatArray] = {}
         self._pointed: dict[int, Any] = {}
+
+    def place(self, memory: Sequence[FloatArray] | None = None) -> None:
+        """Let the values between kernels lie in a caller's memory, or in its own.
+
+        memory: what `buffer_shapes` says, of which a ragged batch takes a part.
+        """
+        if memory is None:
+            if self._own is None:
+                shapes = buffer_shapes(self._x, *self.shape)
+                own = [self._empty(*shape) for shape in shapes]
+                self._clear(own)
+                self._own = own
+            memory = self._own
+            if self._placed is memory:
+                return
+        layout, plan = self._x.layout, self._x.plan
+        self._placed = None  # an interrupt may come between any two lines
+        self.buffers = memory
+        for number in range(len(memory)):
+            for name, address in self._addresses(layout, number).items():
+                if name in self.numbers:
+                    self.table[self.numbers[name]] = address
+        padded = {node: name for name, node in plan.padded.items()}
+        self.boundaries = []
+        for node, place in layout.places.items():
+            if node in padded:
+                row = -1 if padded[node] in self._x.program.graph.backward else 0
+                part = self.buffers[place.buffer][row, :, place.column :][
+                    :, : place.width
+                ]
+                self.boundaries.append((padded[node], part))
+        self._placed = memory
+
+    def adopt(self, memory: Sequence[FloatArray], *, is_new: bool) -> None:
+        """Place the values in a caller's memory, whole or, if new, to be written."""
+        shapes = buffer_shapes(self._x, *self.shape)
+        parts = [
+            array.reshape(-1)[: math.prod(shape)].reshape(shape)
+            for array, shape in zip(memory, shapes, strict=True)
+        ]
+        if is_new:
+            self._clear(parts)
+        self.place(parts)
+
+    def _clear(self, memory: Sequence[FloatArray]) -> None:
+        """Zero beyond the first and the last step, where a boundary value lies."""
+        for buffer, array in zip(self._x.layout.buffers, memory, strict=True):
+            if buffer.is_padded:
+                array[0] = 0
+                array[-1] = 0
 
     def point(self, name: str, address: int) -> None:
         """Let an entry of the table show elsewhere, until `restore`."""
@@ -104,14 +155,6 @@ class Workspace:
 
     def _empty(self, *shape: int) -> FloatArray:
         return empty_aligned(shape, self.dtype)
-
-    def _buffer(self, buffer: Buffer) -> FloatArray:
-        tau, n_b = self.shape
-        array = self._empty(tau + 2 * buffer.is_padded, n_b, buffer.stride)
-        if buffer.is_padded:
-            array[0] = 0
-            array[-1] = 0
-        return array
 
     def _addresses(self, layout: Layout, number: int) -> dict[str, int]:
         """A buffer's first row under its name, and its shifted readings."""

@@ -1,0 +1,213 @@
+"""Tasks on NumPy arrays: what XLA's call does."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bptt.calculus.program import Program, forward_program
+from bptt.call import CellCall
+from bptt.execute import dispatch
+from bptt.execute.bindings import Bindings, bind
+from bptt.execute.checks import check_index
+from bptt.execute.packing import Packing, pack_lengths
+from bptt.execute.weighting import refuse_no_weight
+from bptt.jax.task import Operands, Task, decode, program_of
+from bptt.results import Gradient, Run
+from bptt.step.shapes import Array
+
+
+def run(text: str, operands: Sequence[Array], results: Sequence[Array]) -> None:
+    """Do a task: fill `results` from `operands`.
+
+    A backward pass of a forward pass that kept its buffers gets them among its results,
+    after the gradients, where it may write.
+    Raises: IndexRangeError, LengthsError, ReductionError, and if asked for
+    NotFiniteError, for values that cannot be; the shapes were checked when JAX traced
+    the call.
+    """
+    task = decode(text)
+    compute = _backward if task.is_backward else _forward
+    if not task.members:
+        compute(task, operands, results)
+        return
+    one = _one_of(task)
+    for number in range(len(results[0])):
+        compute(
+            one,
+            [
+                operand[number, ...] if is_own else operand
+                for operand, is_own in zip(operands, task.members, strict=True)
+            ],
+            [result[number, ...] for result in results],
+        )
+
+
+@functools.lru_cache(maxsize=256)
+def _one_of(task: Task) -> Task:
+    return replace(task, members=())
+
+
+def _forward(task: Task, operands: Sequence[Array], results: Sequence[Array]) -> None:
+    read = task.split(operands)
+    if read.divisor is not None:
+        for total in read.divisor.tolist():
+            refuse_no_weight("mean", total)
+    bindings = _bind(task, read)
+    if task.n_kept:
+        *memory, stamp = results[-task.n_kept :]
+        program, _ = task.phased_program
+        stamp[...] = number = _stamp(task, bindings, memory)
+        call = dispatch.begin(
+            program, bindings, threads=task.threads, memory=memory if number else None
+        )
+        run = Run(call.program, bindings, call.values)
+    else:
+        program, values = dispatch.run(
+            _forward_program(task.call), bindings, threads=task.threads
+        )
+        run = Run(program, bindings, values)
+    final = run.final
+    values_out = [run[n] for n in task.call.outputs]
+    values_out += [final[n] for n in task.call.finals]
+    for result, value in zip(results, values_out, strict=False):
+        result[...] = value
+
+
+def _stamp(task: Task, bindings: Bindings, memory: Sequence[Array]) -> int:
+    """What buffers hold here; 0 where a program of another CPU has other buffers."""
+    program, _ = task.phased_program
+    kept = dispatch.find_kept(
+        program, bindings.sizes, bindings.dtype.itemsize, bindings.tau, bindings.n_b
+    )
+    if kept is None or kept.shapes != [array.shape for array in memory]:
+        return 0
+    return kept.stamp
+
+
+def _backward(task: Task, operands: Sequence[Array], results: Sequence[Array]) -> None:
+    read = task.split(operands)
+    bindings = _bind(task, read)
+    seeds = task.call.join_seeds(
+        read.seeds, bindings.tau, bindings.n_b, read.given.lengths
+    )
+    memory = results[len(task.wrt) :]
+    grad = _go_on(task, bindings, read, seeds, memory) or _go_back(
+        task, bindings, seeds
+    )
+    tables = {"parameter": grad, "input": grad.inputs, "initial": grad.initial}
+    for result, (kind, name) in zip(results, task.wanted, strict=False):
+        result[...] = tables[kind][name]
+
+
+def _go_on(
+    task: Task,
+    bindings: Bindings,
+    read: Operands,
+    seeds: dict[str, Array],
+    memory: Sequence[Array],
+) -> Gradient | None:
+    """The gradient from the buffers of the forward pass, if they can serve."""
+    names = task.waited_for
+    if not read.kept or not set(seeds) <= set(names):
+        return None
+    if int(read.kept[-1]) != _stamp(task, bindings, memory):
+        return None
+    for name in names:
+        if name not in seeds:
+            shape = bindings.numbers(task.graph.definitions[name].shape)
+            whole = (bindings.tau, bindings.n_b, *shape)
+            seeds[name] = np.zeros(whole, bindings.dtype)
+    program, request = task.phased_program
+    call = dispatch.begin(
+        program, bindings, threads=task.threads, memory=memory, is_resumed=True
+    )
+    call.finish(seeds)
+    return Gradient(call.program, bindings, call.values, request, _no_run)
+
+
+def _go_back(task: Task, bindings: Bindings, seeds: dict[str, Array]) -> Gradient:
+    """Forward and backward in one."""
+    packed = {name: bindings.pack(array) for name, array in seeds.items()}
+    bindings = replace(bindings, seeds=packed)
+    program, request = program_of(task.call, task.request(seeds, is_phased=False))
+    program, values = dispatch.run(program, bindings, threads=task.threads)
+    return Gradient(program, bindings, values, request, _no_run)
+
+
+def _no_run() -> Run:
+    raise AssertionError("the forward values are never asked for")
+
+
+@functools.lru_cache(maxsize=256)
+def _forward_program(call: CellCall) -> Program:
+    return forward_program(call.graph, call.outputs)
+
+
+# ----- bindings -----
+
+
+def _bind(task: Task, read: Operands) -> Bindings:
+    """The operands in the form of the executors.
+
+    Their shapes and types were checked when JAX traced the call. NaN passes, as it does
+    in JAX: one of many calls in a batch may have diverged.
+    """
+    given = read.given
+    if task.check_finite:
+        return bind(
+            task.graph, given.tensors, given.inputs, given.initial,
+            lengths=given.lengths,
+        )  # fmt: skip
+    lead = next(iter(given.inputs.values())).shape[:2]
+    tau, n_b = lead
+    shapes = tuple(array.shape for array in (*given.tensors.values(),
+                                             *given.inputs.values()))  # fmt: skip
+    sizes = _sizes(task.call, shapes)
+    packing = pack_lengths(given.lengths, tau, n_b, is_batched=True)
+    inputs = given.inputs
+    if packing is not None:
+        inputs = {name: packing.pack(array) for name, array in inputs.items()}
+        lead = (packing.n_rows,)
+    dtype = _dtype(task, read)
+
+    def ready(what: str, name: str, array: Array, packing: Packing | None) -> Array:
+        spec = task.graph.inputs.get(name)
+        if spec is None or spec.index is None:
+            return array
+        limit = sizes.get(str(spec.index)) or int(str(spec.index))
+        shown = f"{spec.index} = {limit}"
+        return check_index(f"{what} {name}", array, limit, shown, packing)
+
+    return Bindings(
+        dtype, tau, n_b, True, sizes, given.tensors,
+        {name: ready("input", name, array, packing) for name, array in inputs.items()},
+        {name: ready("initial state", name, array[None], None)[0]
+         for name, array in given.initial.items()},
+        np.broadcast_to(np.ones((), dtype), lead), {}, packing,
+    )  # fmt: skip
+
+
+def _dtype(task: Task, read: Operands) -> np.dtype[Any]:
+    """The one element type of a call's real operands."""
+    given = read.given
+    tables = (given.tensors, given.inputs, given.initial, read.seeds)
+    arrays: list[Array] = [a for table in tables for a in table.values()]
+    return next(array.dtype for array in arrays if array.dtype.kind == "f")
+
+
+@functools.lru_cache(maxsize=256)
+def _sizes(call: CellCall, shapes: tuple[tuple[int, ...], ...]) -> Mapping[str, int]:
+    """Every named dimension's size."""
+    graph = call.graph
+    sizes: dict[str, int] = {}
+    specs = [(spec.shape, 0) for spec in graph.parameters.values()]
+    specs += [(spec.shape, 2) for spec in graph.inputs.values()]
+    for (dims, lead), shape in zip(specs, shapes, strict=True):
+        named = zip(dims, shape[lead:], strict=True)
+        sizes |= {dim: size for dim, size in named if isinstance(dim, str)}
+    return sizes

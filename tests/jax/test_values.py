@@ -1,0 +1,110 @@
+"""bptt.jax against the same cell written with `jax.lax.scan`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import bptt
+from tests.jax.oracle import (
+    N_B,
+    SIZES,
+    TAU,
+    Problem,
+    assert_trees_close,
+    book_step,
+    scan_loss,
+)
+
+
+@pytest.mark.parametrize("name", ["problem", "lstm"])
+def test_every_gradient_equals_that_of_a_scan(name, request):
+    problem = request.getfixturevalue(name)
+    arguments = problem.arguments
+    ours, scan = (
+        jax.value_and_grad(f, range(len(arguments)))
+        for f in (problem.ours, problem.scan)
+    )
+    expected = jax.jit(scan)(*arguments)
+    assert_trees_close(jax.jit(ours)(*arguments), expected)
+    if name == "problem":  # the same kernels, reached without jit
+        assert_trees_close(ours(*arguments), expected)
+
+
+def test_results_equal_those_of_the_cell_itself(problem):
+    p, x, initial, w = problem.arguments
+    out = problem.f(p, {"x": x, "y": problem.y}, initial, w)
+    run = problem.cell.forward(p, {"x": x, "y": problem.y}, initial=initial, weights=w)
+    assert out.loss == pytest.approx(run.loss, rel=1e-14)
+    assert np.array_equal(out.nodes["h"], run["h"])
+    assert all(np.array_equal(out.final[s], run.final[s]) for s in run.final)
+
+
+@pytest.mark.parametrize("reduction", ["batch_mean", "mean", "last"])
+def test_reductions_are_those_of_the_cell(reduction):
+    problem = Problem("elman", reduction=reduction)
+    p, x, _, w = problem.arguments
+    inputs = {"x": x, "y": problem.y}
+    for weights in (None, w, w[:, 0]):
+        ours = problem.f(p, inputs, weights=weights).loss
+        cells = problem.cell.forward(p, inputs, reduction=reduction, weights=weights)
+        assert ours == pytest.approx(cells.loss, rel=1e-14)
+
+
+def test_a_layer_returns_its_states_and_passes_gradients_on():
+    problem = Problem("elman")
+    p = {name: problem.params[name] for name in "bWU"}
+    f = bptt.jax.recurrent(bptt.cells.elman)
+    out = f(p, {"x": problem.x})
+    assert out.loss is None
+    assert list(out.nodes) == ["h"]
+    zero = {"h": jnp.zeros((N_B, SIZES["n_h"]))}
+
+    def readout(h):
+        return (problem.k * h**2).sum()
+
+    def scanned(p):
+        body = lambda state, x: (book_step(p, state, x),) * 2  # noqa: E731
+        return readout(jax.lax.scan(body, zero, problem.x)[1]["h"])
+
+    ours = jax.grad(lambda p: readout(f(p, {"x": problem.x}).nodes["h"]))(p)
+    assert_trees_close(ours, jax.grad(scanned)(p))
+
+
+def test_a_gradient_that_only_the_last_state_receives_is_right(problem):
+    """No gradient arrives at a sequence: the last row is seeded alone."""
+    p, x, initial, w = problem.arguments
+
+    def ours(x):
+        out = problem.f(p, {"x": x, "y": problem.y}, initial)
+        return (out.final["h"] * problem.k_final["h"]).sum()
+
+    def scan(x):
+        _, _, final = scan_loss(problem.step, p, x, initial, problem.y, w)
+        return (final["h"] * problem.k_final["h"]).sum()
+
+    assert_trees_close(jax.grad(ours)(x), jax.grad(scan)(x))
+
+
+def test_without_a_batch_axis_results_have_none(problem):
+    p, x, initial, w = problem.arguments
+    one = {s: value[1] for s, value in initial.items()}
+    out = problem.f(p, {"x": x[:, 1], "y": problem.y[:, 1]}, one, w[:, 1])
+    rows = problem.f(p, {"x": x, "y": problem.y}, initial, w)
+    np.testing.assert_allclose(out.nodes["h"], rows.nodes["h"][:, 1], rtol=1e-14)
+    np.testing.assert_allclose(out.final["h"], rows.final["h"][1], rtol=1e-14)
+
+
+def test_an_input_read_one_step_late_is_a_state_with_a_gradient():
+    cell = bptt.Cell("h[t] = tanh(U @ x[t] + V @ x[t-1] + W @ h[t-1])")
+    p = cell.init(n_x=2, n_h=3)
+    rng = np.random.default_rng(1)
+    x, before = rng.normal(size=(TAU, N_B, 2)), rng.normal(size=(N_B, 2))
+    k = rng.normal(size=(TAU, N_B, 3))
+    f = bptt.jax.recurrent(cell)
+    assert np.array_equal(f(p, {"x": x}).final["x"], x[-1])
+    ours = jax.grad(lambda b: (k * f(p, {"x": x}, {"x": b}).nodes["h"]).sum())(before)
+    theirs = cell.gradient(
+        p, {"x": x}, seeds={"h": k}, initial={"x": before}, initial_gradient=True
+    )
+    np.testing.assert_allclose(ours, theirs.initial["x"], rtol=1e-14)
