@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Mapping
 
 from bptt.step.graph import Node, constant, is_constant, rebuild, rewrite
+from bptt.step.places import Place, Term
 
 STABLE_LOSSES = {
     ("nll", "softmax"): "nll_logits",
@@ -131,10 +132,30 @@ def _transpose(node: Node) -> Node:
 
 def _total(node: Node) -> Node:
     (x,) = node.inputs
+    if x.op == "outer" and x.indices:
+        return _total_at(node)
     fused = None if x.indices else FUSED_TOTALS.get(x.op)
     if fused is not None and all(child.timed for child in x.inputs):
         return Node(fused, x.inputs, x.shape, x.data)
     return node
+
+
+def _total_at(node: Node) -> Node:
+    """The sum of g_j x^T for every j, where x has no index, as one product over rows.
+
+    What is summed need not be kept at every step: n_j times as much as the parameter.
+    """
+    g, x = node.inputs[0].inputs
+    if x.indices or not (g.timed and x.timed):
+        return node
+    places = [Place(dim, (Term(name, dim),)) for name, dim in g.indices]
+    for place in reversed(places):
+        g = Node("put", (g,), (place.dim, *g.shape), (place, ()))
+    shape = (*g.shape, *x.shape)
+    total = Node("total_outer_at", (g, x), shape, g.rank)
+    for place in places:
+        total = Node("at", (total,), total.shape[1:], place)
+    return total
 
 
 def _number(node: Node) -> float:

@@ -30,7 +30,7 @@ from bptt.step.shapes import Dim, Shape
 TIMED_LEAVES = frozenset({"input", "shift", "weight", "seed"})
 STATIC_LEAVES = frozenset({"constant", "size", "parameter", "index", "eye"})
 LEAVES = TIMED_LEAVES | STATIC_LEAVES
-TO_STATIC = frozenset({"total", "total_outer", "total_scatter"})
+TO_STATIC = frozenset({"total", "total_outer", "total_outer_at", "total_scatter"})
 TO_TIMED = frozenset({"named", "spread"})
 # Names and dimensions of the indices that an expression still has: j in `C[t, j]`.
 Indices = tuple[tuple[str, Dim], ...]

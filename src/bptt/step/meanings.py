@@ -290,6 +290,13 @@ def total_outer(g: Array, x: Array) -> Array:
     return g.reshape(-1, g.shape[-1]).T @ x.reshape(-1, x.shape[-1])
 
 
+def total_outer_at(g: Array, x: Array, rank: int) -> Array:
+    """The sum of g x^T over time and batch, g with indices before its vector."""
+    shape = g.shape[g.ndim - rank :]
+    rows = g.reshape(-1, int(np.prod(shape)))
+    return (rows.T @ x.reshape(len(rows), -1)).reshape(*shape, x.shape[-1])
+
+
 def total_scatter(g: Array, index: Array, sizes: tuple[int]) -> Array:
     """The sum over time and batch of g in column `index`; segments, never dense."""
     rows, flat = g.reshape(-1, g.shape[-1]), index.reshape(-1)

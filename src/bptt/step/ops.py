@@ -231,6 +231,10 @@ def _bprop_total_outer(g: Node, y: Node, e: Node, x: Node) -> Gradients:
     return matvec(g, x), matvec(transpose(g), e)
 
 
+def _bprop_never(g: Node, y: Node, *xs: Node) -> Gradients:
+    raise NotImplementedError("made by simplification, after differentiation")
+
+
 def _kink_at_zero(x: Any) -> Any:
     return np.abs(x)
 
@@ -425,6 +429,8 @@ _INDEX_ROWS = (
        r"\sum_{{{data}}} {0}", "", data="axis"),
     Op("index_fill", 1, s.same, m.fill_axis, lambda g, y, x: (g,), "",
        "{0}", "", data="axis"),
+    Op("total_outer_at", 2, s.outer_at, m.total_outer_at, _bprop_never, "",
+       r"\sum_t {0} {1}^\top", "", domain=TWO, data="rank"),
     Op("diag", 1, s.diag, m.diag, lambda g, y, x: (apply("diagonal", g),), "",
        r"\operatorname{{diag}}\left({0}\right)", ""),
     Op("diagonal", 1, s.diagonal, m.diagonal, lambda g, y, a: (apply("diag", g),), "",

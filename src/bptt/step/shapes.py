@@ -134,6 +134,12 @@ def outer(unify: Unify, g: Shape, x: Shape) -> Shape:
     return (g[0], x[0])
 
 
+def outer_at(unify: Unify, g: Shape, x: Shape) -> Shape:
+    """(i, ..., n), (m) -> (i, ..., n, m)."""
+    _need_ranks((1,), (x,))
+    return (*g, x[0])
+
+
 def transpose(unify: Unify, a: Shape) -> Shape:
     """(n, m) -> (m, n)."""
     _need_ranks((2,), (a,))
