@@ -37,6 +37,9 @@ CELLS = {
         g[t] = V @ x[t]
         L[t] = sum(where(g[t] > 0, h[t], 0.5 * h[t]))
     """,
+    "a loss that is 0 by cancellation": """
+        L[t] = sum(x[t]) * mean(layer_norm(b, eps=0.01))
+    """,
     "saturated": "h[t] = tanh(0.5 * h[t-1] + 40 * x[t]); L[t] = sum(h[t])",
     "a tie of a maximum": """
         h[t] = tanh(0.5 * h[t-1] + maximum(minimum(b, x[t]), x[t]))

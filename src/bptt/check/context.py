@@ -19,6 +19,7 @@ from bptt.step.shapes import Array
 COMPLEX_STEP = 1e-20
 KINK_MARGIN = 10.0
 SCALE_FLOOR = 1e-3
+ABSOLUTE_FLOOR = 0.1  # numbers of an instance are about 1, and rounding of them 1e-16
 
 
 class GradientLike(Protocol):
@@ -159,7 +160,12 @@ class Context:
         is noise, and has no relative error of its own.
         """
         largest = float(np.max(np.abs(array), initial=0.0))
-        return max(largest, SCALE_FLOOR * self.scale) or 1.0
+        return max(largest, self.floor)
+
+    @property
+    def floor(self) -> float:
+        """Below this a gradient is small beside the others, or beside 1."""
+        return max(SCALE_FLOOR * self.scale, ABSOLUTE_FLOOR)
 
     def row(
         self, what: str, how: str, error: float, tolerance: float, **more: Any

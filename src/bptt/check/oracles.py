@@ -129,7 +129,7 @@ def _sum_error(context: Context, name: str, copies: Array) -> float:
         return float("inf")
     norms = sum(float(np.linalg.norm(copy)) for copy in copies)
     gap = float(np.linalg.norm(copies.sum(axis=0) - total))
-    return gap / (max(norms, SCALE_FLOOR * context.scale) or 1.0)
+    return gap / max(norms, context.floor)
 
 
 def check_edges(context: Context) -> Iterator[Row]:
