@@ -15,6 +15,7 @@ from bptt import errors
 from bptt.cell import Cell
 from bptt.execute.bindings import Bindings, bind
 from bptt.execute.kernels.executor import count_threads
+from bptt.execute.rows import split_delays
 from bptt.execute.weighting import as_column, check_reduction, weigh
 from bptt.jax import primitives
 from bptt.jax.task import Task
@@ -91,7 +92,8 @@ def _sequences(cell: Cell, nodes: Iterable[str] | None) -> tuple[str, ...]:
 
 
 def _defined_states(cell: Cell) -> tuple[str, ...]:
-    return tuple(name for name in cell.states if name in cell.graph.definitions)
+    graph = cell.graph
+    return tuple(name for name in graph.handed_on if name in graph.definitions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,24 +131,29 @@ class Recurrent:
         results = iter(primitives.forward(task, arrays.operands))
         sequences = {name: next(results) for name in task.nodes}
         final = {name: next(results) for name in states}
-        for name in self.cell.states:  # an input that is read one step late
-            if name not in final:
-                final[name] = self._last(arrays, name)
+        for name in self.cell.graph.handed_on:
+            if name not in final:  # an input that is read one step late
+                rows = arrays.inputs[name]
+                is_behind = name in self.cell.graph.backward
+                final[name] = rows[0] if is_behind else self._last(arrays, rows)
         total = None
         if loss is not None:
-            w = _weights(arrays, weights, self.reduction)
+            ends = self.cell.graph.ends_in_loss
+            w = _weights(arrays, weights, self.reduction, ends_in_loss=ends)
             total = (w * sequences[loss]).sum()
-        sequences = {name: sequences[name] for name in self.nodes}
+        once = self.cell.graph.times.once & sequences.keys()
+        rows_once = {name: self._last(arrays, sequences[name]) for name in once}
+        sequences = {name: sequences[name] for name in self.nodes if name not in once}
         if not arrays.bound.is_batched:
             sequences = {name: value[:, 0] for name, value in sequences.items()}
             final = {name: value[0] for name, value in final.items()}
+            rows_once = {name: value[0] for name, value in rows_once.items()}
+        found = {**sequences, **rows_once}
+        sequences = {name: found[name] for name in self.nodes}
         return Outputs(sequences, final, total)
 
-    def _last(self, arrays: _Arrays, name: str) -> jax.Array:
-        """The last row of an input that is a state."""
-        rows = arrays.inputs[name]
-        if name in self.cell.graph.backward:
-            return rows[0]
+    def _last(self, arrays: _Arrays, rows: jax.Array) -> jax.Array:
+        """A sequence at each row's own last step."""
         if arrays.lengths is None:
             return rows[-1]
         return rows[arrays.lengths - 1, jnp.arange(rows.shape[1])]
@@ -183,9 +190,12 @@ def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
     )
     bound = _check(cell, signature)
     params, inputs, initial, rows = given
-    for name in cell.graph.inputs:
+    for name, spec in cell.graph.inputs.items():
         array = _cast(inputs[name], bound)
+        if array.ndim == len(spec.shape) + bound.is_batched:  # one value per row
+            array = jnp.broadcast_to(array, (bound.tau, *array.shape))
         inputs[name] = array if bound.is_batched else array[:, None]
+    initial = split_delays(cell.graph, initial, is_batched=bound.is_batched)
     states = {}
     for name in cell.graph.states:
         if name in initial:
@@ -218,7 +228,9 @@ def _check(cell: Cell, signature: Signature) -> Bindings:
     return bind(cell.graph, params, inputs, initial, lengths=lengths)
 
 
-def _weights(arrays: _Arrays, weights: Any, reduction: str) -> jax.Array:
+def _weights(
+    arrays: _Arrays, weights: Any, reduction: str, *, ends_in_loss: bool
+) -> jax.Array:
     """w_t, (tau, n_b), as `Cell.forward` has it."""
     bound = arrays.bound
     w = jnp.ones((bound.tau, bound.n_b), bound.dtype)
@@ -232,4 +244,6 @@ def _weights(arrays: _Arrays, weights: Any, reduction: str) -> jax.Array:
         steps = jnp.arange(1, bound.tau + 1)[:, None]
         return steps == (bound.tau if arrays.lengths is None else arrays.lengths)
 
+    if ends_in_loss:
+        w = w * is_last()
     return weigh(reduction, w, is_last, bound.n_b)

@@ -137,7 +137,7 @@ def decode(text: str) -> Task:
 
 @functools.lru_cache(maxsize=256)
 def _graph(text: str) -> Graph:
-    return replace(parse_cell(text), loss=None)
+    return replace(parse_cell(text).at_every_step(), loss=None)
 
 
 def run(text: str, operands: Sequence[Array], results: Sequence[Array]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bptt import errors
 from bptt.language.dimensions import Names, name_dimensions, resolve
 from bptt.language.syntax import parse_text
+from bptt.language.times import rewrite_times
 from bptt.language.tree import LOSS, Declaration, Expr
 from bptt.language.uses import Uses, collect_uses
 from bptt.step import draws, shapes
@@ -34,8 +35,9 @@ def parse_cell(text: str) -> Graph:
 
     Raises: a subclass of `errors.CellError` for every mistake in the text.
     """
-    equations, declarations = parse_text(text)
-    uses = collect_uses(equations, declarations)
+    step = rewrite_times(*parse_text(text))
+    uses = collect_uses(step.equations, step.declarations)
+    uses.like, uses.times = step.like, step.times
     return _Builder(uses).build()
 
 
@@ -103,7 +105,9 @@ class _Builder:
         """A name's shape: known, declared, or by its first letter."""
         if name not in self._shapes:
             declaration = self._uses.declared.get(name)
-            if declaration is not None:
+            if name in self._uses.like:
+                self._shapes[name] = self._node(self._uses.like[name]).shape
+            elif declaration is not None:
                 self._shapes[name] = self._declared_shape(declaration)
             elif name == LOSS:
                 self._shapes[name] = ()
@@ -294,7 +298,7 @@ class _Builder:
         return f"{described}: the inner sizes differ, {error.detail}", fix
 
     def _known(self) -> str:
-        names = name_dimensions(self._shapes, self._definitions, self._index)
+        names = self._dimension_names()
         return ", ".join(
             f"{name} {shapes.show_shape(resolve(shape, names, unknown='?'))}"
             for name, shape in self._shapes.items()
@@ -302,8 +306,18 @@ class _Builder:
         )
 
     def _show(self, shape: Shape) -> str:
-        names = name_dimensions(self._shapes, self._definitions, self._index)
+        names = self._dimension_names()
         return shapes.show_shape(resolve(shape, names, unknown="?"))
+
+    def _dimension_names(self) -> Names:
+        """After what a person wrote, not after what was added to it."""
+        hidden = self._uses.times.hidden
+        seen = {
+            name: shape for name, shape in self._shapes.items() if name not in hidden
+        }
+        definitions = [name for name in self._definitions if name not in hidden]
+        names = name_dimensions(seen, definitions, self._index)
+        return names | name_dimensions(self._shapes, (), {}, names)
 
     # ----- resolution -----
 
@@ -328,7 +342,7 @@ class _Builder:
                 ) from None
 
     def _resolved(self) -> Graph:
-        names = name_dimensions(self._shapes, self._definitions, self._index)
+        names = self._dimension_names()
 
         def step(node: Node, inputs: tuple[Node, ...]) -> Node:
             return Node(node.op, inputs, resolve(node.shape, names), node.data)
@@ -356,6 +370,7 @@ class _Builder:
             tuple(self._uses.carried),
             LOSS if LOSS in self._definitions else None,
             frozenset(self._uses.after),
+            self._uses.times,
         )
 
     def _check_states(self, names: Names) -> None:

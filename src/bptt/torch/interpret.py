@@ -90,7 +90,10 @@ class _Values:
             steps = torch.arange(1, tau + 1, device=w.device)[:, None]
             return steps == (tau if self._lengths is None else self._lengths)
 
-        return weigh(self._plan.call.reduction, self._useful(w), is_last, n_b)
+        w = self._useful(w)
+        if self._plan.call.graph.ends_in_loss:
+            w = w * is_last()
+        return weigh(self._plan.call.reduction, w, is_last, n_b)
 
     def _is_useful(self, rank: int) -> Tensor:
         """True where a row has not ended, (tau, n_b, 1, ...)."""
