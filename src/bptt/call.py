@@ -19,7 +19,7 @@ import numpy as np
 from bptt import errors
 from bptt.language import parse_cell
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array
+from bptt.step.shapes import Array, numbers_of
 from bptt.weights import TORCH, Stacking
 
 
@@ -117,8 +117,7 @@ class CellCall:
             sizes |= {str(dim): width for dim, width in widths}
 
         def core(name: str) -> tuple[Any, ...]:
-            dims = graph.definitions[name].shape
-            return tuple(sizes[dim] if isinstance(dim, str) else dim for dim in dims)
+            return numbers_of(graph.definitions[name].shape, sizes)
 
         found = [(*lead, *core(name)) for name in self.outputs]
         found += [(*lead[1:], *core(name)) for name in self.finals]

@@ -201,8 +201,8 @@ class Cell(Engine):
         >>> cells.elman.explain().passed
         True
 
-        Raises: UnknownLanguageError, ExplainOptionError, BackwardLoopError;
-        UnknownCardError when shown.
+        Raises: UnknownLanguageError, ExplainOptionError; UnknownCardError when shown,
+        and BackwardLoopError when the page is asked for.
         """
         from bptt.explain import explain
 

@@ -23,7 +23,7 @@ from bptt.results import Gradient, Run
 from bptt.step import draws
 from bptt.step import initial as initial_values
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array, Shape
+from bptt.step.shapes import Array, Shape, numbers_of
 
 if TYPE_CHECKING:
     from bptt.execute.compile.describe import Lowering
@@ -98,7 +98,7 @@ class Engine:
         self._check_sizes(sizes)
         return {
             name: initial_values.draw(
-                name, spec, tuple(_size(dim, sizes) for dim in spec.shape), seed
+                name, spec, numbers_of(spec.shape, sizes), seed
             ).astype(element)
             for name, spec in self.graph.parameters.items()
         }
@@ -327,7 +327,3 @@ class Engine:
         if key not in self._programs:
             self._programs[key] = make()
         return self._programs[key]
-
-
-def _size(dim: Any, sizes: Mapping[str, int]) -> int:
-    return dim if isinstance(dim, int) else int(sizes[dim])

@@ -139,6 +139,14 @@ class OutOfTimeError(CellError):
     """A value is read where it is not known yet, or has another step."""
 
 
+class CellSizeError(CellError):
+    """The text is far longer than any cell."""
+
+
+class BareInputError(CellError):
+    """A vector without `[t]` is multiplied by a parameter, as an input would be."""
+
+
 class BareStateError(CellError):
     """A name that varies in time is read without `[t]` or `[t-1]`, or the reverse."""
 

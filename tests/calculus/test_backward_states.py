@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import bptt
+from bptt.explain.algebra.expr import Time
+from bptt.explain.cards import step_ranges
 from bptt.explain.explanation import BackwardLoopError
 
 TAU, N_B, N_X, N_H, N_G, N_O = 5, 3, 2, 4, 6, 7
@@ -121,6 +123,31 @@ def test_the_unrolled_graph_holds_the_value_beyond_the_last_step():
     assert all(order[edge.target] < order[edge.source] for edge in graph.edges)
 
 
-def test_an_explanation_of_a_backward_loop_is_refused():
-    with pytest.raises(BackwardLoopError, match=r"g\[t\+1\] is read: explanations are"):
-        BOTH.explain()
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_backward_loop_is_explained(lang):
+    explanation = BOTH.explain(lang=lang)
+    assert explanation.passed
+    assert "∇_g^(τ+1) L = (∂g^(τ)/∂g^(τ+1))ᵀ ∇_g^(τ) L" in explanation.text()
+    assert r"\nabla" in explanation.latex()
+
+
+def test_the_gradient_of_a_backward_state_has_its_boundary_at_the_first_step():
+    text = BOTH.explain(step="node:g").text()
+    assert "Wᵀ" not in text
+    assert "2 ≤ t ≤ τ" in text
+    assert "Its successors are g⁽ᵗ⁻¹⁾" in text
+
+
+def test_the_page_of_a_backward_loop_is_refused():
+    with pytest.raises(BackwardLoopError, match=r"g\[t\+1\] is read: the page draws"):
+        BOTH.explain().html()
+
+
+def test_the_steps_that_have_a_successor():
+    one, tau = Time("", 1), Time("tau")
+    assert step_ranges([0]) == [(0, (one, tau))]
+    assert step_ranges([1, 0]) == [(0, (tau, tau)), (1, (one, tau.moved(-1)))]
+    assert step_ranges([-1]) == [(0, (one, one)), (1, (one.moved(1), tau))]
+    assert step_ranges([1, 3]) == [
+        (0, (tau, tau)), (1, (tau.moved(-2), tau.moved(-1))), (3, (one, tau.moved(-3)))
+    ]  # fmt: skip

@@ -28,7 +28,7 @@ LIMIT = 1_000_000
 class Reader(HTMLParser):
     """Every start tag with its attributes, and whether the tags are balanced."""
 
-    VOID = frozenset({"meta", "input", "br", "path", "rect", "circle", "line"})
+    VOID = frozenset({"meta", "input", "br"})
 
     def __init__(self, text):
         super().__init__()

@@ -176,8 +176,10 @@ def _read_values(
         source = b.inputs[read.name] if read.name in b.inputs else run[read.name]
         rows = source[:, 0]
         if read.lag:
-            first = b.initial[read.name][0] if read.name in b.initial else 0 * rows[0]
-            rows = np.concatenate([np.asarray(first)[None], rows])[:tau]
+            start = b.initial[read.name][0] if read.name in b.initial else 0 * rows[0]
+            end = np.asarray(start)[None]
+            parts = [end, rows[:-1]] if read.lag < 0 else [rows[1:], end]
+            rows = np.concatenate(parts)
         found[key] = rows
     return found
 

@@ -30,7 +30,7 @@ from bptt.execute.weighting import (
     weigh,
 )
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array, Shape, show_shape
+from bptt.step.shapes import Array, Shape, number_of, numbers_of, show_shape
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Bindings:
 
     def numbers(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """A shape with named dimensions as numbers."""
-        return tuple(self.sizes[dim] if isinstance(dim, str) else dim for dim in shape)
+        return numbers_of(shape, self.sizes)
 
     def input_at(self, name: str, index: int) -> Array:
         """An input at each row's first step (index 0) or its last one (-1)."""
@@ -344,8 +344,7 @@ def _element_type(
     index = graph.inputs[name].index
     if index is None:
         return to_real(f"input {name}", array, dtype, packing)
-    limit = sizes[index] if isinstance(index, str) else index
-    assert isinstance(limit, int)
+    limit = number_of(index, sizes)
     return check_index(f"input {name}", array, limit, f"{index} = {limit}", packing)
 
 

@@ -18,7 +18,7 @@ from bptt.explain.render.common import Writer
 from bptt.explain.render.latex_document import render_latex
 from bptt.explain.render.markdown import render_markdown
 from bptt.explain.render.terminal import TerminalWriter, render_text
-from bptt.explain.texts import table
+from bptt.explain.sentences import table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -39,7 +39,7 @@ class UnknownFormatError(ArgumentError):
 
 
 class BackwardLoopError(ArgumentError):
-    """An explanation is asked of a cell with a state that is read at t+1."""
+    """The page is asked for of a cell in which something is read at t+1."""
 
 
 class UnknownCardError(ArgumentError):
@@ -113,7 +113,10 @@ class Explanation:
         return render_latex(self.document, self.lang, cards=self.cards, t=self.t)
 
     def html(self) -> str:
-        """The page: one file that needs no network."""
+        """The page: one file that needs no network.
+
+        Raises: BackwardLoopError.
+        """
         return self._whole(".html")
 
     def _whole(self, suffix: str) -> str:
@@ -121,12 +124,18 @@ class Explanation:
             raise UnknownFormatError(
                 f"no format for {suffix!r}; a name ends in one of {', '.join(FORMATS)}"
             )
+        for state in sorted(self.cell.graph.backward):
+            raise BackwardLoopError(
+                f"{state}[t+1] is read: the page draws loops that run from t = 1 to "
+                "tau. text(), markdown() and latex() take both directions"
+            )
         return FORMATS[suffix](self.document, self.lang)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a file; its suffix says the format: .html, .md, .tex or .txt.
 
-        Returns: the path. Raises: UnknownFormatError; OSError if it cannot be written.
+        Returns: the path.
+        Raises: UnknownFormatError, BackwardLoopError; OSError if it cannot be written.
         """
         target = Path(path)
         writers = {".txt": self.text, ".md": self.markdown, ".tex": self.latex}
@@ -191,15 +200,9 @@ def explain(
     >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
     True
 
-    Raises: UnknownLanguageError, ExplainOptionError, BackwardLoopError;
-    UnknownCardError when shown.
+    Raises: UnknownLanguageError, ExplainOptionError; UnknownCardError when shown, and
+    BackwardLoopError when the page is asked for.
     """
-    for state in sorted(cell.graph.backward):
-        raise BackwardLoopError(
-            f"{state}[t+1] is read: explanations are of cells whose loops run from "
-            "t = 1 to tau. Explain the cell of one direction; check() and unroll() "
-            "take both"
-        )
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)
     options = Options(tau, seed, sizes, reduction, chosen)

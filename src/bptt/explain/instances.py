@@ -13,7 +13,7 @@ from bptt.errors import ArgumentError
 from bptt.execute.weighting import REDUCTIONS, weigh
 from bptt.explain.algebra.point import Point, Scope
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array
+from bptt.step.shapes import Array, numbers_of
 from bptt.unrolled import unroll
 
 CHECKED = 3
@@ -103,7 +103,7 @@ def _draw_shown(
     rng = np.random.default_rng([options.seed, draw])
 
     def normal(lead: tuple[int, ...], shape: tuple[Any, ...]) -> Array:
-        core = tuple(d if isinstance(d, int) else sizes[str(d)] for d in shape)
+        core = numbers_of(shape, sizes)
         numbers = 0.5 * (1 - lift) * rng.standard_normal((*lead, *core)) + lift
         return np.asarray(np.round(numbers, 2))  # two digits, to follow by hand
 

@@ -42,26 +42,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bptt.explain.algebra.expr import FIRST, TAU, Expr, Time
+from bptt.explain.sentences import LANGUAGES as LANGUAGES  # noqa: PLC0414
+from bptt.explain.sentences import Text as Text  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from bptt.explain.algebra.point import Point, Scope
 
-LANGUAGES = ("en", "zh")
 PASSED, FAILED, NOT_CHECKED = "passed", "failed", "not checked"
 PHASES = ("forward", "loss", "nodes", "parameters", "more")
 TOLERANCE = 1e-12
-
-
-@dataclass(frozen=True)
-class Text:
-    """A sentence by its id.
-
-    fields: what stands in its {places}: an Expr, a string, a number, or a tuple of
-    Exprs that is listed with the commas of the language.
-    """
-
-    id: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

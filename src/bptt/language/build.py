@@ -256,6 +256,8 @@ class _Builder:
             rule = OPS_RANKS.get(expr.op, "their ranks differ")
             other = "make them one shape, or a scalar where they differ"
             fix = RANK_FIXES.get(expr.op, other)
+            if expr.op in OF_ONE_VECTOR and nodes[0].rank == 2:
+                fix = OF_ONE_VECTOR_FIX.format(op=expr.op)
             return errors.RankError(
                 expr.span, f"{described}: {rule}", fix=fix, shapes=known
             )
@@ -415,6 +417,11 @@ OPS_RANKS = {
     "outer": "outer takes two vectors",
     "nll": "nll takes a vector of probabilities and a class or a vector of targets",
 }
+OF_ONE_VECTOR = frozenset({"softmax", "log_softmax", "layer_norm"})
+OF_ONE_VECTOR_FIX = (
+    "of a matrix, say of which vector: a column, {op}(A[:, x[t]]), or a product, "
+    "{op}(A @ u[t])"
+)
 RANK_FIXES = {
     "transpose": "dot(u, v) for u^T v, outer(u, v) for u v^T",
     "nll": "nll(softmax(o[t]), y[t])",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.functions import CALLS, Function, derived
+from bptt.language.hints import CALLS_INSTEAD
 from bptt.language.source import Source
 from bptt.language.tree import Expr
 
@@ -95,10 +96,11 @@ class CallReader:
             return self._expand(function, self._arguments(function, node), span)
         if name not in CALLS:
             known = {*CALLS, *derived(), *self._place.functions}
+            instead = CALLS_INSTEAD.get(name)
             raise errors.UnknownOperationError(
                 self.span(node.func),
                 f"{self._show(node.func)} is not an operation",
-                fix=_closest(name, known) + "the operations are "
+                fix=instead or _closest(name, known) + "the operations are "
                 + ", ".join(sorted(known)),
             )  # fmt: skip
         data = self._keywords(node, name)

@@ -15,9 +15,15 @@ from dataclasses import dataclass
 
 from bptt import errors
 from bptt.errors import Span
+from bptt.language import hints
 
 ONE_EQUATION = "one equation a line, written `name[t] = expression`"
 SHOWN = 60
+# Far beyond any network, and read in two seconds and 500 MB.
+MAX_CHARACTERS = 1_000_000
+MAX_LINES = 10_000
+_SEPARATOR = re.compile("[\\n;]")
+_UNREADABLE = re.compile("[\\0\\ud800-\\udfff]")
 
 
 @dataclass(frozen=True)
@@ -33,16 +39,19 @@ class Source:
 
     def __init__(self, text: str) -> None:
         """Take off a byte order mark and a common indentation; unify line ends."""
+        self._text, self._lines = text, [text]
+        if len(text) > MAX_CHARACTERS:  # before any work is done on it
+            self._refuse_unreadable()
         text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
         self._text = textwrap.dedent(text)
         self._lines = self._text.split("\n")
+        self._refuse_unreadable()
 
     def statements(self) -> list[ast.stmt | FunctionText]:
         """The lines as `ast` statements, `name(names) = expression` as functions.
 
         Raises: CellSyntaxError for what the grammar refuses.
         """
-        self._refuse_unreadable()
         signs = _function_signs(self._text)
         text = self._text
         for place in signs:  # one character for another: every place stays true
@@ -69,18 +78,30 @@ class Source:
             ) from None
 
     def _refuse_unreadable(self) -> None:
-        """Refuse characters that no grammar can read, before it sees them."""
-        for number, line in enumerate(self._lines, start=1):
-            for column, character in enumerate(line):
-                if character == "\0" or "\ud800" <= character <= "\udfff":
-                    raise errors.CellSyntaxError(
-                        Span(number, line, column, column + 1),
-                        f"the text holds the character U+{ord(character):04X}, which "
-                        "is not text",
-                        fix="remove it; a cell file is UTF-8 text",
-                    )
+        """Refuse what no grammar can read, or not in bounded time and memory."""
+        for text, most, what in (
+            (self._text, MAX_CHARACTERS, "characters"),
+            (_SEPARATOR.findall(self._text), MAX_LINES, "lines"),
+        ):
+            if len(text) > most:
+                raise errors.CellSizeError(
+                    None,
+                    f"the text has {len(text):,} {what}; a cell has {most:,} at most",
+                    fix="is this the file you meant? Equations alike are one equation "
+                    "with vectors and matrices",
+                )
+        found = _UNREADABLE.search(self._text)
+        if found is not None:
+            before = self._text[: found.start()]
+            number, column = before.count("\n"), len(before.rpartition("\n")[2])
+            raise errors.CellSyntaxError(
+                Span(number + 1, self._lines[number], column, column + 1),
+                f"the text holds the character U+{ord(found.group()):04X}, which is "
+                "not text",
+                fix="remove it; a cell file is UTF-8 text",
+            )
 
-    def _syntax_error(self, error: SyntaxError) -> errors.CellSyntaxError:
+    def _syntax_error(self, error: SyntaxError) -> errors.CellError:
         number = min(error.lineno or 1, len(self._lines))
         line = self._lines[number - 1]
         start = min(max(0, (error.offset or 1) - 1), len(line))
@@ -93,6 +114,11 @@ class Source:
             problem, fix = "this number has too many digits", "1e308 at most"
             digits = re.search(r"\d{4000,}", line)
             start = digits.start() if digits else start
+        elif (hint := hints.of_line(line, start)) is not None:
+            start, problem, fix = hint
+            if word := hints.reserved_word(line):
+                span = Span(number, line, start, start + len(word))
+                return errors.ReservedNameError(span, problem, fix=fix)
         return errors.CellSyntaxError(
             Span(number, line, start, start + 1), problem, fix=fix
         )

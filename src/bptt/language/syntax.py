@@ -13,6 +13,7 @@ from bptt import errors
 from bptt.errors import Span
 from bptt.language.calls import CallReader
 from bptt.language.functions import CALLS, KEPT, Function, collect
+from bptt.language.hints import STACKED
 from bptt.language.source import FunctionText, Source
 from bptt.language.tree import RESERVED, Declaration, Equation, Expr
 from bptt.step.graph import Initial
@@ -37,13 +38,17 @@ INSTEAD = (
     (ast.Constant | ast.JoinedStr, "a value is a real number, a parameter or a node"),
     (ast.NamedExpr, "an equation of its own, `name[t] = ...`"),
     (ast.Starred, "write every argument"),
+    (ast.List | ast.Tuple, STACKED),
+    (ast.FloorDiv, "floor(u / v)"),
+    (ast.GeneratorExp | ast.ListComp, "sum(u) adds all elements of u"),
 )
 
 
 def parse_text(text: str) -> tuple[list[Equation], list[Declaration]]:
     """Read every line of a cell.
 
-    Raises: CellSyntaxError, UnsupportedSyntaxError, UnknownOperationError,
+    Raises: CellSizeError, CellSyntaxError, UnsupportedSyntaxError,
+    UnknownOperationError,
     ArgumentCountError, FutureStepError, DistantStepError, ReservedNameError,
     DeclarationError, EmptyCellError.
     """
@@ -146,10 +151,13 @@ class _Reader(CallReader):
     def _check_name(self, name: str, place: ast.AST | Span) -> None:
         if name in RESERVED or name in KEPT:
             what = "an operation" if name in KEPT else "the language's own name"
+            fix = f"another name, such as {name}_1"
+            if name == "t":
+                fix += "; a step is written in square brackets: h[t]"
             raise errors.ReservedNameError(
                 place if isinstance(place, Span) else self.span(place),
                 f"{name} is {what} and cannot name a node or parameter",
-                fix=f"another name, such as {name}_1",
+                fix=fix,
             )
 
     def _shape(self, node: ast.expr) -> tuple[str | int, ...]:

@@ -30,6 +30,8 @@ STATIC_LEAVES = frozenset({"constant", "size", "parameter"})
 LEAVES = TIMED_LEAVES | STATIC_LEAVES
 TO_STATIC = frozenset({"total", "total_outer", "total_scatter"})
 TO_TIMED = frozenset({"named", "spread"})
+# Names and dimensions of the indices that an expression still has: j in `C[t, j]`.
+Indices = tuple[tuple[str, Dim], ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -41,9 +43,10 @@ class Node:
     shape: Shape = ()
     data: Hashable = None
     timed: bool = field(init=False)
+    indices: Indices = field(init=False)
 
     def __post_init__(self) -> None:
-        """Derive `timed` from the operation and the inputs."""
+        """Derive `timed` and `indices` from the operation and the inputs."""
         if self.op in TIMED_LEAVES or self.op in TO_TIMED:
             timed = True
         elif self.op in TO_STATIC:
@@ -51,10 +54,11 @@ class Node:
         else:
             timed = any(node.timed for node in self.inputs)
         object.__setattr__(self, "timed", timed)
+        object.__setattr__(self, "indices", _indices_of(self))
 
     @property
     def rank(self) -> int:
-        """0 a scalar, 1 a vector, 2 a matrix."""
+        """0 a scalar, 1 a vector, 2 a matrix: what is left after the indices."""
         return len(self.shape)
 
     def __repr__(self) -> str:
@@ -95,6 +99,14 @@ class Node:
 
 
 Operand = Node | float | int
+
+
+def _indices_of(node: Node) -> Indices:
+    """The indices of the inputs, each once, in the order of their names."""
+    if not any(child.indices for child in node.inputs):
+        return ()
+    found = {name: dim for child in node.inputs for name, dim in child.indices}
+    return tuple(sorted(found.items(), key=lambda pair: pair[0]))
 
 
 def _arithmetic(op: str, a: Operand, b: Operand) -> Node:

@@ -7,7 +7,7 @@ read a dimension may still be a `DimVar`, an unknown that unification resolves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -190,6 +190,20 @@ def lookup(unify: Unify, a: Shape, index: Shape) -> Shape:
     """(n, m) and an integer below m -> (n)."""
     _need_ranks((2, 0), (a, index))
     return a[:1]
+
+
+def number_of(dim: Dim, sizes: Mapping[str, int]) -> int:
+    """A named dimension's size; a fixed one is its own."""
+    return dim if isinstance(dim, int) else sizes[str(dim)]
+
+
+def numbers_of(shape: Shape, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape in named dimensions as numbers.
+
+    >>> numbers_of(("n_h", 3), {"n_h": 5})
+    (5, 3)
+    """
+    return tuple(number_of(dim, sizes) for dim in shape)
 
 
 def show_shape(shape: Shape) -> str:

@@ -14,6 +14,7 @@ from bptt.call import last_of
 from bptt.execute.weighting import as_column, weigh
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of
 from bptt.step.ops import OPS, extra_arguments
+from bptt.step.shapes import numbers_of
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan
 
@@ -74,7 +75,7 @@ class _Values:
         return sizes
 
     def _numbers(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
-        return tuple(self._sizes[d] if isinstance(d, str) else d for d in shape)
+        return numbers_of(shape, self._sizes)
 
     def _zeros(self, shape: tuple[Any, ...], *lead: int) -> Tensor:
         return self._like.new_zeros((*lead, *self._numbers(shape)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bptt import Cell, cells, errors
-from bptt.execute.compile import compiler
+from bptt.execute.compile import compiler, lowerings
 from bptt.execute.dispatch import FallbackWarning
 from bptt.execute.kernels import executor, threads
 from tests.execute.library import library, make_case, sizes_of
@@ -267,7 +267,8 @@ L[t] = sum(h[t] ** 2)
 """
 
 
-def test_a_matrix_that_changes_in_time_falls_back_and_says_so_once():
+def test_a_cell_without_kernels_falls_back_and_says_so_once(monkeypatch):
+    monkeypatch.delitem(lowerings.LOWERINGS, "tanh")
     cell = Cell(FAST_WEIGHTS)
     case = make_case(cell, sizes_of(cell), 4, 3)
     with warnings.catch_warnings(record=True) as caught:
@@ -276,8 +277,8 @@ def test_a_matrix_that_changes_in_time_falls_back_and_says_so_once():
     (warning,) = caught
     assert warning.category is FallbackWarning
     assert str(warning.message) == (
-        "this cell runs step by step in NumPy: kernels have no form for a matrix that "
-        "changes in time"
+        "this cell runs step by step in NumPy: kernels have no form for the operation "
+        "tanh inside a time step"
     )
     expected = cell.gradient(**case, executor="reference")
     for grad in found:

@@ -19,14 +19,14 @@ from bptt.execute.codegen.jit import Compiled
 from bptt.execute.codegen.kernel import Module
 from bptt.execute.codegen.reduce import REDUCE_TYPES, emit_reduce
 from bptt.execute.codegen.target import Target
-from bptt.execute.compile.expand import NotCompilableError, expand
+from bptt.execute.compile.expand import expand
 from bptt.execute.compile.generate import Code, generate
 from bptt.execute.compile.layout import Layout
 from bptt.execute.compile.reuse import find_reads, find_successors
 from bptt.execute.compile.rotate import rotate
 from bptt.execute.compile.stages import Plan, is_other_step, plan_program
 from bptt.execute.compile.sums import Sums, plan_sums
-from bptt.step.graph import Node, walk
+from bptt.step.graph import Node
 
 KEPT = 64  # compiled programs
 Kernel = Callable[..., Any]
@@ -154,8 +154,6 @@ def lower_program(program: Program) -> Program:
         if name not in rotated or name not in program.carried.values()
     )
     plan = schedule(roots, outputs, inputs, is_phased=program.is_phased)
-    for node in walk(plan.roots[name] for name in outputs):
-        _check(node)
     sources = {**inputs, **plan.roots}
     return replace(
         program,
@@ -164,13 +162,6 @@ def lower_program(program: Program) -> Program:
         outputs=outputs,
         sources=sources,
     )
-
-
-def _check(node: Node) -> None:
-    if node.timed and node.rank == 2:
-        raise NotCompilableError("a matrix that changes in time")
-    if node.op == "total" and node.rank == 2:
-        raise NotCompilableError("a matrix that changes in time")
 
 
 @functools.cache

@@ -22,10 +22,7 @@ class NotCompilableError(Exception):
 
 
 def expand(roots: Mapping[str, Node]) -> dict[str, Node]:
-    """The same named roots in primitives.
-
-    Raises: NotCompilableError for a matrix that changes in time.
-    """
+    """The same named roots in primitives."""
     shared: dict[Hashable, Node] = {}
 
     def share(node: Node) -> Node:
@@ -34,8 +31,6 @@ def expand(roots: Mapping[str, Node]) -> dict[str, Node]:
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
         node = rebuild(node, inputs)
-        if node.timed and node.rank == 2 and node.op not in ("outer", "scatter"):
-            raise NotCompilableError("a matrix that changes in time")
         rule = _RULES.get(node.op) if node.timed else None
         return share(node) if rule is None else _share_all(rule(node), share)
 

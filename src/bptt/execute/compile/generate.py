@@ -19,6 +19,7 @@ from bptt.execute.compile.expand import NotCompilableError
 from bptt.execute.compile.layout import Layout
 from bptt.execute.compile.lowerings import LOWERINGS, lower
 from bptt.execute.compile.stages import ALIASES, Plan, StagePlan, is_leaf
+from bptt.execute.compile.tensors import TensorBody
 from bptt.step.graph import Node, walk
 
 Value = Any
@@ -69,7 +70,7 @@ class Code:
 
 def generate(plan: Plan, layout: Layout, target: Target, real_bytes: int) -> Code:
     """Write and compile the kernels of every segment that stores something."""
-    generator = _Generator(plan, layout)
+    generator = Generator(plan, layout)
     names = generator.collect_names()
     module = Module(names, target, real_bytes)
     packed: list[Packed] = []
@@ -90,7 +91,7 @@ def generate(plan: Plan, layout: Layout, target: Target, real_bytes: int) -> Cod
     )
 
 
-class _Generator:
+class Generator:
     """Turns stage plans into the toolbox's stages."""
 
     def __init__(self, plan: Plan, layout: Layout) -> None:
@@ -163,7 +164,7 @@ class _Generator:
 
     def _slots(self, stage: StagePlan) -> list[tuple[Node, list[Node]]]:
         """Sums of products that share accumulators: (the sum's node, its products)."""
-        needed = self._needed(stage)
+        needed = self.needed(stage)
         groups: dict[Node, list[Node]] = {
             node: [node] for node in stage.products if node in needed
         }
@@ -179,7 +180,7 @@ class _Generator:
     def _is_private(self, node: Node) -> bool:
         return self.consumers.get(node, 0) == 1 and node not in self.plan.memory
 
-    def _needed(self, stage: StagePlan) -> set[Node]:
+    def needed(self, stage: StagePlan) -> set[Node]:
         """What the stage's stores reach within the stage."""
         seen: set[Node] = set()
         stack = list(stage.stored)
@@ -238,6 +239,8 @@ class _Generator:
         return Matrix(name, 1, columns) if is_transposed else Matrix(name, columns, 1)
 
     def _row_stage(self, stage: StagePlan, has_time: bool) -> RowStage:
+        if stage.is_tensor:
+            return RowStage(lambda row: TensorBody(self, stage, row, has_time).emit())
         return RowStage(lambda row: _RowBody(self, stage, row, has_time).emit())
 
 
@@ -271,7 +274,7 @@ class LaneValues:
 
     def __init__(
         self,
-        generator: _Generator,
+        generator: Generator,
         stage: StagePlan,
         lane: Lane,
         has_time: bool,
@@ -341,7 +344,7 @@ class _RowBody:
     """Emits one row stage: reductions and scalars in order, then the stores."""
 
     def __init__(
-        self, generator: _Generator, stage: StagePlan, row: Row, has_time: bool
+        self, generator: Generator, stage: StagePlan, row: Row, has_time: bool
     ) -> None:
         self._g, self._stage, self._row, self._has_time = (
             generator,
@@ -353,7 +356,7 @@ class _RowBody:
 
     def emit(self) -> None:
         """Everything the stage's stores need."""
-        needed = self._g._needed(self._stage)
+        needed = self._g.needed(self._stage)
         for node in walk(self._stage.homes):
             if node in needed and node in self._stage.homes and not node.rank:
                 self._scalar(node)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from bptt.execute.codegen.arrays import Array
 from bptt.execute.compile.stages import Plan, is_leaf, is_other_step
 from bptt.step.graph import Node, name_of, shift_of
-from bptt.step.shapes import Dim
+from bptt.step.shapes import Dim, number_of
 
 FLOATS_PER_INDEX = {4: 2, 8: 1}
 
@@ -91,14 +92,13 @@ class Layout:
         self.buffers.append(Buffer(column, is_padded))
 
     def width(self, node: Node) -> int:
-        """Reals per row of a scalar or vector."""
-        return self.size(node.shape[0]) if node.shape else 1
+        """Reals per row of a value of any rank."""
+        dims = (*(dim for _, dim in node.indices), *node.shape)
+        return prod(self.size(dim) for dim in dims)
 
     def size(self, dim: Dim) -> int:
         """A dimension as a number."""
-        value = self.sizes[dim] if isinstance(dim, str) else dim
-        assert isinstance(value, int)
-        return value
+        return number_of(dim, self.sizes)
 
     def _collect_sums(self, pairs: list[tuple[Node, Node, Node]]) -> None:
         """Runs of neighbours with one operand become one product."""

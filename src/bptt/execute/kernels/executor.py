@@ -205,14 +205,14 @@ class Call:
     def _fill_table(self) -> None:
         """The entries that change from call to call: leaves and static values."""
         table, numbers = self._w.table, self._w.numbers
-        for name, part, is_vector in self._w.boundaries:
+        for name, part in self._w.boundaries:
             value = self._b.initial.get(name)
             if value is None:
                 part[...] = 0
                 continue
             if self._ragged is not None:
                 value = value[self._ragged.packing.order]
-            part[...] = value if is_vector else value[:, None]
+            part[...] = value.reshape(part.shape)
         self._enter(self._leaves())
         statics = self._x.code.statics
         for name, node in statics.arrays.items():

@@ -45,7 +45,7 @@ class Workspace:
         self._work_size = count_reduce_work(executable.target, executable.real_bytes)
         self._work: list[FloatArray] = []
         self._work_addresses: list[int] = []
-        self.boundaries: list[tuple[str, FloatArray, bool]] = []
+        self.boundaries: list[tuple[str, FloatArray]] = []
         addresses = {name: address_of(array) for name, array in self.packed.items()}
         padded = {node: name for name, node in executable.plan.padded.items()}
         for number in range(len(layout.buffers)):
@@ -56,7 +56,7 @@ class Workspace:
                 part = self.buffers[place.buffer][row, :, place.column :][
                     :, : place.width
                 ]
-                self.boundaries.append((padded[node], part, bool(node.rank)))
+                self.boundaries.append((padded[node], part))
         self.numbers = {name: number for number, name in enumerate(code.names)}
         self.table = (ctypes.c_void_p * max(1, len(code.names)))(
             *(addresses.get(name, 0) for name in code.names)

@@ -160,7 +160,7 @@ class RaggedValues(KernelValues):
             start = packing.n_b if layout.buffers[place.buffer].is_padded else 0
             rows = buffer.reshape(-1, buffer.shape[2])[start : start + packing.n_rows]
         columns = rows[:, place.column : place.column + place.width]
-        return columns if node.rank else columns[:, 0]
+        return self._shaped(columns, node)
 
     def at(self, name: str, index: int) -> FloatArray:
         """A definition's value at each row's first step (0) or its last (-1)."""

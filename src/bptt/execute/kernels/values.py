@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bptt.execute.bindings import Bindings
 from bptt.execute.compile.compiler import Executable
+from bptt.execute.compile.expand import REDUCTIONS
 from bptt.execute.compile.stages import is_leaf
 from bptt.execute.compile.sums import View
 from bptt.execute.kernels.memory import Loan
@@ -18,12 +19,6 @@ from bptt.step.graph import TO_STATIC, Node, name_of, shift_of
 from bptt.step.ops import OPS, extra_arguments
 
 FloatArray = NDArray[Any]
-# The primitives that exist only for kernels: see `expand`.
-_REDUCTIONS: dict[str, Callable[..., FloatArray]] = {
-    "row_sum": lambda x: x.sum(-1),
-    "row_max": lambda x: x.max(-1),
-    "pick": meanings.pick,
-}
 
 
 class KernelValues:
@@ -84,7 +79,13 @@ class KernelValues:
         columns = buffer[
             start : start + tau, :, place.column : place.column + place.width
         ]
-        return self._loan.view(columns if node.rank else columns[:, :, 0])
+        return self._loan.view(self._shaped(columns, node))
+
+    def _shaped(self, columns: FloatArray, node: Node) -> FloatArray:
+        """Columns of a row as a scalar, a vector or a matrix."""
+        if node.rank == 1:
+            return columns
+        return columns.reshape(*columns.shape[:-1], *self._bindings.numbers(node.shape))
 
     def get_static(self, node: Node) -> FloatArray:
         """A static value, by the functions of the table."""
@@ -140,8 +141,8 @@ class KernelValues:
     def _recompute(self, node: Node) -> FloatArray:
         """A value that no kernel stored, from those stored, in plain NumPy."""
         arguments = [_align(self.stored(child), child, node) for child in node.inputs]
-        if node.op in _REDUCTIONS:
-            value: FloatArray = _REDUCTIONS[node.op](*arguments)
+        if node.op in REDUCTIONS:
+            value: FloatArray = _reduce(node, arguments)
         else:
             value = OPS[node.op].f(*arguments, *self._extra(node))
         shape = self._bindings.weight.shape
@@ -169,9 +170,19 @@ def _walk_static(root: Node) -> Iterator[Node]:
         stack.extend((child, False) for child in node.inputs)
 
 
+def _reduce(node: Node, arguments: list[FloatArray]) -> FloatArray:
+    """The primitives that exist only for kernels: see `expand`."""
+    if node.op == "pick":
+        return meanings.pick(*arguments)
+    axes = tuple(range(-node.inputs[0].rank, 0))
+    (x,) = arguments
+    found: FloatArray = x.sum(axes) if node.op == "row_sum" else x.max(axes)
+    return found
+
+
 def _align(value: FloatArray, child: Node, node: Node) -> FloatArray:
-    if node.op in _REDUCTIONS:
+    if node.op in REDUCTIONS:
         return value
     if OPS[node.op].is_elementwise and child.timed and child.rank < node.rank:
-        return value[..., None]
+        return value.reshape(value.shape + (1,) * (node.rank - child.rank))
     return value

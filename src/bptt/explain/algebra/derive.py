@@ -27,7 +27,7 @@ SEED = Value("\u00b7")
 
 @dataclass(frozen=True)
 class Reading:
-    """What an equation reads: a parameter, or a name at lag 0 or -1."""
+    """What an equation reads: a parameter, or a name at lag 0, -1 or +1."""
 
     name: str
     lag: int = 0
@@ -41,7 +41,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Successor:
-    """A definition that reads a place, `lag` steps after it (0 or 1)."""
+    """A definition that reads a place, `lag` steps after it: 0, 1, or -1 for h[t+1]."""
 
     name: str
     lag: int
@@ -58,13 +58,14 @@ class Derivation:
 
     def equation(self, name: str) -> Expr:
         """The right-hand side of a definition at step t."""
-        return self._show(self.graph.definitions[name].inputs[0])
+        return self.show(self.graph.definitions[name].inputs[0])
 
-    def _show(self, node: Node) -> Expr:
+    def show(self, node: Node) -> Expr:
+        """A node of an equation as it is displayed."""
         leaf = self._leaf(node)
         if leaf is not None:
             return leaf
-        site = Site(node, tuple(self._show(child) for child in node.inputs))
+        site = Site(node, tuple(self.show(child) for child in node.inputs))
         return TRANSLATIONS[node.op](site)
 
     def _leaf(self, node: Node) -> Expr | None:
@@ -120,8 +121,8 @@ class Derivation:
         return stripped
 
     def _pull(self, node: Node, name: str, grads: dict[Node, list[Expr]]) -> None:
-        parts = tuple(self._show(child) for child in node.inputs)
-        shown = Value(name, T) if name else self._show(node)
+        parts = tuple(self.show(child) for child in node.inputs)
+        shown = Value(name, T) if name else self.show(node)
         site = Site(node, parts, shown)
         for grad in grads[node]:
             given = PULLS[node.op](site, grad)

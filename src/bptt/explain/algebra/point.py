@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bptt.errors import ArgumentError
 from bptt.explain.algebra.expr import Value
+from bptt.explain.sentences import SentenceError
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array
+from bptt.step.shapes import Array, number_of
 from bptt.unrolled import Unrolled
 from bptt.unrolled.places import Edge, Place
 
@@ -20,7 +20,7 @@ Dim = str | int
 TOTAL = "L"
 
 
-class UnknownSymbolError(ArgumentError):
+class UnknownSymbolError(SentenceError):
     """A formula reads a name, step or derivative that the cell does not have."""
 
 
@@ -62,8 +62,7 @@ class Scope:
         """
         if name not in self._shapes:
             raise UnknownSymbolError(
-                f"{name} is not a name of this cell; its names are: "
-                f"{', '.join(self.names)}"
+                "formula.no-name", name=name, names=", ".join(self.names)
             )
         return self._shapes[name]
 
@@ -108,25 +107,24 @@ class Point:
 
     def size(self, dim: Dim) -> int:
         """The size of a dimension, or tau."""
-        if isinstance(dim, int):
-            return dim
-        return self.tau if dim == "tau" else self.sizes[dim]
+        return self.tau if dim == "tau" else number_of(dim, self.sizes)
 
     def place(self, name: str, t: int | None) -> Place:
         """The circle of the unrolled graph that a symbol names.
 
-        Raises: UnknownSymbolError if there is none, such as h^(tau+1).
+        Raises: UnknownSymbolError if there is none, such as h^(tau+1) of a state
+        that is read at t-1.
         """
         if name == TOTAL and t is None:
             return self.graph.total
         kind = self.scope.kind(name)
         if kind == "parameter":
             kind = "parameter" if t is None else "copy"
-        elif t == 0:
+        elif t == (self.tau + 1 if name in self.scope.graph.backward else 0):
             kind = "initial"
         place = Place(kind, name, t)
         if place not in self.graph.shapes:
-            raise UnknownSymbolError(f"there is no {place} for tau = {self.tau}")
+            raise UnknownSymbolError("formula.no-place", place=place, tau=self.tau)
         return place
 
     def value(self, name: str, t: int | None) -> Array:

@@ -251,7 +251,11 @@ def _pull_pow(site: Site, g: Expr) -> Given:
 
 def _pull_extreme(site: Site, g: Expr, *, larger: bool) -> Given:
     a, b = site.x if larger else site.x[::-1]
-    first, second = e.Call("greater", (a, b)), e.Call("greater", (b, a))
+    # On a tie each side gets half: (1 + 1_{a > b} - 1_{b > a}) / 2.
+    first, second = (
+        e.Quotient(minus(e.total(ONE, e.Call("greater", p)), e.Call("greater", q)), TWO)
+        for p, q in (((a, b), (b, a)), ((b, a), (a, b)))
+    )
     is_plain = site.node.rank == 0
     return (
         _through(site, g, first, 0, is_plain=is_plain),

@@ -161,7 +161,7 @@ def derivative(state: State, target: Symbol, source: Symbol, is_total: bool) -> 
     if array.ndim == 2:
         return array
     if array.ndim > 2:
-        raise UnknownSymbolError("a derivative with more than two indices")
+        raise UnknownSymbolError("formula.three-indices")
     if array.ndim == 0:
         return scalar(array)
     is_row = target.name == "L" or not state.point.scope.core(target.name)

@@ -34,6 +34,7 @@ def header(context: Context) -> Panel:
         Listing(context.cell.text.strip(), "source"),
         Paragraph(Text("header.layout")),
         Paragraph(Text("header.time")),
+        *([Paragraph(Text("header.time-back"))] if graph.backward else []),
         Paragraph(Text("header.two")),
         Paragraph(Text(f"header.loss.{kind}", fields)),
         Paragraph(Text("header.numbers", numbers)),

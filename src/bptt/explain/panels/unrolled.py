@@ -45,7 +45,7 @@ def _readers(context: Context, name: str, *, is_last: bool) -> Cell:
     found: tuple[object, ...] = tuple(
         Value(s.name, T.moved(s.lag))
         for s in context.derivation.successors(name)
-        if not (is_last and s.lag)
+        if not (is_last and s.lag > 0)
     )
     maker = CardMaker(context.derivation, context.scope, context.options)
     if any(term.successor is None for term in maker.terms(name)):
@@ -87,13 +87,14 @@ def flow(context: Context) -> Panel:
     """Panel 7: the gradient of every state, split into injected and arrived."""
     graph = context.scope.graph
     blocks: list[Block] = [Paragraph(Text("flow.intro"))]
-    titles = _titles("flow", "t", "total", "now", "future")
     for name in graph.states:
         if name in graph.definitions and context.derivation.rank(name) < 2:
             rows = tuple(
                 _flow_row(context, name, t) for t in range(context.shown.tau, 0, -1)
             )
             caption = Text("flow.caption", {"node": Value(name, T)})
+            arrived = "past" if name in graph.backward else "future"
+            titles = _titles("flow", "t", "total", "now", arrived)
             blocks.append(Table(f"flow:{name}", titles, rows, caption))
     return Panel("flow", 7, Text("panel.flow"), tuple(blocks))
 
@@ -101,13 +102,12 @@ def flow(context: Context) -> Panel:
 def _flow_row(context: Context, name: str, t: int) -> Row:
     maker = CardMaker(context.derivation, context.scope, context.options)
     norms = []
-    for is_future in (False, True):
-        terms = [term.filled for term in maker.terms(name)
-                 if term.is_future == is_future]  # fmt: skip
-        is_past_end = is_future and t == context.shown.tau
-        values = [] if is_past_end else [
-            evaluate(term, context.shown, t) for term in terms
-        ]  # fmt: skip
+    for is_carried in (False, True):
+        values = [
+            evaluate(term.filled, context.shown, t)
+            for term in maker.terms(name)
+            if term.is_future == is_carried and 1 <= t + term.lag <= context.shown.tau
+        ]
         total = sum(values[1:], values[0]) if values else np.zeros(())
         norms.append(float(np.linalg.norm(total)))
     whole = evaluate(Gradient(Value(name, T)), context.shown, t)

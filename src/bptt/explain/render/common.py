@@ -12,7 +12,8 @@ from bptt.explain import model as m
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.evaluate import evaluate
 from bptt.explain.algebra.expr import Expr
-from bptt.explain.texts import label, pieces
+from bptt.explain.sentences import label
+from bptt.explain.texts import pieces
 from bptt.step.shapes import Array
 
 DIGITS = 3
