@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.house.ordered import find, index
+
 SOURCE = Path(__file__).parents[2] / "src" / "bptt"
 FILES = sorted(SOURCE.rglob("*.py"))
 MAX_FILE_LINES = 450
@@ -35,3 +37,11 @@ def test_files_and_functions_are_short(file):
 def test_the_counter_finds_a_long_function():
     tree = ast.parse("def f():\n" + "    pass\n" * 41)
     assert list(too_long_functions(tree, "x.py")) == ["x.py:1 f has 41 lines"]
+
+
+def test_nothing_depends_on_the_order_of_a_set():
+    texts = {file: file.read_text() for file in FILES}
+    package = index(ast.parse(text) for text in texts.values())
+    found = {file.relative_to(SOURCE).as_posix(): find(text, package)
+             for file, text in texts.items()}  # fmt: skip
+    assert {file: lines for file, lines in found.items() if lines} == {}

@@ -221,7 +221,7 @@ def _order(
 
 def _direction(part: list[Node]) -> int:
     """+1 when the cycle reads earlier steps, -1 when it reads later ones."""
-    lags = {shift_of(node)[1] for node in part if node.op == "shift"}
+    lags = sorted({shift_of(node)[1] for node in part if node.op == "shift"})
     if len(lags) != 1:
         raise ValueError(f"a loop cannot read both earlier and later steps: {lags}")
-    return -lags.pop()
+    return -lags[0]

@@ -38,6 +38,7 @@ def simplify(roots: Mapping[str, Node], keep: Collection[str] = ()) -> dict[str,
 
 
 def _share(shared: dict[Hashable, Node], node: Node) -> Node:
+    # order-free: an address tells two nodes apart, and nothing else.
     key = (node.op, tuple(id(child) for child in node.inputs), node.shape, node.data)
     return shared.setdefault(key, node)
 

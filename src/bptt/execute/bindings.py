@@ -167,13 +167,13 @@ def parameter_arrays(
 
 
 def _one_dtype(arrays: Mapping[str, Array]) -> np.dtype[Any]:
-    dtypes = {array.dtype for array in arrays.values()}
+    dtypes = list(dict.fromkeys(array.dtype for array in arrays.values()))
     if len(dtypes) > 1:
         listed = ", ".join(f"{name} {array.dtype}" for name, array in arrays.items())
         raise errors.DtypeError(
             f"the parameters must share one element type, got {listed}"
         )
-    return dtypes.pop() if dtypes else np.dtype(np.float64)
+    return dtypes[0] if dtypes else np.dtype(np.float64)
 
 
 def _widest(arrays: Iterable[Array]) -> np.dtype[Any]:

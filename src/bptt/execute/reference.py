@@ -173,7 +173,8 @@ class Values:
         tau = self._lead[0]
         nodes = [node for node in segment.nodes if node.inputs]
         inside = set(segment.nodes)
-        reads = {child for node in nodes for child in node.inputs} - inside
+        children = dict.fromkeys(child for node in nodes for child in node.inputs)
+        reads = [child for child in children if child not in inside]
         fixed = {node: self[node] for node in reads if not node.timed}
         sliced = {node: self[node] for node in reads if node.timed}
         shifts = {node: shift_of(node) for node in segment.nodes if node.op == "shift"}

@@ -64,6 +64,7 @@ class Verifier:
         scales = self._scales(places, reference)
         if isinstance(first, Gradient):
             # A gradient that is 0 but for rounding has no relative error of its own.
+            # order-free: an address finds an instance, and orders nothing.
             scales = {id(p): max(scales[id(p)], FLOOR * p.largest_gradient)
                       for p in self.points if id(p) in scales}  # fmt: skip
         if any(_is_zero(link.expr) for link in chain.links):
@@ -109,6 +110,7 @@ class Verifier:
         found: dict[int, float] = {}
         for (point, _, _), value in zip(places, reference, strict=True):
             size = float(np.max(np.abs(value), initial=0.0))
+            # order-free: as above
             found[id(point)] = max(size, found.get(id(point), 0.0))
         return {key: value or 1.0 for key, value in found.items()}
 
@@ -134,6 +136,7 @@ class Verifier:
                     places, reference, strict=True
                 ):
                     found = meaning(point, t, letters)
+                    # order-free: as above
                     gap = _gap(found, expected) / scales[id(point)]
                     worst = gap if not gap <= worst else worst
         except (

@@ -51,7 +51,7 @@ class _Builder:
         self._index: dict[str, DimVar] = {}
         self._leaves: dict[object, Node] = {}
         self._definitions: dict[str, Node] = {}
-        self._nodes: dict[int, Node] = {}
+        self._nodes: dict[int, tuple[Expr, Node]] = {}
         for name in uses.inputs:
             if uses.is_index(name):
                 self._index[name] = DimVar()
@@ -152,10 +152,12 @@ class _Builder:
     # ----- expressions -----
 
     def _node(self, expr: Expr) -> Node:
-        # An argument that a body reads twice is one expression, and one node.
-        if id(expr) not in self._nodes:
-            self._nodes[id(expr)] = self._new_node(expr)
-        return self._nodes[id(expr)]
+        # An argument that a body reads twice is one expression, and one node. The
+        # expression is kept, since its address may else be another's later.
+        key = id(expr)  # order-free: an address tells two expressions apart
+        if key not in self._nodes:
+            self._nodes[key] = expr, self._new_node(expr)
+        return self._nodes[key][1]
 
     def _new_node(self, expr: Expr) -> Node:
         if expr.op == "constant":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -232,7 +232,7 @@ def _is_over_t(node: ast.Call) -> bool:
     return isinstance(first, ast.Name) and first.id == "t"
 
 
-def _closest(name: str, known: Iterable[str]) -> str:
+def _closest(name: str, known: Collection[str]) -> str:
     """A suggestion for a misspelt operation."""
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f"{close[0]}? " if close else ""

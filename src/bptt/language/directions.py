@@ -6,7 +6,7 @@ set of names that wait for each other, and it can wait in one direction only.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 
 from bptt import errors
 from bptt.errors import Span
@@ -51,7 +51,7 @@ def _loops(reads: Reads) -> dict[str, frozenset[str]]:
     return {name: part for part in parts for name in part}
 
 
-def _check_loop(name: str, span: Span, loop: Collection[str], reads: Reads) -> None:
+def _check_loop(name: str, span: Span, loop: Sequence[str], reads: Reads) -> None:
     for member in loop:
         for other, lag, _ in reads[member]:
             if lag == -1 and other in loop:

@@ -207,7 +207,9 @@ def scatter(g: Array, index: Array, sizes: tuple[int]) -> Array:
 
 
 def pick(x: Array, index: Array) -> Array:
-    """Element `index` of the last axis."""
+    """Element `index` of the last axis, or of the one vector that all rows share."""
+    if x.ndim == 1:
+        return np.asarray(x[index])
     return np.take_along_axis(x, index[..., None], axis=-1)[..., 0]
 
 

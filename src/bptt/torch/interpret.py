@@ -147,7 +147,8 @@ class _Values:
     def _run_loop(self, segment: Segment) -> None:
         nodes = [node for node in segment.nodes if node.inputs]
         inside = set(segment.nodes)
-        reads = {child for node in nodes for child in node.inputs} - inside
+        children = dict.fromkeys(child for node in nodes for child in node.inputs)
+        reads = [child for child in children if child not in inside]
         shifts = {n: shift_of(n) for n in segment.nodes if n.op == "shift"}
         sources = {name: self._program.sources[name] for name, _ in shifts.values()}
         before = {name: self._beyond(name) for name in sources}

@@ -1,6 +1,9 @@
 """Cutting rows into ranges."""
 
+import subprocess
+import sys
 import threading
+import time
 from itertools import pairwise
 
 import pytest
@@ -71,3 +74,49 @@ def test_small_work_stays_on_one_thread():
     assert choose_threads(39_999_999, 8) == 1
     assert choose_threads(60_000_000, 8) == 3
     assert choose_threads(10**12, 8) == 8
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_an_exception_leaves_when_every_range_is_done(failing):
+    pool = RowPool(3)
+    running = set()
+
+    def run(number, begin, end):
+        running.add(number)
+        if number == failing:
+            running.discard(number)
+            raise ValueError(f"range {number}")
+        time.sleep(0.05)
+        running.discard(number)
+
+    with pytest.raises(ValueError, match=f"range {failing}"):
+        pool.run([(0, 1), (1, 2), (2, 3)], run)
+    assert not running
+    pool.close()
+
+
+def test_a_range_that_has_not_begun_never_will():
+    pool = RowPool(2)
+    begun = []
+
+    def run(number, begin, end):
+        begun.append(number)
+        if number == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.02)
+
+    with pytest.raises(KeyboardInterrupt):
+        pool.run([(n, n + 1) for n in range(40)], run)
+    n_begun = len(begun)
+    pool.run([(0, 1), (1, 2)], lambda *_: time.sleep(0.05))
+    assert len(begun) == n_begun < 40
+    pool.close()
+
+
+def test_two_hundred_interrupts_leave_no_thread_in_borrowed_memory():
+    command = [sys.executable, "-X", "faulthandler", "-m"]
+    result = subprocess.run(
+        [*command, "tests.execute.kernels.interrupted", "200"],
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert (result.stdout, result.stderr) == ("200 interrupts\n", "")

@@ -26,6 +26,7 @@ def expand(roots: Mapping[str, Node]) -> dict[str, Node]:
     shared: dict[Hashable, Node] = {}
 
     def share(node: Node) -> Node:
+        # order-free: an address tells two nodes apart, and nothing else.
         key = (node.op, tuple(map(id, node.inputs)), node.shape, node.data)
         return shared.setdefault(key, node)
 

@@ -232,6 +232,13 @@ class Generator:
         """The array of a timed value, and how many steps away it is read."""
         return self.layout.array(node, has_time), self.layout.step_read(node, has_time)
 
+    def operand(self, node: Node, has_time: bool) -> tuple[Array, int]:
+        """The same of a value that may be one for all rows."""
+        if node.timed:
+            return self.read(self.canon(node), has_time)
+        name = self.statics.name(node)
+        return Array(name, self.layout.width(node), 0, 0, False), 0
+
     def _matrix(self, node: Node) -> Matrix:
         base, is_transposed = _untransposed(node)
         columns = self.layout.size(base.shape[1])
@@ -303,9 +310,7 @@ class LaneValues:
         if node.op == "size":
             return e.constant(float(layout.size(node.data)))  # type: ignore[arg-type]
         if not node.timed:
-            width = layout.width(node)
-            array = Array(self._g.statics.name(node), width, 0, 0, False)
-            return self._load(node, array, 0)
+            return self._load(node, *self._g.operand(node, self._has_time))
         if node in self._slots:
             return self._lane.products[self._slots[node]]
         in_memory = node in self._g.plan.memory and node not in self._stage.homes
@@ -318,7 +323,7 @@ class LaneValues:
         return load(array, shift)
 
     def _emit(self, node: Node) -> Value:
-        if node.op in ("fill", *ALIASES):
+        if node.op in {"fill", *ALIASES}:
             return self[node.inputs[0]]
         if node.op == "lookup":
             matrix, index = node.inputs
@@ -329,7 +334,7 @@ class LaneValues:
             return self._lane.columns_equal(self._index(node.inputs[0]))
         if node.op == "pick":
             operand, index = node.inputs
-            array, shift = self._g.read(self._g.canon(operand), self._has_time)
+            array, shift = self._g.operand(operand, self._has_time)
             return self._lane.load_element(array, self._index(index), shift)
         if node.op not in LOWERINGS:
             raise NotCompilableError(f"the operation {node.op} inside a time step")

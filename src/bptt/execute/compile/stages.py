@@ -82,7 +82,7 @@ class Canon:
     initial value.
     """
 
-    def __init__(self, shifted: Collection[str], roots: Mapping[str, Node]) -> None:
+    def __init__(self, shifted: Iterable[str], roots: Mapping[str, Node]) -> None:
         self._separate: set[str] = set()
         owners: set[Node] = set()
         for name in shifted:
@@ -352,7 +352,7 @@ def _forced(
     canon: Canon,
     roots: Mapping[str, Node],
     outputs: Iterable[str],
-    shifted: Collection[str],
+    shifted: Iterable[str],
 ) -> dict[Node, None]:
     """Values that must be in memory whatever they cost."""
     forced = [canon(roots[name]) for name in outputs if roots[name].timed]

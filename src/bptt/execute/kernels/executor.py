@@ -179,18 +179,22 @@ class Call:
                 self.values.totals[node] = self._total(node)
 
     def _split(self, kernel: Callable[..., Any], direction: int, turns: Turns) -> None:
-        place, count, table = turns.place, turns.count, self._w.table_address
         rows = self._b.n_b if direction else self._n_rows
+
+        def run(_: int, begin: int, end: int) -> None:
+            # Of `self`: whoever runs this keeps the workspace and the arrays alive, so
+            # that nobody borrows memory that a thread may still write to.
+            table = self._w.table_address
+            kernel(turns.place, turns.count, begin, end, table)
+
         if self._threads == 1:
-            kernel(place, count, 0, rows, table)
+            run(0, 0, rows)
             return
         if direction and self._ragged is not None:
             ranges = self._ragged.split(self._threads)
         else:
             ranges = split_rows(rows, self._threads)
-        self._each(
-            ranges, lambda _, begin, end: kernel(place, count, begin, end, table)
-        )
+        self._each(ranges, run)
 
     def _each(
         self, ranges: list[tuple[int, int]], job: Callable[[int, int, int], None]
@@ -259,19 +263,17 @@ class Call:
         table, rows = self._w.table, self._n_rows
         a, b = ((table[p[0]] or 0) + p[1] for p in (job.a, job.b))
         given = 0 if job.is_swapped else sums
-        kernel, work = self._x.reduce, self._w.work
 
         def run(thread: int, begin: int, end: int) -> None:
-            kernel(
+            self._x.reduce(
                 rows, a, job.a[2], begin, end, b, job.b[2], job.n, place, job.n, given,
-                work(thread),
+                self._w.work[thread],
             )  # fmt: skip
 
         threads = choose_threads(2 * rows * job.m * job.n, self._asked)
-        if threads == 1:
-            run(0, 0, job.m)
-        else:
-            self._each(split_rows(job.m, threads, 14), run)
+        ranges = split_rows(job.m, threads, 14) if threads > 1 else [(0, job.m)]
+        self._w.make_work(len(ranges))
+        self._each(ranges, run)
 
     def _total(self, node: Node) -> FloatArray:
         values = [self.values.stored(child) for child in node.inputs]

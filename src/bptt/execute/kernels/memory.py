@@ -28,7 +28,8 @@ class Workspace:
     """Every buffer that a call of an executable needs, for one tau and n_b.
 
     table: the kernels' addresses, those of the buffers filled in; `numbers` finds an
-    entry by name; turns: of a full batch, by direction (0: all steps at once). A ragged
+    entry by name; work: the addresses of the threads' work spaces for products over all
+    rows; turns: of a full batch, by direction (0: all steps at once). A ragged
     batch takes the steps that its useful ones fill, and turns of its own.
     """
 
@@ -44,7 +45,7 @@ class Workspace:
         self.result_addresses = [address_of(result) for result in self.results]
         self._work_size = count_reduce_work(executable.target, executable.real_bytes)
         self._work: list[FloatArray] = []
-        self._work_addresses: list[int] = []
+        self.work: list[int] = []
         self.boundaries: list[tuple[str, FloatArray]] = []
         addresses = {name: address_of(array) for name, array in self.packed.items()}
         padded = {node: name for name, node in executable.plan.padded.items()}
@@ -78,9 +79,10 @@ class Workspace:
 
     def restore(self) -> None:
         """Undo what an earlier call did by `point`."""
-        while self._pointed:
-            number, address = self._pointed.popitem()
+        # An interrupt may come between any two lines: what is undone twice is undone.
+        for number, address in self._pointed.items():
             self.table[number] = address
+        self._pointed.clear()
 
     def aligned(self, number: int, lag: int) -> FloatArray:
         """Space for a buffer's rows as they are read `lag` steps away."""
@@ -90,12 +92,15 @@ class Workspace:
             self._aligned[key] = self._empty(n_rows, self.buffers[number].shape[2])
         return self._aligned[key]
 
-    def work(self, thread: int) -> int:
-        """The address of a thread's work space for products over all rows."""
-        while len(self._work_addresses) <= thread:
-            self._work.append(empty_aligned((self._work_size,), self.dtype))
-            self._work_addresses.append(address_of(self._work[-1]))
-        return self._work_addresses[thread]
+    def make_work(self, n_threads: int) -> None:
+        """Let `work` hold the address of a work space for each of so many threads.
+
+        Before they start: two threads that both make one could be given the same.
+        """
+        while len(self.work) < n_threads:
+            space = empty_aligned((self._work_size,), self.dtype)
+            self._work.append(space)
+            self.work.append(address_of(space))
 
     def _empty(self, *shape: int) -> FloatArray:
         return empty_aligned(shape, self.dtype)

@@ -130,10 +130,10 @@ class KernelValues:
             return self._read_sum(node)
         if node.op in TO_STATIC:
             return self.totals[node]
-        op = OPS[node.op]
-        extra = self._extra(node)
-        value: FloatArray = op.f(*(self._static[c] for c in node.inputs), *extra)
-        return np.asarray(value)
+        arguments = [self._static[child] for child in node.inputs]
+        if node.op in REDUCTIONS:
+            return np.asarray(_reduce(node, arguments))
+        return np.asarray(OPS[node.op].f(*arguments, *self._extra(node)))
 
     def _extra(self, node: Node) -> tuple[Any, ...]:
         return extra_arguments(node, self._bindings.numbers)
