@@ -297,7 +297,7 @@ class Engine:
         Raises: MissingSizeError, SizeError, NotLowerableError.
         """
         self._check_sizes(sizes)
-        vectors = [n for n, node in self.graph.definitions.items() if node.rank == 1]
+        vectors = self.graph.vectors()
         seeds = () if self.graph.loss else tuple(vectors[-1:])
         program = self.gradient_program(Request(seeds=seeds))
         return dispatch.lower(program, sizes, np.dtype(dtype))

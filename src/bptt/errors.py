@@ -171,6 +171,14 @@ class DeclarationError(CellError):
     """A declaration is malformed, or contradicts the equations."""
 
 
+class IndexDeclarationError(CellError):
+    """An index is not declared as `j = 1, ..., n_head`."""
+
+
+class IndexUseError(CellError):
+    """An index stands where it cannot, or is missing where it must stand."""
+
+
 class IndexKindError(CellError):
     """An input is used both as an integer index and as a real vector."""
 

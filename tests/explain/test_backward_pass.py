@@ -5,6 +5,7 @@ import pytest
 
 import bptt
 from bptt.explain.context import Context
+from bptt.explain.formula.backward import Rules, backward_at
 from bptt.explain.formula.equation import backward_pass
 from bptt.explain.instances import Options
 from tests.explain import handwritten_passes as by_hand
@@ -97,3 +98,28 @@ def test_one_dimensional_arrays_are_wrong_only_where_they_are():
     assert "it runs and is right" in str(right)
     refused = backward_pass(bptt.cells.book, "grad_h[t] = W @ V @ grad_h[t+1]")
     assert "does not run" in str(refused)
+
+
+BACKWARD = "h[t] = tanh(W @ h[t+1] + U @ x[t])\nL[t] = sum(h[t] * h[t])"
+
+
+@pytest.mark.parametrize("text", [BACKWARD, by_hand.USERS_TEXT])
+def test_the_pass_without_a_replacement_is_exact_in_either_direction(text):
+    context = Context(bptt.Cell(text), "", Options())
+    run = backward_at(context.shown, Rules(context.derivation))
+    run.run()
+    for place in context.shown.graph.places:
+        if place == context.shown.graph.total:
+            continue
+        found = run.gradient(place.name, place.t)
+        right = context.shown.gradient(place.name, place.t)
+        np.testing.assert_allclose(found, right, rtol=1e-12, atol=1e-14)
+
+
+def test_a_formula_of_a_loop_that_runs_from_tau_to_1():
+    cell = bptt.Cell(BACKWARD)
+    right = "grad_h[t] = W.T @ diag(1 - h[t-1]**2) @ grad_h[t-1] + 2 * h[t] * grad_L[t]"
+    assert cell.check_equation(right).passed
+    assert all(cost.is_right for cost in backward_pass(cell, right).costs)
+    wrong = backward_pass(cell, right.replace("W.T", "W"))
+    assert {c.name for c in wrong.costs if not c.is_right} == {"W", "U", "h"}

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from tests.fuzz.grammar import DEFINED
+
 NAME = re.compile(r"[A-Za-z_]\w*")
 SPREAD = 0.6
 
@@ -84,7 +86,17 @@ class Case:
         for kind in ("parameter", "input", "node"):
             names = [n for n in self.used(kind) if n in self.declared and n != "L"]
             lines += [f"{name}: ({', '.join(self.shapes[name])})" for name in names]
-        return "\n".join([*lines, *map(str, self.equations), ""])
+        return "\n".join([*lines, *self.functions, *map(str, self.equations), ""])
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The definitions of the functions that equations call, in their order."""
+        text = "\n".join(equation.right for equation in self.equations)
+        found: list[str] = []
+        for line in reversed(DEFINED):
+            if f"{line.partition('(')[0]}(" in "\n".join([text, *found]):
+                found.insert(0, line)
+        return tuple(found)
 
     def number(self, dims: tuple[str, ...]) -> tuple[int, ...]:
         """Dimensions as sizes."""

@@ -14,13 +14,55 @@ from dataclasses import dataclass, field
 Dims = tuple[str, ...]
 
 UNARY = (
-    "tanh({0})", "sigmoid({0})", "softplus({0})", "relu({0})", "sin({0})", "cos({0})",
-    "abs({0})", "exp(tanh({0}))", "log(2 + sin({0}))", "sqrt(2 + cos({0}))", "-({0})",
-    "({0}) ** 2", "(2 + sin({0})) ** 1.5", "(2 + cos({0})) ** -1", "({0}) ** 3",
-    "stop_gradient({0})", "1 - ({0})", "0.5 * ({0})", "({0}) ** 1",
+    "tanh({0})",
+    "sigmoid({0})",
+    "softplus({0})",
+    "relu({0})",
+    "sin({0})",
+    "cos({0})",
+    "abs({0})",
+    "exp(tanh({0}))",
+    "log(2 + sin({0}))",
+    "sqrt(2 + cos({0}))",
+    "-({0})",
+    "({0}) ** 2",
+    "(2 + sin({0})) ** 1.5",
+    "(2 + cos({0})) ** -1",
+    "({0}) ** 3",
+    "stop_gradient({0})",
+    "1 - ({0})",
+    "0.5 * ({0})",
+    "({0}) ** 1",
+)
+# Derived operations and the newer ones, and functions that the cell defines itself.
+NEWER = (
+    "expm1(tanh({0}))",
+    "erf({0})",
+    "floor(3 * ({0}))",
+    "round(3 * ({0}))",
+    "sign({0})",
+    "silu({0})",
+    "gelu({0})",
+    "elu({0})",
+    "leaky_relu({0})",
+    "softsign({0})",
+    "log_sigmoid({0})",
+    "mish({0})",
+    "hardtanh({0})",
+    "clip({0}, -0.5, 0.4)",
+    "twice({0})",
+    "soft({0})",
+    "soft({0}, 0.5)",
+)
+DEFINED = (
+    "gate(u, v) = sigmoid(u) * tanh(v)",
+    "mix(u, v) = 0.5 * u + 0.5 * v",
+    "twice(u) = mix(u, tanh(u)) + u",
+    "soft(u, scale=2) = tanh(scale * u)",
 )  # fmt: skip
 OF_A_VECTOR = (
     "softmax({0})", "log_softmax({0})", "layer_norm({0})", "layer_norm({0}, eps=0.01)",
+    "cumsum({0})", "rms_norm({0}, 0.1)", "softmin({0})",
 )  # fmt: skip
 BINARY = (
     "({0}) + ({1})", "{0} + {1}", "({0}) - ({1})", "{0} - {1}", "({0}) * ({1})",
@@ -28,7 +70,8 @@ BINARY = (
     "minimum({0}, {1})", "(2 + sin({0})) ** tanh({1})",
     "where(({0}) > ({1}), {0}, {1})", "where({0} <= 0.1, {1}, {0})",
     "(({0}) >= ({1})) * ({0})", "where(({0}) < ({1}), {1}, 0.5)",
-    "where({0}, {1}, {0})", "sigmoid({0}) * ({1})",
+    "where({0}, {1}, {0})", "sigmoid({0}) * ({1})", "({0}) % (2 + cos({1}))",
+    "with_derivative({0}, {1})", "gate({0}, {1})", "mix({0}, {1})", "glu({0}, {1})",
 )  # fmt: skip
 NUMBERS = ("0.5", "2", "-1.5", "0", "1", "1e-3", "-1", "3")
 
@@ -134,7 +177,8 @@ class Writer:
         inner = self.expression(shape, depth - 1)
         if form == "unary":
             more = OF_A_VECTOR if len(shape) == 1 else ()
-            return self.pick((*UNARY, *more)).format(inner)
+            plain = NEWER if self.chance(0.3) else UNARY
+            return self.pick((*plain, *more)).format(inner)
         pair = [inner, self.expression(self.pick((shape, ())), depth - 1)]
         self.rng.shuffle(pair)
         return self.pick(BINARY).format(*pair)
@@ -241,12 +285,17 @@ def _skew(w: Writer, shape: Dims, depth: int) -> str:
     return f"({name} - {name}.T)"
 
 
+def _lower_part(w: Writer, shape: Dims, depth: int) -> str:
+    return f"lower_part({w.expression(shape, depth - 1)})"
+
+
 SPECIAL: Mapping[int, tuple[Form, ...]] = {
     0: (
         _reduced("sum", 1), _reduced("mean", 1), _reduced("sum", 2),
         _reduced("mean", 2), _paired("dot"), _paired("dot"), _paired("mse"),
-        _class_loss, _soft_loss, _binary_loss,
+        _class_loss, _soft_loss, _binary_loss, _reduced("max", 1), _reduced("min", 1),
+        _reduced("logsumexp", 1), _reduced("norm", 1),
     ),
     1: (_product, _product, _plain_product, _plain_product, _lookup),
-    2: (_transposed, _matrix_product, _outer, _outer, _skew),
+    2: (_transposed, _matrix_product, _outer, _outer, _skew, _lower_part),
 }  # fmt: skip

@@ -116,9 +116,11 @@ def shorter(right: str) -> Iterator[str]:
         if not isinstance(node, ast.expr) or isinstance(node, ast.Constant | ast.Name):
             continue
         for part in [*_parts(node), ast.Constant(0.5)]:
-            text = _replaced(right.strip(), node, ast.unparse(part))
+            text = _replaced(right.strip(), node, part)
             if len(text) < len(right):
                 yield text
+    if right.startswith("(") and right.endswith(")"):
+        yield right[1:-1]
 
 
 def _parts(node: ast.expr) -> list[ast.expr]:
@@ -129,6 +131,9 @@ def _parts(node: ast.expr) -> list[ast.expr]:
             and not (isinstance(node, ast.Call) and child is node.func)]  # fmt: skip
 
 
-def _replaced(right: str, node: ast.expr, new: str) -> str:
+def _replaced(right: str, node: ast.expr, part: ast.expr) -> str:
     start, end = node.col_offset, node.end_col_offset or len(right)
-    return f"{right[:start]}({new}){right[end:]}"
+    new = ast.unparse(part)
+    is_whole = isinstance(part, ast.Constant | ast.Name | ast.Call | ast.Subscript)
+    new = new.replace("[t + 1]", "[t+1]").replace("[t - 1]", "[t-1]")
+    return f"{right[:start]}{new if is_whole else f'({new})'}{right[end:]}"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
 
 from tests.fuzz.case import Case
 
@@ -72,6 +73,7 @@ class _Run:
             eq.name: ast.parse(eq.right.strip(), mode="eval").body
             for eq in case.equations
         }
+        self.bodies = {line.partition("(")[0]: line for line in case.functions}
         self.lags = case.states
         self.kink = np.inf
         noise = np.random.default_rng([case.values, 99])
@@ -208,8 +210,11 @@ def _grad(leaf: Tensor) -> np.ndarray:
 class _Reader:
     """One right side at one step of one row."""
 
-    def __init__(self, run: _Run, t: int, row: int) -> None:
-        self.run, self.t, self.row = run, t, row
+    def __init__(
+        self, run: _Run, t: int, row: int, bound: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Bound: in the body of a function, the values of its parameters."""
+        self.run, self.t, self.row, self.bound = run, t, row, bound or {}
 
     def read(self, node: ast.expr) -> Tensor:
         kind = type(node).__name__
@@ -219,6 +224,8 @@ class _Reader:
         return torch.tensor(float(node.value), dtype=torch.float64)
 
     def _Name(self, node: ast.Name) -> Tensor:
+        if node.id in self.bound:
+            return self.bound[node.id]
         return self.run.copies[node.id][self.t]
 
     def _UnaryOp(self, node: ast.UnaryOp) -> Tensor:
@@ -229,6 +236,8 @@ class _Reader:
         if isinstance(node.op, ast.Pow):
             is_number = not b.requires_grad and b.ndim == 0
             return a ** float(b) if is_number else a**b
+        if isinstance(node.op, ast.Mod):
+            self.run.near(a / b - (a / b).round())
         return BINARY[type(node.op)](a, b)
 
     def _Compare(self, node: ast.Compare) -> Tensor:
@@ -260,14 +269,44 @@ class _Reader:
         name = node.func.id
         options = {k.arg: float(ast.literal_eval(k.value)) for k in node.keywords}
         arguments = [self.read(argument) for argument in node.args]
+        if name in self.run.bodies:
+            return self._body(self.run.bodies[name], arguments)
         self._note_kinks(name, arguments)
         return FUNCTIONS[name](*arguments, **options)
+
+    def _body(self, line: str, arguments: list[Tensor]) -> Tensor:
+        """A function of the cell: its body with the arguments in place."""
+        head, _, body = line.partition(" = ")
+        call = ast.parse(head.replace("=", " == "), mode="eval").body
+        assert isinstance(call, ast.Call)
+        bound: dict[str, Tensor] = {}
+        for number, parameter in enumerate(call.args):
+            if isinstance(parameter, ast.Compare):  # scale=2: a default
+                default = self.read(parameter.comparators[0])
+                parameter = parameter.left  # noqa: PLW2901
+            assert isinstance(parameter, ast.Name)
+            is_given = number < len(arguments)
+            bound[parameter.id] = arguments[number] if is_given else default
+        inner = _Reader(self.run, self.t, self.row, bound)
+        return inner.read(ast.parse(body, mode="eval").body)
 
     def _note_kinks(self, name: str, arguments: list[Tensor]) -> None:
         if name in ("maximum", "minimum"):
             self.run.near(arguments[0] - arguments[1])
-        elif name in ("relu", "abs", "where"):
+        elif name in ("relu", "abs", "where", "sign", "leaky_relu", "elu"):
             self.run.near(arguments[0])
+        elif name == "floor":
+            self.run.near(arguments[0] - arguments[0].round())
+        elif name == "round":
+            self.run.near((arguments[0] - 0.5) - (arguments[0] - 0.5).round())
+        elif name == "hardtanh":
+            self.run.near(arguments[0].abs() - 1)
+        elif name == "clip":
+            self.run.near(arguments[0] - arguments[1])
+            self.run.near(arguments[0] - arguments[2])
+        elif name in ("max", "min"):
+            ordered = arguments[0].flatten().sort().values
+            self.run.near(ordered[1:] - ordered[:-1])
 
 
 def _layer_norm(u: Tensor, eps: float = 1e-5) -> Tensor:
@@ -289,12 +328,17 @@ def _broadcast(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda *parts: f(*torch.broadcast_tensors(*parts))
 
 
+def _remainder(a: Tensor, b: Tensor) -> Tensor:
+    return a - b * torch.floor(a / b)
+
+
 BINARY: Mapping[type, Callable[[Tensor, Tensor], Tensor]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
     ast.Mult: lambda a, b: a * b,
     ast.Div: lambda a, b: a / b,
     ast.MatMult: lambda a, b: a @ b,
+    ast.Mod: _remainder,
 }
 COMPARE: Mapping[type, Callable[[Tensor, Tensor], Tensor]] = {
     ast.Gt: lambda a, b: a > b,
@@ -327,4 +371,28 @@ FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
     "nll": _nll,
     "bce": _bce,
     "mse": lambda u, v: ((u - v) ** 2).mean(),
+    "expm1": torch.expm1,
+    "erf": torch.erf,
+    "floor": torch.floor,
+    "round": torch.round,
+    "sign": torch.sign,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "elu": F.elu,
+    "leaky_relu": F.leaky_relu,
+    "softsign": F.softsign,
+    "log_sigmoid": lambda u: -torch.logaddexp(-u, torch.zeros_like(u)),
+    "mish": lambda u: u * torch.tanh(torch.logaddexp(u, torch.zeros_like(u))),
+    "hardtanh": F.hardtanh,
+    "clip": lambda u, low, high: torch.minimum(torch.maximum(u, low), high),
+    "cumsum": lambda u: torch.cumsum(u, 0),
+    "rms_norm": lambda u, eps: u / ((u * u).mean() + eps).sqrt(),
+    "softmin": lambda u: torch.softmax(-u, 0),
+    "glu": lambda u, v: u * torch.sigmoid(v),
+    "with_derivative": lambda v, u: u + (v - u).detach(),
+    "max": torch.amax,
+    "min": torch.amin,
+    "logsumexp": lambda u: torch.logsumexp(u, 0),
+    "norm": torch.linalg.vector_norm,
+    "lower_part": torch.tril,
 }

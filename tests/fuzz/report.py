@@ -98,6 +98,6 @@ def show(case: Case) -> str:
         "nodes": sorted(case.nodes), "inputs": case.wants_inputs,
         "initial": case.wants_initial, "threads": case.threads, "dtype": case.dtype,
     }  # fmt: skip
-    plain = (None, "", "sum", [], False, 1, "float64")
-    said = {name: value for name, value in options.items() if value not in plain}
+    plain = ("None", "''", "'sum'", "[]", "False", "'float64'")
+    said = {name: v for name, v in options.items() if repr(v) not in plain}
     return f"{case.text}{said}"

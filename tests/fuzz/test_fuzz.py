@@ -24,14 +24,7 @@ from tests.fuzz.trial import Fault, attempt, poisoned
 HERE = Path(__file__).parent
 SECONDS, CASES = 50.0, 60
 # What is known to fail, with the mend under way; a substring of `stage: what`.
-KNOWN: tuple[str, ...] = (
-    "in step/meanings.py:pick",  # nll of a value that only parameters determine
-    "_buffer_name",
-    "_evaluate_static",
-    "jax: JaxRuntimeError",
-    ", ragged",
-    "each row alone, without padding",
-)
+KNOWN: tuple[str, ...] = ()
 
 
 def test_random_cells_agree_with_the_oracle():
@@ -102,14 +95,14 @@ def test_a_planted_mistake_is_found_and_made_small(monkeypatch):
 
 
 def test_parts_replace_the_whole():
-    assert set(shorter("tanh(a[t] + b)")) >= {"(a[t] + b)", "tanh((a[t]))", "tanh((b))"}
+    assert set(shorter("tanh(a[t] + b)")) >= {"(a[t] + b)", "tanh(a[t])", "tanh(b)"}
 
 
 def test_the_minimiser_keeps_what_the_fault_needs():
-    case = generate(3)
-    small = minimise(case, lambda c: "W_q" in c.text, 5.0)
-    assert "W_q" in small.text
-    assert len(small.equations) <= 2
+    case = next(c for c in map(generate, range(99)) if "tanh(" in c.equations[0].right)
+    small = minimise(case, lambda c: any("tanh(" in str(e) for e in c.equations), 5.0)
+    assert any("tanh(" in str(equation) for equation in small.equations)
+    assert len(small.text) < len(case.text) / 2
 
 
 def test_a_seed_gives_the_same_cell_in_every_process():

@@ -39,6 +39,24 @@ def test_the_counter_finds_a_long_function():
     assert list(too_long_functions(tree, "x.py")) == ["x.py:1 f has 41 lines"]
 
 
+def misplaced_skips(text, name):
+    """`# fmt: skip` that stands elsewhere than behind the end of a bracket."""
+    for number, line in enumerate(text.splitlines(), 1):
+        before, found, _ = line.partition("# fmt: skip")
+        if found and not set(before) & set(")]}"):
+            yield f"{name}:{number}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(SOURCE).as_posix())
+def test_the_formatter_is_left_out_only_for_packed_brackets(file):
+    assert list(misplaced_skips(file.read_text(), file.name)) == []
+
+
+def test_a_misplaced_skip_is_found():
+    text = "x = f(\n    a, b,\n)  # fmt: skip\ny = 1  # fmt: skip\n"
+    assert list(misplaced_skips(text, "x.py")) == ["x.py:4"]
+
+
 def test_nothing_depends_on_the_order_of_a_set():
     texts = {file: file.read_text() for file in FILES}
     package = index(ast.parse(text) for text in texts.values())

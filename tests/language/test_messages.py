@@ -264,8 +264,11 @@ CASES = [
     ("LossShape", "h[t] = x[t]\nL[t] = h[t]", 2, "L[t]",
      "a scalar, but this is a vector",
      "sum(...), mean(...), or a loss such as nll(softmax(o[t]), y[t])"),
+    ("UnsizedState", "h[t] = h[t-1]\nL[t] = nll(softmax(h[t]), y[t])", 1,
+     "h[t-1]",
+     "no real input has the dimension", "a fixed size, `h: 3`"),
     ("UnsizedState", "s[t] = s[t-1] + sum(x[t])", 1, "s[t-1]",
-     "no parameter and no input has the dimension n_s", "declare a scalar, `s: ()`"),
+     "no real input has the dimension n_s", "declare a scalar, `s: ()`"),
     # --- declarations and indices ---
     ("Declaration", "Q: (n, m)\nh[t] = x[t]", 1, "Q: (n, m)",
      "Q is declared, but no equation reads or defines it", "remove the declaration"),
@@ -305,6 +308,11 @@ CASES = [
      "read an input that no line defines"),
     ("IndexKind", "x: n_x\nh[t] = W[:, x[t]]", 1, "x: n_x", "integer index on line 2",
      "remove this declaration"),
+    # --- indices; more in test_indices.py ---
+    ("IndexDeclaration", "j = 2, ..., n_head\nh[t] = x[t]", 1, "j = 2, ..., n_head",
+     "an index up to n_head begins at 1", "`j = 1, ..., n_head`"),
+    ("IndexUse", "j = 1, ..., 3\no[t] = V @ h[t, j]", 2, "V @ h[t, j]",
+     "j is on the right only: o[t] is not one for every j", "sum(j, ...)"),
     # --- functions ---
     ("FunctionDefinition", "f(2 * u) = u\nh[t] = f(x[t])", 1, "2 * u",
      "`2 * u` is not the name of a parameter", "names between the brackets"),

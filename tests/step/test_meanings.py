@@ -166,7 +166,9 @@ def test_the_remaining_values_by_hand():
     tested = {name for (name, *_), _ in expected} | set(EXACT)
     elsewhere = {"softmax", "log_softmax", "nll_logits", "nll_soft_logits"}
     elsewhere |= {"bce_logits", "layer_norm", "logsumexp"}
-    assert tested | elsewhere == set(OPS)
+    missing = sorted(set(OPS) - tested - elsewhere)
+    assert missing == [], "operations without a value tested here"
+    assert tested | elsewhere <= set(OPS)
 
 
 def test_layer_norm_by_high_precision():

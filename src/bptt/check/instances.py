@@ -145,7 +145,7 @@ def draw_sizes(graph: Graph, rng: np.random.Generator) -> dict[str, int]:
 
 def seeded_name(graph: Graph) -> str:
     """The vector defined last; the last definition if there is no vector."""
-    vectors = [name for name, node in graph.definitions.items() if node.rank == 1]
+    vectors = graph.vectors()
     return vectors[-1] if vectors else tuple(graph.definitions)[-1]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from bptt.errors import ArgumentError
 from bptt.explain import model as m
 from bptt.explain.build import build_document
+from bptt.explain.context import silent
 from bptt.explain.html import html_page
 from bptt.explain.instances import Options
+from bptt.explain.prepare import refuse_indices
 from bptt.explain.render.common import Writer
 from bptt.explain.render.latex_document import render_latex
 from bptt.explain.render.markdown import render_markdown
@@ -52,7 +54,8 @@ class Explanation:
 
     name: of the cell, for titles and commands; lang: "en" or "zh"; step: the id of a
     single card ("10.21", "node:h"), or None for everything; t: the step whose numbers
-    are shown; with_ledger: see `build_document`.
+    are shown; with_ledger: see `build_document`; progress: is told the share of the
+    document that is made.
     """
 
     cell: Engine
@@ -63,12 +66,15 @@ class Explanation:
     t: int = 2
     with_ledger: bool = True
 
+    progress: Callable[[float], None] = field(default=silent, repr=False)
+
     @cached_property
     def document(self) -> m.Document:
         """What is shown, checked: see `explain.model`."""
         return build_document(
-            self.cell, self.name, self.options, with_ledger=self.with_ledger
-        )
+            self.cell, self.name, self.options, with_ledger=self.with_ledger,
+            progress=self.progress,
+        )  # fmt: skip
 
     @property
     def cards(self) -> tuple[m.Card, ...] | None:
@@ -86,9 +92,9 @@ class Explanation:
 
     @property
     def passed(self) -> bool:
-        """Whether every displayed equality was checked and held."""
+        """Whether every displayed equality held, and no row of a table failed."""
         badge = self.document.badge
-        return badge.checked == badge.equations > 0
+        return badge.checked == badge.equations > 0 and not badge.failed
 
     @property
     def summary(self) -> str:
@@ -200,9 +206,11 @@ def explain(
     >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
     True
 
-    Raises: UnknownLanguageError, ExplainOptionError; UnknownCardError when shown, and
+    Raises: IndexedCellError, UnknownLanguageError, ExplainOptionError; and
+    UnknownCardError when shown, and
     BackwardLoopError when the page is asked for.
     """
+    refuse_indices(cell.graph)
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)
     options = Options(tau, seed, sizes, reduction, chosen)

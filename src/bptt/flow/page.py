@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bptt.flow.findings import Findings
 from bptt.flow.panels import Panel, make_panels
-from bptt.flow.text import exponents_line
+from bptt.flow.text import exponents_line, sentence
 from bptt.page.chart import Chart, Curve, key, svg
 from bptt.page.report import document, table
 from bptt.page.tags import Markup, tag
@@ -14,22 +15,20 @@ from bptt.page.tags import Markup, tag
 if TYPE_CHECKING:
     import os
 
-    from bptt.flow.report import GradientFlow
 
-
-def write_page(report: GradientFlow, path: str | os.PathLike[str]) -> None:
+def write_page(report: Findings, path: str | os.PathLike[str]) -> None:
     """Write the page of a report."""
     Path(path).write_text(page_text(report), encoding="utf-8")
 
 
-def page_text(report: GradientFlow) -> str:
+def page_text(report: Findings) -> str:
     """The page as text."""
     loss = "" if report.loss is None else f"loss {report.loss:.6g}, "
     return document(
         "Gradient flow",
         tag("h1", "Gradient flow"),
         tag("p", f"{loss}{report.n_b} rows"),
-        tag("p", report.verdict, class_="verdict"),
+        tag("p", sentence(report), class_="verdict"),
         _exponents(report),
         tag("div", *map(_figure, make_panels(report)), class_="grid-2"),
         _truncation_table(report),
@@ -51,13 +50,13 @@ def _figure(panel: Panel) -> Markup:
     return tag("figure", tag("figcaption", *caption), svg(chart_of(panel)))
 
 
-def _exponents(report: GradientFlow) -> Markup | None:
+def _exponents(report: Findings) -> Markup | None:
     if report.numbers is None:
         return None
     return tag("p", exponents_line(report.numbers, report.row))
 
 
-def _truncation_table(report: GradientFlow) -> Markup | None:
+def _truncation_table(report: Findings) -> Markup | None:
     if not report.truncations:
         return None
     rows = [(str(r.k), f"{r.cosine:.4f}", f"{r.ratio:.4f}") for r in report.truncations]
@@ -65,7 +64,7 @@ def _truncation_table(report: GradientFlow) -> Markup | None:
     return table(title, ("k", "cosine", "norm ratio"), rows)
 
 
-def _copies_table(report: GradientFlow) -> Markup:
+def _copies_table(report: Findings) -> Markup:
     rows = []
     for name, norms in report.copies.items():
         radius, sigma = report.spectra.get(name, (None, None))

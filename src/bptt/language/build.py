@@ -6,15 +6,28 @@ each class of equal dimensions gets its name, and the nodes are rebuilt with the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bptt import errors
+from bptt.errors import Span
+from bptt.language.declared import check_declaration
 from bptt.language.dimensions import Names, name_dimensions, resolve
+from bptt.language.indexed import Index, read_indices
+from bptt.language.places import (
+    INDEXED,
+    IndexedNodes,
+    bind_indices,
+    core_rank,
+    count_places,
+    resolve_data,
+    undeclared,
+)
+from bptt.language.ranks import OF_ONE_VECTOR, OF_ONE_VECTOR_FIX, OPS_RANKS, RANK_FIXES
 from bptt.language.syntax import parse_text
 from bptt.language.times import rewrite_times
 from bptt.language.tree import LOSS, Declaration, Expr
 from bptt.language.uses import Uses, collect_uses
-from bptt.step import draws, shapes
-from bptt.step import initial as initial_values
-from bptt.step.draws import DISTRIBUTIONS
+from bptt.step import shapes
 from bptt.step.graph import (
     Graph,
     Initial,
@@ -25,7 +38,6 @@ from bptt.step.graph import (
     rewrite,
     shift,
 )
-from bptt.step.initial import RULES
 from bptt.step.ops import OPS, infer
 from bptt.step.shapes import DimVar, Shape, ShapeRuleError, unify_inferring
 
@@ -35,18 +47,27 @@ def parse_cell(text: str) -> Graph:
 
     Raises: a subclass of `errors.CellError` for every mistake in the text.
     """
-    step = rewrite_times(*parse_text(text))
+    equations, declarations = parse_text(text)
+    step = rewrite_times(equations, declarations)
     uses = collect_uses(step.equations, step.declarations)
     uses.like, uses.times = step.like, step.times
-    return _Builder(uses).build()
+    return _Builder(uses, read_indices(text), count_places(step.equations)).build()
 
 
 class _Builder:
     """Builds nodes with unknown dimensions, then resolves them."""
 
-    def __init__(self, uses: Uses) -> None:
-        self._uses = uses
+    def __init__(
+        self, uses: Uses, indices: Mapping[str, Index], places: Mapping[str, int]
+    ) -> None:
+        """`places`: per name, the fewest places that it is read with."""
+        self._uses, self._places = uses, places
         self._dims: dict[str, DimVar] = {}
+        self._indices = bind_indices(indices, self._dims)
+        self._indexed = IndexedNodes(
+            self._indices, self._node, self._shape_of, self._known, self._show,
+            self._dims,
+        )  # fmt: skip
         self._shapes: dict[str, Shape] = {}
         self._index: dict[str, DimVar] = {}
         self._leaves: dict[object, Node] = {}
@@ -59,9 +80,11 @@ class _Builder:
 
     def build(self) -> Graph:
         for declaration in self._uses.declared.values():
-            self._check_declaration(declaration)
+            is_input = declaration.name in self._uses.inputs
+            check_declaration(declaration, is_input=is_input)
         for name, equation in self._uses.defined.items():
             expression = self._node(equation.expression)
+            self._indexed.check_free(expression, equation)
             self._settle(name, expression)
             named = Node("named", (expression,), self._shapes[name], name)
             self._definitions[name] = named
@@ -69,31 +92,6 @@ class _Builder:
         return self._resolved()
 
     # ----- names and their shapes -----
-
-    def _check_declaration(self, declaration: Declaration) -> None:
-        initial = declaration.initial
-        is_input = declaration.name in self._uses.inputs
-        if initial is not None and is_input and initial.rule not in DISTRIBUTIONS:
-            raise errors.DeclarationError(
-                declaration.span,
-                f"{initial.rule} is not a distribution, and {declaration.name} is an "
-                "input",
-                fix="one of " + ", ".join(sorted(DISTRIBUTIONS)) + "; an input with "
-                "given values has no `= ...`",
-            )
-        if initial is not None and not is_input and initial.rule not in RULES:
-            raise errors.DeclarationError(
-                declaration.span,
-                f"{initial.rule} is not a rule for initial values",
-                fix="a number, or one of " + ", ".join(sorted(RULES)),
-            )
-        takes = draws.takes if is_input else initial_values.takes
-        if initial is not None and not takes(initial.rule, len(initial.arguments)):
-            raise errors.DeclarationError(
-                declaration.span,
-                f"{initial.rule} does not take {len(initial.arguments)} numbers",
-                fix=f"`{declaration.name}: ... = {initial.rule}`",
-            )
 
     def _declared_shape(self, declaration: Declaration) -> Shape:
         return tuple(
@@ -111,11 +109,22 @@ class _Builder:
                 self._shapes[name] = self._declared_shape(declaration)
             elif name == LOSS:
                 self._shapes[name] = ()
-            elif name[0].isupper():
-                self._shapes[name] = (DimVar(), DimVar())
             else:
-                self._shapes[name] = (DimVar(),)
+                rank = self._first_places(name) + 1 + name[0].isupper()
+                self._shapes[name] = tuple(DimVar() for _ in range(rank))
         return self._shapes[name]
+
+    def _first_places(self, name: str) -> int:
+        """The places of a name that no line declares: one at most."""
+        found = self._places.get(name, 0)
+        if found > 1 and name not in self._uses.defined:
+            raise undeclared(name, found, self._span_of(name))
+        return found
+
+    def _span_of(self, name: str) -> Span:
+        uses = self._uses
+        tables = (uses.bare, uses.now, uses.before, uses.after, uses.carried)
+        return next(table[name] for table in tables if name in table)
 
     def _settle(self, name: str, expression: Node) -> None:
         """Compare an equation's shape with what was assumed or declared of its name."""
@@ -169,6 +178,8 @@ class _Builder:
             return self._read(expr)
         if expr.op == "lookup":
             return self._lookup(expr)
+        if expr.op in INDEXED:
+            return self._indexed.make(expr)
         nodes = tuple(self._node(argument) for argument in expr.arguments)
         op = self._operation(expr, nodes)
         data: object = len(nodes[0].shape) if OPS[op].data == "rank" else expr.data
@@ -316,12 +327,11 @@ class _Builder:
     def _dimension_names(self) -> Names:
         """After what a person wrote, not after what was added to it."""
         hidden = self._uses.times.hidden
-        seen = {
-            name: shape for name, shape in self._shapes.items() if name not in hidden
-        }
+        shapes = self._named_after()
+        seen = {name: shape for name, shape in shapes.items() if name not in hidden}
         definitions = [name for name in self._definitions if name not in hidden]
         names = name_dimensions(seen, definitions, self._index)
-        return names | name_dimensions(self._shapes, (), {}, names)
+        return names | name_dimensions(shapes, (), {}, names) if hidden else names
 
     # ----- resolution -----
 
@@ -345,11 +355,22 @@ class _Builder:
                     shapes=self._known(),
                 ) from None
 
+    def _named_after(self) -> dict[str, Shape]:
+        """Shapes by name for naming dimensions: a vector at every place is a vector."""
+        found = dict(self._shapes)
+        for name, equation in self._uses.defined.items():
+            n = core_rank(equation)
+            if n and name in self._shapes:
+                found[name] = self._shapes[name][n:]
+                found[f"{name}_places"] = self._shapes[name]
+        return found
+
     def _resolved(self) -> Graph:
         names = self._dimension_names()
 
         def step(node: Node, inputs: tuple[Node, ...]) -> Node:
-            return Node(node.op, inputs, resolve(node.shape, names), node.data)
+            data = resolve_data(node, names)
+            return Node(node.op, inputs, resolve(node.shape, names), data)
 
         new = rewrite(self._definitions.values(), step)
         self._check_states(names)
@@ -374,12 +395,17 @@ class _Builder:
             tuple(self._uses.carried),
             LOSS if LOSS in self._definitions else None,
             frozenset(self._uses.after),
+            {name: (index.first, resolve((self._indices.dims[name],), names)[0])
+             for name, index in self._indices.declared.items()},
             self._uses.times,
-        )
+        )  # fmt: skip
 
     def _check_states(self, names: Names) -> None:
-        """Every dimension needs a parameter or an input to give it a size."""
-        sized = {*self._index.values()}
+        """Every dimension needs a parameter or a real input to give it a size.
+
+        A class says which of them it is, never how many there are.
+        """
+        sized: set[DimVar] = set()
         for name in (*self._uses.bare, *self._uses.inputs):
             sized.update(dim for dim in self._shapes[name] if isinstance(dim, DimVar))
         roots = {dim.find() for dim in sized}
@@ -393,7 +419,7 @@ class _Builder:
                 raise errors.UnsizedStateError(
                     span,
                     f"{name} is read as {shapes.RANK_NAMES[len(shape)]} "
-                    f"{self._show(shape)}, but no parameter and no input has the "
+                    f"{self._show(shape)}, but no parameter and no real input has the "
                     f"dimension {names[dim.find()]}",
                     fix=f"declare a scalar, `{name}: ()`, or a fixed size, `{name}: 3`",
                     shapes=self._known(),
@@ -406,32 +432,3 @@ class _Builder:
 
 def _text(expr: Expr) -> str:
     return expr.span.line[expr.span.start : expr.span.end]
-
-
-OPS_RANKS = {
-    "transpose": "only a matrix has a transpose",
-    "softmax": "softmax takes a vector",
-    "log_softmax": "log_softmax takes a vector",
-    "layer_norm": "layer_norm takes a vector",
-    "sum": "a sum is over the elements of a vector or matrix",
-    "mean": "a mean is over the elements of a vector or matrix",
-    "dot": "dot takes two vectors",
-    "outer": "outer takes two vectors",
-    "nll": "nll takes a vector of probabilities and a class or a vector of targets",
-}
-OF_ONE_VECTOR = frozenset({"softmax", "log_softmax", "layer_norm"})
-OF_ONE_VECTOR_FIX = (
-    "of a matrix, say of which vector: a column, {op}(A[:, x[t]]), or a product, "
-    "{op}(A @ u[t])"
-)
-RANK_FIXES = {
-    "transpose": "dot(u, v) for u^T v, outer(u, v) for u v^T",
-    "nll": "nll(softmax(o[t]), y[t])",
-    "dot": "sum(...) of an elementwise product for matrices",
-    "outer": "make both vectors; @ multiplies a matrix",
-    "sum": "leave it out: the value is one number already",
-    "mean": "leave it out: the value is one number already",
-    "softmax": "give it a vector, for example V @ h[t]",
-    "log_softmax": "give it a vector, for example V @ h[t]",
-    "layer_norm": "give it a vector, for example W @ h[t-1]",
-}

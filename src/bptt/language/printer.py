@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from bptt.language.print_indices import (
+    index_lines,
+    indexed_text,
+    split_target,
+    with_places,
+)
 from bptt.step.graph import Graph, Initial, Node, Times, name_of, shift_of
 from bptt.step.ops import OPS
 from bptt.step.shapes import Shape
@@ -18,8 +24,8 @@ WRITTEN_AS = {"nll_soft": "nll"}
 
 def print_graph(graph: Graph) -> str:
     """Declarations that inference needs, then one equation a line."""
-    lines = [*_declarations(graph)]
     writer = Writer(graph)
+    lines = [*index_lines(graph), *_declarations(graph)]
     lines += filter(None, map(writer.equation, graph.definitions))
     return "\n".join(lines) + "\n"
 
@@ -58,7 +64,8 @@ class Writer:
         if self.times.end_loss and name == self.graph.loss:
             return f"{name}[t] = {self.text(body.inputs[0])}"
         if name not in self.times.once:
-            return f"{name}[t] = {self.text(body)}"
+            places, body = split_target(body)
+            return f"{with_places(f'{name}[t]', places)} = {self.text(body)}"
         late = replace(self, is_late=True)
         if name == self.times.end_loss:
             return f"{self.graph.loss} = {late.text(body)}"
@@ -87,6 +94,11 @@ class Writer:
             return self._value(name_of(node)), ATOM
         if node.op == "shift":
             return self._shifted(*shift_of(node)), ATOM
+        indexed = indexed_text(node, self.text)
+        if indexed is not None:
+            return indexed, ATOM
+        if node.op == "diag":
+            return f"diag({self.text(node.inputs[0])})", ATOM
         binding = OPS[node.op].precedence
         if node.op in INFIX:
             return _infix(self, node, binding), binding

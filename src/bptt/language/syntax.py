@@ -11,9 +11,15 @@ from collections.abc import Mapping
 
 from bptt import errors
 from bptt.errors import Span
-from bptt.language.calls import CallReader
 from bptt.language.functions import CALLS, KEPT, Function, collect
 from bptt.language.hints import STACKED
+from bptt.language.indexed import (
+    Index,
+    IndexReader,
+    collect_indices,
+    is_index_line,
+)
+from bptt.language.places import with_sizes
 from bptt.language.source import FunctionText, Source
 from bptt.language.tree import RESERVED, Declaration, Equation, Expr
 from bptt.step.graph import Initial
@@ -29,6 +35,7 @@ COMPARISONS = {
 EQUALITIES = {ast.Eq: "equal", ast.NotEq: "not_equal"}
 MAX_DEPTH = 100
 FARTHEST = 512  # steps that a read may lie away
+MAX_RANK = 4
 INSTEAD = (
     (ast.IfExp, "where(condition, u, v)"),
     (ast.BoolOp, "a product of two comparisons for `and`, their maximum for `or`"),
@@ -58,30 +65,38 @@ def parse_text(text: str) -> tuple[list[Equation], list[Declaration]]:
         )
     source = Source(text)
     statements = source.statements()
-    reader = _Reader(source, collect(statements, source))
+    indices = collect_indices(statements, source)
+    reader = _Reader(source, collect(statements, source), indices)
     equations: list[Equation] = []
     declarations: list[Declaration] = []
     for statement in statements:
-        if isinstance(statement, FunctionText):
+        if isinstance(statement, FunctionText) or is_index_line(statement):
             continue
         if isinstance(statement, ast.AnnAssign):
             declarations.append(reader.declaration(statement))
         else:
-            equations.append(reader.equation(statement))
+            equations.append(reader.indexed_equation(statement))
     if not equations:
         raise errors.EmptyCellError(
             None,
             "the text holds no equation",
             fix="write at least one, such as `h[t] = tanh(b + W @ h[t-1] + U @ x[t])`",
         )
+    if indices:
+        equations = with_sizes(equations, declarations, indices)
     return equations, declarations
 
 
-class _Reader(CallReader):
+class _Reader(IndexReader):
     """Turns `ast` nodes into equations, with their place in the text."""
 
-    def __init__(self, source: Source, functions: Mapping[str, Function]) -> None:
-        super().__init__(source, functions)
+    def __init__(
+        self,
+        source: Source,
+        functions: Mapping[str, Function],
+        indices: Mapping[str, Index],
+    ) -> None:
+        super().__init__(source, functions, indices)
         self._depth = 0
         for function in functions.values():
             self._check_name(function.name, function.span)
@@ -163,11 +178,11 @@ class _Reader(CallReader):
     def _shape(self, node: ast.expr) -> tuple[str | int, ...]:
         parts = node.elts if isinstance(node, ast.Tuple) else [node]
         shape = tuple(self._dimension(part) for part in parts)
-        if len(shape) > 2:
+        if len(shape) > (MAX_RANK if self.indices else 2):
             raise errors.DeclarationError(
                 self.span(node),
                 f"{len(shape)} dimensions; a shape is () a scalar, n a vector or "
-                "(n, m) a matrix",
+                "(n, m) a matrix, with indices up to four",
                 fix="time and batch are not part of a shape",
             )
         return shape
@@ -245,6 +260,8 @@ class _Reader(CallReader):
                 return self._place.bound[node.id]
             if node.id in ("t", "tau"):
                 return Expr("clock", (), span, node.id)
+            if node.id in self.indices:
+                return Expr("index", (), span, node.id)
             self._check_read(node)
             return Expr("parameter", (), span, node.id)
         if isinstance(node, ast.BinOp) and type(node.op) in INFIX:
@@ -310,6 +327,8 @@ class _Reader(CallReader):
 
     def _subscripted(self, node: ast.Subscript, span: Span) -> Expr:
         index = node.slice
+        if self.has_places(node) and self.indices:
+            return self.with_places(node, span)
         if isinstance(index, ast.Tuple):
             if len(index.elts) == 2 and self._is_colon(index.elts[0]):
                 matrix = self.expression(node.value)

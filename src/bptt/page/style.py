@@ -15,6 +15,11 @@ def _colours(chosen: tuple[str, ...]) -> str:
     return " ".join(f"--s{k}: {colour};" for k, colour in enumerate(chosen))
 
 
+_SERIES = "".join(
+    f".curve.s{k} {{ stroke: var(--s{k}); stroke-dasharray: {dash}; }} "
+    f".dot.s{k} {{ fill: var(--s{k}); }}\n"
+    for k, dash in enumerate(_DASHES)
+)
 # Needs of the page: --soft, --line, --line-strong, --lit.
 CHART = f"""
 :root {{ {_colours(_LIGHT)} --pale: #cfdcf0; }}
@@ -29,17 +34,13 @@ svg.chart .axis {{ stroke: var(--line-strong); }}
 svg.chart .limit {{ stroke: var(--soft); stroke-dasharray: 2 3; }}
 svg.chart .cursor {{ stroke: var(--lit); stroke-width: 1.5; stroke-dasharray: 4 3; }}
 .curve {{ fill: none; stroke-width: 2; stroke-linejoin: round; }}
-""" + "".join(
-    f".curve.s{k} {{ stroke: var(--s{k}); stroke-dasharray: {dash}; }} "
-    f".dot.s{k} {{ fill: var(--s{k}); }}\n"
-    for k, dash in enumerate(_DASHES)
-) + """.curve.faint { stroke: var(--s0); stroke-width: 1.2; opacity: .45; }
-.curve.limit { stroke: var(--soft); stroke-width: 1.2; stroke-dasharray: 5 4; }
-.curve.aged {
+{_SERIES}.curve.faint {{ stroke: var(--s0); stroke-width: 1.2; opacity: .45; }}
+.curve.limit {{ stroke: var(--soft); stroke-width: 1.2; stroke-dasharray: 5 4; }}
+.curve.aged {{
   stroke: color-mix(in oklab, var(--s0) calc(var(--age) * 100%), var(--pale));
-}
-.curve.aged:hover { stroke: var(--s1); stroke-width: 3; }
-"""  # fmt: skip
+}}
+.curve.aged:hover {{ stroke: var(--s1); stroke-width: 3; }}
+"""
 
 # The frame of a report: one column of sections, figures side by side where they fit.
 REPORT = """

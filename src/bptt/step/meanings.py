@@ -41,6 +41,28 @@ def transpose(a: Array) -> Array:
     return np.swapaxes(a, -1, -2)
 
 
+def sum_axis(x: Array, axis: int, size: int) -> Array:
+    """The sum over the axis of an index."""
+    return np.asarray(x.sum(axis=axis))
+
+
+def fill_axis(x: Array, axis: int, size: int) -> Array:
+    """The same for every value of an index, at `axis` of the result."""
+    place = x.ndim + 1 + axis
+    wide = np.expand_dims(x, place)
+    return np.broadcast_to(wide, (*x.shape[:place], size, *x.shape[place:]))
+
+
+def diag(x: Array) -> Array:
+    """The matrix with x on its diagonal."""
+    return np.asarray(x[..., :, None] * np.eye(x.shape[-1], dtype=x.dtype))
+
+
+def diagonal(a: Array) -> Array:
+    """The diagonal of a square matrix."""
+    return np.diagonal(a, axis1=-2, axis2=-1)
+
+
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)) without overflow: exp is only taken of -|x|."""
     positive = real(x) >= 0
@@ -245,9 +267,10 @@ def bce(p: Array, y: Array, rank: int) -> Array:
 def bce_logits(o: Array, y: Array, rank: int) -> Array:
     """The same for p = sigmoid(o), as sum of max(o, 0) - y o + log(1 + exp(-|o|)).
 
-    In this order a sure and right o keeps its small loss: softplus(o) - o loses it.
+    In this order a sure and right o keeps its small loss: softplus(o) - o loses it. The
+    first two terms are (1 - y) o or -y o: their difference would lose digits, too.
     """
-    excess = relu(o) - y * o
+    excess = np.where(real(o) > 0, (1 - y) * o, -y * o)
     return _sum_all(excess + np.log1p(np.exp(-absolute(o))), rank)
 
 

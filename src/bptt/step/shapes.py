@@ -82,7 +82,8 @@ def _as_var(dim: Dim) -> DimVar:
     return dim if isinstance(dim, DimVar) else DimVar(dim)
 
 
-RANK_NAMES = ("a scalar", "a vector", "a matrix")
+RANK_NAMES = ("a scalar", "a vector", "a matrix", "an array of three dimensions",
+              "an array of four dimensions")  # fmt: skip
 
 
 def unify_shapes(unify: Unify, a: Shape, b: Shape) -> Shape:
@@ -135,6 +136,19 @@ def transpose(unify: Unify, a: Shape) -> Shape:
     """(n, m) -> (m, n)."""
     _need_ranks((2,), (a,))
     return (a[1], a[0])
+
+
+def diag(unify: Unify, x: Shape) -> Shape:
+    """(n) -> (n, n)."""
+    _need_ranks((1,), (x,))
+    return (x[0], x[0])
+
+
+def diagonal(unify: Unify, a: Shape) -> Shape:
+    """(n, n) -> (n)."""
+    _need_ranks((2,), (a,))
+    unify(a[0], a[1])
+    return a[:1]
 
 
 def same(unify: Unify, x: Shape) -> Shape:

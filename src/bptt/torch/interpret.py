@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,8 +13,8 @@ from bptt.calculus.program import LOSS, Program
 from bptt.calculus.recurrence import Segment
 from bptt.call import last_of
 from bptt.execute.weighting import as_column, weigh
+from bptt.step.evaluate import aligned_inputs, extra_arguments, static_leaf
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of
-from bptt.step.ops import OPS, extra_arguments
 from bptt.step.shapes import numbers_of
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan
@@ -190,6 +191,9 @@ class _Values:
             return self._like.new_tensor(node.data)
         if node.op == "size":
             return self._like.new_tensor(float(self._numbers((node.data,))[0]))
+        if node.op in ("index", "eye"):
+            number = static_leaf(node, self._numbers, np.float64)
+            return self._like.new_tensor(number)
         if node.op == "shift":
             name, lag = shift_of(node)
             sequence = self[self._program.sources[name]]
@@ -208,21 +212,10 @@ class _Values:
     def _evaluate(
         self, node: Node, arguments: list[Tensor], lead: tuple[int, ...]
     ) -> Tensor:
-        op = OPS[node.op]
-        if op.is_elementwise:
-            arguments = [
-                _align(value, child, node.rank)
-                for value, child in zip(arguments, node.inputs, strict=True)
-            ]
+        arguments = aligned_inputs(node, arguments)
         extra = extra_arguments(node, self._numbers)
         value = evaluate(node.op, arguments, extra)
         if node.op in TO_TIMED and not node.inputs[0].timed:
-            value = value.expand(*lead, *self._numbers(node.shape))
+            axes = (*(dim for _, dim in node.indices), *node.shape)
+            value = value.expand(*lead, *self._numbers(axes))
         return value
-
-
-def _align(value: Tensor, node: Node, rank: int) -> Tensor:
-    """Give a timed scalar the trailing axes of the vectors it meets."""
-    if node.timed and node.rank < rank:
-        return value.reshape(*value.shape, *(1 for _ in range(rank - node.rank)))
-    return value

@@ -211,5 +211,5 @@ def _default(cell: Cell) -> tuple[str, ...]:
     """The states, and the vector defined last."""
     hidden = cell.graph.times.hidden
     states = [n for n in cell.states if n in cell.nodes and n not in hidden]
-    vectors = [n for n, node in cell.graph.definitions.items() if node.rank == 1]
+    vectors = cell.graph.vectors()
     return tuple(dict.fromkeys((*states, *vectors[-1:])))

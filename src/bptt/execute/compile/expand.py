@@ -15,6 +15,8 @@ from bptt.step import ops
 from bptt.step.graph import Node, constant, rebuild, rewrite
 
 REDUCTIONS = frozenset({"row_sum", "row_max", "pick"})
+# Of which an element is a sum, or a maximum, over elements.
+SUMS = frozenset({"row_sum", "row_max", "matvec", "matmul", "index_sum"})
 
 
 class NotCompilableError(Exception):
@@ -119,7 +121,9 @@ def _bce(node: Node) -> Node:
 
 def _bce_logits(node: Node) -> Node:
     o, y = node.inputs
-    return _row_sum(ops.apply("softplus", o) - y * o)
+    # As `meanings.bce_logits` has it: a sure and right o keeps its small loss.
+    excess = ops.where(ops.apply("greater", o, 0.0), (1.0 - y) * o, -y * o)
+    return _row_sum(excess + ops.apply("softplus", -ops.apply("abs", o)))
 
 
 def _mse(node: Node) -> Node:

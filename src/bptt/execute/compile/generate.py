@@ -23,6 +23,9 @@ from bptt.execute.compile.tensors import TensorBody
 from bptt.step.graph import Node, walk
 
 Value = Any
+# Beyond this, products share tiles, as functions. Up to it (a layer of LSTM has 14,
+# one of GRU 11) each product has tiles of its own, and saves the calls.
+MANY_PRODUCTS = 48
 # An operand and the step it is read at, and its matrices by slot.
 Block = tuple[tuple[Array, int], list[tuple[Matrix, int]]]
 
@@ -72,7 +75,9 @@ def generate(plan: Plan, layout: Layout, target: Target, real_bytes: int) -> Cod
     """Write and compile the kernels of every segment that stores something."""
     generator = Generator(plan, layout)
     names = generator.collect_names()
-    module = Module(names, target, real_bytes)
+    n_products = sum(len(g.products) for s in plan.segments for g in s.stages)
+    is_large = n_products > MANY_PRODUCTS
+    module = Module(names, target, real_bytes, shares_tiles=is_large)
     packed: list[Packed] = []
     kernels: list[tuple[int, str]] = []
     for number in range(len(plan.segments)):
@@ -131,7 +136,7 @@ class Generator:
         return list(names)
 
     def _static_name(self, reader: Node, node: Node) -> str:
-        if reader.op == "lookup" and reader.inputs[0] is node:
+        if reader.op == "lookup" and reader.inputs[0] is node and not node.indices:
             return self.statics.table(node)
         return self.statics.name(_untransposed(node)[0] if node.rank == 2 else node)
 
@@ -294,12 +299,38 @@ class LaneValues:
         self._memo: dict[Node, Value] = dict(known or {})
 
     def __getitem__(self, node: Node) -> Value:
-        """The vector (or the scalar in every lane) of a node."""
-        if node.timed:
-            node = self._g.canon(node)
-        if node not in self._memo:
-            self._memo[node] = self._compute(node)
-        return self._memo[node]
+        """The vector (or the scalar in every lane) of a node.
+
+        What it is computed from comes first, without recursion: a chain of equations
+        may be longer than Python's stack.
+        """
+        asked = self._canon(node)
+        work = [asked]
+        while work:
+            here = work[-1]
+            inputs = [] if here in self._memo else self._needs(here)
+            waiting = [child for child in inputs if child not in self._memo]
+            if waiting:
+                work += reversed(waiting)
+                continue
+            if here not in self._memo:
+                self._memo[here] = self._compute(here)
+            work.pop()
+        return self._memo[asked]
+
+    def _canon(self, node: Node) -> Node:
+        return self._g.canon(node) if node.timed else node
+
+    def _needs(self, node: Node) -> list[Node]:
+        """What a node that is computed here reads of the same lane."""
+        if self._is_at_hand(node) or node.op in ("lookup", "one_hot", "pick"):
+            return []
+        return [self._canon(child) for child in node.inputs]
+
+    def _is_at_hand(self, node: Node) -> bool:
+        """Whether a node is a number, or lies in memory or a register already."""
+        in_memory = node in self._g.plan.memory and node not in self._stage.homes
+        return not node.timed or node in self._slots or is_leaf(node) or in_memory
 
     def _compute(self, node: Node) -> Value:
         e: Emitter = self._lane.e
@@ -313,8 +344,7 @@ class LaneValues:
             return self._load(node, *self._g.operand(node, self._has_time))
         if node in self._slots:
             return self._lane.products[self._slots[node]]
-        in_memory = node in self._g.plan.memory and node not in self._stage.homes
-        if is_leaf(node) or in_memory:
+        if self._is_at_hand(node):
             return self._load(node, *self._g.read(node, self._has_time))
         return self._emit(node)
 

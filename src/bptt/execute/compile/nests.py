@@ -49,7 +49,10 @@ class Member:
     def parts(self, coords: Sequence[Coord]) -> tuple[Part, ...]:
         """What its element, or a term of its sum, is made of."""
         if not self.over:
-            return element_parts(self.node, self.at(coords))
+            parts = element_parts(self.node, self.at(coords))
+            if _reads_table(self.node):
+                return tuple(part for part in parts if part[0].timed)
+            return parts
         over = tuple(coords[number] for number in self.over)
         return terms(self.node, self.at(coords), over)
 
@@ -61,6 +64,16 @@ class Nest:
     sizes: tuple[int, ...]
     lane: int
     members: list[Member] = field(default_factory=list)
+
+
+def has_elements(matrix: Node) -> bool:
+    """Whether a look-up reads elements of a matrix, not rows of a table."""
+    return matrix.timed or bool(matrix.indices)
+
+
+def _reads_table(node: Node) -> bool:
+    """A look-up in a static matrix: its transposed table is found where it is read."""
+    return node.op == "lookup" and not has_elements(node.inputs[0])
 
 
 def axes_of(node: Node) -> tuple[Dim, ...]:
@@ -169,8 +182,7 @@ class Planner:
             seen.add((node, at))
             if self.is_load(node):
                 yield node, at
-            elif node.op != "lookup" or node.inputs[0].timed:
-                # The transposed table of a static matrix is found where it is read.
+            elif not _reads_table(node):
                 stack.extend(element_parts(node, at))
 
     def _reads(self, node: Node) -> set[Node]:

@@ -103,7 +103,8 @@ def _find_carries(
 
 
 def _is_product(node: Node) -> bool:
-    return node.op == "matvec" and node.inputs[1].timed and not node.inputs[0].timed
+    is_static = node.op == "matvec" and not node.inputs[0].timed
+    return is_static and node.timed and not node.indices
 
 
 def _terms(node: Node) -> list[Node]:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bptt.calculus.recurrence import Segment
-from bptt.execute.compile.expand import REDUCTIONS
+from bptt.execute.compile.expand import REDUCTIONS, SUMS
 from bptt.execute.compile.lowerings import COSTLY
 from bptt.step.graph import TO_STATIC, Node, name_of, shift_of, walk
 from bptt.step.shapes import Dim, number_of
@@ -109,7 +109,8 @@ class Canon:
 
 def is_product(node: Node) -> bool:
     """A static matrix times a vector that changes in time."""
-    return node.op == "matvec" and node.timed and not node.inputs[0].timed
+    is_static = node.op == "matvec" and node.timed and not node.inputs[0].timed
+    return is_static and not node.indices
 
 
 def is_tensor(node: Node) -> bool:
@@ -263,7 +264,7 @@ def _may_move(node: Node, sizes: Mapping[str, int]) -> bool:
     if is_product(node):
         dim = node.inputs[1].shape[0]
         return number_of(dim, sizes) <= NARROW
-    return node.op not in REDUCTIONS and node.op not in ("matvec", "matmul")
+    return node.op not in REDUCTIONS and node.op not in SUMS
 
 
 # ----- which stage -----
@@ -404,7 +405,8 @@ class _Store:
                 if node not in stage.products:
                     stack.extend(self._operands(node))
             elif node not in self._memory:
-                if self._reload_cost(node) <= RELOADS:
+                is_there = stage.is_tensor or not is_tensor(node)
+                if is_there and self._reload_cost(node) <= RELOADS:
                     stack.extend(self._operands(node))
                 else:
                     self._memory[node] = None
@@ -415,11 +417,9 @@ class _Store:
             return 0
         if is_leaf(node) or (depth and node in self._memory):
             return 1
-        if is_tensor(node) and _n_axes(node) > 1:
-            return self._tensor_cost(node, _n_axes(node))
+        if is_tensor(node):
+            return float("inf") if depth else self._tensor_cost(node, _n_axes(node))
         if depth > 6 or is_product(node) or node.op in REDUCTIONS:
-            return float("inf")
-        if node.op in ("matvec", "matmul") or (node.rank < 2 and is_tensor(node)):
             return float("inf")
         cost = sum(self._reload_cost(c, depth + 1) for c in self._operands(node))
         # One costly function from a stored value is worth its store, two are not.
@@ -431,7 +431,7 @@ class _Store:
             return 0
         if is_leaf(node) or (depth and node in self._memory):
             return 1
-        if depth > 8 or node.op in ("matmul", *REDUCTIONS):
+        if depth > 8 or is_product(node) or node.op in SUMS or node.op == "pick":
             return float("inf")
         cost = sum(
             self._tensor_cost(c, n_axes, depth + 1) for c in self._operands(node)

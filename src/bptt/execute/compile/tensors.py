@@ -13,19 +13,20 @@ from typing import Any, Protocol
 
 from bptt.execute.codegen import elements
 from bptt.execute.codegen.arrays import Array
-from bptt.execute.codegen.elements import Coord
+from bptt.execute.codegen.elements import Coord, PlaceCoord
 from bptt.execute.codegen.emit import INDEX
 from bptt.execute.codegen.rows import Row
 from bptt.execute.compile.expand import NotCompilableError
 from bptt.execute.compile.layout import Layout
 from bptt.execute.compile.loops import Loops
 from bptt.execute.compile.lowerings import LOWERINGS, lower
-from bptt.execute.compile.nests import Nest, Planner, axes_of
-from bptt.execute.compile.parts import At, Part, element_parts
+from bptt.execute.compile.nests import Nest, Planner, axes_of, has_elements
+from bptt.execute.compile.parts import At, Part, element_parts, place_coord
 from bptt.execute.compile.stages import ALIASES, Canon, Plan, StagePlan
 from bptt.step.graph import Node, walk
 
 Value = Any
+SAME_ELEMENT = ("fill", "index_fill", "transpose", "diagonal")
 
 
 class Names(Protocol):
@@ -214,10 +215,13 @@ class TensorBody:
         if node.op == "lookup":
             return self._look_up(node, at)
         if node.op == "pick":
-            return self.value(node.inputs[0], At((), (self._column(node.inputs[1]),)))
+            column = self._column(node.inputs[1])
+            return self.value(node.inputs[0], At(at.indices, (column,)))
         parts = element_parts(node, at)
         values = [self.value(child, where) for child, where in parts]
-        if node.op in ALIASES or node.op in ("fill", "transpose"):
+        if node.op in ("at", "put", "diag"):
+            return self._kept_inside(node, at, values[0])
+        if node.op in ALIASES or node.op in SAME_ELEMENT:
             return values[0]
         if node.op == "outer":
             return e.builder.fmul(*values)
@@ -229,6 +233,29 @@ class TensorBody:
         if node.op not in LOWERINGS:
             raise NotCompilableError(f"the operation {node.op} inside a time step")
         return lower(e, node, values)
+
+    def _kept_inside(self, node: Node, at: At, value: Value) -> Value:
+        """0 where a place is outside, or beside the diagonal."""
+        e = self.e
+        data: Any = node.data
+        if node.op == "diag":
+            is_there = elements.are_equal(e, *at.core)
+        elif node.op == "at":
+            if data.is_plain:
+                return value
+            coord = place_coord(data, dict(at.indices))
+            is_there = elements.is_inside(e, coord, self._size(data.dim))
+        elif not data[0].terms:
+            there = PlaceCoord((), data[0].offset - 1)
+            is_there = elements.are_equal(e, at.core[0], there)
+        elif data[1]:
+            own = dict(at.indices)[data[1][0]]
+            is_there = elements.are_equal(e, at.core[0], own)
+        else:
+            return value
+        zero = e.constant(0.0)
+        is_zero = e.builder.fcmp_ordered("==", is_there, zero)
+        return e.builder.select(is_zero, zero, value)
 
     def _column(self, node: Node) -> Coord:
         """An integer of the row as a coordinate."""
@@ -244,7 +271,7 @@ class TensorBody:
         """A column of a matrix; of a static one a row of its transposed table."""
         matrix, index = node.inputs
         column = self._column(index)
-        if matrix.timed:
+        if has_elements(matrix):
             return self.value(matrix, At(at.indices, (*at.core, column)).of(matrix))
         rows, columns = (self._size(dim) for dim in matrix.shape)
         array = Array(self._g.statics.table(matrix), rows, rows, 0, False)

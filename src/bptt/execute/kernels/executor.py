@@ -22,8 +22,8 @@ from bptt.execute.kernels.memory import Workspace, address_of, borrow
 from bptt.execute.kernels.ragged import Ragged, RaggedValues
 from bptt.execute.kernels.threads import RowPool, choose_threads, split_rows
 from bptt.execute.kernels.values import KernelValues
+from bptt.step.evaluate import evaluate
 from bptt.step.graph import Node
-from bptt.step.ops import OPS, extra_arguments
 
 FloatArray = NDArray[Any]
 THREADS_VARIABLE = "BPTT_THREADS"
@@ -243,18 +243,9 @@ class Call:
             yield f"in:{name}", array
             lag = self._x.program.graph.lag(name)
             if f"in:{name}@{lag:+d}" in self._w.numbers:
-                yield f"in:{name}@{lag:+d}", self._shifted_input(name, lag)
+                yield f"in:{name}@{lag:+d}", self.values.shift_input(name, lag)
         for name, array in b.seeds.items():
             yield f"seed:{name}", array
-
-    def _shifted_input(self, name: str, lag: int) -> FloatArray:
-        """An input one step late (-1) or early (+1), with its boundary value."""
-        array = self._b.inputs[name]
-        if self._ragged is not None:
-            return self._ragged.shift_input(array, lag, self._b.initial.get(name))
-        moved = np.roll(array, -lag, axis=0)
-        moved[0 if lag < 0 else -1] = self._b.initial.get(name, 0)
-        return moved
 
     # ----- the totals over time -----
 
@@ -277,8 +268,7 @@ class Call:
 
     def _total(self, node: Node) -> FloatArray:
         values = [self.values.stored(child) for child in node.inputs]
-        if node.op == "total" and node.rank == 0:
+        if node.op == "total" and not (node.rank or node.indices):
             # Summed in float64: the loss of a long sequence keeps its digits.
             return np.asarray(values[0].sum(dtype=np.float64), self._b.dtype)
-        extra = extra_arguments(node, self._b.numbers)
-        return np.asarray(OPS[node.op].f(*values, *extra))
+        return evaluate(node, values, self._b.numbers)

@@ -150,6 +150,12 @@ class RaggedValues(KernelValues):
             self._unpacked[node] = self._ragged.packing.unpack(rows)
         return self._unpacked[node]
 
+    def shift_input(self, name: str, lag: int) -> FloatArray:
+        """The same, by the places of a row's other steps."""
+        bindings = self._bindings
+        array, boundary = bindings.inputs[name], bindings.initial.get(name)
+        return self._ragged.shift_input(array, lag, boundary)
+
     def _read(self, node: Node, lag: int) -> FloatArray:
         layout, packing = self._executable.layout, self._ragged.packing
         place = layout.places[node]

@@ -15,8 +15,8 @@ from bptt.execute.compile.stages import is_leaf
 from bptt.execute.compile.sums import View
 from bptt.execute.kernels.memory import Loan
 from bptt.step import meanings
+from bptt.step.evaluate import evaluate, static_leaf
 from bptt.step.graph import TO_STATIC, Node, name_of, shift_of
-from bptt.step.ops import OPS, extra_arguments
 
 FloatArray = NDArray[Any]
 
@@ -61,7 +61,8 @@ class KernelValues:
             source = self._executable.plan.padded.get(name)
             if source is not None:
                 return self._read(source, lag)
-            return self.leaves[self._executable.layout.name(node)]
+            found = self.leaves.get(self._executable.layout.name(node))
+            return self.shift_input(name, lag) if found is None else found
         tables: Mapping[str, Any] = {
             "input": self._bindings.inputs, "seed": self._bindings.seeds
         }  # fmt: skip
@@ -69,6 +70,12 @@ class KernelValues:
             return self._bindings.weight
         array: FloatArray = tables[node.op][name_of(node)]
         return array
+
+    def shift_input(self, name: str, lag: int) -> FloatArray:
+        """An input one step late (-1) or early (+1), with its boundary value."""
+        moved = np.roll(self._bindings.inputs[name], -lag, axis=0)
+        moved[0 if lag < 0 else -1] = self._bindings.initial.get(name, 0)
+        return moved
 
     def _read(self, node: Node, lag: int) -> FloatArray:
         layout = self._executable.layout
@@ -82,10 +89,9 @@ class KernelValues:
         return self._loan.view(self._shaped(columns, node))
 
     def _shaped(self, columns: FloatArray, node: Node) -> FloatArray:
-        """Columns of a row as a scalar, a vector or a matrix."""
-        if node.rank == 1:
-            return columns
-        return columns.reshape(*columns.shape[:-1], *self._bindings.numbers(node.shape))
+        """Columns of a row with an axis for every index and dimension."""
+        axes = (*(dim for _, dim in node.indices), *node.shape)
+        return columns.reshape(*columns.shape[:-1], *self._bindings.numbers(axes))
 
     def get_static(self, node: Node) -> FloatArray:
         """A static value, by the functions of the table."""
@@ -130,23 +136,23 @@ class KernelValues:
             return self._read_sum(node)
         if node.op in TO_STATIC:
             return self.totals[node]
+        if node.op in ("index", "eye"):
+            return static_leaf(node, bindings.numbers, bindings.real_dtype)
         arguments = [self._static[child] for child in node.inputs]
         if node.op in REDUCTIONS:
             return np.asarray(_reduce(node, arguments))
-        return np.asarray(OPS[node.op].f(*arguments, *self._extra(node)))
-
-    def _extra(self, node: Node) -> tuple[Any, ...]:
-        return extra_arguments(node, self._bindings.numbers)
+        return evaluate(node, arguments, bindings.numbers)
 
     def _recompute(self, node: Node) -> FloatArray:
         """A value that no kernel stored, from those stored, in plain NumPy."""
-        arguments = [_align(self.stored(child), child, node) for child in node.inputs]
+        arguments = [self.stored(child) for child in node.inputs]
         if node.op in REDUCTIONS:
             value: FloatArray = _reduce(node, arguments)
         else:
-            value = OPS[node.op].f(*arguments, *self._extra(node))
-        shape = self._bindings.weight.shape
-        return np.broadcast_to(value, (*shape, *self._bindings.numbers(node.shape)))
+            value = evaluate(node, arguments, self._bindings.numbers)
+        axes = (*(dim for _, dim in node.indices), *node.shape)
+        shape = (*self._bindings.weight.shape, *self._bindings.numbers(axes))
+        return np.broadcast_to(value, shape)
 
     def at(self, name: str, index: int) -> FloatArray:
         """A definition's value at each row's first step (0) or its last (-1)."""
@@ -178,11 +184,3 @@ def _reduce(node: Node, arguments: list[FloatArray]) -> FloatArray:
     (x,) = arguments
     found: FloatArray = x.sum(axes) if node.op == "row_sum" else x.max(axes)
     return found
-
-
-def _align(value: FloatArray, child: Node, node: Node) -> FloatArray:
-    if node.op in REDUCTIONS:
-        return value
-    if OPS[node.op].is_elementwise and child.timed and child.rank < node.rank:
-        return value.reshape(value.shape + (1,) * (node.rank - child.rank))
-    return value

@@ -129,14 +129,20 @@ class Point:
 
     def value(self, name: str, t: int | None) -> Array:
         """h^(t), W, W^(t), L as a matrix."""
-        place = self.place(name, t)
-        if place == self.graph.total:
-            return as_matrix(self.graph.loss)
-        return as_matrix(self.graph.values[place])
+        key = ("value", name, t)
+        if key not in self._cache:
+            place = self.place(name, t)
+            is_total = place == self.graph.total
+            found = self.graph.loss if is_total else self.graph.values[place]
+            self._cache[key] = as_matrix(found)
+        return self._cache[key]
 
     def gradient(self, name: str, t: int | None) -> Array:
         """∇_{h^(t)} L by generic reverse mode on the unrolled graph, as a matrix."""
-        return as_matrix(self.graph.grad(self.place(name, t)))
+        key = ("gradient", name, t)
+        if key not in self._cache:
+            self._cache[key] = as_matrix(self.graph.grad(self.place(name, t)))
+        return self._cache[key]
 
     @cached_property
     def largest_gradient(self) -> float:
@@ -146,10 +152,15 @@ class Point:
 
     def incoming(self, name: str, t: int) -> Array:
         """The gradient that arrives from outside at a node."""
+        if name not in self.seeds or not 1 <= t <= self.tau:
+            place = f"incoming({name}[{t}])"
+            raise UnknownSymbolError("formula.no-place", place=place, tau=self.tau)
         return as_matrix(self.seeds[name][t - 1])
 
     def weight(self, t: int) -> Array:
         """w_t."""
+        if not 1 <= t <= self.tau:
+            raise UnknownSymbolError("formula.no-place", place=f"w_{t}", tau=self.tau)
         return as_matrix(self.weights[t - 1])
 
     def jacobian(

@@ -13,16 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.expr import (
-    Expr,
-    Number,
-    Ones,
-    minus,
-    product,
-    scaled,
-    transpose,
-)
+from bptt.explain.algebra.expr import Expr, Number, minus, product, scaled, transpose
 from bptt.step.graph import Node
+from bptt.step.table import Table
 
 ONE, TWO = Number(1.0), Number(2.0)
 Given = tuple[Expr | None, ...]
@@ -67,8 +60,8 @@ def _mul(site: Site) -> Expr:
 def _sum_all(site: Site) -> Expr:
     """1^T u, or 1^T M 1."""
     dims = site.dims(0)
-    right = (Ones(dims[1]),) if len(dims) == 2 else ()
-    return product(transpose(Ones(dims[0])), site.x[0], *right)
+    right = (e.Ones(dims[1]),) if len(dims) == 2 else ()
+    return product(transpose(e.Ones(dims[0])), site.x[0], *right)
 
 
 def _count(dims: tuple[Any, ...]) -> Expr:
@@ -97,7 +90,7 @@ def _inner(a: Expr, b: Expr, dims: tuple[Any, ...]) -> Expr:
         return product(a, b)
     if len(dims) == 1:
         return product(transpose(a), b)
-    return product(transpose(Ones(dims[0])), e.Hadamard((a, b)), Ones(dims[1]))
+    return product(transpose(e.Ones(dims[0])), e.Hadamard((a, b)), e.Ones(dims[1]))
 
 
 def _log(a: Expr) -> Expr:
@@ -129,7 +122,7 @@ def _layer_norm(site: Site) -> Expr:
 
 
 def _log_sum_exp(site: Site) -> Expr:
-    ones = Ones(_d(site.dims(0)[0]))
+    ones = e.Ones(_d(site.dims(0)[0]))
     return _log(product(transpose(ones), e.Call("exp", site.x)))
 
 
@@ -145,7 +138,8 @@ CALLED = (
     "softmax", "log_softmax", "lookup", "sign", "floor", "round", "erf",
     "with_derivative", "max", "cumsum", "lower_part",
 )  # fmt: skip
-TRANSLATIONS: dict[str, Callable[[Site], Expr]] = {
+FILE = "explain/algebra/rules.py"
+TRANSLATIONS: Table[Callable[[Site], Expr]] = Table("TRANSLATIONS", FILE, {
     "add": lambda s: e.total(*s.x),
     "sub": lambda s: minus(*s.x),
     "mul": _mul,
@@ -167,7 +161,7 @@ TRANSLATIONS: dict[str, Callable[[Site], Expr]] = {
     "bce": _bce,
     "mse": _mse,
     **dict.fromkeys(CALLED, _call),
-}  # fmt: skip
+})  # fmt: skip
 
 
 # ----- how a gradient passes: element by element -----
@@ -184,12 +178,12 @@ def _through(site: Site, g: Expr, slope: Expr, i: int, *, is_plain: bool) -> Exp
         if own == 2:
             return full
         dims = site.node.shape
-        return product(transpose(Ones(_d(dims[0]))), full, Ones(_d(dims[1])))
+        return product(transpose(e.Ones(_d(dims[0]))), full, e.Ones(_d(dims[1])))
     if rank == own:
         is_scale = is_plain or rank == 0
         return scaled(slope, g) if is_scale else product(e.Diag(slope), g)
     if is_plain:
-        return scaled(slope, transpose(Ones(_d(site.node.shape[0]))), g)
+        return scaled(slope, transpose(e.Ones(_d(site.node.shape[0]))), g)
     return product(transpose(slope), g)
 
 
@@ -299,14 +293,14 @@ def _pull_softmax(site: Site, g: Expr) -> Given:
 
 def _pull_log_softmax(site: Site, g: Expr) -> Given:
     dim = _d(site.dims(0)[0])
-    spread = product(e.Call("softmax", site.x), transpose(Ones(dim)))
+    spread = product(e.Call("softmax", site.x), transpose(e.Ones(dim)))
     return (product(minus(e.Identity(dim), spread), g),)
 
 
 def _pull_layer_norm(site: Site, g: Expr) -> Given:
     """(I - (1 1^T + y y^T) / n) g / sqrt(variance + eps)."""
     dim, x, y = _d(site.dims(0)[0]), site.x[0], site.y
-    ones = Ones(dim)
+    ones = e.Ones(dim)
     centred = minus(x, e.Call("mean", (x,)))
     variance = e.Call("mean", (e.Power(centred, TWO),))
     scale = e.Call("sqrt", (e.total(variance, Number(_eps(site))),))
@@ -318,8 +312,8 @@ def _pull_layer_norm(site: Site, g: Expr) -> Given:
 def _pull_sum(site: Site, g: Expr) -> Given:
     dims = site.dims(0)
     if len(dims) == 1:
-        return (product(Ones(dims[0]), g),)
-    return (scaled(g, Ones(dims[0]), transpose(Ones(dims[1]))),)
+        return (product(e.Ones(dims[0]), g),)
+    return (scaled(g, e.Ones(dims[0]), transpose(e.Ones(dims[1]))),)
 
 
 def _pull_mean(site: Site, g: Expr) -> Given:
@@ -390,18 +384,18 @@ def _erf_slope(y: Expr, x: Expr) -> Expr:
 def _pull_max(site: Site, g: Expr) -> Given:
     """g where x is the largest; equal ones share it."""
     at_top = e.Call("greater_equal", (site.x[0], site.y))
-    ones = Ones(_d(site.dims(0)[0]))
+    ones = e.Ones(_d(site.dims(0)[0]))
     return (product(e.Quotient(at_top, product(transpose(ones), at_top)), g),)
 
 
 def _pull_cumsum(site: Site, g: Expr) -> Given:
     """An element is part of its own sum and of all later ones."""
-    ones = Ones(_d(site.dims(0)[0]))
+    ones = e.Ones(_d(site.dims(0)[0]))
     earlier = minus(e.Call("cumsum", (g,)), g)
     return (minus(product(ones, transpose(ones), g), earlier),)
 
 
-PULLS: dict[str, Callable[[Site, Expr], Given]] = {
+PULLS: Table[Callable[[Site, Expr], Given]] = Table("PULLS", FILE, {
     "add": _plain(1, 1),
     "sub": _plain(1, -1),
     "neg": _plain(-1),
@@ -447,4 +441,4 @@ PULLS: dict[str, Callable[[Site, Expr], Given]] = {
                                          e.Negative(_log(p)))),
     "bce": _pull_loss(_bce_slopes),
     "mse": _pull_loss(lambda o, q: (minus(o, q), minus(q, o)), is_mean=True),
-}  # fmt: skip
+})  # fmt: skip

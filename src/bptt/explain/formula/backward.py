@@ -30,6 +30,7 @@ from bptt.explain.algebra.point import (
 )
 from bptt.explain.formula.one_dimensional import as_one_dimensional
 from bptt.step.shapes import Array
+from bptt.unrolled.places import Place
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,14 @@ class Backward(Point):
             for name in reversed(tuple(self.scope.graph.definitions)):
                 self.gradient(name, t)
 
-    def _is_beyond(self, t: int | None) -> bool:
-        is_node = self.own is not None and self.own.name in self.scope.graph.definitions
-        return is_node and t is not None and t > self.tau
+    def _is_beyond(self, name: str, t: int | None) -> bool:
+        """Whether a replaced rule finds 0 there: after tau; before 1 for h[t+1]."""
+        graph = self.scope.graph
+        if self.own is None or self.own.name not in graph.definitions or t is None:
+            return False
+        if 1 <= t <= self.tau or (t < 1 and not graph.backward):
+            return False
+        return Place("initial", name, t) not in self.graph.shapes
 
     def _zeros(self, name: str) -> Array:
         rows, columns = self.scope.shape(Value(name, T))
@@ -125,14 +131,14 @@ class Backward(Point):
 
     def value(self, name: str, t: int | None) -> Array:
         """As of the point; 0 beyond tau."""
-        return self._zeros(name) if self._is_beyond(t) else super().value(name, t)
+        return self._zeros(name) if self._is_beyond(name, t) else super().value(name, t)
 
     def jacobian(
         self, target: tuple[str, int | None], source: tuple[str, int | None],
         *, total: bool = False,
     ) -> Array:  # fmt: skip
         """As of the point; 0 beyond tau."""
-        if self._is_beyond(target[1]) or self._is_beyond(source[1]):
+        if self._is_beyond(*target) or self._is_beyond(*source):
             return np.zeros([
                 self.size(dim) for name, _ in (target, source)
                 for dim in (self.scope.core(name) if name != TOTAL else ())
@@ -147,7 +153,7 @@ class Backward(Point):
         """
         if name == TOTAL and t is None:
             return np.ones((1, 1))
-        if self._is_beyond(t):
+        if self._is_beyond(name, t):
             return self._zeros(name)
         key = (name, t)
         if key not in self.found:
@@ -182,7 +188,7 @@ class Backward(Point):
             if 1 <= t + pull.lag <= self.tau:
                 yield evaluate(pull.formula, self, t + pull.lag)
         seed = self.rules.seed(name)
-        if seed is not None and t >= 1:
+        if seed is not None and 1 <= t <= self.tau:
             yield evaluate(seed, self, t)
 
     def _replaced(self, own: Own, t: int | None) -> Array:

@@ -14,8 +14,8 @@ from bptt.page.style import CHART
 
 # Loaded in this order; each file adds to the one object `B`.
 SCRIPTS = (
-    "core.js", "matrix.js", "symbols.js", "graph.js", "cards.js", "formula.js",
-    "evaluate.js", "lab.js", "main.js",
+    "core.js", "matrix.js", "symbols.js", "graph.js", "cards.js", "tokens.js",
+    "formula.js", "evaluate.js", "pass.js", "lab.js", "main.js",
 )  # fmt: skip
 WORDS_FONT = "KaTeX_Main-Italic"
 _FACE = re.compile(r"@font-face\{[^}]*\}")

@@ -16,7 +16,7 @@ from bptt.explain.algebra.expr import Expr, Gradient
 from bptt.explain.algebra.point import TOTAL
 from bptt.explain.algebra.shape import FormulaShapeError, shape_of
 from bptt.explain.notation.formula_tokens import Token
-from bptt.explain.notation.references import LETTERS, Reference
+from bptt.explain.notation.names import LETTERS, NamedValue
 from bptt.explain.notation.sums import Sums
 from bptt.step.ops import OPS
 
@@ -103,7 +103,7 @@ class Forms(Sums):
             return True
         return False
 
-    def _end(self, found: Reference, start: int) -> e.Value | e.Element:
+    def _end(self, found: NamedValue, start: int) -> e.Value | e.Element:
         if not found.indices:
             return found.value
         end = self.placed(e.Element(found.value, found.indices), start)

@@ -26,7 +26,7 @@ from bptt.explain.algebra.point import TOTAL, Scope, UnknownSymbolError
 from bptt.explain.algebra.shape import SCALAR, FormulaShapeError, shape_of
 from bptt.explain.notation.forms import FUNCTIONS, Forms, gradient_of
 from bptt.explain.notation.formula_tokens import Token
-from bptt.explain.notation.references import LETTERS
+from bptt.explain.notation.names import LETTERS
 
 MAX_DEPTH, MAX_SUMS = 60, 3
 _OPENERS = ("(", "∇", "∂", "Σ", "Π", "frac", "√", "|(", "{", "overline", "𝟏", "𝐈",
@@ -38,7 +38,7 @@ def parse_formula(text: str, scope: Scope) -> tuple[Expr, ...]:
 
     Raises: FormulaSyntaxError, UnknownSymbolError.
     """
-    return _Reader(text, scope).formula()
+    return _FormulaReader(text, scope).formula()
 
 
 def parse(text: str, scope: Scope) -> Expr:
@@ -47,7 +47,7 @@ def parse(text: str, scope: Scope) -> Expr:
     return e.rebuild(found, lambda part: replace(part, span=None))
 
 
-class _Reader(Forms):
+class _FormulaReader(Forms):
     """Recursive descent over the tokens of one formula."""
 
     _depth = 0

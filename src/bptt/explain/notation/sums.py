@@ -15,12 +15,12 @@ from typing import Any
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import FIRST, TAU, Expr, Gradient, Time
-from bptt.explain.notation.references import LETTERS, STEPS, References
+from bptt.explain.notation.names import LETTERS, STEPS, Names
 
 INDICES = (*LETTERS, *STEPS, "r")
 
 
-class Sums(References):
+class Sums(Names):
     """Reads sums; the grammar around them is a class below."""
 
     def expression(self) -> Expr:

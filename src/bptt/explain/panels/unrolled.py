@@ -20,6 +20,7 @@ from bptt.explain.model import (
     Table,
     Text,
 )
+from bptt.explain.verify import FLOOR
 from bptt.unrolled.places import Place
 
 MOST_PATHS = 60  # one by one; more are added up in groups of one lag
@@ -59,6 +60,10 @@ def _titles(panel: str, *columns: str) -> tuple[Text, ...]:
     return tuple(Text(f"{panel}.column-{column}") for column in columns)
 
 
+# Some hundred products of up to 20 factors, added up: rounding of each, and no more.
+PATHS_TOLERANCE = 1e-11
+
+
 def paths(context: Context) -> Panel:
     """Panel 6: how many paths lead from each parameter to L, and what they sum to."""
     unrolled = context.shown.graph
@@ -68,12 +73,12 @@ def paths(context: Context) -> Panel:
         found = unrolled.paths(place, MOST_PATHS)
         total = sum((path.product for path in found), np.zeros(()))
         right = unrolled.grad(place)
-        size = float(np.linalg.norm(right)) or 1.0
-        error = float(np.linalg.norm(total - right)) / size
+        size = max(float(np.linalg.norm(right)), FLOOR * context.shown.largest_gradient)
+        error = float(np.linalg.norm(total - right)) / (size or 1.0)
         lag = max((path.lag or 0 for path in found), default=0)
-        rows.append(
-            Row((Value(name), unrolled.count_paths(place), lag, f"{error:.0e}"))
-        )
+        has_failed = not error <= PATHS_TOLERANCE
+        cells = (Value(name), unrolled.count_paths(place), lag, f"{error:.0e}")
+        rows.append(Row(cells, "bad" if has_failed else "", has_failed=has_failed))
     titles = (
         Text("sharing.column-parameter"),
         *_titles("paths", "count", "longest", "error"),

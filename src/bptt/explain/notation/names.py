@@ -20,7 +20,7 @@ Index = str | e.Value
 
 
 @dataclass(frozen=True)
-class Reference:
+class NamedValue:
     """A value, its element indices, and whether the indices choose a column."""
 
     value: e.Value
@@ -28,7 +28,7 @@ class Reference:
     is_column: bool = False
 
 
-class References(FormulaTokens):
+class Names(FormulaTokens):
     """Reads names with their scripts."""
 
     def __init__(self, text: str, scope: Scope) -> None:
@@ -102,13 +102,13 @@ class References(FormulaTokens):
 
     # ----- scripts -----
 
-    def reference(self, token: Token) -> Reference:
+    def reference(self, token: Token) -> NamedValue:
         """A name, just taken, with its step and indices."""
         name, start = token.text, token.start
         if name == TOTAL and not (self.is_symbol("[") or self._is_step_ahead()):
-            return Reference(self._value(name, None, start))
+            return NamedValue(self._value(name, None, start))
         self._scope.core(name)
-        found = Reference(e.Value(name))
+        found = NamedValue(e.Value(name))
         found = self._bracketed(found) if self.is_symbol("[") else self._scripts(found)
         value = self._value(name, found.value.time, start)
         is_parameter = self._scope.kind(name) == "parameter"
@@ -119,7 +119,7 @@ class References(FormulaTokens):
     def _value(self, name: str, time: Time | None, start: int) -> e.Value:
         return e.Value(name, time, span=(start, self.tokens[self.at - 1].end))
 
-    def _bracketed(self, found: Reference) -> Reference:
+    def _bracketed(self, found: NamedValue) -> NamedValue:
         self.expect("[")
         if self.is_symbol(":"):
             self.take()
@@ -133,7 +133,7 @@ class References(FormulaTokens):
             self.expect("]")
         return replace(found, value=replace(found.value, time=time), indices=indices)
 
-    def _scripts(self, found: Reference) -> Reference:
+    def _scripts(self, found: NamedValue) -> NamedValue:
         while True:
             if self.is_symbol("_") and not found.indices:
                 self.take()
@@ -144,7 +144,7 @@ class References(FormulaTokens):
             else:
                 return found
 
-    def _lowered(self, found: Reference) -> Reference:
+    def _lowered(self, found: NamedValue) -> NamedValue:
         """A subscript: a step, indices, or a column."""
         close = "}" if self.accept("{") else ""
         if self.is_symbol(":"):

@@ -6,7 +6,7 @@ import numpy as np
 
 from bptt.explain.algebra.expr import Gradient, T, Value
 from bptt.explain.html.charts import bar, heat_map, line_chart
-from bptt.explain.html.panels.page_context import Context
+from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.values import show_number, side_by_side
 from bptt.explain.html.words import plain, word, words
 from bptt.page.tags import Markup, join, tag
@@ -16,7 +16,7 @@ from bptt.unrolled import Place, Unrolled
 CHARTS = 4  # parameters whose two derivatives are drawn
 
 
-def sharing_panel(page: Context) -> Markup:
+def sharing_panel(page: PageContext) -> Markup:
     """The heat map, the running sums, the cancellation, the two derivatives."""
     copies = {name: contributions(page, name) for name in page.graph.parameters}
     if not copies:
@@ -32,7 +32,7 @@ def sharing_panel(page: Context) -> Markup:
     )  # fmt: skip
 
 
-def contributions(page: Context, name: str) -> Array:
+def contributions(page: PageContext, name: str) -> Array:
     """∇ of every copy of a parameter, (tau, *shape)."""
     steps = range(1, page.tau + 1)
     return np.array([page.unrolled.grad(page.unrolled.place(name, t)) for t in steps])
@@ -49,7 +49,7 @@ def cancellation(parts: Array) -> float:
 
 
 def _cancellation(
-    page: Context, copies: dict[str, Array], norms: dict[str, Array]
+    page: PageContext, copies: dict[str, Array], norms: dict[str, Array]
 ) -> Markup:
     heads = ("sharing-parameter", "sharing-norm", "sharing-sum-norms", "sharing-index")
     rows = []
@@ -75,7 +75,7 @@ def _cancellation(
                 tag("p", word("sharing-index-note"), class_="note"))  # fmt: skip
 
 
-def _running(page: Context, name: str, parts: Array) -> Markup:
+def _running(page: PageContext, name: str, parts: Array) -> Markup:
     """The copy's gradient at t, the sum from tau down to t, and the whole."""
     alone = dict(enumerate(parts, start=1))
     values, eq = page.writer.values, page.writer.eq
@@ -89,7 +89,7 @@ def _running(page: Context, name: str, parts: Array) -> Markup:
     )  # fmt: skip
 
 
-def _derivatives(page: Context) -> Markup:
+def _derivatives(page: PageContext) -> Markup:
     """Immediate and total derivative of the first state by its parameters, as norms."""
     states = [name for name in page.graph.states if name in page.graph.definitions]
     if not states:
