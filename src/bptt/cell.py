@@ -14,9 +14,10 @@ from bptt.engine import Engine
 from bptt.execute import dispatch
 from bptt.execute.bindings import bind
 from bptt.flow import GradientFlow, measure_run
-from bptt.language import print_graph
+from bptt.language import open_loss_text, print_graph, stepwise_text
 from bptt.objective import Objective
 from bptt.step import variants
+from bptt.step.graph import Times
 from bptt.unrolled import Unrolled, unroll
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class Cell(Engine):
         >>> cells.elman.check(instances=1).passed
         True
         """
-        return check_cell(self, seed=seed, instances=instances, executor=executor)
+        cell = self._stepwise()
+        return check_cell(cell, seed=seed, instances=instances, executor=executor)
 
     def unroll(
         self,
@@ -156,10 +158,21 @@ class Cell(Engine):
                 f"flow(..., seeds={{{tuple(self.graph.definitions)[-1]!r}: g}})"
             )
         bindings = bind(self.graph, params, inputs, initial, seeds, reduction, weights)
-        names = tuple(self.graph.definitions)
+        cell = self._open_loss()  # the weights leave out all but the last step
+        names = tuple(cell.graph.definitions)
         request = Request(names, seeds=tuple(sorted(seeds or {})))
-        grad = self.run_gradient(bindings, request)
-        return measure_run(self.graph, grad, bindings, row, tick)
+        grad = cell.run_gradient(bindings, request)
+        return measure_run(cell.graph, grad, bindings, row, tick)
+
+    def _stepwise(self) -> Cell:
+        """The same with what is of other times written at every step."""
+        is_plain = self.graph.times == Times()
+        return self if is_plain else Cell(stepwise_text(self.graph))
+
+    def _open_loss(self) -> Cell:
+        """The same for an explanation, where reduction "last" takes L's one value."""
+        is_plain = self.graph.times == Times()
+        return self if is_plain else Cell(open_loss_text(self.graph))
 
     def explain(
         self,
@@ -193,8 +206,11 @@ class Cell(Engine):
         """
         from bptt.explain import explain
 
+        cell = self._open_loss()
+        if self.graph.ends_in_loss and weights is None:
+            reduction = "last"
         return explain(
-            self, name=name, lang=lang, step=step, tau=tau, seed=seed,
+            cell, name=name, lang=lang, step=step, tau=tau, seed=seed,
             sizes=sizes, reduction=reduction, weights=weights,
         )  # fmt: skip
 
@@ -207,7 +223,7 @@ class Cell(Engine):
         """
         from bptt.explain import check_equation
 
-        return check_equation(self, text, seed=seed)
+        return check_equation(self._open_loss(), text, seed=seed)
 
     # ----- variants of the same equations -----
 

@@ -135,6 +135,10 @@ class TwoDirectionsError(CellError):
     """A value would have to wait for an earlier step and for a later one."""
 
 
+class OutOfTimeError(CellError):
+    """A value is read where it is not known yet, or has another step."""
+
+
 class CellSizeError(CellError):
     """The text is far longer than any cell."""
 

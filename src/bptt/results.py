@@ -57,7 +57,7 @@ class Run(Mapping[str, Array]):
         """The states after their last step, (n_b, *shape) each: 1 for backward ones."""
         graph = self._program.graph
         final = {}
-        for name in graph.states:
+        for name in graph.handed_on:
             last = 0 if name in graph.backward else -1
             if name in graph.inputs:
                 row = self._bindings.input_at(name, last)
@@ -67,11 +67,14 @@ class Run(Mapping[str, Array]):
         return final
 
     def __getitem__(self, name: str) -> Array:
-        """The node's value at every step, (tau, n_b, *shape)."""
+        """The node's value at every step, (tau, n_b, *shape), or once per row."""
         if name not in self._names:
             raise errors.UnknownNodeError(
                 f"{name} is not among this run's nodes: {', '.join(self._names)}"
             )
+        if name in self._program.graph.times.once:
+            row = self._values.at(name, -1)
+            return np.array(row if self._bindings.is_batched else row[0])
         value = self._values[self._program.roots[name]]
         return value if self._bindings.is_batched else value[:, 0]
 
@@ -199,6 +202,9 @@ class Gradient(Mapping[str, Array]):
             spec = graph.inputs.get(name)
             shape = graph.definitions[name].shape if spec is None else spec.shape
             value = np.zeros((b.tau, b.n_b, *b.numbers(shape)), b.dtype)
+        if name in graph.times.once or name in graph.times.row_inputs:
+            value = np.asarray(value.sum(axis=0))  # one value per row, of any step
+            return np.asarray(value if b.is_batched else value[0])
         return value if b.is_batched else value[:, 0]
 
     def _initial(self, name: str) -> Array:

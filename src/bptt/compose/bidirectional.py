@@ -9,7 +9,7 @@ from bptt.cell import Cell
 from bptt.compose.layers import ENDS, Parts, Renaming, as_layer
 from bptt.compose.sizes import Sizes
 from bptt.language import print_graph
-from bptt.step.graph import Graph, Node, rebuild, rewrite, shift, shift_of
+from bptt.step.graph import Graph, Node, Times, rebuild, rewrite, shift, shift_of
 from bptt.step.variants import output_names
 
 
@@ -81,4 +81,5 @@ def turn_round(graph: Graph) -> Graph:
         graph,
         definitions={name: new[node] for name, node in graph.definitions.items()},
         backward=frozenset(graph.states) - graph.backward,
+        times=Times(),  # its equations are printed as they are
     )

@@ -18,6 +18,7 @@ from bptt.step.graph import (
     Initial,
     InputSpec,
     Node,
+    Times,
     constant,
     rebuild,
     rewrite,
@@ -157,7 +158,7 @@ def _before(graph: Graph, leaf: Node, stand_in: Node) -> Graph:
     new = rewrite(graph.definitions.values(), step)
     definitions = {str(stand_in.data): stand_in}
     definitions |= {name: new[node] for name, node in graph.definitions.items()}
-    return replace(graph, definitions=definitions)
+    return replace(graph, definitions=definitions, times=Times())
 
 
 def _after(graph: Graph, name: str, make: Callable[[Node], Node]) -> Graph:
@@ -177,7 +178,7 @@ def _after(graph: Graph, name: str, make: Callable[[Node], Node]) -> Graph:
         definitions[other] = new[node]
         if other == name:
             definitions[str(stand_in.data)] = stand_in
-    return replace(graph, definitions=definitions)
+    return replace(graph, definitions=definitions, times=Times())
 
 
 def _disturb(graph: Graph, name: str, draw: Initial) -> Graph:
@@ -195,7 +196,7 @@ def _disturb(graph: Graph, name: str, draw: Initial) -> Graph:
 
     new = rewrite(graph.definitions.values(), step)
     definitions = {n: new[node] for n, node in graph.definitions.items()}
-    return replace(graph, definitions=definitions)
+    return replace(graph, definitions=definitions, times=Times())
 
 
 def _zone(graph: Graph, rates: Mapping[str, float]) -> Graph:
@@ -233,4 +234,4 @@ def _zone(graph: Graph, rates: Mapping[str, float]) -> Graph:
         for name, node in graph.definitions.items()
         if node not in inner
     }
-    return replace(graph, definitions=definitions)
+    return replace(graph, definitions=definitions, times=Times())

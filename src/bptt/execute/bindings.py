@@ -22,6 +22,7 @@ from bptt.execute.checks import (
     to_real,
 )
 from bptt.execute.packing import Packing, pack_lengths
+from bptt.execute.rows import is_per_row, place_seed, split_delays, spread_input
 from bptt.execute.weighting import (
     as_column,
     check_reduction,
@@ -210,6 +211,21 @@ def bind(
         states = [as_array(f"initial state {name}", value) for name, value in given]
         dtype = _widest([*arrays.values(), *seed_arrays.values(), *states])
     tau, n_b, is_batched = _lead(graph, arrays, seed_arrays, sizes)
+    lead = (tau, n_b)
+    for name in graph.times.row_inputs:
+        what, shape = f"input {name}", graph.inputs[name].shape
+        sizes.fit(what, shape, arrays[name].shape)
+        arrays[name] = spread_input(
+            what, arrays[name], shape, lead, is_batched=is_batched
+        )
+    for name in graph.times.once & seed_arrays.keys():
+        shape = graph.definitions[name].shape
+        sizes.fit(f"seed {name}", shape, seed_arrays[name].shape)
+        seed_arrays[name] = place_seed(
+            seed_arrays[name], shape, lead, lengths, is_batched=is_batched
+        )
+    if initial and (graph.times.delays or graph.times.starts):
+        initial = split_delays(graph, initial, is_batched=is_batched)
     if not is_batched:
         arrays = {name: array[:, None] for name, array in arrays.items()}
         seed_arrays = {name: array[:, None] for name, array in seed_arrays.items()}
@@ -225,7 +241,7 @@ def bind(
         {name: _element_type(graph, name, array, dtype, sizes.known, packing)
          for name, array in arrays.items()},
         started,
-        _weight(reduction, weights, tau, n_b, is_batched, dtype, packing),
+        _weight(graph, reduction, weights, tau, n_b, is_batched, dtype, packing),
         {name: to_real(f"seed {name}", array, dtype, packing)
          for name, array in seed_arrays.items()},
         packing,
@@ -250,9 +266,11 @@ def _lead(
 ) -> tuple[int, int, bool]:
     """Steps, rows and whether there is a batch axis; all sequences must agree."""
     sequences = [
-        *((f"input {n}", graph.inputs[n].shape, a) for n, a in arrays.items()),
-        *((f"seed {n}", graph.definitions[n].shape, a) for n, a in seeds.items()),
-    ]
+        *((f"input {n}", graph.inputs[n].shape, a) for n, a in arrays.items()
+          if not is_per_row(graph, n)),
+        *((f"seed {n}", graph.definitions[n].shape, a) for n, a in seeds.items()
+          if not is_per_row(graph, n)),
+    ]  # fmt: skip
     lead = _Lead()
     for what, shape, array in sequences:
         lead.see(what, shape, array)
@@ -377,7 +395,7 @@ def _state_spec(graph: Graph, name: str) -> tuple[Shape, Any]:
 
 
 def _weight(
-    reduction: str, weights: Any, tau: int, n_b: int, is_batched: bool,
+    graph: Graph, reduction: str, weights: Any, tau: int, n_b: int, is_batched: bool,
     dtype: np.dtype[Any], packing: Packing | None = None,
 ) -> Array:  # fmt: skip
     """w_t, the weight of every L^(t) in the total: ∂L/∂L^(t)."""
@@ -388,9 +406,11 @@ def _weight(
         if packing is not None:
             given = packing.pack(np.broadcast_to(given, (tau, n_b)))
         w = w * to_real("weights", given, dtype, packing)
-    refuse_no_weight(reduction, w.sum())
 
     def is_last() -> Array:
         return np.arange(tau)[:, None] == tau - 1 if packing is None else packing.ends
 
+    if graph.ends_in_loss:
+        w = w * is_last()
+    refuse_no_weight(reduction, w.sum())
     return np.asarray(weigh(reduction, w, is_last, n_b))

@@ -17,6 +17,7 @@ from bptt.call import CellCall, last_of
 from bptt.cell import Cell
 from bptt.execute.bindings import Bindings, bind
 from bptt.execute.kernels.executor import count_threads
+from bptt.execute.rows import split_delays
 from bptt.execute.weighting import (
     as_column,
     check_reduction,
@@ -95,7 +96,8 @@ def _sequences(cell: Cell, nodes: Iterable[str] | None) -> tuple[str, ...]:
 
 
 def _defined_states(cell: Cell) -> tuple[str, ...]:
-    return tuple(name for name in cell.states if name in cell.graph.definitions)
+    graph = cell.graph
+    return tuple(name for name in graph.handed_on if name in graph.definitions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +131,8 @@ class Recurrent:
         states = _defined_states(self.cell)
         w, divisor = None, None
         if loss is not None:
-            w, divisor = _weights(arrays, weights, self.reduction)
+            ends = self.cell.graph.ends_in_loss
+            w, divisor = _weights(arrays, weights, self.reduction, ends_in_loss=ends)
         call = CellCall(
             self.text, tuple(wanted), states, tuple(arrays.initial),
             has_lengths=lengths is not None, has_total=False,
@@ -139,8 +142,8 @@ class Recurrent:
         results = iter(primitives.forward(task, operands))
         sequences = {name: next(results) for name in call.outputs}
         final = {name: next(results) for name in states}
-        for name in self.cell.states:  # an input that is read one step late
-            if name not in final:
+        for name in self.cell.graph.handed_on:
+            if name not in final:  # an input that is read one step late
                 rows = arrays.inputs[name]
                 numbers = jnp.arange(arrays.lead[1])
                 place = last_of(self.cell.graph, name, arrays.lengths, numbers)
@@ -148,11 +151,22 @@ class Recurrent:
         total = None
         if loss is not None:
             total = (w * sequences[loss]).sum()
-        sequences = {name: sequences[name] for name in self.nodes}
+        once = self.cell.graph.times.once & sequences.keys()
+        rows_once = {name: self._last(arrays, sequences[name]) for name in once}
+        sequences = {name: sequences[name] for name in self.nodes if name not in once}
         if not arrays.bound.is_batched:
             sequences = {name: value[:, 0] for name, value in sequences.items()}
             final = {name: value[0] for name, value in final.items()}
+            rows_once = {name: value[0] for name, value in rows_once.items()}
+        found = {**sequences, **rows_once}
+        sequences = {name: found[name] for name in self.nodes}
         return Outputs(sequences, final, total)
+
+    def _last(self, arrays: _Arrays, rows: jax.Array) -> jax.Array:
+        """A sequence at each row's own last step."""
+        if arrays.lengths is None:
+            return rows[-1]
+        return rows[arrays.lengths - 1, jnp.arange(rows.shape[1])]
 
 
 @dataclass(frozen=True)
@@ -193,10 +207,15 @@ def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
     )
     bound = _check(cell, _without_symbols(signature))
     params, inputs, initial, rows = given
-    for name in cell.graph.inputs:
+    for name, spec in cell.graph.inputs.items():
         array = _cast(inputs[name], bound)
+        if array.ndim == len(spec.shape) + bound.is_batched:  # one value per row
+            array = jnp.broadcast_to(array, (bound.tau, *array.shape))
         inputs[name] = array if bound.is_batched else array[:, None]
-    lead = next(iter(inputs.values())).shape[:2]
+    lead = next(
+        inputs[n] for n in inputs if n not in cell.graph.times.row_inputs
+    ).shape[:2]
+    initial = split_delays(cell.graph, initial, is_batched=bound.is_batched)
     states = {}
     for name in cell.graph.states:
         if name in initial:
@@ -253,7 +272,7 @@ def _check(cell: Cell, signature: Signature) -> Bindings:
 
 
 def _weights(
-    arrays: _Arrays, weights: Any, reduction: str
+    arrays: _Arrays, weights: Any, reduction: str, *, ends_in_loss: bool
 ) -> tuple[jax.Array, jax.Array | None]:
     """w_t, (tau, n_b), as `Cell.forward` has it.
 
@@ -278,4 +297,6 @@ def _weights(
         steps = jnp.arange(1, tau + 1)[:, None]
         return steps == (tau if arrays.lengths is None else arrays.lengths)
 
+    if ends_in_loss:
+        w = w * is_last()
     return weigh(reduction, w, is_last, n_b), divisor

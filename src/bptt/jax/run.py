@@ -145,7 +145,7 @@ def _no_run() -> Run:
 
 @functools.lru_cache(maxsize=256)
 def _forward_program(call: CellCall) -> Program:
-    return forward_program(call.graph, call.outputs)
+    return forward_program(call.graph.at_every_step(), call.outputs)
 
 
 # ----- bindings -----
@@ -203,7 +203,7 @@ def _dtype(task: Task, read: Operands) -> np.dtype[Any]:
 @functools.lru_cache(maxsize=256)
 def _sizes(call: CellCall, shapes: tuple[tuple[int, ...], ...]) -> Mapping[str, int]:
     """Every named dimension's size."""
-    graph = call.graph
+    graph = call.graph.at_every_step()
     sizes: dict[str, int] = {}
     specs = [(spec.shape, 0) for spec in graph.parameters.values()]
     specs += [(spec.shape, 2) for spec in graph.inputs.values()]

@@ -51,8 +51,8 @@ class Task:
 
     @functools.cached_property
     def graph(self) -> Graph:
-        """The cell without its total."""
-        return self.call.graph
+        """The cell without its total, all of it at every step."""
+        return self.call.graph.at_every_step()
 
     @functools.cached_property
     def kinds(self) -> tuple[tuple[str, str], ...]:
@@ -132,7 +132,7 @@ class Operands:
 @functools.lru_cache(maxsize=256)
 def program_of(call: CellCall, request: Request) -> tuple[Program, Request]:
     """The program of a request, kept."""
-    return gradient_program(call.graph, request), request
+    return gradient_program(call.graph.at_every_step(), request), request
 
 
 @functools.lru_cache(maxsize=256)

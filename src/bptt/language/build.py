@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from bptt import errors
 from bptt.errors import Span
+from bptt.language.declared import check_declaration
 from bptt.language.dimensions import Names, name_dimensions, resolve
 from bptt.language.indexed import Index, read_indices
 from bptt.language.places import (
@@ -23,11 +24,10 @@ from bptt.language.places import (
 )
 from bptt.language.ranks import OF_ONE_VECTOR, OF_ONE_VECTOR_FIX, OPS_RANKS, RANK_FIXES
 from bptt.language.syntax import parse_text
+from bptt.language.times import rewrite_times
 from bptt.language.tree import LOSS, Declaration, Expr
 from bptt.language.uses import Uses, collect_uses
-from bptt.step import draws, shapes
-from bptt.step import initial as initial_values
-from bptt.step.draws import DISTRIBUTIONS
+from bptt.step import shapes
 from bptt.step.graph import (
     Graph,
     Initial,
@@ -38,7 +38,6 @@ from bptt.step.graph import (
     rewrite,
     shift,
 )
-from bptt.step.initial import RULES
 from bptt.step.ops import OPS, infer
 from bptt.step.shapes import DimVar, Shape, ShapeRuleError, unify_inferring
 
@@ -49,8 +48,10 @@ def parse_cell(text: str) -> Graph:
     Raises: a subclass of `errors.CellError` for every mistake in the text.
     """
     equations, declarations = parse_text(text)
-    uses = collect_uses(equations, declarations)
-    return _Builder(uses, read_indices(text), count_places(equations)).build()
+    step = rewrite_times(equations, declarations)
+    uses = collect_uses(step.equations, step.declarations)
+    uses.like, uses.times = step.like, step.times
+    return _Builder(uses, read_indices(text), count_places(step.equations)).build()
 
 
 class _Builder:
@@ -79,7 +80,8 @@ class _Builder:
 
     def build(self) -> Graph:
         for declaration in self._uses.declared.values():
-            self._check_declaration(declaration)
+            is_input = declaration.name in self._uses.inputs
+            check_declaration(declaration, is_input=is_input)
         for name, equation in self._uses.defined.items():
             expression = self._node(equation.expression)
             self._indexed.check_free(expression, equation)
@@ -91,31 +93,6 @@ class _Builder:
 
     # ----- names and their shapes -----
 
-    def _check_declaration(self, declaration: Declaration) -> None:
-        initial = declaration.initial
-        is_input = declaration.name in self._uses.inputs
-        if initial is not None and is_input and initial.rule not in DISTRIBUTIONS:
-            raise errors.DeclarationError(
-                declaration.span,
-                f"{initial.rule} is not a distribution, and {declaration.name} is an "
-                "input",
-                fix="one of " + ", ".join(sorted(DISTRIBUTIONS)) + "; an input with "
-                "given values has no `= ...`",
-            )
-        if initial is not None and not is_input and initial.rule not in RULES:
-            raise errors.DeclarationError(
-                declaration.span,
-                f"{initial.rule} is not a rule for initial values",
-                fix="a number, or one of " + ", ".join(sorted(RULES)),
-            )
-        takes = draws.takes if is_input else initial_values.takes
-        if initial is not None and not takes(initial.rule, len(initial.arguments)):
-            raise errors.DeclarationError(
-                declaration.span,
-                f"{initial.rule} does not take {len(initial.arguments)} numbers",
-                fix=f"`{declaration.name}: ... = {initial.rule}`",
-            )
-
     def _declared_shape(self, declaration: Declaration) -> Shape:
         return tuple(
             self._dims.setdefault(dim, DimVar(dim)) if isinstance(dim, str) else dim
@@ -126,7 +103,9 @@ class _Builder:
         """A name's shape: known, declared, or by its first letter."""
         if name not in self._shapes:
             declaration = self._uses.declared.get(name)
-            if declaration is not None:
+            if name in self._uses.like:
+                self._shapes[name] = self._node(self._uses.like[name]).shape
+            elif declaration is not None:
                 self._shapes[name] = self._declared_shape(declaration)
             elif name == LOSS:
                 self._shapes[name] = ()
@@ -333,12 +312,8 @@ class _Builder:
             fix = f"{left}.T @ {right}, or {fix}"
         return f"{described}: the inner sizes differ, {error.detail}", fix
 
-    def _names(self, shapes: Mapping[str, Shape] | None = None) -> Names:
-        found = self._shapes if shapes is None else shapes
-        return name_dimensions(found, self._definitions, self._index, self._uses.now)
-
     def _known(self) -> str:
-        names = self._names()
+        names = self._dimension_names()
         return ", ".join(
             f"{name} {shapes.show_shape(resolve(shape, names, unknown='?'))}"
             for name, shape in self._shapes.items()
@@ -346,8 +321,18 @@ class _Builder:
         )
 
     def _show(self, shape: Shape) -> str:
-        names = self._names()
+        names = self._dimension_names()
         return shapes.show_shape(resolve(shape, names, unknown="?"))
+
+    def _dimension_names(self) -> Names:
+        """After what a person wrote, not after what was added to it."""
+        hidden = self._uses.times.hidden
+        shapes = self._named_after()
+        seen = {name: shape for name, shape in shapes.items() if name not in hidden}
+        definitions = [name for name in self._definitions if name not in hidden]
+        names = name_dimensions(seen, definitions, self._index, self._uses.now)
+        rest = name_dimensions(shapes, (), {}, (), names) if hidden else {}
+        return names | rest
 
     # ----- resolution -----
 
@@ -376,13 +361,13 @@ class _Builder:
         found = dict(self._shapes)
         for name, equation in self._uses.defined.items():
             n = core_rank(equation)
-            if n:
+            if n and name in self._shapes:
                 found[name] = self._shapes[name][n:]
                 found[f"{name}_places"] = self._shapes[name]
         return found
 
     def _resolved(self) -> Graph:
-        names = self._names(self._named_after())
+        names = self._dimension_names()
 
         def step(node: Node, inputs: tuple[Node, ...]) -> Node:
             data = resolve_data(node, names)
@@ -413,6 +398,7 @@ class _Builder:
             frozenset(self._uses.after),
             {name: (index.first, resolve((self._indices.dims[name],), names)[0])
              for name, index in self._indices.declared.items()},
+            self._uses.times,
         )  # fmt: skip
 
     def _check_states(self, names: Names) -> None:

@@ -15,6 +15,7 @@ from bptt.language.hints import CALLS_INSTEAD
 from bptt.language.source import Source
 from bptt.language.tree import Expr
 
+OVER_T = ("sum", "mean", "max", "softmax")  # `sum(t, u)`, over all steps
 MAX_CALLS = 20_000  # of functions, the calls inside their bodies included
 
 
@@ -87,6 +88,8 @@ class CallReader:
     def _call(self, node: ast.Call, span: Span) -> Expr:
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         function = self._place.functions.get(name)
+        if name in OVER_T and function is None and _is_over_t(node):
+            return Expr("over_t", (self.expression(node.args[1]),), span, name)
         if function is None and name not in CALLS:
             function = derived().get(name)
         if function is not None:
@@ -222,6 +225,11 @@ class CallReader:
         raise errors.ArgumentCountError(
             self.span(keyword), "eps is a positive number", fix="eps=1e-5"
         )
+
+
+def _is_over_t(node: ast.Call) -> bool:
+    first = node.args[0] if len(node.args) == 2 and not node.keywords else None
+    return isinstance(first, ast.Name) and first.id == "t"
 
 
 def _closest(name: str, known: Collection[str]) -> str:

@@ -17,12 +17,13 @@ Names = dict[DimVar, str | int]
 
 def name_dimensions(
     shapes: Mapping[str, Shape],
-    definitions: Mapping[str, object],
+    definitions: Collection[str],
     index: Mapping[str, DimVar],
     inputs: Collection[str],
+    known: Names | None = None,
 ) -> Names:
     """A name, or a fixed size, for every class of equal dimensions."""
-    names: Names = {}
+    names: Names = dict(known or {})
     for dim in (*(d for shape in shapes.values() for d in shape), *index.values()):
         if isinstance(dim, DimVar) and dim.find().value is not None:
             names[dim.find()] = dim.find().value  # type: ignore[assignment]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from bptt.language.print_indices import (
     index_lines,
     indexed_text,
     split_target,
     with_places,
 )
-from bptt.step.graph import Graph, Initial, Node, name_of, shift_of
+from bptt.step.graph import Graph, Initial, Node, Times, name_of, shift_of
 from bptt.step.ops import OPS
 from bptt.step.shapes import Shape
 
@@ -22,65 +24,145 @@ WRITTEN_AS = {"nll_soft": "nll"}
 
 def print_graph(graph: Graph) -> str:
     """Declarations that inference needs, then one equation a line."""
+    writer = Writer(graph)
     lines = [*index_lines(graph), *_declarations(graph)]
-    for name, node in graph.definitions.items():
-        places, body = split_target(node.inputs[0])
-        lines.append(f"{with_places(f'{name}[t]', places)} = {print_node(body)}")
+    lines += filter(None, map(writer.equation, graph.definitions))
     return "\n".join(lines) + "\n"
 
 
 def print_node(node: Node) -> str:
     """One expression; a definition inside it is printed by its name."""
-    return _print(node)[0]
+    return Writer().text(node)
 
 
-def _print(node: Node) -> tuple[str, int]:
-    """The text of a node and how tightly it binds."""
-    if node.op == "constant":
-        assert isinstance(node.data, float)
-        binding = OPS["neg"].precedence if node.data < 0 else ATOM
-        return repr(node.data), binding
-    if node.op == "parameter":
-        return name_of(node), ATOM
-    if node.op in ("input", "named"):
-        return f"{name_of(node)}[t]", ATOM
-    if node.op == "shift":
-        name, lag = shift_of(node)
-        return f"{name}[t{lag:+d}]", ATOM
-    indexed = indexed_text(node, print_node)
-    if indexed is not None:
-        return indexed, ATOM
-    if node.op == "diag":
-        return f"diag({print_node(node.inputs[0])})", ATOM
-    binding = OPS[node.op].precedence
-    if node.op in INFIX:
-        return _infix(node, binding), binding
-    if node.op == "neg":
-        return "-" + _inside(node.inputs[0], binding), binding
-    if node.op == "transpose":
-        return _inside(node.inputs[0], ATOM) + ".T", ATOM
-    if node.op == "lookup":
-        matrix, index = node.inputs
-        return f"{_inside(matrix, ATOM)}[:, {_print(index)[0]}]", ATOM
-    return _call(node), ATOM
+@dataclass(frozen=True)
+class Writer:
+    """Writes expressions of a graph, as they stand in one of three places.
+
+    is_late: in an equation after the last step, where a definition is read at tau;
+    is_inside: in a sum over t there, where it is read at t again.
+    """
+
+    graph: Graph | None = None
+    is_late: bool = False
+    is_inside: bool = False
+
+    @property
+    def times(self) -> Times:
+        """What the graph's definitions were written for."""
+        return Times() if self.graph is None else self.graph.times
+
+    def equation(self, name: str) -> str:
+        """The line of a definition; none for one that no line has."""
+        assert self.graph is not None
+        body = self.graph.definitions[name].inputs[0]
+        written = self.times.hidden.get(name, ())
+        if written:
+            if written[0] != "start":
+                return ""
+            return f"{written[1]}[{written[2]}] = {self.text(body)}"
+        if self.times.end_loss and name == self.graph.loss:
+            return f"{name}[t] = {self.text(body.inputs[0])}"
+        if name not in self.times.once:
+            places, body = split_target(body)
+            return f"{with_places(f'{name}[t]', places)} = {self.text(body)}"
+        late = replace(self, is_late=True)
+        if name == self.times.end_loss:
+            return f"{self.graph.loss} = {late.text(body)}"
+        if name == self.graph.loss:  # counted at the last step alone
+            body = body.inputs[1]
+        return f"{name} = {late.text(body)}"
+
+    def text(self, node: Node) -> str:
+        """One expression."""
+        return self.bound(node)[0]
+
+    def inside(self, node: Node, needed: int) -> str:
+        """An expression that must bind as tightly as `needed`, or stand in brackets."""
+        text, binding = self.bound(node)
+        return text if binding >= needed else f"({text})"
+
+    def bound(self, node: Node) -> tuple[str, int]:
+        """The text of a node and how tightly it binds."""
+        if node.op == "constant":
+            assert isinstance(node.data, float)
+            binding = OPS["neg"].precedence if node.data < 0 else ATOM
+            return repr(node.data), binding
+        if node.op == "parameter":
+            return name_of(node), ATOM
+        if node.op in ("input", "named"):
+            return self._value(name_of(node)), ATOM
+        if node.op == "shift":
+            return self._shifted(*shift_of(node)), ATOM
+        indexed = indexed_text(node, self.text)
+        if indexed is not None:
+            return indexed, ATOM
+        if node.op == "diag":
+            return f"diag({self.text(node.inputs[0])})", ATOM
+        binding = OPS[node.op].precedence
+        if node.op in INFIX:
+            return _infix(self, node, binding), binding
+        if node.op == "neg":
+            return "-" + self.inside(node.inputs[0], binding), binding
+        if node.op == "transpose":
+            return self.inside(node.inputs[0], ATOM) + ".T", ATOM
+        if node.op == "lookup":
+            matrix, index = node.inputs
+            return f"{self.inside(matrix, ATOM)}[:, {self.text(index)}]", ATOM
+        return _call(self, node), ATOM
+
+    def _value(self, name: str) -> str:
+        """A definition or an input at the step where the equation stands."""
+        if name in self.times.once or name in self.times.row_inputs:
+            return name
+        if name in self.times.hidden:
+            return self._hidden(name)
+        return f"{name}[tau]" if self.is_late and not self.is_inside else f"{name}[t]"
+
+    def _shifted(self, name: str, lag: int) -> str:
+        written = self.times.hidden.get(name, ())
+        if written and written[0] == "lag":
+            return f"{written[1]}[t{int(written[2]) + lag:+d}]"
+        return f"{name}[t{lag:+d}]"
+
+    def _hidden(self, name: str) -> str:
+        """What a definition that no line has was written as."""
+        assert self.graph is not None
+        kind, *rest = self.times.hidden[name]
+        body = self.graph.definitions[name].inputs[0]
+        if kind == "lag":
+            return f"{rest[0]}[t{int(rest[1]):+d}]"
+        if kind == "clock":
+            return "tau" if self.is_late and not self.is_inside else "t"
+        if kind == "tau":
+            source = self.times.hidden.get(rest[0], ("",))[0]
+            if source == "clock":
+                return "tau"
+            if source or rest[0] in self.times.once:
+                return self._value(rest[0])
+            return f"{rest[0]}[tau]"
+        if kind == "softmax":  # exp(u - max) / sum
+            inner = body.inputs[0].inputs[0].inputs[0]
+        else:
+            inner = body.inputs[1 if kind == "sum" else 2]
+        return f"{kind}(t, {replace(self, is_inside=True).text(inner)})"
 
 
-def _infix(node: Node, binding: int) -> str:
+def _infix(writer: Writer, node: Node, binding: int) -> str:
     left, right = node.inputs
     # ** binds to the right and binds tighter than a minus on its left.
     bounds = (binding + 1, binding) if node.op == "pow" else (binding, binding + 1)
     if node.op in ("greater", "greater_equal"):
         bounds = (binding + 1, binding + 1)
-    return _inside(left, bounds[0]) + INFIX[node.op] + _inside(right, bounds[1])
+    return (
+        writer.inside(left, bounds[0])
+        + INFIX[node.op]
+        + writer.inside(right, bounds[1])
+    )
 
 
-def _inside(node: Node, needed: int) -> str:
-    text, binding = _print(node)
-    return text if binding >= needed else f"({text})"
-
-
-def _call(node: Node) -> str:
-    arguments = [_print(child)[0] for child in node.inputs]
+def _call(writer: Writer, node: Node) -> str:
+    arguments = [writer.text(child) for child in node.inputs]
     if OPS[node.op].data == "value":
         arguments.append(f"eps={node.data!r}")
     return f"{WRITTEN_AS.get(node.op, node.op)}({', '.join(arguments)})"
@@ -93,14 +175,18 @@ def _declarations(graph: Graph) -> list[str]:
         for name, spec in graph.parameters.items()
     ]
     lines += [
-        _declaration(name, spec.shape, spec.draw)
+        _declaration(
+            name,
+            spec.shape,
+            Initial("input") if name in graph.times.row_inputs else spec.draw,
+        )
         for name, spec in graph.inputs.items()
-        if spec.index is None
+        if spec.index is None or name in graph.times.row_inputs
     ]
     lines += [
         _declaration(name, graph.definitions[name].shape, None)
         for name in graph.states
-        if name in graph.definitions
+        if name in graph.definitions and name not in graph.times.hidden
     ]
     return lines
 

@@ -34,6 +34,7 @@ COMPARISONS = {
 }  # fmt: skip
 EQUALITIES = {ast.Eq: "equal", ast.NotEq: "not_equal"}
 MAX_DEPTH = 100
+FARTHEST = 512  # steps that a read may lie away
 MAX_RANK = 4
 INSTEAD = (
     (ast.IfExp, "where(condition, u, v)"),
@@ -118,15 +119,29 @@ class _Reader(IndexReader):
                 fix=fix,
             )
         target = statement.targets[0]
-        name, lag = self._subscript(target)
-        if lag != 0:
+        if isinstance(target, ast.Name):
+            self._check_name(target.id, target)
+            body = self.expression(statement.value)
+            return Equation(target.id, body, self.span(target), "")
+        name, when = self._target(target)
+        if when is None:
             raise errors.UnsupportedSyntaxError(
                 self.span(target),
                 f"an equation defines a node at step t, not {self._show(target)}",
-                fix=f"{name}[t] = ..." if name else "name[t] = ...",
+                fix=f"{name}[t] = ..., {name}[0] = ... for the start, or {name} = ... "
+                "after the last step",
             )
         self._check_name(name, target)
-        return Equation(name, self.expression(statement.value), self.span(target))
+        return Equation(name, self.expression(statement.value), self.span(target), when)
+
+    def _target(self, node: ast.expr) -> tuple[str, str | None]:
+        """The name that an equation defines, and when: see `Equation`."""
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+            place = ast.unparse(node.slice).replace(" ", "")
+            if place in ("0", "tau+1"):
+                return node.value.id, place
+        name, lag = self._subscript(node)
+        return name, "t" if lag == 0 else None
 
     def declaration(self, statement: ast.AnnAssign) -> Declaration:
         """`name: shape`, with or without an initial value."""
@@ -139,8 +154,13 @@ class _Reader(IndexReader):
         name = statement.target.id
         self._check_name(name, statement.target)
         initial = None if statement.value is None else self._initial(statement.value)
+        is_input = initial == Initial("input")
         return Declaration(
-            name, self._shape(statement.annotation), initial, self.span(statement)
+            name,
+            self._shape(statement.annotation),
+            None if is_input else initial,
+            self.span(statement),
+            is_input,
         )
 
     def _check_name(self, name: str, place: ast.AST | Span) -> None:
@@ -245,6 +265,8 @@ class _Reader(IndexReader):
         if isinstance(node, ast.Name):
             if node.id in self._place.bound:
                 return self._place.bound[node.id]
+            if node.id in ("t", "tau"):
+                return Expr("clock", (), span, node.id)
             if node.id in self.indices:
                 return Expr("index", (), span, node.id)
             self._check_read(node)
@@ -335,13 +357,11 @@ class _Reader(IndexReader):
             node.lower or node.upper or node.step
         )
 
-    def _subscript(self, node: ast.expr) -> tuple[str, int]:
+    def _subscript(self, node: ast.expr) -> tuple[str, int | str]:
         """`name[t]`, `name[t-1]`, `name[t+1]`: the name and the lag."""
         if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
             fix = "element access is not part of the language; dot(e, v) with a given "
             fix += "vector e picks an element of v"
-            if isinstance(node, ast.Name):
-                fix = f"`{node.id}[t] = ...`; a parameter has no equation"
             raise errors.UnsupportedSyntaxError(
                 self.span(node),
                 f"{self._show(node)} is not a node at a time step",
@@ -352,30 +372,24 @@ class _Reader(IndexReader):
         if lag is None:
             raise errors.UnsupportedSyntaxError(
                 self.span(node.slice),
-                f"{self._show(node)}: a step is written t, t-1 or t+1",
+                f"{self._show(node)}: a step is written t, t-1, t+1 or tau",
                 fix=f"{name}[t] or {name}[t-1]; a value before the first step is "
                 f"given with the call, `initial={{'{name}': ...}}`",
             )
-        if lag > 1:
-            raise errors.FutureStepError(
+        if lag != "tau" and abs(int(lag)) > FARTHEST:
+            kind = errors.FutureStepError if int(lag) > 0 else errors.DistantStepError
+            raise kind(
                 self.span(node),
-                f"{self._show(node)} reads more than one step ahead",
-                fix=f"carry it: define {name}_after[t] = {name}[t+1] and read "
-                f"{name}_after[t+1]",
-            )
-        if lag < -1:
-            raise errors.DistantStepError(
-                self.span(node),
-                f"{self._show(node)} reads more than one step back",
-                fix=f"carry it: define {name}_before[t] = {name}[t-1] and read "
-                f"{name}_before[t-1]",
+                f"{self._show(node)} reads more than {FARTHEST} steps away, and each "
+                "of them is kept",
+                fix="a longer step, or an input that holds the earlier value",
             )
         return name, lag
 
     @staticmethod
-    def _lag(node: ast.expr) -> int | None:
-        if isinstance(node, ast.Name) and node.id == "t":
-            return 0
+    def _lag(node: ast.expr) -> int | str | None:
+        if isinstance(node, ast.Name) and node.id in ("t", "tau"):
+            return 0 if node.id == "t" else "tau"
         if (
             isinstance(node, ast.BinOp)
             and isinstance(node.left, ast.Name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bptt.errors import Span
@@ -21,7 +22,9 @@ class Expr:
     """One piece of an equation: an operation on pieces, a read of a name, or a number.
 
     op: a key of `OPS`, or "constant", "parameter" (a bare name), "read" (`name[t +
-    lag]`, data = (name, lag)), "product" (`@`), "lookup" (`M[:, i]`).
+    lag]`, data = (name, lag); the lag of `name[tau]` is "tau"), "product" (`@`),
+    "lookup" (`M[:, i]`), "clock" (`t` or `tau`, data), "over_t" (`sum(t, u)`, data =
+    "sum").
     """
 
     op: str
@@ -29,21 +32,56 @@ class Expr:
     span: Span
     data: object = None
 
+    @property
+    def name(self) -> str:
+        """The name that is read, bare or at a step."""
+        return str(self.data[0] if isinstance(self.data, tuple) else self.data)
+
+    @property
+    def lag(self) -> object:
+        """The step of a read, against t."""
+        assert isinstance(self.data, tuple)
+        return self.data[1]
+
+    def parts(self) -> Iterator[Expr]:
+        """It and everything in it, each once."""
+        seen: set[int] = set()
+        stack = [self]
+        while stack:
+            part = stack.pop()
+            if id(part) not in seen:
+                seen.add(id(part))
+                yield part
+                stack.extend(part.arguments)
+
+
+def read(name: str, lag: int, span: Span) -> Expr:
+    """`name[t + lag]`."""
+    return Expr("read", (), span, (name, lag))
+
 
 @dataclass(frozen=True)
 class Equation:
-    """`name[t] = expression`."""
+    """`name[t] = expression`.
+
+    when: "t"; "" for `name = `, "0" and "tau+1" for the start of a loop, `name[0] = `.
+    """
 
     name: str
     expression: Expr
     span: Span
+    when: str = "t"
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """`name: shape` or `name: shape = initial`."""
+    """`name: shape` or `name: shape = initial`.
+
+    is_input: `name: shape = input`, one value per row for all steps.
+    """
 
     name: str
     shape: tuple[str | int, ...]
     initial: Initial | None
     span: Span
+    is_input: bool = False

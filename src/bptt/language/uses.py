@@ -20,6 +20,7 @@ from bptt import errors
 from bptt.errors import Span
 from bptt.language.directions import Read, check_directions
 from bptt.language.tree import LOSS, Declaration, Equation, Expr
+from bptt.step.graph import Times
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Uses:
     as_index: dict[str, Span] = field(default_factory=dict)
     as_target: dict[str, Span] = field(default_factory=dict)
     as_value: dict[str, Span] = field(default_factory=dict)
+    like: dict[str, Expr] = field(default_factory=dict)
+    times: Times = field(default_factory=Times)
     multiplied: dict[str, Span] = field(default_factory=dict)
     reads_alone: set[str] = field(default_factory=set)
 

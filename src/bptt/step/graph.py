@@ -21,7 +21,7 @@ Leaves:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bptt.step import shapes
@@ -188,12 +188,34 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
+class Times:
+    """What the equations of a step were written for; see `bptt.language.times`.
+
+    once: definitions that have one value per row, that of its last step; row_inputs:
+    inputs with one value per row; hidden: definitions that no line has, and what they
+    stand for; starts: state -> the definition of its start; delays: name -> the
+    definitions that hold it, one step more away each; end_loss: the definition of L
+    where there is L[t], too; is_end_loss: whether the loss counts at the last step
+    alone.
+    """
+
+    once: frozenset[str] = frozenset()
+    row_inputs: frozenset[str] = frozenset()
+    hidden: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    starts: Mapping[str, str] = field(default_factory=dict)
+    delays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    end_loss: str = ""
+    is_end_loss: bool = False
+
+
+@dataclass(frozen=True)
 class Graph:
     """One time step of a cell: its definitions in order, and its leaves by name.
 
     states: the names read at another step; backward: those of them read at t+1, whose
     loop runs from tau to 1 and whose boundary value is that of step tau + 1; indices:
-    the first number and the dimension of each, as declared.
+    the first number and the dimension of each, as declared; times: what the
+    text said of other times than a step.
     """
 
     definitions: Mapping[str, Node]
@@ -203,6 +225,34 @@ class Graph:
     loss: str | None = None
     backward: frozenset[str] = frozenset()
     indices: Mapping[str, tuple[int, Dim]] = field(default_factory=dict)
+    times: Times = field(default_factory=Times)
+
+    @property
+    def ends_in_loss(self) -> bool:
+        """Whether the loss is one value per row, counted at its last step."""
+        return self.times.is_end_loss or self.loss in self.times.once
+
+    def at_every_step(self) -> Graph:
+        """The same with a value at every step where there is one per row.
+
+        For a front end, which spreads and picks with its own arrays.
+        """
+        times = replace(
+            self.times,
+            once=frozenset(),
+            row_inputs=frozenset(),
+            is_end_loss=self.ends_in_loss,
+        )
+        return replace(self, times=times)
+
+    @property
+    def handed_on(self) -> tuple[str, ...]:
+        """The states whose last value starts the next call.
+
+        Not what `times` carries back from the end of a row: a later call has its own.
+        """
+        own = self.backward & self.times.hidden.keys()
+        return tuple(name for name in self.states if name not in own)
 
     def lag(self, state: str) -> int:
         """Where a state is read: -1 for t-1, +1 for t+1."""

@@ -86,6 +86,7 @@ class _Values:
         return step_weights(
             self._plan.call.reduction, given, self._lengths,
             self._like.new_ones(self._lead), is_batched=self._is_batched,
+            ends_in_loss=self._plan.call.graph.ends_in_loss,
         )  # fmt: skip
 
     def _is_useful(self, rank: int) -> Tensor:

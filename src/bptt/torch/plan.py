@@ -23,7 +23,9 @@ from bptt.weights import Stacking
 @functools.cache
 def cell_of(text: str) -> Cell:
     """The cell of a text; one object for all layers that share it."""
-    return Cell(text)
+    cell = Cell(text)
+    cell.graph = cell.graph.at_every_step()
+    return cell
 
 
 @functools.cache

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 
 from bptt import errors
+from bptt.call import graph_of
 from bptt.cell import Cell
+from bptt.execute.rows import split_delays
 from bptt.results import Copies
+from bptt.step.graph import Graph
 from bptt.torch.key import key_of
 from bptt.torch.record import Record
 from bptt.torch.reduction import step_weights
@@ -76,7 +79,7 @@ class Recurrent(torch.nn.Module):
         self.index_inputs = tuple(
             name for name, spec in cell.graph.inputs.items() if spec.index is not None
         )
-        self.states = tuple(s for s in cell.states if s in cell.nodes)
+        self.states = tuple(s for s in cell.graph.handed_on if s in cell.nodes)
         self.loss = cell.graph.loss
         outputs = _default(cell) if outputs is None else outputs
         self.outputs = cell.known_nodes(outputs)
@@ -100,7 +103,12 @@ class Recurrent(torch.nn.Module):
         Raises: a subclass of `errors.ArgumentError` for every tensor that does not fit.
         """
         given = self._name(args, inputs)
-        initial = initial or {}
+        tau, is_batched = self._lead(given)
+        given = [
+            self._spread(name, tensor, tau, is_batched)
+            for name, tensor in zip(self.inputs, given, strict=True)
+        ]
+        initial = split_delays(self.graph, initial or {}, is_batched=is_batched)
         params = [getattr(self, name) for name in self.parameter_names]
         tensors = [*params, *given, *(self._cast(n, t) for n, t in initial.items())]
         asked, weighed = self.outputs, None
@@ -123,12 +131,18 @@ class Recurrent(torch.nn.Module):
         nodes = dict(zip(asked, out[:n_seq], strict=True))
         total = out[-1] if self.loss is not None else None
         if self.loss is not None and weighed is not None:
-            steps, is_batched = nodes[self.loss], nodes[self.loss].ndim == 2
-            steps = steps if is_batched else steps[:, None]
+            steps = nodes[self.loss] if is_batched else nodes[self.loss][:, None]
             w = step_weights(
-                self.reduction, weighed, lengths, steps, is_batched=is_batched
+                self.reduction,
+                weighed,
+                lengths,
+                steps,
+                is_batched=is_batched,
+                ends_in_loss=self.graph.ends_in_loss,
             )
             total = (w * steps).sum()
+        for name in self.graph.times.once & nodes.keys():
+            nodes[name] = _last(nodes[name], lengths, is_batched)
         return Output(
             {name: nodes[name] for name in self.outputs},
             dict(zip(self.states, out[n_seq:n_out], strict=True)),
@@ -153,6 +167,26 @@ class Recurrent(torch.nn.Module):
                     f"{', '.join(self.inputs)}"
                 )
         return [self._cast(name, given[name]) for name in self.inputs]
+
+    @property
+    def graph(self) -> Graph:
+        """The cell's step graph, kept by its text."""
+        return graph_of(self.text)
+
+    def _lead(self, given: list[Tensor]) -> tuple[int, bool]:
+        """The number of steps, and whether the sequences have a batch axis."""
+        for name, tensor in zip(self.inputs, given, strict=True):
+            if name not in self.graph.times.row_inputs:
+                extra = tensor.ndim - len(self.graph.inputs[name].shape)
+                return tensor.shape[0] if extra else 1, extra == 2
+        return 1, False
+
+    def _spread(self, name: str, tensor: Tensor, tau: int, is_batched: bool) -> Tensor:
+        """An input of one value per row, at every step."""
+        rank = len(self.graph.inputs[name].shape) + is_batched
+        if name not in self.graph.times.row_inputs or tensor.ndim != rank:
+            return tensor
+        return tensor.expand(tau, *tensor.shape)
 
     def _cast(self, name: str, tensor: Tensor) -> Tensor:
         """A real tensor in the parameters' element type."""
@@ -186,8 +220,18 @@ def _asks(weights: Tensor) -> bool:
     return torch.is_grad_enabled() and weights.requires_grad
 
 
+def _last(rows: Tensor, lengths: Tensor | None, is_batched: bool) -> Tensor:
+    """A sequence at each row's own last step."""
+    if lengths is None:
+        return rows[-1]
+    if not is_batched:
+        return rows[lengths.reshape(()) - 1]
+    return rows[lengths.to(rows.device) - 1, torch.arange(rows.shape[1])]
+
+
 def _default(cell: Cell) -> tuple[str, ...]:
     """The states, and the vector defined last."""
-    states = [name for name in cell.states if name in cell.nodes]
+    hidden = cell.graph.times.hidden
+    states = [n for n in cell.states if n in cell.nodes and n not in hidden]
     vectors = cell.graph.vectors()
     return tuple(dict.fromkeys((*states, *vectors[-1:])))

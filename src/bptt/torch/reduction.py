@@ -15,10 +15,12 @@ def step_weights(
     like: Tensor,
     *,
     is_batched: bool = True,
+    ends_in_loss: bool = False,
 ) -> Tensor:
     """w_t, (tau, n_b), as `weighting` makes it of a caller's weights.
 
-    lengths: per row; like: an array (tau, n_b) of the element type wanted.
+    lengths: per row; like: an array (tau, n_b) of the element type wanted;
+    ends_in_loss: of a cell whose loss follows the last step, which alone counts.
     Raises: ReductionError.
     """
     tau, n_b = like.shape
@@ -29,4 +31,6 @@ def step_weights(
         w = w * as_column(given, tau, n_b, is_batched).to(like.dtype)
     if lengths is not None:
         w = torch.where(steps <= ends, w, torch.zeros_like(w))
+    if ends_in_loss:
+        w = w * (steps == ends)
     return weigh(reduction, w, lambda: steps == ends, n_b)
