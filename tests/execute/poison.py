@@ -3,6 +3,7 @@
 import numpy as np
 
 from bptt.execute.kernels import executor
+from bptt.execute.kernels.memory import Workspace
 
 
 def poison(workspace):
@@ -11,7 +12,9 @@ def poison(workspace):
     The first and the last step of a padded buffer are boundary values: they are set
     when the workspace is made, and those a caller may give once more at every call.
     """
-    for buffer, layout in zip(workspace.buffers, workspace.layout.buffers, strict=True):
+    workspace.place()
+    layouts = workspace._x.layout.buffers
+    for buffer, layout in zip(workspace.buffers, layouts, strict=True):
         written = buffer[1:-1] if layout.is_padded else buffer
         written[...] = np.nan
     scratch = (*workspace.packed.values(), *workspace.results)
@@ -21,11 +24,18 @@ def poison(workspace):
 
 def poison_workspaces(monkeypatch):
     """Poison every workspace that is lent until the monkeypatch is undone."""
-    borrow = executor.borrow
+    borrow, adopt = executor.borrow, Workspace.adopt
 
     def lend(*arguments):
         loan = borrow(*arguments)
         poison(loan.workspace)
         return loan
 
+    def adopt_poisoned(self, memory, *, is_new):
+        if is_new:  # the memory of a caller who keeps the values
+            for array in memory:
+                array[...] = np.nan
+        adopt(self, memory, is_new=is_new)
+
     monkeypatch.setattr(executor, "borrow", lend)
+    monkeypatch.setattr(Workspace, "adopt", adopt_poisoned)

@@ -128,6 +128,7 @@ def poisoned() -> Iterator[None]:
     def borrow(pool: Any, shape: Any, make: Any) -> Any:
         loan = _borrow(pool, shape, make)
         w = loan.workspace
+        w.place()
         for array in (*w.packed.values(), *w.results, *w._work, *w._aligned.values()):
             array[...] = np.nan
         padded = [buffer.shape[0] != w.shape[0] for buffer in w.buffers]

@@ -211,19 +211,9 @@ def bind(
         states = [as_array(f"initial state {name}", value) for name, value in given]
         dtype = _widest([*arrays.values(), *seed_arrays.values(), *states])
     tau, n_b, is_batched = _lead(graph, arrays, seed_arrays, sizes)
-    lead = (tau, n_b)
-    for name in graph.times.row_inputs:
-        what, shape = f"input {name}", graph.inputs[name].shape
-        sizes.fit(what, shape, arrays[name].shape)
-        arrays[name] = spread_input(
-            what, arrays[name], shape, lead, is_batched=is_batched
-        )
-    for name in graph.times.once & seed_arrays.keys():
-        shape = graph.definitions[name].shape
-        sizes.fit(f"seed {name}", shape, seed_arrays[name].shape)
-        seed_arrays[name] = place_seed(
-            seed_arrays[name], shape, lead, lengths, is_batched=is_batched
-        )
+    _spread_over_time(
+        graph, arrays, seed_arrays, sizes, (tau, n_b), lengths, is_batched=is_batched
+    )
     if initial and (graph.times.delays or graph.times.starts):
         initial = split_delays(graph, initial, is_batched=is_batched)
     if not is_batched:
@@ -246,6 +236,25 @@ def bind(
          for name, array in seed_arrays.items()},
         packing,
     )  # fmt: skip
+
+
+def _spread_over_time(
+    graph: Graph, inputs: dict[str, Array], seeds: dict[str, Array], sizes: _Sizes,
+    lead: tuple[int, int], lengths: Any, *, is_batched: bool,
+) -> None:  # fmt: skip
+    """Values of one per row, as sequences: inputs at all steps, seeds at the last."""
+    for name in graph.times.row_inputs:
+        what, shape = f"input {name}", graph.inputs[name].shape
+        sizes.fit(what, shape, inputs[name].shape)
+        inputs[name] = spread_input(
+            what, inputs[name], shape, lead, is_batched=is_batched
+        )
+    for name in graph.times.once & seeds.keys():
+        shape = graph.definitions[name].shape
+        sizes.fit(f"seed {name}", shape, seeds[name].shape)
+        seeds[name] = place_seed(
+            seeds[name], shape, lead, lengths, is_batched=is_batched
+        )
 
 
 def _input_arrays(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
