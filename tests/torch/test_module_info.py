@@ -67,7 +67,7 @@ def test_forward_and_gradients(name):
         arguments = sample.forward_input.args
         assert not sample.forward_input.kwargs
         assert_equal(tensors(ours, arguments), tensors(theirs, arguments))
-        if sample.reference_fn is not None and len(leaves(arguments)[0].shape) == 2:
+        if isinstance(arguments[0], torch.Tensor):  # it takes no PackedSequence
             reference = sample.reference_fn(ours, *arguments)
             pairs = zip(leaves(ours(*arguments)), leaves(reference), strict=True)
             assert all(torch.allclose(a, b, rtol=1e-12) for a, b in pairs)
