@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Mapping
+from copy import deepcopy
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bptt.train.door.likeness import refuse_unlike
 from bptt.train.errors import (
     OptimiserOptionError,
     TrainExtraMissingError,
@@ -83,8 +85,30 @@ class Optimiser:
         return state
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave, arrays in place of tensors."""
+        """Take up what `state` gave, arrays in place of tensors.
+
+        Raises: Refusal if it is not what an optimiser of this kind remembers.
+        """
+        self._refuse_unlike(state)
         self.torch_optimiser.load_state_dict(self._tensors_in(state))
+
+    def _refuse_unlike(self, state: Mapping[str, Any]) -> None:
+        """Compare with what a copy remembers after a step along a zero gradient."""
+        copy = deepcopy(self.torch_optimiser)
+        for group in copy.param_groups:
+            for tensor in group["params"]:
+                tensor.grad = self._torch.zeros_like(tensor)
+        fresh = copy.state_dict()
+        refuse_unlike(
+            state.get("param_groups"), fresh["param_groups"], "optimiser.param_groups"
+        )
+        copy.step()
+        remembered = state.get("state")
+        expected: Any = copy.state_dict()["state"]
+        # Nothing is remembered where every window so far was left out.
+        if isinstance(remembered, Mapping) and not remembered:
+            expected = {}
+        refuse_unlike(remembered, expected, "optimiser.state")
 
     def _tensors_in(self, value: Any) -> Any:
         if isinstance(value, np.ndarray):
