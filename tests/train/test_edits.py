@@ -7,7 +7,9 @@ folder then either goes on or raises one of this package's errors.
 """
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +29,14 @@ from bptt.train.page.page import write_page
 pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.numpy")
 
-TEXT = Text("the cat sat on the mat. " * 12, source="lines", n_files=1)
+TEXT = Text("the cat sat on the mat. " * 8, source="lines", n_files=1)
 OPTIONS = TrainingOptions(
     cell="book", n_h=3, n_b=2, tau=4, k1=3, epochs=2, held_out=0.2, validations=2,
     checkpoint_every=2, schedule="ReduceLROnPlateau", scheduler_options={"patience": 0},
 )  # fmt: skip
+WORD = Text("the cat", source="a word", n_files=1)
 QUIET = Console(quiet=True)
+LEARN = loop_module.Learner.learn_window
 WRONG = [
     None, True, -1, 0, 3, 2.5, 10**30, 1e308, float("nan"), float("inf"), "", "text",
     "../../x", [], [1, "a"], {}, {"a": [None]}, [[[[0]]]],
@@ -43,12 +47,11 @@ WRONG = [
 def stopped(tmp_path_factory):
     """A run in the middle of its second epoch, with a state to go on from."""
     folder = tmp_path_factory.mktemp("edits") / "run"
-    learn = loop_module.Learner.learn_window
 
     def stop(self, dataset, window, state, number):
-        if number == 73:
+        if number == 42:
             raise KeyboardInterrupt
-        return learn(self, dataset, window, state, number)
+        return LEARN(self, dataset, window, state, number)
 
     with pytest.MonkeyPatch.context() as patch:
         for method in (Cell.forward, Cell.gradient):
@@ -69,24 +72,32 @@ def executor(monkeypatch):
         monkeypatch.setattr(module, "SAMPLE_LENGTH", 2)
 
 
-def survives(folder, copy):
-    """Go through everything that reads a folder; return what was refused."""
-    shutil.rmtree(copy, ignore_errors=True)
+def survives(folder):
+    """Go through everything that reads a folder; return what was refused.
+
+    What `open_run` refuses it refuses at the door that all others go through too. A run
+    that goes on stops after its next window.
+    """
     refused = []
+
+    def stop(self, dataset, window, state, number):
+        os.kill(os.getpid(), signal.SIGINT)
+        return LEARN(self, dataset, window, state, number)
+
     for use in (
-        lambda f: "".join(open_run(f, LAST).write("the ", 2)),
-        lambda f: measure_run(f, TEXT),
         write_page,
+        lambda f: "".join(open_run(f, LAST).write("the ", 2)),
+        lambda f: measure_run(f, WORD),
         lambda f: resume(f, QUIET, TEXT),
     ):
-        shutil.copytree(folder, copy)
         try:
-            use(copy)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(loop_module.Learner, "learn_window", stop)
+                use(folder)
         except BpttError as error:
-            assert str(error)
             refused.append(str(error))
-        finally:
-            shutil.rmtree(copy)
+            if len(refused) > 1 or use is not write_page:
+                break
     return refused
 
 
@@ -118,21 +129,24 @@ REMOVED, RENAMED = "\0removed", "\0renamed"
 
 
 def edits(value):
-    for path in places(value):
-        for new in (*WRONG, *([REMOVED, RENAMED] if path else [])):
+    """Each place with some of the wrong values in turn; with all of them on request."""
+    step = 1 if os.environ.get("BPTT_ALL_EDITS") else 6
+    for i, path in enumerate(places(value)):
+        for new in (*WRONG[i % step :: step], *([REMOVED, RENAMED] if path else [])):
             yield path, new, changed(value, path, new)
 
 
 def check_every(folder, tmp_path, value, write, at_least):
     """Try every edit of a value; the fault, if there is one, says which it was."""
     work = tmp_path / "work"
-    shutil.copytree(folder, work)
     n = refused = 0
     for path, new, edited in edits(value):
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.copytree(folder, work)
         write(work, edited)
         n += 1
         try:
-            refused += bool(survives(work, tmp_path / "copy"))
+            refused += bool(survives(work))
         except Exception as error:
             raise AssertionError(f"{path} = {new!r}: {error!r}") from error
     assert n > at_least
@@ -146,7 +160,7 @@ def test_every_field_of_the_configuration(stopped, tmp_path):
     def write(folder, edited):
         (folder / "config.json").write_text(json.dumps(edited))
 
-    check_every(stopped, tmp_path, value, write, 700)
+    check_every(stopped, tmp_path, value, write, 200)
 
 
 def test_every_entry_of_the_vocabulary(stopped, tmp_path):
@@ -155,7 +169,7 @@ def test_every_entry_of_the_vocabulary(stopped, tmp_path):
     def write(folder, edited):
         (folder / "vocabulary.json").write_text(json.dumps(edited))
 
-    check_every(stopped, tmp_path, value, write, 100)
+    check_every(stopped, tmp_path, value, write, 40)
 
 
 @pytest.mark.parametrize("kind", ["training_", "validation_", "gradient_norms"])
@@ -178,7 +192,7 @@ def test_every_field_of_the_metrics(stopped, tmp_path, kind):
             n += 1
         except Exception as error:
             raise AssertionError(f"{path} = {new!r}: {error!r}") from error
-    assert n > 40
+    assert n > 5
 
 
 def read_parts(file):
@@ -201,7 +215,7 @@ def test_every_number_of_a_checkpoint(stopped, tmp_path):
         metadata = {**header["__metadata__"], "bptt": json.dumps(edited)}
         write_parts(path_of(folder, LAST), {**header, "__metadata__": metadata}, body)
 
-    check_every(stopped, tmp_path, value, write, 1000)
+    check_every(stopped, tmp_path, value, write, 200)
 
 
 def test_every_entry_of_a_checkpoints_header(stopped, tmp_path):
@@ -215,7 +229,7 @@ def test_every_entry_of_a_checkpoints_header(stopped, tmp_path):
             edited = {**{n: e for n, e in header.items() if n not in names}, **edited}
         write_parts(path_of(folder, LAST), edited, body)
 
-    check_every(stopped, tmp_path, few, write, 400)
+    check_every(stopped, tmp_path, few, write, 60)
 
 
 def test_every_tensor_of_a_checkpoint(stopped, tmp_path):
@@ -230,11 +244,13 @@ def test_every_tensor_of_a_checkpoint(stopped, tmp_path):
             tensor.astype(np.float16), np.zeros((0,), np.float32), np.ones((2, 5)),
             tensor.astype(bool),
         ):  # fmt: skip
+            shutil.rmtree(work)
+            shutil.copytree(stopped, work)
             given = {**tensors, name: np.ascontiguousarray(new)}
             saved = safetensors.save(given, metadata=header["__metadata__"])
             path_of(work, LAST).write_bytes(saved)
             try:
-                refused = survives(work, tmp_path / "copy")
+                refused = survives(work)
             except Exception as error:
                 raise AssertionError(f"{name} is {new!r}: {error!r}") from error
             is_same = new.dtype == tensor.dtype and new.shape == tensor.shape
@@ -265,20 +281,22 @@ def test_every_file_is_filled_with_rubbish_cut_and_taken_away(stopped, tmp_path,
     content = (stopped / name).read_bytes()
     cuts = {f"cut at {i}": content[: len(content) * i // 7] for i in range(7)}
     for what, new in (RUBBISH | cuts).items():
+        shutil.rmtree(work)
+        shutil.copytree(stopped, work)
         (work / name).write_bytes(new)
         try:
-            survives(work, tmp_path / "copy")
+            survives(work)
         except Exception as error:
             raise AssertionError(f"{name}, {what}: {error!r}") from error
     (work / name).unlink()
-    survives(work, tmp_path / "copy")
+    survives(work)
     (work / name).mkdir()
-    survives(work, tmp_path / "copy")
+    survives(work)
 
 
 def test_a_checkpoints_name_does_not_lead_out_of_the_folder(stopped, tmp_path):
     outside = tmp_path / "x.safetensors"
     outside.write_bytes(path_of(stopped, LAST).read_bytes())
     for name in (str(tmp_path / "x"), "../x", "", ".", "last.safetensors"):
-        with pytest.raises(BpttError, match="--checkpoint .*: expected one of last,"):
+        with pytest.raises(BpttError, match=r"--checkpoint .*: expected one of last,"):
             open_run(Path(stopped), name)

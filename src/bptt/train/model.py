@@ -73,16 +73,15 @@ class Model:
 
     def _refuse_too_large(self, sizes: Mapping[str, int]) -> None:
         """Parameters, gradient and the optimiser's two moments, in float32."""
-        counts = {
-            name: prod(sizes[d] if isinstance(d, str) else d for d in spec.shape)
+        shapes = {
+            name: [sizes[d] if isinstance(d, str) else int(str(d)) for d in spec.shape]
             for name, spec in self.cell.graph.parameters.items()
         }
         try:
-            refuse_above(4 * 4 * sum(counts.values()), "training it")
+            refuse_above(4 * 4 * sum(map(prod, shapes.values())), "training it")
         except Refusal as error:
-            largest = max(counts, key=lambda name: counts[name])
-            shape = self.cell.graph.parameters[largest].shape
-            axes = " x ".join(str(sizes[d] if isinstance(d, str) else d) for d in shape)
+            largest = max(shapes, key=lambda name: prod(shapes[name]))
+            axes = " x ".join(map(str, shapes[largest]))
             why = f"Its largest parameter is {largest}, {axes}."
             raise TooLargeError(str(error), why) from error
 

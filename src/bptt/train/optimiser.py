@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bptt.train.door.likeness import refuse_unlike
+from bptt.train.door.limits import Refusal
 from bptt.train.errors import (
     OptimiserOptionError,
     TrainExtraMissingError,
@@ -71,13 +72,18 @@ class Optimiser:
         """Change every parameter by one step along its gradient.
 
         Shapes: gradients[name] as parameters[name], same dtype.
+        Raises: OptimiserOptionError if its numbers are such that torch cannot.
         """
         for name, tensor in self.tensors.items():
             # torch wants memory it may write to, in C order; anything else is copied.
             # ascontiguousarray would turn a scalar into a vector.
             gradient = np.require(gradients[name], requirements=["C", "W"])
             tensor.grad = self._torch.from_numpy(gradient)
-        self.torch_optimiser.step()
+        try:
+            self.torch_optimiser.step()
+        except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+            name = type(self.torch_optimiser).__name__
+            raise OptimiserOptionError(name, f"cannot step: {error}") from error
 
     def state(self) -> dict[str, Any]:
         """Everything the optimiser remembers, by torch's own names."""
@@ -98,6 +104,8 @@ class Optimiser:
         for group in copy.param_groups:
             for tensor in group["params"]:
                 tensor.grad = self._torch.zeros_like(tensor)
+        if not isinstance(state, Mapping):
+            raise Refusal("the optimiser remembers nothing")
         fresh = copy.state_dict()
         refuse_unlike(
             state.get("param_groups"), fresh["param_groups"], "optimiser.param_groups"

@@ -154,7 +154,9 @@ class _Group(Processes):
         except RuntimeError as error:  # gloo has no other class for any of it
             reason = str(error).lower()
             is_silent = "timed out" in reason or "timeout" in reason
-            found = f"for {self._silence:g} s no word came" if is_silent else "one ended"
+            found = (
+                f"for {self._silence:g} s no word came" if is_silent else "one ended"
+            )
             raise SeveralProcessesError(
                 f"process {self.rank} waits for the others, and {found}",
                 "One of them hangs, died or cannot be reached: look at what it "

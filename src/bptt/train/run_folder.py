@@ -90,11 +90,7 @@ class SavedRun:
 
         Raises: DamagedRunError if config.json holds others.
         """
-        try:
-            return TrainingOptions.from_json(self.config["options"])
-        except (Refusal, OptionError) as error:
-            reason = f"has no options of a run ({error})"
-            raise DamagedRunError(self.folder / CONFIG_FILE, reason) from error
+        return _options(self.folder, self.config)
 
     @property
     def form(self) -> Form:
@@ -230,7 +226,16 @@ def read_config(folder: Path) -> dict[str, Any]:
     except Refusal as error:
         reason = f"is not the configuration of a run ({error})"
         raise DamagedRunError(folder / CONFIG_FILE, reason) from error
+    _options(folder, config)
     return config
+
+
+def _options(folder: Path, config: Mapping[str, Any]) -> TrainingOptions:
+    try:
+        return TrainingOptions.from_json(config["options"])
+    except (Refusal, OptionError) as error:
+        reason = f"has no options of a run ({error})"
+        raise DamagedRunError(folder / CONFIG_FILE, reason) from error
 
 
 def describe_form(form: Form) -> dict[str, Any]:

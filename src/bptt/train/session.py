@@ -139,7 +139,10 @@ class Session:
         task, at = self.setting.task, start.position
         epochs = range(min(at.epoch, self.setting.options.epochs))
         done = sum(count_windows(self._training, e, task.truncation) for e in epochs)
-        if at.epoch > self.setting.options.epochs or done + at.window != self.meter.windows:
+        if (
+            at.epoch > self.setting.options.epochs
+            or done + at.window != self.meter.windows
+        ):
             raise Refusal(f"{at} is not after {self.meter.windows} windows")
         if self.is_over() or at.epoch == self.setting.options.epochs:
             return

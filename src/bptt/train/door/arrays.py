@@ -230,6 +230,10 @@ def _entry(name: str, entry: Any) -> _Entry:
         raise Refusal(f"has a header that is none at tensor {name!r}")
     dtype = np.dtype(DTYPES[kind])
     n_bytes = prod(shape) * dtype.itemsize
-    if len(shape) > MAX_AXES or n_bytes != stop - start or max(shape, default=0) > 2**40:
+    if (
+        len(shape) > MAX_AXES
+        or n_bytes != stop - start
+        or max(shape, default=0) > 2**40
+    ):
         raise Refusal(f"tensor {name!r} has not the bytes of its shape {shape}")
     return _Entry(dtype, tuple(shape), start, stop)

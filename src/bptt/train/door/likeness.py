@@ -1,10 +1,12 @@
 """Whether nested numbers of a file are of the kind that a fresh object has."""
 
 from collections.abc import Mapping
-from math import isnan
+from math import inf
 from typing import Any
 
 from bptt.train.door.limits import Refusal
+
+LARGEST = 1e30
 
 
 def refuse_unlike(found: Any, expected: Any, place: str) -> None:
@@ -17,7 +19,9 @@ def refuse_unlike(found: Any, expected: Any, place: str) -> None:
         _refuse_unlike_array(found, expected, place)
     elif isinstance(expected, Mapping):
         if not isinstance(found, Mapping) or set(found) != set(expected):
-            raise Refusal(f"{place} has other names than {', '.join(map(str, expected))}")
+            raise Refusal(
+                f"{place} has other names than {', '.join(map(str, expected))}"
+            )
         for name, value in expected.items():
             refuse_unlike(found[name], value, f"{place}.{name}")
     elif isinstance(expected, list | tuple):
@@ -35,8 +39,9 @@ def refuse_unlike(found: Any, expected: Any, place: str) -> None:
 
 
 def _is_number(value: Any) -> bool:
+    """Infinity is one, where nothing was measured yet; what float32 lacks is none."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and not isnan(value)
+    return is_number and (abs(value) < LARGEST or value in (inf, -inf))
 
 
 def _refuse_unlike_array(found: Any, expected: Any, place: str) -> None:

@@ -17,7 +17,14 @@ MAX_LINE = 64 * MIB
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Size = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
-Number = int | float
+# No figure of a run is larger, and the charts can still scale it.
+Number = (
+    Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+    | Annotated[float, msgspec.Meta(ge=-1e200, le=1e200)]
+)
+
+
+Figure: Any = Number | None
 
 
 class RequestRecord(msgspec.Struct):
@@ -146,5 +153,5 @@ def check_metric(record: Any) -> dict[str, Any]:
         elif name in ("sample", "skipped"):
             hold_to(str, value)
         else:
-            hold_to(Number | None, value)  # type: ignore[arg-type]
+            hold_to(Figure, value)
     return found
