@@ -10,10 +10,10 @@ it is small against the noise; the smallest shape tells it best.
 import argparse
 import sys
 
-from benchmarks.measure import bind_process, first_calls, median, time_interleaved
 from benchmarks.report import describe_machine
 from benchmarks.rivals import OURS, make_jax_front, make_ours, make_scan
 from benchmarks.shapes import CASES, make_data
+from benchmarks.timing import bind_process, first_calls, median, time_interleaved
 
 FRONT, SCAN = "bptt.jax", "lax.scan"
 SHAPES = ((2, 1, 8, 8), (100, 1, 64, 64), (100, 32, 64, 128), (100, 32, 256, 256))

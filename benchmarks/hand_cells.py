@@ -1,8 +1,8 @@
 """Elman, LSTM and two GRUs put together by hand from the kernel toolbox.
 
 They show what a compiler on top of the toolbox has to produce, and they are what
-benchmarks/kernels.py times and tests/execute/test_hand_cells.py checks. The equations,
-with z the stacked pre-activations U x + b of all gates:
+benchmarks/kernels.py times and tests/execute/codegen/test_hand_cells.py checks. The
+equations, with z the stacked pre-activations U x + b of all gates:
 
     elman     h = tanh(z + W h')
     lstm      i, f, o = sigmoid, g = tanh of z + W h';  s = f s' + i g;  h = o tanh(s)

@@ -165,7 +165,7 @@ def time_interleaved(runs, repeats, seconds, threads):
 
 def measure(cell, shape, arguments):
     import numpy as np
-    from tests.execute.test_hand_cells import make_case
+    from tests.execute.codegen.test_hand_cells import make_case
 
     from benchmarks.hand_cells import GATES, HandLayer
     from bptt.execute.codegen.target import get_host_target

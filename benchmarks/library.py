@@ -4,7 +4,8 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from benchmarks.measure import (
+from benchmarks.rivals import LOOP, OURS, make_product
+from benchmarks.timing import (
     PAUSE,
     PRODUCT,
     TOLERANCE,
@@ -13,7 +14,6 @@ from benchmarks.measure import (
     time_interleaved,
     time_once,
 )
-from benchmarks.rivals import LOOP, OURS, make_product
 from bptt import cells
 from bptt.check.instances import seeded_name
 

@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 
-from benchmarks.measure import VARIABLES
 from benchmarks.rivals import NN, OURS, make_nn, make_ours
 from benchmarks.shapes import CASES, MEMORY_SHAPE, make_data
+from benchmarks.timing import VARIABLES
 
 WARM_STEPS = 10
 STATUS = "/proc/self/status"

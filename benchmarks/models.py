@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 
-from benchmarks.measure import (
+from benchmarks.timing import (
     PAUSE,
     VARIABLES,
     DisagreementError,

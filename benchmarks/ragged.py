@@ -9,7 +9,6 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from benchmarks.measure import PAUSE, first_calls, median, time_interleaved
 from benchmarks.rivals import (
     NN,
     OURS,
@@ -22,6 +21,7 @@ from benchmarks.rivals import (
     make_ours,
 )
 from benchmarks.shapes import make_data
+from benchmarks.timing import PAUSE, first_calls, median, time_interleaved
 
 PADDED = f"{OURS} padded"
 PACKED_NN, PADDED_NN = f"{NN} packed", f"{NN} padded"

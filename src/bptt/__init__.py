@@ -6,6 +6,9 @@ In short:
     params = cell.init(n_x=27, n_h=128, n_o=27)
     grad = cell.gradient(params, {"x": x, "y": y})
     print(cell.explain())            its derivation; check_equation("...") checks yours
+
+The API is `__all__` here, in `bptt.torch`, `bptt.jax` and `bptt.train`; every other
+module is internal.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class Cell(Engine):
     """One time step of a recurrent network, written as equations.
 
+    >>> import numpy as np
     >>> cell = Cell('''
     ... a[t] = b + W @ h[t-1] + U @ x[t]
     ... h[t] = tanh(a[t])
@@ -71,6 +72,7 @@ class Cell(Engine):
         come from `params`, or from `sizes` and the inputs; one size that is still
         unknown is solved from the vector's length.
 
+        >>> import numpy as np
         >>> cell = Cell('h[t] = tanh(W @ h[t-1] + U @ x[t]); L[t] = sum(h[t] ** 2)')
         >>> f = cell.objective({"x": np.ones((5, 3))})
         >>> loss, gradient = f(np.full(4 + 6, 0.1))
@@ -186,8 +188,8 @@ class Cell(Engine):
         >>> cells.elman.explain().passed
         True
 
-        Raises: UnknownLanguageError, ExplainOptionError, BackwardLoopError;
-        UnknownCardError when shown.
+        Raises: UnknownLanguageError, ExplainOptionError; UnknownCardError when shown,
+        and BackwardLoopError when the page is asked for.
         """
         from bptt.explain import explain
 

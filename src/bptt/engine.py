@@ -23,7 +23,7 @@ from bptt.results import Gradient, Run
 from bptt.step import draws
 from bptt.step import initial as initial_values
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array, Shape
+from bptt.step.shapes import Array, Shape, numbers_of
 
 if TYPE_CHECKING:
     from bptt.execute.compile.describe import Lowering
@@ -98,7 +98,7 @@ class Engine:
         self._check_sizes(sizes)
         return {
             name: initial_values.draw(
-                name, spec, tuple(_size(dim, sizes) for dim in spec.shape), seed
+                name, spec, numbers_of(spec.shape, sizes), seed
             ).astype(element)
             for name, spec in self.graph.parameters.items()
         }
@@ -137,9 +137,10 @@ class Engine:
 
         initial: state -> (n_b, *shape) or (*shape) for all rows alike; zero where
         absent.
-        reduction: "sum" (the book's), "batch_mean" (1/n_b) or "mean" (the mean over
-        steps and rows); weights: w_t per step or per step and row, (tau,) or
-        (tau, n_b); with "mean" the divisor is their sum.
+        reduction: "sum" (the book's), "batch_mean" (1/n_b), "mean" (the mean over
+        steps and rows) or "last" (each row's own last step alone); weights: w_t per
+        step or per step and row, (tau,) or (tau, n_b); with "mean" the divisor is
+        their sum.
         lengths: the number of steps of every row, (n_b,) whole numbers from 1 to tau.
         What the arrays hold after a row's last step has no influence, NaN included;
         values and gradients are zero there, and only useful steps are counted and
@@ -271,6 +272,7 @@ class Engine:
         input's name. mean: the mean instead of a draw, to evaluate a network. Steps,
         rows, sizes and element type are those of `inputs` and `params`.
 
+        >>> from bptt import Cell
         >>> cell = Cell('''m: n_h = dropout(0.5)
         ... h[t] = tanh(m[t] * (U @ x[t]))''')
         >>> drawn = cell.draw({"U": np.ones((2, 1))}, {"x": np.ones((4, 3, 1))})
@@ -295,7 +297,7 @@ class Engine:
         Raises: MissingSizeError, SizeError, NotLowerableError.
         """
         self._check_sizes(sizes)
-        vectors = [n for n, node in self.graph.definitions.items() if node.rank == 1]
+        vectors = self.graph.vectors()
         seeds = () if self.graph.loss else tuple(vectors[-1:])
         program = self.gradient_program(Request(seeds=seeds))
         return dispatch.lower(program, sizes, np.dtype(dtype))
@@ -325,7 +327,3 @@ class Engine:
         if key not in self._programs:
             self._programs[key] = make()
         return self._programs[key]
-
-
-def _size(dim: Any, sizes: Mapping[str, int]) -> int:
-    return dim if isinstance(dim, int) else int(sizes[dim])

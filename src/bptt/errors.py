@@ -18,12 +18,16 @@ class BpttError(Exception):
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of one line of a cell's text: columns `start` to `end`, from zero."""
+    """A piece of one line of a cell's text: columns `start` to `end`, from zero.
+
+    called: for a piece of a function's body, the call that it was read for.
+    """
 
     line_number: int
     line: str
     start: int
     end: int
+    called: Span | None = None
 
     def quote(self) -> str:
         """The line with a row of carets under the piece; a long line is cut."""
@@ -68,6 +72,10 @@ class CellError(BpttError):
         parts = []
         if span is not None:
             parts.append(f"line {span.line_number} of the cell:\n{span.quote()}")
+            call = span.called
+            while call is not None:
+                parts.append(f"called on line {call.line_number}:\n{call.quote()}")
+                call = call.called
         parts.append(problem)
         if shapes:
             parts.append(f"Shapes known so far: {shapes}")
@@ -95,6 +103,14 @@ class ArgumentCountError(CellError):
     """An operation is called with the wrong number or kind of arguments."""
 
 
+class FunctionDefinitionError(CellError):
+    """A line `name(names) = expression` does not say what its parameters are."""
+
+
+class RecursiveFunctionError(CellError):
+    """A function calls itself, so that replacing calls would never end."""
+
+
 class UndefinedNameError(CellError):
     """A state is read that no equation defines."""
 
@@ -119,6 +135,14 @@ class TwoDirectionsError(CellError):
     """A value would have to wait for an earlier step and for a later one."""
 
 
+class CellSizeError(CellError):
+    """The text is far longer than any cell."""
+
+
+class BareInputError(CellError):
+    """A vector without `[t]` is multiplied by a parameter, as an input would be."""
+
+
 class BareStateError(CellError):
     """A name that varies in time is read without `[t]` or `[t-1]`, or the reverse."""
 
@@ -141,6 +165,14 @@ class DimensionClashError(CellError):
 
 class DeclarationError(CellError):
     """A declaration is malformed, or contradicts the equations."""
+
+
+class IndexDeclarationError(CellError):
+    """An index is not declared as `j = 1, ..., n_head`."""
+
+
+class IndexUseError(CellError):
+    """An index stands where it cannot, or is missing where it must stand."""
 
 
 class IndexKindError(CellError):

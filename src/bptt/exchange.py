@@ -22,12 +22,11 @@ from bptt import cells, errors
 from bptt.cell import Cell
 from bptt.compose import bidirectional, stack
 from bptt.step.shapes import Array
-from bptt.weights import KERAS, TORCH, Stacking
+from bptt.weights import KERAS, TORCH, TORCH_MODES, Stacking, torch_cell
 
 Params = dict[str, Array]
 ENDS = ("_fw", "_bw")  # of names in a bidirectional cell
 KERAS_TENSORS = ("kernel", "recurrent_kernel", "bias")
-MODES = {"RNN_TANH": "elman", "RNN_RELU": "elman_relu", "LSTM": "lstm", "GRU": "gru"}
 BY_GATES = {1: "elman", 3: "gru", 4: "lstm"}
 TORCH_NAME = re.compile(
     r"(?P<prefix>(?:.*\.)?)(?P<tensor>(?:weight|bias)_(?:ih|hh|hr))"
@@ -182,7 +181,7 @@ def from_torch(source: Any, *, nonlinearity: str = "tanh") -> tuple[Cell, Params
         )
     sheets = _torch_sheets(state)
     mode = getattr(source, "mode", "RNN_RELU" if nonlinearity == "relu" else "RNN_TANH")
-    kind = _torch_kind(sheets[0, 0], MODES.get(mode, "elman"))
+    kind = _torch_kind(sheets[0, 0], TORCH_MODES.get(mode, "elman"))
     n_layers = 1 + max(layer for layer, _ in sheets)
     n_directions = 1 + max(direction for _, direction in sheets)
     network = _Network((kind,) * n_layers, n_directions)
@@ -219,7 +218,7 @@ def _torch_kind(tensors: Mapping[str, Array], elman: str) -> str:
             f"weight_ih_l0 has {n_gates} blocks of {n_units} rows; an RNN has 1, a GRU "
             "3, an LSTM 4"
         )
-    return "lstm_projection" if is_projected else kind
+    return torch_cell(kind, tensors)
 
 
 def to_torch(cell: Cell, params: Mapping[str, Any]) -> Params:

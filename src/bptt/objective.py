@@ -11,7 +11,7 @@ from bptt import errors
 from bptt.engine import Engine
 from bptt.execute.bindings import parameter_arrays
 from bptt.step.initial import check_sizes
-from bptt.step.shapes import Array
+from bptt.step.shapes import Array, numbers_of
 
 
 class Objective:
@@ -58,9 +58,7 @@ class Objective:
 
     def _resolve(self, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
         return {
-            name: tuple(
-                dim if isinstance(dim, int) else sizes[str(dim)] for dim in shape
-            )
+            name: numbers_of(shape, sizes)
             for name, shape in self._cell.parameters.items()
         }
 

@@ -21,8 +21,8 @@ from bptt.calculus.program import (
 )
 from bptt.execute.bindings import Bindings
 from bptt.execute.protocol import Values
+from bptt.step.evaluate import evaluate
 from bptt.step.graph import TO_STATIC, Node, walk
-from bptt.step.ops import OPS, extra_arguments
 from bptt.step.shapes import Array
 
 
@@ -277,7 +277,7 @@ class Copies:
         self._values = values
         static = [] if root is None else _static_nodes(root)
         self._totals = [node for node in static if node.op in TO_STATIC]
-        self._static = [node for node in static if node.op not in TO_STATIC]
+        self._static = _over(self._totals, static)
         self._shape = bindings.parameters[name].shape
 
     def __len__(self) -> int:
@@ -292,7 +292,8 @@ class Copies:
         now = {node: self._slice(node, t) for node in self._totals}
         for node in self._static:
             now[node] = self._evaluate(node, now)
-        return np.broadcast_to(now[self._root], self._shape)
+        whole = now[self._root] if self._root in now else self._values[self._root]
+        return np.broadcast_to(whole, self._shape)
 
     def __iter__(self) -> Iterator[Array]:
         return (self[t] for t in range(len(self)))
@@ -300,18 +301,13 @@ class Copies:
     def _slice(self, node: Node, t: int) -> Array:
         """A total over time and batch, restricted to one step."""
         arguments = [self._values[child][t] for child in node.inputs]
-        value: Array = OPS[node.op].f(*arguments, *self._extra(node))
-        return value
+        return evaluate(node, arguments, self._bindings.numbers)
 
     def _evaluate(self, node: Node, now: Mapping[Node, Array]) -> Array:
-        if not node.inputs:
-            return self._values[node]
-        arguments = [now[child] for child in node.inputs]
-        value: Array = OPS[node.op].f(*arguments, *self._extra(node))
-        return value
-
-    def _extra(self, node: Node) -> tuple[Any, ...]:
-        return extra_arguments(node, self._bindings.numbers)
+        arguments = [
+            now[child] if child in now else self._values[child] for child in node.inputs
+        ]
+        return evaluate(node, arguments, self._bindings.numbers)
 
     def total(self) -> Array:
         """The sum over t, equal to `grad[name]` up to rounding."""
@@ -370,6 +366,15 @@ class Copies:
 
     def __repr__(self) -> str:
         return f"<Copies of {self._name} {self._shape}, t = 1..{len(self)}>"
+
+
+def _over(totals: Sequence[Node], static: Sequence[Node]) -> list[Node]:
+    """The static nodes that depend on totals over time, inputs first."""
+    found = dict.fromkeys(totals)
+    for node in static:
+        if any(child in found for child in node.inputs):
+            found.setdefault(node)
+    return [node for node in found if node.op not in TO_STATIC]
 
 
 def _static_nodes(root: Node) -> list[Node]:

@@ -9,7 +9,7 @@ by name, and docs/notation.md is tested against them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,17 @@ class Stacking:
             for tensor, names in found.items()
         }
 
+    def shapes(self, shapes: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+        """The shapes of the parameters that `split` gives for tensors of these."""
+        found = {}
+        for name, blocks in self.blocks.items():
+            given = [tensor for tensor, _ in blocks if tensor in shapes]
+            if given:
+                rows, *rest = shapes[given[0]]
+                n_gates = self.n_gates if given[0] in self.stacked else 1
+                found[name] = (rows // n_gates, *rest)
+        return found
+
     def join_values(self, params: Mapping[str, Array]) -> dict[str, Array]:
         """The library's tensors that hold these parameters; undone by `split`.
 
@@ -105,6 +116,17 @@ _ELMAN = Stacking(1, {
     "b": (("bias_ih", 0), ("bias_hh", 0)),
 })  # fmt: skip
 _LSTM = _gates("ifgq", *_NAMES)
+
+# Cells of the library by the mode of torch's layers.
+TORCH_MODES = {
+    "RNN_TANH": "elman", "RNN_RELU": "elman_relu", "LSTM": "lstm", "GRU": "gru"
+}  # fmt: skip
+
+
+def torch_cell(kind: str, tensors: Container[str]) -> str:
+    """The name of the cell of a layer of this kind: its own where it projects h."""
+    return "lstm_projection" if "weight_hr" in tensors else kind
+
 
 # The candidate of the GRU keeps its second bias, which the reset gate scales.
 TORCH: Mapping[str, Stacking] = {

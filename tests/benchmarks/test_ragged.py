@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from benchmarks.__main__ import make_options, make_parser
 
-from benchmarks import measure, ragged, report, shapes
+from benchmarks import ragged, report, shapes, timing
 
 HAS_RIVALS = find_spec("torch") is not None and find_spec("jax") is not None
 needs_rivals = pytest.mark.skipif(not HAS_RIVALS, reason="needs torch and jax")
@@ -32,7 +32,7 @@ def test_contestants_agree_on_a_ragged_batch(name):
         lengths = ragged.make_lengths(*shape[:2])
         data = shapes.make_data(case, shape, "float64")
         found = ragged.make_ragged_contestants(case, data, lengths, 1)
-        _, errors = measure.first_calls(found, "float64")
+        _, errors = timing.first_calls(found, "float64")
     finally:
         jax.config.update("jax_enable_x64", was_x64)
     assert (ragged.PACKED_NN in found) is not case.is_custom

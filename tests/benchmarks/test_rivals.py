@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from benchmarks import measure, rivals, shapes
+from benchmarks import measure, rivals, shapes, timing
 
 SMALL = (5, 3, 4, 6)
 HAS_RIVALS = find_spec("torch") is not None and find_spec("jax") is not None
@@ -27,7 +27,7 @@ def test_contestants_agree(name, dtype):
         found = rivals.make_contestants(case, data, threads=1)
         assert {rivals.OURS, rivals.LOOP, *rivals.SCANS} <= set(found)
         assert (rivals.NN in found) is not case.is_custom
-        _, errors = measure.first_calls(found, dtype)
+        _, errors = timing.first_calls(found, dtype)
     finally:
         jax.config.update("jax_enable_x64", was_x64)
     bound = {"float32": 1e-4, "float64": 1e-12}[dtype]
@@ -42,8 +42,8 @@ def test_a_wrong_gradient_is_refused():
         "bptt": rivals.Contestant(lambda: right, lambda found: found),
         "other": rivals.Contestant(lambda: wrong, lambda found: found),
     }
-    with pytest.raises(measure.DisagreementError, match=r"other differs .* 5\.0e-03"):
-        measure.first_calls(contestants, "float32")
+    with pytest.raises(timing.DisagreementError, match=r"other differs .* 5\.0e-03"):
+        timing.first_calls(contestants, "float32")
 
 
 def test_nan_is_refused():
@@ -52,8 +52,8 @@ def test_nan_is_refused():
         "bptt": rivals.Contestant(lambda: right, lambda found: found),
         "other": rivals.Contestant(lambda: {"W": right["W"] * np.nan}, dict),
     }
-    with pytest.raises(measure.DisagreementError):
-        measure.first_calls(contestants, "float64")
+    with pytest.raises(timing.DisagreementError):
+        timing.first_calls(contestants, "float64")
 
 
 @pytest.mark.parametrize("name", shapes.CASES)
@@ -77,7 +77,7 @@ def test_flops_count_the_products():
 def test_rounds_are_interleaved():
     calls = []
     runs = {name: lambda name=name: calls.append(name) for name in "ab"}
-    samples = measure.time_interleaved(runs, rounds=4, seconds=100)
+    samples = timing.time_interleaved(runs, rounds=4, seconds=100)
     assert {name: len(values) for name, values in samples.items()} == {"a": 4, "b": 4}
     changes = sum(x != y for x, y in itertools.pairwise(calls))
     assert changes == 2 * (4 + 1) - 1

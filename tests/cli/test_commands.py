@@ -83,6 +83,21 @@ def test_check_compares_an_equation_and_exits_with_1_if_it_is_wrong(tmp_path):
     assert "the factor diag(1 - h[t+1]**2) is missing here" in ended.stdout
 
 
+def test_check_speaks_of_an_equation_in_chinese(tmp_path):
+    ask = ("check", "book", "--lang", "zh", "--equation")
+    wrong = (
+        r"\nabla_{h^{(t)}} L = W^\top \nabla_{h^{(t+1)}} L + V^\top \nabla_{o^{(t)}} L"
+    )
+    ended = bptt(*ask, wrong, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stdout.startswith("错误：")
+    assert "这里缺少因子 \\operatorname{diag}" in ended.stdout
+    assert "relative" not in ended.stdout
+    ended = bptt(*ask, "∇h[t] = frob(h[t])", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "没有名为 frob 的运算" in ended.stderr
+
+
 def test_check_takes_a_file_of_equations(tmp_path):
     (tmp_path / "mine.cell").write_text(
         "h[t] = sin(b + W @ h[t-1] + U @ x[t])\nL[t] = mse(h[t], y[t])\n"

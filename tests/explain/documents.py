@@ -1,6 +1,6 @@
 """The documents that many tests look at, each made once.
 
-Without the ledger, which tests/test_check.py tests, but for the book's.
+Without the ledger, which tests/check/test_check.py tests, but for the book's.
 """
 
 from dataclasses import replace

@@ -18,7 +18,7 @@ from bptt.explain.notation.parse import parse
 from bptt.explain.notation.plain import to_ascii
 from bptt.explain.render.common import numbers_of
 from bptt.explain.texts import pieces
-from tests import handwritten
+from tests.chapter import handwritten
 from tests.explain.documents import explained
 
 DOCUMENT = explained("book").document

@@ -35,7 +35,7 @@ def test_a_right_formula_is_right_however_it_is_spelt(text):
     assert report.passed, str(report)
     assert report.error <= 1e-12
     assert report.instances == 3
-    assert str(report).startswith("right: equal at every t")
+    assert str(report).startswith("right ")
 
 
 def test_the_printed_order_of_10_21_is_refused_with_its_shapes_and_what_it_costs():
@@ -48,8 +48,8 @@ def test_the_printed_order_of_10_21_is_refused_with_its_shapes_and_what_it_costs
     by_name = {cost.parameter: cost for cost in report.trap.costs}
     assert by_name["V"].error < 1e-14
     assert by_name["c"].error < 1e-14
-    assert by_name["W"].error == pytest.approx(0.38, abs=0.01)
-    assert by_name["W"].cosine == pytest.approx(0.923, abs=0.001)
+    assert by_name["W"].error == pytest.approx(0.14, abs=0.01)
+    assert by_name["W"].cosine == pytest.approx(0.991, abs=0.001)
     assert (
         str(report)
         == """\
@@ -58,13 +58,14 @@ shapes do not fit:
                                     ^^^^^^^^^^^^^^^^^^^
 the factors have shapes (n_h×n_h) (n_h×1) (n_h×n_h): 1 columns meet n_h rows
 Likely fix: swap the factors grad_h[t+1] and diag(1 - h[t+1]**2)
-Right: W.T @ diag(1 - h[t+1]**2) @ grad_h[t+1] + V.T @ grad_o[t]
-As one-dimensional NumPy arrays it runs without an error and is wrong. Followed from \
-t = tau to 1 (instance 1):
-  ∇_b: relative error 0.73, cosine 0.689
-  ∇_W: relative error 0.38, cosine 0.923
-  ∇_U: relative error 0.55, cosine 0.838
-  ∇_c, ∇_V stay right, so checking them shows nothing"""
+Right: grad_h[t] = W.T @ diag(1 - h[t+1]**2) @ grad_h[t+1] + V.T @ grad_o[t]
+As one-dimensional NumPy arrays it runs without an error and is wrong. A backward pass \
+with it gives, for tau = 4, n_x = 2, n_o = 3, n_h = 4:
+  ∇_b: relative error 0.28, cosine 0.962
+  ∇_W: relative error 0.14, cosine 0.991
+  ∇_U: relative error 0.13, cosine 0.993
+  ∇_h[t]: relative error 0.13, cosine 0.992
+  ∇_c, ∇_V: right in this pass, so checking them alone shows nothing"""
     )
 
 
@@ -74,7 +75,7 @@ t = tau to 1 (instance 1):
     ("∇h[t] = W.T @ diag(1 - h[t]**2) @ ∇h[t+1] + V.T @ ∇o[t]", "step", "h[t]"),
     ("∇h[t] = W.T @ diag((1 - h[t+1])**2) @ ∇h[t+1] + V.T @ ∇o[t]", "replace",
      "(1 - h[t+1])**2"),
-    ("∇h[t] = W.T @ diag(1 - h[t+1]**2) @ ∇h[t] + V.T @ ∇o[t]", "step", "∇h[t]"),
+    ("∇h[t] = W.T @ diag(1 - h[t+1]**2) @ ∇h[t] + V.T @ ∇o[t]", "step", "h[t]"),
     ("∇h[t] = W.T @ diag(1 - h[t+1]**2) @ ∇h[t+1] - V.T @ ∇o[t]", "sign",
      "- V.T @ ∇o[t]"),
     ("∇W = sum(t, 1, tau, diag(1 - h[t]**2) @ ∇h[t] @ h[t].T)", "step", "h[t]"),
@@ -115,7 +116,7 @@ def test_two_mistakes_at_once_are_not_explained_by_one_fix():
     report = bptt.check_equation("∇h[t] = W @ ∇h[t+1] - V.T @ ∇o[t]")
     assert report.edit is None
     assert "Likely fix" not in str(report)
-    assert "Right: W.T @ diag(1 - h[t+1]**2) @ grad_h[t+1]" in str(report)
+    assert "Right: grad_h[t] = W.T @ diag(1 - h[t+1]**2) @ grad_h[t+1]" in str(report)
 
 
 def test_any_cell_can_be_asked():
@@ -124,7 +125,7 @@ def test_any_cell_can_be_asked():
     )
     assert bptt.check_equation(right, bptt.cells.lstm).passed
     wrong = bptt.check_equation(right.replace("f[t+1]", "f[t]"), bptt.cells.lstm)
-    assert wrong.edit.advice == "step t+1: f[t+1]"
+    assert wrong.edit.advice == "another step: f[t+1]"
 
 
 def test_a_wrong_formula_has_a_large_error_and_an_infinite_one_is_said():
@@ -136,7 +137,8 @@ def test_a_wrong_formula_has_a_large_error_and_an_infinite_one_is_said():
 @pytest.mark.parametrize(("text", "error", "message"), [
     ("V.T @ grad_o[t]", NotAnEquationError, "write what it equals, for example"),
     ("grad_h[t] = grad_h[t]", NotAnEquationError, "so it says nothing"),
-    ("grad_h[t] = V.T grad_o[t]", FormulaSyntaxError, "grad_o cannot stand here"),
+    ("grad_h[t] = V.T ! grad_o[t]", FormulaSyntaxError, "'!' is not part of a formula"),
+    ("grad_h[t] = V.T ] grad_o[t]", FormulaSyntaxError, "] cannot stand here"),
     ("grad_h[t] = V.T @", FormulaSyntaxError, "a value is missing here"),
     ("grad_h[t] = Z @ h[t]", UnknownSymbolError, "Z is not a name of this cell"),
     ("grad_h = h[t]", FormulaSyntaxError, "h has a value at every step"),

@@ -19,10 +19,10 @@ from bptt.explain.instances import Options
 from bptt.explain.verify import Verifier
 from bptt.step.ops import OPS
 from tests.explain.documents import CELLS, explained
-from tests.op_cells import OP_CELLS
+from tests.step.op_cells import OP_CELLS
 
 WIDTH = 90
-NOT_FORWARD = ("sign", "fill", "scatter", "one_hot", "nll_logits", "nll_soft_logits",
+NOT_FORWARD = ("fill", "scatter", "one_hot", "nll_logits", "nll_soft_logits",
                "bce_logits", "named", "spread", "total", "total_outer",
                "total_scatter")  # fmt: skip
 

@@ -192,7 +192,7 @@ def test_the_latex_document_escapes_what_stands_in_sentences():
     ({"tau": 21}, "tau = 21"),
     ({"sizes": {"n_h": 1}}, "with one unit every order of factors is right"),
     ({"sizes": {"n_q": 3}}, "n_q is not a dimension of this cell; it has n_x, n_o"),
-    ({"reduction": "median"}, "reduction 'median'; use one of sum, mean, last"),
+    ({"reduction": "median"}, "'median'; use one of sum, batch_mean, mean, last"),
     ({"weights": [1, 2]}, "2 weights for tau = 4 steps"),
 ])  # fmt: skip
 def test_options_that_cannot_be_are_refused(options, message):

@@ -28,7 +28,7 @@ LIMIT = 1_000_000
 class Reader(HTMLParser):
     """Every start tag with its attributes, and whether the tags are balanced."""
 
-    VOID = frozenset({"meta", "input", "br", "path", "rect", "circle", "line"})
+    VOID = frozenset({"meta", "input", "br"})
 
     def __init__(self, text):
         super().__init__()
@@ -206,14 +206,14 @@ def test_a_failed_card_is_red_and_claims_nothing():
 
     from bptt.explain import model as m
     from bptt.explain.html.blocks import write_block
-    from bptt.explain.html.writer import Writer
+    from bptt.explain.html.writer import PageWriter
 
     document = explained("book").document
     card = next(card for card in document.cards if card.id == "10.19")
     wrong = replace(card.chains[0].links[1], tree=m.Check(m.FAILED, 0.5))
     chain = replace(card.chains[0], links=(card.chains[0].links[0], wrong))
     failed = replace(card, chains=(chain,))
-    writer = Writer(document.shown, Values(1))
+    writer = PageWriter(document.shown, Values(1))
 
     def html(card):
         group = m.Group("g", m.Text("group.nodes"), (card,))

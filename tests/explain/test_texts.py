@@ -10,7 +10,8 @@ from bptt.explain.algebra.point import Scope
 from bptt.explain.model import LANGUAGES, Text
 from bptt.explain.notation.parse import parse
 from bptt.explain.notation.plain import to_ascii
-from bptt.explain.texts import UnknownLanguageError, pieces, table
+from bptt.explain.sentences import UnknownLanguageError, table
+from bptt.explain.texts import pieces
 
 EN, ZH = table("en"), table("zh")
 BOOK = Scope(bptt.cells.book.graph)

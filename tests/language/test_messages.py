@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bptt import Cell, errors
+from bptt.language.functions import derived
 from bptt.step.ops import OPS
 
 # class, text, line number, what the carets underline, in the problem, in the fix
@@ -25,6 +26,21 @@ CASES = [
      "give its inner parts a name"),
     ("CellSyntax", "h[t] = x[t]" + " + b" * 150, 1, None, "more than 100 operations",
      "give the inner parts a name"),
+    ("ReservedName", "h[t] = lambda * h[t-1] + x[t]", 1, "lambda",
+     "a word of the grammar", "lambda_1 or λ"),
+    ("ReservedName", "lambda[t] = x[t]", 1, "lambda", "cannot name", "lambda_1"),
+    ("ReservedName", "h[t] = x[t]\nin[t] = h[t]", 2, "in", "cannot name", "in_1"),
+    ("CellSyntax", "h[t] = tanh(W @ [h[t-1]; x[t]])", 1, "[", "not stacked",
+     "W @ h[t-1] + U @ x[t]"),
+    ("CellSyntax", "h[t] = |x[t]|", 1, "|", "written as a call", "abs(x[t])"),
+    ("CellSyntax", "h[t] = W · x[t]", 1, "·", "not a sign", "`@`"),
+    ("CellSyntax", "h[t] = x[t] − b", 1, "−", "not a sign", "`-`"),
+    ("CellSyntax", "h[t] = tanh(x(t) y)", 1, "x", "square brackets", "x[t]"),
+    ("CellSyntax", "h[t] = W @ h_{t-1}", 1, "h", "square brackets", "h[t-1]"),
+    ("CellSize", "h[t] = x[t]" + " + x[t]" * 200_000, None, None,
+     "1,400,011 characters; a cell has 1,000,000", "one equation with vectors"),
+    ("CellSize", "h[t] = x[t]" + "\n# more" * 10_001, None, None, "10,001 lines",
+     "the file you meant"),
     # --- Python, but not the language ---
     ("UnsupportedSyntax", "h[t] = f'{x}'", 1, "f'{x}'", "`f'{x}'` is not part",
      "a value"),
@@ -38,7 +54,7 @@ CASES = [
     ("UnsupportedSyntax", "h[t] = x.__class__.mro", 1, "x.__class__.mro",
      ".mro is not part of the cell language; only .T is", "call an operation"),
     ("UnsupportedSyntax", "h[t] = [x for x in y]", 1, "[x for x in y]", "not part",
-     "+ -"),
+     "sum(u)"),
     ("UnsupportedSyntax", "h[t] = (y := 3)", 1, "y := 3", "not part", "of its own"),
     ("UnsupportedSyntax", "h[t] = tanh(*x)", 1, "*x", "`*x` is not part", "every arg"),
     ("UnsupportedSyntax", "h[t] = x[t] if x[t] > 0 else 0", 1,
@@ -50,13 +66,26 @@ CASES = [
     ("UnsupportedSyntax", "h[t] = +x[t]", 1, "+x[t]", "not part", "leave the plus out"),
     ("UnsupportedSyntax", "h[t] = x[t] ^ 2", 1, "x[t] ^ 2", "not part",
      "** is the power"),
-    ("UnsupportedSyntax", "h[t] = x[t] % 2", 1, "x[t] % 2", "not part", "+ - * / @ **"),
+    ("UnsupportedSyntax", "h[t] = x[t] // 2", 1, "x[t] // 2", "not part",
+     "floor(u / v)"),
+    ("UnsupportedSyntax", "h[t] = tanh(W @ [h[t-1], x[t]])", 1, "[h[t-1], x[t]]",
+     "not part", "two products"),
+    ("UnsupportedSyntax", "h[t] = sum(x[t] for i in j)", 1, "(x[t] for i in j)",
+     "not part", "all elements"),
+    ("UnknownOperation", "h[t] = cumprod(x[t])", 1, "cumprod", "is not an operation",
+     "p[t] = p[t-1] * x[t]"),
+    ("UnknownOperation", "h[t] = W @ concat(h[t-1], x[t])", 1, "concat",
+     "is not an operation", "two products"),
+    ("Rank", "h[t] = softmax(W) @ x[t]", 1, "softmax(W)", "softmax takes a vector",
+     "a column, softmax(A[:, x[t]]), or a product, softmax(A @ u[t])"),
+    ("BareInput", "h[t] = tanh(W @ h[t-1] + R @ x)\no[t] = V @ y[t]", 1, "x",
+     "x has no step here", "x[t] for an input; a parameter is declared: `x: n`"),
     ("UnsupportedSyntax", "h[t] = (yield x)", 1, "yield x", "`yield x` is not",
      "use +"),
     ("UnsupportedSyntax", "h[t] = 0 < x[t] < 1", 1, "0 < x[t] < 1",
      "a comparison is one",
      "where(a[t] > 0, a[t], 0)"),
-    ("UnsupportedSyntax", "h[t] = x[t] == 1", 1, "x[t] == 1", "one of >, >=", "where("),
+    ("UnsupportedSyntax", "h[t] = x[t] is 1", 1, "x[t] is 1", "one of >, >=", "where("),
     ("UnsupportedSyntax", "h[t] = 1e999 * x[t]", 1, "1e999", "too large for", "1e308"),
     ("UnsupportedSyntax", "h[t] += x[t]", 1, "h[t] += x[t]", "a line is an",
      "one of the"),
@@ -177,7 +206,9 @@ CASES = [
     ("Rank", "L[t] = dot(W, x[t])", 1, "dot(W, x[t])", "dot takes two vectors",
      "sum(...)"),
     ("Rank", "h[t] = softmax(W)", 1, "softmax(W)", "softmax takes a vector",
-     "V @ h[t]"),
+     "softmax(A @ u[t])"),
+    ("ReservedName", "h(t) = tanh(x[t])", 1, "h(t)", "t is the language's own name",
+     "a step is written in square brackets: h[t]"),
     ("Rank", "L[t] = nll(sum(x[t]), y[t])", 1, "nll(sum(x[t]), y[t])",
      "nll takes a vector of probabilities", "nll(softmax(o[t]), y[t])"),
     ("Rank", "h[t] = b[:, x[t]]", 1, "b[:, x[t]]",
@@ -213,8 +244,11 @@ CASES = [
     ("LossShape", "h[t] = x[t]\nL[t] = h[t]", 2, "L[t]",
      "a scalar, but this is a vector",
      "sum(...), mean(...), or a loss such as nll(softmax(o[t]), y[t])"),
+    ("UnsizedState", "h[t] = h[t-1]\nL[t] = nll(softmax(h[t]), y[t])", 1,
+     "h[t-1]",
+     "no real input has the dimension", "a fixed size, `h: 3`"),
     ("UnsizedState", "s[t] = s[t-1] + sum(x[t])", 1, "s[t-1]",
-     "no parameter and no input has the dimension n_s", "declare a scalar, `s: ()`"),
+     "no real input has the dimension n_s", "declare a scalar, `s: ()`"),
     # --- declarations and indices ---
     ("Declaration", "Q: (n, m)\nh[t] = x[t]", 1, "Q: (n, m)",
      "Q is declared, but no equation reads or defines it", "remove the declaration"),
@@ -254,6 +288,46 @@ CASES = [
      "read an input that no line defines"),
     ("IndexKind", "x: n_x\nh[t] = W[:, x[t]]", 1, "x: n_x", "integer index on line 2",
      "remove this declaration"),
+    # --- indices; more in test_indices.py ---
+    ("IndexDeclaration", "j = 2, ..., n_head\nh[t] = x[t]", 1, "j = 2, ..., n_head",
+     "an index up to n_head begins at 1", "`j = 1, ..., n_head`"),
+    ("IndexUse", "j = 1, ..., 3\no[t] = V @ h[t, j]", 2, "V @ h[t, j]",
+     "j is on the right only: o[t] is not one for every j", "sum(j, ...)"),
+    # --- functions ---
+    ("FunctionDefinition", "f(2 * u) = u\nh[t] = f(x[t])", 1, "2 * u",
+     "`2 * u` is not the name of a parameter", "names between the brackets"),
+    ("FunctionDefinition", "f(u, v=w) = u\nh[t] = f(x[t])", 1, "v=w", "`v=w` is not",
+     "`f(u, alpha=1)`"),
+    ("FunctionDefinition", "f(u, u) = u\nh[t] = f(x[t])", 1, "f(u, u)",
+     "u stands twice between the brackets of f", "every parameter once"),
+    ("FunctionDefinition", "f() = b\nh[t] = f()", 1, "f()", "no parameter stands",
+     "is an equation, `f[t] = ...`"),
+    ("FunctionDefinition", "f(u) =\nh[t] = f(x[t])", 1, "f(u)", "no expression after",
+     "one expression"),
+    ("RecursiveFunction", "f(u) = 1 + f(u)\nh[t] = f(x[t])", 1, "f(u)",
+     "f calls itself", "h[t-1]"),
+    ("RecursiveFunction", "f(u) = g(u)\ng(u) = f(u)\nh[t] = x[t]", 2, "f(u)",
+     "f calls itself, by way of g", "replaced by its body"),
+    ("DuplicateDefinition", "f(u) = u\nf(v) = v\nh[t] = f(x[t])", 2, "f(v)",
+     "f is defined twice; the first time on line 1", "f_2"),
+    ("ReservedName", "tanh(u) = u\nh[t] = tanh(x[t])", 1, "tanh(u)",
+     "tanh is an operation", "tanh_1"),
+    ("ReservedName", "f(t) = 2 * t\nh[t] = f(x[t])", 1, "f(t)",
+     "t is the language's own name", "t_1"),
+    ("ArgumentCount", "f(u, v) = u * v\nh[t] = f(x[t])", 2, "f(x[t])",
+     "f takes 2 arguments, got 1", "f(u, v)"),
+    ("ArgumentCount", "f(u, v=2) = u * v\nh[t] = f(x[t], 3, v=4)", 2, "v=4",
+     "f does not take `v=4` as well", "f(u, v)"),
+    ("ArgumentCount", "h[t] = elu(x[t], beta=4)", 1, "beta=4",
+     "elu does not take `beta=4`", "elu(u, alpha)"),
+    ("UnsupportedSyntax", "f(u) = u[t-1]\nh[t] = f(2 * x[t])", 1, "u",
+     "u stands for an expression here", "pass a name alone"),
+    ("UnknownOperation", "f(u) = tanhh(u)\nh[t] = x[t]", 1, "tanhh",
+     "`tanhh` is not an operation", "tanh? "),
+    ("UnknownOperation", "h[t] = gele(x[t])", 1, "gele", "is not an op", "gelu? "),
+    ("CellSyntax", "f_0(u) = u + u\n" + "".join(
+        f"f_{i}(u) = f_{i-1}(u) + f_{i-1}(u)\n" for i in range(1, 16)
+    ) + "h[t] = f_15(x[t])", 4, None, "more than 20000 calls", "a name"),
     # --- nothing ---
     ("EmptyCell", "", None, None, "the text holds no equation", "h[t] = tanh(b + W @"),
     ("EmptyCell", "# only a comment\n", None, None, "no equation",
@@ -321,6 +395,28 @@ def test_carets_stand_under_wide_and_combining_characters():
     assert message.split("\n")[2] == "    " + " " * (2 * 2 + 3 + 3 + 4 + 3) + "^^^"
 
 
+def test_a_message_about_a_body_shows_the_calls_that_led_there():
+    assert message_of(
+        "gate(W, u) = sigmoid(W @ u)\n"
+        "both(u) = gate(A, u) + gate(b, u)\n"
+        "h[t] = both(h[t-1]) + x[t]"
+    ) == (
+        "line 1 of the cell:\n"
+        "    gate(W, u) = sigmoid(W @ u)\n"
+        "                         ^^^^^\n"
+        "called on line 2:\n"
+        "    both(u) = gate(A, u) + gate(b, u)\n"
+        "                           ^^^^^^^^^^\n"
+        "called on line 3:\n"
+        "    h[t] = both(h[t-1]) + x[t]\n"
+        "           ^^^^^^^^^^^^\n"
+        "b is a vector (dim_b) and h[t-1] a vector (n_h): two columns have no product\n"
+        "Shapes known so far: A (n_A, n_h), h (n_h), b (dim_b)\n"
+        "Likely fix: a matrix has a capital, B, or a declaration, `b: (n, m)`; "
+        "dot(b, h[t-1]) for a number"
+    )
+
+
 def test_a_long_line_is_cut_around_its_carets():
     message = message_of("h[t] = " + "x[t] + " * 60 + "foo(x[t])" + " + x[t]" * 30)
     line, carets = message.split("\n")[1:3]
@@ -345,6 +441,7 @@ def test_shapes_known_so_far_name_every_dimension_seen():
 
 def test_the_documentation_names_every_operation():
     page = (Path(__file__).parents[2] / "docs" / "language.md").read_text("utf-8")
-    for name, op in OPS.items():
-        if op.written == "call" and name != "nll_soft":
-            assert re.search(rf"\b{name}\b", page), name
+    written = {n for n, op in OPS.items() if op.written == "call"} - {"nll_soft"}
+    helpers = {"equal", "not_equal", "positive_root"}
+    for name in written | (derived().keys() - helpers):
+        assert re.search(rf"\b{name}\b", page), name

@@ -233,18 +233,23 @@ def test_a_seed_decides_the_parameters_and_torchs_generator_does_without():
     assert not torch.equal(first, make())
 
 
-def test_weights_and_reductions_are_those_of_the_cell(book):
+@pytest.mark.parametrize("reduction", ["sum", "batch_mean", "mean", "last"])
+def test_weights_and_reductions_are_those_of_the_cell(book, reduction):
     layer, x, y = book
     weights = torch.tensor([1.0, 0.0, 2.0, 0.5], dtype=DOUBLE)
     mean = bptt.torch.Recurrent(
-        bptt.cells.book, n_x=2, n_h=3, n_o=4, dtype=DOUBLE, reduction="mean"
+        bptt.cells.book, n_x=2, n_h=3, n_o=4, dtype=DOUBLE, reduction=reduction
     )
     mean.load_state_dict(layer.state_dict())
     mean(x, y, weights=weights).loss.backward()
     params = {n: p.detach().numpy() for n, p in mean.named_parameters()}
     inputs = {"x": x.numpy(), "y": y.numpy()}
     expected = bptt.cells.book.gradient(
-        params, inputs, reduction="mean", weights=weights.numpy(), executor="reference"
+        params,
+        inputs,
+        reduction=reduction,
+        weights=weights.numpy(),
+        executor="reference",
     )
     for name in params:
         found = mean.get_parameter(name).grad.numpy()

@@ -5,8 +5,8 @@ from math import log2
 import numpy as np
 import pytest
 
-from bptt.train import baselines
-from bptt.train.baselines import Split, count_entries, lzma_bits, unigram_bits
+from bptt.train.data import baselines
+from bptt.train.data.baselines import Split, count_entries, lzma_bits, unigram_bits
 from bptt.train.data.vocabulary import Vocabulary
 
 

@@ -7,11 +7,12 @@ from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
 from bptt.train import Text, TrainingOptions, train
 from bptt.train.data.streams import Streams
-from bptt.train.data.windows import Truncation, plan_epoch
+from bptt.train.data.windows import plan_epoch
 from bptt.train.errors import TrainingDivergedError
 from bptt.train.loop import Learner
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.run_folder import read_metrics
+from bptt.train.truncation import Truncation
 
 CELL = Cell("""
 a[t] = W @ h[t-1] + U @ x[t]

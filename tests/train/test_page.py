@@ -2,16 +2,12 @@
 
 import json
 from html.parser import HTMLParser
-from math import nan
 
-import numpy as np
 import pytest
 
 from bptt.train.checkpoint import Checkpoint
-from bptt.train.page.chart import Chart, Line, draw
-from bptt.train.page.page import write_page
-from bptt.train.page.scale import Scale, format_tick, linear_ticks, make_scale
 from bptt.train.run_folder import Metrics, create_run
+from bptt.train.run_page import write_page
 
 VOID = {"meta", "line", "circle", "path"}
 
@@ -100,7 +96,7 @@ def test_the_page_tells_the_run_and_loads_nothing(folder):
 
 def test_norms_are_a_picture_per_quantity_and_a_line_per_moment(folder):
     page = write_page(folder).read_text()
-    assert page.count('class="line aged"') == 2 * 2  # h and W_i; V is at one step only
+    assert page.count('class="curve aged"') == 2 * 2  # h and W_i; V is at one step only
     assert "--age:0.000" in page
     assert "--age:1.000" in page
     assert "∇<sub>W<sub>i</sub><sup>(t)</sup></sub>" in page
@@ -113,47 +109,3 @@ def test_a_run_that_has_only_begun_has_a_page(folder):
         json.dumps({"window": 1, "seconds": 1}) + "\n"
     )
     check(write_page(folder).read_text())
-
-
-def test_a_line_breaks_where_a_value_is_missing_and_a_log_axis_leaves_out_zero():
-    points = [(0, 1.0), (1, None), (2, 10.0), (3, nan), (4, 0.0), (5, 100.0)]
-    svg = draw(Chart("a", "t", [Line("l", points)], is_log=True))
-    _, path = svg.split('d="')
-    path = path.split('"')[0]
-    assert path.count("M") == 3
-    assert path.count("L") == 0
-
-
-def test_positions_are_where_the_axis_says():
-    scale = Scale(0.01, 100.0, 400, is_log=True)
-    assert [scale(v) for v in (0.01, 1.0, 100.0)] == pytest.approx([0, 200, 400])
-    assert scale(1e-9) == 0
-    assert Scale(2.0, 4.0, 50)(3.5) == pytest.approx(37.5)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [
-        (0, 10, [0, 2, 4, 6, 8, 10]),
-        (0.13, 0.31, [0.15, 0.2, 0.25, 0.3]),
-        (-3, 4, [-2, 0, 2, 4]),
-    ],
-)
-def test_ticks_are_round_numbers(low, high, ticks):
-    np.testing.assert_allclose(linear_ticks(low, high), ticks, atol=1e-12)
-
-
-def test_a_log_axis_has_whole_decades_and_few_ticks():
-    scale = make_scale([3e-13, 0.0, nan, 40.0], 100, is_log=True)
-    assert (scale.low, scale.high) == (1e-13, 100.0)
-    assert len(scale.ticks()) <= 6
-    assert make_scale([], 100, is_log=True).ticks() == pytest.approx([0.1, 1.0])
-    assert make_scale([2.0, 2.0], 100)(2.0) == pytest.approx(50)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (2000, "2,000"), (0.05, "0.05"), (1e-5, "10⁻⁵"), (2e7, "2·10⁷")],
-)
-def test_ticks_are_short(value, text):
-    assert format_tick(value) == text

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bptt.train.data.streams import Streams, split_length
-from bptt.train.data.windows import Truncation, plan_epoch
+from bptt.train.data.windows import plan_epoch
 from bptt.train.errors import TextTooShortError
+from bptt.train.truncation import Truncation
 
 
 def read_all(streams, k, k2=None):

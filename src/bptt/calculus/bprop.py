@@ -80,18 +80,25 @@ class _Driver:
 
 
 def unbroadcast(grad: Node, node: Node) -> Node:
-    """Sum a gradient down to the shape of the node that was broadcast."""
-    if grad.shape == node.shape:
-        return grad
-    if not node.shape:
-        return ops.sum_features(grad)
-    return ops.fill(grad, node.shape)
+    """Sum a gradient down to the shape and the indices of the node it belongs to."""
+    own = dict(node.indices)
+    for name, _ in grad.indices:
+        if name not in own:
+            grad = ops.sum_index(grad, name)
+    if grad.shape != node.shape:
+        down = ops.fill(grad, node.shape) if node.shape else ops.sum_features(grad)
+        grad = down
+    known = dict(grad.indices)
+    for name, dim in node.indices:
+        if name not in known:
+            grad = ops.apply("index_fill", grad, data=(name, dim))
+    return grad
 
 
 def to_extent(grad: Node, node: Node) -> Node:
     """Total a timed gradient of a static node; spread a static one of a timed node."""
     if grad.timed and not node.timed:
-        return ops.apply("total", grad, data=grad.rank)
+        return ops.apply("total", grad, data=grad.rank + len(grad.indices))
     if node.timed and not grad.timed:
         return ops.apply("spread", grad)
     return grad
@@ -198,7 +205,7 @@ def _propagate(driver: _Driver, node: Node, grad: Node) -> Node:
         grad = ops.apply("named", grad, data=name)
         driver.new_definitions[name] = grad
     if node.inputs and any(child in driver.live for child in node.inputs):
-        slots = ops.OPS[node.op].bprop(grad, node, *node.inputs)
+        slots = ops.TABLE[node.op].bprop(grad, node, *node.inputs)
         for child, part in zip(node.inputs, slots, strict=True):
             if part is not None:
                 driver.give(child, part)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bptt.calculus import bprop
-from bptt.calculus.recurrence import Segment, schedule
+from bptt.calculus.recurrence import Schedule, Segment, schedule
 from bptt.calculus.simplify import simplify
 from bptt.step import ops
+from bptt.step.evaluate import verify
 from bptt.step.graph import Graph, Node, name_of, walk
 
 LOSS = "total_loss"
@@ -38,21 +39,41 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Segments in order and the nodes that results are read from.
+    """What is evaluated, in an order that is found when someone asks for it.
 
-    roots: every named node, after simplification and the splitting of sums;
-    outputs: the names in `roots` that a caller reads; carried: state -> the definition
-    whose row at the state's first step is the gradient of its initial value; is_phased:
-    the segments of phase 0 come first and need no seed.
+    unordered: every named node, after simplification; leaves: the inputs that shifts
+    may refer to; outputs: the names that a caller reads; carried: state -> the
+    definition whose row at the state's first step is the gradient of its initial value;
+    is_phased: the segments of phase 0 come first and need no seed.
     """
 
     graph: Graph
-    segments: tuple[Segment, ...]
-    roots: Mapping[str, Node]
+    unordered: Mapping[str, Node]
+    leaves: Mapping[str, Node]
     outputs: tuple[str, ...]
-    sources: Mapping[str, Node]
     carried: Mapping[str, str]
     is_phased: bool = False
+
+    @cached_property
+    def _schedule(self) -> Schedule:
+        return schedule(
+            self.unordered, self.outputs, self.leaves, is_phased=self.is_phased
+        )
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments, in order."""
+        return self._schedule.segments
+
+    @property
+    def roots(self) -> Mapping[str, Node]:
+        """Every named node, after the splitting of sums: where results are read."""
+        return self._schedule.roots
+
+    @cached_property
+    def sources(self) -> Mapping[str, Node]:
+        """What a shift may refer to: leaves and roots."""
+        return {**self.leaves, **self.roots}
 
     @cached_property
     def dims(self) -> tuple[str, ...]:
@@ -95,16 +116,12 @@ def _finish(
     *,
     is_phased: bool = False,
 ) -> Program:
-    """Simplify, split sums, order, and check the result."""
+    """Simplify, and check the result."""
     simple = simplify({**inputs, **roots})
     leaves = {name: simple[name] for name in inputs}
     named = {name: node for name, node in simple.items() if name not in inputs}
-    plan = schedule(named, outputs, leaves, is_phased=is_phased)
-    ops.verify(plan.roots.values())
-    sources = {**leaves, **plan.roots}
-    return Program(
-        graph, plan.segments, plan.roots, outputs, sources, carried, is_phased
-    )
+    verify(named.values())
+    return Program(graph, named, leaves, outputs, carried, is_phased)
 
 
 def forward_program(graph: Graph, nodes: tuple[str, ...]) -> Program:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from bptt.step import components as connected
 from bptt.step.graph import Node, rebuild, shift_of, walk
 
 
@@ -84,46 +85,8 @@ def time_inputs(node: Node, sources: Mapping[str, Node]) -> tuple[Node, ...]:
 
 
 def components(nodes: list[Node], sources: Mapping[str, Node]) -> list[list[Node]]:
-    """Strongly connected components, inputs first (Tarjan, iterative)."""
-    index: dict[Node, int] = {}
-    low: dict[Node, int] = {}
-    on_stack: set[Node] = set()
-    stack: list[Node] = []
-    found: list[list[Node]] = []
-    for start in nodes:
-        if start in index:
-            continue
-        work = [(start, iter(time_inputs(start, sources)))]
-        index[start] = low[start] = len(index)
-        stack.append(start)
-        on_stack.add(start)
-        while work:
-            node, children = work[-1]
-            child = next(children, None)
-            if child is None:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
-                if low[node] == index[node]:
-                    found.append(_pop_component(stack, on_stack, node))
-            elif child not in index:
-                index[child] = low[child] = len(index)
-                stack.append(child)
-                on_stack.add(child)
-                work.append((child, iter(time_inputs(child, sources))))
-            elif child in on_stack:
-                low[node] = min(low[node], index[child])
-    return found
-
-
-def _pop_component(stack: list[Node], on_stack: set[Node], root: Node) -> list[Node]:
-    component: list[Node] = []
-    while True:
-        node = stack.pop()
-        on_stack.discard(node)
-        component.append(node)
-        if node is root:
-            return component
+    """Strongly connected components, inputs first."""
+    return connected.components(nodes, lambda node: time_inputs(node, sources))
 
 
 def _is_loop(component: list[Node]) -> bool:
@@ -258,7 +221,7 @@ def _order(
 
 def _direction(part: list[Node]) -> int:
     """+1 when the cycle reads earlier steps, -1 when it reads later ones."""
-    lags = {shift_of(node)[1] for node in part if node.op == "shift"}
+    lags = sorted({shift_of(node)[1] for node in part if node.op == "shift"})
     if len(lags) != 1:
         raise ValueError(f"a loop cannot read both earlier and later steps: {lags}")
-    return -lags.pop()
+    return -lags[0]

@@ -38,6 +38,7 @@ def simplify(roots: Mapping[str, Node], keep: Collection[str] = ()) -> dict[str,
 
 
 def _share(shared: dict[Hashable, Node], node: Node) -> Node:
+    # order-free: an address tells two nodes apart, and nothing else.
     key = (node.op, tuple(id(child) for child in node.inputs), node.shape, node.data)
     return shared.setdefault(key, node)
 
@@ -61,12 +62,17 @@ def _identities(node: Node) -> Node:
 
 
 def _fits(candidate: Node, node: Node) -> bool:
-    """Whether `candidate` may stand for `node`: same shape, same extent in time."""
-    return candidate.shape == node.shape and candidate.timed == node.timed
+    """Whether `candidate` may stand for `node`: same shape, indices, extent in time."""
+    return (
+        candidate.shape == node.shape
+        and candidate.indices == node.indices
+        and candidate.timed == node.timed
+    )
 
 
 def _zero(node: Node) -> Node:
-    return node if node.shape or node.timed else constant(0.0)
+    is_plain = not (node.shape or node.indices or node.timed)
+    return constant(0.0) if is_plain else node
 
 
 def _add(node: Node) -> Node:
@@ -125,7 +131,7 @@ def _transpose(node: Node) -> Node:
 
 def _total(node: Node) -> Node:
     (x,) = node.inputs
-    fused = FUSED_TOTALS.get(x.op)
+    fused = None if x.indices else FUSED_TOTALS.get(x.op)
     if fused is not None and all(child.timed for child in x.inputs):
         return Node(fused, x.inputs, x.shape, x.data)
     return node

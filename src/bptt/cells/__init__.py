@@ -17,10 +17,8 @@ SUFFIX = ".cell"
 @cache
 def names() -> tuple[str, ...]:
     """The names of all cells, in alphabetical order."""
-    files = resources.files(__name__).iterdir()
-    return tuple(
-        sorted(f.name.removesuffix(SUFFIX) for f in files if f.name.endswith(SUFFIX))
-    )
+    files = sorted(file.name for file in resources.files(__name__).iterdir())
+    return tuple(name.removesuffix(SUFFIX) for name in files if name.endswith(SUFFIX))
 
 
 @cache

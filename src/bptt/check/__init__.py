@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from bptt.check import oracles, padding, structure
+from bptt.check import branches, oracles, padding, structure
 from bptt.check.context import Context, GradientFunction
 from bptt.check.instances import Instance, make_instance
 from bptt.check.ledger import FAILED, NOT_CHECKED, PASSED, Ledger, Row
@@ -39,6 +39,7 @@ CHECKS: tuple[Check, ...] = (
     structure.check_causality,
     structure.check_reduction,
     padding.check_padding,
+    branches.check_branches,
     oracles.check_curvature,
 )
 

@@ -150,10 +150,16 @@ class Context:
             return float("inf")
         if not oracle.size:
             return 0.0
-        gap = float(np.max(np.abs(found - oracle)))
-        floor = SCALE_FLOOR * self.scale
-        size = max(float(np.max(np.abs(oracle))), floor)
-        return gap / size if size else gap
+        return float(np.max(np.abs(found - oracle))) / self.size_of(oracle)
+
+    def size_of(self, array: Array) -> float:
+        """What an error is relative to: max |array|, if it is more than rounding.
+
+        A gradient that is 0 by cancellation (a maximum subtracted before a softmax)
+        is noise, and has no relative error of its own.
+        """
+        largest = float(np.max(np.abs(array), initial=0.0))
+        return max(largest, SCALE_FLOOR * self.scale) or 1.0
 
     def row(
         self, what: str, how: str, error: float, tolerance: float, **more: Any

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from bptt.check.context import COMPLEX_STEP, Context, label
+from bptt.check.context import COMPLEX_STEP, SCALE_FLOOR, Context, label
 from bptt.check.ledger import Row
-from bptt.check.probes import Target, central_difference, complex_step
+from bptt.check.probes import Target, central_differences, complex_step
 from bptt.execute.dispatch import REFERENCE
 from bptt.step.shapes import Array
 from bptt.unrolled.local import (
@@ -87,8 +87,8 @@ def check_differences(context: Context) -> Iterator[Row]:
             continue
         claimed = context.claimed(target)
         sweep = []
-        for epsilon in usable:
-            slopes = central_difference(context.prober, target, epsilon)
+        every = central_differences(context.prober, target, usable)
+        for epsilon, slopes in zip(usable, every, strict=True):
             oracle = slopes.sum(axis=1).reshape(context.prober.shape_of(target))
             sweep.append((epsilon, context.relative(claimed, oracle)))
         best = min(sweep, key=lambda point: point[1])
@@ -129,7 +129,7 @@ def _sum_error(context: Context, name: str, copies: Array) -> float:
         return float("inf")
     norms = sum(float(np.linalg.norm(copy)) for copy in copies)
     gap = float(np.linalg.norm(copies.sum(axis=0) - total))
-    return gap / norms if norms else gap
+    return gap / (max(norms, SCALE_FLOOR * context.scale) or 1.0)
 
 
 def check_edges(context: Context) -> Iterator[Row]:
@@ -155,7 +155,8 @@ def check_edges(context: Context) -> Iterator[Row]:
             columns = _columns(context, equation, values, key)
             array = found[key]
             claimed = np.zeros(columns.shape) if array is None else array
-            size = float(np.max(np.abs(columns), initial=0.0)) or 1.0
+            # An entry that is 0 by cancellation is as large as rounding of 1.
+            size = max(float(np.max(np.abs(columns), initial=0.0)), SCALE_FLOOR)
             error = float(np.max(np.abs(claimed - columns), initial=0.0)) / size
             yield context.row(
                 f"∂{name}/∂{key}", how, error, COMPLEX_TOLERANCE, epsilon=COMPLEX_STEP
@@ -176,8 +177,10 @@ def _read_values(
         source = b.inputs[read.name] if read.name in b.inputs else run[read.name]
         rows = source[:, 0]
         if read.lag:
-            first = b.initial[read.name][0] if read.name in b.initial else 0 * rows[0]
-            rows = np.concatenate([np.asarray(first)[None], rows])[:tau]
+            start = b.initial[read.name][0] if read.name in b.initial else 0 * rows[0]
+            end = np.asarray(start)[None]
+            parts = [end, rows[:-1]] if read.lag < 0 else [rows[1:], end]
+            rows = np.concatenate(parts)
         found[key] = rows
     return found
 

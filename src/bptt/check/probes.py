@@ -12,8 +12,8 @@ A stopped gradient is held at its unperturbed value: that is what its derivative
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,7 @@ from bptt.execute import reference
 from bptt.execute.bindings import Bindings
 from bptt.step.graph import Graph, InputSpec, Node, rebuild, rewrite, walk
 from bptt.step.ops import OPS, apply
+from bptt.step.places import align_indices
 from bptt.step.shapes import Array
 
 PROBE = "probe"
@@ -59,8 +60,27 @@ def _run(graph: Graph, bindings: Bindings, names: tuple[str, ...]) -> dict[str, 
 class Prober:
     """A cell's graph and one instance, ready to be perturbed."""
 
-    graph: Graph
+    whole: Graph
     instance: Instance
+    # One program per target: a sweep over epsilon runs it again and again.
+    _programs: dict[Target, tuple[Program, bool]] = field(default_factory=dict)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph, `with_derivative(v, x)` in the form that a perturbation can see.
+
+        It is x with a stopped difference: v at these numbers, and x's derivative.
+        """
+
+        def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+            if node.op != "with_derivative":
+                return rebuild(node, inputs)
+            value, like = inputs
+            return apply("stop_gradient", value - like) + like
+
+        new = rewrite(self.whole.definitions.values(), step)
+        definitions = {name: new[n] for name, n in self.whole.definitions.items()}
+        return replace(self.whole, definitions=definitions)
 
     @cached_property
     def bindings(self) -> Bindings:
@@ -83,7 +103,8 @@ class Prober:
     @property
     def has_stops(self) -> bool:
         """Whether a stopped gradient makes the derivative differ from the gradient."""
-        return bool(self._stops)
+        nodes = walk(self.whole.definitions.values())
+        return any(node.op == "stop_gradient" for node in nodes)
 
     @cached_property
     def kink_distance(self) -> float:
@@ -98,7 +119,9 @@ class Prober:
                 _observed(self.graph, observed), self.bindings, tuple(observed)
             )
             arguments = [
-                v.reshape(v.shape + (1,) * (node.rank - child.rank))
+                v.reshape(
+                    (*_with_indices(v, child, node), *(1,) * (node.rank - child.rank))
+                )
                 for v, child in zip(values.values(), node.inputs, strict=True)
             ]
             nearest = min(nearest, float(np.min(kink(*arguments))))
@@ -137,7 +160,10 @@ class Prober:
         offsets: (tau, groups, 1, *shape). Returns: (tau, groups, n_b).
         """
         groups = offsets.shape[1]
-        graph, leaves = self._probed(target)
+        if target not in self._programs:
+            graph, has_leaf = self._probed(target)
+            self._programs[target] = forward_program(graph, self._weighed), has_leaf
+        program, leaves = self._programs[target]
         bound = self._repeat(groups, np.result_type(offsets.dtype, np.float64))
         rows = (groups, bound.n_b // groups)
         spread = np.broadcast_to(
@@ -152,16 +178,21 @@ class Prober:
             initial[target.name] = start + spread[0]
         elif leaves:
             inputs[PROBE] = spread
-        return self._weigh(graph, replace(bound, inputs=inputs, initial=initial), rows)
+        bound = replace(bound, inputs=inputs, initial=initial)
+        return self._weigh(program, bound, rows)
 
-    def _weigh(self, graph: Graph, bound: Bindings, rows: tuple[int, int]) -> Array:
-        names = tuple(dict.fromkeys(
-            (*([graph.loss] if graph.loss else []), *bound.seeds)
-        ))  # fmt: skip
-        values = _run(graph, bound, names)
+    @property
+    def _weighed(self) -> tuple[str, ...]:
+        """The loss, and the nodes that a gradient arrives at from outside."""
+        losses = [self.graph.loss] if self.graph.loss else []
+        return tuple(dict.fromkeys((*losses, *self.bindings.seeds)))
+
+    def _weigh(self, program: Program, bound: Bindings, rows: tuple[int, int]) -> Array:
+        run = reference.run(program, bound)
+        values = {name: run[program.roots[name]] for name in self._weighed}
         total = np.zeros((bound.tau, bound.n_b), bound.dtype)
-        if graph.loss:
-            total = total + bound.weight * values[graph.loss]
+        if self.graph.loss:
+            total = total + bound.weight * values[self.graph.loss]
         for name, seed in bound.seeds.items():
             product = seed * values[name]
             total = total + product.sum(axis=tuple(range(2, product.ndim)))
@@ -240,11 +271,23 @@ def complex_step(prober: Prober, target: Target, *, each_step: bool, h: float) -
     return np.asarray(prober.losses(target, offsets).imag.sum(axis=0) / h)
 
 
-def central_difference(prober: Prober, target: Target, epsilon: float) -> Array:
-    """(L(v + eps) - L(v - eps)) / 2 eps for every element at all steps: (groups, n_b).
+def central_differences(
+    prober: Prober, target: Target, epsilons: Sequence[float]
+) -> Array:
+    """(L(v + eps) - L(v - eps)) / 2 eps by element: (epsilons, groups, n_b).
 
-    The terms are subtracted step by step before they are summed, which keeps digits.
+    Elements are moved at all steps, and every epsilon with either sign in one run. The
+    terms are subtracted step by step before they are summed, which keeps digits.
     """
-    offsets = epsilon * prober.offsets(target, each_step=False)
-    difference = prober.losses(target, offsets) - prober.losses(target, -offsets)
-    return np.asarray(difference.sum(axis=0) / (2 * epsilon))
+    unit = prober.offsets(target, each_step=False)
+    moved = [sign * epsilon * unit for epsilon in epsilons for sign in (1, -1)]
+    losses = prober.losses(target, np.concatenate(moved, axis=1))
+    signed = losses.reshape(len(losses), len(epsilons), 2, unit.shape[1], -1)
+    difference = (signed[:, :, 0] - signed[:, :, 1]).sum(axis=0)
+    return np.asarray(difference / (2 * np.reshape(epsilons, (-1, 1, 1))))
+
+
+def _with_indices(value: Array, child: Node, node: Node) -> tuple[int, ...]:
+    """The shape of an observed value with an axis of one for each index it lacks."""
+    own, wanted = ([name for name, _ in n.indices] for n in (child, node))
+    return align_indices(value.shape, own, wanted, child.rank)

@@ -114,8 +114,7 @@ def check_softmax(context: Context) -> Iterator[Row]:
             yield context.row(f"sum of {name}", "invariant: 1", gap, COMPLEX_TOLERANCE)
     for name in _logits(context):
         grad = np.asarray(context.full.nodes[name])
-        size = float(np.max(np.abs(grad))) or 1.0
-        gap = float(np.max(np.abs(grad.sum(axis=-1)))) / size
+        gap = float(np.max(np.abs(grad.sum(axis=-1)))) / context.size_of(grad)
         yield context.row(f"sum of ∇_{name}", "invariant: 0", gap, COMPLEX_TOLERANCE)
 
 
@@ -183,10 +182,8 @@ def check_reduction(context: Context) -> Iterator[Row]:
     for reduction, divisor in divisors.items():
         other = context.ask(reduction=reduction, weights=None)
         for name in context.graph.parameters:
-            expected = np.asarray(plain[name])
-            size = float(np.max(np.abs(expected))) or 1.0
             found = np.asarray(other[name]) * divisor
-            error = float(np.max(np.abs(found - expected))) / size
+            error = context.relative(found, np.asarray(plain[name]))
             yield context.row(
                 f"∇_{name}", f"reduction {reduction}", error, COMPLEX_TOLERANCE
             )

@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bptt.cell import Cell
+from bptt.errors import ArgumentError
 from bptt.train.model import load_cell
 
 
@@ -20,10 +22,13 @@ def check(
     equation: Annotated[
         str | None,
         typer.Option(
-            help="A gradient formula of your own, compared with CELL's; for example "
-            "'grad_h[t] = V.T @ grad_o[t]'."
+            help="A gradient formula of your own, compared with CELL's, as text or in "
+            "LaTeX; for example 'grad_h[t] = V.T @ grad_o[t]'."
         ),
     ] = None,
+    lang: Annotated[
+        str, typer.Option(help="What is said of the equation: en or zh.")
+    ] = "en",
 ) -> None:
     """Check every gradient of CELL against independent oracles.
 
@@ -36,8 +41,22 @@ def check(
         console.print(ledger)
         passed = ledger.passed
     else:
-        report = chosen.check_equation(equation, seed=seed)
-        console.print(str(report), markup=False, highlight=False, soft_wrap=True)
-        passed = report.passed
+        said, passed = _judged(chosen, equation, seed, lang)
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
     if not passed:
         raise typer.Exit(1)
+
+
+def _judged(cell: Cell, equation: str, seed: int, lang: str) -> tuple[str, bool]:
+    """What is to be said of an equation, and whether it is right.
+
+    Raises: ArgumentError with its message in the language.
+    """
+    try:
+        report = cell.check_equation(equation, seed=seed)
+    except ArgumentError as error:
+        say = getattr(error, "say", None)
+        if say is None:
+            raise
+        raise ArgumentError(say(lang)) from error
+    return report.say(lang), report.passed

@@ -1,12 +1,14 @@
 """`bptt explain`: the derivation of a cell's gradient, shown and checked."""
 
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from bptt.explain import Explanation
 from bptt.explain.instances import DEFAULT_TAU
@@ -67,6 +69,7 @@ def explain(
         name=cell, lang=lang, step=step, tau=tau, seed=seed, reduction=reduction,
         sizes=dict(map(parse_size, size or ())),
     )  # fmt: skip
+    found = _made(found)
     if output is not None:
         _write(found, form, output)
     elif form in (None, Format.TEXT):
@@ -75,6 +78,18 @@ def explain(
         sys.stdout.write(_as(found, form))
     if not found.passed:
         raise typer.Exit(1)
+
+
+def _made(found: Explanation) -> Explanation:
+    """The explanation with its document made; a bar on a terminal meanwhile."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return found
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("explain", total=1.0)
+        shown = replace(found, progress=lambda share: bar.update(task, completed=share))
+        _ = shown.document
+    return shown
 
 
 def _write(found: Explanation, form: Format | None, output: Path) -> None:

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from bptt.cell import Cell
 from bptt.errors import FlowError
 from bptt.flow.travel import LAGS
+from bptt.step.shapes import number_of, numbers_of
 from bptt.train import STANDARD_LIBRARY_CHARACTERS, read_text
 from bptt.train.model import load_cell
 from bptt.train.run_folder import SavedRun, read_run
@@ -104,9 +105,8 @@ def _make_inputs(
     inputs: Arrays = {}
     for name, spec in cell.graph.inputs.items():
         if spec.index is not None:
-            n = spec.index if isinstance(spec.index, int) else sizes[str(spec.index)]
-            inputs[name] = random.integers(0, n, lead)
+            inputs[name] = random.integers(0, number_of(spec.index, sizes), lead)
         elif spec.draw is None:
-            shape = (d if isinstance(d, int) else sizes[str(d)] for d in spec.shape)
-            inputs[name] = random.standard_normal((*lead, *shape))
+            shape = (*lead, *numbers_of(spec.shape, sizes))
+            inputs[name] = random.standard_normal(shape)
     return cell.draw(params, inputs, seed=seed)

@@ -22,10 +22,14 @@ from bptt.execute.checks import (
     to_real,
 )
 from bptt.execute.packing import Packing, pack_lengths
+from bptt.execute.weighting import (
+    as_column,
+    check_reduction,
+    refuse_no_weight,
+    weigh,
+)
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array, Shape, show_shape
-
-REDUCTIONS = ("sum", "batch_mean", "mean")
+from bptt.step.shapes import Array, Shape, number_of, numbers_of, show_shape
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Bindings:
 
     def numbers(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
         """A shape with named dimensions as numbers."""
-        return tuple(self.sizes[dim] if isinstance(dim, str) else dim for dim in shape)
+        return numbers_of(shape, self.sizes)
 
     def input_at(self, name: str, index: int) -> Array:
         """An input at each row's first step (index 0) or its last one (-1)."""
@@ -162,13 +166,13 @@ def parameter_arrays(
 
 
 def _one_dtype(arrays: Mapping[str, Array]) -> np.dtype[Any]:
-    dtypes = {array.dtype for array in arrays.values()}
+    dtypes = list(dict.fromkeys(array.dtype for array in arrays.values()))
     if len(dtypes) > 1:
         listed = ", ".join(f"{name} {array.dtype}" for name, array in arrays.items())
         raise errors.DtypeError(
             f"the parameters must share one element type, got {listed}"
         )
-    return dtypes.pop() if dtypes else np.dtype(np.float64)
+    return dtypes[0] if dtypes else np.dtype(np.float64)
 
 
 def _widest(arrays: Iterable[Array]) -> np.dtype[Any]:
@@ -322,8 +326,7 @@ def _element_type(
     index = graph.inputs[name].index
     if index is None:
         return to_real(f"input {name}", array, dtype, packing)
-    limit = sizes[index] if isinstance(index, str) else index
-    assert isinstance(limit, int)
+    limit = number_of(index, sizes)
     return check_index(f"input {name}", array, limit, f"{index} = {limit}", packing)
 
 
@@ -376,30 +379,16 @@ def _weight(
     dtype: np.dtype[Any], packing: Packing | None = None,
 ) -> Array:  # fmt: skip
     """w_t, the weight of every L^(t) in the total: ∂L/∂L^(t)."""
-    if reduction not in REDUCTIONS:
-        raise errors.ReductionError(
-            f"reduction {reduction!r} is not known; use one of {', '.join(REDUCTIONS)}"
-        )
+    check_reduction(reduction)
     w = np.ones((tau, n_b) if packing is None else packing.n_rows, dtype)
     if weights is not None:
-        given = as_array("weights", weights)
-        if given.shape == (tau,):
-            given = given[:, None]
-        elif given.shape != (tau, n_b) or not is_batched:
-            raise errors.ReductionError(
-                f"weights should have shape (tau, n_b) = ({tau}, {n_b}) or (tau,), "
-                f"got {given.shape}"
-            )
+        given = as_column(as_array("weights", weights), tau, n_b, is_batched)
         if packing is not None:
             given = packing.pack(np.broadcast_to(given, (tau, n_b)))
         w = w * to_real("weights", given, dtype, packing)
-    if reduction == "batch_mean":
-        return np.asarray(w / dtype.type(n_b))
-    if reduction == "mean":
-        divisor = w.sum()
-        if divisor == 0:
-            raise errors.ReductionError(
-                "reduction 'mean' divides by the sum of the weights, which is 0"
-            )
-        return np.asarray(w / divisor)
-    return w
+    refuse_no_weight(reduction, w.sum())
+
+    def is_last() -> Array:
+        return np.arange(tau)[:, None] == tau - 1 if packing is None else packing.ends
+
+    return np.asarray(weigh(reduction, w, is_last, n_b))

@@ -74,11 +74,12 @@ def _may_hold_nan(array: Array) -> bool:
     Squares of reals are not negative, so their sum is NaN only if an element is. The
     sum of a large array is plain: a BLAS might wake its threads for a long dot product.
     """
-    if array.size <= FEW:
-        flat = array.ravel()
-        total = flat.dot(flat)
-    else:
-        total = array.sum()
+    with np.errstate(all="ignore"):  # 1e30 ** 2 is infinite in float32, and no NaN
+        if array.size <= FEW:
+            flat = array.ravel()
+            total = flat.dot(flat)
+        else:
+            total = array.sum()
     return math.isnan(total.real) or math.isnan(total.imag)
 
 

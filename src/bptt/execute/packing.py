@@ -49,6 +49,13 @@ class Packing:
         is_alive: Array = np.arange(self.tau)[:, None] < self.lengths
         return is_alive
 
+    @property
+    def ends(self) -> Array:
+        """True where a stored row is its sequence's last useful step, (n_rows,)."""
+        step, row = np.divmod(self.places, self.n_b)
+        is_end: Array = step == self.lengths[row] - 1
+        return is_end
+
     def pack(self, array: Array) -> Array:
         """The useful steps of a padded sequence: (tau, n_b, ...) to (n_rows, ...)."""
         flat = array.reshape(self.tau * self.n_b, *array.shape[2:])

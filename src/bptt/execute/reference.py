@@ -17,8 +17,8 @@ import numpy as np
 from bptt.calculus.program import Program
 from bptt.calculus.recurrence import Segment
 from bptt.execute.bindings import Bindings
+from bptt.step.evaluate import evaluate, static_leaf
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of, walk
-from bptt.step.ops import OPS, extra_arguments
 from bptt.step.shapes import Array
 
 
@@ -173,7 +173,8 @@ class Values:
         tau = self._lead[0]
         nodes = [node for node in segment.nodes if node.inputs]
         inside = set(segment.nodes)
-        reads = {child for node in nodes for child in node.inputs} - inside
+        children = dict.fromkeys(child for node in nodes for child in node.inputs)
+        reads = [child for child in children if child not in inside]
         fixed = {node: self[node] for node in reads if not node.timed}
         sliced = {node: self[node] for node in reads if node.timed}
         shifts = {node: shift_of(node) for node in segment.nodes if node.op == "shift"}
@@ -205,7 +206,10 @@ class Values:
     def _remember(self, node: Node) -> None:
         """Keep the padded copy of a definition that another step reads."""
         if node.op == "named" and name_of(node) in self._shifted:
-            self.padded(name_of(node))[1:-1] = self._values[node]
+            rows = self.padded(name_of(node))[1:-1]
+            # Of a row that ends early the next place holds its boundary value.
+            alive = slice(None) if self._alive is None else self._alive
+            rows[alive] = self._values[node][alive]
 
     def _leaf(self, node: Node) -> Any:
         bindings = self._bindings
@@ -214,6 +218,8 @@ class Values:
             return bindings.real_dtype.type(node.data)
         if node.op == "size":
             return bindings.real_dtype.type(bindings.numbers((node.data,))[0])
+        if node.op in ("index", "eye"):
+            return static_leaf(node, self.sizes, bindings.real_dtype)
         if node.op == "shift":
             name, lag = shift_of(node)
             start = 1 + lag
@@ -230,23 +236,11 @@ class Values:
     def _evaluate(
         self, node: Node, arguments: list[Array], lead: tuple[int, ...]
     ) -> Array:
-        op = OPS[node.op]
-        if op.is_elementwise:
-            arguments = [
-                _align(value, child, node.rank)
-                for value, child in zip(arguments, node.inputs, strict=True)
-            ]
-        value = op.f(*arguments, *extra_arguments(node, self.sizes))
+        value = evaluate(node, arguments, self.sizes)
         if node.op in TO_TIMED and not node.inputs[0].timed:
-            value = np.broadcast_to(value, (*lead, *self.sizes(node.shape)))
-        return np.asarray(value)
-
-
-def _align(value: Array, node: Node, rank: int) -> Array:
-    """Give a timed scalar the trailing axes of the vectors it meets."""
-    if node.timed and node.rank < rank:
-        return value.reshape(value.shape + (1,) * (rank - node.rank))
-    return value
+            axes = (*(dim for _, dim in node.indices), *node.shape)
+            value = np.broadcast_to(value, (*lead, *self.sizes(axes)))
+        return value
 
 
 def _read_outside_loops(program: Program) -> set[Node]:

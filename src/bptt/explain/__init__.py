@@ -6,6 +6,7 @@
 """
 
 from bptt.explain.explanation import Explanation, explain
-from bptt.explain.formula.equation import EquationReport, check_equation
+from bptt.explain.formula.equation import check_equation
+from bptt.explain.formula.report import EquationReport
 
 __all__ = ["EquationReport", "Explanation", "check_equation", "explain"]

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bptt.engine import Engine
 from bptt.explain import model as m
-from bptt.explain.context import Context
+from bptt.explain.context import Context, silent
 from bptt.explain.instances import Options
 from bptt.explain.panels import against, closing, derivation, opening, sharing, unrolled
 
 
 def build_document(
-    cell: Engine, name: str, options: Options, *, with_ledger: bool = True
-) -> m.Document:
+    cell: Engine, name: str, options: Options, *, with_ledger: bool = True,
+    progress: Callable[[float], None] = silent,
+) -> m.Document:  # fmt: skip
     """Derive, check and arrange everything that is displayed of a cell.
 
     with_ledger: also check the gradients against independent oracles, which takes as
-    long as all the rest; the equations are checked in any case.
+    long as all the rest; the equations are checked in any case. progress: is told the
+    share that is done.
     """
-    context = Context(cell, name, options)
+    context = Context(cell, name, options, progress)
     panels = [
         opening.header(context),
         opening.cell(context),
@@ -29,6 +33,7 @@ def build_document(
         unrolled.flow(context),
         against.against(context),
     ]
+    progress(0.6)
     broken = against.break_it(context)
     panels += [broken] if broken else []
     document = m.Document(
@@ -42,6 +47,7 @@ def build_document(
     if with_ledger:
         found = closing.make_ledger(context)
         last.insert(0, closing.ledger(context, document.badge, found))
+    progress(1.0)
     return m.Document(
         document.title, document.source, document.scope, document.shown,
         document.options, (*document.panels, *last),

@@ -7,6 +7,7 @@ that read it, of what each gives back along its edge.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,21 +21,28 @@ from bptt.explain.algebra.shape import shape_of, show
 from bptt.explain.instances import Options
 from bptt.explain.model import Card, Chain, Group, Link, ShapeNote, Text, Why
 
-BEFORE_LAST = TAU.moved(-1)
-
 
 @dataclass(frozen=True)
 class Term:
     """One term of a node's gradient: from a successor, from L, or from outside.
 
     general: with the edge's Jacobian as a symbol (None where it has more than two
-    indices); filled: with the Jacobian worked out; is_future: from step t + 1.
+    indices); filled: with the Jacobian worked out.
     """
 
     general: Expr | None
     filled: Expr
-    is_future: bool = False
     successor: Successor | None = None
+
+    @property
+    def lag(self) -> int:
+        """How many steps later the successor is; -1 for one that reads t+1."""
+        return 0 if self.successor is None else self.successor.lag
+
+    @property
+    def is_future(self) -> bool:
+        """Whether it comes from another step: the next, or of h[t+1] the one before."""
+        return self.lag != 0
 
 
 @dataclass(frozen=True)
@@ -83,19 +91,17 @@ class CardMaker:
     # ----- nodes -----
 
     def terms(self, name: str) -> list[Term]:
-        """What the gradient of a node is the sum of: the future first, then now."""
+        """What the gradient of a node is the sum of: other steps first, then now."""
         graph, value = self.scope.graph, Value(name, T)
-        future: list[Term] = []
-        now: list[Term] = []
-        for successor in self.derivation.successors(name):
-            term = self._term(successor, value)
-            (future if term.is_future else now).append(term)
+        found = [self._term(s, value) for s in self.derivation.successors(name)]
+        carried = [term for term in found if term.is_future]
+        now = [term for term in found if not term.is_future]
         if name == graph.loss:
             weight = self.weight(T)
             now.insert(0, Term(e.Jacobian(Value("L"), value), weight))
         elif graph.loss is None and name == seeded_name(graph):
             now.append(Term(e.Incoming(value), e.Incoming(value)))
-        return [*future, *now]
+        return [*carried, *now]
 
     def weight(self, time: Time) -> Expr:
         """w_t as the reduction makes it: 1, 1/tau, or w_t itself."""
@@ -119,44 +125,43 @@ class CardMaker:
             if self._rank(target) or self._rank(value):
                 jacobian = e.Transpose(jacobian)
             general = e.product(jacobian, Gradient(target))
-        return Term(general, filled, successor.lag > 0, successor)
+        return Term(general, filled, successor)
 
     def _rank(self, value: Value) -> int:
         return self.derivation.rank(value.name)
 
     def node_card(self, name: str) -> Card:
-        """The card of ∇ of a node, its two boundary cases in two chains."""
+        """The card of ∇ of a node, a chain for every range of steps."""
         value, terms = Value(name, T), self.terms(name)
-        future = [term for term in terms if term.is_future]
-        now = [term for term in terms if not term.is_future]
-        chains = []
-        if future:
-            chains.append(self._chain(value, now, TAU, TAU))
-            chains.append(self._chain(value, terms, FIRST, BEFORE_LAST))
-        else:
-            chains.append(self._chain(value, now, FIRST, TAU))
-        kind = self._kind(name, future, now)
+        chains = [
+            self._chain(value, [x for x in terms if abs(x.lag) <= reach], *ends)
+            for reach, ends in step_ranges(term.lag for term in terms)
+        ]
+        kind, back = self._kind(name, terms), _back(terms)
         fields = {
             "node": value, "gradient": Gradient(value), "count": len(terms),
             "successors": tuple(_target(term) for term in terms if term.successor),
         }  # fmt: skip
         return Card(
             f"node:{name}", "loss" if name == self.scope.graph.loss else "nodes",
-            Text("card.node.title", fields), Text(f"card.node.claim.{kind}", fields),
-            Text(f"card.node.reason.{kind}", fields), tuple(chains),
+            Text("card.node.title", fields),
+            Text(f"card.node.claim.{kind}{back}", fields),
+            Text(f"card.node.reason.{kind}{back}", fields), tuple(chains),
             why=self._node_why(terms, fields),
-            wrong=Text(f"card.node.wrong.{kind}", fields),
+            wrong=Text(f"card.node.wrong.{kind}{back}", fields),
             shapes=self._shapes(chains), node=name,
             edges=tuple(_lit(name, term) for term in terms),
         )  # fmt: skip
 
-    def _kind(self, name: str, future: list[Term], now: list[Term]) -> str:
-        if name == self.scope.graph.loss and len(now) == 1 and not future:
+    def _kind(self, name: str, terms: list[Term]) -> str:
+        carried = [term for term in terms if term.is_future]
+        now = [term for term in terms if not term.is_future]
+        if name == self.scope.graph.loss and len(now) == 1 and not carried:
             return f"loss-{self.options.kind}"
-        if future and now:
+        if carried and now:
             is_read_now = any(term.successor for term in now)
             return "both" if is_read_now or self.scope.graph.loss else "seeded"
-        if future:
+        if carried:
             return "future"
         if not now:
             return "none"
@@ -198,7 +203,8 @@ class CardMaker:
         )  # fmt: skip
         if not is_pair:
             return None
-        target = Value(str(loss.inputs[1].data), T)
+        target = self.derivation.show(loss.inputs[1])
+        assert isinstance(target, Value)
         dim: Any = graph.definitions[name].shape[0]
         gap = e.minus(Value(middle, T), e.Unit(target, dim))
         return e.product(self.weight(T), gap)
@@ -227,7 +233,7 @@ class CardMaker:
         source = Value(successor.reading.name, T)
         symbol: Expr = e.Jacobian(target, source)
         shown = e.at_step(jacobian, step)
-        first, last = FIRST, BEFORE_LAST if successor.lag else TAU
+        first, last = steps_of(successor.lag)
         letters: dict[str, Any] = {}
         if element:
             rows, columns = shape_of(symbol, self.scope)
@@ -336,31 +342,66 @@ class CardMaker:
     # ----- on request -----
 
     def initial_card(self, name: str) -> Card:
-        """The card of ∇ of an initial state."""
+        """The card of ∇ of an initial state: h^(0), or h^(tau+1) of a backward loop."""
         terms = [term for term in self.terms(name) if term.is_future]
-        chain = self._chain(Value(name, T), terms, START, START)
+        start = TAU.moved(1) if name in self.scope.graph.backward else START
+        chain = self._chain(Value(name, T), terms, start, start)
         chain = Chain(chain.links, None, None)
-        return self._on_request("initial", name, Value(name, START), terms, chain)
+        return self._on_request("initial", name, Value(name, start), terms, chain)
 
     def input_card(self, name: str) -> Card:
         """The card of ∇ of an input, which training does not need."""
         value, terms = Value(name, T), self.terms(name)
-        has_future = any(term.is_future for term in terms)
-        chain = self._chain(value, terms, FIRST, BEFORE_LAST if has_future else TAU)
+        furthest = max((term.lag for term in terms), key=abs)
+        chain = self._chain(value, terms, *steps_of(furthest))
         return self._on_request("input", name, value, terms, chain)
 
     def _on_request(
         self, kind: str, name: str, value: Value, terms: list[Term], chain: Chain
     ) -> Card:
         fields = {"node": value, "gradient": Gradient(value)}
+        back = _back(terms) if kind == "initial" else ""
         return Card(
             f"{kind}:{name}", "more", Text(f"card.{kind}.title", fields),
-            Text(f"card.{kind}.claim", fields), Text(f"card.{kind}.reason", fields),
+            Text(f"card.{kind}.claim{back}", fields),
+            Text(f"card.{kind}.reason{back}", fields),
             (chain,), why=(Why("rule", Text("why.rule.chain-rule", fields)),),
             wrong=Text(f"card.{kind}.wrong", fields), shapes=self._shapes([chain]),
             node=name, boundary="start" if kind == "initial" else "",
             edges=tuple(_lit(name, term) for term in terms),
         )  # fmt: skip
+
+
+def step_ranges(lags: Iterable[int]) -> list[tuple[int, tuple[Time, Time]]]:
+    """The steps that successors within a reach have, the boundary first.
+
+    A successor 1 step later: t = tau has none, t = 1..tau-1 have it; one that reads t+1
+    is a step earlier: t = 1 has none, t = 2..tau have it.
+    """
+    far = {abs(lag): lag for lag in lags}
+    reaches = [0, *(reach for reach in sorted(far) if reach)]
+    found = []
+    for number, reach in enumerate(reaches):
+        first, last = steps_of(far.get(reach, 0))
+        if number + 1 < len(reaches):
+            further = far[reaches[number + 1]]
+            begin, end = steps_of(further)
+            if further < 0:
+                last = begin.moved(-1)
+            else:
+                first = end.moved(1)
+        found.append((reach, (first, last)))
+    return found
+
+
+def steps_of(lag: int) -> tuple[Time, Time]:
+    """The first and the last step t for which step t + lag is one of 1..tau."""
+    return (FIRST, TAU.moved(-lag)) if lag > 0 else (FIRST.moved(-lag), TAU)
+
+
+def _back(terms: list[Term]) -> str:
+    """How the texts of a state that is read at t+1 are named."""
+    return "-back" if any(term.lag < 0 for term in terms) else ""
 
 
 def _target(term: Term) -> Value:

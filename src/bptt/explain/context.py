@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +16,10 @@ from bptt.explain.prepare import prepare
 from bptt.explain.verify import Verifier
 
 
+def silent(share: float) -> None:
+    """Tell nobody how far a document is."""
+
+
 @dataclass(frozen=True)
 class Context:
     """A cell, the options of its explanation, and what is derived from both."""
@@ -22,6 +27,7 @@ class Context:
     cell: Engine
     name: str
     options: Options
+    progress: Callable[[float], None] = silent  # the share that is done, 0 to 1
 
     @cached_property
     def scope(self) -> Scope:

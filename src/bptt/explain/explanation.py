@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from bptt.errors import ArgumentError
 from bptt.explain import model as m
 from bptt.explain.build import build_document
+from bptt.explain.context import silent
 from bptt.explain.html import html_page
 from bptt.explain.instances import Options
+from bptt.explain.prepare import refuse_indices
 from bptt.explain.render.common import Writer
 from bptt.explain.render.latex_document import render_latex
 from bptt.explain.render.markdown import render_markdown
 from bptt.explain.render.terminal import TerminalWriter, render_text
-from bptt.explain.texts import table
+from bptt.explain.sentences import table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -39,7 +41,7 @@ class UnknownFormatError(ArgumentError):
 
 
 class BackwardLoopError(ArgumentError):
-    """An explanation is asked of a cell with a state that is read at t+1."""
+    """The page is asked for of a cell in which something is read at t+1."""
 
 
 class UnknownCardError(ArgumentError):
@@ -52,7 +54,8 @@ class Explanation:
 
     name: of the cell, for titles and commands; lang: "en" or "zh"; step: the id of a
     single card ("10.21", "node:h"), or None for everything; t: the step whose numbers
-    are shown; with_ledger: see `build_document`.
+    are shown; with_ledger: see `build_document`; progress: is told the share of the
+    document that is made.
     """
 
     cell: Engine
@@ -63,12 +66,15 @@ class Explanation:
     t: int = 2
     with_ledger: bool = True
 
+    progress: Callable[[float], None] = field(default=silent, repr=False)
+
     @cached_property
     def document(self) -> m.Document:
         """What is shown, checked: see `explain.model`."""
         return build_document(
-            self.cell, self.name, self.options, with_ledger=self.with_ledger
-        )
+            self.cell, self.name, self.options, with_ledger=self.with_ledger,
+            progress=self.progress,
+        )  # fmt: skip
 
     @property
     def cards(self) -> tuple[m.Card, ...] | None:
@@ -86,9 +92,9 @@ class Explanation:
 
     @property
     def passed(self) -> bool:
-        """Whether every displayed equality was checked and held."""
+        """Whether every displayed equality held, and no row of a table failed."""
         badge = self.document.badge
-        return badge.checked == badge.equations > 0
+        return badge.checked == badge.equations > 0 and not badge.failed
 
     @property
     def summary(self) -> str:
@@ -113,7 +119,10 @@ class Explanation:
         return render_latex(self.document, self.lang, cards=self.cards, t=self.t)
 
     def html(self) -> str:
-        """The page: one file that needs no network."""
+        """The page: one file that needs no network.
+
+        Raises: BackwardLoopError.
+        """
         return self._whole(".html")
 
     def _whole(self, suffix: str) -> str:
@@ -121,12 +130,18 @@ class Explanation:
             raise UnknownFormatError(
                 f"no format for {suffix!r}; a name ends in one of {', '.join(FORMATS)}"
             )
+        for state in sorted(self.cell.graph.backward):
+            raise BackwardLoopError(
+                f"{state}[t+1] is read: the page draws loops that run from t = 1 to "
+                "tau. text(), markdown() and latex() take both directions"
+            )
         return FORMATS[suffix](self.document, self.lang)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a file; its suffix says the format: .html, .md, .tex or .txt.
 
-        Returns: the path. Raises: UnknownFormatError; OSError if it cannot be written.
+        Returns: the path.
+        Raises: UnknownFormatError, BackwardLoopError; OSError if it cannot be written.
         """
         target = Path(path)
         writers = {".txt": self.text, ".md": self.markdown, ".tex": self.latex}
@@ -191,15 +206,11 @@ def explain(
     >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
     True
 
-    Raises: UnknownLanguageError, ExplainOptionError, BackwardLoopError;
-    UnknownCardError when shown.
+    Raises: IndexedCellError, UnknownLanguageError, ExplainOptionError; and
+    UnknownCardError when shown, and
+    BackwardLoopError when the page is asked for.
     """
-    for state in sorted(cell.graph.backward):
-        raise BackwardLoopError(
-            f"{state}[t+1] is read: explanations are of cells whose loops run from "
-            "t = 1 to tau. Explain the cell of one direction; check() and unroll() "
-            "take both"
-        )
+    refuse_indices(cell.graph)
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)
     options = Options(tau, seed, sizes, reduction, chosen)

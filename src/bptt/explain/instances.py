@@ -10,15 +10,15 @@ import numpy as np
 
 from bptt.check.instances import DRAWS, Instance, make_instance, seeded_name
 from bptt.errors import ArgumentError
+from bptt.execute.weighting import REDUCTIONS, weigh
 from bptt.explain.algebra.point import Point, Scope
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array
+from bptt.step.shapes import Array, numbers_of
 from bptt.unrolled import unroll
 
 CHECKED = 3
 DEFAULT_TAU, MAX_TAU, MAX_SIZE = 4, 20, 8
 SMALLEST = 2
-REDUCTIONS = ("sum", "mean", "last")
 
 
 class ExplainOptionError(ArgumentError):
@@ -29,7 +29,8 @@ class ExplainOptionError(ArgumentError):
 class Options:
     """What is shown: steps, seed, sizes and how L is made from L^(1) ... L^(tau).
 
-    reduction: "sum" (the book's), "mean" (1/tau each) or "last" (L^(tau) alone);
+    reduction: "sum" (the book's; of the one row that is shown "batch_mean" is the
+    same), "mean" (1/tau each) or "last" (L^(tau) alone);
     weights: w_t of a weighted sum, (tau,), 0 for padding, instead of a reduction.
     """
 
@@ -61,8 +62,10 @@ class Options:
 
     @property
     def kind(self) -> str:
-        """How L is made: "sum", "mean", "last" or "weights"."""
-        return self.reduction if self.weights is None else "weights"
+        """How L is made of one row: "sum", "mean", "last" or "weights"."""
+        if self.weights is not None:
+            return "weights"
+        return "sum" if self.reduction == "batch_mean" else self.reduction
 
     def step_weights(self, tau: int, rng: np.random.Generator) -> Array:
         """w_1 ... w_tau; random ones where an instance has another tau."""
@@ -70,9 +73,8 @@ class Options:
             if tau == self.tau:
                 return np.array(self.weights, float)
             return np.asarray(rng.uniform(0.5, 1.5, tau))
-        if self.reduction == "last":
-            return np.asarray(np.eye(tau)[-1])
-        return np.full(tau, 1 / tau if self.reduction == "mean" else 1.0)
+        last = np.arange(tau) == tau - 1
+        return np.asarray(weigh(self.reduction, np.ones(tau), lambda: last, 1))
 
 
 def shown_point(scope: Scope, options: Options) -> Point:
@@ -101,7 +103,7 @@ def _draw_shown(
     rng = np.random.default_rng([options.seed, draw])
 
     def normal(lead: tuple[int, ...], shape: tuple[Any, ...]) -> Array:
-        core = tuple(d if isinstance(d, int) else sizes[str(d)] for d in shape)
+        core = numbers_of(shape, sizes)
         numbers = 0.5 * (1 - lift) * rng.standard_normal((*lead, *core)) + lift
         return np.asarray(np.round(numbers, 2))  # two digits, to follow by hand
 

@@ -42,26 +42,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bptt.explain.algebra.expr import FIRST, TAU, Expr, Time
+from bptt.explain.sentences import LANGUAGES as LANGUAGES  # noqa: PLC0414
+from bptt.explain.sentences import Text as Text  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from bptt.explain.algebra.point import Point, Scope
 
-LANGUAGES = ("en", "zh")
 PASSED, FAILED, NOT_CHECKED = "passed", "failed", "not checked"
 PHASES = ("forward", "loss", "nodes", "parameters", "more")
 TOLERANCE = 1e-12
-
-
-@dataclass(frozen=True)
-class Text:
-    """A sentence by its id.
-
-    fields: what stands in its {places}: an Expr, a string, a number, or a tuple of
-    Exprs that is listed with the commas of the language.
-    """
-
-    id: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
+# Sentences under "what would go wrong if" that tell of another case, not of a mistake.
+OTHER_CASES = frozenset((
+    *(f"book.10.17.wrong.{kind}" for kind in ("sum", "mean", "last")),
+    "book.10.22.wrong", "book.x.wrong", "card.input.wrong", "card.initial.wrong",
+    "card.node.wrong.seed", "card.node.wrong.loss-sum",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -172,6 +167,12 @@ class Card:
     question: str = ""
 
     @property
+    def wrong_label(self) -> str:
+        """Which label stands before `wrong`: of a mistake, or of another case."""
+        is_case = self.wrong is not None and self.wrong.id in OTHER_CASES
+        return "case" if is_case else "wrong"
+
+    @property
     def all_chains(self) -> tuple[Chain, ...]:
         """The card's own chains and those under "why?"."""
         return (*self.chains, *(c for why in self.why for c in why.chains))
@@ -214,11 +215,17 @@ Cell = Text | Expr | str | float | int | None
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table; mark: "", "good" or "bad"; check: where the row states one."""
+    """A row of a table; mark: "", "good" or "bad"; check: where the row states one.
+
+    has_failed: its own error is above what is allowed, which no row should have: the
+    verdict of the whole document is then red. (A row that shows a mistake is "bad", and
+    has not failed.)
+    """
 
     cells: tuple[Cell, ...]
     mark: str = ""
     check: Check | None = None
+    has_failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -276,7 +283,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Badge:
-    """`N equations, N checked, worst error`, counted over every displayed link."""
+    """`N equations, N checked, worst error`, counted over every displayed link.
+
+    failed: equations and rows of tables whose own error is too large.
+    """
 
     equations: int
     checked: int
@@ -287,7 +297,7 @@ class Badge:
     def text(self) -> Text:
         """The badge as a sentence."""
         return Text(
-            "badge",
+            "badge-failed" if self.failed else "badge",
             {"equations": self.equations, "checked": self.checked,
              "failed": self.failed, "worst": show_error(self.worst)},
         )  # fmt: skip
@@ -336,6 +346,18 @@ class Document:
                             yield from card.all_chains
 
     @property
+    def failed_rows(self) -> tuple[Row, ...]:
+        """The rows of tables whose own error is too large."""
+        return tuple(
+            row
+            for panel in self.panels
+            for block in panel.blocks
+            if isinstance(block, Table)
+            for row in block.rows
+            if row.has_failed
+        )
+
+    @property
     def badge(self) -> Badge:
         """The counts: a chain of n links is n - 1 equations."""
         links = [link for chain in self.chains() for link in chain.links[1:]]
@@ -348,7 +370,7 @@ class Document:
         return Badge(
             len(links),
             sum(link.status == PASSED for link in links),
-            sum(link.status == FAILED for link in links),
+            sum(link.status == FAILED for link in links) + len(self.failed_rows),
             max(errors, default=0.0),
         )  # fmt: skip
 

@@ -13,14 +13,36 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bptt.errors import ArgumentError
 from bptt.step.graph import Graph, Node, rebuild, rewrite, walk
 
 WHOLE = frozenset({"softmax", "log_softmax", "layer_norm"})
 LOSSES = frozenset({"nll", "nll_soft"})
 
 
+class IndexedCellError(ArgumentError):
+    """An explanation, or a formula's check, is asked for of a cell with indices."""
+
+
+def refuse_indices(graph: Graph) -> None:
+    """Say of a cell with indices that nothing explains it yet.
+
+    Raises: IndexedCellError.
+    """
+    for name in graph.indices:
+        raise IndexedCellError(
+            f"the cell has the index {name}: its derivation is not written yet. "
+            "check(), flow and lower read it; write one head without an index to see "
+            "its derivation"
+        )
+
+
 def prepare(graph: Graph) -> Graph:
-    """The graph with a name for every softmax, every layer norm, and what they take."""
+    """The graph with a name for every softmax, every layer norm, and what they take.
+
+    Raises: IndexedCellError.
+    """
+    refuse_indices(graph)
     names = _new_names(graph)
     if not names:
         return graph

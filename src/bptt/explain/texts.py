@@ -8,53 +8,16 @@ an expression of the tree and is typeset like any other.
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib import resources
 from typing import Any
 
-from bptt.errors import ArgumentError
 from bptt.explain.algebra.expr import Expr
 from bptt.explain.algebra.point import Scope
-from bptt.explain.model import LANGUAGES, Text
 from bptt.explain.notation.parse import parse
+from bptt.explain.sentences import LIST_COMMA, Text, table
 
-LIST_COMMA = {"en": ", ", "zh": "、"}
 LIST_CLAUSE = {"en": "; ", "zh": "；"}  # between sentences
 _PLACE = re.compile(r"\{(\w+)\}|`([^`]+)`")
 Piece = str | Expr
-
-
-class UnknownLanguageError(ArgumentError):
-    """An explanation is asked for in a language that there is no table of."""
-
-
-@cache
-def table(lang: str) -> Mapping[str, str]:
-    """Every sentence of a language by its id.
-
-    Raises: UnknownLanguageError.
-    """
-    if lang not in LANGUAGES:
-        raise UnknownLanguageError(
-            f"no texts in {lang!r}; there are: {', '.join(LANGUAGES)}"
-        )
-    file = resources.files("bptt.explain").joinpath("strings", f"{lang}.toml")
-    return dict(_flat(tomllib.loads(file.read_text("utf-8"))))
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", str(value)
-
-
-def label(text_id: str, lang: str) -> str:
-    """A sentence without fields: a heading, a column's title."""
-    return table(lang)[text_id]
 
 
 def pieces(text: Text, lang: str, scope: Scope) -> list[Piece]:

@@ -28,7 +28,7 @@ from bptt.explain.notation.read_latex import read
 from bptt.step.shapes import Array
 
 FLOOR = 1e-3  # of the instance's largest gradient, as in the ledger
-MAX_CHOICES = 8  # of free indices per step and instance; more are drawn at random
+MAX_CHOICES = 4  # of free indices per step and instance; more are drawn at random
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class Verifier:
         scales = self._scales(places, reference)
         if isinstance(first, Gradient):
             # A gradient that is 0 but for rounding has no relative error of its own.
+            # order-free: an address finds an instance, and orders nothing.
             scales = {id(p): max(scales[id(p)], FLOOR * p.largest_gradient)
                       for p in self.points if id(p) in scales}  # fmt: skip
         if any(_is_zero(link.expr) for link in chain.links):
@@ -109,8 +110,11 @@ class Verifier:
         found: dict[int, float] = {}
         for (point, _, _), value in zip(places, reference, strict=True):
             size = float(np.max(np.abs(value), initial=0.0))
+            # order-free: as above
             found[id(point)] = max(size, found.get(id(point), 0.0))
-        return {key: value or 1.0 for key, value in found.items()}
+        # What is 0 but for rounding, as 1 - h^2 where h is all but 1, has no relative
+        # error of its own either.
+        return {key: max(value, FLOOR) for key, value in found.items()}
 
     def _from_tree(self, expr: Expr) -> Callable[[Point, int | None, Any], Array]:
         for point in self.points[:1]:
@@ -134,6 +138,7 @@ class Verifier:
                     places, reference, strict=True
                 ):
                     found = meaning(point, t, letters)
+                    # order-free: as above
                     gap = _gap(found, expected) / scales[id(point)]
                     worst = gap if not gap <= worst else worst
         except (

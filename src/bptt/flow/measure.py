@@ -19,6 +19,7 @@ import numpy as np
 
 from bptt.flow.steps import Step, steps_of
 from bptt.step.graph import Graph
+from bptt.step.ops import OPS
 from bptt.step.shapes import Array
 from bptt.unrolled import Unrolled
 
@@ -27,7 +28,6 @@ from bptt.unrolled import Unrolled
 # float32 sum of the terms begins to lose the smaller ones to the larger.
 VANISHED, EXPLODED = 1e-3, 1e3
 SATURATED = 0.1  # of the steepest slope that the function has anywhere
-STEEPEST = {"tanh": 1.0, "sigmoid": 0.25, "relu": 1.0, "softplus": 1.0}
 
 
 class Verdict(StrEnum):
@@ -166,18 +166,8 @@ def slopes_of(
     """
     slopes, steepest = {}, {}
     for name, node in graph.definitions.items():
-        op = node.inputs[0].op
-        if op in STEEPEST:
-            slopes[name], steepest[name] = _slope(op, values(name)), STEEPEST[op]
+        op = OPS.get(node.inputs[0].op)
+        if op is not None and op.activation is not None:
+            slopes[name] = op.activation.slope(values(name))
+            steepest[name] = op.activation.steepest
     return slopes, steepest
-
-
-def _slope(op: str, y: Array) -> Array:
-    """dy/da from y alone."""
-    if op == "tanh":
-        return np.asarray((1 - y) * (1 + y))
-    if op == "sigmoid":
-        return np.asarray(y * (1 - y))
-    if op == "relu":
-        return np.asarray(y > 0, dtype=float)
-    return np.asarray(-np.expm1(-y))  # softplus: sigmoid(a) = 1 - exp(-y)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bptt.flow.findings import Findings
 from bptt.flow.measure import SATURATED
 from bptt.step.shapes import Array
-
-if TYPE_CHECKING:
-    from bptt.flow.report import GradientFlow
 
 BANDS = {"95 % of units below": 0.95, "median": 0.5, "5 % below": 0.05}
 MOST_LINES = 8  # of parameters in one picture; those with the largest copies
@@ -30,7 +27,7 @@ class Panel:
     is_log: bool = True
 
 
-def make_panels(report: GradientFlow) -> Iterator[Panel]:
+def make_panels(report: Findings) -> Iterator[Panel]:
     """Every picture that the report has numbers for."""
     numbers = report.numbers
     if numbers is not None:
@@ -66,7 +63,7 @@ def make_panels(report: GradientFlow) -> Iterator[Panel]:
     yield _copies(report)
 
 
-def _lags(report: GradientFlow) -> Panel:
+def _lags(report: Findings) -> Panel:
     return Panel(
         "Terms of the states' gradient by lag",
         "The norm over all t of what comes from the loss k steps later.", "lag k",
@@ -74,7 +71,7 @@ def _lags(report: GradientFlow) -> Panel:
     )  # fmt: skip
 
 
-def _truncation(report: GradientFlow) -> Panel:
+def _truncation(report: Findings) -> Panel:
     k = np.array([row.k for row in report.truncations])
     lines = {
         "cosine": np.array([row.cosine for row in report.truncations]),
@@ -86,7 +83,7 @@ def _truncation(report: GradientFlow) -> Panel:
     )  # fmt: skip
 
 
-def _slopes(report: GradientFlow, t: Array) -> Iterator[Panel]:
+def _slopes(report: Findings, t: Array) -> Iterator[Panel]:
     numbers = report.numbers
     assert numbers is not None
     for name, slopes in numbers.slopes.items():
@@ -100,7 +97,7 @@ def _slopes(report: GradientFlow, t: Array) -> Iterator[Panel]:
         )  # fmt: skip
 
 
-def _copies(report: GradientFlow) -> Panel:
+def _copies(report: Findings) -> Panel:
     order = sorted(report.copies, key=lambda name: -report.copies[name].sum())
     tau = len(next(iter(report.copies.values())))
     return Panel(

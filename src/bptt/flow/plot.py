@@ -6,18 +6,19 @@ import math
 from typing import TYPE_CHECKING
 
 from bptt import errors
+from bptt.flow.findings import Findings
 from bptt.flow.panels import make_panels
+from bptt.flow.text import sentence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from bptt.flow.report import GradientFlow
 
 COLUMNS = 3
 PANEL_SIZE = (4.6, 3.2)  # inches
 
 
-def draw(report: GradientFlow) -> Figure:
+def draw(report: Findings) -> Figure:
     """One set of axes per panel, the verdict as the title.
 
     Raises: MissingExtraError.
@@ -33,7 +34,7 @@ def draw(report: GradientFlow) -> Figure:
     rows = math.ceil(len(panels) / COLUMNS)
     size = (PANEL_SIZE[0] * COLUMNS, PANEL_SIZE[1] * rows + 0.8)
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(report.verdict, fontsize=10, wrap=True)
+    figure.suptitle(sentence(report), fontsize=10, wrap=True)
     for number, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, COLUMNS, number)
         for label, y in panel.lines.items():

@@ -8,7 +8,7 @@ first number that is not finite, which is in the element type that was used.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,10 +18,11 @@ from bptt.calculus.program import Request, gradient_program
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
 from bptt.flow import cut as cuts
+from bptt.flow.findings import Findings
 from bptt.flow.measure import Flow, exponents, singular_values, slopes_of
-from bptt.flow.non_finite import NonFinite, find_non_finite
+from bptt.flow.non_finite import find_non_finite
 from bptt.flow.text import sentence, tables
-from bptt.flow.travel import Truncation, measure_travel
+from bptt.flow.travel import measure_travel
 from bptt.results import Gradient, Run
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array
@@ -32,31 +33,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, eq=False)
-class GradientFlow:
+class GradientFlow(Findings):
     """How far gradients travel through time; `print` it, `plot()` it, `save` it.
 
-    numbers: norms of ∇_{h^(t)} L with their two sources, singular values, exponents,
-    slopes; None if a number is not finite, and `non_finite` says which came first
-    lags: the norm of the terms of ∇_{s^(t)} L that come from L^(t+k), for k = 0, 1, ...
-    truncations: cosine and norm ratio of the gradient with lags below k alone
-    copies: ‖∇_{W^(t)} L‖ by parameter, (tau,)
-    cancellation: ‖sum over t‖ / sum over t of ‖∇_{W^(t)} L‖: 1 when all agree, near 0
-    when they cancel
-    spectra: spectral radius and largest singular value of each square parameter, as
-    context: neither says what the gradients do
+    See `Findings` for the numbers that it holds.
     """
-
-    loss: float | None
-    n_b: int
-    row: int
-    numbers: Flow | None
-    lags: Array
-    truncations: tuple[Truncation, ...]
-    copies: Mapping[str, Array]
-    cancellation: Mapping[str, float]
-    spectra: Mapping[str, tuple[float, float]]
-    non_finite: NonFinite | None
 
     @property
     def verdict(self) -> str:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from bptt.flow.findings import Findings
 from bptt.flow.measure import EXPLODED, SATURATED, VANISHED, Flow, Verdict
-
-if TYPE_CHECKING:
-    from bptt.flow.report import GradientFlow
 
 STEPS = 8  # rows of a table over time
 SAME = 0.99  # a cosine above this is called the same direction
 
 
-def sentence(report: GradientFlow) -> str:
+def sentence(report: Findings) -> str:
     """The verdict, the numbers that it rests on, and the thresholds."""
     if report.non_finite is not None:
         return f"not finite: {report.non_finite}"
@@ -33,10 +29,10 @@ def sentence(report: GradientFlow) -> str:
     )
 
 
-def tables(report: GradientFlow) -> str:
+def tables(report: Findings) -> str:
     """Everything as text, a table for each question."""
     loss = "" if report.loss is None else f"loss {report.loss:.6g}, "
-    lines = [f"gradient flow: {loss}{report.n_b} rows", report.verdict, ""]
+    lines = [f"gradient flow: {loss}{report.n_b} rows", sentence(report), ""]
     if report.numbers is not None:
         lines += _over_time(report)
         lines += _memory(report)
@@ -44,7 +40,7 @@ def tables(report: GradientFlow) -> str:
     return "\n".join(lines)
 
 
-def _over_time(report: GradientFlow) -> list[str]:
+def _over_time(report: Findings) -> list[str]:
     numbers = report.numbers
     assert numbers is not None
     steps = pick_steps(numbers.tau, STEPS)
@@ -85,7 +81,7 @@ def exponents_line(numbers: Flow, row: int) -> str:
     )
 
 
-def _memory(report: GradientFlow) -> list[str]:
+def _memory(report: Findings) -> list[str]:
     lines = ["truncated to lags below k, against the full gradient"]
     lines.append(_row("k", "cosine", "norm ratio"))
     lines += [
@@ -96,7 +92,7 @@ def _memory(report: GradientFlow) -> list[str]:
     return [*lines, f"from k = {enough} on the cosine is at least {SAME:g}", ""]
 
 
-def _copies(report: GradientFlow) -> list[str]:
+def _copies(report: Findings) -> list[str]:
     lines = [
         "copies: sum over t of ‖∇_{W^(t)} L‖, what cancellation leaves, the largest"
     ]

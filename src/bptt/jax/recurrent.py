@@ -13,8 +13,9 @@ import numpy as np
 
 from bptt import errors
 from bptt.cell import Cell
-from bptt.execute.bindings import REDUCTIONS, Bindings, bind
+from bptt.execute.bindings import Bindings, bind
 from bptt.execute.kernels.executor import count_threads
+from bptt.execute.weighting import as_column, check_reduction, weigh
 from bptt.jax import primitives
 from bptt.jax.task import Task
 
@@ -69,10 +70,7 @@ def recurrent(
     SecondDerivativeError. A value that cannot be (NaN, a token out of range) is found
     when the compiled call runs; JAX raises an error of its own with the message inside.
     """
-    if reduction not in REDUCTIONS:
-        raise errors.ReductionError(
-            f"reduction {reduction!r} is not known; use one of {', '.join(REDUCTIONS)}"
-        )
+    check_reduction(reduction)
     if threads is not None:
         threads = count_threads(threads)
     names = _sequences(cell, nodes)
@@ -228,14 +226,10 @@ def _weights(arrays: _Arrays, weights: Any, reduction: str) -> jax.Array:
         w = (jnp.arange(bound.tau)[:, None] < arrays.lengths).astype(bound.dtype)
     if weights is not None:
         given = jnp.asarray(weights, bound.dtype)
-        if given.shape == (bound.tau,):
-            given = given[:, None]
-        elif given.shape != w.shape or not bound.is_batched:
-            raise errors.ReductionError(
-                f"weights should have shape (tau, n_b) = {w.shape} or (tau,), got "
-                f"{given.shape}"
-            )
-        w = w * given
-    if reduction == "sum":
-        return w
-    return w / (bound.n_b if reduction == "batch_mean" else w.sum())
+        w = w * as_column(given, bound.tau, bound.n_b, bound.is_batched)
+
+    def is_last() -> jax.Array:
+        steps = jnp.arange(1, bound.tau + 1)[:, None]
+        return steps == (bound.tau if arrays.lengths is None else arrays.lengths)
+
+    return weigh(reduction, w, is_last, bound.n_b)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -103,7 +103,7 @@ class Task:
         found += [("input", name) for name in self.graph.inputs]
         return found + [("initial", name) for name in self.initial]
 
-    def request(self, seeds: Iterable[str], *, is_phased: bool) -> Request:
+    def request(self, seeds: Collection[str], *, is_phased: bool) -> Request:
         """What a program of this task's gradients is to give."""
         wanted = _wanted(self)
         return Request(

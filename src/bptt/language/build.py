@@ -6,9 +6,24 @@ each class of equal dimensions gets its name, and the nodes are rebuilt with the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bptt import errors
+from bptt.errors import Span
 from bptt.language.dimensions import Names, name_dimensions, resolve
-from bptt.language.syntax import LOSS, Declaration, Expr, parse_text
+from bptt.language.indexed import Index, read_indices
+from bptt.language.places import (
+    INDEXED,
+    IndexedNodes,
+    bind_indices,
+    core_rank,
+    count_places,
+    resolve_data,
+    undeclared,
+)
+from bptt.language.ranks import OF_ONE_VECTOR, OF_ONE_VECTOR_FIX, OPS_RANKS, RANK_FIXES
+from bptt.language.syntax import parse_text
+from bptt.language.tree import LOSS, Declaration, Expr
 from bptt.language.uses import Uses, collect_uses
 from bptt.step import draws, shapes
 from bptt.step import initial as initial_values
@@ -35,19 +50,28 @@ def parse_cell(text: str) -> Graph:
     """
     equations, declarations = parse_text(text)
     uses = collect_uses(equations, declarations)
-    return _Builder(uses).build()
+    return _Builder(uses, read_indices(text), count_places(equations)).build()
 
 
 class _Builder:
     """Builds nodes with unknown dimensions, then resolves them."""
 
-    def __init__(self, uses: Uses) -> None:
-        self._uses = uses
+    def __init__(
+        self, uses: Uses, indices: Mapping[str, Index], places: Mapping[str, int]
+    ) -> None:
+        """`places`: per name, the fewest places that it is read with."""
+        self._uses, self._places = uses, places
         self._dims: dict[str, DimVar] = {}
+        self._indices = bind_indices(indices, self._dims)
+        self._indexed = IndexedNodes(
+            self._indices, self._node, self._shape_of, self._known, self._show,
+            self._dims,
+        )  # fmt: skip
         self._shapes: dict[str, Shape] = {}
         self._index: dict[str, DimVar] = {}
         self._leaves: dict[object, Node] = {}
         self._definitions: dict[str, Node] = {}
+        self._nodes: dict[int, tuple[Expr, Node]] = {}
         for name in uses.inputs:
             if uses.is_index(name):
                 self._index[name] = DimVar()
@@ -58,6 +82,7 @@ class _Builder:
             self._check_declaration(declaration)
         for name, equation in self._uses.defined.items():
             expression = self._node(equation.expression)
+            self._indexed.check_free(expression, equation)
             self._settle(name, expression)
             named = Node("named", (expression,), self._shapes[name], name)
             self._definitions[name] = named
@@ -105,11 +130,22 @@ class _Builder:
                 self._shapes[name] = self._declared_shape(declaration)
             elif name == LOSS:
                 self._shapes[name] = ()
-            elif name[0].isupper():
-                self._shapes[name] = (DimVar(), DimVar())
             else:
-                self._shapes[name] = (DimVar(),)
+                rank = self._first_places(name) + 1 + name[0].isupper()
+                self._shapes[name] = tuple(DimVar() for _ in range(rank))
         return self._shapes[name]
+
+    def _first_places(self, name: str) -> int:
+        """The places of a name that no line declares: one at most."""
+        found = self._places.get(name, 0)
+        if found > 1 and name not in self._uses.defined:
+            raise undeclared(name, found, self._span_of(name))
+        return found
+
+    def _span_of(self, name: str) -> Span:
+        uses = self._uses
+        tables = (uses.bare, uses.now, uses.before, uses.after, uses.carried)
+        return next(table[name] for table in tables if name in table)
 
     def _settle(self, name: str, expression: Node) -> None:
         """Compare an equation's shape with what was assumed or declared of its name."""
@@ -146,6 +182,14 @@ class _Builder:
     # ----- expressions -----
 
     def _node(self, expr: Expr) -> Node:
+        # An argument that a body reads twice is one expression, and one node. The
+        # expression is kept, since its address may else be another's later.
+        key = id(expr)  # order-free: an address tells two expressions apart
+        if key not in self._nodes:
+            self._nodes[key] = expr, self._new_node(expr)
+        return self._nodes[key][1]
+
+    def _new_node(self, expr: Expr) -> Node:
         if expr.op == "constant":
             assert isinstance(expr.data, float)
             return constant(expr.data)
@@ -155,6 +199,8 @@ class _Builder:
             return self._read(expr)
         if expr.op == "lookup":
             return self._lookup(expr)
+        if expr.op in INDEXED:
+            return self._indexed.make(expr)
         nodes = tuple(self._node(argument) for argument in expr.arguments)
         op = self._operation(expr, nodes)
         data: object = len(nodes[0].shape) if OPS[op].data == "rank" else expr.data
@@ -244,6 +290,8 @@ class _Builder:
             rule = OPS_RANKS.get(expr.op, "their ranks differ")
             other = "make them one shape, or a scalar where they differ"
             fix = RANK_FIXES.get(expr.op, other)
+            if expr.op in OF_ONE_VECTOR and nodes[0].rank == 2:
+                fix = OF_ONE_VECTOR_FIX.format(op=expr.op)
             return errors.RankError(
                 expr.span, f"{described}: {rule}", fix=fix, shapes=known
             )
@@ -319,11 +367,22 @@ class _Builder:
                     shapes=self._known(),
                 ) from None
 
+    def _named_after(self) -> dict[str, Shape]:
+        """Shapes by name for naming dimensions: a vector at every place is a vector."""
+        found = dict(self._shapes)
+        for name, equation in self._uses.defined.items():
+            n = core_rank(equation)
+            if n:
+                found[name] = self._shapes[name][n:]
+                found[f"{name}_places"] = self._shapes[name]
+        return found
+
     def _resolved(self) -> Graph:
-        names = name_dimensions(self._shapes, self._definitions, self._index)
+        names = name_dimensions(self._named_after(), self._definitions, self._index)
 
         def step(node: Node, inputs: tuple[Node, ...]) -> Node:
-            return Node(node.op, inputs, resolve(node.shape, names), node.data)
+            data = resolve_data(node, names)
+            return Node(node.op, inputs, resolve(node.shape, names), data)
 
         new = rewrite(self._definitions.values(), step)
         self._check_states(names)
@@ -348,11 +407,16 @@ class _Builder:
             tuple(self._uses.carried),
             LOSS if LOSS in self._definitions else None,
             frozenset(self._uses.after),
-        )
+            {name: (index.first, resolve((self._indices.dims[name],), names)[0])
+             for name, index in self._indices.declared.items()},
+        )  # fmt: skip
 
     def _check_states(self, names: Names) -> None:
-        """Every dimension needs a parameter or an input to give it a size."""
-        sized = {*self._index.values()}
+        """Every dimension needs a parameter or a real input to give it a size.
+
+        A class says which of them it is, never how many there are.
+        """
+        sized: set[DimVar] = set()
         for name in (*self._uses.bare, *self._uses.inputs):
             sized.update(dim for dim in self._shapes[name] if isinstance(dim, DimVar))
         roots = {dim.find() for dim in sized}
@@ -366,7 +430,7 @@ class _Builder:
                 raise errors.UnsizedStateError(
                     span,
                     f"{name} is read as {shapes.RANK_NAMES[len(shape)]} "
-                    f"{self._show(shape)}, but no parameter and no input has the "
+                    f"{self._show(shape)}, but no parameter and no real input has the "
                     f"dimension {names[dim.find()]}",
                     fix=f"declare a scalar, `{name}: ()`, or a fixed size, `{name}: 3`",
                     shapes=self._known(),
@@ -379,27 +443,3 @@ class _Builder:
 
 def _text(expr: Expr) -> str:
     return expr.span.line[expr.span.start : expr.span.end]
-
-
-OPS_RANKS = {
-    "transpose": "only a matrix has a transpose",
-    "softmax": "softmax takes a vector",
-    "log_softmax": "log_softmax takes a vector",
-    "layer_norm": "layer_norm takes a vector",
-    "sum": "a sum is over the elements of a vector or matrix",
-    "mean": "a mean is over the elements of a vector or matrix",
-    "dot": "dot takes two vectors",
-    "outer": "outer takes two vectors",
-    "nll": "nll takes a vector of probabilities and a class or a vector of targets",
-}
-RANK_FIXES = {
-    "transpose": "dot(u, v) for u^T v, outer(u, v) for u v^T",
-    "nll": "nll(softmax(o[t]), y[t])",
-    "dot": "sum(...) of an elementwise product for matrices",
-    "outer": "make both vectors; @ multiplies a matrix",
-    "sum": "leave it out: the value is one number already",
-    "mean": "leave it out: the value is one number already",
-    "softmax": "give it a vector, for example V @ h[t]",
-    "log_softmax": "give it a vector, for example V @ h[t]",
-    "layer_norm": "give it a vector, for example W @ h[t-1]",
-}

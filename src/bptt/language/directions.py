@@ -6,10 +6,11 @@ set of names that wait for each other, and it can wait in one direction only.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 
 from bptt import errors
 from bptt.errors import Span
+from bptt.step.components import components
 
 Read = tuple[str, int, Span]
 Reads = Mapping[str, list[Read]]
@@ -31,29 +32,26 @@ def check_directions(
                 fix=f"define {name}_after[t] = {name}[t+1] and read that, or two "
                 "states",
             )
-    waits = _wait_for(reads)
+    loops = _loops(reads)
     for name, found in reads.items():
         for other, lag, span in found:
-            if lag == 1 and name in waits.get(other, ()):
+            if lag == 1 and other in loops[name]:
                 # In the equations' order: the message is the same each time.
-                loop = [n for n in reads if n in waits[name] and name in waits[n]]
+                loop = [n for n in reads if n in loops[name]]
                 _check_loop(name, span, loop, reads)
 
 
-def _wait_for(reads: Reads) -> dict[str, set[str]]:
-    """For each name, all names that it waits for, at any step."""
-    waits = {name: {other for other, _, _ in found} for name, found in reads.items()}
-    has_grown = True
-    while has_grown:
-        has_grown = False
-        for known in waits.values():
-            more = set().union(*(waits.get(name, ()) for name in known)) - known
-            has_grown |= bool(more)
-            known.update(more)
-    return waits
+def _loops(reads: Reads) -> dict[str, frozenset[str]]:
+    """For each name, all names that wait for each other with it, itself included."""
+
+    def inputs(name: str) -> list[str]:
+        return [other for other, _, _ in reads[name] if other in reads]
+
+    parts = map(frozenset, components(reads, inputs))
+    return {name: part for part in parts for name in part}
 
 
-def _check_loop(name: str, span: Span, loop: Collection[str], reads: Reads) -> None:
+def _check_loop(name: str, span: Span, loop: Sequence[str], reads: Reads) -> None:
     for member in loop:
         for other, lag, _ in reads[member]:
             if lag == -1 and other in loop:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from bptt.language.print_indices import (
+    index_lines,
+    indexed_text,
+    split_target,
+    with_places,
+)
 from bptt.step.graph import Graph, Initial, Node, name_of, shift_of
 from bptt.step.ops import OPS
 from bptt.step.shapes import Shape
@@ -16,9 +22,10 @@ WRITTEN_AS = {"nll_soft": "nll"}
 
 def print_graph(graph: Graph) -> str:
     """Declarations that inference needs, then one equation a line."""
-    lines = [*_declarations(graph)]
+    lines = [*index_lines(graph), *_declarations(graph)]
     for name, node in graph.definitions.items():
-        lines.append(f"{name}[t] = {print_node(node.inputs[0])}")
+        places, body = split_target(node.inputs[0])
+        lines.append(f"{with_places(f'{name}[t]', places)} = {print_node(body)}")
     return "\n".join(lines) + "\n"
 
 
@@ -40,6 +47,11 @@ def _print(node: Node) -> tuple[str, int]:
     if node.op == "shift":
         name, lag = shift_of(node)
         return f"{name}[t{lag:+d}]", ATOM
+    indexed = indexed_text(node, print_node)
+    if indexed is not None:
+        return indexed, ATOM
+    if node.op == "diag":
+        return f"diag({print_node(node.inputs[0])})", ATOM
     binding = OPS[node.op].precedence
     if node.op in INFIX:
         return _infix(node, binding), binding

@@ -6,18 +6,24 @@ Only the node kinds named here are accepted. Nothing is evaluated: a cell is dat
 from __future__ import annotations
 
 import ast
-import difflib
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from bptt import errors
 from bptt.errors import Span
-from bptt.language.source import Source
+from bptt.language.functions import CALLS, KEPT, Function, collect
+from bptt.language.hints import STACKED
+from bptt.language.indexed import (
+    Index,
+    IndexReader,
+    collect_indices,
+    is_index_line,
+)
+from bptt.language.places import with_sizes
+from bptt.language.source import FunctionText, Source
+from bptt.language.tree import RESERVED, Declaration, Equation, Expr
 from bptt.step.graph import Initial
-from bptt.step.ops import OPS
 
-LOSS = "L"
-RESERVED = frozenset({"t", "tau", "n_b"})
 INFIX = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow",
     ast.MatMult: "product",
@@ -26,7 +32,9 @@ COMPARISONS = {
     ast.Gt: ("greater", False), ast.GtE: ("greater_equal", False),
     ast.Lt: ("greater", True), ast.LtE: ("greater_equal", True),
 }  # fmt: skip
+EQUALITIES = {ast.Eq: "equal", ast.NotEq: "not_equal"}
 MAX_DEPTH = 100
+MAX_RANK = 4
 INSTEAD = (
     (ast.IfExp, "where(condition, u, v)"),
     (ast.BoolOp, "a product of two comparisons for `and`, their maximum for `or`"),
@@ -36,47 +44,17 @@ INSTEAD = (
     (ast.Constant | ast.JoinedStr, "a value is a real number, a parameter or a node"),
     (ast.NamedExpr, "an equation of its own, `name[t] = ...`"),
     (ast.Starred, "write every argument"),
+    (ast.List | ast.Tuple, STACKED),
+    (ast.FloorDiv, "floor(u / v)"),
+    (ast.GeneratorExp | ast.ListComp, "sum(u) adds all elements of u"),
 )
-CALLS = {name: op for name, op in OPS.items() if op.written == "call"}
-
-
-@dataclass(frozen=True)
-class Expr:
-    """One piece of an equation: an operation on pieces, a read of a name, or a number.
-
-    op: a key of `OPS`, or "constant", "parameter" (a bare name), "read" (`name[t +
-    lag]`, data = (name, lag)), "product" (`@`), "lookup" (`M[:, i]`).
-    """
-
-    op: str
-    arguments: tuple[Expr, ...]
-    span: Span
-    data: object = None
-
-
-@dataclass(frozen=True)
-class Equation:
-    """`name[t] = expression`."""
-
-    name: str
-    expression: Expr
-    span: Span
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """`name: shape` or `name: shape = initial`."""
-
-    name: str
-    shape: tuple[str | int, ...]
-    initial: Initial | None
-    span: Span
 
 
 def parse_text(text: str) -> tuple[list[Equation], list[Declaration]]:
     """Read every line of a cell.
 
-    Raises: CellSyntaxError, UnsupportedSyntaxError, UnknownOperationError,
+    Raises: CellSizeError, CellSyntaxError, UnsupportedSyntaxError,
+    UnknownOperationError,
     ArgumentCountError, FutureStepError, DistantStepError, ReservedNameError,
     DeclarationError, EmptyCellError.
     """
@@ -84,32 +62,46 @@ def parse_text(text: str) -> tuple[list[Equation], list[Declaration]]:
         raise errors.CellSyntaxError(
             None, f"a cell is text, got {type(text).__name__}", fix="pass a string"
         )
-    reader = _Reader(text)
+    source = Source(text)
+    statements = source.statements()
+    indices = collect_indices(statements, source)
+    reader = _Reader(source, collect(statements, source), indices)
     equations: list[Equation] = []
     declarations: list[Declaration] = []
-    for statement in reader.statements():
+    for statement in statements:
+        if isinstance(statement, FunctionText) or is_index_line(statement):
+            continue
         if isinstance(statement, ast.AnnAssign):
             declarations.append(reader.declaration(statement))
         else:
-            equations.append(reader.equation(statement))
+            equations.append(reader.indexed_equation(statement))
     if not equations:
         raise errors.EmptyCellError(
             None,
             "the text holds no equation",
             fix="write at least one, such as `h[t] = tanh(b + W @ h[t-1] + U @ x[t])`",
         )
+    if indices:
+        equations = with_sizes(equations, declarations, indices)
     return equations, declarations
 
 
-class _Reader:
+class _Reader(IndexReader):
     """Turns `ast` nodes into equations, with their place in the text."""
 
-    def __init__(self, text: str) -> None:
-        self._source = Source(text)
-        self.statements = self._source.statements
-        self.span = self._source.span
-        self._show = self._source.show
+    def __init__(
+        self,
+        source: Source,
+        functions: Mapping[str, Function],
+        indices: Mapping[str, Index],
+    ) -> None:
+        super().__init__(source, functions, indices)
         self._depth = 0
+        for function in functions.values():
+            self._check_name(function.name, function.span)
+            for name in function.parameters:
+                self._check_name(name, function.span)
+            self.check_function(function)
 
     # ----- statements -----
 
@@ -151,23 +143,26 @@ class _Reader:
             name, self._shape(statement.annotation), initial, self.span(statement)
         )
 
-    def _check_name(self, name: str, node: ast.AST) -> None:
-        if name in RESERVED or name in CALLS:
-            what = "an operation" if name in CALLS else "the language's own name"
+    def _check_name(self, name: str, place: ast.AST | Span) -> None:
+        if name in RESERVED or name in KEPT:
+            what = "an operation" if name in KEPT else "the language's own name"
+            fix = f"another name, such as {name}_1"
+            if name == "t":
+                fix += "; a step is written in square brackets: h[t]"
             raise errors.ReservedNameError(
-                self.span(node),
+                place if isinstance(place, Span) else self.span(place),
                 f"{name} is {what} and cannot name a node or parameter",
-                fix=f"another name, such as {name}_1",
+                fix=fix,
             )
 
     def _shape(self, node: ast.expr) -> tuple[str | int, ...]:
         parts = node.elts if isinstance(node, ast.Tuple) else [node]
         shape = tuple(self._dimension(part) for part in parts)
-        if len(shape) > 2:
+        if len(shape) > (MAX_RANK if self.indices else 2):
             raise errors.DeclarationError(
                 self.span(node),
                 f"{len(shape)} dimensions; a shape is () a scalar, n a vector or "
-                "(n, m) a matrix",
+                "(n, m) a matrix, with indices up to four",
                 fix="time and batch are not part of a shape",
             )
         return shape
@@ -241,11 +236,18 @@ class _Reader:
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
             return Expr("constant", (), span, self._finite(node))
         if isinstance(node, ast.Name):
+            if node.id in self._place.bound:
+                return self._place.bound[node.id]
+            if node.id in self.indices:
+                return Expr("index", (), span, node.id)
             self._check_read(node)
             return Expr("parameter", (), span, node.id)
         if isinstance(node, ast.BinOp) and type(node.op) in INFIX:
             arguments = (self.expression(node.left), self.expression(node.right))
             return Expr(INFIX[type(node.op)], arguments, span)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+            pair = self.expression(node.left), self.expression(node.right)
+            return self.call_derived("mod", span, *pair)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             return self._negative(node, span)
         if isinstance(node, ast.Compare):
@@ -263,8 +265,8 @@ class _Reader:
         )
 
     def _check_read(self, node: ast.Name) -> None:
-        if node.id in RESERVED or node.id in CALLS:
-            what = "an operation: call it" if node.id in CALLS else "not a value"
+        if node.id in RESERVED or node.id in KEPT:
+            what = "an operation: call it" if node.id in KEPT else "not a value"
             raise errors.ReservedNameError(
                 self.span(node),
                 f"{node.id} is {what}",
@@ -279,14 +281,17 @@ class _Reader:
         return Expr("neg", (inner,), span)
 
     def _comparison(self, node: ast.Compare, span: Span) -> Expr:
-        if len(node.ops) != 1 or type(node.ops[0]) not in COMPARISONS:
+        kind = type(node.ops[0])
+        if len(node.ops) != 1 or kind not in {*COMPARISONS, *EQUALITIES}:
             raise errors.UnsupportedSyntaxError(
                 span,
-                "a comparison is one of >, >=, <, <=, between two values",
+                "a comparison is one of >, >=, <, <=, ==, !=, between two values",
                 fix="for example where(a[t] > 0, a[t], 0)",
             )
-        op, swapped = COMPARISONS[type(node.ops[0])]
         pair = (self.expression(node.left), self.expression(node.comparators[0]))
+        if kind in EQUALITIES:
+            return self.call_derived(EQUALITIES[kind], span, *pair)
+        op, swapped = COMPARISONS[kind]
         return Expr(op, pair[::-1] if swapped else pair, span)
 
     def _transpose(self, node: ast.Attribute, span: Span) -> Expr:
@@ -300,6 +305,8 @@ class _Reader:
 
     def _subscripted(self, node: ast.Subscript, span: Span) -> Expr:
         index = node.slice
+        if self.has_places(node) and self.indices:
+            return self.with_places(node, span)
         if isinstance(index, ast.Tuple):
             if len(index.elts) == 2 and self._is_colon(index.elts[0]):
                 matrix = self.expression(node.value)
@@ -311,7 +318,7 @@ class _Reader:
                 "part of the language",
             )
         name, lag = self._subscript(node)
-        if isinstance(node.value, ast.Name):
+        if isinstance(node.value, ast.Name) and name == node.value.id:
             self._check_read(node.value)
         return Expr("read", (), span, (name, lag))
 
@@ -334,7 +341,7 @@ class _Reader:
                 fix=fix,
             )
         lag = self._lag(node.slice)
-        name = node.value.id
+        name = self._name(node.value)
         if lag is None:
             raise errors.UnsupportedSyntaxError(
                 self.span(node.slice),
@@ -373,60 +380,10 @@ class _Reader:
             return node.right.value * (1 if isinstance(node.op, ast.Add) else -1)
         return None
 
-    def _call(self, node: ast.Call, span: Span) -> Expr:
-        name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if name not in CALLS:
-            raise errors.UnknownOperationError(
-                self.span(node.func),
-                f"{self._show(node.func)} is not an operation",
-                fix=_closest(name) + "the operations are " + ", ".join(sorted(CALLS)),
-            )
-        data = self._keywords(node, name)
-        arity = CALLS[name].arity
-        if len(node.args) != arity:
-            noun = "argument" if arity == 1 else "arguments"
-            raise errors.ArgumentCountError(
-                span,
-                f"{name} takes {arity} {noun}, got {len(node.args)}",
-                fix=f"{name}({', '.join('uvw'[:arity])})",
-            )
-        return Expr(name, tuple(map(self.expression, node.args)), span, data)
-
-    def _keywords(self, node: ast.Call, name: str) -> object:
-        """`layer_norm(x, eps=1e-5)` is the one operation with a keyword."""
-        allowed = ("eps",) if name == "layer_norm" else ()
-        for position, keyword in enumerate(node.keywords):
-            shown = self._show(keyword)
-            if keyword.arg not in allowed or position:
-                raise errors.ArgumentCountError(
-                    self.span(keyword),
-                    f"{name} does not take {shown}" + (" as well" if position else ""),
-                    fix="leave it out; only layer_norm has a keyword, `eps=1e-5`",
-                )
-        if name != "layer_norm":
-            return None
-        return self._eps(node.keywords[0]) if node.keywords else 1e-5
-
-    def _eps(self, keyword: ast.keyword) -> float:
-        value = keyword.value
-        if isinstance(value, ast.Constant) and type(value.value) in (int, float):
-            eps = self._finite(value)
-            if eps > 0:
-                return eps
-        raise errors.ArgumentCountError(
-            self.span(keyword), "eps is a positive number", fix="eps=1e-5"
-        )
-
 
 def _instead(node: ast.expr) -> str:
     """What to write for a piece of Python that is not part of the language."""
     for kind, fix in INSTEAD:
         if isinstance(node, kind) or isinstance(getattr(node, "op", None), kind):
             return fix
-    return "use + - * / @ **, .T, and the operations " + ", ".join(sorted(CALLS))
-
-
-def _closest(name: str) -> str:
-    """A suggestion for a misspelt operation."""
-    close = difflib.get_close_matches(name, CALLS, n=1, cutoff=0.6)
-    return f"{close[0]}? " if close else ""
+    return "use + - * / % @ **, .T, and the operations " + ", ".join(sorted(CALLS))

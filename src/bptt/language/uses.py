@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.directions import Read, check_directions
-from bptt.language.syntax import LOSS, Declaration, Equation, Expr
+from bptt.language.tree import LOSS, Declaration, Equation, Expr
 
 
 @dataclass
@@ -36,11 +36,22 @@ class Uses:
     as_index: dict[str, Span] = field(default_factory=dict)
     as_target: dict[str, Span] = field(default_factory=dict)
     as_value: dict[str, Span] = field(default_factory=dict)
+    multiplied: dict[str, Span] = field(default_factory=dict)
+    reads_alone: set[str] = field(default_factory=set)
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names read as `name[t]` that no equation defines."""
         return tuple(name for name in self.now if name not in self.defined)
+
+    @property
+    def only_multiplied(self) -> dict[str, Span]:
+        """Vectors without a step that `parameter @ vector` alone reads."""
+        return {
+            name: span
+            for name, span in self.multiplied.items()
+            if name not in self.reads_alone
+        }
 
     def table(self, lag: int) -> dict[str, Span]:
         """The reads at step t + lag."""
@@ -95,6 +106,10 @@ def _collect(uses: Uses, root: Expr) -> None:
     for expr, role in _walk(root, "value"):
         if expr.op == "parameter":
             uses.bare.setdefault(str(expr.data), expr.span)
+            if role == "multiplied":
+                uses.multiplied.setdefault(str(expr.data), expr.span)
+            else:
+                uses.reads_alone.add(str(expr.data))
         elif expr.op == "read":
             name, lag = _read_of(expr)
             uses.table(lag).setdefault(name, expr.span)
@@ -112,13 +127,28 @@ def _read_of(expr: Expr) -> tuple[str, int]:
 
 
 def _walk(expr: Expr, role: str) -> Iterator[tuple[Expr, str]]:
-    yield expr, role
-    roles = {"lookup": "index", "nll": "target"}
-    for position, argument in enumerate(expr.arguments):
-        is_second = position == 1 and argument.op == "read"
-        yield from _walk(
-            argument, roles.get(expr.op, "value") if is_second else "value"
-        )
+    """Every piece with its role, from the outside in, left to right.
+
+    Iterative: an expression may be deeper than Python's recursion limit.
+    """
+    work = [(expr, role)]
+    while work:
+        found = work.pop()
+        yield found
+        here = found[0]
+        last = len(here.arguments) - 1
+        work += [(here.arguments[i], _role(here, i)) for i in range(last, -1, -1)]
+
+
+def _role(expr: Expr, position: int) -> str:
+    """What an argument is to the operation that reads it."""
+    argument = expr.arguments[position]
+    if position == 1 and argument.op == "read":
+        return {"lookup": "index", "nll": "target"}.get(expr.op, "value")
+    is_plain = expr.op == "product" and position == 1
+    if is_plain and all(part.op == "parameter" for part in expr.arguments):
+        return "multiplied" if str(argument.data)[0].islower() else "value"
+    return "value"
 
 
 def _check_order(uses: Uses, equations: list[Equation]) -> None:
@@ -175,6 +205,14 @@ def _check_kinds(uses: Uses) -> None:
                 span,
                 f"{name} varies in time elsewhere in the cell, but has no step here",
                 fix=f"{name}[t] or {name}[t-1]",
+            )
+    for name, span in uses.only_multiplied.items():
+        if name not in uses.declared:
+            raise errors.BareInputError(
+                span,
+                f"{name} has no step here, so it is one vector of parameters for all "
+                "steps, and its product with a parameter is no more than that",
+                fix=f"{name}[t] for an input; a parameter is declared: `{name}: n`",
             )
     for name, span in uses.as_index.items():
         if name in uses.defined:

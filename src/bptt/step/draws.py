@@ -17,7 +17,7 @@ import numpy as np
 
 from bptt import errors
 from bptt.step.graph import Graph, Initial, InputSpec
-from bptt.step.shapes import Array, Shape, show_shape
+from bptt.step.shapes import Array, Shape, numbers_of, show_shape
 
 Sizes = tuple[int, ...]
 
@@ -163,4 +163,4 @@ def _numbers(name: str, shape: Shape, sizes: Mapping[str, int]) -> Sizes:
                 f"{name} {show_shape(shape)} cannot be drawn: no array given has the "
                 f"dimension {dim}"
             )
-    return tuple(dim if isinstance(dim, int) else sizes[str(dim)] for dim in shape)
+    return numbers_of(shape, sizes)

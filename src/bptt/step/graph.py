@@ -11,6 +11,8 @@ Leaves:
     size       data = a dimension; its size as a scalar
     parameter  data = its name; static
     input      data = its name; timed
+    index      data = (name, dimension, first number); its number as a scalar; static
+    eye        data = a dimension; the unit matrix; static
     shift      data = (name, lag); the value of a definition or input at step t + lag
     weight     w_t, the weight of L^(t) in the total loss; timed
     seed       data = name; a gradient that arrives at a definition from outside; timed
@@ -26,10 +28,12 @@ from bptt.step import shapes
 from bptt.step.shapes import Dim, Shape
 
 TIMED_LEAVES = frozenset({"input", "shift", "weight", "seed"})
-STATIC_LEAVES = frozenset({"constant", "size", "parameter"})
+STATIC_LEAVES = frozenset({"constant", "size", "parameter", "index", "eye"})
 LEAVES = TIMED_LEAVES | STATIC_LEAVES
 TO_STATIC = frozenset({"total", "total_outer", "total_scatter"})
 TO_TIMED = frozenset({"named", "spread"})
+# Names and dimensions of the indices that an expression still has: j in `C[t, j]`.
+Indices = tuple[tuple[str, Dim], ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -41,9 +45,10 @@ class Node:
     shape: Shape = ()
     data: Hashable = None
     timed: bool = field(init=False)
+    indices: Indices = field(init=False)
 
     def __post_init__(self) -> None:
-        """Derive `timed` from the operation and the inputs."""
+        """Derive `timed` and `indices` from the operation and the inputs."""
         if self.op in TIMED_LEAVES or self.op in TO_TIMED:
             timed = True
         elif self.op in TO_STATIC:
@@ -51,17 +56,18 @@ class Node:
         else:
             timed = any(node.timed for node in self.inputs)
         object.__setattr__(self, "timed", timed)
+        object.__setattr__(self, "indices", _indices_of(self))
 
     @property
     def rank(self) -> int:
-        """0 a scalar, 1 a vector, 2 a matrix."""
+        """0 a scalar, 1 a vector, 2 a matrix: what is left after the indices."""
         return len(self.shape)
 
     def __repr__(self) -> str:
         data = "" if self.data is None else f" {self.data!r}"
         return f"<{self.op}{data} {shapes.show_shape(self.shape)}>"
 
-    # The arithmetic that backward rules are written in. `ops.verify` recomputes every
+    # The arithmetic of backward rules. `evaluate.verify` recomputes every
     # shape from the table, so a slip here cannot pass.
     def __add__(self, other: Operand) -> Node:
         return _arithmetic("add", self, other)
@@ -95,6 +101,24 @@ class Node:
 
 
 Operand = Node | float | int
+
+
+def _indices_of(node: Node) -> Indices:
+    """The indices of the inputs, each once, in the order of their names."""
+    found = {name: dim for child in node.inputs for name, dim in child.indices}
+    data: Any = node.data
+    if node.op == "at":
+        found |= dict(data.indices)
+    elif node.op == "put":
+        place, kept = data
+        found = {n: d for n, d in found.items() if n in kept or n not in place.names}
+    elif node.op in ("index", "index_fill"):
+        found[data[0]] = data[1]
+    elif node.op == "index_sum":
+        del found[data[0]]
+    if not found:
+        return ()
+    return tuple(sorted(found.items(), key=lambda pair: pair[0]))
 
 
 def _arithmetic(op: str, a: Operand, b: Operand) -> Node:
@@ -168,7 +192,8 @@ class Graph:
     """One time step of a cell: its definitions in order, and its leaves by name.
 
     states: the names read at another step; backward: those of them read at t+1, whose
-    loop runs from tau to 1 and whose boundary value is that of step tau + 1.
+    loop runs from tau to 1 and whose boundary value is that of step tau + 1; indices:
+    the first number and the dimension of each, as declared.
     """
 
     definitions: Mapping[str, Node]
@@ -177,10 +202,22 @@ class Graph:
     states: tuple[str, ...]
     loss: str | None = None
     backward: frozenset[str] = frozenset()
+    indices: Mapping[str, tuple[int, Dim]] = field(default_factory=dict)
 
     def lag(self, state: str) -> int:
         """Where a state is read: -1 for t-1, +1 for t+1."""
         return 1 if state in self.backward else -1
+
+    def vectors(self) -> list[str]:
+        """The definitions that are a vector, or one for every value of indices."""
+        found = []
+        for name, node in self.definitions.items():
+            rank, body = node.rank, node.inputs[0]
+            while body.op == "put":
+                rank, body = rank - 1, body.inputs[0]
+            if 1 in (rank, node.rank):
+                found.append(name)
+        return found
 
     def dims(self) -> tuple[str, ...]:
         """The named dimensions, in order of first appearance."""

@@ -41,6 +41,28 @@ def transpose(a: Array) -> Array:
     return np.swapaxes(a, -1, -2)
 
 
+def sum_axis(x: Array, axis: int, size: int) -> Array:
+    """The sum over the axis of an index."""
+    return np.asarray(x.sum(axis=axis))
+
+
+def fill_axis(x: Array, axis: int, size: int) -> Array:
+    """The same for every value of an index, at `axis` of the result."""
+    place = x.ndim + 1 + axis
+    wide = np.expand_dims(x, place)
+    return np.broadcast_to(wide, (*x.shape[:place], size, *x.shape[place:]))
+
+
+def diag(x: Array) -> Array:
+    """The matrix with x on its diagonal."""
+    return np.asarray(x[..., :, None] * np.eye(x.shape[-1], dtype=x.dtype))
+
+
+def diagonal(a: Array) -> Array:
+    """The diagonal of a square matrix."""
+    return np.diagonal(a, axis1=-2, axis2=-1)
+
+
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)) without overflow: exp is only taken of -|x|."""
     positive = real(x) >= 0
@@ -67,6 +89,43 @@ def absolute(x: Array) -> Array:
 def sign(x: Array) -> Array:
     """-1, 0 or 1."""
     return np.sign(real(x)).astype(x.dtype)
+
+
+def floor(x: Array) -> Array:
+    """The largest whole number that is not above x."""
+    return np.floor(real(x)).astype(x.dtype)
+
+
+def nearest(x: Array) -> Array:
+    """The nearest whole number, the even one of two."""
+    return np.rint(real(x)).astype(x.dtype)
+
+
+def with_derivative(value: Array, like: Array) -> Array:
+    """The value of the first; only what a complex step put into the second."""
+    shape = np.broadcast_shapes(np.shape(value), np.shape(like))
+    result: Array = np.broadcast_to(value, shape)
+    if np.iscomplexobj(value) or np.iscomplexobj(like):
+        result = real(result) + 1j * np.imag(like)
+    return result
+
+
+def largest(x: Array) -> Array:
+    """The largest element of the last axis, by real part."""
+    if not np.iscomplexobj(x):
+        return np.asarray(x.max(axis=-1))
+    place = real(x).argmax(axis=-1)
+    return np.asarray(np.take_along_axis(x, place[..., None], axis=-1)[..., 0])
+
+
+def cumsum(x: Array) -> Array:
+    """Sums of the first 1, 2, ... elements."""
+    return np.asarray(np.cumsum(x, axis=-1))
+
+
+def lower_part(a: Array) -> Array:
+    """A with zeros above its diagonal."""
+    return np.tril(a)
 
 
 def maximum(x: Array, y: Array) -> Array:
@@ -170,7 +229,9 @@ def scatter(g: Array, index: Array, sizes: tuple[int]) -> Array:
 
 
 def pick(x: Array, index: Array) -> Array:
-    """Element `index` of the last axis."""
+    """Element `index` of the last axis, or of the one vector that all rows share."""
+    if x.ndim == 1:
+        return np.asarray(x[index])
     return np.take_along_axis(x, index[..., None], axis=-1)[..., 0]
 
 
@@ -206,9 +267,10 @@ def bce(p: Array, y: Array, rank: int) -> Array:
 def bce_logits(o: Array, y: Array, rank: int) -> Array:
     """The same for p = sigmoid(o), as sum of max(o, 0) - y o + log(1 + exp(-|o|)).
 
-    In this order a sure and right o keeps its small loss: softplus(o) - o loses it.
+    In this order a sure and right o keeps its small loss: softplus(o) - o loses it. The
+    first two terms are (1 - y) o or -y o: their difference would lose digits, too.
     """
-    excess = relu(o) - y * o
+    excess = np.where(real(o) > 0, (1 - y) * o, -y * o)
     return _sum_all(excess + np.log1p(np.exp(-absolute(o))), rank)
 
 

@@ -10,54 +10,28 @@ derivative can be differentiated again. Undoing a broadcast is the driver's busi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 
 from bptt.step import meanings as m
 from bptt.step import shapes as s
-from bptt.step.graph import LEAVES, Node, Operand, as_node, walk
+from bptt.step.erf import erf
+from bptt.step.graph import Node, Operand, as_node
+from bptt.step.operation import (
+    INDEX,
+    POSITIVE,
+    PROBABILITY,
+    REAL_LINE,
+    Activation,
+    Gradients,
+    Op,
+)
+from bptt.step.places import Place, read_place, write_place
 from bptt.step.shapes import Shape
-
-Gradients = tuple[Node | None, ...]
-REAL_LINE = (-4.0, 4.0)
-POSITIVE = (0.05, 8.0)
-PROBABILITY = (0.02, 0.98)
-INDEX = None
-
-
-@dataclass(frozen=True)
-class Op:
-    """One operation.
-
-    name: key of `OPS`; arity: number of inputs; shape: shape rule; f: NumPy meaning;
-    bprop: backward rule; reads: what the rule reads; latex: template with {0}, {1}, ...
-    and {data}; written: how the language spells it ("call", "infix", "" for internal);
-    precedence: binding strength in print; domain: per input, where it may be evaluated
-    (None: an integer index); kink: distance of real inputs from the nearest kink;
-    data: what `f` gets beside its inputs ("", "rank", "dims", "value");
-    result: shape given by `data` instead of a rule (for "dims").
-    """
-
-    name: str
-    arity: int
-    shape: s.ShapeRule
-    f: Callable[..., Any]
-    bprop: Callable[..., Gradients]
-    reads: str
-    latex: str
-    written: str = "call"
-    precedence: int = 100
-    domain: tuple[tuple[float, float] | None, ...] = (REAL_LINE,)
-    kink: Callable[..., Any] | None = None
-    data: str = ""
-
-    @property
-    def is_elementwise(self) -> bool:
-        """Whether each element of the result depends on the same element alone."""
-        return self.shape is s.elementwise
+from bptt.step.table import Table
 
 
 def apply(name: str, *operands: Operand, data: Hashable = None) -> Node:
@@ -72,7 +46,18 @@ def infer(name: str, nodes: tuple[Node, ...], data: Any, unify: s.Unify) -> Shap
         return tuple(data)
     if name in ("scatter", "total_scatter"):
         return (nodes[0].shape[0], *data)
-    return OPS[name].shape(unify, *(node.shape for node in nodes))
+    if name == "at":
+        return _read_shape(nodes[0], data, unify)
+    if name == "put":
+        return (data[0].dim, *nodes[0].shape)
+    return TABLE[name].shape(unify, *(node.shape for node in nodes))
+
+
+def _read_shape(x: Node, place: Place, unify: s.Unify) -> Shape:
+    if not x.shape:
+        raise s.ShapeRuleError("rank", "a scalar has no places")
+    unify(x.shape[0], place.dim)
+    return x.shape[1:]
 
 
 # ----- builders that backward rules use by name -----
@@ -117,6 +102,40 @@ def where(condition: Node, x: Operand, y: Operand) -> Node:
     return apply("where", condition, x, y)
 
 
+def at(x: Node, place: Place) -> Node:
+    """The elements of x at a place, for every value of its indices."""
+    return apply("at", x, data=place)
+
+
+def put(x: Node, place: Place, kept: tuple[str, ...] = ()) -> Node:
+    """The transpose of `at`; `kept` names indices of the place that stay indices."""
+    return apply("put", x, data=(place, kept))
+
+
+def sum_index(x: Node, name: str) -> Node:
+    """The sum over an index."""
+    return apply("index_sum", x, data=(name, dict(x.indices)[name]))
+
+
+def _bprop_at(g: Node, y: Node, x: Node) -> Gradients:
+    place: Place = y.data  # type: ignore[assignment]
+    own = {name for name, _ in x.indices}
+    if place.is_plain or not place.terms:
+        return (put(g, place, tuple(n for n in place.names if n in own)),)
+    # Solved for one index: x[l+k] was read, so the gradient of x[p] is that of p - k.
+    term, others = place.solve()
+    g = at(put(g, place.of(term)), others)
+    for name in place.names:
+        if name != term.name and name not in own:
+            g = sum_index(g, name)
+    return (put(g, place.own),)
+
+
+def _bprop_put(g: Node, y: Node, x: Node) -> Gradients:
+    data: Any = y.data
+    return (at(g, data[0]),)
+
+
 def mean(x: Node) -> Node:
     """The mean over the core axes."""
     return apply("mean", x, data=x.rank)
@@ -137,8 +156,12 @@ def stop_gradient(x: Node) -> Node:
 
 def _bprop_pow(g: Node, y: Node, x: Node, p: Node) -> Gradients:
     if p.op == "constant":
+        if p.data == 0.0:
+            return None, None  # 1 for every x: 0 * x ** -1 would be NaN at 0
         return (g * x if p.data == 2.0 else g * x ** (as_node(p) - 1.0)) * p, None
-    return g * p * x ** (p - 1.0), g * y * apply("log", x)
+    # As in torch and JAX: where 0 * x ** -1 or 0 * log(0) stands, the limit 0.
+    base = where(p, g * p * x ** (p - 1.0), 0.0)
+    return base, where(x, g * y * apply("log", x), 0.0)
 
 
 def _bprop_maximum(g: Node, y: Node, x: Node, z: Node) -> Gradients:
@@ -154,6 +177,12 @@ def _bprop_minimum(g: Node, y: Node, x: Node, z: Node) -> Gradients:
         apply("greater", z, x), 1.0, where(apply("greater", x, z), 0.0, 0.5)
     )
     return g * x_share, g * (1.0 - x_share)
+
+
+def _bprop_max(g: Node, y: Node, x: Node) -> Gradients:
+    # Equal largest elements share the gradient, as in torch.amax and JAX.
+    is_largest = apply("greater_equal", x, y)
+    return (g * is_largest / sum_features(is_largest),)
 
 
 def _bprop_layer_norm(g: Node, y: Node, x: Node) -> Gradients:
@@ -182,6 +211,13 @@ def _bprop_bce(g: Node, y: Node, p: Node, q: Node) -> Gradients:
     return g * (p - q) / (p * (1.0 - p)), g * odds
 
 
+def _bprop_bce_logits(g: Node, y: Node, o: Node, q: Node) -> Gradients:
+    # sigmoid(o) - q, in a form that keeps the digits of a small one: q = 1 and o = 16
+    # give 1.1e-7, which 1 - sigmoid(16) loses in float32.
+    wrong = (1.0 - q) * apply("sigmoid", o) - q * apply("sigmoid", -o)
+    return g * wrong, -g * o
+
+
 def _bprop_mse(g: Node, y: Node, o: Node, q: Node) -> Gradients:
     scaled = 2.0 * g / count(o.shape) if o.shape else 2.0 * g
     return scaled * (o - q), scaled * (q - o)
@@ -197,6 +233,16 @@ def _bprop_total_outer(g: Node, y: Node, e: Node, x: Node) -> Gradients:
 
 def _kink_at_zero(x: Any) -> Any:
     return np.abs(x)
+
+
+def _kink_at_whole(x: Any) -> Any:
+    return np.abs(x - np.rint(x))
+
+
+def _kink_of_max(x: Any) -> Any:
+    """Half the distance of the two largest: where the largest changes."""
+    top = np.sort(x, axis=-1)[..., -2:]
+    return np.broadcast_to((top[..., -1:] - top[..., :1]) / 2, x.shape)
 
 
 def _kink_where_equal(x: Any, y: Any) -> Any:
@@ -242,15 +288,20 @@ _ROWS = (
     # (1 - y)(1 + y), not 1 - y*y: near |y| = 1 the square loses digits of y (float32,
     # x near 4.7: 9e-5 against 9e-8 relative, given the rounded y).
     Op("tanh", 1, s.elementwise, np.tanh,
-       lambda g, y, x: (g * ((1.0 - y) * (1.0 + y)),), "y", r"\tanh\left({0}\right)"),
+       lambda g, y, x: (g * ((1.0 - y) * (1.0 + y)),), "y", r"\tanh\left({0}\right)",
+       activation=Activation(lambda y: (1 - y) * (1 + y), 1.0)),
     Op("sigmoid", 1, s.elementwise, m.sigmoid, lambda g, y, x: (g * (y * (1.0 - y)),),
-       "y", r"\sigma\left({0}\right)"),
+       "y", r"\sigma\left({0}\right)",
+       activation=Activation(lambda y: y * (1 - y), 0.25)),
     Op("relu", 1, s.elementwise, m.relu,
        lambda g, y, x: (where(apply("greater", x, 0.0), g, 0.0),), "x",
-       r"\operatorname{{relu}}\left({0}\right)", kink=_kink_at_zero),
+       r"\operatorname{{relu}}\left({0}\right)", kink=_kink_at_zero,
+       activation=Activation(lambda y: np.asarray(y > 0, float), 1.0)),
     Op("softplus", 1, s.elementwise, m.softplus,
        lambda g, y, x: (g * apply("sigmoid", x),), "x",
-       r"\zeta\left({0}\right)"),
+       r"\zeta\left({0}\right)",
+       # sigmoid(a) = 1 - exp(-y)
+       activation=Activation(lambda y: np.asarray(-np.expm1(-y)), 1.0)),
     Op("exp", 1, s.elementwise, np.exp, lambda g, y, x: (g * y,), "y",
        r"\exp\left({0}\right)"),
     Op("log", 1, s.elementwise, np.log, lambda g, y, x: (g / x,), "x",
@@ -264,7 +315,20 @@ _ROWS = (
     Op("abs", 1, s.elementwise, m.absolute, lambda g, y, x: (g * apply("sign", x),),
        "x", r"\left|{0}\right|", kink=_kink_at_zero),
     Op("sign", 1, s.elementwise, m.sign, lambda g, y, x: (None,), "",
-       r"\operatorname{{sign}}\left({0}\right)", "", kink=_kink_at_zero),
+       r"\operatorname{{sign}}\left({0}\right)", kink=_kink_at_zero),
+    Op("floor", 1, s.elementwise, m.floor, lambda g, y, x: (None,), "",
+       r"\operatorname{{floor}}\left({0}\right)", kink=_kink_at_whole),
+    Op("round", 1, s.elementwise, m.nearest, lambda g, y, x: (None,), "",
+       r"\operatorname{{round}}\left({0}\right)",
+       kink=lambda x: _kink_at_whole(x + 0.5)),
+    Op("expm1", 1, s.elementwise, np.expm1, lambda g, y, x: (g * (y + 1.0),), "y",
+       r"\left(\exp\left({0}\right) - 1\right)"),
+    Op("erf", 1, s.elementwise, erf,
+       lambda g, y, x: (g * (1.1283791670955126 * apply("exp", -(x * x))),), "x",
+       r"\operatorname{{erf}}\left({0}\right)"),
+    Op("with_derivative", 2, s.elementwise, m.with_derivative,
+       lambda g, y, v, x: (None, g), "",
+       r"\operatorname{{replaced}}\left({0}, {1}\right)", domain=TWO),
     Op("stop_gradient", 1, s.same, _identity, lambda g, y, x: (None,), "",
        r"\operatorname{{stop}}\left({0}\right)"),
     # --- over the features of a vector ---
@@ -273,8 +337,16 @@ _ROWS = (
     Op("log_softmax", 1, s.vector, m.log_softmax,
        lambda g, y, x: (g - apply("exp", y) * sum_features(g),), "y",
        r"\log\operatorname{{softmax}}\left({0}\right)"),
+    Op("logsumexp", 1, s.only_vector, m.log_sum_exp,
+       lambda g, y, x: (g * apply("softmax", x),), "x",
+       r"\log\sum_i \exp {0}_i"),
     Op("layer_norm", 1, s.vector, m.layer_norm, _bprop_layer_norm, "xy",
        r"\operatorname{{LN}}\left({0}\right)", data="value"),
+    Op("max", 1, s.only_vector, m.largest, _bprop_max, "xy",
+       r"\operatorname{{largest}}\left({0}\right)", kink=_kink_of_max),
+    Op("cumsum", 1, s.vector, m.cumsum,
+       lambda g, y, x: (sum_features(g) - apply("cumsum", g) + g,), "",
+       r"\operatorname{{cumsum}}\left({0}\right)"),
     Op("sum", 1, s.reduction, m.total_of, lambda g, y, x: (fill(g, x.shape),), "",
        r"\sum_i {0}_i", data="rank"),
     Op("mean", 1, s.reduction, m.mean_of, lambda g, y, x: (fill_mean(g, x.shape),), "",
@@ -296,6 +368,9 @@ _ROWS = (
        r"{0} {1}^\top", domain=TWO),
     Op("transpose", 1, s.transpose, m.transpose, lambda g, y, a: (transpose(g),), "",
        r"{0}^\top", "infix", 90),
+    Op("lower_part", 1, s.matrix, m.lower_part,
+       lambda g, y, a: (apply("lower_part", g),), "",
+       r"\operatorname{{lower}}\left({0}\right)"),
     Op("lookup", 2, s.lookup, m.lookup, _bprop_lookup, "x",
        "{0}_{{:,{1}}}", "infix", 90, (REAL_LINE, INDEX)),
     Op("scatter", 2, s.same, m.scatter,
@@ -320,7 +395,7 @@ _ROWS = (
        r"\operatorname{{bce}}\left({0}, {1}\right)",
        domain=(PROBABILITY, PROBABILITY), data="rank"),
     Op("bce_logits", 2, s.pairwise_loss, m.bce_logits,
-       lambda g, y, o, q: (g * (apply("sigmoid", o) - q), -g * o), "x",
+       _bprop_bce_logits, "x",
        r"\operatorname{{bce}}\left(\sigma\left({0}\right), {1}\right)", "",
        domain=(REAL_LINE, PROBABILITY), data="rank"),
     Op("mse", 2, s.pairwise_loss, m.mse, _bprop_mse, "x",
@@ -338,39 +413,23 @@ _ROWS = (
        domain=(REAL_LINE, INDEX), data="dims"),
 )  # fmt: skip
 
-OPS: dict[str, Op] = {row.name: row for row in _ROWS}
+OPS = Table("OPS", "step/ops.py", {row.name: row for row in _ROWS})
 
+# What the brackets of a name and reductions along an index become.
+_INDEX_ROWS = (
+    Op("at", 1, s.same, read_place, _bprop_at, "",
+       "{0}", "", data="place"),
+    Op("put", 1, s.same, write_place, _bprop_put, "",
+       "{0}", "", data="place"),
+    Op("index_sum", 1, s.same, m.sum_axis, lambda g, y, x: (g,), "",
+       r"\sum_{{{data}}} {0}", "", data="axis"),
+    Op("index_fill", 1, s.same, m.fill_axis, lambda g, y, x: (g,), "",
+       "{0}", "", data="axis"),
+    Op("diag", 1, s.diag, m.diag, lambda g, y, x: (apply("diagonal", g),), "",
+       r"\operatorname{{diag}}\left({0}\right)", ""),
+    Op("diagonal", 1, s.diagonal, m.diagonal, lambda g, y, a: (apply("diag", g),), "",
+       r"\operatorname{{diagonal}}\left({0}\right)", ""),
+)  # fmt: skip
 
-def verify(roots: Iterable[Node]) -> None:
-    """Check a finished graph: known operations, arity, and every shape by its rule.
-
-    Raises: ValueError naming the first node that is wrong (a bug of a pass, not of the
-    user).
-    """
-    for node in walk(roots):
-        if node.op in LEAVES:
-            continue
-        if node.op not in OPS:
-            raise ValueError(f"{node!r} is not in the table of operations")
-        if len(node.inputs) != OPS[node.op].arity:
-            raise ValueError(f"{node!r} has {len(node.inputs)} inputs")
-        try:
-            shape = infer(node.op, node.inputs, node.data, s.unify_strict)
-        except s.ShapeRuleError as error:
-            raise ValueError(f"{node!r} of {node.inputs!r}: {error}") from error
-        if shape != node.shape:
-            raise ValueError(f"{node!r} should have shape {shape}")
-
-
-def extra_arguments(
-    node: Node, numbers: Callable[[Shape], tuple[int, ...]]
-) -> tuple[Any, ...]:
-    """What `f` of a node's operation gets beside its inputs.
-
-    numbers: the sizes of named dimensions.
-    """
-    kind = OPS[node.op].data
-    if kind == "dims":
-        data: Any = node.data
-        return (numbers(tuple(data)),)
-    return (node.data,) if kind else ()
+INDEX_OPS: dict[str, Op] = {row.name: row for row in _INDEX_ROWS}
+TABLE: Mapping[str, Op] = ChainMap(INDEX_OPS, OPS)

@@ -7,7 +7,7 @@ read a dimension may still be a `DimVar`, an unknown that unification resolves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -82,7 +82,8 @@ def _as_var(dim: Dim) -> DimVar:
     return dim if isinstance(dim, DimVar) else DimVar(dim)
 
 
-RANK_NAMES = ("a scalar", "a vector", "a matrix")
+RANK_NAMES = ("a scalar", "a vector", "a matrix", "an array of three dimensions",
+              "an array of four dimensions")  # fmt: skip
 
 
 def unify_shapes(unify: Unify, a: Shape, b: Shape) -> Shape:
@@ -137,6 +138,19 @@ def transpose(unify: Unify, a: Shape) -> Shape:
     return (a[1], a[0])
 
 
+def diag(unify: Unify, x: Shape) -> Shape:
+    """(n) -> (n, n)."""
+    _need_ranks((1,), (x,))
+    return (x[0], x[0])
+
+
+def diagonal(unify: Unify, a: Shape) -> Shape:
+    """(n, n) -> (n)."""
+    _need_ranks((2,), (a,))
+    unify(a[0], a[1])
+    return a[:1]
+
+
 def same(unify: Unify, x: Shape) -> Shape:
     """The shape of the only input."""
     return x
@@ -146,6 +160,18 @@ def vector(unify: Unify, x: Shape) -> Shape:
     """(n) -> (n)."""
     _need_ranks((1,), (x,))
     return x
+
+
+def matrix(unify: Unify, a: Shape) -> Shape:
+    """(n, m) -> (n, m)."""
+    _need_ranks((2,), (a,))
+    return a
+
+
+def only_vector(unify: Unify, x: Shape) -> Shape:
+    """(n) -> ()."""
+    _need_ranks((1,), (x,))
+    return ()
 
 
 def reduction(unify: Unify, x: Shape) -> Shape:
@@ -178,6 +204,20 @@ def lookup(unify: Unify, a: Shape, index: Shape) -> Shape:
     """(n, m) and an integer below m -> (n)."""
     _need_ranks((2, 0), (a, index))
     return a[:1]
+
+
+def number_of(dim: Dim, sizes: Mapping[str, int]) -> int:
+    """A named dimension's size; a fixed one is its own."""
+    return dim if isinstance(dim, int) else sizes[str(dim)]
+
+
+def numbers_of(shape: Shape, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """A shape in named dimensions as numbers.
+
+    >>> numbers_of(("n_h", 3), {"n_h": 5})
+    (5, 3)
+    """
+    return tuple(number_of(dim, sizes) for dim in shape)
 
 
 def show_shape(shape: Shape) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bptt.calculus.program import LOSS, Program
 from bptt.calculus.recurrence import Segment
+from bptt.call import last_of
+from bptt.execute.weighting import as_column, weigh
+from bptt.step.evaluate import aligned_inputs, extra_arguments, static_leaf
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of
-from bptt.step.ops import OPS, extra_arguments
+from bptt.step.shapes import numbers_of
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan
 
@@ -31,9 +35,10 @@ class _Values:
 
     def __init__(self, plan: Plan, tensors: Sequence[Tensor]) -> None:
         self._plan = plan
-        self._program: Program = plan.cell.forward_program(plan.job.outputs)
-        given, inputs, self._initial, rest = plan.name(tensors)
-        params = plan.split(given)
+        self._program: Program = plan.cell.forward_program(plan.call.outputs)
+        given = plan.call.split(tensors)
+        inputs, self._initial = given.inputs, given.initial
+        params = plan.split(given.tensors)
         like = next(iter(params.values()), next(iter(inputs.values())))
         self._like = like
         graph = plan.cell.graph
@@ -41,7 +46,7 @@ class _Values:
         self._is_batched = first.ndim == len(graph.inputs[name].shape) + 2
         self._inputs = {n: self._sequence(n, t) for n, t in inputs.items()}
         self._lead = tuple(next(iter(self._inputs.values())).shape[:2])
-        self._lengths = rest.get("lengths")
+        self._lengths = given.lengths
         if self._lengths is not None:
             self._lengths = self._lengths.to(like.device).reshape(-1)
             # What padding holds cannot matter, not even a NaN.
@@ -51,7 +56,7 @@ class _Values:
             n: params[n] if n in params else self._zeros(shape)
             for n, shape in plan.cell.parameters.items()
         }
-        self._weight = self._make_weight(rest.get("weights"))
+        self._weight = self._make_weight(given.weights)
         self._values: dict[Node, Tensor] = {}
         self._steps: dict[str, list[Tensor]] = {}
 
@@ -63,27 +68,31 @@ class _Values:
         return tensor.long() if is_index else tensor.to(self._like.dtype)
 
     def _find_sizes(self, params: Mapping[str, Tensor]) -> dict[str, int]:
-        sizes = self._plan.sizes(params)
+        shapes = {name: tensor.shape for name, tensor in params.items()}
+        sizes = self._plan.call.parameter_sizes(shapes)
         for name, tensor in self._inputs.items():
             shape = self._plan.cell.graph.inputs[name].shape
             sizes |= {str(d): s for d, s in zip(shape, tensor.shape[2:], strict=True)}
         return sizes
 
     def _numbers(self, shape: tuple[Any, ...]) -> tuple[int, ...]:
-        return tuple(self._sizes[d] if isinstance(d, str) else d for d in shape)
+        return numbers_of(shape, self._sizes)
 
     def _zeros(self, shape: tuple[Any, ...], *lead: int) -> Tensor:
         return self._like.new_zeros((*lead, *self._numbers(shape)))
 
     def _make_weight(self, given: Tensor | None) -> Tensor:
-        """w_t, with the reductions of `bindings.bind`."""
+        """w_t, as `weighting` makes it of the given weights."""
+        tau, n_b = self._lead
         w = self._like.new_ones(self._lead)
         if given is not None:
-            w = w * (given if given.ndim == 2 else given[:, None]).to(w.dtype)
-        w = self._useful(w)
-        if self._plan.job.reduction == "batch_mean":
-            return w / self._lead[1]
-        return w / w.sum() if self._plan.job.reduction == "mean" else w
+            w = w * as_column(given, tau, n_b, self._is_batched).to(w.dtype)
+
+        def is_last() -> Tensor:
+            steps = torch.arange(1, tau + 1, device=w.device)[:, None]
+            return steps == (tau if self._lengths is None else self._lengths)
+
+        return weigh(self._plan.call.reduction, self._useful(w), is_last, n_b)
 
     def _is_useful(self, rank: int) -> Tensor:
         """True where a row has not ended, (tau, n_b, 1, ...)."""
@@ -100,12 +109,8 @@ class _Values:
     def _last(self, name: str) -> Tensor:
         """A state after each row's own last step."""
         sequence = self[self._program.roots[name]]
-        if name in self._plan.cell.graph.backward:
-            return sequence[0]
-        if self._lengths is None:
-            return sequence[-1]
         rows = torch.arange(self._lead[1], device=self._like.device)
-        return sequence[self._lengths - 1, rows]
+        return sequence[last_of(self._plan.cell.graph, name, self._lengths, rows)]
 
     # ----- the order -----
 
@@ -117,8 +122,8 @@ class _Values:
             else:
                 self._run_loop(segment)
         roots, plan = self._program.roots, self._plan
-        out = [self._useful(self[roots[name]]) for name in plan.job.outputs]
-        out += [self._last(name) for name in plan.job.finals]
+        out = [self._useful(self[roots[name]]) for name in plan.call.outputs]
+        out += [self._last(name) for name in plan.call.finals]
         if not self._is_batched:
             n = plan.n_sequences
             out = [*(v[:, 0] for v in out[:n]), *(v[0] for v in out[n:])]
@@ -140,7 +145,8 @@ class _Values:
     def _run_loop(self, segment: Segment) -> None:
         nodes = [node for node in segment.nodes if node.inputs]
         inside = set(segment.nodes)
-        reads = {child for node in nodes for child in node.inputs} - inside
+        children = dict.fromkeys(child for node in nodes for child in node.inputs)
+        reads = [child for child in children if child not in inside]
         shifts = {n: shift_of(n) for n in segment.nodes if n.op == "shift"}
         sources = {name: self._program.sources[name] for name, _ in shifts.values()}
         before = {name: self._beyond(name) for name in sources}
@@ -182,6 +188,9 @@ class _Values:
             return self._like.new_tensor(node.data)
         if node.op == "size":
             return self._like.new_tensor(float(self._numbers((node.data,))[0]))
+        if node.op in ("index", "eye"):
+            number = static_leaf(node, self._numbers, np.float64)
+            return self._like.new_tensor(number)
         if node.op == "shift":
             name, lag = shift_of(node)
             sequence = self[self._program.sources[name]]
@@ -200,21 +209,10 @@ class _Values:
     def _evaluate(
         self, node: Node, arguments: list[Tensor], lead: tuple[int, ...]
     ) -> Tensor:
-        op = OPS[node.op]
-        if op.is_elementwise:
-            arguments = [
-                _align(value, child, node.rank)
-                for value, child in zip(arguments, node.inputs, strict=True)
-            ]
+        arguments = aligned_inputs(node, arguments)
         extra = extra_arguments(node, self._numbers)
         value = evaluate(node.op, arguments, extra)
         if node.op in TO_TIMED and not node.inputs[0].timed:
-            value = value.expand(*lead, *self._numbers(node.shape))
+            axes = (*(dim for _, dim in node.indices), *node.shape)
+            value = value.expand(*lead, *self._numbers(axes))
         return value
-
-
-def _align(value: Tensor, node: Node, rank: int) -> Tensor:
-    """Give a timed scalar the trailing axes of the vectors it meets."""
-    if node.timed and node.rank < rank:
-        return value.reshape(*value.shape, *(1 for _ in range(rank - node.rank)))
-    return value

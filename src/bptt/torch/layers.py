@@ -23,10 +23,10 @@ from bptt.results import Copies
 from bptt.torch.job import key_of
 from bptt.torch.record import Record
 from bptt.torch.run import run
+from bptt.weights import TORCH_MODES, torch_cell
 
 State: TypeAlias = Tensor | tuple[Tensor, ...] | None
 STATES = {"LSTM": ("h", "s")}
-CELLS = {"RNN_TANH": "elman", "RNN_RELU": "elman_relu", "LSTM": "lstm", "GRU": "gru"}
 
 
 # Two functions: torch.compile sees through a cache, and would trace what is below it.
@@ -57,13 +57,12 @@ def _make_key(
 ) -> str:
     states = STATES.get(mode, ("h",))
     names = tuple(name.split("_l")[0] for name in parameters)
-    cell = "lstm_projection" if "weight_hr" in names else CELLS[mode]
+    cell = torch_cell(TORCH_MODES[mode], names)
     text = cells.get(cell).text
     return key_of(
         text=text.replace("[t-1]", "[t+1]") if is_backward else text,
-        parameters=names, inputs=("x",), outputs=("h",), finals=states,
-        initial=states if has_initial else (), stacking=cell,
-        has_lengths=has_lengths,
+        outputs=("h",), finals=states, initial=states if has_initial else (),
+        stacking=cell, tensors=names, has_lengths=has_lengths,
     )  # fmt: skip
 
 

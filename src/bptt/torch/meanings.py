@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from bptt.step.places import Reading, chosen
+from bptt.step.table import Table
 
 
 def matvec(a: Tensor, x: Tensor) -> Tensor:
@@ -61,6 +65,47 @@ def fill(g: Tensor, shape: tuple[int, ...]) -> Tensor:
     return g.reshape(*g.shape, *(1 for _ in shape)).expand(*g.shape, *shape)
 
 
+def _labelled(x: Tensor, given: list[int], wanted: list[int]) -> Tensor:
+    """Axes in another order; one number twice is a diagonal."""
+    return torch.einsum(x, [..., *given], [..., *wanted])
+
+
+def read_place(x: Tensor, reading: Reading) -> Tensor:
+    """The elements at a place, for every value of its indices."""
+    array, place, result = reading.letters()
+    axis = len(reading.names)
+    if reading.selects_all:
+        return _labelled(x, [*array[:axis], place[0], *array[axis + 1 :]], result)
+    where = torch.as_tensor(reading.positions(), device=x.device)
+    n = x.ndim - len(array) + axis
+    inside = (where >= 0) & (where < x.shape[n])
+    flat = where.clamp(0, x.shape[n] - 1).reshape(-1)
+    taken = x.index_select(n, flat).reshape(
+        *x.shape[:n], *where.shape, *x.shape[n + 1 :]
+    )
+    mask = inside.reshape((*inside.shape, *(1,) * reading.rank))
+    taken = torch.where(mask, taken, torch.zeros((), dtype=x.dtype, device=x.device))
+    return _labelled(taken, [*array[:axis], *place, *array[axis + 1 :]], result)
+
+
+def write_place(g: Tensor, reading: Reading) -> Tensor:
+    """The transpose of `read_place`."""
+    array, place, result = reading.letters()
+    axis = len(reading.names)
+    if reading.selects_all:
+        return _labelled(g, result, [*array[:axis], place[0], *array[axis + 1 :]])
+    one = torch.as_tensor(chosen(reading, np.float64), device=g.device).to(g.dtype)
+    return torch.einsum(g, [..., *result], one, [*place, array[axis]], [..., *array])
+
+
+def fill_axis(x: Tensor, axis: int, size: int) -> Tensor:
+    """The same for every value of an index, at `axis` of the result."""
+    wide = x.unsqueeze(axis)
+    shape = list(wide.shape)
+    shape[axis] = size
+    return wide.expand(shape)
+
+
 def total(x: Tensor, rank: int) -> Tensor:
     """The sum over time and batch; the core axes stay."""
     return x.sum(tuple(range(x.ndim - rank)))
@@ -84,7 +129,12 @@ def _softplus(x: Tensor) -> Tensor:
     return torch.logaddexp(x, torch.zeros_like(x))
 
 
-MEANINGS: dict[str, Callable[..., Tensor]] = {
+def _with_derivative(value: Tensor, like: Tensor) -> Tensor:
+    # The difference is an exact zero, whatever the size of `value`.
+    return value.detach() + (like - like.detach())
+
+
+MEANINGS: Table[Callable[..., Tensor]] = Table("MEANINGS", "torch/meanings.py", {
     "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div,
     "pow": torch.pow, "neg": torch.neg,
     "maximum": torch.maximum, "minimum": torch.minimum,
@@ -94,10 +144,14 @@ MEANINGS: dict[str, Callable[..., Tensor]] = {
     "tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu,
     "softplus": _softplus, "exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt,
     "sin": torch.sin, "cos": torch.cos, "abs": torch.abs, "sign": torch.sign,
+    "floor": torch.floor, "round": torch.round, "expm1": torch.expm1,
+    "erf": torch.erf, "with_derivative": _with_derivative,
     "stop_gradient": Tensor.detach,
     "softmax": lambda x: torch.softmax(x, -1),
     "log_softmax": lambda x: torch.log_softmax(x, -1),
     "layer_norm": lambda x, eps: functional.layer_norm(x, x.shape[-1:], eps=eps),
+    "max": lambda x: torch.amax(x, -1), "cumsum": lambda x: torch.cumsum(x, -1),
+    "lower_part": torch.tril, "logsumexp": lambda x: torch.logsumexp(x, -1),
     "sum": sum_of, "mean": mean_of, "dot": lambda x, y: (x * y).sum(-1), "fill": fill,
     "matvec": matvec, "matmul": torch.matmul,
     "outer": lambda g, x: g[..., :, None] * x[..., None, :],
@@ -109,10 +163,13 @@ MEANINGS: dict[str, Callable[..., Tensor]] = {
     "nll_soft_logits": lambda o, q: -(q * torch.log_softmax(o, -1)).sum(-1),
     "bce": _bce, "bce_logits": _bce_logits,
     "mse": lambda o, y, rank: mean_of((o - y) ** 2, rank),
+    "at": read_place, "put": write_place, "index_fill": fill_axis,
+    "index_sum": lambda x, axis, size: x.sum(axis),
+    "diag": torch.diag_embed, "diagonal": lambda a: torch.diagonal(a, 0, -2, -1),
     "named": lambda x, *_: x, "spread": lambda x: x,
     "total": total, "total_outer": total_outer,
     "total_scatter": lambda g, index, sizes: total(scatter(g, index, sizes), 2),
-}  # fmt: skip
+})  # fmt: skip
 
 
 def evaluate(op: str, arguments: list[Tensor], extra: tuple[Any, ...]) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bptt.passes import ForwardPass
 from bptt.torch.function import go_back, run_without_gradient
-from bptt.torch.plan import Plan, plan_of
+from bptt.torch.plan import plan_of
 
 
 class _Owner:
@@ -73,29 +73,9 @@ def forward(key: str, tensors: Sequence[Tensor], needs: Sequence[bool]) -> list[
 @forward.register_fake
 def _(key: str, tensors: Sequence[Tensor], needs: Sequence[bool]) -> list[Tensor]:
     plan = plan_of(key)
-    like, shapes = tensors[0], _shapes(plan, tensors)
+    like, shapes = tensors[0], plan.call.result_shapes([t.shape for t in tensors])
     out = [like.new_empty(shape) for shape in shapes]
     return [*out, like.new_empty((1,), dtype=torch.int64)]
-
-
-def _shapes(plan: Plan, tensors: Sequence[Tensor]) -> list[tuple[Any, ...]]:
-    """Shapes of what comes out; steps and rows may be symbols."""
-    given, inputs, _, _ = plan.name(tensors)
-    sizes: dict[str, Any] = plan.sizes(plan.split(given))
-    graph, lead = plan.cell.graph, ()
-    for name, tensor in inputs.items():
-        shape = graph.inputs[name].shape
-        lead = tuple(tensor.shape[: tensor.ndim - len(shape)])
-        widths = zip(shape, tensor.shape[len(lead) :], strict=True)
-        sizes |= {str(dim): width for dim, width in widths}
-
-    def core(name: str) -> tuple[Any, ...]:
-        shape = graph.definitions[name].shape
-        return tuple(sizes[d] if isinstance(d, str) else d for d in shape)
-
-    out = [(*lead, *core(name)) for name in plan.job.outputs]
-    out += [(*lead[1:], *core(name)) for name in plan.job.finals]
-    return out if plan.loss is None else [*out, ()]
 
 
 @torch.library.custom_op("bptt::backward", mutates_args=())

@@ -1,4 +1,4 @@
-"""A job on NumPy arrays: values, and gradients that continue from them."""
+"""A call of a cell on NumPy arrays: values, and gradients that continue from them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bptt import errors
 from bptt.calculus.program import Request
+from bptt.call import CellCall, decode
 from bptt.cell import Cell
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind
@@ -17,8 +17,7 @@ from bptt.execute.packing import pack_lengths
 from bptt.passes import ForwardPass
 from bptt.results import Gradient, Run
 from bptt.step.shapes import Array
-from bptt.torch.job import Job
-from bptt.weights import TORCH, Stacking
+from bptt.weights import Stacking
 
 
 @functools.cache
@@ -30,57 +29,35 @@ def cell_of(text: str) -> Cell:
 @functools.cache
 def plan_of(key: str) -> Plan:
     """The plan of a job's key; one object, which holds its compiled programs."""
-    return Plan(Job.from_key(key))
+    return Plan(decode(key))
 
 
 class Plan:
-    """Runs a job.
+    """Runs a call.
 
-    loss: the name of the loss of a step, or None; n_sequences: how many of what comes
-    out are sequences.
+    names: of what goes in, see `CellCall.names`; loss: the name of the loss of a step,
+    or None; n_sequences: how many of what comes out are sequences.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, call: CellCall) -> None:
         """Nothing is compiled before the first run."""
-        self.job = job
-        self.cell = cell_of(job.text)
+        self.call, self.names = call, call.names
+        self.cell = cell_of(call.text)
         self.loss = self.cell.graph.loss
         self._shapes = self.cell.parameters
         self._known_sizes: dict[object, dict[str, int]] = {}
-        self.n_sequences = len(job.outputs)
-        self.stacking: Stacking | None = TORCH[job.stacking] if job.stacking else None
+        self.n_sequences = len(call.outputs)
+        self.stacking: Stacking | None = call.stacks
         # What gradients have arrived at so far. A backward pass that brings another
         # runs forward again once, and every forward pass after it is ready for it.
-        self._seeded = frozenset(job.outputs if self.loss is None else (self.loss,))
+        self._seeded = frozenset(call.outputs if self.loss is None else (self.loss,))
         self._zeros: dict[object, dict[str, Array]] = {}
 
     # ----- tensors by name -----
 
-    def name(self, items: Sequence[Any]) -> tuple[dict[str, Any], ...]:
-        """Parameters, inputs, initial values and the rest of a job's tensors."""
-        job, start, found = self.job, 0, []
-        rest = ("weights",) * job.has_weights + ("lengths",) * job.has_lengths
-        for names in (job.parameters, job.inputs, job.initial, rest):
-            part = items[start : start + len(names)]
-            found.append(dict(zip(names, part, strict=True)))
-            start += len(names)
-        return tuple(found)
-
     def split(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """The cell's parameters; a stack without biases lacks those."""
         return self.stacking.split(tensors) if self.stacking else dict(tensors)
-
-    def sizes(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The named dimensions that the parameters tell; one size each, or refused."""
-        sizes: dict[str, Any] = {}
-        for name, array in params.items():
-            for dim, size in zip(self._shapes[name], array.shape, strict=True):
-                if sizes.setdefault(str(dim), size) != size:
-                    raise errors.SizeError(
-                        f"parameter {name} has shape {tuple(array.shape)}, but {dim} "
-                        f"is {sizes[str(dim)]} in the parameters before it"
-                    )
-        return sizes
 
     # ----- values -----
 
@@ -90,21 +67,23 @@ class Plan:
         Those of a stack were checked by the layer, which lets NaN pass as torch does.
         Raises: for others, a subclass of `errors.ArgumentError`.
         """
-        tensors, inputs, initial, rest = self.name(arrays)
+        given = self.call.split(arrays)
+        inputs, initial = given.inputs, given.initial
         if self.stacking is None:
             return bind(
-                self.cell.graph, tensors, inputs, initial or None, None,
-                self.job.reduction, **rest,
+                self.cell.graph, given.tensors, inputs, initial or None, None,
+                self.call.reduction, given.weights, lengths=given.lengths,
             )  # fmt: skip
-        params = self.stacking.split(tensors)
-        key = tuple(array.shape for array in tensors.values())
+        params = self.stacking.split(given.tensors)
+        key = tuple(array.shape for array in params.values())
         sizes = self._known_sizes.get(key)
         if sizes is None:
-            sizes = self._known_sizes[key] = self.sizes(params)
+            shapes = dict(zip(params, key, strict=True))
+            sizes = self._known_sizes[key] = self.call.parameter_sizes(shapes)
         (x,) = inputs.values()
         tau, n_b = x.shape[:2]
         params |= self._missing(sizes, x.dtype, params)
-        packing = pack_lengths(rest.get("lengths"), tau, n_b, is_batched=True)
+        packing = pack_lengths(given.lengths, tau, n_b, is_batched=True)
         if packing is not None:
             inputs = {name: packing.pack(array) for name, array in inputs.items()}
         shape = (tau, n_b) if packing is None else (packing.n_rows,)
@@ -131,15 +110,15 @@ class Plan:
     def run(self, arrays: Sequence[Array], threads: int) -> list[Array]:
         """What comes out, without a gradient to follow."""
         bindings = self.bind(arrays)
-        program = self.cell.forward_program(self.job.outputs)
+        program = self.cell.forward_program(self.call.outputs)
         program, values = dispatch.run(program, bindings, threads=threads)
         return self.collect(Run(program, bindings, values), bindings)
 
     def collect(self, run: Run, bindings: Bindings) -> list[Array]:
         """What comes out of a run: sequences in its own memory, last values copied."""
-        final = run.final if self.job.finals else {}
-        out = [run[name] for name in self.job.outputs]
-        out += [final[name] for name in self.job.finals]
+        final = run.final if self.call.finals else {}
+        out = [run[name] for name in self.call.outputs]
+        out += [final[name] for name in self.call.finals]
         if self.loss is not None:
             out.append(np.asarray(run.loss, bindings.dtype))
         return out
@@ -157,13 +136,14 @@ class Plan:
 
         nodes: also the gradients on these nodes.
         """
-        asked = zip(self.job.inputs, needs[len(self.job.parameters) :], strict=False)
+        tensors, inputs, _, _ = self.names
+        asked = zip(inputs, needs[len(tensors) :], strict=False)
         request = Request(
             nodes,
             tuple(name for name, is_needed in asked if is_needed),
             True,  # read from what is stored anyway: one program less to compile
             tuple(sorted(self._seeded)),
-            values=self.job.outputs,
+            values=self.call.outputs,
             is_phased=True,
         )
         program = self.cell.gradient_program(request)
@@ -177,33 +157,22 @@ class Plan:
         That of a last value joins the last step of its state's sequence; that of the
         total loss scales the weight of every step's loss.
         """
-        given = {
-            name: _rows(grad, bindings.is_batched, 1)
-            for name, grad in zip(self.job.outputs, grads, strict=False)
+        arrived = {
+            number: _rows(grad, bindings.is_batched, number < self.n_sequences)
+            for number, grad in enumerate(grads)
             if grad is not None
         }
-        for name, grad in zip(self.job.finals, grads[self.n_sequences :], strict=False):
-            if grad is not None:
-                last = _rows(grad, bindings.is_batched, 0)
-                if name in given:
-                    given[name] = np.array(given[name])
-                else:
-                    given[name] = self._zero(bindings, name)
-                given[name][self._last(bindings, name)] += last
+        packing = bindings.packing
+        given = self.call.join_seeds(
+            arrived, bindings.tau, bindings.n_b,
+            None if packing is None else packing.lengths,
+        )  # fmt: skip
         if self.loss is not None and grads[-1] is not None:
             weighted = bindings.weight * grads[-1]
-            if bindings.packing is not None:
-                weighted = bindings.packing.unpack(weighted)
+            if packing is not None:
+                weighted = packing.unpack(weighted)
             given[self.loss] = weighted + given.get(self.loss, 0)
         return given
-
-    def _last(self, bindings: Bindings, name: str) -> Any:
-        """Where in a padded sequence a state's last value is."""
-        if name in self.cell.graph.backward:
-            return 0
-        if bindings.packing is None:
-            return -1
-        return bindings.packing.lengths - 1, np.arange(bindings.n_b)
 
     def _zero(self, bindings: Bindings, name: str) -> Array:
         shape = bindings.numbers(self.cell.nodes[name])
@@ -224,13 +193,11 @@ class Plan:
 
     def gradients(self, gradient: Gradient, needs: Sequence[bool]) -> list[Any]:
         """Per tensor its gradient, or None for those that need none."""
-        job, asked = self.job, iter(needs)
-        found = [
-            self._parameter(gradient, n) if next(asked) else None
-            for n in job.parameters
-        ]
-        found += [gradient.inputs[n] if next(asked) else None for n in job.inputs]
-        found += [gradient.initial[n] if next(asked) else None for n in job.initial]
+        tensors, inputs, initial, _ = self.names
+        asked = iter(needs)
+        found = [self._parameter(gradient, n) if next(asked) else None for n in tensors]
+        found += [gradient.inputs[n] if next(asked) else None for n in inputs]
+        found += [gradient.initial[n] if next(asked) else None for n in initial]
         return found + [None for _ in asked]
 
     def _parameter(self, gradient: Gradient, name: str) -> Array:

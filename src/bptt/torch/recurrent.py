@@ -107,8 +107,8 @@ class Recurrent(torch.nn.Module):
         if lengths is not None:
             tensors.append(lengths)
         key = key_of(
-            text=self.text, parameters=self.parameter_names, inputs=self.inputs,
-            outputs=self.outputs, finals=self.states, initial=tuple(initial),
+            text=self.text, outputs=self.outputs, finals=self.states,
+            initial=tuple(initial),
             reduction=self.reduction, has_weights=weights is not None,
             has_lengths=lengths is not None,
         )  # fmt: skip
@@ -170,5 +170,5 @@ class Recurrent(torch.nn.Module):
 def _default(cell: Cell) -> tuple[str, ...]:
     """The states, and the vector defined last."""
     states = [name for name in cell.states if name in cell.nodes]
-    vectors = [n for n, node in cell.graph.definitions.items() if node.rank == 1]
+    vectors = cell.graph.vectors()
     return tuple(dict.fromkeys((*states, *vectors[-1:])))

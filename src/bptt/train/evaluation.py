@@ -10,12 +10,12 @@ from bptt.results import Run
 from bptt.train.data.windows import (
     Block,
     Dataset,
-    Truncation,
     plan_epoch,
     weights_of,
 )
 from bptt.train.model import Model
 from bptt.train.processes import ALONE, Processes
+from bptt.train.truncation import Truncation
 
 Arrays = Mapping[str, npt.NDArray[np.floating]]
 

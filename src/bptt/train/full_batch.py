@@ -16,7 +16,7 @@ from bptt.train.checkpoint import (
     write_checkpoint,
 )
 from bptt.train.clipping import global_norm
-from bptt.train.data.windows import Truncation, Window, plan_epoch, weights_of
+from bptt.train.data.windows import Window, plan_epoch, weights_of
 from bptt.train.errors import TrainExtraMissingError, TrainingDivergedError
 from bptt.train.evaluation import real_loss
 from bptt.train.gradient_norms import measure_norms
@@ -26,6 +26,7 @@ from bptt.train.nonfinite import find_nonfinite
 from bptt.train.progress import TrainingProgress
 from bptt.train.run_folder import Metrics
 from bptt.train.session import Setting, validate
+from bptt.train.truncation import Truncation
 
 # L-BFGS starts with an empty memory after every so many iterations, and only there a
 # checkpoint is written: a run that is taken up then goes the same way, bit for bit.

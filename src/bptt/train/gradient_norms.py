@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bptt.cell import Cell
-from bptt.train.data.windows import Dataset, Truncation, weights_of
+from bptt.train.data.windows import Dataset, weights_of
+from bptt.train.truncation import Truncation
 
 N_ROWS = 8
 N_POINTS = 120  # of a longer sequence, every so many steps

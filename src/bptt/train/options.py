@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, field, fields
 from math import inf, isfinite
 from typing import Any
 
-from bptt.train.data.windows import Truncation
 from bptt.train.door.limits import Refusal
 from bptt.train.door.records import hold_to
 from bptt.train.errors import OptionError
+from bptt.train.truncation import Truncation
 
 # The default run: sized in characters and steps, never by the clock, so that it gives
 # the same figures on every machine. Measured in docs/training.md.

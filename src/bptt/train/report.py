@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bptt.train.baselines import Baselines
+from bptt.train.data.baselines import Baselines
 from bptt.train.data.form import Unit
 
 

@@ -35,7 +35,6 @@ from bptt.train.interrupt import StopOnInterrupt
 from bptt.train.model import Model, build_model
 from bptt.train.optimiser import import_torch
 from bptt.train.options import TrainingOptions
-from bptt.train.page.page import write_page
 from bptt.train.processes import Processes, join_processes
 from bptt.train.report import Report
 from bptt.train.run_folder import (
@@ -46,6 +45,7 @@ from bptt.train.run_folder import (
     read_run,
     refuse_used,
 )
+from bptt.train.run_page import write_page
 from bptt.train.session import Session, Setting, write_sample
 from bptt.train.threads import one_thread
 from bptt.version import __version__

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -168,26 +169,32 @@ class Unrolled:
         """
         if self.count_paths(place) > limit:
             return self._grouped(place)
+        if place not in self._ways:
+            needed = self._reachable([place], forward=True) - self._ways.keys()
+            for other in self.visit_order():
+                if other in needed:
+                    self._ways[other] = self._longer(other)
+        return self._ways[place]
+
+    @cached_property
+    def _ways(self) -> dict[Place, tuple[Path, ...]]:
+        """The paths from places asked for and from all that follow them.
+
+        Paths that end alike share their products: a path is one edge, then another.
+        """
+        return {self.total: (Path((self.total,), None, np.ones(())),)}
+
+    def _longer(self, place: Place) -> tuple[Path, ...]:
         found = []
-        work: list[tuple[Edge, ...]] = [()]
-        while work:
-            way = work.pop()
-            end = way[-1].target if way else place
-            if end == self.total:
-                found.append(self._path(place, way))
-                continue
-            work.extend((*way, edge) for edge in self._out[end] if self._leads(edge))
-        return tuple(reversed(found))
+        for edge in self._out[place]:
+            for rest in self._ways[edge.target] if self._leads(edge) else ():
+                places = (place, *rest.places)
+                product = np.asarray(edge.pull(rest.product))
+                found.append(Path(places, _lag(places), product))
+        return tuple(found)
 
     def _leads(self, edge: Edge) -> bool:
         return not edge.is_cut and self.count_paths(edge.target) > 0
-
-    def _path(self, place: Place, way: tuple[Edge, ...]) -> Path:
-        product = np.ones(())
-        for edge in reversed(way):
-            product = edge.pull(product)
-        places = (place, *(edge.target for edge in way))
-        return Path(places, _lag(places), np.asarray(product))
 
     def _grouped(self, place: Place) -> tuple[Path, ...]:
         """One group per lag; a parameter's groups join those of its copies."""
@@ -197,7 +204,7 @@ class Unrolled:
         groups: dict[int, Path] = {}
         for edge in self._in[self.total]:
             last = edge.source
-            counts, grads = self._counts(last), self._reverse_from(last, edge)
+            counts, grads = self._through[last]
             for start in starts:
                 assert last.t is not None
                 assert start.t is not None
@@ -208,6 +215,15 @@ class Unrolled:
                 if count:
                     groups[lag] = Path((place, self.total), lag, product, count)
         return tuple(groups[lag] for lag in sorted(groups))
+
+    @cached_property
+    def _through(self) -> dict[Place, tuple[dict[Place, int], dict[Place, Array]]]:
+        """By the last place before L: paths to L through it, and their gradients."""
+        return {
+            edge.source: (self._counts(edge.source),
+                          self._reverse_from(edge.source, edge))
+            for edge in self._in[self.total]
+        }  # fmt: skip
 
     def _reverse_from(self, last: Place, edge: Edge) -> dict[Place, Array]:
         """Reverse mode with L reached through one of its edges alone."""

@@ -36,7 +36,7 @@ from bptt.step.graph import (
     shift_of,
     walk,
 )
-from bptt.step.shapes import Array
+from bptt.step.shapes import Array, numbers_of
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def jacobians(
     shape), None where no gradient passes (integer, stopped gradient, comparison).
     """
     result = equation.graph.definitions[equation.name]
-    shape = tuple(d if isinstance(d, int) else sizes[str(d)] for d in result.shape)
+    shape = numbers_of(result.shape, sizes)
     count = int(np.prod(shape))
     found: dict[str, Array | None] = dict.fromkeys(equation.reads)
     if not equation.real_reads:

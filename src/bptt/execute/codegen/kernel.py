@@ -19,6 +19,7 @@ from bptt.execute.codegen.emit import INDEX, POINTER, start_function
 from bptt.execute.codegen.jit import Compiled, compile_ir
 from bptt.execute.codegen.packed_weights import Packed, emit_pack
 from bptt.execute.codegen.rows import RowStage, emit_row_stage
+from bptt.execute.codegen.shared_tiles import SharedTiles
 from bptt.execute.codegen.stage import (
     Stage,
     count_scratch,
@@ -50,13 +51,23 @@ class Kernel:
 class Module:
     """Kernels that are compiled together and share one table of arrays.
 
-    `names` orders the table: arrays, matrices and packed weights alike.
+    `names` orders the table: arrays, matrices and packed weights alike. A module of
+    many products shares the code of their tiles: see `shared_tiles`.
     """
 
-    def __init__(self, names: Sequence[str], target: Target, real_bytes: int) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        target: Target,
+        real_bytes: int,
+        *,
+        shares_tiles: bool = False,
+    ) -> None:
         self.names = tuple(names)
         self.target, self.real_bytes = target, real_bytes
         self._module = ir.Module()
+        machine = (target, real_bytes)
+        self._tiles = SharedTiles(self._module, *machine) if shares_tiles else None
         self._signatures: dict[str, list[Any]] = {}
 
     def add_kernel(self, kernel: Kernel) -> list[Packed]:
@@ -70,7 +81,7 @@ class Module:
             if isinstance(stage, RowStage):
                 functions.append(emit_row_stage(*place, stage, *machine))
                 continue
-            functions.append(emit_stage(*place, stage, *machine))
+            functions.append(emit_stage(*place, stage, *machine, self._tiles))
             packed += pack_products(stage, self.target, self.real_bytes)
             tiling = plan(stage, self.target, self.real_bytes)
             n_scratch = max(n_scratch, count_scratch(stage, tiling))

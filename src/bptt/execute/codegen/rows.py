@@ -15,6 +15,7 @@ import llvmlite.ir as ir  # type: ignore[import-untyped]
 
 from bptt.execute.codegen import vmath
 from bptt.execute.codegen.arrays import Array, Frame, Lane
+from bptt.execute.codegen.elements import horizontal
 from bptt.execute.codegen.emit import INDEX, POINTER, start_function
 from bptt.execute.codegen.target import Target
 
@@ -28,11 +29,11 @@ class Row:
 
     def __init__(self, frame: Frame, row: Value) -> None:
         self.e = frame.e
-        self._frame, self._row = frame, row
+        self.frame, self.number = frame, row
 
     def lane(self) -> Lane:
         """The row as one lane, for what does not depend on a column."""
-        return Lane(self._frame, self._row, self.e.index(0))
+        return Lane(self.frame, self.number, self.e.index(0))
 
     def each(self, width: int, body: Callable[[Lane], None]) -> None:
         """Run `body` on every vector of `width` columns."""
@@ -55,7 +56,7 @@ class Row:
             return [self.e.builder.fadd(total, term)]
 
         (total,) = self._fold(width, [zero], add)
-        return self._combine(total, self.e.builder.fadd)
+        return horizontal(self.e, total, self.e.builder.fadd)
 
     def maximum(self, width: int, value: Callable[[Lane], Value]) -> Value:
         """The largest `value` over `width` columns, in every lane; NaN if one is."""
@@ -66,12 +67,12 @@ class Row:
             return [vmath.maximum(self.e, largest, term)]
 
         (largest,) = self._fold(width, [lowest], pick)
-        return self._combine(largest, lambda x, y: vmath.maximum(self.e, x, y))
+        return horizontal(self.e, largest, lambda x, y: vmath.maximum(self.e, x, y))
 
     def store_scalar(self, array: Array, value: Value, shift: int = 0) -> None:
         """Write lane 0 of `value` as the only real of this row of `array`."""
         first = self.e.builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
-        address = self._frame.get_row(array, self._row, shift)
+        address = self.frame.get_row(array, self.number, shift)
         self.e.builder.store(first, address, align=self.e.real_bytes)
 
     def load_scalar(self, array: Array, shift: int = 0) -> Value:
@@ -88,30 +89,16 @@ class Row:
         whole = width // e.lanes * e.lanes
 
         def run(column: Value, *carried: Value) -> list[Value]:
-            return body(Lane(self._frame, self._row, column), *carried)
+            return body(Lane(self.frame, self.number, column), *carried)
 
         carried = initial
         if whole:
             carried = e.fold(e.index(0), e.index(whole), e.lanes, run, carried)
         if whole < width:
             mask = e.mask_first(e.index(width - whole))
-            lane = Lane(self._frame, self._row, e.index(whole), mask)
+            lane = Lane(self.frame, self.number, e.index(whole), mask)
             carried = body(lane, *carried)
         return carried
-
-    def _combine(
-        self, value: Value, operation: Callable[[Value, Value], Value]
-    ) -> Value:
-        """Fold all lanes into one and spread it: exchange halves, then quarters, ..."""
-        e = self.e
-        kind = ir.VectorType(ir.IntType(32), e.lanes)
-        distance = e.lanes // 2
-        while distance:
-            order = ir.Constant(kind, [lane ^ distance for lane in range(e.lanes)])
-            other = e.builder.shuffle_vector(value, value, order)
-            value = operation(value, other)
-            distance //= 2
-        return value
 
 
 @dataclass(frozen=True)

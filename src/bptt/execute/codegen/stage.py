@@ -20,8 +20,9 @@ from bptt.execute.codegen.arrays import Array, Frame, Lane
 from bptt.execute.codegen.emit import INDEX, POINTER, start_function
 from bptt.execute.codegen.epilogue import Scratch, emit_epilogue
 from bptt.execute.codegen.packed_weights import Matrix, Packed
+from bptt.execute.codegen.shared_tiles import Place, SharedTiles, TileKind, run_tile
 from bptt.execute.codegen.target import Target
-from bptt.execute.codegen.tile import Panel, emit_tile
+from bptt.execute.codegen.tile import Panel
 from bptt.execute.codegen.tiling import (
     TileShape,
     Tiling,
@@ -114,8 +115,12 @@ def emit_stage(
     stage: Stage,
     target: Target,
     real_bytes: int,
+    tiles: SharedTiles | None = None,
 ) -> ir.Function:
-    """Write the function `name`(table, turn, row_begin, row_end, scratch)."""
+    """Write the function `name`(table, turn, row_begin, row_end, scratch).
+
+    tiles: where its tiles are functions that others of the module share.
+    """
     tiling = plan(stage, target, real_bytes)
     layout = lay_out_scratch(stage, tiling)
     epilogue, touched = emit_epilogue(
@@ -131,7 +136,7 @@ def emit_stage(
         e.builder.call(epilogue, operands)
         e.finish()
         return e.function
-    walk = _Walk(frame, stage, tiling, epilogue, touched)
+    walk = _Walk(frame, stage, tiling, epilogue, touched, tiles)
     walk.emit_all()
     e.finish()
     return e.function
@@ -147,7 +152,9 @@ class _Walk:
         tiling: Tiling,
         epilogue: ir.Function,
         touched: Sequence[tuple[Array, int]],
+        tiles: SharedTiles | None,
     ) -> None:
+        self.tiles = tiles
         self.touched = [(array, shift) for array, shift in touched if array.has_time]
         self.frame, self.stage, self.tiling = frame, stage, tiling
         self.epilogue, self.e = epilogue, frame.e
@@ -225,19 +232,17 @@ class _Walk:
             self._prefetch(shape, row, panel, vectors)
         written: set[int] = set()
         for product, packed in zip(self.stage.products, self.packed, strict=True):
-            rows = self._get_rows(shape, product, row)
             for number, members in enumerate(packed.passes):
                 slots = tuple(product.slots[member] for member in members)
                 weights = self._get_panel(packed, number, len(members), panel, vectors)
-                places = self._get_places(shape.rows, slots, vectors)
-                sums = [
-                    e.load(place, aligned=True) if slot in written else e.constant(0.0)
-                    for slot, place in places
-                ]
-                k = packed.n_inputs
-                sums = emit_tile(e, rows, weights, k, sums, shape.splits)
-                for (_, place), value in zip(places, sums, strict=True):
-                    e.store(value, place, aligned=True)
+                added = tuple(slot in written for slot in slots)
+                kind = TileKind(shape, vectors, added)
+                if self.tiles is not None:
+                    self._call_tile(kind, product, row, weights, packed.n_inputs, slots)
+                else:
+                    rows = self._get_rows(shape, product, row)
+                    place = self._place(slots)
+                    run_tile(e, kind, rows, weights, packed.n_inputs, place)
                 written.update(slots)
         n_rows: Value = e.index(shape.rows)
         if shape.is_clamped:
@@ -284,17 +289,26 @@ class _Walk:
         )
         return Panel(start, n_slots * vectors)
 
-    def _get_places(
-        self, n_rows: int, slots: tuple[int, ...], vectors: int
-    ) -> list[tuple[int, Value]]:
-        """(slot, address in the scratch) of every sum, in the order of the tile."""
-        e, lanes = self.e, self.tiling.columns.lanes
-        scratch = lay_out_scratch(self.stage, self.tiling)
-        places = []
-        for row in range(n_rows):
-            for slot in slots:
-                for vector in range(vectors):
-                    offset = row * scratch.row_size
-                    offset += slot * scratch.slot_size + vector * lanes
-                    places.append((slot, e.at(self.scratch, offset)))
-        return places
+    def _place(self, slots: tuple[int, ...]) -> Place:
+        """Where the sums of these slots lie in the scratch."""
+        layout = lay_out_scratch(self.stage, self.tiling)
+        begins = tuple(slot * layout.slot_size for slot in slots)
+        return Place(self.scratch, layout.row_size, begins)
+
+    def _call_tile(
+        self,
+        kind: TileKind,
+        product: Product,
+        row: Value,
+        weights: Panel,
+        n_inputs: int,
+        slots: tuple[int, ...],
+    ) -> None:
+        e, place = self.e, self._place(slots)
+        assert self.tiles is not None
+        first = self.frame.get_row(product.operand, row, product.shift)
+        last = e.builder.sub(e.builder.sub(self.end, e.index(1)), row)
+        sizes = [e.index(size) for size in (place.row_size, *place.slots)]
+        stride = e.index(product.operand.row_stride)
+        operands = [first, stride, last, weights.pointer, e.index(n_inputs)]
+        e.builder.call(self.tiles.get(kind), [*operands, place.scratch, *sizes])

@@ -36,18 +36,18 @@ def emit_tile(
     e: Emitter,
     rows: Sequence[Value],
     panel: Panel,
-    n_inputs: int,
+    n_inputs: Value | int,
     sums: Sequence[Value],
     splits: int = 1,
 ) -> list[Value]:
     """Add the product of `rows` (addresses of K reals each) and `panel` to `sums`.
 
     `sums` and the result are ordered by row, then vector. `splits` divides UNROLL.
+    n_inputs: K, as a number or as a value of the function, with the same order of sums.
     """
     n_sums = len(sums)
     zeros = [e.constant(0.0)] * (n_sums * (splits - 1))
     unroll = UNROLL if n_sums < WIDE else UNROLL // 2
-    n_blocks = n_inputs // unroll * unroll
     partial = [*sums, *zeros]
 
     def add_block(k: Value, *carried: Value) -> list[Value]:
@@ -59,6 +59,17 @@ def emit_tile(
             current[begin:end] = _add_step(e, rows, panel, k, step, part)
         return current
 
+    if not isinstance(n_inputs, int):
+        left = e.builder.srem(n_inputs, e.index(unroll))
+        blocks = e.builder.sub(n_inputs, left)
+        partial = e.fold(e.index(0), blocks, unroll, add_block, partial)
+
+        def add_one(k: Value, *part: Value) -> list[Value]:
+            return _add_step(e, rows, panel, k, 0, list(part))
+
+        partial[:n_sums] = e.fold(blocks, n_inputs, 1, add_one, partial[:n_sums])
+        return _add_partial(e, partial, n_sums)
+    n_blocks = n_inputs // unroll * unroll
     if n_blocks:
         partial = e.fold(e.index(0), e.index(n_blocks), unroll, add_block, partial)
     for step in range(n_inputs - n_blocks):

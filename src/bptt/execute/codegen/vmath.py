@@ -1,8 +1,8 @@
 """Elementary functions on vectors, with error bounds.
 
 Every bound is a little above the largest error seen over all exponents, dense samples
-and edge points (tests/execute/test_vmath.py), in units in the last place (ulp) of the
-correctly rounded result, for any vector width. Infinities, zeros of both signs,
+and edge points (tests/execute/codegen/test_vmath.py), in units in the last place (ulp)
+of the correctly rounded result, for any vector width. Infinities, zeros of both signs,
 denormals and NaN behave as in NumPy. No function reads or sets flags, and none needs
 fast-math.
 
@@ -135,7 +135,8 @@ def _get_format(e: Emitter) -> _Format:
     return _FLOAT32 if e.real_bytes == 4 else _FLOAT64
 
 
-def _polynomial(e: Emitter, x: Value, terms: tuple[float, ...]) -> Value:
+def polynomial(e: Emitter, x: Value, terms: tuple[float, ...]) -> Value:
+    """terms[0] + terms[1] x + ..., by Horner's rule."""
     result = e.constant(terms[-1])
     for term in terms[-2::-1]:
         result = e.fma(result, x, e.constant(term))
@@ -153,7 +154,7 @@ def _clamp_below(e: Emitter, x: Value, lowest: float) -> Value:
     return e.builder.select(e.builder.fcmp_ordered("<", x, limit), limit, x)
 
 
-def _copy_sign(e: Emitter, size: Value, sign: Value) -> Value:
+def copy_sign(e: Emitter, size: Value, sign: Value) -> Value:
     """The absolute value of `size` with the sign of `sign`."""
     bit = e.integer_constant(_SIGN[e.real_bytes])
     rest = e.integer_constant(_SIGN[e.real_bytes] - 1)
@@ -176,7 +177,7 @@ def _reduce_exponent(e: Emitter, x: Value) -> tuple[Value, Value]:
 def _expm1_reduced(e: Emitter, r: Value) -> Value:
     """expm1(r) for |r| <= ln2 / 2."""
     square = e.builder.fmul(r, r)
-    return e.fma(square, _polynomial(e, r, _get_format(e).exp_terms), r)
+    return e.fma(square, polynomial(e, r, _get_format(e).exp_terms), r)
 
 
 def _power_of_two(e: Emitter, n: Value) -> Value:
@@ -233,7 +234,7 @@ def tanh(e: Emitter, x: Value) -> Value:
     size = _clamp_above(e, absolute(e, x), _get_format(e).saturation)
     minus = _expm1_scaled(e, e.builder.fmul(size, e.constant(-2.0)))
     value = e.builder.fdiv(minus, e.builder.fadd(minus, e.constant(2.0)))
-    return _copy_sign(e, value, x)
+    return copy_sign(e, value, x)
 
 
 def sigmoid(e: Emitter, x: Value) -> Value:
@@ -252,7 +253,7 @@ def _log_reduced(
     f, b = _get_format(e), e.builder
     s = b.fdiv(rest, b.fadd(rest, e.constant(2.0)))
     z = b.fmul(s, s)
-    series = b.fmul(z, _polynomial(e, z, f.log_terms))
+    series = b.fmul(z, polynomial(e, z, f.log_terms))
     half_square = b.fmul(b.fmul(rest, rest), e.constant(0.5))
     low = b.fmul(count, e.constant(f.ln2_low))
     if correction is not None:

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 
 from bptt.step import ops
-from bptt.step.graph import Node, rebuild, rewrite
+from bptt.step.graph import Node, constant, rebuild, rewrite
 
 REDUCTIONS = frozenset({"row_sum", "row_max", "pick"})
+# Of which an element is a sum, or a maximum, over elements.
+SUMS = frozenset({"row_sum", "row_max", "matvec", "matmul", "index_sum"})
 
 
 class NotCompilableError(Exception):
@@ -22,20 +24,16 @@ class NotCompilableError(Exception):
 
 
 def expand(roots: Mapping[str, Node]) -> dict[str, Node]:
-    """The same named roots in primitives.
-
-    Raises: NotCompilableError for a matrix that changes in time.
-    """
+    """The same named roots in primitives."""
     shared: dict[Hashable, Node] = {}
 
     def share(node: Node) -> Node:
+        # order-free: an address tells two nodes apart, and nothing else.
         key = (node.op, tuple(map(id, node.inputs)), node.shape, node.data)
         return shared.setdefault(key, node)
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
         node = rebuild(node, inputs)
-        if node.timed and node.rank == 2 and node.op not in ("outer", "scatter"):
-            raise NotCompilableError("a matrix that changes in time")
         rule = _RULES.get(node.op) if node.timed else None
         return share(node) if rule is None else _share_all(rule(node), share)
 
@@ -80,6 +78,13 @@ def _log_softmax(node: Node) -> Node:
     return x - _log_sum_exp(x)
 
 
+def _cumsum(node: Node) -> Node:
+    """A product with the lower triangle of ones: kernels have no order of elements."""
+    (x,) = node.inputs
+    ones = ops.fill(constant(1.0), (x.shape[0], x.shape[0]))
+    return ops.matvec(ops.apply("lower_part", ones), x)
+
+
 def _layer_norm(node: Node) -> Node:
     (x,) = node.inputs
     assert isinstance(node.data, float)
@@ -116,7 +121,9 @@ def _bce(node: Node) -> Node:
 
 def _bce_logits(node: Node) -> Node:
     o, y = node.inputs
-    return _row_sum(ops.apply("softplus", o) - y * o)
+    # As `meanings.bce_logits` has it: a sure and right o keeps its small loss.
+    excess = ops.where(ops.apply("greater", o, 0.0), (1.0 - y) * o, -y * o)
+    return _row_sum(excess + ops.apply("softplus", -ops.apply("abs", o)))
 
 
 def _mse(node: Node) -> Node:
@@ -128,8 +135,11 @@ def _mse(node: Node) -> Node:
 _RULES: dict[str, Callable[[Node], Node]] = {
     "softmax": _softmax,
     "log_softmax": _log_softmax,
+    "logsumexp": lambda node: _log_sum_exp(node.inputs[0]),
     "layer_norm": _layer_norm,
     "sum": lambda node: _row_sum(node.inputs[0]),
+    "max": lambda node: _row("row_max", node.inputs[0]),
+    "cumsum": _cumsum,
     "mean": lambda node: _mean(node.inputs[0]),
     "dot": lambda node: _row_sum(node.inputs[0] * node.inputs[1]),
     "nll": _nll,

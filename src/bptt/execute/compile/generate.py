@@ -19,9 +19,13 @@ from bptt.execute.compile.expand import NotCompilableError
 from bptt.execute.compile.layout import Layout
 from bptt.execute.compile.lowerings import LOWERINGS, lower
 from bptt.execute.compile.stages import ALIASES, Plan, StagePlan, is_leaf
+from bptt.execute.compile.tensors import TensorBody
 from bptt.step.graph import Node, walk
 
 Value = Any
+# Beyond this, products share tiles, as functions. Up to it (a layer of LSTM has 14,
+# one of GRU 11) each product has tiles of its own, and saves the calls.
+MANY_PRODUCTS = 48
 # An operand and the step it is read at, and its matrices by slot.
 Block = tuple[tuple[Array, int], list[tuple[Matrix, int]]]
 
@@ -69,9 +73,11 @@ class Code:
 
 def generate(plan: Plan, layout: Layout, target: Target, real_bytes: int) -> Code:
     """Write and compile the kernels of every segment that stores something."""
-    generator = _Generator(plan, layout)
+    generator = Generator(plan, layout)
     names = generator.collect_names()
-    module = Module(names, target, real_bytes)
+    n_products = sum(len(g.products) for s in plan.segments for g in s.stages)
+    is_large = n_products > MANY_PRODUCTS
+    module = Module(names, target, real_bytes, shares_tiles=is_large)
     packed: list[Packed] = []
     kernels: list[tuple[int, str]] = []
     for number in range(len(plan.segments)):
@@ -90,7 +96,7 @@ def generate(plan: Plan, layout: Layout, target: Target, real_bytes: int) -> Cod
     )
 
 
-class _Generator:
+class Generator:
     """Turns stage plans into the toolbox's stages."""
 
     def __init__(self, plan: Plan, layout: Layout) -> None:
@@ -130,7 +136,7 @@ class _Generator:
         return list(names)
 
     def _static_name(self, reader: Node, node: Node) -> str:
-        if reader.op == "lookup" and reader.inputs[0] is node:
+        if reader.op == "lookup" and reader.inputs[0] is node and not node.indices:
             return self.statics.table(node)
         return self.statics.name(_untransposed(node)[0] if node.rank == 2 else node)
 
@@ -163,7 +169,7 @@ class _Generator:
 
     def _slots(self, stage: StagePlan) -> list[tuple[Node, list[Node]]]:
         """Sums of products that share accumulators: (the sum's node, its products)."""
-        needed = self._needed(stage)
+        needed = self.needed(stage)
         groups: dict[Node, list[Node]] = {
             node: [node] for node in stage.products if node in needed
         }
@@ -179,7 +185,7 @@ class _Generator:
     def _is_private(self, node: Node) -> bool:
         return self.consumers.get(node, 0) == 1 and node not in self.plan.memory
 
-    def _needed(self, stage: StagePlan) -> set[Node]:
+    def needed(self, stage: StagePlan) -> set[Node]:
         """What the stage's stores reach within the stage."""
         seen: set[Node] = set()
         stack = list(stage.stored)
@@ -231,6 +237,13 @@ class _Generator:
         """The array of a timed value, and how many steps away it is read."""
         return self.layout.array(node, has_time), self.layout.step_read(node, has_time)
 
+    def operand(self, node: Node, has_time: bool) -> tuple[Array, int]:
+        """The same of a value that may be one for all rows."""
+        if node.timed:
+            return self.read(self.canon(node), has_time)
+        name = self.statics.name(node)
+        return Array(name, self.layout.width(node), 0, 0, False), 0
+
     def _matrix(self, node: Node) -> Matrix:
         base, is_transposed = _untransposed(node)
         columns = self.layout.size(base.shape[1])
@@ -238,6 +251,8 @@ class _Generator:
         return Matrix(name, 1, columns) if is_transposed else Matrix(name, columns, 1)
 
     def _row_stage(self, stage: StagePlan, has_time: bool) -> RowStage:
+        if stage.is_tensor:
+            return RowStage(lambda row: TensorBody(self, stage, row, has_time).emit())
         return RowStage(lambda row: _RowBody(self, stage, row, has_time).emit())
 
 
@@ -271,7 +286,7 @@ class LaneValues:
 
     def __init__(
         self,
-        generator: _Generator,
+        generator: Generator,
         stage: StagePlan,
         lane: Lane,
         has_time: bool,
@@ -284,12 +299,38 @@ class LaneValues:
         self._memo: dict[Node, Value] = dict(known or {})
 
     def __getitem__(self, node: Node) -> Value:
-        """The vector (or the scalar in every lane) of a node."""
-        if node.timed:
-            node = self._g.canon(node)
-        if node not in self._memo:
-            self._memo[node] = self._compute(node)
-        return self._memo[node]
+        """The vector (or the scalar in every lane) of a node.
+
+        What it is computed from comes first, without recursion: a chain of equations
+        may be longer than Python's stack.
+        """
+        asked = self._canon(node)
+        work = [asked]
+        while work:
+            here = work[-1]
+            inputs = [] if here in self._memo else self._needs(here)
+            waiting = [child for child in inputs if child not in self._memo]
+            if waiting:
+                work += reversed(waiting)
+                continue
+            if here not in self._memo:
+                self._memo[here] = self._compute(here)
+            work.pop()
+        return self._memo[asked]
+
+    def _canon(self, node: Node) -> Node:
+        return self._g.canon(node) if node.timed else node
+
+    def _needs(self, node: Node) -> list[Node]:
+        """What a node that is computed here reads of the same lane."""
+        if self._is_at_hand(node) or node.op in ("lookup", "one_hot", "pick"):
+            return []
+        return [self._canon(child) for child in node.inputs]
+
+    def _is_at_hand(self, node: Node) -> bool:
+        """Whether a node is a number, or lies in memory or a register already."""
+        in_memory = node in self._g.plan.memory and node not in self._stage.homes
+        return not node.timed or node in self._slots or is_leaf(node) or in_memory
 
     def _compute(self, node: Node) -> Value:
         e: Emitter = self._lane.e
@@ -300,13 +341,10 @@ class LaneValues:
         if node.op == "size":
             return e.constant(float(layout.size(node.data)))  # type: ignore[arg-type]
         if not node.timed:
-            width = layout.width(node)
-            array = Array(self._g.statics.name(node), width, 0, 0, False)
-            return self._load(node, array, 0)
+            return self._load(node, *self._g.operand(node, self._has_time))
         if node in self._slots:
             return self._lane.products[self._slots[node]]
-        in_memory = node in self._g.plan.memory and node not in self._stage.homes
-        if is_leaf(node) or in_memory:
+        if self._is_at_hand(node):
             return self._load(node, *self._g.read(node, self._has_time))
         return self._emit(node)
 
@@ -315,7 +353,7 @@ class LaneValues:
         return load(array, shift)
 
     def _emit(self, node: Node) -> Value:
-        if node.op in ("fill", *ALIASES):
+        if node.op in {"fill", *ALIASES}:
             return self[node.inputs[0]]
         if node.op == "lookup":
             matrix, index = node.inputs
@@ -326,7 +364,7 @@ class LaneValues:
             return self._lane.columns_equal(self._index(node.inputs[0]))
         if node.op == "pick":
             operand, index = node.inputs
-            array, shift = self._g.read(self._g.canon(operand), self._has_time)
+            array, shift = self._g.operand(operand, self._has_time)
             return self._lane.load_element(array, self._index(index), shift)
         if node.op not in LOWERINGS:
             raise NotCompilableError(f"the operation {node.op} inside a time step")
@@ -341,7 +379,7 @@ class _RowBody:
     """Emits one row stage: reductions and scalars in order, then the stores."""
 
     def __init__(
-        self, generator: _Generator, stage: StagePlan, row: Row, has_time: bool
+        self, generator: Generator, stage: StagePlan, row: Row, has_time: bool
     ) -> None:
         self._g, self._stage, self._row, self._has_time = (
             generator,
@@ -353,7 +391,7 @@ class _RowBody:
 
     def emit(self) -> None:
         """Everything the stage's stores need."""
-        needed = self._g._needed(self._stage)
+        needed = self._g.needed(self._stage)
         for node in walk(self._stage.homes):
             if node in needed and node in self._stage.homes and not node.rank:
                 self._scalar(node)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from bptt.execute.codegen.arrays import Array
 from bptt.execute.compile.stages import Plan, is_leaf, is_other_step
 from bptt.step.graph import Node, name_of, shift_of
-from bptt.step.shapes import Dim
+from bptt.step.shapes import Dim, number_of
 
 FLOATS_PER_INDEX = {4: 2, 8: 1}
 
@@ -91,14 +92,13 @@ class Layout:
         self.buffers.append(Buffer(column, is_padded))
 
     def width(self, node: Node) -> int:
-        """Reals per row of a scalar or vector."""
-        return self.size(node.shape[0]) if node.shape else 1
+        """Reals per row of a value of any rank."""
+        dims = (*(dim for _, dim in node.indices), *node.shape)
+        return prod(self.size(dim) for dim in dims)
 
     def size(self, dim: Dim) -> int:
         """A dimension as a number."""
-        value = self.sizes[dim] if isinstance(dim, str) else dim
-        assert isinstance(value, int)
-        return value
+        return number_of(dim, self.sizes)
 
     def _collect_sums(self, pairs: list[tuple[Node, Node, Node]]) -> None:
         """Runs of neighbours with one operand become one product."""
@@ -202,17 +202,18 @@ def _blocks(pairs: list[tuple[Node, Node]]) -> list[list[Node]]:
     With two operands (x and h) the order is: x only, both, h only. With more, what
     cannot be neighbours becomes two products.
     """
-    operands: dict[Node, set[Node]] = {}
+    # Dictionaries, not sets: which operand is met first decides between equals.
+    operands: dict[Node, dict[Node, None]] = {}
     for g, x in pairs:
-        operands.setdefault(g, set()).add(x)
+        operands.setdefault(g, {})[x] = None
     blocks: list[list[Node]] = []
     left = list(operands)
     while left:
         block = [left.pop(0)]
-        reach = set(operands[block[0]])
+        reach = dict(operands[block[0]])
         grown = True
         while grown:
-            more = [g for g in left if operands[g] & reach]
+            more = [g for g in left if operands[g].keys() & reach.keys()]
             grown = bool(more)
             for g in more:
                 left.remove(g)
@@ -222,7 +223,9 @@ def _blocks(pairs: list[tuple[Node, Node]]) -> list[list[Node]]:
     return blocks
 
 
-def _neighbours(block: list[Node], operands: Mapping[Node, set[Node]]) -> list[Node]:
+def _neighbours(
+    block: list[Node], operands: Mapping[Node, Mapping[Node, None]]
+) -> list[Node]:
     counts: dict[Node, int] = {}
     for g in block:
         for x in operands[g]:
@@ -231,7 +234,7 @@ def _neighbours(block: list[Node], operands: Mapping[Node, set[Node]]) -> list[N
 
     def key(g: Node) -> tuple[int, int]:
         is_in = first in operands[g]
-        others = len(operands[g] - {first})
+        others = len(operands[g]) - is_in
         return (0 if is_in and not others else 1 if is_in else 2, others)
 
     return sorted(block, key=key)

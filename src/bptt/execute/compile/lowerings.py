@@ -11,7 +11,9 @@ from typing import Any
 
 from bptt.execute.codegen import vmath
 from bptt.execute.codegen.emit import Emitter
+from bptt.execute.codegen.error_function import erf
 from bptt.step.graph import Node
+from bptt.step.table import Table
 
 Value = Any
 Lowering = Callable[..., Value]
@@ -39,35 +41,45 @@ def _compare(relation: str) -> Lowering:
     return emit
 
 
-LOWERINGS: dict[str, Lowering] = {
-    "add": lambda e, x, y: e.builder.fadd(x, y),
-    "sub": lambda e, x, y: e.builder.fsub(x, y),
-    "mul": lambda e, x, y: e.builder.fmul(x, y),
-    "div": lambda e, x, y: e.builder.fdiv(x, y),
-    "pow": vmath.power,
-    "neg": lambda e, x: e.builder.fneg(x),
-    "maximum": vmath.maximum,
-    "minimum": vmath.minimum,
-    "greater": _compare(">"),
-    "greater_equal": _compare(">="),
-    "where": vmath.where,
-    "tanh": vmath.tanh,
-    "sigmoid": vmath.sigmoid,
-    "relu": _relu,
-    "softplus": vmath.softplus,
-    "exp": vmath.exp,
-    "log": vmath.log,
-    "sqrt": vmath.sqrt,
-    "sin": vmath.sin,
-    "cos": vmath.cos,
-    "abs": vmath.absolute,
-    "sign": _sign,
-}
+LOWERINGS: Table[Lowering] = Table(
+    "LOWERINGS",
+    "execute/compile/lowerings.py",
+    {
+        "add": lambda e, x, y: e.builder.fadd(x, y),
+        "sub": lambda e, x, y: e.builder.fsub(x, y),
+        "mul": lambda e, x, y: e.builder.fmul(x, y),
+        "div": lambda e, x, y: e.builder.fdiv(x, y),
+        "pow": vmath.power,
+        "neg": lambda e, x: e.builder.fneg(x),
+        "maximum": vmath.maximum,
+        "minimum": vmath.minimum,
+        "greater": _compare(">"),
+        "greater_equal": _compare(">="),
+        "where": vmath.where,
+        "tanh": vmath.tanh,
+        "sigmoid": vmath.sigmoid,
+        "relu": _relu,
+        "softplus": vmath.softplus,
+        "exp": vmath.exp,
+        "log": vmath.log,
+        "sqrt": vmath.sqrt,
+        "sin": vmath.sin,
+        "cos": vmath.cos,
+        "abs": vmath.absolute,
+        "sign": _sign,
+        "floor": lambda e, x: e.unary("floor", x),
+        "round": lambda e, x: e.unary("rint", x),
+        "expm1": vmath.expm1,
+        "erf": erf,
+        "with_derivative": lambda e, x, y: x,
+    },
+)
 
 # Worth storing once and reading back rather than computing twice.
 COSTLY = frozenset(
-    {"tanh", "sigmoid", "softplus", "exp", "log", "sin", "cos", "pow", "sqrt", "div"}
-)
+    {"tanh", "sigmoid", "softplus", "exp", "log", "sin", "cos", "pow", "sqrt", "div",
+     "expm1", "erf"}
+)  # fmt: skip
 
 
 def lower(e: Emitter, node: Node, operands: list[Value]) -> Value:

@@ -33,6 +33,8 @@ def find_successors(plan: Plan, outputs: Iterable[Node]) -> dict[Node, Node]:
             kept |= {plan.canon(node.inputs[1]) for node in stage.products}
             kept |= {plan.canon(n.inputs[0]) for n in stage.homes if n.op == "pick"}
             homes.update((node, stage) for node in stage.stored)
+            if stage.is_tensor:  # reads elements in an order of its own
+                kept.update(find_loads(stage, plan))
             for node in find_loads(stage, plan):
                 readers.setdefault(node, []).append(stage)
     successors: dict[Node, Node] = {}

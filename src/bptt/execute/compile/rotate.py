@@ -81,7 +81,8 @@ def _find_carries(
     roots: Mapping[str, Node], definitions: Collection[str]
 ) -> dict[str, _Carry]:
     """Gradients that other steps read in one direction, and that hold a product."""
-    read = {shift_of(n) for n in walk(roots.values()) if n.op == "shift"}
+    nodes = walk(roots.values())
+    read = dict.fromkeys(shift_of(n) for n in nodes if n.op == "shift")
     one_way = [name for name, lag in read if (name, -lag) not in read]
     carries = {}
     for name in sorted(set(one_way) - set(definitions)):
@@ -102,7 +103,8 @@ def _find_carries(
 
 
 def _is_product(node: Node) -> bool:
-    return node.op == "matvec" and node.inputs[1].timed and not node.inputs[0].timed
+    is_static = node.op == "matvec" and not node.inputs[0].timed
+    return is_static and node.timed and not node.indices
 
 
 def _terms(node: Node) -> list[Node]:

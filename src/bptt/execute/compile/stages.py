@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bptt.calculus.recurrence import Segment
-from bptt.execute.compile.expand import REDUCTIONS
+from bptt.execute.compile.expand import REDUCTIONS, SUMS
 from bptt.execute.compile.lowerings import COSTLY
 from bptt.step.graph import TO_STATIC, Node, name_of, shift_of, walk
-from bptt.step.shapes import Dim
+from bptt.step.shapes import Dim, number_of
 
 # A product with so few inputs costs less than the memory traffic of its result, so it
 # moves into the loop that reads it: (784, 64, 1, 128) spends 2 ms on U x before the
@@ -32,7 +32,8 @@ class StagePlan:
     """One stage: products or reductions, then elementwise equations, then stores.
 
     width: the dimension of all products and stored vectors (None for a row stage, which
-    may hold several); stored: what it leaves in memory, in order.
+    may hold several); stored: what it leaves in memory, in order; is_tensor: a row
+    stage of matrices and indexed values, in loops of their own (see `nests`).
     """
 
     is_row: bool
@@ -41,6 +42,7 @@ class StagePlan:
     reductions: list[Node] = field(default_factory=list)
     homes: dict[Node, None] = field(default_factory=dict)
     stored: list[Node] = field(default_factory=list)
+    is_tensor: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -80,7 +82,7 @@ class Canon:
     initial value.
     """
 
-    def __init__(self, shifted: Collection[str], roots: Mapping[str, Node]) -> None:
+    def __init__(self, shifted: Iterable[str], roots: Mapping[str, Node]) -> None:
         self._separate: set[str] = set()
         owners: set[Node] = set()
         for name in shifted:
@@ -107,7 +109,15 @@ class Canon:
 
 def is_product(node: Node) -> bool:
     """A static matrix times a vector that changes in time."""
-    return node.op == "matvec" and node.timed and not node.inputs[0].timed
+    is_static = node.op == "matvec" and node.timed and not node.inputs[0].timed
+    return is_static and not node.indices
+
+
+def is_tensor(node: Node) -> bool:
+    """A matrix or an indexed value that changes in time, or what is made of one."""
+    return not is_product(node) and any(
+        part.timed and (part.rank > 1 or part.indices) for part in (node, *node.inputs)
+    )
 
 
 def is_leaf(node: Node) -> bool:
@@ -134,7 +144,7 @@ def plan_program(
     canon = Canon(shifted, roots)
     sources = {canon(roots[name]) for name in shifted if name in roots}
     read = {canon(roots[name]) for name in outputs}
-    placed = _place(segments, canon, sizes, sources, read)
+    placed = _place(segments, canon, sizes, sources, read, roots)
     plans = []
     known: set[Node] = set()
     for segment, members in zip(segments, placed, strict=True):
@@ -184,6 +194,7 @@ def _place(
     sizes: Mapping[str, int],
     sources: Collection[Node],
     read: Collection[Node],
+    roots: Mapping[str, Node],
 ) -> list[list[Node]]:
     """The canonical nodes of every segment, cheap ones moved to the loop they serve.
 
@@ -212,19 +223,48 @@ def _place(
             is_ahead = place > home[node] and segments[place].direction != 0
             if is_ahead and not (is_late and node in read):
                 home[node] = place
+    for node in order:
+        if is_tensor(node) and segments[home[node]].direction == 0:
+            home[node] = _loop_of(node, segments, home, roots, canon)
     placed: list[list[Node]] = [[] for _ in segments]
     for node in order:
         placed[home[node]].append(node)
     return placed
 
 
+def _loop_of(
+    node: Node, segments: Sequence[Segment], home: Mapping[Node, int],
+    roots: Mapping[str, Node], canon: Canon,
+) -> int:  # fmt: skip
+    """The loop that has a matrix in a near cache, for what reads it afterwards."""
+    found = -1
+    for child in canon.inputs(node):
+        if child.op == "shift":
+            source = roots.get(shift_of(child)[0])
+            number = -1 if source is None else home[source]
+            # What a later step will leave is not there yet.
+            if number >= 0 and shift_of(child)[1] != -segments[number].direction:
+                number += 1
+            found = max(found, number)
+        elif child.timed and child.inputs:
+            found = max(found, home[child])
+    is_loop = 0 <= found < home[node] and segments[found].direction != 0
+    is_near = is_loop and any(
+        child.timed and _n_axes(child) > 1 for child in node.inputs
+    )
+    has_phase = is_near and segments[found].phase == segments[home[node]].phase
+    return found if has_phase else home[node]
+
+
+def _n_axes(node: Node) -> int:
+    return len(node.indices) + node.rank
+
+
 def _may_move(node: Node, sizes: Mapping[str, int]) -> bool:
     if is_product(node):
         dim = node.inputs[1].shape[0]
-        width = sizes[dim] if isinstance(dim, str) else dim
-        assert isinstance(width, int)
-        return width <= NARROW
-    return node.op not in REDUCTIONS
+        return number_of(dim, sizes) <= NARROW
+    return node.op not in REDUCTIONS and node.op not in SUMS
 
 
 # ----- which stage -----
@@ -261,6 +301,8 @@ def _open_stage(ready: list[Node]) -> StagePlan:
     if products:
         width = products[0].shape[0]
         return StagePlan(False, width, [n for n in products if n.shape[0] == width])
+    if any(is_tensor(node) for node in ready):
+        return StagePlan(True, None, is_tensor=True)
     reductions = [node for node in ready if node.op in REDUCTIONS]
     vectors = [n for n in ready if n.rank == 1 and n not in reductions]
     if reductions or not vectors:
@@ -286,9 +328,12 @@ def _close(
             c in taken or c in known or not c.timed or is_leaf(c) for c in inputs
         ):
             continue
-        if is_product(node):
+        if is_product(node) or (is_tensor(node) and not stage.is_tensor):
             continue
-        if node.op in REDUCTIONS:
+        if stage.is_tensor:
+            taken.add(node)
+            stage.homes[node] = None
+        elif node.op in REDUCTIONS:
             # A row stage may chain reductions; `pick` reads memory of an earlier one.
             if stage.is_row and (node.op != "pick" or inputs[0] not in taken):
                 stage.reductions.append(node)
@@ -308,7 +353,7 @@ def _forced(
     canon: Canon,
     roots: Mapping[str, Node],
     outputs: Iterable[str],
-    shifted: Collection[str],
+    shifted: Iterable[str],
 ) -> dict[Node, None]:
     """Values that must be in memory whatever they cost."""
     forced = [canon(roots[name]) for name in outputs if roots[name].timed]
@@ -360,7 +405,8 @@ class _Store:
                 if node not in stage.products:
                     stack.extend(self._operands(node))
             elif node not in self._memory:
-                if self._reload_cost(node) <= RELOADS:
+                is_there = stage.is_tensor or not is_tensor(node)
+                if is_there and self._reload_cost(node) <= RELOADS:
                     stack.extend(self._operands(node))
                 else:
                     self._memory[node] = None
@@ -371,8 +417,23 @@ class _Store:
             return 0
         if is_leaf(node) or (depth and node in self._memory):
             return 1
+        if is_tensor(node):
+            return float("inf") if depth else self._tensor_cost(node, _n_axes(node))
         if depth > 6 or is_product(node) or node.op in REDUCTIONS:
             return float("inf")
         cost = sum(self._reload_cost(c, depth + 1) for c in self._operands(node))
         # One costly function from a stored value is worth its store, two are not.
+        return cost + (1.5 if node.op in COSTLY and depth else 0)
+
+    def _tensor_cost(self, node: Node, n_axes: int, depth: int = 0) -> float:
+        """The same for a matrix: what has fewer axes is stored, and costs nothing."""
+        if not node.timed or _n_axes(node) < n_axes:
+            return 0
+        if is_leaf(node) or (depth and node in self._memory):
+            return 1
+        if depth > 8 or is_product(node) or node.op in SUMS or node.op == "pick":
+            return float("inf")
+        cost = sum(
+            self._tensor_cost(c, n_axes, depth + 1) for c in self._operands(node)
+        )
         return cost + (1.5 if node.op in COSTLY and depth else 0)

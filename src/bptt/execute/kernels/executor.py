@@ -22,8 +22,8 @@ from bptt.execute.kernels.memory import Workspace, address_of, borrow
 from bptt.execute.kernels.ragged import Ragged, RaggedValues
 from bptt.execute.kernels.threads import RowPool, choose_threads, split_rows
 from bptt.execute.kernels.values import KernelValues
+from bptt.step.evaluate import evaluate
 from bptt.step.graph import Node
-from bptt.step.ops import OPS, extra_arguments
 
 FloatArray = NDArray[Any]
 THREADS_VARIABLE = "BPTT_THREADS"
@@ -179,18 +179,22 @@ class Call:
                 self.values.totals[node] = self._total(node)
 
     def _split(self, kernel: Callable[..., Any], direction: int, turns: Turns) -> None:
-        place, count, table = turns.place, turns.count, self._w.table_address
         rows = self._b.n_b if direction else self._n_rows
+
+        def run(_: int, begin: int, end: int) -> None:
+            # Of `self`: whoever runs this keeps the workspace and the arrays alive, so
+            # that nobody borrows memory that a thread may still write to.
+            table = self._w.table_address
+            kernel(turns.place, turns.count, begin, end, table)
+
         if self._threads == 1:
-            kernel(place, count, 0, rows, table)
+            run(0, 0, rows)
             return
         if direction and self._ragged is not None:
             ranges = self._ragged.split(self._threads)
         else:
             ranges = split_rows(rows, self._threads)
-        self._each(
-            ranges, lambda _, begin, end: kernel(place, count, begin, end, table)
-        )
+        self._each(ranges, run)
 
     def _each(
         self, ranges: list[tuple[int, int]], job: Callable[[int, int, int], None]
@@ -205,14 +209,14 @@ class Call:
     def _fill_table(self) -> None:
         """The entries that change from call to call: leaves and static values."""
         table, numbers = self._w.table, self._w.numbers
-        for name, part, is_vector in self._w.boundaries:
+        for name, part in self._w.boundaries:
             value = self._b.initial.get(name)
             if value is None:
                 part[...] = 0
                 continue
             if self._ragged is not None:
                 value = value[self._ragged.packing.order]
-            part[...] = value if is_vector else value[:, None]
+            part[...] = value.reshape(part.shape)
         self._enter(self._leaves())
         statics = self._x.code.statics
         for name, node in statics.arrays.items():
@@ -239,18 +243,9 @@ class Call:
             yield f"in:{name}", array
             lag = self._x.program.graph.lag(name)
             if f"in:{name}@{lag:+d}" in self._w.numbers:
-                yield f"in:{name}@{lag:+d}", self._shifted_input(name, lag)
+                yield f"in:{name}@{lag:+d}", self.values.shift_input(name, lag)
         for name, array in b.seeds.items():
             yield f"seed:{name}", array
-
-    def _shifted_input(self, name: str, lag: int) -> FloatArray:
-        """An input one step late (-1) or early (+1), with its boundary value."""
-        array = self._b.inputs[name]
-        if self._ragged is not None:
-            return self._ragged.shift_input(array, lag, self._b.initial.get(name))
-        moved = np.roll(array, -lag, axis=0)
-        moved[0 if lag < 0 else -1] = self._b.initial.get(name, 0)
-        return moved
 
     # ----- the totals over time -----
 
@@ -259,24 +254,21 @@ class Call:
         table, rows = self._w.table, self._n_rows
         a, b = ((table[p[0]] or 0) + p[1] for p in (job.a, job.b))
         given = 0 if job.is_swapped else sums
-        kernel, work = self._x.reduce, self._w.work
 
         def run(thread: int, begin: int, end: int) -> None:
-            kernel(
+            self._x.reduce(
                 rows, a, job.a[2], begin, end, b, job.b[2], job.n, place, job.n, given,
-                work(thread),
+                self._w.work[thread],
             )  # fmt: skip
 
         threads = choose_threads(2 * rows * job.m * job.n, self._asked)
-        if threads == 1:
-            run(0, 0, job.m)
-        else:
-            self._each(split_rows(job.m, threads, 14), run)
+        ranges = split_rows(job.m, threads, 14) if threads > 1 else [(0, job.m)]
+        self._w.make_work(len(ranges))
+        self._each(ranges, run)
 
     def _total(self, node: Node) -> FloatArray:
         values = [self.values.stored(child) for child in node.inputs]
-        if node.op == "total" and node.rank == 0:
+        if node.op == "total" and not (node.rank or node.indices):
             # Summed in float64: the loss of a long sequence keeps its digits.
             return np.asarray(values[0].sum(dtype=np.float64), self._b.dtype)
-        extra = extra_arguments(node, self._b.numbers)
-        return np.asarray(OPS[node.op].f(*values, *extra))
+        return evaluate(node, values, self._b.numbers)

@@ -28,7 +28,8 @@ class Workspace:
     """Every buffer that a call of an executable needs, for one tau and n_b.
 
     table: the kernels' addresses, those of the buffers filled in; `numbers` finds an
-    entry by name; turns: of a full batch, by direction (0: all steps at once). A ragged
+    entry by name; work: the addresses of the threads' work spaces for products over all
+    rows; turns: of a full batch, by direction (0: all steps at once). A ragged
     batch takes the steps that its useful ones fill, and turns of its own.
     """
 
@@ -37,14 +38,15 @@ class Workspace:
         self.shape = (tau, n_b)
         self.dtype = np.dtype(dtype)
         layout, code = executable.layout, executable.code
+        self.layout = layout
         self.buffers = [self._buffer(buffer) for buffer in layout.buffers]
         self.packed = empty_together({p.name: p.n_reals for p in code.packed}, dtype)
         self.results = [self._empty(size) for size in executable.sums.sizes]
         self.result_addresses = [address_of(result) for result in self.results]
         self._work_size = count_reduce_work(executable.target, executable.real_bytes)
         self._work: list[FloatArray] = []
-        self._work_addresses: list[int] = []
-        self.boundaries: list[tuple[str, FloatArray, bool]] = []
+        self.work: list[int] = []
+        self.boundaries: list[tuple[str, FloatArray]] = []
         addresses = {name: address_of(array) for name, array in self.packed.items()}
         padded = {node: name for name, node in executable.plan.padded.items()}
         for number in range(len(layout.buffers)):
@@ -55,7 +57,7 @@ class Workspace:
                 part = self.buffers[place.buffer][row, :, place.column :][
                     :, : place.width
                 ]
-                self.boundaries.append((padded[node], part, bool(node.rank)))
+                self.boundaries.append((padded[node], part))
         self.numbers = {name: number for number, name in enumerate(code.names)}
         self.table = (ctypes.c_void_p * max(1, len(code.names)))(
             *(addresses.get(name, 0) for name in code.names)
@@ -77,9 +79,10 @@ class Workspace:
 
     def restore(self) -> None:
         """Undo what an earlier call did by `point`."""
-        while self._pointed:
-            number, address = self._pointed.popitem()
+        # An interrupt may come between any two lines: what is undone twice is undone.
+        for number, address in self._pointed.items():
             self.table[number] = address
+        self._pointed.clear()
 
     def aligned(self, number: int, lag: int) -> FloatArray:
         """Space for a buffer's rows as they are read `lag` steps away."""
@@ -89,12 +92,15 @@ class Workspace:
             self._aligned[key] = self._empty(n_rows, self.buffers[number].shape[2])
         return self._aligned[key]
 
-    def work(self, thread: int) -> int:
-        """The address of a thread's work space for products over all rows."""
-        while len(self._work_addresses) <= thread:
-            self._work.append(empty_aligned((self._work_size,), self.dtype))
-            self._work_addresses.append(address_of(self._work[-1]))
-        return self._work_addresses[thread]
+    def make_work(self, n_threads: int) -> None:
+        """Let `work` hold the address of a work space for each of so many threads.
+
+        Before they start: two threads that both make one could be given the same.
+        """
+        while len(self.work) < n_threads:
+            space = empty_aligned((self._work_size,), self.dtype)
+            self._work.append(space)
+            self.work.append(address_of(space))
 
     def _empty(self, *shape: int) -> FloatArray:
         return empty_aligned(shape, self.dtype)

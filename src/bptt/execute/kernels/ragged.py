@@ -41,7 +41,9 @@ class Ragged:
         # Where the block beyond the last step of a padded buffer begins.
         self._beyond = workspace.shape[0] * packing.n_b
         self._turns: dict[tuple[int, bool], Turns] = {}
-        self._aligned: set[tuple[int, int]] = set()
+        # What each copy holds by now: a source's columns are complete when it is first
+        # read, but its neighbours in the buffer may be written by a later kernel.
+        self._aligned: set[tuple[Node, int]] = set()
 
     def prepare(self, kernel: int, direction: int) -> Turns:
         """Make everything ready for a kernel to run; returns its turns."""
@@ -101,14 +103,18 @@ class Ragged:
     def align(self, kernel: int) -> None:
         """Copy what a kernel, or the sums, read of other steps beside its rows."""
         layout = self._x.layout
+        stale: dict[tuple[int, int], None] = {}
         for node in self._x.other_steps[kernel]:
             name, lag = shift_of(node)
-            place = layout.places[self._x.plan.padded[name]]
-            copy = self._w.aligned(place.buffer, lag)
-            if (place.buffer, lag) not in self._aligned:
-                self.rows_of(place.buffer, lag, copy[: self.packing.n_rows])
-                self._aligned.add((place.buffer, lag))
-            self._w.point(layout.name(node), address_of(copy))
+            source = self._x.plan.padded[name]
+            buffer = layout.places[source].buffer
+            if (source, lag) not in self._aligned:
+                self._aligned.add((source, lag))
+                stale[buffer, lag] = None
+            self._w.point(layout.name(node), address_of(self._w.aligned(buffer, lag)))
+        for buffer, lag in stale:
+            copy = self._w.aligned(buffer, lag)
+            self.rows_of(buffer, lag, copy[: self.packing.n_rows])
 
     def shift_input(
         self, array: FloatArray, lag: int, boundary: FloatArray | None
@@ -144,6 +150,12 @@ class RaggedValues(KernelValues):
             self._unpacked[node] = self._ragged.packing.unpack(rows)
         return self._unpacked[node]
 
+    def shift_input(self, name: str, lag: int) -> FloatArray:
+        """The same, by the places of a row's other steps."""
+        bindings = self._bindings
+        array, boundary = bindings.inputs[name], bindings.initial.get(name)
+        return self._ragged.shift_input(array, lag, boundary)
+
     def _read(self, node: Node, lag: int) -> FloatArray:
         layout, packing = self._executable.layout, self._ragged.packing
         place = layout.places[node]
@@ -154,7 +166,7 @@ class RaggedValues(KernelValues):
             start = packing.n_b if layout.buffers[place.buffer].is_padded else 0
             rows = buffer.reshape(-1, buffer.shape[2])[start : start + packing.n_rows]
         columns = rows[:, place.column : place.column + place.width]
-        return columns if node.rank else columns[:, 0]
+        return self._shaped(columns, node)
 
     def at(self, name: str, index: int) -> FloatArray:
         """A definition's value at each row's first step (0) or its last (-1)."""

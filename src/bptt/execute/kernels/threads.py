@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["ROW_MULTIPLE", "RowPool", "choose_threads", "split_rows"]
 
@@ -39,6 +39,63 @@ def split_rows(
     return list(zip(cuts, [*cuts[1:], n_rows], strict=True))
 
 
+class _Jobs:
+    """The jobs that one call gives to other threads.
+
+    They are counted by the threads that run them: an interrupt may come between the
+    giving of a job and any note the caller could take of it.
+    """
+
+    def __init__(self, run: Callable[[int, int, int], None]) -> None:
+        self._run = run
+        self._changed = threading.Condition()
+        self._n_running = self._n_done = 0
+        self._is_closed = False
+        self._errors: list[BaseException] = []
+
+    def work(self, number: int, begin: int, end: int) -> None:
+        """Run one job, on another thread, unless it is too late to begin."""
+        with self._changed:
+            if self._is_closed:
+                return
+            self._n_running += 1
+        try:
+            self._run(number, begin, end)
+        except BaseException as error:  # noqa: BLE001 - raised where the call is
+            self._errors.append(error)
+        finally:
+            with self._changed:
+                self._n_running -= 1
+                self._n_done += 1
+                self._changed.notify_all()
+
+    def wait(self, n_jobs: int) -> None:
+        """Until so many jobs are done."""
+        with self._changed:
+            while self._n_done < n_jobs:
+                self._changed.wait()
+
+    def close(self) -> None:
+        """Let no further job begin, and wait for those that run, interrupted or not."""
+        self._is_closed = True
+        interrupt: BaseException | None = None
+        while True:
+            try:
+                with self._changed:
+                    while self._n_running:
+                        self._changed.wait()
+                break
+            except BaseException as error:  # noqa: BLE001 - raised when all are done
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+
+    def raise_error(self) -> None:
+        """The first exception of a job, if there was one."""
+        if self._errors:
+            raise self._errors[0]
+
+
 class RowPool:
     """The calling thread and `n_threads - 1` more.
 
@@ -65,20 +122,23 @@ class RowPool:
         """run(number, begin, end) for every range, the first on the calling thread.
 
         `run` calls a kernel through ctypes, which releases the GIL. Returns when all
-        are done; an exception of any of them is raised here.
+        are done; an exception of any of them is raised here. No exception leaves, not
+        even Ctrl-C, before every range is done or will never begin.
         """
-        waiting: list[Future[None]] = []
-        if self._pool is not None and len(ranges) > 1:
-            self._keep_apart()
-            waiting = [
-                self._pool.submit(run, number, *ranges[number])
-                for number in range(1, len(ranges))
-            ]
-            ranges = ranges[:1]
-        for number, (begin, end) in enumerate(ranges):
-            run(number, begin, end)
-        for future in waiting:
-            future.result()
+        if self._pool is None or len(ranges) == 1:
+            for number, (begin, end) in enumerate(ranges):
+                run(number, begin, end)
+            return
+        self._keep_apart()
+        jobs = _Jobs(run)
+        try:
+            for number in range(1, len(ranges)):
+                self._pool.submit(jobs.work, number, *ranges[number])
+            run(0, *ranges[0])
+            jobs.wait(len(ranges) - 1)
+        finally:
+            jobs.close()
+        jobs.raise_error()
 
     def close(self) -> None:
         """End the threads; the pool then runs everything on the caller."""

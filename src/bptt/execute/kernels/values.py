@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,20 +10,15 @@ from numpy.typing import NDArray
 
 from bptt.execute.bindings import Bindings
 from bptt.execute.compile.compiler import Executable
+from bptt.execute.compile.expand import REDUCTIONS
 from bptt.execute.compile.stages import is_leaf
 from bptt.execute.compile.sums import View
 from bptt.execute.kernels.memory import Loan
 from bptt.step import meanings
+from bptt.step.evaluate import evaluate, static_leaf
 from bptt.step.graph import TO_STATIC, Node, name_of, shift_of
-from bptt.step.ops import OPS, extra_arguments
 
 FloatArray = NDArray[Any]
-# The primitives that exist only for kernels: see `expand`.
-_REDUCTIONS: dict[str, Callable[..., FloatArray]] = {
-    "row_sum": lambda x: x.sum(-1),
-    "row_max": lambda x: x.max(-1),
-    "pick": meanings.pick,
-}
 
 
 class KernelValues:
@@ -66,7 +61,8 @@ class KernelValues:
             source = self._executable.plan.padded.get(name)
             if source is not None:
                 return self._read(source, lag)
-            return self.leaves[self._executable.layout.name(node)]
+            found = self.leaves.get(self._executable.layout.name(node))
+            return self.shift_input(name, lag) if found is None else found
         tables: Mapping[str, Any] = {
             "input": self._bindings.inputs, "seed": self._bindings.seeds
         }  # fmt: skip
@@ -74,6 +70,12 @@ class KernelValues:
             return self._bindings.weight
         array: FloatArray = tables[node.op][name_of(node)]
         return array
+
+    def shift_input(self, name: str, lag: int) -> FloatArray:
+        """An input one step late (-1) or early (+1), with its boundary value."""
+        moved = np.roll(self._bindings.inputs[name], -lag, axis=0)
+        moved[0 if lag < 0 else -1] = self._bindings.initial.get(name, 0)
+        return moved
 
     def _read(self, node: Node, lag: int) -> FloatArray:
         layout = self._executable.layout
@@ -84,7 +86,12 @@ class KernelValues:
         columns = buffer[
             start : start + tau, :, place.column : place.column + place.width
         ]
-        return self._loan.view(columns if node.rank else columns[:, :, 0])
+        return self._loan.view(self._shaped(columns, node))
+
+    def _shaped(self, columns: FloatArray, node: Node) -> FloatArray:
+        """Columns of a row with an axis for every index and dimension."""
+        axes = (*(dim for _, dim in node.indices), *node.shape)
+        return columns.reshape(*columns.shape[:-1], *self._bindings.numbers(axes))
 
     def get_static(self, node: Node) -> FloatArray:
         """A static value, by the functions of the table."""
@@ -129,23 +136,23 @@ class KernelValues:
             return self._read_sum(node)
         if node.op in TO_STATIC:
             return self.totals[node]
-        op = OPS[node.op]
-        extra = self._extra(node)
-        value: FloatArray = op.f(*(self._static[c] for c in node.inputs), *extra)
-        return np.asarray(value)
-
-    def _extra(self, node: Node) -> tuple[Any, ...]:
-        return extra_arguments(node, self._bindings.numbers)
+        if node.op in ("index", "eye"):
+            return static_leaf(node, bindings.numbers, bindings.real_dtype)
+        arguments = [self._static[child] for child in node.inputs]
+        if node.op in REDUCTIONS:
+            return np.asarray(_reduce(node, arguments))
+        return evaluate(node, arguments, bindings.numbers)
 
     def _recompute(self, node: Node) -> FloatArray:
         """A value that no kernel stored, from those stored, in plain NumPy."""
-        arguments = [_align(self.stored(child), child, node) for child in node.inputs]
-        if node.op in _REDUCTIONS:
-            value: FloatArray = _REDUCTIONS[node.op](*arguments)
+        arguments = [self.stored(child) for child in node.inputs]
+        if node.op in REDUCTIONS:
+            value: FloatArray = _reduce(node, arguments)
         else:
-            value = OPS[node.op].f(*arguments, *self._extra(node))
-        shape = self._bindings.weight.shape
-        return np.broadcast_to(value, (*shape, *self._bindings.numbers(node.shape)))
+            value = evaluate(node, arguments, self._bindings.numbers)
+        axes = (*(dim for _, dim in node.indices), *node.shape)
+        shape = (*self._bindings.weight.shape, *self._bindings.numbers(axes))
+        return np.broadcast_to(value, shape)
 
     def at(self, name: str, index: int) -> FloatArray:
         """A definition's value at each row's first step (0) or its last (-1)."""
@@ -169,9 +176,11 @@ def _walk_static(root: Node) -> Iterator[Node]:
         stack.extend((child, False) for child in node.inputs)
 
 
-def _align(value: FloatArray, child: Node, node: Node) -> FloatArray:
-    if node.op in _REDUCTIONS:
-        return value
-    if OPS[node.op].is_elementwise and child.timed and child.rank < node.rank:
-        return value[..., None]
-    return value
+def _reduce(node: Node, arguments: list[FloatArray]) -> FloatArray:
+    """The primitives that exist only for kernels: see `expand`."""
+    if node.op == "pick":
+        return meanings.pick(*arguments)
+    axes = tuple(range(-node.inputs[0].rank, 0))
+    (x,) = arguments
+    found: FloatArray = x.sum(axes) if node.op == "row_sum" else x.max(axes)
+    return found

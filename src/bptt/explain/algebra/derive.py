@@ -11,7 +11,7 @@ the other on every card.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -20,14 +20,14 @@ from bptt.explain.algebra.expr import Expr, T, Value
 from bptt.explain.algebra.point import Scope
 from bptt.explain.algebra.rules import PULLS, TRANSLATIONS, Site
 from bptt.explain.algebra.shape import SCALAR, shape_of
-from bptt.step.graph import Graph, Node, name_of, shift_of, walk
+from bptt.step.graph import Graph, Node, name_of, shift_of
 
 SEED = Value("\u00b7")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What an equation reads: a parameter, or a name at lag 0 or -1."""
+    """What an equation reads: a parameter, or a name at lag 0, -1 or +1."""
 
     name: str
     lag: int = 0
@@ -41,7 +41,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Successor:
-    """A definition that reads a place, `lag` steps after it (0 or 1)."""
+    """A definition that reads a place, `lag` steps after it: 0, 1, or -1 for h[t+1]."""
 
     name: str
     lag: int
@@ -53,19 +53,27 @@ class Derivation:
     """The displayed equations of a graph and the derivative along every edge."""
 
     graph: Graph
+    # What was displayed and derived before: many cards ask for the same.
+    _shown: dict[Node, Expr] = field(default_factory=dict, compare=False, repr=False)
+    _pulled: dict[tuple[str, Expr], Mapping[Reading, Expr | None]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     # ----- equations -----
 
     def equation(self, name: str) -> Expr:
         """The right-hand side of a definition at step t."""
-        return self._show(self.graph.definitions[name].inputs[0])
+        return self.show(self.graph.definitions[name].inputs[0])
 
-    def _show(self, node: Node) -> Expr:
-        leaf = self._leaf(node)
-        if leaf is not None:
-            return leaf
-        site = Site(node, tuple(self._show(child) for child in node.inputs))
-        return TRANSLATIONS[node.op](site)
+    def show(self, node: Node) -> Expr:
+        """A node of an equation as it is displayed."""
+        if node not in self._shown:
+            leaf = self._leaf(node)
+            if leaf is None:
+                site = Site(node, tuple(self.show(child) for child in node.inputs))
+                leaf = TRANSLATIONS[node.op](site)
+            self._shown[node] = leaf
+        return self._shown[node]
 
     def _leaf(self, node: Node) -> Expr | None:
         reading = read_of(node)
@@ -87,10 +95,19 @@ class Derivation:
 
         None where no gradient passes (an integer, a stopped gradient, a comparison).
         """
+        key = (name, grad)
+        if key not in self._pulled:
+            self._pulled[key] = self._derive(name, grad)
+        return self._pulled[key]
+
+    def _derive(self, name: str, grad: Expr) -> Mapping[Reading, Expr | None]:
         root = self.graph.definitions[name].inputs[0]
         grads: dict[Node, list[Expr]] = {root: [grad]}
         found: dict[Reading, list[Expr]] = {}
-        nodes = list(self._inside(root))
+        nodes = self._inside(root)
+        first: dict[Reading | None, int] = {}
+        for i, node in enumerate(nodes):
+            first.setdefault(read_of(node), i)
         for node in reversed(nodes):
             reading = read_of(node)
             if reading is not None:
@@ -99,12 +116,11 @@ class Derivation:
                 self._pull(node, name if node is root else "", grads)
         return {
             reading: e.total(*found[reading]) if found[reading] else None
-            for reading in sorted(found, key=lambda r: _order(r, nodes))
+            for reading in sorted(found, key=first.__getitem__)
         }
 
     def _inside(self, root: Node) -> list[Node]:
         """The nodes of one equation: nothing behind a name."""
-        boundary = {node for node in walk([root]) if read_of(node) is not None}
         stripped: list[Node] = []
         seen: set[Node] = set()
         stack = [(root, False)]
@@ -115,13 +131,13 @@ class Derivation:
             elif node not in seen:
                 seen.add(node)
                 stack.append((node, True))
-                if node not in boundary:
+                if read_of(node) is None:
                     stack.extend((child, False) for child in reversed(node.inputs))
         return stripped
 
     def _pull(self, node: Node, name: str, grads: dict[Node, list[Expr]]) -> None:
-        parts = tuple(self._show(child) for child in node.inputs)
-        shown = Value(name, T) if name else self._show(node)
+        parts = tuple(self.show(child) for child in node.inputs)
+        shown = Value(name, T) if name else self.show(node)
         site = Site(node, parts, shown)
         for grad in grads[node]:
             given = PULLS[node.op](site, grad)
@@ -153,7 +169,9 @@ class Derivation:
             shape = self.graph.definitions[name].shape
             return e.Identity(_dim(shape[0])) if shape else e.Number(1.0)
         assert isinstance(term, e.Product)
-        return self._widened(e.product(*term.factors[:-1]), name)
+        # As they are: a scalar product among them stays one factor.
+        front = term.factors[:-1]
+        return self._widened(front[0] if len(front) == 1 else e.Product(front), name)
 
     def _widened(self, factor: Expr, name: str) -> Expr:
         """A scalar in front of a vector's gradient stands for a multiple of I."""
@@ -205,10 +223,6 @@ def _is_linear(term: Expr) -> bool:
     return inner.factors[-1] == SEED and not any(
         part == SEED for factor in inner.factors[:-1] for part in e.walk(factor)
     )
-
-
-def _order(reading: Reading, nodes: list[Node]) -> int:
-    return next(i for i, node in enumerate(nodes) if read_of(node) == reading)
 
 
 def _dim(dim: Any) -> str | int:

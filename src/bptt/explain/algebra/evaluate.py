@@ -15,6 +15,7 @@ import numpy as np
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Expr, Time
 from bptt.explain.algebra.point import Point, UnknownSymbolError, as_matrix
+from bptt.explain.algebra.shape import shape_of
 from bptt.step.ops import OPS
 from bptt.step.shapes import Array
 
@@ -41,7 +42,15 @@ class Evaluator:
 
     def at(self, time: Time | None) -> int | None:
         """The number of a step; None for a value that has none."""
-        return None if time is None else time.at(self.steps)
+        if time is None:
+            return None
+        if time.base and time.base not in self.steps:
+            raise UnknownSymbolError("formula.free-step", step=time.base)
+        return time.at(self.steps)
+
+    def at_index(self, index: str, step: int) -> Evaluator:
+        """The same evaluator inside a sum, at one value of its step."""
+        return Evaluator(self.point, {**self.steps, index: step}, self.letters)
 
     def index(self, index: str | e.Value) -> int:
         """An element index from 0: a letter's value, or the class at a step."""
@@ -143,15 +152,13 @@ def _call(ev: Evaluator, expr: e.Call) -> Array:
 
 def _sigma(ev: Evaluator, expr: e.Sigma) -> Array:
     if isinstance(expr.upper, Time):
-        first, last = expr.lower.at(ev.steps), expr.upper.at(ev.steps)
+        first, last = _step(ev, expr.lower), _step(ev, expr.upper)
         if first < 0 or last > ev.point.tau + 1:
             raise UnknownSymbolError(
-                f"a sum from step {first} to {last} leaves the sequence of "
-                f"{ev.point.tau} steps"
+                "formula.leaves", first=first, last=last, tau=ev.point.tau
             )
         terms = [
-            Evaluator(ev.point, {**ev.steps, expr.index: step}, ev.letters)(expr.body)
-            for step in range(first, last + 1)
+            ev.at_index(expr.index, step)(expr.body) for step in range(first, last + 1)
         ]
     else:
         terms = [
@@ -161,6 +168,21 @@ def _sigma(ev: Evaluator, expr: e.Sigma) -> Array:
     if not terms:
         return np.zeros((1, 1))
     return _fold(np.add, terms)
+
+
+def _step_product(ev: Evaluator, expr: e.StepProduct) -> Array:
+    first, last = _step(ev, expr.lower), _step(ev, expr.upper)
+    by = -1 if expr.is_descending else 1
+    steps = range(first, last + by, by)
+    if any(not 0 <= step <= ev.point.tau + 1 for step in (*steps[:1], *steps[-1:])):
+        raise UnknownSymbolError(
+            "formula.leaves", first=first, last=last, tau=ev.point.tau
+        )
+    factors = [ev.at_index(expr.index, step)(expr.body) for step in steps]
+    if not factors:
+        rows, _ = shape_of(expr.body, ev.point.scope)
+        return np.eye(ev.point.size(rows))
+    return _fold(np.matmul, factors)
 
 
 def _delta(ev: Evaluator, expr: e.Delta) -> Array:
@@ -203,4 +225,5 @@ _MEANINGS: dict[type[Expr], Callable[[Evaluator, Any], Array]] = {
     e.Negative: lambda ev, x: -ev(x.of),
     e.Call: _call,
     e.Sigma: _sigma,
+    e.StepProduct: _step_product,
 }

@@ -264,6 +264,30 @@ class Sigma(Expr):
     body: Expr
 
 
+@dataclass(frozen=True)
+class StepProduct(Expr):
+    """Π over a step: the factors from `lower` to `upper`, in this order.
+
+    It runs down where the lower bound is the later step: Π_{s=tau}^{t+1}; a product of
+    no factors is I.
+    """
+
+    index: str
+    lower: Time
+    upper: Time
+    body: Expr
+
+    @property
+    def is_descending(self) -> bool:
+        """Whether the lower bound is the later step."""
+        order = ("", "t", "s", "tau")
+        ends = [
+            (order.index(time.base) if time.base in order else 1, time.offset)
+            for time in (self.lower, self.upper)
+        ]
+        return ends[0] > ends[1]
+
+
 # ----- ways to build them -----
 
 
@@ -295,7 +319,7 @@ def at_step(expr: Expr, base: Time) -> Expr:
     def move(time: Time) -> Time:
         return base.moved(time.offset) if time.base == "t" else time
 
-    if isinstance(expr, Sigma) and expr.index == "t":
+    if isinstance(expr, Sigma | StepProduct) and expr.index == "t":
         return expr
     changes: dict[str, Any] = {}
     for item in fields(expr):

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bptt.errors import ArgumentError
 from bptt.explain.algebra.expr import Value
+from bptt.explain.sentences import SentenceError
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array
+from bptt.step.shapes import Array, number_of
 from bptt.unrolled import Unrolled
 from bptt.unrolled.places import Edge, Place
 
@@ -20,7 +20,7 @@ Dim = str | int
 TOTAL = "L"
 
 
-class UnknownSymbolError(ArgumentError):
+class UnknownSymbolError(SentenceError):
     """A formula reads a name, step or derivative that the cell does not have."""
 
 
@@ -62,8 +62,7 @@ class Scope:
         """
         if name not in self._shapes:
             raise UnknownSymbolError(
-                f"{name} is not a name of this cell; its names are: "
-                f"{', '.join(self.names)}"
+                "formula.no-name", name=name, names=", ".join(self.names)
             )
         return self._shapes[name]
 
@@ -108,37 +107,42 @@ class Point:
 
     def size(self, dim: Dim) -> int:
         """The size of a dimension, or tau."""
-        if isinstance(dim, int):
-            return dim
-        return self.tau if dim == "tau" else self.sizes[dim]
+        return self.tau if dim == "tau" else number_of(dim, self.sizes)
 
     def place(self, name: str, t: int | None) -> Place:
         """The circle of the unrolled graph that a symbol names.
 
-        Raises: UnknownSymbolError if there is none, such as h^(tau+1).
+        Raises: UnknownSymbolError if there is none, such as h^(tau+1) of a state
+        that is read at t-1.
         """
         if name == TOTAL and t is None:
             return self.graph.total
         kind = self.scope.kind(name)
         if kind == "parameter":
             kind = "parameter" if t is None else "copy"
-        elif t == 0:
+        elif t == (self.tau + 1 if name in self.scope.graph.backward else 0):
             kind = "initial"
         place = Place(kind, name, t)
         if place not in self.graph.shapes:
-            raise UnknownSymbolError(f"there is no {place} for tau = {self.tau}")
+            raise UnknownSymbolError("formula.no-place", place=place, tau=self.tau)
         return place
 
     def value(self, name: str, t: int | None) -> Array:
         """h^(t), W, W^(t), L as a matrix."""
-        place = self.place(name, t)
-        if place == self.graph.total:
-            return as_matrix(self.graph.loss)
-        return as_matrix(self.graph.values[place])
+        key = ("value", name, t)
+        if key not in self._cache:
+            place = self.place(name, t)
+            is_total = place == self.graph.total
+            found = self.graph.loss if is_total else self.graph.values[place]
+            self._cache[key] = as_matrix(found)
+        return self._cache[key]
 
     def gradient(self, name: str, t: int | None) -> Array:
         """∇_{h^(t)} L by generic reverse mode on the unrolled graph, as a matrix."""
-        return as_matrix(self.graph.grad(self.place(name, t)))
+        key = ("gradient", name, t)
+        if key not in self._cache:
+            self._cache[key] = as_matrix(self.graph.grad(self.place(name, t)))
+        return self._cache[key]
 
     @cached_property
     def largest_gradient(self) -> float:
@@ -148,10 +152,15 @@ class Point:
 
     def incoming(self, name: str, t: int) -> Array:
         """The gradient that arrives from outside at a node."""
+        if name not in self.seeds or not 1 <= t <= self.tau:
+            place = f"incoming({name}[{t}])"
+            raise UnknownSymbolError("formula.no-place", place=place, tau=self.tau)
         return as_matrix(self.seeds[name][t - 1])
 
     def weight(self, t: int) -> Array:
         """w_t."""
+        if not 1 <= t <= self.tau:
+            raise UnknownSymbolError("formula.no-place", place=f"w_{t}", tau=self.tau)
         return as_matrix(self.weights[t - 1])
 
     def jacobian(

@@ -7,21 +7,15 @@ y^T) g. Vectors are columns, so nothing here depends on how arrays are laid out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.expr import (
-    Expr,
-    Number,
-    Ones,
-    minus,
-    product,
-    scaled,
-    transpose,
-)
+from bptt.explain.algebra.expr import Expr, Number, minus, product, scaled, transpose
 from bptt.step.graph import Node
+from bptt.step.table import Table
 
 ONE, TWO = Number(1.0), Number(2.0)
 Given = tuple[Expr | None, ...]
@@ -66,8 +60,8 @@ def _mul(site: Site) -> Expr:
 def _sum_all(site: Site) -> Expr:
     """1^T u, or 1^T M 1."""
     dims = site.dims(0)
-    right = (Ones(dims[1]),) if len(dims) == 2 else ()
-    return product(transpose(Ones(dims[0])), site.x[0], *right)
+    right = (e.Ones(dims[1]),) if len(dims) == 2 else ()
+    return product(transpose(e.Ones(dims[0])), site.x[0], *right)
 
 
 def _count(dims: tuple[Any, ...]) -> Expr:
@@ -96,7 +90,7 @@ def _inner(a: Expr, b: Expr, dims: tuple[Any, ...]) -> Expr:
         return product(a, b)
     if len(dims) == 1:
         return product(transpose(a), b)
-    return product(transpose(Ones(dims[0])), e.Hadamard((a, b)), Ones(dims[1]))
+    return product(transpose(e.Ones(dims[0])), e.Hadamard((a, b)), e.Ones(dims[1]))
 
 
 def _log(a: Expr) -> Expr:
@@ -127,6 +121,11 @@ def _layer_norm(site: Site) -> Expr:
     return e.Call("layer_norm", site.x, float(_eps(site)))
 
 
+def _log_sum_exp(site: Site) -> Expr:
+    ones = e.Ones(_d(site.dims(0)[0]))
+    return _log(product(transpose(ones), e.Call("exp", site.x)))
+
+
 def _eps(site: Site) -> float:
     eps: Any = site.node.data
     return float(eps)
@@ -136,9 +135,11 @@ def _eps(site: Site) -> float:
 CALLED = (
     "maximum", "minimum", "greater", "greater_equal", "where", "tanh", "sigmoid",
     "relu", "softplus", "exp", "log", "sqrt", "sin", "cos", "abs", "stop_gradient",
-    "softmax", "log_softmax", "lookup",
+    "softmax", "log_softmax", "lookup", "sign", "floor", "round", "erf",
+    "with_derivative", "max", "cumsum", "lower_part",
 )  # fmt: skip
-TRANSLATIONS: dict[str, Callable[[Site], Expr]] = {
+FILE = "explain/algebra/rules.py"
+TRANSLATIONS: Table[Callable[[Site], Expr]] = Table("TRANSLATIONS", FILE, {
     "add": lambda s: e.total(*s.x),
     "sub": lambda s: minus(*s.x),
     "mul": _mul,
@@ -152,13 +153,15 @@ TRANSLATIONS: dict[str, Callable[[Site], Expr]] = {
     "transpose": lambda s: e.Transpose(s.x[0]),
     "sum": _sum_all,
     "mean": _mean,
+    "expm1": lambda s: minus(e.Call("exp", s.x), ONE),
+    "logsumexp": _log_sum_exp,
     "layer_norm": _layer_norm,
     "nll": _picked,
     "nll_soft": _nll_soft,
     "bce": _bce,
     "mse": _mse,
     **dict.fromkeys(CALLED, _call),
-}  # fmt: skip
+})  # fmt: skip
 
 
 # ----- how a gradient passes: element by element -----
@@ -175,12 +178,12 @@ def _through(site: Site, g: Expr, slope: Expr, i: int, *, is_plain: bool) -> Exp
         if own == 2:
             return full
         dims = site.node.shape
-        return product(transpose(Ones(_d(dims[0]))), full, Ones(_d(dims[1])))
+        return product(transpose(e.Ones(_d(dims[0]))), full, e.Ones(_d(dims[1])))
     if rank == own:
         is_scale = is_plain or rank == 0
         return scaled(slope, g) if is_scale else product(e.Diag(slope), g)
     if is_plain:
-        return scaled(slope, transpose(Ones(_d(site.node.shape[0]))), g)
+        return scaled(slope, transpose(e.Ones(_d(site.node.shape[0]))), g)
     return product(transpose(slope), g)
 
 
@@ -242,7 +245,11 @@ def _pull_pow(site: Site, g: Expr) -> Given:
 
 def _pull_extreme(site: Site, g: Expr, *, larger: bool) -> Given:
     a, b = site.x if larger else site.x[::-1]
-    first, second = e.Call("greater", (a, b)), e.Call("greater", (b, a))
+    # On a tie each side gets half: (1 + 1_{a > b} - 1_{b > a}) / 2.
+    first, second = (
+        e.Quotient(minus(e.total(ONE, e.Call("greater", p)), e.Call("greater", q)), TWO)
+        for p, q in (((a, b), (b, a)), ((b, a), (a, b)))
+    )
     is_plain = site.node.rank == 0
     return (
         _through(site, g, first, 0, is_plain=is_plain),
@@ -286,14 +293,14 @@ def _pull_softmax(site: Site, g: Expr) -> Given:
 
 def _pull_log_softmax(site: Site, g: Expr) -> Given:
     dim = _d(site.dims(0)[0])
-    spread = product(e.Call("softmax", site.x), transpose(Ones(dim)))
+    spread = product(e.Call("softmax", site.x), transpose(e.Ones(dim)))
     return (product(minus(e.Identity(dim), spread), g),)
 
 
 def _pull_layer_norm(site: Site, g: Expr) -> Given:
     """(I - (1 1^T + y y^T) / n) g / sqrt(variance + eps)."""
     dim, x, y = _d(site.dims(0)[0]), site.x[0], site.y
-    ones = Ones(dim)
+    ones = e.Ones(dim)
     centred = minus(x, e.Call("mean", (x,)))
     variance = e.Call("mean", (e.Power(centred, TWO),))
     scale = e.Call("sqrt", (e.total(variance, Number(_eps(site))),))
@@ -305,8 +312,8 @@ def _pull_layer_norm(site: Site, g: Expr) -> Given:
 def _pull_sum(site: Site, g: Expr) -> Given:
     dims = site.dims(0)
     if len(dims) == 1:
-        return (product(Ones(dims[0]), g),)
-    return (scaled(g, Ones(dims[0]), transpose(Ones(dims[1]))),)
+        return (product(e.Ones(dims[0]), g),)
+    return (scaled(g, e.Ones(dims[0]), transpose(e.Ones(dims[1]))),)
 
 
 def _pull_mean(site: Site, g: Expr) -> Given:
@@ -368,7 +375,27 @@ def _bce_slopes(p: Expr, q: Expr) -> tuple[Expr, Expr]:
     return e.Quotient(minus(p, q), variance), minus(_log(minus(ONE, p)), _log(p))
 
 
-PULLS: dict[str, Callable[[Site, Expr], Given]] = {
+def _erf_slope(y: Expr, x: Expr) -> Expr:
+    """2 / sqrt(pi) exp(-x^2)."""
+    bell = e.Call("exp", (e.Negative(e.Power(x, TWO)),))
+    return product(Number(2 / math.sqrt(math.pi)), bell)
+
+
+def _pull_max(site: Site, g: Expr) -> Given:
+    """g where x is the largest; equal ones share it."""
+    at_top = e.Call("greater_equal", (site.x[0], site.y))
+    ones = e.Ones(_d(site.dims(0)[0]))
+    return (product(e.Quotient(at_top, product(transpose(ones), at_top)), g),)
+
+
+def _pull_cumsum(site: Site, g: Expr) -> Given:
+    """An element is part of its own sum and of all later ones."""
+    ones = e.Ones(_d(site.dims(0)[0]))
+    earlier = minus(e.Call("cumsum", (g,)), g)
+    return (minus(product(ones, transpose(ones), g), earlier),)
+
+
+PULLS: Table[Callable[[Site, Expr], Given]] = Table("PULLS", FILE, {
     "add": _plain(1, 1),
     "sub": _plain(1, -1),
     "neg": _plain(-1),
@@ -390,7 +417,14 @@ PULLS: dict[str, Callable[[Site, Expr], Given]] = {
     "sin": _slope(_of("cos")),
     "cos": _slope(lambda y, x: e.Negative(e.Call("sin", (x,)))),
     "abs": _slope(_of("sign")),
-    "stop_gradient": lambda s, g: (None,),
+    **dict.fromkeys(("stop_gradient", "sign", "floor", "round"), lambda s, g: (None,)),
+    "expm1": _slope(_of("exp")),
+    "erf": _slope(_erf_slope),
+    "with_derivative": lambda s, g: (None, _through(s, g, ONE, 1, is_plain=True)),
+    "max": _pull_max,
+    "cumsum": _pull_cumsum,
+    "lower_part": lambda s, g: (e.Call("lower_part", (g,)),),
+    "logsumexp": lambda s, g: (product(e.Call("softmax", s.x), g),),
     "softmax": _pull_softmax,
     "log_softmax": _pull_log_softmax,
     "layer_norm": _pull_layer_norm,
@@ -407,4 +441,4 @@ PULLS: dict[str, Callable[[Site, Expr], Given]] = {
                                          e.Negative(_log(p)))),
     "bce": _pull_loss(_bce_slopes),
     "mse": _pull_loss(lambda o, q: (minus(o, q), minus(q, o)), is_mean=True),
-}  # fmt: skip
+})  # fmt: skip

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bptt.errors import ArgumentError
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Expr
+from bptt.explain.sentences import SentenceError
 
 if TYPE_CHECKING:
     from bptt.explain.algebra.point import Scope
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 Dim = str | int
 Shape = tuple[Dim, Dim]
 SCALAR: Shape = (1, 1)
-VECTOR_CALLS = frozenset({"softmax", "log_softmax", "layer_norm"})
-SCALAR_CALLS = frozenset({"nll", "nll_soft", "bce", "mse", "sum", "mean", "dot"})
+VECTOR_CALLS = frozenset({"softmax", "log_softmax", "layer_norm", "cumsum"})
+SCALAR_CALLS = frozenset({"nll", "nll_soft", "bce", "mse", "sum", "mean", "dot", "max"})
 
 
-class FormulaShapeError(ArgumentError):
+class FormulaShapeError(SentenceError):
     """The shapes of a formula's parts do not fit; `expr` is where."""
 
-    def __init__(self, message: str, expr: Expr) -> None:
+    def __init__(self, text_id: str, expr: Expr, **fields: Any) -> None:
         """Keep the part for the caller that knows the source text."""
-        super().__init__(message)
+        super().__init__(text_id, **fields)
         self.expr = expr
 
 
@@ -56,13 +56,11 @@ def _gradient(expr: e.Gradient | e.Incoming, scope: Scope) -> Shape:
 
 def _jacobian(expr: e.Jacobian, scope: Scope) -> Shape:
     ends = (shape_of(expr.target, scope), shape_of(expr.source, scope))
+    if ends[0] == SCALAR and ends[1][1] != 1:
+        return ends[1]  # of a scalar by a matrix: the shape of the matrix
     for end, shape in zip((expr.target, expr.source), ends, strict=True):
         if shape[1] != 1:
-            raise FormulaShapeError(
-                "a derivative with respect to a matrix has three or four indices; "
-                "write it element by element",
-                end,
-            )
+            raise FormulaShapeError("formula.three-indices", end)
     return ends[0][0], ends[1][0]
 
 
@@ -75,12 +73,11 @@ def _product(expr: e.Product, scope: Scope) -> Shape:
             result = new
         elif new != SCALAR:
             if result[1] != new[0]:
-                every = " ".join(f"({show(shape)})" for shape in shapes)
                 raise FormulaShapeError(
-                    f"the factors have shapes {every}: {result[1]} columns meet "
-                    f"{new[0]} rows",
-                    expr.factors[i],
-                )
+                    "formula.factors", expr.factors[i],
+                    shapes=" ".join(f"({show(shape)})" for shape in shapes),
+                    columns=result[1], rows=new[0],
+                )  # fmt: skip
             result = (result[0], new[1])
     return result
 
@@ -92,9 +89,7 @@ def same_shape(parts: tuple[Expr, ...], scope: Scope) -> Shape:
         shape = shape_of(part, scope)
         if SCALAR not in (shape, result) and shape != result:
             raise FormulaShapeError(
-                f"({show(result)}) and ({show(shape)}) are added or combined element "
-                "by element, and differ",
-                part,
+                "formula.elementwise", part, first=show(result), second=show(shape)
             )
         result = shape if shape != SCALAR else result
     return result
@@ -103,9 +98,7 @@ def same_shape(parts: tuple[Expr, ...], scope: Scope) -> Shape:
 def _diag(expr: e.Diag, scope: Scope) -> Shape:
     shape = shape_of(expr.of, scope)
     if shape[1] != 1:
-        raise FormulaShapeError(
-            f"diag takes a column, this is ({show(shape)})", expr.of
-        )
+        raise FormulaShapeError("formula.diag", expr.of, shape=show(shape))
     return shape[0], shape[0]
 
 
@@ -123,6 +116,15 @@ def _call(expr: e.Call, scope: Scope) -> Shape:
             shape_of(argument, scope)
         return SCALAR
     return same_shape(expr.arguments, scope)
+
+
+def _step_product(expr: e.StepProduct, scope: Scope) -> Shape:
+    rows, columns = shape_of(expr.body, scope)
+    if rows != columns:
+        raise FormulaShapeError(
+            "formula.not-square", expr.body, shape=show((rows, columns))
+        )
+    return rows, columns
 
 
 @dataclass(frozen=True)
@@ -159,4 +161,5 @@ _RULES: dict[type[Expr], Callable[..., Shape]] = {
     e.Negative: _Of(lambda expr: (expr.of,)),
     e.Call: _call,
     e.Sigma: lambda expr, scope: shape_of(expr.body, scope),
+    e.StepProduct: _step_product,
 }

@@ -1,8 +1,9 @@
 """The single changes that could put a wrong formula right, each with its place.
 
-Tried in order, from the mistakes that are made most to a part replaced outright: swap
-two factors, transpose one, shift a step, add or drop a term or a factor, change a sign,
-replace a part by one of the right formula.
+Tried in order, from the mistakes that are made most to a part replaced outright: a sum
+over steps forgotten or with other bounds, two factors swapped, one transposed, a vector
+where diag belongs, a step shifted, a sign, a term or factor more or less, 1/tau, and at
+last a part replaced by one of the right formula.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.expr import Expr, Span
+from bptt.explain.algebra.expr import FIRST, TAU, Expr, Span
+from bptt.explain.formula.steps import free_steps
 from bptt.explain.notation.plain import to_ascii
+from bptt.explain.sentences import Text, say
 
 Put = Callable[[Expr], Expr]
+Write = Callable[[Expr], str]
 NAMING = (e.Gradient, e.Jacobian, e.Element, e.Incoming, e.Unit, e.Delta)
 
 
@@ -25,26 +29,42 @@ class Edit:
     """A changed formula, the place that is changed, and what to do there.
 
     kind: "swap", "transpose", "step", "missing term", "extra term", "sign", "missing
-    factor", "extra factor" or "replace".
+    factor", "extra factor", "diag", "missing sum", "extra sum", "bounds", "replace" or
+    "write"; parts: the expressions that its sentence names.
     """
 
     kind: str
     result: Expr
     span: Span | None
-    advice: str
+    parts: tuple[Expr, ...] = ()
+    words: str = ""
+
+    def text(self, write: Write = to_ascii) -> Text:
+        """What to do, as a sentence; write: the notation of its formulas."""
+        fields_ = {f"part{i}": write(part) for i, part in enumerate(self.parts)}
+        return Text(
+            f"formula.edit.{self.words or self.kind.replace(' ', '-')}", fields_
+        )
+
+    @property
+    def advice(self) -> str:
+        """What to do, in English."""
+        return say(self.text())
 
 
 def edits(formula: Expr, right: Iterable[Expr]) -> Iterator[Edit]:
     """Every single change of a formula; right: formulas that are known to be right."""
     places = list(parts(formula))
     known = list(right)
-    for make in (_swaps, _transposes):
+    yield from _sums(formula, known)
+    for make in (_swaps, _transposes, _diagonals):
         for part, put in places:
             yield from make(part, put)
     for part, put in [*places, *_references(places)]:
         yield from _shifts(part, put)
     for part, put in places:
         yield from _signs(part, put)
+        yield from _bounds(part, put)
     yield from _terms(formula, known)
     for part, put in places:
         yield from _factors(part, put, known)
@@ -110,6 +130,16 @@ def _put_item(expr: Expr, name: str, i: int) -> Put:
 # ----- one kind each -----
 
 
+def _sums(formula: Expr, right: list[Expr]) -> Iterator[Edit]:
+    """One step's term for the sum over all steps, or the sum for one step's term."""
+    if isinstance(formula, e.Sigma):
+        yield Edit("extra sum", formula.body, formula.span)
+    has_step = "t" in free_steps((formula,))
+    if has_step and any(isinstance(known, e.Sigma) for known in right):
+        whole = e.Sigma("t", FIRST, TAU, formula)
+        yield Edit("missing sum", whole, formula.span, (whole,))
+
+
 def _swaps(part: Expr, put: Put) -> Iterator[Edit]:
     if not isinstance(part, e.Product):
         return
@@ -117,36 +147,58 @@ def _swaps(part: Expr, put: Put) -> Iterator[Edit]:
     for i, j in itertools.combinations(range(len(factors)), 2):
         order = list(factors)
         order[i], order[j] = order[j], order[i]
-        first, second = to_ascii(factors[i]), to_ascii(factors[j])
-        yield Edit(
-            "swap", put(e.Product(tuple(order))), factors[i].span,
-            f"swap the factors {first} and {second}",
-        )  # fmt: skip
+        yield Edit("swap", put(e.Product(tuple(order))), factors[i].span,
+                   (factors[i], factors[j]))  # fmt: skip
 
 
 def _transposes(part: Expr, put: Put) -> Iterator[Edit]:
     if isinstance(part, e.Transpose):
-        inner = to_ascii(part.of)
-        yield Edit("transpose", put(part.of), part.span, f"{inner}, not transposed")
+        yield Edit("transpose", put(part.of), part.span, (part.of,), "not-transposed")
     elif isinstance(part, e.Value | e.Gradient | e.Jacobian | e.Product):
-        text = to_ascii(e.Transpose(part))
-        yield Edit("transpose", put(e.Transpose(part)), part.span,
-                   f"the transpose, {text}")  # fmt: skip
+        turned = e.Transpose(part)
+        yield Edit("transpose", put(turned), part.span, (turned,))
+
+
+def _diagonals(part: Expr, put: Put) -> Iterator[Edit]:
+    """A vector where its diagonal matrix belongs, and the other way round."""
+    if isinstance(part, e.Diag):
+        yield Edit("diag", put(part.of), part.span, (part.of,), "no-diag")
+    elif isinstance(part, e.Product):
+        for i, factor in enumerate(part.factors):
+            if isinstance(factor, e.Sum | e.Power | e.Value | e.Call | e.Hadamard):
+                turned = e.Diag(factor)
+                longer = (*part.factors[:i], turned, *part.factors[i + 1 :])
+                yield Edit("diag", put(e.Product(longer)), factor.span, (turned,))
 
 
 def _shifts(part: Expr, put: Put) -> Iterator[Edit]:
     if isinstance(part, e.Value) and part.time is not None:
         for by in (1, -1):
             moved = replace(part, time=part.time.moved(by))
-            yield Edit("step", put(moved), part.span,
-                       f"step {moved.time}: {to_ascii(moved)}")  # fmt: skip
+            yield Edit("step", put(moved), part.span, (moved,))
 
 
 def _signs(part: Expr, put: Put) -> Iterator[Edit]:
     if isinstance(part, e.Negative):
-        yield Edit("sign", put(part.of), part.span, "a plus sign")
+        yield Edit("sign", put(part.of), part.span, (), "plus")
+    elif isinstance(part, e.Sum):
+        terms = (e.negative(term) for term in part.terms)
+        turned = e.Sum(tuple(sorted(terms, key=lambda x: isinstance(x, e.Negative))))
+        yield Edit("sign", put(turned), part.span, (turned,), "signs")
     elif isinstance(part, e.Product | e.Power | e.Gradient | e.Value):
-        yield Edit("sign", put(e.Negative(part)), part.span, "a minus sign")
+        yield Edit("sign", put(e.Negative(part)), part.span, (), "minus")
+
+
+def _bounds(part: Expr, put: Put) -> Iterator[Edit]:
+    """Other bounds of a sum over steps."""
+    if not isinstance(part, e.Sigma) or not isinstance(part.upper, e.Time):
+        return
+    lowers = [part.lower, *(part.lower.moved(by) for by in (1, -1)), FIRST]
+    uppers = [part.upper, *(part.upper.moved(by) for by in (1, -1)), TAU]
+    for lower, upper in itertools.product(lowers, uppers):
+        moved = replace(part, lower=lower, upper=upper)
+        if moved != part:
+            yield Edit("bounds", put(moved), part.span, (moved,))
 
 
 def _open(expr: Expr) -> tuple[Expr, ...]:
@@ -160,21 +212,21 @@ def _terms(formula: Expr, right: list[Expr]) -> Iterator[Edit]:
             if len(_open(known)) > len(terms):
                 end = None if formula.span is None else formula.span[1]
                 span = None if end is None else (end, end + 1)
-                yield Edit("missing term", e.Sum((*terms, term)), span,
-                           f"the term {to_ascii(term)} is missing")  # fmt: skip
+                yield Edit("missing term", e.Sum((*terms, term)), span, (term,))
     if len(terms) > 1:
         for i, term in enumerate(terms):
             rest = terms[:i] + terms[i + 1 :]
-            yield Edit("extra term", e.total(*rest), term.span,
-                       "leave this term out")  # fmt: skip
+            yield Edit("extra term", e.total(*rest), term.span)
 
 
 def _factors(part: Expr, put: Put, right: list[Expr]) -> Iterator[Edit]:
     if isinstance(part, e.Product):
         for i, factor in enumerate(part.factors):
             rest = part.factors[:i] + part.factors[i + 1 :]
-            yield Edit("extra factor", put(e.product(*rest)), factor.span,
-                       f"leave the factor {to_ascii(factor)} out")  # fmt: skip
+            yield Edit("extra factor", put(e.product(*rest)), factor.span, (factor,))
+    if isinstance(part, e.Quotient):
+        factor = e.Quotient(e.Number(1.0), part.bottom)
+        yield Edit("extra factor", put(part.top), part.span, (factor,))
     if not isinstance(part, e.Product | e.Gradient | e.Value | e.Transpose):
         return
     factors = part.factors if isinstance(part, e.Product) else (part,)
@@ -189,8 +241,7 @@ def _factors(part: Expr, put: Put, right: list[Expr]) -> Iterator[Edit]:
         for i in range(len(factors) + 1):
             longer = (*factors[:i], factor, *factors[i:])
             at = factors[min(i, len(factors) - 1)].span
-            yield Edit("missing factor", put(e.Product(longer)), at,
-                       f"the factor {to_ascii(factor)} is missing here")  # fmt: skip
+            yield Edit("missing factor", put(e.Product(longer)), at, (factor,))
 
 
 def _replacements(places: list[tuple[Expr, Put]], right: list[Expr]) -> Iterator[Edit]:
@@ -201,5 +252,4 @@ def _replacements(places: list[tuple[Expr, Put]], right: list[Expr]) -> Iterator
             continue
         for other in known:
             if other != part:
-                advice = f"{to_ascii(other)} in place of {to_ascii(part)}"
-                yield Edit("replace", put(other), part.span, advice)
+                yield Edit("replace", put(other), part.span, (other, part))

@@ -1,4 +1,4 @@
-"""Check a person's own gradient formula: shapes, numbers, and the factor that differs.
+"""Check a person's own formula: shapes, numbers, and what a pass with it gives.
 
 >>> from bptt import cells
 >>> check_equation(cells.book, "∇h[tau] = V.T @ ∇o[tau]").status
@@ -8,110 +8,85 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from bptt.engine import Engine
 from bptt.errors import ArgumentError
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.element import elements
-from bptt.explain.algebra.evaluate import evaluate
 from bptt.explain.algebra.expr import Expr, Gradient, Value
-from bptt.explain.algebra.point import Point, Scope, UnknownSymbolError
-from bptt.explain.algebra.shape import FormulaShapeError, shape_of, show
-from bptt.explain.cards import CardMaker
+from bptt.explain.algebra.point import Point, Scope
+from bptt.explain.algebra.shape import SCALAR, FormulaShapeError, shape_of, show
 from bptt.explain.context import Context
-from bptt.explain.formula.edits import Edit, edits
-from bptt.explain.formula.reference import Reference
-from bptt.explain.formula.trap import Trap, find_trap
-from bptt.explain.instances import Options
-from bptt.explain.notation.formula_tokens import quote
-from bptt.explain.notation.parse import parse_formula
-from bptt.explain.notation.plain import to_ascii
-from bptt.step.shapes import Array
-
-TOLERANCE = (
-    1e-10  # the reader's own order of operations may round differently from ours
+from bptt.explain.formula.backward import Own
+from bptt.explain.formula.comparison import (
+    TOLERANCE,
+    compared,
+    free_letters,
+    largest_error,
 )
+from bptt.explain.formula.edits import Edit, edits
+from bptt.explain.formula.hints import hints, is_far
+from bptt.explain.formula.known import Known
+from bptt.explain.formula.report import MISSHAPEN, RIGHT, WRONG, EquationReport
+from bptt.explain.formula.trap import Trap, find_trap
+from bptt.explain.instances import ExplainOptionError, Options
+from bptt.explain.notation.formula_tokens import MAX_LENGTH, is_latex, quote
+from bptt.explain.notation.parse import is_scalar_form, parse_formula
+from bptt.explain.sentences import SentenceError, Text
+
 MAX_TRIED = 4000
-RIGHT, WRONG, MISSHAPEN = "right", "wrong", "shapes do not fit"
 
 
-class NotAnEquationError(ArgumentError):
+class NotAnEquationError(SentenceError):
     """A formula has no left side, or says no more than that it equals itself."""
 
 
-class NoPointError(ArgumentError):
+class NoPointError(SentenceError):
     """No random point was found where every value of the cell is finite."""
-
-
-@dataclass(frozen=True)
-class EquationReport:
-    """What came of checking an equation; print it.
-
-    status: "right", "wrong" or "shapes do not fit"; problem: what is wrong, with the
-    formula and a caret; edit: the one change that puts it right, if there is one;
-    right: the formula here; error: the largest relative error at a step; trap: what
-    one-dimensional NumPy arrays make of it, and what that costs.
-    """
-
-    text: str
-    status: str
-    problem: str = ""
-    edit: Edit | None = None
-    right: Expr | None = None
-    error: float | None = None
-    instances: int = 0
-    trap: Trap | None = None
-
-    @property
-    def passed(self) -> bool:
-        """Whether the equation holds."""
-        return self.status == RIGHT
-
-    def __str__(self) -> str:
-        if self.passed:
-            return (
-                "right: equal at every t where both sides are defined, on "
-                f"{self.instances} random instances (largest relative error "
-                f"{self.error:.0e})"
-            )
-        lines = [f"{self.status}:", self.problem]
-        if self.edit is not None:
-            lines.append(f"Likely fix: {self.edit.advice}")
-        if self.right is not None:
-            lines.append(f"Right: {to_ascii(self.right)}")
-        if self.trap is not None:
-            lines.append(str(self.trap))
-        return "\n".join(lines)
 
 
 def check_equation(cell: Engine, text: str, *, seed: int = 0) -> EquationReport:
     """Compare a gradient formula with the cell's exact gradient.
 
-    text: an equation in the notation of `explain.parse`, such as
+    text: an equation in the notation of `explain.parse` or in LaTeX, such as
     `grad_h[t] = V.T @ grad_o[t]`; of several sides each is compared with the first.
-    The comparison is made at every step where both sides are defined, on random
+    t runs over 1 .. tau unless a step is written; the comparison is made on random
     instances with distinct sizes. Where it fails, the first part that differs is
-    pointed at, with the one change that puts the formula right, if one does.
+    pointed at, with the one change that puts the formula right, if one does, and with
+    the gradients that a whole backward pass with it gives.
 
     Returns: a report to print; `report.passed`.
     Raises: FormulaSyntaxError, UnknownSymbolError, NotAnEquationError, NoPointError.
     """
     context = Context(cell, "", Options(seed=seed))
-    sides = parse_formula(text, context.scope)
-    if len(sides) < 2:
+    known = Known(context)
+    if not isinstance(text, str) or not text.strip() or len(text) > MAX_LENGTH:
         raise NotAnEquationError(
-            f"{text!r} is no equation; write what it equals, for example "
-            f"'grad_h[t] = {text.strip()}'"
+            "formula.no-text", limit=MAX_LENGTH, example=known.example
         )
+    sides = parse_formula(text, context.scope)
     if not context.points:
-        raise NoPointError("no random point was found where every value is finite")
-    checker = _Checker(text, context, sides[0])
-    reports = [checker.report(side) for side in sides[1:]]
+        raise NoPointError("formula.no-point")
+    if len(sides) < 2:
+        example = known.equal_to(sides[0]) or known.example
+        raise NotAnEquationError("formula.no-equation", text=text, example=example)
+    checker = _Checker(text, context, sides[0], known)
+    # ∂L/∂o_i and (∇_o L)_i are one thing in two signs: in a chain that says enough.
+    others = [side for side in sides[1:] if side != sides[0]] or list(sides[1:])
+    reports = [checker.report(side) for side in others]
     return next((r for r in reports if not r.passed), reports[0])
+
+
+def backward_pass(cell: Engine, text: str, *, seed: int = 0) -> Trap | None:
+    """What a whole backward pass gives with an equation in place of its rule.
+
+    The same as `EquationReport.trap`, without the comparison and the search for a fix.
+    Returns: None where the left side is no gradient.
+    """
+    context = Context(cell, "", Options(seed=seed))
+    left, right, *_ = parse_formula(text, context.scope)
+    checker = _Checker(text, context, left, Known(context))
+    return checker.trap(right, is_flat=checker.misfit(right) is not None)
 
 
 @dataclass(frozen=True)
@@ -121,6 +96,7 @@ class _Checker:
     text: str
     context: Context
     left: Expr
+    known: Known
 
     @property
     def scope(self) -> Scope:
@@ -128,43 +104,57 @@ class _Checker:
 
     def report(self, formula: Expr) -> EquationReport:
         """Compare one right side, from the shapes of its parts to its values."""
-        right = self._right()
-        right.sort(key=lambda known: self._strangeness(known, formula))
-        best = right[0] if right else None
-        problem = self._shape_problem(formula)
-        if problem:
-            edit = self._fix(formula, right)
-            trap = self._trap(formula)
-            return EquationReport(self.text, MISSHAPEN, problem, edit, best, trap=trap)
-        error = self._error(formula, self.context.points)
+        misfit = self.misfit(formula)
+        if misfit is not None:
+            return self._report(formula, MISSHAPEN, misfit)
+        error, steps = compared(self.left, formula, self.context.points)
         count = len(self.context.points)
-        if error <= TOLERANCE and self._is_circular(formula):
+        if error > TOLERANCE:
+            found = Text("formula.differs", {"error": f"{error:.2g}"})
+            return self._report(
+                formula, WRONG, (None, found), error=error, instances=count,
+                where=steps.where, range=steps.range,
+            )  # fmt: skip
+        if self.left in e.walk(formula):
             raise NotAnEquationError(
-                f"{self.text!r} has its left side on the right, too, so it says nothing"
+                "formula.circular", text=self.text, example=self._example()
             )
-        if error <= TOLERANCE:
-            return EquationReport(self.text, RIGHT, error=error, instances=count)
+        return EquationReport(
+            self.text, RIGHT, self.left, range=steps.range, error=error,
+            instances=count,
+        )  # fmt: skip
+
+    def _report(
+        self, formula: Expr, status: str, found: tuple[e.Span | None, Text],
+        **more: object,
+    ) -> EquationReport:  # fmt: skip
+        """What is wrong, what would be right, and what a pass with it gives."""
+        right = self._right(formula)
         edit = self._fix(formula, right)
-        problem = self._difference(formula, edit, right, error)
-        trap = self._trap(formula)
-        return EquationReport(self.text, WRONG, problem, edit, best, error, count, trap)
+        span, sentence = found
+        if status == WRONG:
+            span = edit.span if edit is not None else _first_difference(formula, right)
+        span = span or formula.span or (0, len(self.text))
+        best = right[0] if right else None
+        report = EquationReport(
+            self.text, status, self.left, quote(self.text, span), sentence, edit=edit,
+            right=best, trap=self.trap(formula, is_flat=status == MISSHAPEN),
+            is_latex=is_latex(self.text), **more,  # type: ignore[arg-type]
+        )  # fmt: skip
+        shown = best if edit is None else edit.result
+        found_hints = hints(self.left, formula, shown, report.write)
+        return replace(report, hints=found_hints)
 
-    def _is_circular(self, formula: Expr) -> bool:
-        """Whether a formula reads what it is to give."""
-        return any(part == self.left for part in e.walk(formula))
+    def _example(self) -> str:
+        right = next(iter(self.known.right(self.left)), None)
+        report = EquationReport(self.text, WRONG, self.left, right=right)
+        return report.suggestion or self.known.example
 
-    def _right(self) -> list[Expr]:
-        gradient = self.left.of if isinstance(self.left, e.Element) else self.left
-        if not isinstance(gradient, Gradient):
-            return []
-        found = self._reference().formulas(gradient)
-        if not isinstance(self.left, e.Element):
-            return found
-        letters = tuple(i for i in self.left.indices if isinstance(i, str))
-        if len(letters) < len(self.left.indices):
-            return []
-        forms = (elements(known, letters, self.scope) for known in found)
-        return [form for form in forms if form is not None]
+    def _right(self, formula: Expr) -> list[Expr]:
+        """The right sides, the likest first: a recursion is preferred."""
+        right = self.known.right(self.left)
+        right.sort(key=lambda known: self._strangeness(known, formula))
+        return right
 
     def _strangeness(self, known: Expr, formula: Expr) -> tuple[bool, int]:
         """How unlike a right formula is to the one written: a recursion is preferred.
@@ -178,117 +168,64 @@ class _Checker:
         )
         return not is_recursion, len(set(e.walk(known)) ^ set(e.walk(formula)))
 
-    def _reference(self) -> Reference:
-        context = self.context
-        maker = CardMaker(context.derivation, context.scope, context.options)
-        return Reference(maker)
-
-    # ----- shapes -----
-
-    def _shape_problem(self, formula: Expr) -> str:
+    def misfit(self, formula: Expr) -> tuple[e.Span | None, Text] | None:
+        """Where and why the shapes do not fit."""
         try:
             left, right = shape_of(self.left, self.scope), shape_of(formula, self.scope)
         except FormulaShapeError as error:
-            span = error.expr.span or (0, len(self.text))
-            return f"{quote(self.text, span)}\n{error}"
-        if left == right or (1, 1) in (left, right):
-            return ""
-        span = formula.span or (0, len(self.text))
-        return (
-            f"{quote(self.text, span)}\nthe left side is ({show(left)}), this is "
-            f"({show(right)})"
-        )
-
-    # ----- numbers -----
-
-    def _error(self, formula: Expr, points: Iterable[Point]) -> float:
-        """The largest relative difference of the two sides; infinite if undefined.
-
-        Raises: UnknownSymbolError if the sides are defined together at no step.
-        """
-        worst, compared, reason = 0.0, 0, ""
-        letters = _letters(self.left, self.scope)
-        for point in points:
-            for t in range(point.tau + 1):
-                for choice in _choices(letters, point):
-                    try:
-                        with np.errstate(all="ignore"):
-                            expected = evaluate(self.left, point, t, choice)
-                            found = evaluate(formula, point, t, choice)
-                    except (UnknownSymbolError, KeyError) as error:
-                        reason = str(error)
-                        continue
-                    compared += 1
-                    worst = max(worst, _relative(found, expected))
-        if not compared:
-            raise UnknownSymbolError(
-                f"{self.text}: the two sides are defined together at no step: {reason}"
-            )
-        return worst
+            return error.expr.span, error.text
+        if left == right or (right == SCALAR and is_scalar_form(formula)):
+            return None
+        shapes = {"left": show(left), "right": show(right)}
+        return formula.span, Text("formula.sides", shapes)
 
     def _fix(self, formula: Expr, right: list[Expr]) -> Edit | None:
         """The first single change after which the formula is right."""
+        if any(is_far(part) for part in e.walk(self.left)):
+            return None  # of a derivative that is 0 nothing is likely meant
         quick = self.context.points[:1]
         for edit in itertools.islice(edits(formula, right), MAX_TRIED):
-            if self._is_circular(edit.result):
+            if self.left in e.walk(edit.result):
+                continue
+            if self.misfit(edit.result) is not None:
                 continue
             try:
-                shape_of(edit.result, self.scope)
-                if self._error(edit.result, quick) > TOLERANCE:
+                if largest_error(self.left, edit.result, quick) > TOLERANCE:
                     continue
-                if self._error(edit.result, self.context.points) <= TOLERANCE:
+                points = self.context.points
+                if largest_error(self.left, edit.result, points) <= TOLERANCE:
                     return edit
             except ArgumentError:  # this change makes no formula
                 continue
+        if right and isinstance(self.left, e.Jacobian | e.Transpose):
+            return Edit("write", right[0], formula.span, (right[0], formula))
         return None
 
-    def _difference(
-        self, formula: Expr, edit: Edit | None, right: list[Expr], error: float
-    ) -> str:
-        span = edit.span if edit is not None else _first_difference(formula, right)
-        pointed = quote(self.text, span or formula.span or (0, len(self.text)))
-        return (
-            f"{pointed}\nthe shapes fit, but the values differ: relative error "
-            f"{error:.2g}"
-        )
-
-    def _trap(self, formula: Expr) -> Trap | None:
-        gradient = self.left
-        if not isinstance(gradient, Gradient) or gradient.of.name not in (
-            self.scope.graph.definitions
-        ):
+    def trap(self, formula: Expr, *, is_flat: bool) -> Trap | None:
+        """A backward pass in which the formula replaces the rule of its left side."""
+        left = self.left
+        indices = left.indices if isinstance(left, e.Element) else ()
+        gradient = left.of if isinstance(left, e.Element) else left
+        if isinstance(gradient, e.Jacobian) and gradient.target == Value("L"):
+            gradient = Gradient(gradient.source) if isinstance(
+                gradient.source, Value) else gradient  # fmt: skip
+        if not isinstance(gradient, Gradient) or gradient.of == Value("L"):
             return None
-        return find_trap(
-            formula, gradient.of.name, self.context.points[0], self._reference()
-        )
+        if any(not isinstance(index, str) for index in indices):
+            return None
+        letters = free_letters(left, self.scope)
+        value = gradient.of
+        own = Own(value.name, value.time, formula, letters, is_flat and not letters)
+        if is_flat and letters:
+            return None
+        return find_trap(own, self._shown(), self.known.rules)
 
-
-def _relative(found: Array, expected: Array) -> float:
-    if found.shape != expected.shape and found.size != 1:
-        return float("inf")
-    size = float(np.max(np.abs(expected), initial=0.0)) or 1.0
-    gap = float(np.max(np.abs(found - expected), initial=0.0)) / size
-    return gap if np.isfinite(gap) else float("inf")
-
-
-def _letters(left: Expr, scope: Scope) -> dict[str, str | int]:
-    """The free indices of the left side, with the dimension each runs over."""
-    found: dict[str, str | int] = {}
-    for part in e.walk(left):
-        if isinstance(part, e.Element):
-            inner = part.of.of if isinstance(part.of, Gradient) else part.of
-            dims = scope.core(inner.name) if isinstance(inner, Value) else ()
-            found |= {
-                letter: dim
-                for letter, dim in zip(part.indices, dims, strict=False)
-                if isinstance(letter, str)
-            }
-    return found
-
-
-def _choices(letters: dict[str, str | int], point: Point) -> Iterable[dict[str, int]]:
-    sizes = [range(point.size(dim)) for dim in letters.values()]
-    return (dict(zip(letters, c, strict=True)) for c in itertools.product(*sizes))
+    def _shown(self) -> Point:
+        """The numbers that the page shows, where there are any."""
+        try:
+            return self.context.shown
+        except ExplainOptionError:
+            return self.context.points[0]
 
 
 def _first_difference(formula: Expr, right: list[Expr]) -> e.Span | None:

@@ -1,20 +1,20 @@
 """The mistakes that are made with the book's recursion, and what each of them costs.
 
-Each is followed through all steps; the gradients of W and U are then taken with the
-right formulas (but where the mistake is in them) and compared with the right gradient.
+Each replaces its rule in a whole backward pass, whose gradients of W and U are compared
+with the right ones.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bptt.explain.algebra.evaluate import evaluate
-from bptt.explain.algebra.expr import Expr, Gradient, rebuild
+from bptt.explain.algebra.derive import Derivation
+from bptt.explain.algebra.expr import Expr, T, Time
 from bptt.explain.algebra.point import Point, Scope
 from bptt.explain.algebra.shape import FormulaShapeError, shape_of
-from bptt.explain.formula.followed import Followed, as_one_dimensional, compare, follow
+from bptt.explain.formula.backward import Own, Rules, backward_at, compare
 from bptt.explain.notation.parse import parse
-from bptt.step.shapes import Array
+from bptt.explain.sentences import Text
 
 RIGHT = "W.T @ diag(1 - h[t+1]**2) @ grad_h[t+1] + V.T @ grad_o[t]"
 GRAD_W = "sum(t, 1, tau, diag(1 - h[t]**2) @ grad_h[t] @ h[t-1].T)"
@@ -56,65 +56,46 @@ VARIANTS = (
 class Outcome:
     """What a variant costs: relative error and cosine of ∇_W, relative error of ∇_U.
 
-    shape_problem: why its shapes do not fit, "" if they do; then the numbers are those
-    of one-dimensional NumPy arrays.
+    shape_problem: why its shapes do not fit, None if they do; then the numbers are
+    those of one-dimensional NumPy arrays.
     """
 
     variant: Variant
     formula: Expr
-    shape_problem: str
+    shape_problem: Text | None
     error: float
     error_of_u: float
     cosine: float
 
 
 def outcomes(point: Point) -> tuple[Outcome, ...]:
-    """Every variant, followed on the numbers of a point of the book's network."""
-    return tuple(_outcome(variant, point) for variant in VARIANTS)
+    """Every variant, in a backward pass on a point of the book's network."""
+    rules = Rules(Derivation(point.scope.graph))
+    return tuple(_outcome(variant, point, rules) for variant in VARIANTS)
 
 
-def _outcome(variant: Variant, point: Point) -> Outcome:
+def _outcome(variant: Variant, point: Point, rules: Rules) -> Outcome:
     scope = point.scope
-    recursion = parse(variant.recursion, scope)
-    problem = shape_problem(recursion, scope)
-    if variant.output:
-        wrong = parse(variant.output, scope)
-        recursion = rebuild(
-            recursion,
-            lambda part: wrong if _is_gradient_of(part, "o") else part,
-        )
-
-    def step(at: Point, t: int) -> Array:
-        if problem:
-            return as_one_dimensional(recursion, at, t)[:, None]
-        return evaluate(recursion, at, t)
-
-    followed = follow(point, "h", step)
-    error_w, cosine = _against(followed, variant.gradient, point, "W")
-    error_u, _ = _against(followed, GRAD_U, point, "U")
-    return Outcome(
-        variant, parse(variant.formula, scope), problem, error_w, error_u, cosine
-    )
+    formula = parse(variant.formula, scope)
+    problem = shape_problem(formula, scope)
+    time: Time | None = T
+    name = "o" if variant.output else "h"
+    if variant.gradient != GRAD_W:
+        name, time = "W", None
+    own = Own(name, time, formula, is_flat=problem is not None)
+    run = backward_at(point, rules, own)
+    error_w, cosine = compare(run.gradient("W", None), point.gradient("W", None))
+    error_u, _ = compare(run.gradient("U", None), point.gradient("U", None))
+    return Outcome(variant, formula, problem, error_w, error_u, cosine)
 
 
-def _is_gradient_of(part: Expr, name: str) -> bool:
-    return isinstance(part, Gradient) and part.of.name == name
-
-
-def _against(
-    followed: Followed, formula: str, point: Point, name: str
-) -> tuple[float, float]:
-    found = evaluate(parse(formula, point.scope), followed)
-    return compare(found, point.gradient(name, None))
-
-
-def shape_problem(formula: Expr, scope: Scope) -> str:
-    """Why the shapes of a formula do not fit; "" if they do."""
+def shape_problem(formula: Expr, scope: Scope) -> Text | None:
+    """Why the shapes of a formula do not fit; None if they do."""
     try:
         shape_of(formula, scope)
     except FormulaShapeError as error:
-        return str(error)
-    return ""
+        return error.text
+    return None
 
 
 __all__ = ["RIGHT", "VARIANTS", "Outcome", "Variant", "outcomes"]

@@ -10,10 +10,12 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+from bptt.page.style import CHART
+
 # Loaded in this order; each file adds to the one object `B`.
 SCRIPTS = (
-    "core.js", "matrix.js", "symbols.js", "graph.js", "cards.js", "formula.js",
-    "evaluate.js", "lab.js", "main.js",
+    "core.js", "matrix.js", "symbols.js", "graph.js", "cards.js", "tokens.js",
+    "formula.js", "evaluate.js", "pass.js", "lab.js", "main.js",
 )  # fmt: skip
 WORDS_FONT = "KaTeX_Main-Italic"
 _FACE = re.compile(r"@font-face\{[^}]*\}")
@@ -31,7 +33,7 @@ def _read(*parts: str) -> str:
 @cache
 def style() -> str:
     """The page's style sheet."""
-    return _without_comments(_read("static", "page.css"))
+    return _without_comments(CHART + _read("static", "page.css"))
 
 
 @cache

@@ -7,14 +7,14 @@ from typing import Any
 from bptt.explain import model as m
 from bptt.explain.html.values import side_by_side
 from bptt.explain.html.words import word
-from bptt.explain.html.writer import Writer
+from bptt.explain.html.writer import PageWriter
 from bptt.page.tags import Markup, join, tag
 
 TALL = 16  # rows above which a table scrolls in a box of its own
 STATUS = {m.PASSED: "card", m.FAILED: "card failed", m.NOT_CHECKED: "card not"}
 
 
-def write_block(writer: Writer, block: m.Block) -> Markup:
+def write_block(writer: PageWriter, block: m.Block) -> Markup:
     """Any block."""
     if isinstance(block, m.Paragraph):
         return tag("p", writer.text(block.text))
@@ -30,7 +30,7 @@ def write_block(writer: Writer, block: m.Block) -> Markup:
     return join(*(_group(writer, group) for group in block.groups))
 
 
-def _table(writer: Writer, table: m.Table) -> Markup:
+def _table(writer: PageWriter, table: m.Table) -> Markup:
     checks = any(row.check is not None for row in table.rows)
     heads = [writer.text(column) for column in table.columns]
     if checks:
@@ -66,12 +66,12 @@ def _table(writer: Writer, table: m.Table) -> Markup:
     return tag("div", shown, class_="tall" if tall else "scroll", tabindex=0)
 
 
-def _cell(writer: Writer, value: Any) -> Markup:
+def _cell(writer: PageWriter, value: Any) -> Markup:
     is_number = isinstance(value, int | float)
     return tag("td", writer.cell(value), class_="num" if is_number else None)
 
 
-def _matrices(writer: Writer, block: m.Matrices) -> Markup:
+def _matrices(writer: PageWriter, block: m.Matrices) -> Markup:
     parts: list[Any] = []
     for i, expr in enumerate(block.exprs):
         if i and block.relation:  # the first is what the others make
@@ -84,7 +84,7 @@ def _matrices(writer: Writer, block: m.Matrices) -> Markup:
 # ----- cards -----
 
 
-def _group(writer: Writer, group: m.Group) -> Markup:
+def _group(writer: PageWriter, group: m.Group) -> Markup:
     cards = [_card(writer, card) for card in group.cards]
     head = tag(
         "summary",
@@ -96,7 +96,7 @@ def _group(writer: Writer, group: m.Group) -> Markup:
     )
 
 
-def _card(writer: Writer, card: m.Card) -> Markup:
+def _card(writer: PageWriter, card: m.Card) -> Markup:
     status = card.status
     tags = [
         tag("span", word("equation-number", number=card.number), class_="tagged")
@@ -118,7 +118,7 @@ def _card(writer: Writer, card: m.Card) -> Markup:
     )  # fmt: skip
 
 
-def _body(writer: Writer, card: m.Card) -> list[Any]:
+def _body(writer: PageWriter, card: m.Card) -> list[Any]:
     body: list[Any] = [
         tag("p", writer.text(card.claim), class_="claim"),
         *(writer.chain(chain) for chain in card.chains),
@@ -147,12 +147,12 @@ def _body(writer: Writer, card: m.Card) -> list[Any]:
                  for note in card.shapes]  # fmt: skip
         body.append(tag("ul", *notes, class_="shapes"))
     if card.wrong is not None:
-        label = tag("b", writer.text(m.Text("label.wrong")))
+        label = tag("b", writer.text(m.Text(f"label.{card.wrong_label}")))
         body.append(tag("p", label, " ", writer.text(card.wrong), class_="wrong"))
     return body
 
 
-def _why(writer: Writer, why: m.Why) -> Markup:
+def _why(writer: PageWriter, why: m.Why) -> Markup:
     head = tag("p", writer.text(why.text))
     chains = [writer.chain(chain, with_numbers=False) for chain in why.chains]
     return tag("div", head, *chains, class_=f"why-{why.kind}")
@@ -171,7 +171,7 @@ def _between(parts: list[Any]) -> list[Any]:
     return [parts[0], " × ", parts[1]]
 
 
-def _lights(writer: Writer, card: m.Card) -> list[str]:
+def _lights(writer: PageWriter, card: m.Card) -> list[str]:
     """The cards of the edges that a card speaks of, as the picture names them."""
     found = []
     for source, lag, target, after in card.edges:

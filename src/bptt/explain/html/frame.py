@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bptt.explain import model as m
-from bptt.explain.html.panels.page_context import Context
+from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.words import plain, word
 from bptt.page.tags import Markup, tag
 
@@ -21,7 +21,7 @@ class Section:
     body: Markup
 
 
-def bar(page: Context, lang: str) -> Markup:
+def bar(page: PageContext, lang: str) -> Markup:
     """The slider, the forms, the language and the theme."""
     steps = tag(
         "div",
@@ -98,7 +98,7 @@ def open_all() -> Markup:
     return tag("div", *buttons, class_="controls needs-script")
 
 
-def header(page: Context, panel: m.Panel, blocks: list[Markup]) -> Markup:
+def header(page: PageContext, panel: m.Panel, blocks: list[Markup]) -> Markup:
     """Panel 0: title, badge, and the document's blocks."""
     badge = page.document.badge
     style = "badge failed" if badge.failed else "badge"

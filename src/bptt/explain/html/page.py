@@ -16,14 +16,14 @@ from bptt.explain.html.panels.edges import edges_panel
 from bptt.explain.html.panels.flow import flow_panel
 from bptt.explain.html.panels.graph import graph_panel
 from bptt.explain.html.panels.lab import lab_panel
-from bptt.explain.html.panels.page_context import Context
+from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.panels.paths import paths_panel
-from bptt.explain.html.panels.sharing import sharing_panel
+from bptt.explain.html.panels.sharing_charts import sharing_panel
 from bptt.explain.html.panels.training import training_panel
 from bptt.explain.html.script_data import script_data
 from bptt.explain.html.values import Values
 from bptt.explain.html.words import word
-from bptt.explain.html.writer import Writer
+from bptt.explain.html.writer import PageWriter
 from bptt.explain.notation.plain import to_unicode
 from bptt.explain.texts import pieces
 from bptt.page.tags import Markup, join, tag
@@ -36,7 +36,7 @@ DRAWN = ("contributions", "paths", "edges", "flow:")
 # Panels that the page alone has: id -> number.
 EXTRA = {"training": 8, "break": 10}
 # What the page adds to a panel of the document, after its blocks.
-WIDGETS: dict[str, Callable[[Context], Markup]] = {
+WIDGETS: dict[str, Callable[[PageContext], Markup]] = {
     "graph": graph_panel,
     "edges": edges_panel,
     "sharing": sharing_panel,
@@ -51,10 +51,10 @@ def html_page(document: m.Document, lang: str = "en") -> str:
     """The whole file; lang: the language first shown, both are in it."""
     first = max(1, document.shown.tau - 1)
     edges = len(document.shown.graph.edges) / document.shown.tau
-    writer = Writer(document.shown, Values(first, edges > LARGE))
+    writer = PageWriter(document.shown, Values(first, edges > LARGE))
     if edges > HUGE:
         writer.longest = BRIEF
-    page = Context(document, writer)
+    page = PageContext(document, writer)
     title = _plain_text(page, document.title)
     # The body first: it collects the numbers that the script gets.
     body = join(_body(page, lang), _scripts(script_data(page, title)))
@@ -65,7 +65,7 @@ def html_page(document: m.Document, lang: str = "en") -> str:
     return f"<!doctype html>\n{html}"
 
 
-def _body(page: Context, lang: str) -> Markup:
+def _body(page: PageContext, lang: str) -> Markup:
     shown = (_section(page, panel) for panel in _with_extra(page.document.panels))
     sections = [section for section in shown if section is not None]
     main = tag("main", *(section.body for section in sections), id="main")
@@ -78,7 +78,7 @@ def _body(page: Context, lang: str) -> Markup:
     )
 
 
-def _head(page: Context, title: str) -> Markup:
+def _head(page: PageContext, title: str) -> Markup:
     fonts = assets.katex_fonts(page.writer.has_italic_words)
     return join(
         tag("meta", charset="utf-8"),
@@ -99,7 +99,7 @@ def _scripts(data: str) -> Markup:
     )
 
 
-def _plain_text(page: Context, text: m.Text) -> dict[str, str]:
+def _plain_text(page: PageContext, text: m.Text) -> dict[str, str]:
     """A sentence without markup, by language."""
     scope = page.document.scope
     found = {}
@@ -118,7 +118,7 @@ def _with_extra(panels: tuple[m.Panel, ...]) -> list[m.Panel]:
     return sorted((*panels, *extra), key=lambda panel: panel.number)
 
 
-def _section(page: Context, panel: m.Panel) -> Section | None:
+def _section(page: PageContext, panel: m.Panel) -> Section | None:
     """A panel's blocks, then what the page adds; None if there is nothing in it."""
     shown = [block for block in panel.blocks if not _is_drawn(block)]
     late = [b for b in shown if panel.id == "graph" and isinstance(b, m.Table)]

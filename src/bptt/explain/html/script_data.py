@@ -10,7 +10,7 @@ import numpy as np
 from bptt.explain import model as m
 from bptt.explain.algebra.expr import Value
 from bptt.explain.html.panels.lab import lab_data
-from bptt.explain.html.panels.page_context import Context
+from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.picture.grid import LONGEST
 from bptt.explain.html.picture.svg import arrow_widths, shape_text
 from bptt.explain.html.values import encode
@@ -19,7 +19,7 @@ from bptt.explain.notation.plain import to_unicode
 from bptt.step.shapes import Array
 
 
-def script_data(page: Context, title: dict[str, str]) -> str:
+def script_data(page: PageContext, title: dict[str, str]) -> str:
     """The data as JSON that cannot end a script element."""
     values = page.writer.values
     places, exact = _places(page)
@@ -38,12 +38,13 @@ def script_data(page: Context, title: dict[str, str]) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _places(page: Context) -> tuple[dict[str, Any], Array]:
+def _places(page: PageContext) -> tuple[dict[str, Any], Array]:
     """Every value and gradient in full precision, by name and step; seeds and weights.
 
     v, g, s: where a value, a gradient, what arrives from outside begins, by step.
     """
     point, unrolled = page.document.shown, page.unrolled
+    scope = page.document.scope
     found: dict[str, Any] = {}
     parts: list[Any] = []
     size = 0
@@ -52,6 +53,7 @@ def _places(page: Context) -> tuple[dict[str, Any], Array]:
         nonlocal size
         empty = {
             "shape": list(np.shape(array)),
+            "isParameter": name in scope.graph.parameters,
             "mark": to_unicode(Value(name)),
             "v": {},
             "g": {},
@@ -77,10 +79,13 @@ def _places(page: Context) -> tuple[dict[str, Any], Array]:
             put("w", "v", t, point.weights[t - 1])
         for name, seeds in point.seeds.items():
             put(name, "s", t, seeds[t - 1])
+    for name, spec in scope.graph.inputs.items():
+        if spec.index is not None:  # a class: the dimension that it chooses from
+            found[name]["index"] = spec.index
     return found, np.concatenate(parts)
 
 
-def _widths(page: Context) -> dict[str, dict[str, list[float]]]:
+def _widths(page: PageContext) -> dict[str, dict[str, list[float]]]:
     """The width of every arrow, for the columns that the script makes."""
     if page.tau <= LONGEST:
         return {}
@@ -93,7 +98,7 @@ def _widths(page: Context) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def _symbols(page: Context) -> dict[str, dict[str, str]]:
+def _symbols(page: PageContext) -> dict[str, dict[str, str]]:
     """What a symbol is, for the tip over it: kind and shape."""
     scope = page.document.scope
     found = {}

@@ -67,7 +67,7 @@ SIGNS = {
 
 
 @dataclass
-class Writer:
+class PageWriter:
     """Writes the parts of one page; `values` collects its numbers.
 
     longest: bytes of MathML above which a formula falls back on a line of Unicode.

@@ -1,35 +1,74 @@
-"""A formula cut into tokens with their places, and the error that points at one."""
+"""A formula cut into tokens with their places, and the error that points at one.
+
+Whatever it is written in, text, mathematical signs or LaTeX, it becomes one kind of
+tokens, so that there is one grammar. Signs that look alike are one: − and -, （ and (.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from bptt.errors import ArgumentError, Span
+from bptt.errors import Span
 from bptt.explain.algebra import expr as e
+from bptt.explain.notation.latex_words import LatexWords
+from bptt.explain.notation.printer import GREEK
+from bptt.explain.sentences import SentenceError, Text, say
 
 MAX_LENGTH = 2000
+# Raised and lowered signs are scripts: h⁽ᵗ⁺¹⁾ is h^{(t+1)}, W_ᵢⱼ is W_{ij}.
+RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ᵗˢᵀⁱʲᵏ⊤", "0123456789+-()tsTijkT", strict=True))
+LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎₌ᵢⱼₖₗₘₜ", "0123456789+-()=ijklmt", strict=True))
+_SIGNS = "ΣΠ𝟏𝟎"
+_WORD = f"(?![{''.join([*RAISED, *LOWERED])}{_SIGNS}])[^\\W_]"
+# Accents are signs of their own that stand behind the letter: h̃ is h_tilde.
+_ACCENTS = {"\u0302": "_hat", "\u0303": "_tilde", "\u0304": "_bar", "\u0305": ""}
 _TOKEN = re.compile(
-    r"(?P<number>\d+(\.\d+)?([eE][+-]?\d+)?)|(?P<name>[^\W\dᵀ²][^\Wᵀ²]*)"
-    r"|(?P<symbol>\*\*|\.T\b|[-+*/@^=()\[\],:∇∂⊙·ᵀ²>])"
+    rf"(?P<number>[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?)"
+    r"|(?:np|numpy|jnp|torch)\.(?=[a-z])"
+    rf"|(?P<name>(?![0-9]){_WORD}[\u0302-\u0304]?(?:_*{_WORD})*(?:_+(?![{{_]))?)"
+    r"|(?P<symbol>[ΣΠ𝟏𝟎\u0305]|\*\*|>=|\.\.|\.T\b|\.dot\b|[-+*/@^=()\[\]{},:|_'∇∂⊙·>√])"
 )
-_SPELLINGS = {"⊙": "*", "·": "@", "ᵀ": ".T", "^": "**"}
+_SAME = str.maketrans(
+    "−–—（）［］｛｝，＝＋＊／＠＾：∘∑∏≥ŷ’′＿", "---()[]{},=+*/@^:⊙ΣΠ≥ŷ''_"
+)
+_SPELLINGS = {"⊙": "*", "·": "@", "'": ".T", "^": "**", "≥": ">="}
+_GREEK = {letter: name for name, letter in GREEK.items()} | {"τ": "tau"}
 
 
-class FormulaSyntaxError(ArgumentError):
-    """A formula is not written in the notation of equations."""
+class FormulaSyntaxError(SentenceError):
+    """A formula is not written in the notation of equations.
 
-    def __init__(self, text: str, span: e.Span, problem: str, fix: str = "") -> None:
+    fix: what may have been meant, in the notation used; "" if that is not known.
+    """
+
+    def __init__(
+        self, text: str, span: e.Span, text_id: str, fix: str = "", **fields: Any
+    ) -> None:
         """Compose the message: the formula, a caret, the problem, the likely fix."""
-        fix = f"\nLikely fix: {fix}" if fix else ""
-        super().__init__(f"{quote(text, span)}\n{problem}{fix}")
         self.span = span
+        self.fix = fix
+        super().__init__(text_id, quote(text, span), **fields)
+
+    def say(self, lang: str) -> str:
+        """The message in a language."""
+        said = super().say(lang)
+        if not self.fix:
+            return said
+        return f"{said}\n{say(Text('formula.fix', {'advice': self.fix}), lang)}"
 
 
 def quote(text: str, span: e.Span) -> str:
     """The formula with carets under a piece of it."""
-    return Span(1, text, *span).quote()
+    line = text.replace("\n", " ")
+    return Span(1, line, *span).quote()
+
+
+def is_latex(text: str) -> bool:
+    """Whether a formula is written in LaTeX."""
+    return "\\" in text
 
 
 @dataclass(frozen=True)
@@ -48,53 +87,111 @@ class FormulaTokens:
     def __init__(self, text: str) -> None:
         """Cut the text."""
         self.text = text
-        self.tokens = self._split()
+        self.tokens = [*self._split(), Token("end", "", len(text), len(text) + 1)]
         self.at = 0
 
-    def _split(self) -> list[Token]:
-        text = self.text
-        if not isinstance(text, str) or not text.strip() or len(text) > MAX_LENGTH:
-            raise ArgumentError(
-                f"a formula is a text of 1 to {MAX_LENGTH} characters, for example "
-                "'grad_h[t] = V.T @ grad_o[t]'"
-            )
-        tokens, at = [], 0
+    def _split(self) -> Iterator[Token]:
+        if not isinstance(self.text, str) or not self.text.strip():
+            self.fail((0, 1), "formula.empty")
+        if len(self.text) > MAX_LENGTH:
+            self.fail((MAX_LENGTH, MAX_LENGTH + 1), "formula.long", limit=MAX_LENGTH)
+        if is_latex(self.text):
+            words = LatexWords(self.text)
+            tokens = (Token(*word) for word in words.words())
+            found = [t for t in tokens if self._is_read(t)]
+            while found and found[-1].text in (",", ".", ";"):
+                found.pop()
+            yield from found
+        else:
+            yield from self._plain()
+
+    def _is_read(self, token: Token) -> bool:
+        if token.kind == "unknown":
+            self.fail((token.start, token.end), "formula.macro", found=token.text)
+        return True
+
+    def _plain(self) -> Iterator[Token]:
+        text, at = self.text.translate(_SAME), 0
+        text = text if len(text) == len(self.text) else self.text
         while at < len(text):
             if text[at].isspace():
                 at += 1
-                continue
-            match = _TOKEN.match(text, at)
-            if match is None:
-                self.fail((at, at + 1), f"{text[at]!r} is not part of a formula")
-            kind = "symbol"
-            if match["name"] or match["number"]:
-                kind = "name" if match["name"] else "number"
-            tokens.append(
-                Token(kind, _SPELLINGS.get(match[0], match[0]), at, match.end())
-            )
-            at = match.end()
-        return [*tokens, Token("end", "", len(text), len(text) + 1)]
+            elif text[at] in RAISED or text[at] in LOWERED:
+                end = at
+                signs = RAISED if text[at] in RAISED else LOWERED
+                while end < len(text) and text[end] in signs:
+                    end += 1
+                yield from self._script_tokens(at, end, signs)
+                at = end
+            else:
+                match = _TOKEN.match(text, at)
+                if match is None:
+                    self.fail((at, at + 1), "formula.character", found=repr(text[at]))
+                at = match.end()
+                if match.lastgroup is not None:
+                    yield self._token(match)
 
-    def fail(self, span: e.Span, problem: str, fix: str = "") -> NoReturn:
+    @staticmethod
+    def _token(match: re.Match[str]) -> Token:
+        kind = match.lastgroup or "symbol"
+        if match["number"]:
+            kind = "number"
+        text = match[0]
+        if kind == "name":
+            text = text.replace("ŷ", "y_hat")
+            for accent, word in _ACCENTS.items():
+                text = text.replace(accent, word)
+            base, stroke, label = text.partition("_")
+            text = _GREEK.get(base, base) + stroke + label
+        return Token(kind, _SPELLINGS.get(text, text), match.start(), match.end())
+
+    def _script_tokens(
+        self, start: int, end: int, signs: dict[str, str]
+    ) -> Iterator[Token]:
+        sign = "**" if signs is RAISED else "_"
+        yield Token("symbol", sign, start, start)
+        yield Token("symbol", "{", start, start)
+        for at in range(start, end):
+            text = signs[self.text[at]]
+            kind = (
+                "number" if text.isdigit() else "name" if text.isalpha() else "symbol"
+            )
+            yield Token(kind, text, at, at + 1)
+        yield Token("symbol", "}", end, end)
+
+    def fail(
+        self, span: e.Span, text_id: str, fix: str = "", **fields: Any
+    ) -> NoReturn:
         """Raise FormulaSyntaxError at a place."""
-        raise FormulaSyntaxError(self.text, span, problem, fix)
+        raise FormulaSyntaxError(self.text, span, text_id, fix, **fields)
+
+    def fail_at(self, token: Token, text_id: str, fix: str = "", **f: Any) -> NoReturn:
+        """Raise FormulaSyntaxError at a token."""
+        self.fail((token.start, token.end), text_id, fix, **f)
 
     @property
     def now(self) -> Token:
         """The token that stands here."""
         return self.tokens[self.at]
 
+    def ahead(self, by: int = 1) -> Token:
+        """The token that many places further."""
+        return self.tokens[min(self.at + by, len(self.tokens) - 1)]
+
     def take(self) -> Token:
         """Take it."""
         token = self.now
-        self.at += 1
+        if token.kind != "end":
+            self.at += 1
         return token
+
+    def is_symbol(self, *texts: str) -> bool:
+        """Whether one of these symbols stands here."""
+        return self.now.kind == "symbol" and self.now.text in texts
 
     def accept(self, *texts: str) -> Token | None:
         """Take it if it is one of these symbols."""
-        if self.now.kind == "symbol" and self.now.text in texts:
-            return self.take()
-        return None
+        return self.take() if self.is_symbol(*texts) else None
 
     def expect(self, text: str) -> Token:
         """Take this symbol.
@@ -103,6 +200,7 @@ class FormulaTokens:
         """
         token = self.accept(text)
         if token is None:
-            found = self.now.text or "the end"
-            self.fail((self.now.start, self.now.end), f"expected {text}, not {found}")
+            if self.now.kind == "end":
+                self.fail_at(self.now, "formula.expected-end", wanted=text)
+            self.fail_at(self.now, "formula.expected", wanted=text, found=self.now.text)
         return token

@@ -53,8 +53,10 @@ class LatexPrinter(Printer):
     def function(self, words: tuple[str, ...], arguments: list[str]) -> str:
         return "".join(map(_function, words)) + self.bracket(", ".join(arguments))
 
-    def sum_over(self, index: str, lower: str, upper: str, body: str) -> str:
-        return rf"\sum_{{{index}={lower}}}^{{{upper}}} {body}"
+    def sum_over(
+        self, index: str, lower: str, upper: str, body: str, sign: str = "sum"
+    ) -> str:
+        return rf"\{sign}_{{{index}={lower}}}^{{{upper}}} {body}"
 
     def sign(self, name: str) -> str:
         return _SIGNS[name]

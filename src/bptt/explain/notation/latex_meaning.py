@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bptt.explain.algebra.point import Point, UnknownSymbolError
+from bptt.step.erf import erf
 from bptt.step.shapes import Array
 
 
@@ -56,6 +57,13 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "sin": np.sin,
     "cos": np.cos,
     "sign": np.sign,
+    "floor": np.floor,
+    "round": np.rint,
+    "erf": erf,
+    "replaced": lambda v, x: v + 0 * x,
+    "largest": lambda x: np.max(x, keepdims=True),
+    "cumsum": lambda x: np.cumsum(x, axis=0),
+    "lower": np.tril,
     "stop": lambda x: x,
     "softmax": _softmax,
     "log softmax": lambda x: np.log(_softmax(x)),
@@ -153,7 +161,7 @@ def derivative(state: State, target: Symbol, source: Symbol, is_total: bool) -> 
     if array.ndim == 2:
         return array
     if array.ndim > 2:
-        raise UnknownSymbolError("a derivative with more than two indices")
+        raise UnknownSymbolError("formula.three-indices")
     if array.ndim == 0:
         return scalar(array)
     is_row = target.name == "L" or not state.point.scope.core(target.name)

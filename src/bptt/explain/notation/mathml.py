@@ -78,9 +78,12 @@ class MathmlPrinter(Printer):
         inside = "<mo>,</mo>".join(arguments)
         return f"<mi>{names}</mi>{self.bracket(inside)}"
 
-    def sum_over(self, index: str, lower: str, upper: str, body: str) -> str:
+    def sum_over(
+        self, index: str, lower: str, upper: str, body: str, sign: str = "sum"
+    ) -> str:
+        mark = "∏" if sign == "prod" else "∑"
         below = _row(index + _SIGNS["equals_tight"] + lower)
-        return f"<munderover><mo>∑</mo>{below}{_row(upper)}</munderover>{body}"
+        return f"<munderover><mo>{mark}</mo>{below}{_row(upper)}</munderover>{body}"
 
     def sign(self, name: str) -> str:
         return _SIGNS[name]

@@ -71,8 +71,10 @@ class UnicodePrinter(Printer):
     def function(self, words: tuple[str, ...], arguments: list[str]) -> str:
         return " ".join(GREEK.get(w, w) for w in words) + f"({', '.join(arguments)})"
 
-    def sum_over(self, index: str, lower: str, upper: str, body: str) -> str:
-        return f"Σ_{{{index}={lower}..{upper}}} {body}"
+    def sum_over(
+        self, index: str, lower: str, upper: str, body: str, sign: str = "sum"
+    ) -> str:
+        return f"{'Π' if sign == 'prod' else 'Σ'}_{{{index}={lower}..{upper}}} {body}"
 
     def sign(self, name: str) -> str:
         return _SIGNS[name]
@@ -246,4 +248,7 @@ _ASCII: dict[type[Expr], Callable[[Any], Written]] = {
     e.Negative: lambda x: (f"-{_written(x.of, _TERM)}", _SUM),
     e.Call: _ascii_call,
     e.Sigma: _ascii_sigma,
+    e.StepProduct: lambda x: (
+        f"prod({x.index}, {x.lower}, {x.upper}, {_written(x.body, _SUM)})", _ATOM
+    ),
 }  # fmt: skip

@@ -112,7 +112,9 @@ class Printer(ABC):
         """f(u, v)."""
 
     @abstractmethod
-    def sum_over(self, index: str, lower: str, upper: str, body: str) -> str:
+    def sum_over(
+        self, index: str, lower: str, upper: str, body: str, sign: str = "sum"
+    ) -> str:
         """Σ with its bounds."""
 
     @abstractmethod
@@ -270,6 +272,12 @@ def _sigma(p: Printer, x: e.Sigma) -> Written:
     return p.sum_over(p.word(x.index), lower, upper, body), LOOSE
 
 
+def _step_product(p: Printer, x: e.StepProduct) -> Written:
+    lower, upper = p.time(x.lower), p.time(x.upper)
+    body = p(x.body, PRODUCT)
+    return p.sum_over(p.word(x.index), lower, upper, body, "prod"), LOOSE
+
+
 def _dim(p: Printer, dim: str | int) -> str:
     return p.number(float(dim)) if isinstance(dim, int) else p.word(dim)
 
@@ -335,4 +343,5 @@ _WRITERS: dict[type[Expr], Callable[[Printer, Any], Written]] = {
     e.Negative: _negative,
     e.Call: _call,
     e.Sigma: _sigma,
+    e.StepProduct: _step_product,
 }

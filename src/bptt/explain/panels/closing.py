@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from bptt.check import FAILED, Ledger, check_cell
+import re
+from collections import Counter
+
+from bptt.check import FAILED, NOT_CHECKED, PASSED, Ledger, check_cell
 from bptt.execute.dispatch import REFERENCE
 from bptt.explain.context import Context
 from bptt.explain.model import (
@@ -17,8 +20,8 @@ from bptt.explain.model import (
     show_error,
 )
 
-# what, of, worst error, tolerance and result of `Ledger.summary`
-KEPT = (0, 1, 2, 3, 5)
+# how, of, worst error and tolerance of `Ledger.summary`
+KEPT = (0, 1, 2, 3)
 COLUMNS = ("what", "of", "error", "tolerance", "result")
 TERMS = (
     "graph", "unfold", "forward", "backward", "bptt", "rnn", "step", "state", "sharing",
@@ -38,10 +41,7 @@ def make_ledger(context: Context) -> Ledger:
 
 def ledger(context: Context, badge: Badge, found: Ledger) -> Panel:
     """What was checked, how, how far apart, and the command that repeats it."""
-    rows = tuple(
-        Row(tuple(line[i] for i in KEPT), "bad" if FAILED.upper() in line[5] else "")
-        for line in found.summary()
-    )
+    rows = tuple(_line(found, line) for line in found.summary())
     fields = {
         "equations": badge.equations, "checked": badge.checked,
         "instances": len(context.points), "worst": show_error(badge.worst),
@@ -57,6 +57,36 @@ def ledger(context: Context, badge: Badge, found: Ledger) -> Panel:
         command = f"bptt check {context.name} --seed {context.options.seed}"
         blocks += [Paragraph(Text("ledger.rerun")), Listing(command, "command")]
     return Panel("ledger", 11, Text("panel.ledger"), tuple(blocks))
+
+
+def _line(found: Ledger, line: tuple[str, ...]) -> Row:
+    """One kind of check, in words of either language."""
+    how, names, error, tolerance = (line[i] for i in KEPT)
+    rows = [row for row in found.rows if row.how == how]
+    counts = Counter(row.status for row in rows)
+    fields: dict[str, object] = {"count": counts[PASSED], "all": len(rows)}
+    kind = "ok" if counts[PASSED] else "none"
+    if counts[FAILED]:
+        kind, fields["count"] = "failed", counts[FAILED]
+    elif counts[PASSED] and counts[NOT_CHECKED]:
+        kind, fields["rest"] = "partly", counts[NOT_CHECKED]
+    method = "-".join(re.findall(r"\w+", how))
+    cells = (Text(f"ledger.method.{method}"), _of(names), error, tolerance,
+             Text(f"ledger.result.{kind}", fields))  # fmt: skip
+    has_failed = counts[FAILED] > 0
+    return Row(cells, "bad" if has_failed else "", has_failed=has_failed)
+
+
+def _of(names: str) -> Text | str:
+    """What was checked: names of gradients, or a quantity that has words."""
+    if names == "every gradient":
+        return Text("ledger.of.every")
+    if names.startswith("∇ at s"):
+        return Text("ledger.of.causality")
+    for word, kind in (("sum of ", "sum"), ("H v for ", "second")):
+        if names.startswith(word):
+            return Text(f"ledger.of.{kind}", {"name": names.replace(word, "")})
+    return names
 
 
 def glossary() -> Panel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 from bptt.explain.algebra import expr as e
@@ -12,6 +13,7 @@ from bptt.explain.cards import CardMaker
 from bptt.explain.context import Context
 from bptt.explain.model import (
     Block,
+    Card,
     Cards,
     Cell,
     Matrices,
@@ -30,11 +32,17 @@ def derivation(context: Context) -> Panel:
         maker = BookMaker(context.scope, context.options)
     else:
         maker = CardMaker(context.derivation, context.scope, context.options)
-    check = context.verifier.card
+    made = [group for group in maker.groups() if group.cards]
+    count, done = sum(len(group.cards) for group in made), itertools.count(1)
+
+    def check(card: Card) -> Card:
+        checked = context.verifier.card(card)
+        # The cards are about half of the work; see `build_document`.
+        context.progress(0.1 + 0.4 * next(done) / count)
+        return checked
+
     groups = tuple(
-        replace(group, cards=tuple(map(check, group.cards)))
-        for group in maker.groups()
-        if group.cards
+        replace(group, cards=tuple(map(check, group.cards))) for group in made
     )
     return Panel("derivation", 3, Text("panel.derivation"), (
         Paragraph(Text("derivation.intro")),

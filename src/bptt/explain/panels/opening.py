@@ -34,11 +34,24 @@ def header(context: Context) -> Panel:
         Listing(context.cell.text.strip(), "source"),
         Paragraph(Text("header.layout")),
         Paragraph(Text("header.time")),
+        *([Paragraph(Text("header.time-back"))] if graph.backward else []),
         Paragraph(Text("header.two")),
+        _derivatives(),
         Paragraph(Text(f"header.loss.{kind}", fields)),
         Paragraph(Text("header.numbers", numbers)),
         Paragraph(Text("header.limit")),
     ))  # fmt: skip
+
+
+def _derivatives() -> Table:
+    """The one convention of ∂, d and ∇; the checker of formulas keeps it, too."""
+    signs = {"immediate": "∂y/∂x", "inside": "∂y/∂x", "total": "dy/dx",
+             "gradient": "∇_x L, ∂L/∂x, dL/dx"}  # fmt: skip
+    rows = tuple(
+        Row((sign, Text(f"header.derivative.{kind}"))) for kind, sign in signs.items()
+    )
+    columns = tuple(Text(f"header.column-{column}") for column in ("sign", "meaning"))
+    return Table("derivatives", columns, rows)
 
 
 def cell(context: Context) -> Panel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.expr import FIRST, Gradient, T, Value
+from bptt.explain.algebra.expr import FIRST, TAU, Gradient, T, Value
 from bptt.explain.context import Context
 from bptt.explain.model import (
     Block,
@@ -58,10 +58,12 @@ def _immediate(context: Context) -> list[Block]:
     if not state:
         return []
     value, copies = Value(state, T), Value(parameter, e.Time("s"))
+    # With a loop that runs from tau to 1, a state may depend on every step.
+    last = TAU if graph.backward else T
     chain = Chain((
         Link(e.Jacobian(value, Value(parameter), total=True)),
         Link(
-            e.Sigma("s", FIRST, T, e.Jacobian(value, copies, total=True)),
+            e.Sigma("s", FIRST, last, e.Jacobian(value, copies, total=True)),
             Text("reason.copies"),
         ),
     ))  # fmt: skip

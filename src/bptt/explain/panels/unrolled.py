@@ -20,6 +20,7 @@ from bptt.explain.model import (
     Table,
     Text,
 )
+from bptt.explain.verify import FLOOR
 from bptt.unrolled.places import Place
 
 MOST_PATHS = 60  # one by one; more are added up in groups of one lag
@@ -45,7 +46,7 @@ def _readers(context: Context, name: str, *, is_last: bool) -> Cell:
     found: tuple[object, ...] = tuple(
         Value(s.name, T.moved(s.lag))
         for s in context.derivation.successors(name)
-        if not (is_last and s.lag)
+        if not (is_last and s.lag > 0)
     )
     maker = CardMaker(context.derivation, context.scope, context.options)
     if any(term.successor is None for term in maker.terms(name)):
@@ -59,6 +60,10 @@ def _titles(panel: str, *columns: str) -> tuple[Text, ...]:
     return tuple(Text(f"{panel}.column-{column}") for column in columns)
 
 
+# Some hundred products of up to 20 factors, added up: rounding of each, and no more.
+PATHS_TOLERANCE = 1e-11
+
+
 def paths(context: Context) -> Panel:
     """Panel 6: how many paths lead from each parameter to L, and what they sum to."""
     unrolled = context.shown.graph
@@ -68,12 +73,12 @@ def paths(context: Context) -> Panel:
         found = unrolled.paths(place, MOST_PATHS)
         total = sum((path.product for path in found), np.zeros(()))
         right = unrolled.grad(place)
-        size = float(np.linalg.norm(right)) or 1.0
-        error = float(np.linalg.norm(total - right)) / size
+        size = max(float(np.linalg.norm(right)), FLOOR * context.shown.largest_gradient)
+        error = float(np.linalg.norm(total - right)) / (size or 1.0)
         lag = max((path.lag or 0 for path in found), default=0)
-        rows.append(
-            Row((Value(name), unrolled.count_paths(place), lag, f"{error:.0e}"))
-        )
+        has_failed = not error <= PATHS_TOLERANCE
+        cells = (Value(name), unrolled.count_paths(place), lag, f"{error:.0e}")
+        rows.append(Row(cells, "bad" if has_failed else "", has_failed=has_failed))
     titles = (
         Text("sharing.column-parameter"),
         *_titles("paths", "count", "longest", "error"),
@@ -87,13 +92,14 @@ def flow(context: Context) -> Panel:
     """Panel 7: the gradient of every state, split into injected and arrived."""
     graph = context.scope.graph
     blocks: list[Block] = [Paragraph(Text("flow.intro"))]
-    titles = _titles("flow", "t", "total", "now", "future")
     for name in graph.states:
         if name in graph.definitions and context.derivation.rank(name) < 2:
             rows = tuple(
                 _flow_row(context, name, t) for t in range(context.shown.tau, 0, -1)
             )
             caption = Text("flow.caption", {"node": Value(name, T)})
+            arrived = "past" if name in graph.backward else "future"
+            titles = _titles("flow", "t", "total", "now", arrived)
             blocks.append(Table(f"flow:{name}", titles, rows, caption))
     return Panel("flow", 7, Text("panel.flow"), tuple(blocks))
 
@@ -101,13 +107,12 @@ def flow(context: Context) -> Panel:
 def _flow_row(context: Context, name: str, t: int) -> Row:
     maker = CardMaker(context.derivation, context.scope, context.options)
     norms = []
-    for is_future in (False, True):
-        terms = [term.filled for term in maker.terms(name)
-                 if term.is_future == is_future]  # fmt: skip
-        is_past_end = is_future and t == context.shown.tau
-        values = [] if is_past_end else [
-            evaluate(term, context.shown, t) for term in terms
-        ]  # fmt: skip
+    for is_carried in (False, True):
+        values = [
+            evaluate(term.filled, context.shown, t)
+            for term in maker.terms(name)
+            if term.is_future == is_carried and 1 <= t + term.lag <= context.shown.tau
+        ]
         total = sum(values[1:], values[0]) if values else np.zeros(())
         norms.append(float(np.linalg.norm(total)))
     whole = evaluate(Gradient(Value(name, T)), context.shown, t)

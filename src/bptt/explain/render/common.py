@@ -12,10 +12,16 @@ from bptt.explain import model as m
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.evaluate import evaluate
 from bptt.explain.algebra.expr import Expr
-from bptt.explain.texts import label, pieces
+from bptt.explain.sentences import label
+from bptt.explain.texts import pieces
 from bptt.step.shapes import Array
 
 DIGITS = 3
+
+
+def one_line(text: str) -> str:
+    """What is quoted, without what would end a line or not print as itself."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 @dataclass(frozen=True)
@@ -57,9 +63,7 @@ class Writer:
 
     def badge(self) -> str:
         """`N equations, N checked, worst error`; what failed, if anything did."""
-        badge = self.document.badge
-        text_id = "badge-failed" if badge.failed else "badge"
-        return self.sentence(m.Text(text_id, badge.text.fields))
+        return self.sentence(self.document.badge.text)
 
     def verdict(self, card: m.Card) -> str:
         """What the checks of a card say."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from bptt.explain import model as m
 from bptt.explain.algebra.shape import show
 from bptt.explain.notation.latex import to_latex
-from bptt.explain.render.common import Writer, numbers_of, step_of, value_at
+from bptt.explain.render.common import Writer, numbers_of, one_line, step_of, value_at
 from bptt.explain.render.markdown import aligned, array_latex
 
 PREAMBLE = r"""% !TEX program = xelatex
@@ -32,14 +32,14 @@ SIGNS = {
     "ŷ": r"$\hat{y}$", "→": r"$\to$", "×": r"$\times$", "·": r"$\cdot$",
     "²": r"\textsuperscript{2}", "…": r"\dots{}", "−": "$-$", "✓": r"$\checkmark$",
     "ᵀ": r"\textsuperscript{T}", "θ": r"$\theta$", "≥": r"$\ge$", "≤": r"$\le$",
-    "‖": r"$\Vert$",
+    "‖": r"$\Vert$", "[": "{[}", "]": "{]}",
 }  # fmt: skip
 _SPECIAL = re.compile("|".join(re.escape(sign) for sign in SIGNS))
 
 
 def escape(text: str) -> str:
     """Plain text for LaTeX."""
-    return _SPECIAL.sub(lambda match: SIGNS[match[0]], text)
+    return _SPECIAL.sub(lambda match: SIGNS[match[0]], one_line(text))
 
 
 def render_latex(
@@ -120,7 +120,7 @@ class _Latex:
             yield head + self._writer.sentence(why.text)
             yield from (_display(aligned(chain)) for chain in why.chains)
         if card.wrong is not None:
-            yield self._labelled("wrong", card.wrong)
+            yield self._labelled(card.wrong_label, card.wrong)
         yield rf"\textcolor{{gray}}{{\small {self._writer.verdict(card)}}}"
 
     def _labelled(self, name: str, text: m.Text) -> str:
@@ -171,7 +171,10 @@ class _Latex:
 
 
 def _listing(text: str) -> str:
-    return f"\\begin{{verbatim}}\n{text}\n\\end{{verbatim}}"
+    if r"\end{verbatim}" not in text:
+        return f"\\begin{{verbatim}}\n{text}\n\\end{{verbatim}}"
+    lines = (rf"\texttt{{{escape(line)}}}" for line in text.splitlines())
+    return r" \\".join(lines)
 
 
 def _display(latex: str) -> str:

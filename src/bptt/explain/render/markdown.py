@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from bptt.explain import model as m
 from bptt.explain.algebra.expr import Expr
 from bptt.explain.algebra.shape import show
 from bptt.explain.notation.latex import LATEX, to_latex
-from bptt.explain.render.common import Writer, numbers_of, step_of, value_at
+from bptt.explain.render.common import Writer, numbers_of, one_line, step_of, value_at
 
 MARKS = {m.PASSED: "✓", m.FAILED: "✗", m.NOT_CHECKED: "–"}
 
@@ -52,10 +53,19 @@ def aligned(chain: m.Chain) -> str:
     return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
 
 
+# A bracket alone is text; before ( [ or : it would begin a link or its definition.
+_SPECIAL = re.compile(r"[\\`*_$<|~&]|\](?=[(\[:])")
+
+
 def _escape(text: str) -> str:
-    for sign in ("\\", "`", "*", "_", "$", "<", "|"):
-        text = text.replace(sign, f"\\{sign}")
-    return text
+    return _SPECIAL.sub(lambda match: f"\\{match[0]}", one_line(text))
+
+
+def _fenced(text: str) -> str:
+    """Text as it is, between fences longer than any run of backticks in it."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"
 
 
 class _Markdown:
@@ -85,7 +95,7 @@ class _Markdown:
         if isinstance(block, m.Paragraph):
             yield self._writer.sentence(block.text)
         elif isinstance(block, m.Listing):
-            yield f"```\n{block.text}\n```"
+            yield _fenced(block.text)
         elif isinstance(block, m.Table):
             yield from self._table(block)
         elif isinstance(block, m.Equations):
@@ -126,7 +136,7 @@ class _Markdown:
             for chain in why.chains:
                 yield self._display(aligned(chain))
         if card.wrong is not None:
-            yield self._labelled("wrong", card.wrong)
+            yield self._labelled(card.wrong_label, card.wrong)
         yield f"{MARKS[card.status]} {self._writer.verdict(card)}"
 
     def _labelled(self, name: str, text: m.Text) -> str:
@@ -164,11 +174,16 @@ class _Markdown:
         head = [self._writer.sentence(column) for column in block.columns]
         lines = [_line(head), _line(["---"] * len(head))]
         for row in block.rows:
-            cells = [self._writer.cell(cell) for cell in row.cells]
+            cells = [self._cell(cell) for cell in row.cells]
             if row.mark == "bad":
                 cells[0] = f"**✗** {cells[0]}"
             lines.append(_line(cells))
         yield "\n".join(lines)
+
+    def _cell(self, cell: m.Cell) -> str:
+        r"""A cell; a bar in a formula would end it, so |u| is \vert u \vert."""
+        text = self._writer.cell(cell)
+        return re.sub(r"(?<!\\)\|", r"\\vert ", text)
 
 
 def array_latex(value: object) -> str:

@@ -119,7 +119,7 @@ class TerminalWriter:
             body.append(self._why(why))
         if card.wrong is not None:
             body.append(Text())
-            body.append(self._labelled("wrong", card.wrong))
+            body.append(self._labelled(card.wrong_label, card.wrong))
         verdict = f"{mark} {self._writer.verdict(card)}"
         color = BORDERS[card.status]
         body.append(Padding(Text(verdict, style=color), (1, 0, 0, 0)))

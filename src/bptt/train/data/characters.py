@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bptt.train.baselines import (
+from bptt.train.data.baselines import (
     LZMA_CONTEXT_BYTES,
     Baselines,
     Split,
@@ -26,9 +26,9 @@ from bptt.train.data.vocabulary import (
     codes_of,
     text_of,
 )
-from bptt.train.data.windows import Truncation
 from bptt.train.errors import EmptyDataError, FolderNotWritableError
 from bptt.train.options import TrainingOptions
+from bptt.train.truncation import Truncation
 
 # One stream would be exact but slow; with 64 the state starts cold 64 times, which
 # costs a few hundredths of a bit on 100 000 characters and makes the figure worse,

@@ -6,9 +6,9 @@ from bptt.train.data.form import Form
 from bptt.train.data.sequence_files import WHOLE, SequenceFiles
 from bptt.train.data.sequences import Batches, Sequences, split_records
 from bptt.train.data.task import Task
-from bptt.train.data.windows import Truncation
 from bptt.train.errors import TooFewRecordsError, UnlikeDataError
 from bptt.train.options import TrainingOptions
+from bptt.train.truncation import Truncation
 
 EVALUATION = Truncation(None, None)  # whole sequences
 

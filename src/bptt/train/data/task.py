@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bptt.train.baselines import Baselines
+from bptt.train.data.baselines import Baselines
 from bptt.train.data.form import Form, Unit
 from bptt.train.data.vocabulary import Vocabulary
-from bptt.train.data.windows import Dataset, Truncation
+from bptt.train.data.windows import Dataset
+from bptt.train.truncation import Truncation
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,8 @@ def standard_library_files() -> list[Path]:
         folders[:] = [f for f in folders if f not in SKIPPED_FOLDERS and "-" not in f]
         found += [Path(folder, name) for name in names if name.endswith(".py")]
     by_name = {file.relative_to(root).as_posix(): file for file in found}
-    chosen = sorted(set(by_name) - SKIPPED_FILES, key=_name_hash)
+    names = [name for name in sorted(by_name) if name not in SKIPPED_FILES]
+    chosen = sorted(names, key=_name_hash)
     return [by_name[name] for name in chosen]
 
 

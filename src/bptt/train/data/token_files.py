@@ -10,11 +10,11 @@ from bptt.train.data.characters import evaluation_streams
 from bptt.train.data.form import TOKENS, Form
 from bptt.train.data.streams import Streams, Tokens, split_length
 from bptt.train.data.task import Task
-from bptt.train.data.windows import Truncation
 from bptt.train.door.arrays import map_npy
 from bptt.train.door.limits import Refusal
 from bptt.train.errors import BadRecordError, DataUnreadableError, EmptyDataError
 from bptt.train.options import TrainingOptions
+from bptt.train.truncation import Truncation
 
 PIECE = 2**20
 MAX_UNUSED = 1000  # entries without a single use, for each that is used

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bptt.step.shapes import Array
+from bptt.train.truncation import Truncation
 
 Rows = npt.NDArray[np.int64]
 
@@ -64,14 +65,6 @@ class Dataset(Protocol):
     def read(self, rows: Rows, start: int, stop: int) -> Block:
         """Steps start to stop of some rows; there may be none."""
         ...
-
-
-@dataclass(frozen=True)
-class Truncation:
-    """Every k1 steps a gradient through k2 steps; None: over whole sequences."""
-
-    k1: int | None
-    k2: int | None
 
 
 @dataclass(frozen=True)

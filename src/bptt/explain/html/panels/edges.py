@@ -8,7 +8,7 @@ import numpy as np
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Gradient, T, Value
-from bptt.explain.html.panels.page_context import Context
+from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.picture.drawn import Arrow
 from bptt.explain.html.picture.svg import shape_text
 from bptt.explain.html.values import side_by_side
@@ -17,7 +17,7 @@ from bptt.page.tags import Markup, join, tag
 from bptt.unrolled import Edge, Place
 
 
-def edges_panel(page: Context) -> Markup:
+def edges_panel(page: PageContext) -> Markup:
     """All cards, the direct edges first."""
     cards = [_card(page, card, arrows) for card, arrows in page.arrows.items()
              if not _is_elsewhere(arrows[-1])]  # fmt: skip
@@ -29,7 +29,7 @@ def _is_elsewhere(arrow: Arrow) -> bool:
     return arrow.kind.lag is None and bool(arrow.across)
 
 
-def _card(page: Context, card: str, arrows: list[Arrow]) -> Markup:
+def _card(page: PageContext, card: str, arrows: list[Arrow]) -> Markup:
     arrow = arrows[-1]
     form = page.labels.form(arrow)
     equation = None
@@ -51,12 +51,12 @@ def _card(page: Context, card: str, arrows: list[Arrow]) -> Markup:
                data_closed=True, id=f"edge-{card}")  # fmt: skip
 
 
-def _cut(page: Context, arrow: Arrow) -> Markup:
+def _cut(page: PageContext, arrow: Arrow) -> Markup:
     source = page.name(arrow.kind.source, arrow.kind.lag)
     return tag("p", word("edge-cut", source=source))
 
 
-def _body(page: Context, card: str, arrows: list[Arrow]) -> Markup:
+def _body(page: PageContext, card: str, arrows: list[Arrow]) -> Markup:
     arrow = arrows[-1]
     is_array = _axes(arrow) > 2
     parts: list[Any] = []
@@ -88,7 +88,7 @@ def _axes(arrow: Arrow) -> int:
     return len(arrow.out_dims) + len(arrow.in_dims)
 
 
-def _factors(page: Context, card: str, arrows: list[Arrow]) -> list[Any]:
+def _factors(page: PageContext, card: str, arrows: list[Arrow]) -> list[Any]:
     """= J_outer J_inner, where one node is folded away across the arrow."""
     if len(arrows[-1].across) != 1:
         return []
@@ -115,7 +115,7 @@ def _factors(page: Context, card: str, arrows: list[Arrow]) -> list[Any]:
     return ["=", widgets[0], "·", widgets[1]]
 
 
-def _edge(page: Context, source: Place, target: Place) -> Edge:
+def _edge(page: PageContext, source: Place, target: Place) -> Edge:
     return next(
         edge for edge in page.unrolled.predecessors(target)
         if (edge.source.name, edge.source.t) in ((source.name, source.t),
@@ -123,7 +123,7 @@ def _edge(page: Context, source: Place, target: Place) -> Edge:
     )  # fmt: skip
 
 
-def _use(page: Context, card: str, arrows: list[Arrow]) -> Markup:
+def _use(page: PageContext, card: str, arrows: list[Arrow]) -> Markup:
     """J^T g = what the source receives."""
     arrow = arrows[-1]
     unrolled = page.unrolled
@@ -145,7 +145,7 @@ def _use(page: Context, card: str, arrows: list[Arrow]) -> Markup:
     return side_by_side(turned, "·", incoming, "=", result)
 
 
-def _singular(page: Context, card: str, arrows: list[Arrow]) -> Markup:
+def _singular(page: PageContext, card: str, arrows: list[Arrow]) -> Markup:
     found = {a.t: np.linalg.svd(a.matrix, compute_uv=False)[None]
              for a in arrows if a.matrix is not None}  # fmt: skip
     head = join(word("edge-singular"), tag("span", str(page.first), data_now=True))

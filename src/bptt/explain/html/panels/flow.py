@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from bptt.explain.html.charts import heat_map, line_chart
-from bptt.explain.html.panels.page_context import Context
-from bptt.explain.html.panels.sharing import key_of
+from bptt.explain.html.panels.page_context import PageContext
+from bptt.explain.html.panels.sharing_charts import key_of
 from bptt.explain.html.values import show_number
 from bptt.explain.html.words import plain, word
 from bptt.flow import Flow, Verdict, measure
@@ -16,7 +16,7 @@ from bptt.flow.measure import EXPLODED, VANISHED
 from bptt.page.tags import Markup, join, tag
 
 
-def flow_panel(page: Context) -> Markup:
+def flow_panel(page: PageContext) -> Markup:
     """Verdict, norms, singular values, slopes, exponents."""
     flow = measure(page.graph, page.unrolled)
     if flow.verdict is Verdict.NO_STATE:
@@ -39,7 +39,7 @@ def _verdict(flow: Flow) -> Markup:
     return join(tag("p", tag("b", sentence), class_="verdict"), tag("p", rests))
 
 
-def _norms(page: Context, flow: Flow) -> list[Markup]:
+def _norms(page: PageContext, flow: Flow) -> list[Markup]:
     figures = []
     for name in flow.states:
         series = {"total": flow.norms[name], "injected": flow.injected[name],
@@ -51,19 +51,19 @@ def _norms(page: Context, flow: Flow) -> list[Markup]:
     return figures
 
 
-def _singular(page: Context, flow: Flow) -> Markup:
+def _singular(page: PageContext, flow: Flow) -> Markup:
     values = flow.singular_values
     series = {"largest": values[:, 0], "median": np.median(values, axis=1),
               "smallest": values[:, -1]}  # fmt: skip
     lines = ((VANISHED, ""), (EXPLODED, ""))
     inside = [line for line in lines if values.min() < line[0] < values.max()]
     chart = line_chart(series, plain("flow-singular")["en"], first=0, now=page.first,
-                       lines=inside)  # fmt: skip
+                       levels=inside)  # fmt: skip
     keys = key_of("flow-largest", "flow-median", "flow-smallest")
     return tag("figure", chart, tag("figcaption", word("flow-singular"), keys))
 
 
-def _slopes(page: Context, flow: Flow) -> list[Markup]:
+def _slopes(page: PageContext, flow: Flow) -> list[Markup]:
     figures = []
     for name, slope in flow.slopes.items():
         units = slope.reshape(flow.tau, -1)
@@ -78,7 +78,7 @@ def _slopes(page: Context, flow: Flow) -> list[Markup]:
     return figures
 
 
-def _saturation(page: Context, flow: Flow) -> Markup:
+def _saturation(page: PageContext, flow: Flow) -> Markup:
     if not flow.slopes:
         return Markup("")
     rows = {name: flow.saturated(name) for name in flow.slopes}

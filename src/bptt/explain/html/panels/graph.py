@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bptt.explain.algebra.expr import Gradient, T, Value
-from bptt.explain.html.panels.page_context import Context, tspans
+from bptt.explain.html.panels.page_context import PageContext, tspans
 from bptt.explain.html.picture.drawn import Arrow
 from bptt.explain.html.picture.grid import LONGEST
 from bptt.explain.html.picture.svg import Marks, picture, shape_text
@@ -17,7 +17,7 @@ from bptt.page.tags import Markup, join, tag
 NORMS = 8  # steps whose norms the table of edges gives
 
 
-def graph_panel(page: Context) -> Markup:
+def graph_panel(page: PageContext) -> Markup:
     """The whole panel."""
     return join(
         tag("p", word("graph-intro")), _controls(page), _pictures(page), _legend(),
@@ -39,7 +39,7 @@ def _choice(key: str, legend: str, *options: tuple[str, Any]) -> Markup:
     return tag("fieldset", tag("legend", word(legend)), *buttons, class_="seg")
 
 
-def _controls(page: Context) -> Markup:
+def _controls(page: PageContext) -> Markup:
     parts = [
         _choice("label", "labels", *((kind, word(f"label-{kind}"))
                                      for kind in ("symbol", "shape", "number"))),
@@ -72,7 +72,7 @@ def _between(sign: str, parts: list[Markup]) -> list[Any]:
     return found
 
 
-def _pictures(page: Context) -> Markup:
+def _pictures(page: PageContext) -> Markup:
     marks = Marks(tspans, page.labels.short, page.labels.symbol)
     drawn = {"graph-full": page.full}
     if page.folded.folded:
@@ -90,7 +90,7 @@ def _pictures(page: Context) -> Markup:
     return tag("figure", *figures)
 
 
-def _numbers(page: Context, arrows: tuple[Arrow, ...]) -> None:
+def _numbers(page: PageContext, arrows: tuple[Arrow, ...]) -> None:
     """The Jacobians, and for parameters what each step contributes, for the script."""
     cards: dict[str, dict[int, Arrow]] = {}
     for arrow in arrows:
@@ -132,7 +132,7 @@ def _legend() -> Markup:
     return tag("ul", *items, class_="legend")
 
 
-def _edge_table(page: Context) -> Markup:
+def _edge_table(page: PageContext) -> Markup:
     steps = _shown_steps(page.tau)
     head = [
         word("edge"),
@@ -165,7 +165,7 @@ def _shown_steps(tau: int) -> list[int]:
     return every if tau <= NORMS else [*every[: NORMS // 2], *every[-NORMS // 2 :]]
 
 
-def _edge_row(page: Context, arrows: list[Arrow], steps: list[int]) -> Markup:
+def _edge_row(page: PageContext, arrows: list[Arrow], steps: list[int]) -> Markup:
     arrow = arrows[-1]
     by_step = {a.t: a for a in arrows}
     form = page.labels.form(arrow)
@@ -185,7 +185,7 @@ def _edge_row(page: Context, arrows: list[Arrow], steps: list[int]) -> Markup:
 # ----- nodes -----
 
 
-def _nodes(page: Context) -> Markup:
+def _nodes(page: PageContext) -> Markup:
     names = [*page.graph.inputs, *page.graph.definitions]
     rows = [_node_row(page, name) for name in names]
     head = join(word("node-list"), tag("span", str(page.first), data_now=True))
@@ -193,7 +193,7 @@ def _nodes(page: Context) -> Markup:
                data_closed=True)  # fmt: skip
 
 
-def _node_row(page: Context, name: str) -> Markup:
+def _node_row(page: PageContext, name: str) -> Markup:
     steps = range(1, page.tau + 1)
     places = {t: page.unrolled.place(name, t) for t in steps}
     value = Value(name, T)

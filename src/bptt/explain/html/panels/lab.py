@@ -1,26 +1,24 @@
 """Panel 10: try to break it. The cell's formulas, and mistakes made from them.
 
-The script runs one backward pass by the formulas below, with one of them replaced by
-what the reader chose or wrote, and compares the gradients that come out.
+The script runs one backward pass by what every edge gives back, with one rule replaced
+by what the reader chose or wrote, and compares the gradients that come out.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.expr import FIRST, TAU, Expr, Gradient, T, Time, Value
+from bptt.explain.algebra.expr import T
 from bptt.explain.cards import Term
-from bptt.explain.html.panels.mistakes import Mistake, find_mistakes
-from bptt.explain.html.panels.page_context import Context
+from bptt.explain.formula.backward import Rules
+from bptt.explain.html.panels.lab_mistakes import Mistake, find_mistakes
+from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.words import word
 from bptt.explain.notation.plain import to_ascii
 from bptt.page.tags import Markup, join, tag
 
-BEFORE_LAST = TAU.moved(-1)
 
-
-def lab_panel(page: Context) -> Markup:
+def lab_panel(page: PageContext) -> Markup:
     """The choices, the formula, the place for the result."""
     choices = [
         tag("button", _title(page, mistake), type="button", class_="plain",
@@ -51,63 +49,38 @@ def lab_panel(page: Context) -> Markup:
     )  # fmt: skip
 
 
-def _title(page: Context, mistake: Mistake) -> Markup:
+def _title(page: PageContext, mistake: Mistake) -> Markup:
     """The explanation's own words where it has them."""
     if mistake.text is not None:
         return page.writer.text(mistake.text)
     return word(f"mistake-{mistake.id}")
 
 
-def recursion_of(page: Context) -> dict[str, list[Term]]:
+def recursion_of(page: PageContext) -> dict[str, list[Term]]:
     """The terms of every node's gradient, from the loss backwards."""
     return {
         name: page.maker.terms(name) for name in reversed(tuple(page.graph.definitions))
     }
 
 
-def lab_data(page: Context) -> dict[str, Any]:
-    """What the script runs: cases of every node by bounds of t, and the parameters."""
+def lab_data(page: PageContext) -> dict[str, Any]:
+    """What the script runs: what every edge gives back, and what arrives from outside.
+
+    order: the nodes, forward; edges: at step t of the target, in terms of its gradient.
+    """
     terms = recursion_of(page)
     found = find_mistakes(page.graph, terms)
     right = next((m for m in found if m.id == "none"), Mistake("none", "", ""))
-    nodes = [{"name": name, "cases": _cases(page, name, parts)}
-             for name, parts in terms.items()]  # fmt: skip
-    parameters = [{"name": name, "formula": _parameter(page, name)}
-                  for name in page.graph.parameters]  # fmt: skip
-    return {"nodes": nodes, "parameters": parameters, "target": right.target,
+    rules = Rules(page.labels.derivation)
+    names = [*page.graph.parameters, *page.graph.inputs, *page.graph.definitions]
+    edges = [{"source": name, "target": pull.reader, "lag": pull.lag,
+              "formula": to_ascii(pull.formula)}
+             for name in names for pull in rules.pulls(name)]  # fmt: skip
+    seeds = {name: to_ascii(seed) for name in page.graph.definitions
+             if (seed := rules.seed(name)) is not None}  # fmt: skip
+    if page.graph.loss is not None:
+        seeds[page.graph.loss] = to_ascii(page.maker.weight(T))
+    parameters = [{"name": name} for name in page.graph.parameters]
+    return {"order": list(page.graph.definitions), "edges": edges, "seeds": seeds,
+            "parameters": parameters, "target": right.target,
             "right": right.formula}  # fmt: skip
-
-
-def _cases(page: Context, name: str, terms: list[Term]) -> list[dict[str, Any]]:
-    """One formula for all t, or one for t = tau and one for t < tau."""
-    now = [term for term in terms if not term.is_future]
-    if len(now) == len(terms):
-        return [_case(page, name, now, FIRST, TAU)]
-    return [
-        _case(page, name, terms, FIRST, BEFORE_LAST),
-        _case(page, name, now, TAU, TAU),
-    ]
-
-
-def _case(
-    page: Context, name: str, terms: list[Term], first: Time, last: Time
-) -> dict[str, Any]:
-    if terms:
-        formula: Expr = e.total(*(term.filled for term in terms))
-    else:
-        formula = e.Zeros(*page.document.scope.shape(Value(name, T)))
-    bounds = [{"base": time.base, "offset": time.offset} for time in (first, last)]
-    return {"first": bounds[0], "last": bounds[1], "formula": to_ascii(formula)}
-
-
-def _parameter(page: Context, name: str) -> str:
-    derivation = page.labels.derivation
-    parts = []
-    for user in derivation.successors(name):
-        grad = Gradient(Value(user.name, T))
-        part = derivation.pulled(user.name, grad)[user.reading]
-        if part is not None:
-            parts.append(part)
-    if not parts:
-        return to_ascii(e.Zeros(*page.document.scope.shape(Value(name))))
-    return to_ascii(e.Sigma("t", FIRST, TAU, e.total(*parts)))

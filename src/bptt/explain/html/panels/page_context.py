@@ -7,13 +7,14 @@ from functools import cached_property
 
 import numpy as np
 
+from bptt.execute.weighting import REDUCTIONS
 from bptt.explain.algebra.derive import Derivation
 from bptt.explain.algebra.expr import T, Value
 from bptt.explain.cards import CardMaker
 from bptt.explain.html.picture.drawn import Arrow, Drawn, draw
 from bptt.explain.html.picture.labels import Labels
-from bptt.explain.html.writer import Writer
-from bptt.explain.instances import REDUCTIONS, Options
+from bptt.explain.html.writer import PageWriter
+from bptt.explain.instances import Options
 from bptt.explain.model import Document
 from bptt.explain.notation.printer import ACCENTS, GREEK, split_name
 from bptt.page.tags import Markup, join, tag, text
@@ -22,11 +23,11 @@ from bptt.unrolled import Unrolled
 
 
 @dataclass(frozen=True)
-class Context:
+class PageContext:
     """One page in the making."""
 
     document: Document
-    writer: Writer
+    writer: PageWriter
 
     @property
     def graph(self) -> Graph:

@@ -8,7 +8,7 @@ import numpy as np
 
 from bptt.explain.algebra.expr import Time, Value
 from bptt.explain.html.charts import bar
-from bptt.explain.html.panels.page_context import Context
+from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.values import show_number
 from bptt.explain.html.words import word
 from bptt.explain.notation.plain import to_unicode
@@ -21,7 +21,7 @@ FEW = 6  # parameters; of more than this only the first rows are shown
 LONGEST = 8  # places of a path that are written out
 
 
-def paths_panel(page: Context) -> Markup:
+def paths_panel(page: PageContext) -> Markup:
     """One list per parameter, the first open."""
     names = _by_reach(page)
     last = LAST_ROWS if len(names) <= FEW else FIRST_ROWS
@@ -29,14 +29,14 @@ def paths_panel(page: Context) -> Markup:
     return join(tag("p", word("paths-intro")), *lists)
 
 
-def _by_reach(page: Context) -> list[str]:
+def _by_reach(page: PageContext) -> list[str]:
     """Parameters with the most paths first: those that act through time."""
     unrolled = page.unrolled
     counts = {n: unrolled.count_paths(unrolled.place(n)) for n in page.graph.parameters}
     return sorted(counts, key=lambda name: -counts[name])
 
 
-def _list(page: Context, name: str, last: int) -> Markup:
+def _list(page: PageContext, name: str, last: int) -> Markup:
     unrolled = page.unrolled
     place = unrolled.place(name)
     paths = sorted(

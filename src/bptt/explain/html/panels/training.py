@@ -11,8 +11,8 @@ from bptt.calculus.program import Request, gradient_program
 from bptt.execute import reference
 from bptt.execute.bindings import bind
 from bptt.explain.html.charts import line_chart
-from bptt.explain.html.panels.page_context import Context
-from bptt.explain.html.panels.sharing import key_of
+from bptt.explain.html.panels.page_context import PageContext
+from bptt.explain.html.panels.sharing_charts import key_of
 from bptt.explain.html.words import plain, word
 from bptt.page.tags import Markup, join, tag
 from bptt.results import Gradient, Run
@@ -34,7 +34,7 @@ class History:
     clipped: int = 0
 
 
-def training_panel(page: Context) -> Markup:
+def training_panel(page: PageContext) -> Markup:
     """Small charts against the iteration; nothing for a cell without a loss."""
     if page.graph.loss is None or not page.graph.parameters:
         return Markup("")
@@ -59,7 +59,7 @@ def training_panel(page: Context) -> Markup:
     return join(tag("p", intro), tag("div", *figures, class_="three"))
 
 
-def train(page: Context, states: list[str]) -> History:
+def train(page: PageContext, states: list[str]) -> History:
     """Gradient descent with the norm of the whole gradient clipped."""
     unrolled, graph = page.unrolled, page.graph
     params = {n: np.array(unrolled.values[unrolled.place(n)]) for n in graph.parameters}

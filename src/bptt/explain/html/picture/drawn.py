@@ -153,7 +153,7 @@ def _is_inner(unrolled: Unrolled, name: str) -> bool:
         for t in range(1, unrolled.tau + 1)
         for edge in unrolled.successors(unrolled.place(name, t))
     }
-    return len(readers) == 1 and next(iter(readers))[1:] == (0, "node")
+    return len(readers) == 1 and all(r[1:] == (0, "node") for r in readers)
 
 
 def _has_parameter(unrolled: Unrolled, name: str) -> bool:

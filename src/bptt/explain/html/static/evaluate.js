@@ -19,14 +19,24 @@
     cos: Math.cos, abs: Math.abs, sign: Math.sign,
     stop_gradient: (a) => a,
     sigmoid: (a) => 1 / (1 + Math.exp(-a)), relu: (a) => Math.max(a, 0),
+    floor: Math.floor, expm1: Math.expm1,
+    round: (a) => { const n = Math.round(a); return n - a === 0.5 && n % 2 ? n - 1 : n; },
     softplus: (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))),
   };
 
   class Evaluator {
-    /* own: gradients of the reader's own recursion, name@t -> value, read first. */
-    constructor(reading, own) { this.reading = reading; this.own = own || new Map(); this.steps = {}; }
+    /* pass: gives gradients, and what stands beyond tau; see pass.js. */
+    constructor(reading, pass, steps, letters) {
+      Object.assign(this, { reading, pass, steps: { tau: B.tau, ...steps }, letters: letters || {} });
+    }
 
-    at(time) { return (time.base ? this.steps[time.base] : 0) + time.offset; }
+    at(time, node) {
+      if (time.base && this.steps[time.base] === undefined) this.fail("lab-free-step", { step: time.base }, node);
+      return (time.base ? this.steps[time.base] : 0) + time.offset;
+    }
+    inside(changes) {
+      return new Evaluator(this.reading, this.pass, { ...this.steps, ...changes.steps }, { ...this.letters, ...changes.letters });
+    }
 
     fail(id, fields, node) { throw new FormulaError(id, fields, node.span); }
 
@@ -44,17 +54,20 @@
         if (node.name === "tau") return scalar(B.tau);
         this.fail("lab-unknown", { name: node.name, known: Object.keys(B.data.places).join(", ") }, node);
       }
-      const t = node.time ? this.at(node.time) : "";
-      const own = which === "g" && this.own.get(`${node.name}@${t}`);
-      if (own) return this.reading === "numpy" && entry.shape.length === 1 ? make(entry.shape, own.data) : own;
-      const start = entry[which][t];
+      const t = node.time ? this.at(node.time, node) : "";
+      if (which === "g") return this.shaped(entry, this.pass.gradient(node.name, t, node));
+      if (which === "v" && this.pass?.isBeyond(node.name, t)) return this.shaped(entry, new Float64Array(size(entry.shape)));
+      const start = entry[which][entry[which][t] === undefined && entry.isParameter ? "" : t];
       if (start === undefined) {
         this.fail(node.time ? "lab-no-step" : "lab-needs-step", { name: node.name, t, tau: B.tau }, node);
       }
       const count = size(entry.shape);
-      const data = B.exact.slice(start, start + count);
-      if (this.reading === "numpy" || entry.shape.length !== 1) return make(entry.shape, data);
-      return make([count, 1], data);
+      return this.shaped(entry, B.exact.slice(start, start + count));
+    }
+
+    shaped(entry, data) {
+      const isColumn = this.reading === "columns" && entry.shape.length === 1;
+      return make(isColumn ? [data.length, 1] : entry.shape, data);
     }
 
     valueOf(node) { return this.element(node, this.lookup(node, "v")); }
@@ -63,10 +76,24 @@
     /* y_hat[t, y[t]]: one element, counted from 0 */
     element(node, x) {
       if (!node.index?.length) return x;
-      const at = node.index.map((part) => this.value(part).data[0]);
+      const at = node.index.map((part) => this.index(part));
       const flat = at.length === 2 ? at[0] * x.shape[1] + at[1] : at[0];
       return scalar(x.data[flat]);
     }
+
+    index(part) {
+      if (part.op !== "letter") return this.value(part).data[0];
+      if (this.letters[part.letter] === undefined) this.fail("lab-index", { found: part.letter }, part);
+      return this.letters[part.letter];
+    }
+    letter(node) { return this.fail("lab-index", { found: node.letter }, node); }
+    part(node) { return this.element(node, this.value(node.of)); }
+    delta(node) {
+      const second = this.index(node.second);
+      return scalar(+(this.index({ op: "letter", letter: node.first, span: node.span }) === second));
+    }
+    incoming(node) { return this.lookup(node, "s"); }
+    jacobian(node) { return B.jacobian(this, node); }
 
     neg(node) { const x = this.value(node.of); return make(x.shape, x.data.map((v) => -v)); }
 
@@ -98,11 +125,14 @@
 
     matmul(node) {
       const a = this.value(node.left), b = this.value(node.right);
+      return this.product(a, b, node);
+    }
+    beside(node) { return this.matmul(node); }
+
+    product(a, b, node) {
       if (isScalar(a) || isScalar(b)) {
         const [one, other] = isScalar(a) ? [a, b] : [b, a];
-        if (this.reading === "columns" || a.shape.length === 2 && b.shape.length === 2) {
-          return make(other.shape, other.data.map((v) => one.data[0] * v));
-        }
+        return make(other.shape, other.data.map((v) => one.data[0] * v));
       }
       const left = a.shape.length === 1 ? [1, ...a.shape] : a.shape;
       const right = b.shape.length === 1 ? [...b.shape, 1] : b.shape;
@@ -119,19 +149,43 @@
     }
 
     sigma(node) {
-      const from = this.at(node.lower), to = this.at(node.upper), kept = this.steps[node.index];
+      const from = this.at(node.lower, node), to = this.at(node.upper, node);
+      if (from < 0 || to > B.tau + 1) this.fail("lab-leaves", { first: from, last: to, tau: B.tau }, node);
       let total = null;
       for (let t = from; t <= to; t++) {
-        this.steps[node.index] = t;
-        const part = this.value(node.body);
+        const part = this.inside({ steps: { [node.index]: t } }).value(node.body);
         total = total === null ? part : make(part.shape, part.data.map((v, i) => v + total.data[i]));
       }
-      this.steps[node.index] = kept;
       return total || scalar(0);
     }
 
+    isum(node) {
+      let total = null;
+      const count = node.dim === null ? countOf(node.body, node.index) : B.data.sizes[node.dim] ?? node.dim;
+      if (!count) this.fail("lab-no-index", {}, node);
+      for (let i = 0; i < count; i++) {
+        const part = this.inside({ letters: { [node.index]: i } }).value(node.body);
+        total = total === null ? part : make(part.shape, part.data.map((v, k) => v + total.data[k]));
+      }
+      return total;
+    }
+
+    /* Down where the lower bound is the later step; of no factors it is I. */
+    product_(node) {
+      const order = ["", "t", "s", "tau"], rank = (time) => 100 * Math.max(order.indexOf(time.base), time.base ? 1 : 0) + time.offset;
+      const from = this.at(node.lower, node), to = this.at(node.upper, node), by = rank(node.lower) > rank(node.upper) ? -1 : 1;
+      let total = null;
+      for (let t = from; by > 0 ? t <= to : t >= to; t += by) {
+        if (t < 0 || t > B.tau + 1) this.fail("lab-leaves", { first: from, last: to, tau: B.tau }, node);
+        const factor = this.inside({ steps: { [node.index]: t } }).value(node.body);
+        total = total === null ? factor : this.product(total, factor, node);
+      }
+      if (total) return total;
+      const [n] = this.inside({ steps: { [node.index]: B.tau } }).value(node.body).shape;
+      return make([n, n], Float64Array.from({ length: n * n }, (_, i) => +(i % (n + 1) === 0)));
+    }
+
     call(node) {
-      if (node.name === "incoming") return this.lookup(node.parts[0], "s");
       if (Object.hasOwn(SPECIAL, node.name)) {
         return SPECIAL[node.name].call(this, node, node.parts.map((part) => this.value(part)));
       }
@@ -143,8 +197,22 @@
   }
   Evaluator.prototype.value_ = Evaluator.prototype.value;
   Evaluator.prototype.value = function (node) {
-    return node.op === "value" ? this.valueOf(node) : this.value_(node);
+    if (node.op === "value") return this.valueOf(node);
+    return node.op === "product" ? this.product_(node) : this.value_(node);
   };
+
+  /* How many elements an index runs over, from where it is used. */
+  function countOf(node, letter) {
+    if (!node || typeof node !== "object") return 0;
+    const at = (node.index?.findIndex?.((part) => part.letter === letter)) ?? -1;
+    const name = node.name ?? node.of?.name;
+    if (at >= 0 && Object.hasOwn(B.data.places, name)) return B.data.places[name].shape[at];
+    for (const part of Object.values(node)) {
+      const found = Array.isArray(part) ? part.map((p) => countOf(p, letter)).find(Boolean) : countOf(part, letter);
+      if (found) return found;
+    }
+    return 0;
+  }
 
   function broadcast(a, b, f) {
     const rank = Math.max(a.shape.length, b.shape.length);
@@ -190,6 +258,8 @@
       return make([n, m], data);
     },
     dot(node, [a, b]) {
+      const isColumn = (x) => x.shape.length === 1 || x.shape[1] === 1;
+      if (!isColumn(a) || !isColumn(b)) return this.product(a, b, node);
       if (a.data.length !== b.data.length) this.fail("lab-product", { a: shown(a), b: shown(b), inner: a.data.length, other: b.data.length }, node);
       return scalar(sum(a.data.map((v, i) => v * b.data[i])));
     },
@@ -224,6 +294,20 @@
       const top = Math.max(...x.data), log = Math.log(sum(x.data.map((v) => Math.exp(v - top))));
       return make(x.shape, x.data.map((v) => v - top - log));
     },
+    logsumexp(node, [x]) {
+      const top = Math.max(...x.data);
+      return scalar(top + Math.log(sum(x.data.map((v) => Math.exp(v - top)))));
+    },
+    max(node, [x]) { return scalar(Math.max(...x.data)); },
+    cumsum(node, [x]) {
+      let total = 0;
+      return make(x.shape, x.data.map((v) => (total += v)));
+    },
+    lower_part(node, [x]) {
+      const m = x.shape[1];
+      return make(x.shape, x.data.map((v, i) => (i % m > Math.floor(i / m) ? 0 : v)));
+    },
+    with_derivative(node, [x]) { return x; },
     layer_norm(node, [x, eps]) {
       const mean = sum(x.data) / x.data.length;
       const variance = sum(x.data.map((v) => (v - mean) ** 2)) / x.data.length;

@@ -1,194 +1,534 @@
-/* A formula as text to a tree, in the notation that equations are copied in:
+/* A formula to a tree, by the grammar of `check_equation` (notation/parse.py):
 
      grad_h[t] = W.T @ diag(1 - h[t+1]**2) @ grad_h[t+1] + V.T @ grad_o[t]
 
-   `@` is the matrix product, `*` element by element; Wᵀ, h², ∇h[t], · and ⊙ are read
-   too. The text becomes a tree and nothing else: there is no way from it to a script. */
+   `@` or side by side is the matrix product, `*` element by element. The text becomes a
+   tree and nothing else: there is no way from it to a script. */
 (function () {
-  const TOKEN = /\s*(?:(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|([A-Za-zα-ωŷτ_][\wα-ω̂]*)|(\*\*|>=|\.T(?![\w])|[-+*/@=()[\],:∇ᵀ²⊙·^>]))/yu;
-  const SPELLING = { "⊙": "*", "·": "@", "ᵀ": ".T", "^": "**", "²": "²" };
-  const LONGEST = 2000, DEEPEST = 60;
-
-  class FormulaError extends Error {
-    constructor(id, fields, span) {
-      super(id);
-      Object.assign(this, { id, fields: fields || {}, span });
-    }
-  }
-  B.FormulaError = FormulaError;
-
-  function tokens(text) {
-    if (text.length > LONGEST) throw new FormulaError("lab-long", { limit: LONGEST }, [0, 1]);
-    const found = [];
-    TOKEN.lastIndex = 0;
-    while (text.slice(TOKEN.lastIndex).trim()) {
-      const start = TOKEN.lastIndex;
-      const match = TOKEN.exec(text);
-      if (!match) {
-        const at = start + /^\s*/.exec(text.slice(start))[0].length;
-        throw new FormulaError("lab-character", { found: text[at] }, [at, at + 1]);
-      }
-      const end = TOKEN.lastIndex, word = match[1] ?? match[2] ?? match[3];
-      const kind = match[1] ? "number" : match[2] ? "name" : "sign";
-      found.push({ kind, text: Object.hasOwn(SPELLING, word) ? SPELLING[word] : word, span: [end - word.length, end] });
-    }
-    found.push({ kind: "end", text: "", span: [text.length, text.length + 1] });
-    return found;
-  }
+  const FormulaError = B.FormulaError;
+  const DEEPEST = 60, LETTERS = new Set("ijklm"), STEPS = new Set(["t", "s", "tau"]);
+  const OPENERS = new Set(["(", "∇", "∂", "Σ", "Π", "frac", "√", "|(", "{", "overline", "𝟏", "𝐈", "𝐞", "𝟎"]);
+  const CALLED = { sigma: "sigmoid", zeta: "softplus", LN: "layer_norm", ln: "log", stop: "stop_gradient", max: "maximum", min: "minimum" };
+  const isName = (name) => Object.hasOwn(B.data.places, name);
+  const isSize = (name) => Object.hasOwn(B.data.sizes, name);
+  const isInteger = (name) => isName(name) && B.data.places[name].index !== undefined;
+  const T = { base: "t", offset: 0 }, FIRST = { base: "", offset: 1 }, TAU = { base: "tau", offset: 0 };
 
   class Reader {
-    constructor(text) { this.list = tokens(text); this.at = 0; this.depth = 0; }
+    constructor(text) { this.list = B.formulaTokens(text); this.at = 0; this.depth = 0; this.bound = []; }
     get next() { return this.list[this.at]; }
-    is(sign) { return this.next.kind === "sign" && this.next.text === sign; }
-    take(sign) { if (!this.is(sign)) return false; this.at++; return true; }
+    ahead(by = 1) { return this.list[Math.min(this.at + by, this.list.length - 1)]; }
+    is(...signs) { return this.next.kind === "sign" && signs.includes(this.next.text); }
+    pop() { const token = this.next; if (token.kind !== "end") this.at++; return token; }
+    take(...signs) { return this.is(...signs) ? this.pop() : null; }
+    fail(id, fields, token) { throw new FormulaError(id, fields, (token || this.next).span); }
     want(sign) {
-      if (!this.take(sign)) {
-        throw new FormulaError("lab-expected", { wanted: sign, found: this.next.text || "…" }, this.next.span);
-      }
+      if (!this.is(sign)) this.fail("lab-expected", { wanted: sign, found: this.next.text || "…" });
+      return this.pop();
     }
-    node(op, span, parts) { return { op, span, ...parts }; }
+    node(op, start, parts) { return { ...parts, op, span: [start, this.list[this.at - 1].span[1]] }; }
 
-    equation() {
-      const left = this.comparison();
-      const right = this.take("=") ? this.comparison() : null;
-      if (this.next.kind !== "end") {
-        throw new FormulaError("lab-unexpected", { found: this.next.text }, this.next.span);
-      }
-      return { left: right ? left : null, right: right || left };
-    }
-
-    comparison() {
-      const left = this.sum();
-      if (!this.is(">") && !this.is(">=")) return left;
-      const op = this.list[this.at++].text === ">" ? "greater" : "greater_equal";
-      const right = this.sum();
-      return this.node(op, [left.span[0], right.span[1]], { left, right });
+    /* All sides: [left, right, ...], or one alone. */
+    sides() {
+      const found = [this.sum()];
+      while (this.take("=")) found.push(this.sum());
+      if (this.next.kind !== "end") this.fail("lab-unexpected", { found: this.next.text });
+      return found;
     }
 
     sum() {
-      if (++this.depth > DEEPEST) throw new FormulaError("lab-deep", { limit: DEEPEST }, this.next.span);
+      if (++this.depth > DEEPEST) this.fail("lab-deep", { limit: DEEPEST });
       const start = this.next.span[0];
-      let left = this.take("-") ? this.node("neg", null, { of: this.term() }) : this.term();
-      left.span = [start, this.list[this.at - 1].span[1]];
-      while (this.is("+") || this.is("-")) {
-        const op = this.list[this.at++].text === "+" ? "add" : "sub";
-        const right = this.term();
-        left = this.node(op, [start, right.span[1]], { left, right });
+      let left = this.term();
+      while (this.is("+", "-")) {
+        const op = this.pop().text === "+" ? "add" : "sub", right = this.term();
+        left = this.node(op, start, { left, right });
+      }
+      if (this.is(">", ">=")) {
+        const op = this.pop().text === ">" ? "greater" : "greater_equal", right = this.sum();
+        left = this.node(op, start, { left, right });
       }
       this.depth--;
       return left;
     }
 
     term() {
-      let left = this.unary();
-      while (this.is("@") || this.is("*") || this.is("/")) {
-        const op = { "@": "matmul", "*": "mul", "/": "div" }[this.list[this.at++].text];
-        const right = this.unary();
-        left = this.node(op, [left.span[0], right.span[1]], { left, right });
+      const start = this.next.span[0];
+      if (this.take("-")) {
+        if (++this.depth > DEEPEST) this.fail("lab-deep", { limit: DEEPEST });
+        const of = this.term();
+        this.depth--;
+        return this.node("neg", start, { of });
+      }
+      let left = this.chain();
+      while (this.is("@", "*", "/")) {
+        const op = { "@": "matmul", "*": "mul", "/": "div" }[this.pop().text];
+        const right = op === "div" ? this.power() : this.chain();
+        left = this.node(op, start, { left, right });
+        while (op === "div" && this.opens()) {
+          const more = this.power();
+          left = this.node("beside", start, { left, right: more });
+        }
       }
       return left;
     }
 
-    unary() {
-      if (this.is("-")) {
-        const start = this.list[this.at++].span[0];
-        const of = this.unary();
-        return this.node("neg", [start, of.span[1]], { of });
+    opens() { return this.next.kind === "name" || this.next.kind === "number" || this.is(...OPENERS); }
+
+    chain() {
+      const start = this.next.span[0];
+      let left = this.power();
+      while (this.opens()) {
+        const right = this.power();
+        left = this.node("beside", start, { left, right });
       }
-      return this.power();
+      return left;
     }
 
     power() {
-      const base = this.postfix();
-      if (!this.take("**")) return base;
-      const exponent = this.unary();
-      return this.node("pow", [base.span[0], exponent.span[1]], { left: base, right: exponent });
-    }
-
-    postfix() {
+      const start = this.next.span[0];
       let of = this.atom();
       for (;;) {
-        const end = this.next.span[1];
-        if (this.take(".T")) of = this.node("transpose", [of.span[0], end], { of });
-        else if (this.take("²")) {
-          of = this.node("pow", [of.span[0], end], { left: of, right: { op: "number", value: 2, span: [end - 1, end] } });
+        if (this.take(".T")) of = this.node("transpose", start, { of });
+        else if (this.take("**")) of = this.raised(of, start);
+        else if (this.take(".dot")) {
+          this.want("(");
+          const right = this.sum();
+          this.want(")");
+          of = this.node("beside", start, { left: of, right });
+        } else if (this.is("[", "_") && this.isElementAhead()) {
+          const close = this.opened();
+          if (this.take(":")) {
+            this.want(",");
+            const [index] = this.indices(close);
+            of = this.node("call", start, { name: "lookup", parts: [of, index] });
+          } else {
+            const index = this.indices(close), isGradient = of.op === "gradient" && !of.index.length;
+            of = this.node(isGradient ? "gradient" : "part", start, isGradient ? { ...of, index } : { of, index });
+          }
         } else return of;
       }
     }
 
-    atom() {
-      const token = this.next;
-      if (this.take("(")) {
-        const inside = this.comparison();
-        this.want(")");
-        return { ...inside, span: [token.span[0], this.list[this.at - 1].span[1]] };
-      }
-      if (token.kind === "number") {
-        this.at++;
-        return this.node("number", token.span, { value: Number(token.text) });
-      }
-      const isGradient = this.take("∇");
-      if (this.next.kind !== "name") {
-        throw new FormulaError("lab-expected", { wanted: B.word("lab-a-name"), found: this.next.text || "…" }, this.next.span);
-      }
-      return this.named(this.list[this.at++], token.span[0], isGradient);
+    isElementAhead() {
+      const { text } = this.ahead(this.ahead().text === "{" ? 2 : 1);
+      return LETTERS.has(text) || text === ":" || isInteger(text);
+    }
+    opened() { return this.pop().text === "[" ? "]" : this.take("{") ? "}" : ""; }
+
+    raised(base, start) {
+      let braces = 0, found;
+      while (this.take("{")) braces++;
+      if (this.is("⊤") || (this.next.text === "T" && !isName("T"))) {
+        this.pop();
+        found = { op: "transpose", of: base };
+      } else found = { op: "pow", left: base, right: braces ? this.sum() : this.exponent() };
+      for (; braces; braces--) this.want("}");
+      return this.node(found.op, start, found);
+    }
+    exponent() {
+      const start = this.next.span[0];
+      if (!this.take("-")) return this.atom();
+      const of = this.atom();
+      return this.node("neg", start, { of });
     }
 
-    named(token, start, isGradient) {
-      let name = token.text.replace("ŷ", "y_hat");
-      let isGrad = isGradient;
-      if (name.startsWith("grad_")) { isGrad = true; name = name.slice(5); }
-      if (isGradient && name.startsWith("_")) name = name.slice(1);
-      if (!isGrad && this.is("(")) return this.call(token);
-      let time = null;
-      const index = [];
-      if (this.take("[")) {
-        time = this.time();
-        while (this.take(",")) index.push(this.sum());
-        this.want("]");
+    atom() {
+      const token = this.next, start = token.span[0];
+      if (token.kind === "number") { this.pop(); return this.node("number", start, { value: Number(token.text) }); }
+      if (this.is("(", "{", "|(", "|")) {
+        this.pop();
+        const inside = this.sum();
+        this.want({ "(": ")", "{": "}", "|(": ")|", "|": "|" }[token.text]);
+        if (token.text.startsWith("|")) return this.node("call", start, { name: "abs", parts: [inside] });
+        return { ...inside, span: [start, this.list[this.at - 1].span[1]] };
       }
-      return this.node(isGrad ? "gradient" : "value", [start, this.list[this.at - 1].span[1]], { name, time, index });
+      if (token.kind === "sign" && Object.hasOwn(SIGNS, token.text)) { this.pop(); return SIGNS[token.text].call(this, start); }
+      if (token.kind !== "name") this.fail("lab-expected", { wanted: B.word("lab-a-name"), found: token.text || "…" });
+      return this.named(this.name(), start);
+    }
+
+    /* ----- names ----- */
+
+    name() {
+      const token = this.pop();
+      if (token.kind !== "name") this.fail("lab-expected", { wanted: B.word("lab-a-name"), found: token.text || "…" }, token);
+      return this.labelled(token);
+    }
+
+    labelled(token) {
+      const known = (name) => isName(name) || isSize(name);
+      if (!this.is("_")) return this.torn(token, known);
+      let label = this.ahead().text, width = 2;
+      if (label === "{") {
+        label = "";
+        while (["name", "number"].includes(this.ahead(width).kind) || this.ahead(width).text === "d") label += this.ahead(width++).text;
+      }
+      if (!known(`${token.text}_${label}`)) return token;
+      const isBraced = this.ahead().text === "{";
+      this.at += width;
+      if (isBraced && !this.take("}")) {
+        const comma = this.want(",");
+        this.at--;
+        this.list.splice(this.at, 1, sign("_", comma.span), sign("{", comma.span));
+      }
+      return { kind: "name", text: `${token.text}_${label}`, span: [token.span[0], this.list[this.at - 1].span[1]] };
+    }
+
+    /* o_i, h_t in one word */
+    torn(token, known) {
+      const cut = token.text.lastIndexOf("_"), base = token.text.slice(0, cut), tail = token.text.slice(cut + 1);
+      const isScript = STEPS.has(tail) || (tail && Array.from(tail).every((c) => LETTERS.has(c)));
+      if (cut < 1 || known(token.text) || !known(base) || !isScript) return token;
+      const words = STEPS.has(tail) ? [tail] : Array.from(tail);
+      this.list.splice(this.at, 0, sign("_", token.span), sign("{", token.span),
+        ...words.map((text) => ({ kind: "name", text, span: token.span })), sign("}", token.span));
+      return { ...token, text: base };
+    }
+
+    named(token, start) {
+      const name = token.text;
+      if (!isName(name) && name !== "tau") {
+        const found = this.worded(token, start);
+        if (found) return found;
+      }
+      if (this.take("\u0305")) return this.node("incoming", start, this.place(token));
+      const place = this.place(token);
+      if (place.isColumn) return this.node("call", start, { name: "lookup", parts: [this.node("value", start, { ...place, index: [] }), place.index[0]] });
+      return this.node("value", start, place);
+    }
+
+    worded(token, start) {
+      const name = token.text;
+      if (name.startsWith("grad_")) return this.gradientOf(this.labelled({ ...token, text: name.slice(5) }), start);
+      if (name.startsWith("d") && (isName(name.slice(1).split("_")[0]) || (name === "d" && this.next.kind === "name"))) {
+        const target = this.differential(token);
+        this.want("/");
+        return this.derived(target, this.differential(this.pop()), true, start);
+      }
+      if (this.is("_", "**") && (name === "sum" || name === "prod")) return this.over(name === "sum" ? "sigma" : "product", start);
+      if (this.is("_") && ["delta", "e", "I"].includes(name)) return this.lowered({ delta: "𝟏", e: "𝐞", I: "𝐈" }[name], start);
+      if (this.is("(") || (name === "log" && this.next.text === "softmax")) return this.call(token, start);
+      if (name.startsWith("I_") && isSize(name.slice(2))) return this.sized("eye", [name.slice(2)], start);
+      return null;
+    }
+
+    /* A name's step and indices: h[t,i], h^(t), h_{t+1}, W_{ij}. */
+    place({ text: name }) {
+      let time = null, index = [], isColumn = false;
+      const lowered = (close) => {
+        if (this.take(":")) { this.want(","); index = this.indices(close); isColumn = true; }
+        else if (this.isIndex() || (this.next.kind === "name" && isInteger(this.next.text))) index = this.indices(close);
+        else {
+          time = this.time(!close);
+          if (close && this.take(",")) index = this.indices(close);
+          else if (close) this.want(close);
+        }
+      };
+      if (this.take("[")) lowered("]");
+      else {
+        for (;;) {
+          if (this.is("_") && !index.length) { this.pop(); lowered(this.take("{") ? "}" : ""); }
+          else if (!time && this.isStepAhead()) time = this.raisedStep();
+          else break;
+        }
+      }
+      return { name, time, index, isColumn };
+    }
+
+    isStep({ text }) { return STEPS.has(text) || this.bound.includes(text) || /^\d+$/.test(text); }
+    isStepAhead() {
+      if (!this.is("**")) return false;
+      const at = this.ahead().text === "{" ? 2 : 1;
+      return this.ahead(at).text === "(" && this.isStep(this.ahead(at + 1))
+        && (this.ahead(at + 2).text === ")" || this.ahead(at + 4).text === ")");
+    }
+    raisedStep() {
+      this.want("**");
+      const isBraced = this.take("{");
+      this.want("(");
+      const time = this.time();
+      this.want(")");
+      if (isBraced && !this.take("}")) {
+        this.take("**");
+        this.list.splice(this.at, 0, sign("**", this.next.span), sign("{", this.next.span));
+      }
+      return time;
     }
 
     /* t, t+1, tau, 3 */
-    time() {
-      const token = this.list[this.at++];
-      if (token.kind === "number") return { base: "", offset: Number(token.text) };
-      const base = token.text === "τ" ? "tau" : token.text;
-      if (!["t", "s", "tau"].includes(base)) throw new FormulaError("lab-step", { found: token.text }, token.span);
-      if (!this.is("+") && !this.is("-")) return { base, offset: 0 };
-      const sign = this.list[this.at++].text === "+" ? 1 : -1;
-      const number = this.list[this.at++];
-      if (number.kind !== "number") throw new FormulaError("lab-step", { found: number.text }, number.span);
-      return { base, offset: sign * Number(number.text) };
+    time(isSingle) {
+      const token = this.pop();
+      if (token.kind === "number" && /^\d+$/.test(token.text)) return { base: "", offset: Number(token.text) };
+      if (!STEPS.has(token.text) && !this.bound.includes(token.text)) this.fail("lab-step", { found: token.text || "…" }, token);
+      if (isSingle || !this.is("+", "-")) return { base: token.text, offset: 0 };
+      const by = this.pop().text === "+" ? 1 : -1, number = this.pop();
+      if (!/^\d+$/.test(number.text)) this.fail("lab-step", { found: number.text || "…" }, number);
+      return { base: token.text, offset: by * Number(number.text) };
     }
 
-    /* an argument, or eps=1e-05 */
-    argument() {
-      if (this.next.kind === "name" && this.list[this.at + 1].text === "=") this.at += 2;
-      return this.comparison();
+    isIndex() {
+      const { kind, text } = this.next;
+      const isClass = isInteger(text) && ["[", "**", "_"].includes(this.ahead().text);
+      return kind === "name" && LETTERS.has(text) && !isClass && !this.bound.includes(text);
+    }
+    indices(close) {
+      const found = [];
+      for (;;) {
+        const isLetter = this.isIndex(), token = this.pop();
+        if (isLetter) found.push({ op: "letter", letter: token.text, span: token.span });
+        else if (token.kind === "name" && isInteger(token.text)) found.push(this.node("value", token.span[0], this.place(token)));
+        else this.fail("lab-index", { found: token.text || "…" }, token);
+        if (!close || (close !== "]" && this.take(close))) return found;
+        if (this.take(",")) continue;
+        if (close === "]" || !(this.isIndex() || (this.next.kind === "name" && isInteger(this.next.text)))) { this.want(close); return found; }
+      }
     }
 
-    call(token) {
+    /* ----- gradients and derivatives ----- */
+
+    gradientOf(token, start) {
+      const place = this.place(token);
+      this.skipTotal();
+      return this.node("gradient", start, place);
+    }
+    skipTotal() {
+      if (this.next.kind === "name" && this.next.text === "L" && !["[", "_", "**"].includes(this.ahead().text)) return this.pop();
+      return null;
+    }
+    nabla(start) {
+      const isLowered = this.take("_"), isBraced = isLowered && this.take("{");
+      const source = this.place(this.name());
+      if (isBraced) this.want("}");
+      const ofTotal = this.skipTotal();
+      if (!ofTotal && isLowered && this.next.kind === "name") {
+        const kept = [this.at, this.list.slice()], token = this.name();
+        if (isName(token.text)) {
+          const target = this.place(token);
+          if (target.index.length || !B.data.places[token.text].shape.length) {
+            const found = this.node("jacobian", start, { target, source, total: false });
+            return B.data.places[source.name].shape.length === 2 ? found : this.node("transpose", start, { of: found });
+          }
+        }
+        [this.at, this.list] = kept;
+      }
+      return this.node("gradient", start, source);
+    }
+    end() { return this.place(this.name()); }
+    derived(target, source, total, start) {
+      if (target.name === "L" && !target.time) return this.node("gradient", start, source);
+      return this.node("jacobian", start, { target, source, total });
+    }
+    differential(token) {
+      if (token.kind !== "name" || !token.text.startsWith("d")) this.fail("lab-differential", { found: token.text || "…" }, token);
+      return token.text === "d" ? this.end() : this.place(this.labelled({ ...token, text: token.text.slice(1) }));
+    }
+    fraction(start) {
+      this.want("{");
+      const first = this.next.text;
+      const isTotal = first === "d" && (this.is("d") || !isName("d"));
+      if (!this.is("∂") && !isTotal) {
+        const left = this.sum();
+        this.want("}");
+        this.want("{");
+        const right = this.sum();
+        this.want("}");
+        return this.node("div", start, { left, right });
+      }
+      this.pop();
+      const target = this.is("}") ? null : this.end();
+      this.want("}");
+      this.want("{");
+      if (this.next.text !== first) this.fail("lab-differential", { found: this.next.text || "…" });
+      this.pop();
+      const source = this.end();
+      this.want("}");
+      return this.derived(target || this.end(), source, isTotal, start);
+    }
+
+    /* ----- sums and products ----- */
+
+    over(op, start) {
+      let index = "", first = null, upper = null;
+      while (this.is("_", "**")) {
+        const isLow = this.pop().text === "_", close = this.take("{") ? "}" : "";
+        if (isLow) {
+          index = this.pop().text;
+          if (!LETTERS.has(index) && !STEPS.has(index) && index !== "r") this.fail("lab-step", { found: index || "…" }, this.list[this.at - 1]);
+          if (this.take("=")) {
+            first = this.limit(close);
+            if (this.take("..")) upper = this.limit(close);
+          }
+        } else upper = this.limit(close);
+        if (close) this.want(close);
+      }
+      if (!index) this.fail("lab-no-index", {});
+      const isStep = STEPS.has(index) || (first?.base !== undefined && upper?.base !== undefined && upper.base !== "");
+      if (!isStep) return this.node("isum", start, { index, dim: upper?.dim ?? (upper ? upper.offset : null), body: this.term() });
+      this.bound.push(index);
+      const body = this.term();
+      this.bound.pop();
+      return this.node(op, start, { index, lower: first || FIRST, upper: upper || TAU, body });
+    }
+    limit(close) {
+      if (isSize(this.next.text) || this.ahead().text === "_") return { dim: this.size() };
+      return this.time(!close);
+    }
+    size() {
+      if (this.next.kind === "number") return Number(this.pop().text);
+      const token = this.name();
+      if (!isSize(token.text) && token.text !== "tau") this.fail("lab-unknown", { name: token.text, known: Object.keys(B.data.sizes).join(", ") }, token);
+      return token.text;
+    }
+    areStepsAhead() {
+      let at = this.at;
+      for (let k = 0; k < 2; k++) {
+        if (!this.isStep(this.list[at] || {})) return false;
+        at += ["+", "-"].includes(this.list[at + 1]?.text) ? 3 : 1;
+        if (this.list[at]?.text !== ",") return false;
+        at++;
+      }
+      return true;
+    }
+    summed(op, start) {
+      const index = this.next.text;
+      if (this.ahead().text !== "," || !(LETTERS.has(index) || STEPS.has(index) || index === "r")) return null;
+      this.pop();
+      this.want(",");
+      if (!this.areStepsAhead()) {
+        const dim = this.size();
+        this.want(",");
+        return this.node("isum", start, { index, dim, body: this.sum() });
+      }
+      const lower = this.time();
+      this.want(",");
+      const upper = this.time();
+      this.want(",");
+      this.bound.push(index);
+      const body = this.sum();
+      this.bound.pop();
+      return this.node(op, start, { index, lower, upper, body });
+    }
+
+    /* ----- functions ----- */
+
+    call(token, start) {
+      let name = token.text;
+      if (name === "log" && this.next.text === "softmax") { this.pop(); name = "log_softmax"; }
+      name = Object.hasOwn(CALLED, name) ? CALLED[name] : name;
       this.want("(");
-      const name = token.text;
-      if (name === "sum" && this.next.kind === "name" && ["t", "s"].includes(this.next.text) && this.list[this.at + 1].text === ",") {
-        const index = this.list[this.at++].text;
+      const found = this.inside(name, start);
+      this.want(")");
+      return { ...found, span: [start, this.list[this.at - 1].span[1]] };
+    }
+    inside(name, start) {
+      if (name === "sum" || name === "prod") {
+        const found = this.summed(name === "sum" ? "sigma" : "product", start);
+        if (found) return found;
+      }
+      if (name === "partial" || name === "total") {
+        const target = this.end();
         this.want(",");
-        const lower = this.time();
+        return this.derived(target, this.end(), name === "total", start);
+      }
+      if (name === "incoming") return this.node("incoming", start, this.end());
+      if (name === "delta") {
+        const first = this.pop().text;
         this.want(",");
-        const upper = this.time();
-        this.want(",");
-        const body = this.sum();
-        this.want(")");
-        return this.node("sigma", [token.span[0], this.list[this.at - 1].span[1]], { index, lower, upper, body });
+        return this.node("delta", start, { first, second: this.indexItem() });
+      }
+      if (["eye", "ones", "zeros"].includes(name)) {
+        const dims = [this.size()];
+        while (this.take(",")) dims.push(this.size());
+        return this.sized(name, dims, start);
       }
       const parts = [this.argument()];
       while (this.take(",")) parts.push(this.argument());
-      this.want(")");
-      return this.node("call", [token.span[0], this.list[this.at - 1].span[1]], { name, parts });
+      if (name === "matmul") return this.node("matmul", start, { left: parts[0], right: parts[1] });
+      if (name === "multiply") return this.node("mul", start, { left: parts[0], right: parts[1] });
+      if (name === "transpose") return this.node("transpose", start, { of: parts[0] });
+      return this.node("call", start, { name, parts });
+    }
+    /* an argument, or eps=1e-05 */
+    argument() {
+      if (this.next.kind === "name" && this.ahead().text === "=") this.at += 2;
+      return this.sum();
+    }
+    indexItem() {
+      if (this.isIndex()) { const token = this.pop(); return { op: "letter", letter: token.text, span: token.span }; }
+      const token = this.name();
+      return this.node("value", token.span[0], this.place(token));
+    }
+    sized(name, dims, start) {
+      const parts = dims.map((dim) => this.node(typeof dim === "number" ? "number" : "value", start, { value: dim, name: dim, time: null, index: [] }));
+      return this.node("call", start, { name, parts });
+    }
+    /* 1_{n}, 1_{i=y}, 1_{u > 0}, I_n, 0_{n,m}, e_y */
+    lowered(mark, start) {
+      this.want("_");
+      const close = this.take("{") ? "}" : "";
+      let found;
+      if (mark === "𝐞") {
+        const index = this.indexItem();
+        const dim = B.data.places[index.name]?.index;
+        found = this.node("call", start, { name: "one_hot", parts: [index, this.sized("", [dim], start).parts[0]] });
+      } else if (mark === "𝟏" && this.isIndex() && (["=", ",", "}"].includes(this.ahead().text) || LETTERS.has(this.ahead().text))) {
+        const first = this.pop().text;
+        if (!this.take("=")) this.take(",");
+        found = this.node("delta", start, { first, second: this.indexItem() });
+      } else if (mark === "𝟏" && !this.isSizeAhead()) found = this.sum();
+      else {
+        const dims = [this.size()];
+        if (mark === "𝟎") dims.push(this.take(",") ? this.size() : dims[0]);
+        found = this.sized({ "𝟏": "ones", "𝐈": "eye", "𝟎": "zeros" }[mark], dims, start);
+      }
+      if (close) this.want(close);
+      return { ...found, span: [start, this.list[this.at - 1].span[1]] };
+    }
+    isSizeAhead() {
+      if (this.next.kind === "number") return this.ahead().text === "}";
+      if (this.next.kind !== "name") return false;
+      const kept = [this.at, this.list.slice()];
+      const found = isSize(this.name().text) && this.is("}", ",");
+      [this.at, this.list] = kept;
+      return found;
     }
   }
 
-  B.parseFormula = (text) => new Reader(text).equation();
+  const sign = (text, span) => ({ kind: "sign", text, span });
+  const SIGNS = {
+    "∇"(start) { return this.nabla(start); },
+    "∂"(start) {
+      const target = this.end();
+      this.want("/");
+      this.want("∂");
+      return this.derived(target, this.end(), false, start);
+    },
+    "Σ"(start) { return this.over("sigma", start); },
+    "Π"(start) { return this.over("product", start); },
+    frac(start) { return this.fraction(start); },
+    "√"(start) {
+      const close = this.is("{") ? "}" : ")";
+      this.want(close === "}" ? "{" : "(");
+      const parts = [this.sum()];
+      this.want(close);
+      return this.node("call", start, { name: "sqrt", parts });
+    },
+    overline(start) {
+      this.want("{");
+      const token = this.name();
+      this.want("}");
+      return this.node("incoming", start, this.place(token));
+    },
+    "𝟏"(start) { return this.lowered("𝟏", start); },
+    "𝐈"(start) { return this.lowered("𝐈", start); },
+    "𝐞"(start) { return this.lowered("𝐞", start); },
+    "𝟎"(start) { return this.lowered("𝟎", start); },
+  };
+
+  B.parseFormula = function (text) {
+    const sides = new Reader(text).sides();
+    return { left: sides.length > 1 ? sides[0] : null, right: sides.at(-1), sides };
+  };
+  B.stepT = T;
 })();

@@ -1,108 +1,93 @@
 /* Try to break it: a formula of the reader's, or a known mistake, run on these numbers. */
 (function () {
   const lab = B.data.lab;
-  const trees = new Map();
-  const tree = (text) => {
-    if (!trees.has(text)) trees.set(text, B.parseFormula(text).right);
-    return trees.get(text);
-  };
   const fill = (id, fields) => B.word(id).replace(/\{(\w+)\}/g, (_, key) => fields[key] ?? "");
-  const bound = (time) => (time.base ? B.tau : 0) + time.offset;
 
-  /* What the reader's formula defines: a node's gradient, or a parameter's. */
+  /* What the reader's formula defines: the gradient of a node, parameter or element. */
   function target(left) {
-    if (!left) return lab.target;
-    if (left.op !== "gradient") throw new B.FormulaError("lab-left", {}, left.span);
-    return left.name;
+    if (!left) return { name: lab.target, time: { base: "t", offset: 0 }, letters: [] };
+    const inner = left.op === "part" ? left.of : left;
+    if (inner.op !== "gradient") return null;
+    const index = [...inner.index, ...(left.op === "part" ? left.index : [])];
+    if (!Object.hasOwn(B.data.places, inner.name)) {
+      throw new B.FormulaError("lab-unknown", { name: inner.name, known: Object.keys(B.data.places).join(", ") }, inner.span);
+    }
+    if (index.some((part) => part.op !== "letter")) return null;
+    const isWhole = inner.time === null;
+    if (isWhole && !B.data.places[inner.name].isParameter) throw new B.FormulaError("lab-needs-step", { name: inner.name }, inner.span);
+    return { name: inner.name, time: inner.time, letters: index.map((part) => part.letter) };
   }
 
-  /* One backward pass by the page's own formulas, with one of them replaced. */
-  B.runPass = function (name, own, reading) {
-    const gradients = new Map();
-    const right = new B.Evaluator("columns", gradients), theirs = new B.Evaluator(reading, gradients);
-    for (let t = B.tau; t >= 1; t--) {
-      right.steps = { t, tau: B.tau };
-      theirs.steps = { t, tau: B.tau };
-      for (const node of lab.nodes) {
-        const value = node.name === name ? replaced(node, own, theirs, right, t) : formula(node, right, t);
-        if (value) gradients.set(`${node.name}@${t}`, value);
+  const node = (name, base) => ({ op: "gradient", name, time: base ? { base, offset: 0 } : null, index: [], span: [0, 1] });
+
+  /* One backward pass with a rule replaced: every parameter's gradient, and its own. */
+  B.runPass = function (own) {
+    const pass = new B.Pass(own), exact = new B.Pass(null);
+    const rows = lab.parameters.map(({ name }) => ({ name, steps: [""] }));
+    if (own && !B.data.places[own.name].isParameter) {
+      const isStart = own.time.base === "" && own.time.offset === 0;
+      rows.push({ name: own.name, steps: isStart ? [0] : Array.from({ length: B.tau }, (_, i) => i + 1) });
+    }
+    for (let t = B.tau; t >= 1; t--) for (const name of lab.order.slice().reverse()) pass.gradient(name, t, node(name, "t"));
+    const all = (from, { name, steps }) => {
+      const parts = steps.map((t) => from.gradient(name, t, own ? own.formula : node(name, "t")));
+      return { shape: [parts.length * parts[0].length], data: Float64Array.from(parts.flatMap((part) => Array.from(part))) };
+    };
+    return rows.map((row) => ({ name: row.name, ...B.compare(all(pass, row), all(exact, row)) }));
+  };
+
+  /* Both sides at every step where both are defined, where the left is no gradient. */
+  function compared(left, right) {
+    const pass = new B.Pass(null), found = { a: [], b: [] };
+    let undefined_ = null;
+    for (let t = 1; t <= B.tau; t++) {
+      try {
+        const [a, b] = [right, left].map((side) => new B.Evaluator("columns", pass, { t }).value(side));
+        if (!B.compare(a, b).fits) throw new B.FormulaError("lab-sides", { a: a.shape.join("×") || "1", b: b.shape.join("×") || "1" }, right.span);
+        found.a.push(...a.data);
+        found.b.push(...b.data);
+      } catch (error) {
+        if (!(error instanceof B.FormulaError) || !["lab-no-step", "lab-leaves"].includes(error.id)) throw error;
+        undefined_ = error;
       }
     }
-    right.steps = { tau: B.tau };
-    theirs.steps = { tau: B.tau };
-    return lab.parameters.map((parameter) => ({
-      name: parameter.name,
-      value: parameter.name === name ? theirs.value(own) : right.value(tree(parameter.formula)),
-    })).concat(lab.nodes.filter((node) => node.name === name).map((node) => ({
-      name: node.name, value: stacked(node.name, gradients),
-    })));
-  };
-
-  function formula(node, evaluator, t) {
-    const found = node.cases.find((c) => bound(c.first) <= t && t <= bound(c.last));
-    return found ? evaluator.value(tree(found.formula)) : null;
+    if (!found.a.length) throw undefined_;
+    const all = (data) => ({ shape: [data.length], data: Float64Array.from(data) });
+    return [{ name: "=", ...B.compare(all(found.a), all(found.b)) }];
   }
 
-  /* At tau a formula that reads t+1 says nothing: the page's own one stands in. */
-  function replaced(node, own, theirs, right, t) {
-    let value;
+  function attempt(left, formula, reading) {
     try {
-      value = theirs.value(own);
-    } catch (error) {
-      if (error.id !== "lab-no-step" || t < B.tau) throw error;
-      return formula(node, right, t);
-    }
-    const shape = B.data.places[node.name].shape, size = shape.reduce((a, b) => a * b, 1);
-    if (value.data.length !== size) {
-      throw new B.FormulaError("lab-result", { name: node.name, found: value.shape.join("×") || "1", wanted: `${size}×1` }, own.span);
-    }
-    return { shape: shape.length === 2 ? shape : [size, 1], data: value.data };
-  }
-
-  function stacked(name, gradients) {
-    const parts = [];
-    for (let t = 1; t <= B.tau; t++) parts.push(...gradients.get(`${name}@${t}`).data);
-    return { shape: [parts.length], data: Float64Array.from(parts) };
-  }
-
-  function exact(name) {
-    const entry = B.data.places[name], parts = [];
-    const count = entry.shape.reduce((a, b) => a * b, 1);
-    const steps = "" in entry.g ? [""] : Array.from({ length: B.tau }, (_, i) => i + 1);
-    for (const t of steps) parts.push(...B.exact.slice(entry.g[t], entry.g[t] + count));
-    return { shape: steps.length === 1 && steps[0] === "" ? entry.shape : [parts.length], data: Float64Array.from(parts) };
-  }
-
-  function attempt(left, own, reading) {
-    try {
-      const rows = B.runPass(target(left), own, reading).map((row) => {
-        const found = B.compare(row.value, exact(row.name));
-        if (!found.fits) {
-          throw new B.FormulaError("lab-result", {
-            name: row.name, found: row.value.shape.join("×") || "1", wanted: exact(row.name).shape.join("×"),
-          }, own.span);
-        }
-        return { name: row.name, ...found };
-      });
-      return { rows };
+      const own = target(left);
+      if (own) return { rows: B.runPass({ ...own, formula, reading }) };
+      return { rows: compared(left, formula) };
     } catch (error) {
       if (!(error instanceof B.FormulaError)) throw error;
       return { error };
     }
   }
 
+  const bare = (tree) => JSON.stringify(tree, (key, value) => (key === "span" ? undefined : value));
+  const isWrong = (row) => !(row.error < 1e-9);
+
+  function judgeSide(left, right) {
+    const columns = attempt(left, right, "columns");
+    const isShape = columns.error && ["lab-product", "lab-elementwise", "lab-vector", "lab-result"].includes(columns.error.id);
+    return { columns, numpy: isShape ? attempt(left, right, "numpy") : null };
+  }
+
   B.judge = function (text) {
-    let parsed;
+    let sides;
     try {
-      parsed = B.parseFormula(text);
-      target(parsed.left);
+      sides = B.parseFormula(text).sides;
     } catch (error) {
       if (!(error instanceof B.FormulaError)) throw error;
       return { columns: { error }, numpy: null };
     }
-    const columns = attempt(parsed.left, parsed.right, "columns");
-    const isShape = columns.error && ["lab-product", "lab-elementwise", "lab-vector", "lab-result"].includes(columns.error.id);
-    return { columns, numpy: isShape ? attempt(parsed.left, parsed.right, "numpy") : null };
+    const left = sides.length > 1 ? sides[0] : null;
+    const others = sides.length > 1 ? sides.slice(1).filter((side, i, all) => all.length < 2 || bare(side) !== bare(left)) : sides;
+    const found = others.map((side) => judgeSide(left, side));
+    return found.find(({ columns }) => columns.error || columns.rows.some(isWrong)) || found[0];
   };
 
   function quoted(text, span) {
@@ -113,10 +98,9 @@
   function table(rows) {
     const head = B.make("tr", {}, ...["lab-gradient", "lab-error", "lab-cosine"].map((id) => B.make("th", { text: B.word(id), scope: "col" })));
     const body = rows.map((row) => {
-      const isWrong = !(row.error < 1e-9);
-      return B.make("tr", { class: isWrong ? "bad" : "good" },
-        B.make("td", { text: (B.data.places[row.name].mark) }),
-        B.make("td", { class: "num", text: B.show(row.error, isWrong ? 2 : 1) }),
+      return B.make("tr", { class: isWrong(row) ? "bad" : "good" },
+        B.make("td", { text: row.name === "=" ? "=" : B.data.places[row.name].mark }),
+        B.make("td", { class: "num", text: B.show(row.error, isWrong(row) ? 2 : 1) }),
         B.make("td", { class: "num", text: Math.abs(1 - row.cosine) < 1e-12 ? "1" : B.show(row.cosine, 4) }));
     });
     return B.make("table", {}, B.make("thead", {}, head), B.make("tbody", {}, ...body));
@@ -126,14 +110,15 @@
     const place = B.one(".lab .result");
     const { columns, numpy } = B.judge(text);
     const parts = [];
-    const isRight = columns.rows && columns.rows.every((row) => row.error < 1e-9);
+    const isRight = columns.rows && !columns.rows.some(isWrong);
     if (columns.error) {
       parts.push(B.make("p", { text: fill(columns.error.id, columns.error.fields) }), quoted(text, columns.error.span));
     } else {
       parts.push(B.make("p", { text: B.word(isRight ? "lab-right" : "lab-wrong") }), table(columns.rows));
     }
     if (numpy) {
-      parts.push(B.make("p", { text: B.word(numpy.rows ? "lab-trap" : "lab-no-trap") }));
+      const isTrap = numpy.rows && numpy.rows.some(isWrong);
+      parts.push(B.make("p", { text: B.word(isTrap ? "lab-trap" : numpy.rows ? "lab-flat-right" : "lab-no-trap") }));
       if (numpy.rows) parts.push(table(numpy.rows));
     }
     place.className = "result " + (isRight ? "good" : "bad");
@@ -141,7 +126,7 @@
   }
 
   B.startLab = function () {
-    if (!lab || !lab.nodes.length) return;
+    if (!lab || !lab.order.length) return;
     const area = B.one(".lab textarea");
     area.value = lab.right;
     area.addEventListener("input", () => {

@@ -1,0 +1,92 @@
+"""Two sides of an equation, compared at every step and for every free index."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.evaluate import Evaluator
+from bptt.explain.algebra.expr import Expr, Gradient, Value
+from bptt.explain.algebra.point import Dim, Point, Scope, UnknownSymbolError
+from bptt.explain.formula.steps import Compared, choices, free_steps
+from bptt.step.shapes import Array
+
+# The reader's own order of operations may round differently from ours.
+TOLERANCE = 1e-10
+
+
+def largest_error(left: Expr, right: Expr, points: Sequence[Point]) -> float:
+    """The largest relative difference of two sides.
+
+    Raises: UnknownSymbolError if they are defined together at no step.
+    """
+    return max(error for _, _, error in _differences(left, right, points))
+
+
+def compared(
+    left: Expr, right: Expr, points: Sequence[Point]
+) -> tuple[float, Compared]:
+    """The largest relative difference, and where the sides were compared and differ.
+
+    Raises: UnknownSymbolError if they are defined together at no step.
+    """
+    steps = free_steps((left, right))
+    noted = Compared(steps[0] if steps else "", tuple(points))
+    worst = 0.0
+    for number, at, error in _differences(left, right, points):
+        worst = max(worst, error)
+        noted.add(number, at.get(noted.letter, 0), is_wrong=error > TOLERANCE)
+    return worst, noted
+
+
+def _differences(
+    left: Expr, right: Expr, points: Sequence[Point]
+) -> Iterator[tuple[int, dict[str, int], float]]:
+    """The relative error of every comparison: instance, steps, error."""
+    letters = free_letters(left, points[0].scope)
+    steps, reason, count = free_steps((left, right)), "", 0
+    for number, point in enumerate(points):
+        for at in choices(steps, point):
+            for chosen in _choices(letters, point):
+                try:
+                    with np.errstate(all="ignore"):
+                        evaluator = Evaluator(point, at, chosen)
+                        error = _relative(evaluator(right), evaluator(left))
+                except UnknownSymbolError as found:
+                    reason = str(found)
+                    continue
+                count += 1
+                yield number, at, error
+    if not count:
+        raise UnknownSymbolError("formula.nowhere", reason=reason)
+
+
+def _relative(found: Array, expected: Array) -> float:
+    if found.shape != expected.shape and found.size != 1:
+        return float("inf")
+    size = float(np.max(np.abs(expected), initial=0.0)) or 1.0
+    gap = float(np.max(np.abs(found - expected), initial=0.0)) / size
+    return gap if np.isfinite(gap) else float("inf")
+
+
+def free_letters(left: Expr, scope: Scope) -> dict[str, Dim]:
+    """The free indices of the left side, with the dimension each runs over."""
+    found: dict[str, Dim] = {}
+    for part in e.walk(left):
+        if isinstance(part, e.Element):
+            inner = part.of.of if isinstance(part.of, Gradient) else part.of
+            dims = scope.core(inner.name) if isinstance(inner, Value) else ()
+            found |= {
+                letter: dim
+                for letter, dim in zip(part.indices, dims, strict=False)
+                if isinstance(letter, str)
+            }
+    return found
+
+
+def _choices(letters: dict[str, Dim], point: Point) -> Iterable[dict[str, int]]:
+    sizes = [range(point.size(dim)) for dim in letters.values()]
+    return (dict(zip(letters, c, strict=True)) for c in itertools.product(*sizes))

@@ -1,0 +1,86 @@
+"""What is right in a cell: formulas for every left side that has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.element import elements
+from bptt.explain.algebra.expr import Expr, Gradient, T, Value
+from bptt.explain.algebra.shape import shape_of
+from bptt.explain.cards import CardMaker
+from bptt.explain.context import Context
+from bptt.explain.formula.backward import Rules
+from bptt.explain.formula.comparison import TOLERANCE, largest_error
+from bptt.explain.formula.jacobians import Jacobians
+from bptt.explain.formula.reference import Reference
+from bptt.explain.notation.plain import to_ascii
+from bptt.explain.sentences import SentenceError
+
+
+@dataclass(frozen=True)
+class Known:
+    """The right formulas of a cell."""
+
+    context: Context
+
+    @cached_property
+    def reference(self) -> Reference:
+        """Makes right formulas of gradients."""
+        context = self.context
+        maker = CardMaker(context.derivation, context.scope, context.options)
+        return Reference(maker)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The right backward pass."""
+        return Rules(self.context.derivation)
+
+    @cached_property
+    def jacobians(self) -> Jacobians:
+        """Makes right formulas of derivatives."""
+        return Jacobians(self.context.derivation)
+
+    @property
+    def example(self) -> str:
+        """An equation that holds for the cell."""
+        graph = self.context.scope.graph
+        names = [name for name in graph.states if name in graph.definitions]
+        left = Gradient(Value(next(iter(names or graph.definitions)), T))
+        return f"{to_ascii(left)} = {to_ascii(self.reference.formulas(left)[0])}"
+
+    def equal_to(self, formula: Expr) -> str:
+        """An equation with a gradient that a formula equals; "" if there is none."""
+        scope = self.context.scope
+        lefts = [Gradient(Value(name, T)) for name in scope.graph.definitions]
+        lefts += [Gradient(Value(name)) for name in scope.graph.parameters]
+        for left in lefts:
+            try:
+                if shape_of(left, scope) != shape_of(formula, scope):
+                    continue
+                error = largest_error(left, formula, self.context.points)
+            except SentenceError:
+                continue
+            if error <= TOLERANCE and left not in e.walk(formula):
+                return f"{to_ascii(left)} = {to_ascii(formula)}"
+        return ""
+
+    def right(self, left: Expr) -> list[Expr]:
+        """The right sides that are known for a left side."""
+        if isinstance(left, e.Transpose):
+            return [e.transpose(known) for known in self.right(left.of)]
+        if isinstance(left, e.Jacobian):
+            found = self.jacobians.formula(left)
+            return [] if found is None else [found]
+        gradient = left.of if isinstance(left, e.Element) else left
+        if not isinstance(gradient, Gradient) or gradient.of == Value("L"):
+            return []
+        known = self.reference.formulas(gradient)
+        if not isinstance(left, e.Element):
+            return known
+        letters = tuple(i for i in left.indices if isinstance(i, str))
+        if len(letters) < len(left.indices):
+            return []
+        forms = (elements(right, letters, self.context.scope) for right in known)
+        return [form for form in forms if form is not None]

@@ -1,0 +1,114 @@
+"""The steps at which an equation is compared, and how a set of them is called.
+
+t runs over 1 .. tau unless a step is written; an equation that reads step t + 1 is
+compared where there is one. The instances have different tau, so a set is named by what
+it is in all of them: t = tau, t = 1 ... tau-1.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+
+from bptt.explain.algebra.expr import Expr, Sigma, StepProduct, Time
+from bptt.explain.algebra.point import Point
+from bptt.explain.sentences import Text
+
+
+def free_steps(exprs: Iterable[Expr]) -> tuple[str, ...]:
+    """The step letters (t, s) that no sum binds, in order of the alphabet."""
+    found: set[str] = set()
+    for expr in exprs:
+        found |= set(_free(expr, frozenset(("", "tau"))))
+    return tuple(sorted(found, reverse=True))
+
+
+def _free(expr: Expr, bound: frozenset[str]) -> Iterator[str]:
+    inside = bound | {expr.index} if isinstance(expr, Sigma | StepProduct) else bound
+    for item in fields(expr):
+        value = getattr(expr, item.name)
+        if isinstance(value, Time):
+            if value.base not in bound:
+                yield value.base
+        elif isinstance(value, Expr):
+            yield from _free(value, inside)
+        elif isinstance(value, tuple):
+            for part in value:
+                if isinstance(part, Expr):
+                    yield from _free(part, inside)
+
+
+def choices(letters: Sequence[str], point: Point) -> Iterator[dict[str, int]]:
+    """Every value of the free step letters at a point."""
+    ranges = itertools.repeat(range(1, point.tau + 1), len(letters))
+    for chosen in itertools.product(*ranges):
+        yield dict(zip(letters, chosen, strict=True))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Where two sides were compared: by instance the steps, and those that differ.
+
+    letter: the free step, "" if the equation has none; error: the largest relative
+    one; reason: why a step was left out, of the last that was.
+    """
+
+    letter: str
+    points: tuple[Point, ...]
+    covered: dict[int, set[int]] = field(default_factory=dict)
+    failed: dict[int, set[int]] = field(default_factory=dict)
+
+    def add(self, number: int, step: int, *, is_wrong: bool) -> None:
+        """Note a comparison of an instance at a step."""
+        self.covered.setdefault(number, set()).add(step)
+        if is_wrong:
+            self.failed.setdefault(number, set()).add(step)
+
+    @property
+    def range(self) -> Text:
+        """The steps that were compared, in words."""
+        return self._named(self.covered)
+
+    @property
+    def where(self) -> Text:
+        """The steps at which the sides differ, in words."""
+        return self._named(self.failed)
+
+    @property
+    def fails_everywhere(self) -> bool:
+        """Whether they differ wherever they were compared."""
+        return self.failed == self.covered
+
+    def _named(self, steps: dict[int, set[int]]) -> Text:
+        if not self.letter:
+            return Text("formula.steps.none")
+        ends = [(min(s), self.points[n].tau - max(s)) for n, s in steps.items()]
+        whole = all(
+            steps[n] == set(range(min(steps[n]), max(steps[n]) + 1)) for n in steps
+        )
+        if not whole:
+            return self._listed(steps)
+        firsts, rests = {a for a, _ in ends}, {b for _, b in ends}
+        fields_ = {"letter": self.letter}
+        if all(len(s) == 1 for s in steps.values()):
+            if len(rests) == 1:
+                return Text("formula.steps.one", {**fields_, "step": _last(rests)})
+            if len(firsts) == 1:
+                return Text("formula.steps.one", {**fields_, "step": firsts.pop()})
+        if len(firsts) == len(rests) == 1:
+            ends_ = {"first": firsts.pop(), "last": _last(rests)}
+            return Text("formula.steps.range", fields_ | ends_)
+        return self._listed(steps)
+
+    def _listed(self, steps: dict[int, set[int]]) -> Text:
+        number = min(steps)
+        listed = tuple(str(step) for step in sorted(steps[number]))
+        fields_ = {"letter": self.letter, "steps": listed,
+                   "tau": self.points[number].tau}  # fmt: skip
+        return Text("formula.steps.list", fields_)
+
+
+def _last(rests: set[int]) -> str:
+    (rest,) = rests
+    return f"tau-{rest}" if rest else "tau"

@@ -1,0 +1,139 @@
+/* A formula cut into tokens, whatever it is written in: text, signs or LaTeX. The same
+   signs are read as by `check_equation` (notation/formula_tokens.py, latex_words.py). */
+(function () {
+  const RAISED = pairs("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ᵗˢᵀⁱʲᵏ⊤", "0123456789+-()tsTijkT");
+  const LOWERED = pairs("₀₁₂₃₄₅₆₇₈₉₊₋₍₎₌ᵢⱼₖₗₘₜ", "0123456789+-()=ijklmt");
+  const SAME = pairs("−–—（）［］｛｝，＝＋＊／＠＾：∘∑∏≥’′＿", "---()[]{},=+*/@^:⊙ΣΠ≥''_");
+  const SPELLING = { "⊙": "*", "·": "@", "'": ".T", "^": "**", "≥": ">=", "²": "²" };
+  const GREEK = pairs("αβγδϵζηθκλμνξπρσϕχψωτ", null,
+    ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu", "nu",
+     "xi", "pi", "rho", "sigma", "phi", "chi", "psi", "omega", "tau"]);
+  const ACCENTS = { "\u0302": "_hat", "\u0303": "_tilde", "\u0304": "_bar" };
+  const LETTER = "(?![ᵀᵗˢⁱʲᵏᵢⱼₖₗₘₜΣΠ])\\p{L}", WORD = `(?:${LETTER}|[0-9])`;
+  const TOKEN = new RegExp(
+    "([0-9]+(?:\\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)|(?:np|numpy|jnp|torch)\\.(?=[a-z])"
+    + `|(${LETTER}[\u0302-\u0304]?(?:_*${WORD})*(?:_+(?![{_]))?)`
+    + "|(𝟏|𝟎|[ΣΠ\u0305]|\\*\\*|>=|\\.\\.|\\.T(?![\\w])|\\.dot(?![\\w])|[-+*/@^=()\\[\\]{},:|_'∇∂⊙·>√])", "yu");
+  const PIECE = /\\(?:left|right)\s*\||\\[A-Za-z]+\*?|\\[^]|\d+(?:\.\d+)?|\S/gu;
+  const SILENT = new Set(("\\left \\right \\big \\Big \\bigg \\Bigg \\bigl \\bigr \\Bigl \\Bigr \\biggl \\biggr \\Biggl"
+    + " \\Biggr \\, \\; \\: \\! \\quad \\qquad \\\\ & ~ $ \\[ \\] \\limits \\nolimits \\displaystyle \\textstyle \\cdot"
+    + " \\nonumber \\notag").split(" ").concat("\\ "));
+  const SIGNS = {
+    "\\partial": "∂", "\\nabla": "∇", "\\sum": "Σ", "\\prod": "Π", "\\frac": "frac", "\\dfrac": "frac", "\\tfrac": "frac",
+    "\\odot": "*", "\\circ": "*", "\\top": "⊤", "\\intercal": "⊤", "\\ge": ">=", "\\geq": ">=", "\\overline": "overline",
+    "\\sqrt": "√", "\\{": "(", "\\}": ")", "\\prime": ".T", "\\lvert": "|", "\\rvert": "|", "\\mid": "|",
+    "^": "**", "'": ".T", "−": "-", "（": "(", "）": ")", "，": ",",
+  };
+  const NAMES = new Set(["tanh", "sin", "cos", "exp", "log", "max", "min", ...Object.values(GREEK)]);
+  const FONTS = new Set(["\\mathrm", "\\text", "\\textrm", "\\operatorname", "\\operatorname*", "\\mathit", "\\mathbf",
+    "\\boldsymbol", "\\bm", "\\mathsf", "\\textbf", "\\mathcal"]);
+  const HATS = { "\\hat": "_hat", "\\widehat": "_hat", "\\tilde": "_tilde", "\\widetilde": "_tilde", "\\bar": "_bar" };
+  const BOLD = { 1: "𝟏", I: "𝐈", e: "𝐞", 0: "𝟎" };
+  const LONGEST = 2000;
+
+  function pairs(keys, values, list) {
+    return Object.fromEntries(Array.from(keys).map((key, i) => [key, list ? list[i] : Array.from(values)[i]]));
+  }
+
+  class FormulaError extends Error {
+    constructor(id, fields, span) {
+      super(id);
+      Object.assign(this, { id, fields: fields || {}, span });
+    }
+  }
+  B.FormulaError = FormulaError;
+
+  B.formulaTokens = function (text) {
+    if (text.length > LONGEST) throw new FormulaError("lab-long", { limit: LONGEST }, [0, 1]);
+    const found = text.includes("\\") ? fromLatex(text) : fromText(text);
+    while (text.includes("\\") && found.length && [",", ".", ";"].includes(found.at(-1).text)) found.pop();
+    found.push({ kind: "end", text: "", span: [text.length, text.length + 1] });
+    return found;
+  };
+
+  function fromText(source) {
+    const text = Array.from(source, (c) => SAME[c] ?? c).join(""), found = [];
+    let at = 0;
+    while (at < text.length) {
+      const c = text[at], scripts = RAISED[c] ? RAISED : LOWERED[c] ? LOWERED : null;
+      if (!c.trim()) at++;
+      else if (scripts) at = script(text, at, scripts, found);
+      else {
+        TOKEN.lastIndex = at;
+        const match = TOKEN.exec(text);
+        if (!match) throw new FormulaError("lab-character", { found: String.fromCodePoint(text.codePointAt(at)) }, [at, at + 1]);
+        const span = [at, TOKEN.lastIndex];
+        at = TOKEN.lastIndex;
+        if (match[1]) found.push({ kind: "number", text: match[1], span });
+        else if (match[2]) found.push({ kind: "name", text: spelt(match[2]), span });
+        else if (match[3]) found.push({ kind: "sign", text: Object.hasOwn(SPELLING, match[3]) ? SPELLING[match[3]] : match[3], span });
+      }
+    }
+    return found;
+  }
+
+  function spelt(name) {
+    const plain = Array.from(name.replaceAll("ŷ", "y_hat"), (c) => ACCENTS[c] ?? c).join("");
+    const [base, ...rest] = plain.split("_");
+    return [Object.hasOwn(GREEK, base) ? GREEK[base] : base, ...rest].join("_");
+  }
+
+  function script(text, start, signs, found) {
+    let at = start;
+    const sign = (word, place) => found.push({ kind: "sign", text: word, span: [place, place] });
+    sign(signs === RAISED ? "**" : "_", start);
+    sign("{", start);
+    for (; at < text.length && signs[text[at]]; at++) {
+      const word = signs[text[at]];
+      const kind = /\d/.test(word) ? "number" : /[A-Za-z]/.test(word) ? "name" : "sign";
+      found.push({ kind, text: word, span: [at, at + 1] });
+    }
+    sign("}", at);
+    return at;
+  }
+
+  function fromLatex(text) {
+    const pieces = Array.from(text.matchAll(PIECE), (m) => ({ text: m[0], start: m.index, end: m.index + m[0].length }));
+    const found = [];
+    let at = 0;
+    function braced() {
+      let inside = "", depth = 0, end = 0;
+      while (at < pieces.length) {
+        const piece = pieces[at++];
+        end = piece.end;
+        depth += { "{": 1, "}": -1 }[piece.text] ?? 0;
+        if (depth === 0) break;
+        if (piece.text !== "{" || depth > 1) inside += piece.text.replace(/^\\/, "");
+      }
+      return [inside, end];
+    }
+    function argument(end) {
+      if (at < pieces.length && pieces[at].text === "{") return braced();
+      if (at === pieces.length) return ["", end];
+      const piece = pieces[at++];
+      return [piece.text.replace(/^\\/, ""), piece.end];
+    }
+    while (at < pieces.length) {
+      const { text: piece, start, end } = pieces[at++];
+      const put = (kind, word, last) => found.push({ kind, text: word, span: [start, last ?? end] });
+      if (SILENT.has(piece)) continue;
+      if (["\\begin", "\\end", "\\tag", "\\label"].includes(piece)) braced();
+      else if (Object.hasOwn(HATS, piece)) {
+        const [name, last] = argument(end);
+        put("name", name + HATS[piece], last);
+      } else if (FONTS.has(piece)) {
+        const [name, last] = argument(end);
+        if (piece === "\\mathrm" && name === "d") put("sign", "d", last);
+        else if (piece === "\\mathbf" && Object.hasOwn(BOLD, name) && pieces[at]?.text === "_") put("sign", BOLD[name], last);
+        else put("name", name, last);
+      } else if (/^\\(left|right)\s*\|$/.test(piece)) put("sign", piece.includes("left") ? "|(" : ")|");
+      else if (Object.hasOwn(SIGNS, piece)) put("sign", SIGNS[piece]);
+      else if (piece.startsWith("\\") && NAMES.has(piece.slice(1))) put("name", piece.slice(1));
+      else if (/^\d/.test(piece)) put("number", piece);
+      else if (/^\p{L}$/u.test(piece)) put("name", spelt(piece));
+      else if ("+-*/@=()[]{},:|_>.;∇∂".includes(piece)) put("sign", piece);
+      else throw new FormulaError("lab-macro", { found: piece }, [start, end]);
+    }
+    return found;
+  }
+})();

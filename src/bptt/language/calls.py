@@ -1,0 +1,230 @@
+"""Calls: of operations, and of functions, which are replaced by their bodies."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from bptt import errors
+from bptt.errors import Span
+from bptt.language.functions import CALLS, Function, derived
+from bptt.language.hints import CALLS_INSTEAD
+from bptt.language.source import Source
+from bptt.language.tree import Expr
+
+MAX_CALLS = 20_000  # of functions, the calls inside their bodies included
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a reader is: outside all functions, or in the body of one.
+
+    bound: what the parameters stand for; active: the functions that are being replaced,
+    the outermost first; called: the call in the person's text; hidden: the same where
+    the body is no part of that text.
+    """
+
+    functions: Mapping[str, Function]
+    bound: Mapping[str, Expr] = field(default_factory=dict)
+    active: tuple[Function, ...] = ()
+    called: Span | None = None
+    hidden: Span | None = None
+
+
+class CallReader:
+    """What reads a call; the base of the reader of expressions.
+
+    A body is read where it is called: with the arguments in the places of the
+    parameters, and with spans that know the call.
+    """
+
+    def __init__(self, source: Source, functions: Mapping[str, Function]) -> None:
+        """Read in a cell's text, with its functions."""
+        self._source = source
+        self._place = _Place(functions)
+        self._n_calls = 0
+
+    def expression(self, node: ast.expr) -> Expr:
+        """One expression."""
+        raise NotImplementedError
+
+    def _finite(self, node: ast.Constant) -> float:
+        raise NotImplementedError
+
+    def span(self, node: ast.AST) -> Span:
+        """Where a node stands; in a body, with the call; the call of a derived one."""
+        if self._place.hidden is not None:
+            return self._place.hidden
+        return replace(self._source.span(node), called=self._place.called)
+
+    def _show(self, node: ast.AST) -> str:
+        return self._source.show(node)
+
+    def _name(self, node: ast.Name) -> str:
+        """The name that a subscript reads: in a body perhaps an argument's."""
+        bound = self._place.bound.get(node.id)
+        if bound is None:
+            return node.id
+        if bound.op == "parameter":
+            return str(bound.data)
+        raise errors.UnsupportedSyntaxError(
+            self.span(node),
+            f"{node.id} stands for an expression here, not for a name, so it has no "
+            "step and no element",
+            fix="pass a name alone, or give the expression a name in an equation",
+        )
+
+    def check_function(self, function: Function) -> None:
+        """Read a body once with its own parameters, called or not."""
+        assert function.span is not None
+        own = {n: Expr("parameter", (), function.span, n) for n in function.parameters}
+        with self._inside(function, own, None):
+            self.expression(function.body)
+
+    def _call(self, node: ast.Call, span: Span) -> Expr:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        function = self._place.functions.get(name)
+        if function is None and name not in CALLS:
+            function = derived().get(name)
+        if function is not None:
+            return self._expand(function, self._arguments(function, node), span)
+        if name not in CALLS:
+            known = {*CALLS, *derived(), *self._place.functions}
+            instead = CALLS_INSTEAD.get(name)
+            raise errors.UnknownOperationError(
+                self.span(node.func),
+                f"{self._show(node.func)} is not an operation",
+                fix=instead or _closest(name, known) + "the operations are "
+                + ", ".join(sorted(known)),
+            )  # fmt: skip
+        data = self._keywords(node, name)
+        arity = CALLS[name].arity
+        if len(node.args) != arity:
+            noun = "argument" if arity == 1 else "arguments"
+            raise errors.ArgumentCountError(
+                span,
+                f"{name} takes {arity} {noun}, got {len(node.args)}",
+                fix=f"{name}({', '.join('uvw'[:arity])})",
+            )
+        return Expr(name, tuple(map(self.expression, node.args)), span, data)
+
+    def call_derived(self, name: str, span: Span, *arguments: Expr) -> Expr:
+        """An operation of `derived.cell` that has a sign of its own, such as `%`."""
+        function = derived()[name]
+        return self._expand(
+            function, dict(zip(function.parameters, arguments, strict=True)), span
+        )
+
+    # ----- functions -----
+
+    def _arguments(self, function: Function, node: ast.Call) -> dict[str, Expr]:
+        """The argument of every parameter, defaults included."""
+        given: dict[str, ast.expr] = dict(
+            zip(function.parameters, node.args, strict=False)
+        )
+        for keyword in node.keywords:
+            if keyword.arg not in function.parameters or keyword.arg in given:
+                raise errors.ArgumentCountError(
+                    self.span(keyword),
+                    f"{function.name} does not take {self._show(keyword)}"
+                    + (" as well" if keyword.arg in given else ""),
+                    fix=function.form,
+                )
+            given[str(keyword.arg)] = keyword.value
+        missing = [
+            p
+            for p in function.parameters
+            if p not in given and p not in function.defaults
+        ]
+        if len(node.args) > len(function.parameters) or missing:
+            n_needed = len(function.parameters)
+            noun = "argument" if n_needed == 1 else "arguments"
+            raise errors.ArgumentCountError(
+                self.span(node),
+                f"{function.name} takes {n_needed} {noun}, got "
+                f"{len(node.args) + len(node.keywords)}",
+                fix=function.form,
+            )
+        span = self.span(node)
+        return {
+            name: self.expression(given[name])
+            if name in given
+            else Expr("constant", (), span, function.defaults[name])
+            for name in function.parameters
+        }
+
+    def _expand(
+        self, function: Function, arguments: Mapping[str, Expr], span: Span
+    ) -> Expr:
+        if function in self._place.active:
+            last = self._place.active[-1]
+            way = "" if last is function else f", by way of {last.name}"
+            raise errors.RecursiveFunctionError(
+                span,
+                f"{function.name} calls itself{way}",
+                fix="a function is replaced by its body, which must come to an end; "
+                "what goes on from step to step is a state, h[t-1]",
+            )
+        self._n_calls += 1
+        if self._n_calls > MAX_CALLS:
+            raise errors.CellSyntaxError(
+                span,
+                f"more than {MAX_CALLS} calls of functions, those inside their bodies "
+                "included",
+                fix="give the values that are used again a name, in equations",
+            )
+        with self._inside(function, arguments, span):
+            return self.expression(function.body)
+
+    @contextmanager
+    def _inside(
+        self, function: Function, arguments: Mapping[str, Expr], span: Span | None
+    ) -> Iterator[None]:
+        """Read in the body of a function, then go on as before."""
+        outer = self._place
+        self._place = replace(
+            outer,
+            bound=arguments,
+            active=(*outer.active, function),
+            called=span,
+            hidden=(outer.hidden or span) if function.is_derived else outer.hidden,
+            functions=derived() if function.is_derived else outer.functions,
+        )
+        try:
+            yield
+        finally:
+            self._place = outer
+
+    def _keywords(self, node: ast.Call, name: str) -> object:
+        """`layer_norm(x, eps=1e-5)` is the one operation with a keyword."""
+        allowed = ("eps",) if name == "layer_norm" else ()
+        for position, keyword in enumerate(node.keywords):
+            shown = self._show(keyword)
+            if keyword.arg not in allowed or position:
+                raise errors.ArgumentCountError(
+                    self.span(keyword),
+                    f"{name} does not take {shown}" + (" as well" if position else ""),
+                    fix="leave it out; only layer_norm has a keyword, `eps=1e-5`",
+                )
+        if name != "layer_norm":
+            return None
+        return self._eps(node.keywords[0]) if node.keywords else 1e-5
+
+    def _eps(self, keyword: ast.keyword) -> float:
+        value = keyword.value
+        if isinstance(value, ast.Constant) and type(value.value) in (int, float):
+            eps = self._finite(value)
+            if eps > 0:
+                return eps
+        raise errors.ArgumentCountError(
+            self.span(keyword), "eps is a positive number", fix="eps=1e-5"
+        )
+
+
+def _closest(name: str, known: Collection[str]) -> str:
+    """A suggestion for a misspelt operation."""
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f"{close[0]}? " if close else ""

@@ -1,0 +1,124 @@
+"""What a person may have meant by what the language does not have.
+
+Each hint is for a line that is refused anyway: it says the same in the person's terms,
+at the place that they can see, with what to write instead.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+
+STACKED = (
+    "a product with stacked vectors is the sum of two products: "
+    "`W @ h[t-1] + U @ x[t]`, each part with a matrix of its own"
+)
+# Names of other libraries that no operation here has.
+CALLS_INSTEAD = {
+    "cumprod": "a product over the steps so far is a state, `p[t] = p[t-1] * x[t]`",
+    "matmul": "`A @ u`",
+    "mm": "`A @ u`",
+    "einsum": "products `A @ u`, `outer(u, v)`, `dot(u, v)`",
+    "transpose": "`A.T`",
+    "pow": "`u ** v`",
+    "square": "`u ** 2`",
+    "multiply": "`u * v`",
+    "add": "`u + v`",
+    "detach": "`stop_gradient(u)`",
+    "cross_entropy": "`nll(softmax(o[t]), y[t])`",
+    "one_hot": "a column of the matrix, `U[:, x[t]]`, is its product with a one-hot "
+    "vector",
+    "embedding": "`E[:, x[t]]`, the column of a token",
+    "dropout": "declare a mask that is drawn, `m: n_h = dropout(0.5)`, and multiply by "
+    "m[t]",
+    **dict.fromkeys(("concat", "concatenate", "cat", "stack", "hstack", "vstack"),
+                    STACKED),
+}  # fmt: skip
+# Signs of print that a keyboard has no key for, and what the language writes.
+SIGNS = {
+    "·": "`*` element by element, `@` for a product with a matrix",
+    "×": "`*` element by element, `@` for a product with a matrix",
+    "⊙": "`*`", "∘": "`*`", "∗": "`*`", "−": "`-`", "–": "`-`", "÷": "`/`",
+    "≤": "`<=`", "≥": "`>=`", "²": "`** 2`", "³": "`** 3`", "ᵀ": "`.T`", "⊤": "`.T`",
+    "′": "another name, such as h_1", "√": "`sqrt(u)`", "∑": "`sum(u)`",
+    "σ": "`sigmoid(u)`",
+}  # fmt: skip
+NAMED = sorted({*keyword.kwlist} - {"True", "False", "None"})
+_WORD = re.compile(rf"(?<![\w.])({'|'.join(NAMED)})(?!\w)")
+_CALLED_STEP = re.compile(r"\b([^\W\d]\w*)\s*\(\s*(t\s*(?:[+-]\s*1)?)\s*\)")
+_BRACED = re.compile(r"\b([^\W\d]\w*?)_\{([^}]*)\}")
+
+Hint = tuple[int, str, str]  # where in the line, the problem, the fix
+
+
+def of_line(line: str, column: int) -> Hint | None:
+    """What a line that the grammar refuses at a column may have meant."""
+    code = line.split("#", 1)[0]
+    return (
+        _sign(code) or _braces(code) or _stacked(code, column) or _bars(code)
+        or _called(code) or _word(code)
+    )  # fmt: skip
+
+
+def reserved_word(line: str) -> str:
+    """The word of the grammar that a refused line uses as a name; "" for none."""
+    code = line.split("#", 1)[0]
+    found = _WORD.search(code)
+    return found.group(1) if found and of_line(line, 0) == _word(code) else ""
+
+
+def _sign(code: str) -> Hint | None:
+    for place, character in enumerate(code):
+        if character in SIGNS and not character.isidentifier():
+            problem = f"{character} is not a sign of the language"
+            return place, problem, f"write {SIGNS[character]}"
+    return None
+
+
+def _braces(code: str) -> Hint | None:
+    found = _BRACED.search(code)
+    if found is None:
+        return None
+    name, step = found.groups()
+    return found.start(), "a step is written in square brackets", f"{name}[{step}]"
+
+
+def _stacked(code: str, column: int) -> Hint | None:
+    """`[h; x]`: the `;` at the column stands inside a bracket."""
+    if code[column : column + 1] != ";":
+        return None
+    opened = []
+    for place, character in enumerate(code[:column]):
+        if character in "([{":
+            opened.append(place)
+        elif character in ")]}" and opened:
+            opened.pop()
+    if not opened:
+        return None
+    return opened[-1], "vectors are not stacked in the language", STACKED
+
+
+def _bars(code: str) -> Hint | None:
+    place = code.find("|")
+    if place < 0 or code.count("|") % 2:
+        return None
+    inner = code[place + 1 : code.find("|", place + 1)]
+    return place, "an absolute value is written as a call", f"abs({inner.strip()})"
+
+
+def _called(code: str) -> Hint | None:
+    found = _CALLED_STEP.search(code)
+    if found is None:
+        return None
+    name, step = found.groups()
+    return found.start(), "a step is written in square brackets", f"{name}[{step}]"
+
+
+def _word(code: str) -> Hint | None:
+    found = _WORD.search(code)
+    if found is None:
+        return None
+    word = found.group(1)
+    other = " or λ" if word == "lambda" else ""
+    problem = f"{word} is a word of the grammar and cannot name anything"
+    return found.start(), problem, f"another name, such as {word}_1{other}"

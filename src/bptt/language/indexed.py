@@ -1,0 +1,305 @@
+"""Indices: `j = 1, ..., n_head`, brackets with places, and what runs along an index.
+
+The grammar is Python's; this module reads the statements, brackets and calls that hold
+an index, and leaves all others to the reader it is the base of.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from bptt import errors
+from bptt.errors import Span
+from bptt.language.calls import CallReader
+from bptt.language.functions import Function
+from bptt.language.source import FunctionText, Source
+from bptt.language.tree import RESERVED, Equation, Expr
+
+# `sum(j, u)` leaves the index out, `softmax(j, u)` keeps it.
+REDUCING = ("sum", "mean", "max", "logsumexp")
+KEEPING = ("softmax", "log_softmax", "cumsum")
+
+
+@dataclass(frozen=True)
+class Index:
+    """`name = first, ..., last`: last is a dimension, or it is a fixed size."""
+
+    name: str
+    first: int
+    size: str | int
+    span: Span
+
+
+@dataclass(frozen=True)
+class PlaceText:
+    """A place as it is written: indices with signs, and a whole number."""
+
+    terms: tuple[tuple[str, int], ...]
+    offset: int = 0
+    is_wrapped: bool = False
+
+
+def read_indices(text: str) -> dict[str, Index]:
+    """The index declarations of a cell's text, by name."""
+    source = Source(text)
+    return collect_indices(source.statements(), source)
+
+
+def collect_indices(
+    statements: Iterable[ast.stmt | FunctionText], source: Source
+) -> dict[str, Index]:
+    """Every index by name.
+
+    Raises: IndexDeclarationError, DuplicateDefinitionError.
+    """
+    found: dict[str, Index] = {}
+    for statement in statements:
+        if not is_index_line(statement):
+            continue
+        assert isinstance(statement, ast.Assign)
+        for index in _read_line(statement, source):
+            if index.name in found:
+                raise errors.DuplicateDefinitionError(
+                    index.span,
+                    f"the index {index.name} is declared twice",
+                    fix=f"give one of the two another name, such as {index.name}_2",
+                )
+            found[index.name] = index
+    return found
+
+
+def is_index_line(statement: ast.stmt | FunctionText) -> bool:
+    """Whether a line is `j = 1, ..., n`."""
+    return isinstance(statement, ast.Assign) and (
+        isinstance(statement.value, ast.Tuple)
+        and any(_is_dots(part) for part in statement.value.elts)
+    )
+
+
+def _is_dots(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is Ellipsis
+
+
+def _read_line(statement: ast.Assign, source: Source) -> list[Index]:
+    span = source.span(statement)
+    target = statement.targets[0]
+    names = target.elts if isinstance(target, ast.Tuple) else [target]
+    value = statement.value
+    assert isinstance(value, ast.Tuple)
+    ends = value.elts
+    is_form = len(statement.targets) == 1 and len(ends) == 3 and _is_dots(ends[1])
+    if not is_form or not all(isinstance(name, ast.Name) for name in names):
+        raise errors.IndexDeclarationError(
+            span,
+            "an index is written with its first and its last number",
+            fix="`j = 1, ..., n_head`, `i, j = 1, ..., n_loc` or `k = -1, ..., 1`",
+        )
+    first, last = whole(ends[0]), whole(ends[2])
+    size: str | int
+    if isinstance(ends[2], ast.Name):
+        size = ends[2].id
+        if first != 1:
+            raise errors.IndexDeclarationError(
+                span,
+                f"an index up to {size} begins at 1",
+                fix=f"`{source.show(target)[1:-1]} = 1, ..., {size}`",
+            )
+    elif first is None or last is None or last < first:
+        raise errors.IndexDeclarationError(
+            span,
+            "an index runs from a whole number to a larger one, or to a dimension",
+            fix="`j = 1, ..., n_head` or `k = -1, ..., 1`",
+        )
+    else:
+        size = last - first + 1
+    assert first is not None
+    return [_index(name, first, size, source) for name in names]
+
+
+def _index(node: ast.expr, first: int, size: str | int, source: Source) -> Index:
+    assert isinstance(node, ast.Name)
+    if node.id in RESERVED:
+        raise errors.ReservedNameError(
+            source.span(node),
+            f"{node.id} is the language's own name and cannot name an index",
+            fix="j = 1, ..., n_head",
+        )
+    return Index(node.id, first, size, source.span(node))
+
+
+def whole(node: ast.expr) -> int | None:
+    """A whole number with its sign, or None."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = whole(node.operand)
+        return None if value is None else -value
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return node.value
+    return None
+
+
+class IndexReader(CallReader):
+    """Reads what holds an index; the base of the reader of equations."""
+
+    def __init__(
+        self,
+        source: Source,
+        functions: Mapping[str, Function],
+        indices: Mapping[str, Index],
+    ) -> None:
+        """Read in a cell's text, with its functions and indices."""
+        super().__init__(source, functions)
+        self.indices = indices
+
+    def equation(self, statement: ast.stmt) -> Equation:
+        """One equation without places on its left."""
+        raise NotImplementedError
+
+    def indexed_equation(self, statement: ast.stmt) -> Equation:
+        """An equation, for every value of the indices on its left."""
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+        if not (
+            self.indices
+            and isinstance(statement, ast.Assign)
+            and isinstance(target, ast.Subscript)
+            and isinstance(target.slice, ast.Tuple)
+        ):
+            return self.equation(statement)
+        time, *places = target.slice.elts
+        names = [self._target_place(place) for place in places]
+        if len({*names}) < len(names):
+            raise errors.IndexUseError(
+                self.span(target),
+                f"one index stands twice on the left: {self._show(target)}",
+                fix="`i, j = 1, ..., n` declares two of one range: `A[t, i, j] = ...`",
+            )
+        plain = ast.Subscript(target.value, time, target.ctx)
+        line = ast.Assign([ast.copy_location(plain, target)], statement.value)
+        equation = self.equation(ast.copy_location(line, statement))
+        body = Expr("put", (equation.expression,), equation.span, tuple(names))
+        return replace(equation, expression=body)
+
+    def _target_place(self, node: ast.expr) -> str:
+        if isinstance(node, ast.Name) and node.id in self.indices:
+            return node.id
+        raise errors.IndexUseError(
+            self.span(node),
+            f"{self._show(node)} on the left is not an index",
+            fix="an index alone, such as `C[t, j] = ...`; the indices are: "
+            + (", ".join(self.indices) or "none"),
+        )
+
+    # ----- brackets -----
+
+    def has_places(self, node: ast.Subscript) -> bool:
+        """Whether a bracket holds more than a step."""
+        parts = self._parts(node)
+        if isinstance(parts[0], ast.Slice):
+            return False
+        return len(parts) > 1 or (bool(self.indices) and not _is_time(parts[0]))
+
+    @staticmethod
+    def _parts(node: ast.Subscript) -> list[ast.expr]:
+        return node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+
+    def with_places(self, node: ast.Subscript, span: Span) -> Expr:
+        """`C[t, j]`, `W[j]`, `log_b[j, y[t]]`: a read, then a place at a time."""
+        parts = self._parts(node)
+        if _is_time(parts[0]):
+            time = ast.copy_location(
+                ast.Subscript(node.value, parts[0], node.ctx), node
+            )
+            base, parts = self.expression(time), parts[1:]
+        else:
+            base = self.expression(node.value)
+        by_input = [
+            n for n, part in enumerate(parts) if isinstance(part, ast.Subscript)
+        ]
+        if by_input:
+            base, parts = self._looked_up(base, parts, by_input, span)
+        for part in parts:
+            base = Expr("at", (base,), span, self._place_text(part))
+        return base
+
+    def _looked_up(
+        self, base: Expr, parts: list[ast.expr], by_input: list[int], span: Span
+    ) -> tuple[Expr, list[ast.expr]]:
+        if len(parts) != 2 or len(by_input) != 1:
+            raise errors.IndexUseError(
+                span,
+                "an integer input picks a place of a matrix",
+                fix="`B[j, y[t]]` or `B[y[t], j]`",
+            )
+        (number,) = by_input
+        if number == 0:
+            base = Expr("transpose", (base,), span)
+        index = self.expression(parts[number])
+        return Expr("lookup", (base, index), span), [parts[1 - number]]
+
+    def _place_text(self, node: ast.expr) -> PlaceText:
+        is_wrapped = (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "wrap"
+            and len(node.args) == 1
+            and not node.keywords
+        )
+        inner = node.args[0] if is_wrapped else node  # type: ignore[attr-defined]
+        terms: list[tuple[str, int]] = []
+        offset = self._add_place(inner, 1, terms)
+        names = [name for name, _ in terms]
+        if offset is None or len({*names}) < len(names):
+            raise errors.IndexUseError(
+                self.span(node),
+                f"{self._show(node)} is not a place",
+                fix="an index, an index and a whole number or another index, "
+                "`l+k`, around the ends, `wrap(i-k)`, or a whole number; the indices "
+                "are: " + (", ".join(self.indices) or "none"),
+            )
+        return PlaceText(tuple(terms), offset, is_wrapped)
+
+    def _add_place(
+        self, node: ast.expr, sign: int, terms: list[tuple[str, int]]
+    ) -> int | None:
+        """Collect the indices of a sum; returns its whole number, None if it is not."""
+        number = whole(node)
+        if number is not None:
+            return sign * number
+        if isinstance(node, ast.Name) and node.id in self.indices:
+            terms.append((node.id, sign))
+            return 0
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return self._add_place(node.operand, -sign, terms)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+            left = self._add_place(node.left, sign, terms)
+            other = sign if isinstance(node.op, ast.Add) else -sign
+            right = self._add_place(node.right, other, terms)
+            return None if left is None or right is None else left + right
+        return None
+
+    # ----- calls -----
+
+    def _call(self, node: ast.Call, span: Span) -> Expr:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        first = node.args[0] if node.args else None
+        is_own = name in self._place.functions
+        if is_own or node.keywords or first is None:
+            return super()._call(node, span)
+        along = first.id if isinstance(first, ast.Name) else ""
+        is_along = name in (*REDUCING, *KEEPING) and len(node.args) == 2
+        if is_along and along in self.indices:
+            body = self.expression(node.args[1])
+            return Expr("over", (body,), span, (name, along))
+        if name == "eye" and along and len(node.args) == 1:
+            return Expr("eye", (), span, along)
+        if name == "diag" and len(node.args) == 1:
+            return Expr("diag", (self.expression(first),), span)
+        return super()._call(node, span)
+
+
+def _is_time(node: ast.expr) -> bool:
+    """`t`, `t-1`, `tau`: what begins with the name of a step."""
+    while isinstance(node, ast.BinOp):
+        node = node.left
+    return isinstance(node, ast.Name) and node.id in ("t", "tau")

@@ -1,0 +1,94 @@
+"""Indices back to text: declarations, brackets, and what runs along an index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bptt.language.indexed import KEEPING, REDUCING
+from bptt.step.graph import Graph, Node
+from bptt.step.places import Place
+
+INDEXED = frozenset({"at", "put", "index_sum", "index_fill", "index", "size", "eye"})
+
+
+def index_lines(graph: Graph) -> Iterator[str]:
+    """`j = 1, ..., n_head` for every index."""
+    for name, (first, dim) in graph.indices.items():
+        last = first + dim - 1 if isinstance(dim, int) else dim
+        yield f"{name} = {first}, ..., {last}"
+
+
+def split_target(body: Node) -> tuple[tuple[str, ...], Node]:
+    """The indices on an equation's left, and its right."""
+    names: list[str] = []
+    while body.op == "put":
+        names.append(_put_index(body))
+        body = body.inputs[0]
+    return tuple(names), body
+
+
+def with_places(text: str, places: tuple[str, ...]) -> str:
+    """`h[t]` and `j` to `h[t, j]`; `W` and `j` to `W[j]`."""
+    if not places:
+        return text
+    inside = ", ".join(places)
+    return f"{text[:-1]}, {inside}]" if text.endswith("]") else f"{text}[{inside}]"
+
+
+def indexed_text(node: Node, text: Callable[[Node], str]) -> str | None:
+    """The text of a node that an index made; None for any other."""
+    data: Any = node.data
+    if node.op in ("index", "size", "eye"):
+        name = str(data[0]) if node.op == "index" else str(data)
+        return f"eye({name})" if node.op == "eye" else name
+    if node.op == "index_fill":
+        return text(node.inputs[0])
+    if node.op == "index_sum":
+        return f"sum({data[0]}, {text(node.inputs[0])})"
+    if node.op in REDUCING and node.inputs[0].op == "put":
+        return _along(node, text)
+    if node.op != "at":
+        return None
+    inner = node.inputs[0]
+    if inner.op in KEEPING and inner.inputs[0].op == "put":
+        return _along(inner, text)
+    return _read(node, text)
+
+
+def _along(node: Node, text: Callable[[Node], str]) -> str:
+    whole = node.inputs[0]
+    return f"{node.op}({_put_index(whole)}, {text(whole.inputs[0])})"
+
+
+def _put_index(node: Node) -> str:
+    data: Any = node.data
+    return str(data[0].terms[0].name)
+
+
+def _read(node: Node, text: Callable[[Node], str]) -> str:
+    places: list[str] = []
+    while node.op == "at" and not _is_along(node):
+        place: Any = node.data
+        places.insert(0, _place(place))
+        node = node.inputs[0]
+    if node.op == "lookup":
+        matrix, index = node.inputs
+        place = text(index)
+        if matrix.op == "transpose":
+            return with_places(text(matrix.inputs[0]), (place, *places))
+        return with_places(text(matrix), (*places, place))
+    return with_places(text(node), tuple(places))
+
+
+def _is_along(node: Node) -> bool:
+    inner = node.inputs[0]
+    return inner.op in KEEPING and inner.inputs[0].op == "put"
+
+
+def _place(place: Place) -> str:
+    parts = [("+" if term.sign > 0 else "-") + term.name for term in place.terms]
+    if place.offset or not parts:
+        parts.append(f"{place.offset:+d}")
+    text = "".join(parts).removeprefix("+")
+    return f"wrap({text})" if place.is_wrapped else text

@@ -1,0 +1,68 @@
+"""Right cells that a check or an explanation could take for wrong, or stumble over."""
+
+import pytest
+
+import bptt
+
+CELLS = {
+    "a maximum subtracted": """
+        o[t] = c + V @ tanh(W @ x[t])
+        m[t] = max(o[t])
+        z[t] = log(sum(exp(o[t] - m[t]))) + m[t]
+        L[t] = z[t] + 0 * sum(o[t])
+    """,
+    "a stabiliser that cancels": """
+        m: n_h; k[t] = K @ x[t]; v[t] = V @ x[t]
+        m[t] = maximum(m[t-1], k[t])
+        n[t] = exp(m[t-1] - m[t]) * n[t-1] + exp(k[t] - m[t]) * v[t]
+        d[t] = exp(m[t-1] - m[t]) * d[t-1] + exp(k[t] - m[t])
+        h[t] = n[t] / (d[t] + 1e-3)
+        L[t] = mse(h[t], y[t])
+    """,
+    "a parameter that a softmax does not see": """
+        alpha: ()
+        L[t] = nll(softmax(V @ x[t] + alpha), y[t])
+    """,
+    "a scalar product times a vector in one line": """
+        h[t] = dot(w, x[t]) * tanh(b) + dot(x[t], w) * (W @ h[t-1])
+        L[t] = sum(h[t])
+    """,
+    "a node read through stop_gradient alone": """
+        h[t] = tanh(W @ h[t-1] + U @ x[t])
+        g[t] = V @ x[t]
+        L[t] = sum(h[t] * stop_gradient(g[t]))
+    """,
+    "a node read through a comparison alone": """
+        h[t] = tanh(0.5 * h[t-1] + U @ x[t])
+        g[t] = V @ x[t]
+        L[t] = sum(where(g[t] > 0, h[t], 0.5 * h[t]))
+    """,
+    "saturated": "h[t] = tanh(0.5 * h[t-1] + 40 * x[t]); L[t] = sum(h[t])",
+    "a tie of a maximum": """
+        h[t] = tanh(0.5 * h[t-1] + maximum(minimum(b, x[t]), x[t]))
+        L[t] = sum(h[t])
+    """,
+    "a class of the step before": """
+        h[t] = tanh(W @ h[t-1] + U[:, y[t]])
+        L[t] = nll(softmax(V @ h[t]), y[t-1])
+    """,
+    "an input read at another step alone in a loop": """
+        h[t] = tanh(W @ h[t+1] + U @ x[t+1])
+        L[t] = sum(h[t] * x[t])
+    """,
+}
+
+
+@pytest.mark.parametrize("text", CELLS.values(), ids=CELLS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_right_cell_passes_its_check(text, seed):
+    ledger = bptt.Cell(text).check(seed=seed, instances=2)
+    assert not ledger.failures, "\n".join(map(str, ledger.failures))
+
+
+@pytest.mark.parametrize("text", CELLS.values(), ids=CELLS)
+def test_a_right_cell_is_explained(text):
+    explanation = bptt.Cell(text).explain(tau=3)
+    assert explanation.passed
+    assert explanation.text()
+    assert explanation.latex()

@@ -1,0 +1,139 @@
+"""The page's box against `check_equation`: the same numbers, the same notations."""
+
+import pytest
+
+import bptt
+from bptt.explain.formula.equation import backward_pass
+from tests.explain import handwritten_passes as by_hand
+from tests.explain.conftest import Opened
+from tests.explain.documents import CELLS, explained
+from tests.explain.test_backward_pass import CELLS as PASSED
+from tests.explain.test_backward_pass import COUNT
+from tests.explain.test_browser import judged
+from tests.explain.test_notations import PRINTED, PRINTED_10_21
+
+
+@pytest.fixture(scope="module")
+def lab(browser, tmp_path_factory):
+    """A tab with the page of a cell, by name."""
+    folder, opened = tmp_path_factory.mktemp("labs"), {}
+
+    def open_one(name):
+        if name not in opened:
+            cell = PASSED.get(name) or bptt.cells.get(name)
+            found = cell.explain(name=name)
+            file = folder / f"{name}.html"
+            file.write_text(found.html(), encoding="utf-8")
+            opened[name] = Opened(browser, file).ready()
+        return opened[name]
+
+    yield open_one
+    for page in opened.values():
+        page.context.close()
+
+
+@pytest.mark.parametrize("name", PASSED)
+def test_the_box_gives_the_numbers_of_check_equation(lab, name):
+    page, ran = lab(name), 0
+    lines = by_hand.wrong_lines(name, COUNT)
+    if name == "book":
+        lines += [("h", text) for text in MISTAKES]
+    for target, text in lines:
+        equation = by_hand.in_notation(name, target, text)
+        trap = backward_pass(PASSED[name], equation)
+        columns, flat = judged(page, equation)
+        if trap.problem is not None:
+            assert isinstance(columns, str), equation
+            continue
+        found = flat if trap.is_misshapen else columns
+        assert isinstance(found, dict), (equation, found)
+        assert found.keys() == {cost.name for cost in trap.costs}, equation
+        for cost in trap.costs:
+            error, cosine = found[cost.name]
+            assert error == pytest.approx(cost.error, rel=1e-8, abs=1e-10), equation
+            assert cosine == pytest.approx(cost.cosine, rel=1e-8, abs=1e-8), equation
+        ran += 1
+    assert ran > COUNT // 2
+
+
+MISTAKES = (
+    "W.T @ grad_h[t+1] @ diag(1 - h[t+1]**2) + V.T @ grad_o[t]",
+    "W.T @ grad_h[t+1] + V.T @ grad_o[t]",
+    "W.T @ diag(1 - h[t]**2) @ grad_h[t+1] + V.T @ grad_o[t]",
+    "W.T @ diag((1 - h[t+1])**2) @ grad_h[t+1] + V.T @ grad_o[t]",
+    "W @ diag(1 - h[t+1]**2) @ grad_h[t+1] + V.T @ grad_o[t]",
+    "V.T @ grad_o[t]",
+    "grad_a[t+1] @ W + V.T @ grad_o[t]",
+)
+
+
+@pytest.mark.parametrize("number", PRINTED)
+def test_the_box_reads_the_chapter_as_printed(lab, number):
+    columns, _ = judged(lab("book"), PRINTED[number])
+    assert isinstance(columns, dict), columns
+    assert max(error for error, _ in columns.values()) < 1e-12
+
+
+def test_the_box_refuses_10_21_as_printed(lab):
+    columns, flat = judged(lab("book"), PRINTED_10_21)
+    assert columns == "lab-product"
+    assert flat["W"][0] > 0.1
+
+
+@pytest.mark.parametrize("text", [
+    "∂L/∂h[t] = Wᵀ diag(1 − h[t+1]²) ∂L/∂h[t+1] + V' ∇o[t]",
+    "dL/dh[t] = np.dot(W.T, (1 - h[t+1]**2) * dL/dh[t+1]) + V.T.dot(∇o[t])",
+    "∇_{h^(t)} L = Wᵀ ∇_{a^(t+1)} L ＋ Vᵀ（∇_{o^(t)} L）",
+    "∇_h⁽ᵗ⁾ L = Wᵀ diag(1 − (h⁽ᵗ⁺¹⁾)²) ∇_h⁽ᵗ⁺¹⁾ L + Vᵀ ∇_o⁽ᵗ⁾ L",
+    "∇_{h_t} L = V^T ∇_{o_t} L + W^T ∇_{a_{t+1}} L",
+    "∇W = Σ_{t=1..τ} ∇a[t] h[t-1]ᵀ",
+    "∇W_ij = sum(t, 1, tau, ∇a[t,i] h[t-1,j])",
+    "dh[tau]/dh[t] = prod(s, tau, t+1, ∂h[s]/∂h[s-1])",
+    "∇h[t] = sum(s, t, tau, prod(k, s, t+1, ∂h[k]/∂h[k-1]).T @ V.T @ ∇o[s])",
+    "partial(h[t], b) = diag(1 - h[t]**2)",
+    "h^(t) = tanh(a^(t))",
+])  # fmt: skip
+def test_the_box_reads_what_check_equation_reads(lab, text):
+    columns, _ = judged(lab("book"), text)
+    assert isinstance(columns, dict), columns
+    assert max(error for error, _ in columns.values()) < 1e-12
+
+
+@pytest.mark.parametrize(("text", "problem"), [
+    ("grad_W = grad_a[t] @ h[t-1].T", "lab-free-step"),
+    ("grad_h[t] = h[s]", "lab-free-step"),
+    ("grad_h[t] = grad_h[t] + h[t]", "lab-not-yet"),
+    ("grad_h[t] = sum(s, 1, tau+9, b)", "lab-leaves"),
+    (r"\nabla_{h^{(t)}} L = \foo", "lab-macro"),
+])  # fmt: skip
+def test_the_box_says_what_is_wrong_alike_in_both_languages(lab, text, problem):
+    page = lab("book")
+    assert judged(page, text)[0] == problem
+    page.tab.fill("#formula", text)
+    english = page.text(".lab .result")
+    page.press("#lang-zh")
+    chinese = page.text(".lab .result")
+    page.press("#lang-en")
+    assert "NaN" not in english + chinese
+    assert english.splitlines()[1:] == chinese.splitlines()[1:]
+    assert english.splitlines()[0] != chinese.splitlines()[0]
+
+
+def test_one_dimensional_arrays_are_wrong_only_where_they_are(lab):
+    page = lab("book")
+    page.tab.fill("#formula", "grad_h[t] = grad_a[t+1] @ W + V.T @ grad_o[t]")
+    assert "runs and is right" in page.text(".lab .result")
+
+
+@pytest.mark.parametrize("name", ["book", "gru", "slstm", "lstm"])
+def test_the_box_takes_what_copy_latex_gives(lab, name):
+    assert name in CELLS or explained(name)
+    page = lab(name)
+    bad = page.run(
+        "() => Array.from(document.querySelectorAll('.chain'), (chain) => {"
+        " const text = B.latexOf(chain);"
+        " try { B.parseFormula(text); return null; }"
+        " catch (e) { return `${e} ${JSON.stringify(e.fields)} ${text}`; }"
+        "}).filter(Boolean)"
+    )
+    assert bad == []

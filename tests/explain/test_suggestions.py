@@ -1,0 +1,112 @@
+"""No message suggests what is itself refused: every suggestion is fed back in."""
+
+import re
+
+import pytest
+
+import bptt
+from bptt.explain.algebra.point import Scope
+from bptt.explain.notation.formula_tokens import FormulaSyntaxError
+from bptt.explain.notation.parse import parse_formula
+from tests.explain.handwritten_passes import (
+    PASSES,
+    USERS_TEXT,
+    in_notation,
+    wrong_lines,
+)
+
+CELLS = {
+    "book": bptt.cells.book,
+    "lstm": bptt.cells.lstm,
+    "gru": bptt.cells.gru,
+    "users": bptt.Cell(USERS_TEXT),
+    "no state": bptt.Cell("o[t] = V @ x[t]\nL[t] = mse(o[t], y[t])"),
+}
+REFUSED = (
+    "", "   ", "{name}", "∇{name}[t] = ∇{name}[t]", "∇{name}[t]", "x[t]",
+    "∇{name}[t] = ∇{name}[t] + 0 * ∇{name}[t]", "∇{name} = x[t]", "a" * 3000,
+    r"\nabla_{{{name}^{{(t)}}}} L", "∇{name}[t] = {name}",
+)  # fmt: skip
+WRONG = {
+    "book": (
+        "∂h^(t+1)/∂h^(t) = W^T", "(∂h[t+1]/∂h[t]).T = W.T", "∂o[t]/∂h[t] = V.T",
+        "∂h[t]/∂a[t] = 1 - h[t]**2", "∇W = ∇a[t] h[t-1].T", "∇b = ∇a[t]",
+        "∇W[t] = sum(t, 1, tau, ∇a[t] h[t-1].T)", "∇b = sum(t, 2, tau, ∇a[t])",
+        "∇b = sum(t, 1, tau-1, ∇a[t])", "∇c = sum(t, 1, tau, ∇o[t]) / tau",
+        "∇c = 1/tau * sum(t, 1, tau, ∇o[t])", "∇o[t] = one_hot(y[t], n_o) - ŷ[t]",
+        "∇o[t] = ŷ[t] - one_hot(y[t], n_o) / tau",
+        "∇h[t] = W.T (1 - h[t+1]**2) ∇h[t+1] + V.T ∇o[t]",
+        r"\nabla_{h^{(t)}} L = W^\top \nabla_{h^{(t+1)}} L + V^\top \nabla_{o^{(t)}} L",
+        r"\nabla_{o^{(t)}} L = \mathbf{e}_{y^{(t)}} - \hat{y}^{(t)}",
+        "∂h[tau]/∂h[1] = W", "∇L[t] = 2", "∇h[tau] = V ∇o[tau]",
+    ),
+    "lstm": ("∇h[t] = 0 * h[t]", "∇h[t] = W_i.T ∇i[t+1]", "∇s[t] = f[t] ∇s[t+1]"),
+    "gru": ("∇h[t] = incoming(h[t])", "∇z[t] = h[t-1] * ∇h[t]"),
+}  # fmt: skip
+
+
+def state_of(cell):
+    graph = cell.graph
+    return next(iter([*graph.states, *graph.definitions]))
+
+
+@pytest.mark.parametrize("text", REFUSED)
+@pytest.mark.parametrize("name", CELLS)
+def test_what_a_refusal_suggests_is_right(name, text):
+    cell = CELLS[name]
+    with pytest.raises(bptt.BpttError) as caught:
+        cell.check_equation(text.format(name=state_of(cell)))
+    error = caught.value
+    for said in (str(error), error.say("zh")):
+        for example in re.findall(r"(?:for example|例如) '(.*)'", said):
+            assert cell.check_equation(example).passed, example
+    if isinstance(error, FormulaSyntaxError) and error.fix:
+        assert parse_formula(error.fix, Scope(cell.graph))
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_a_wrong_equation_is_told_is_right(name):
+    for text in WRONG[name]:
+        report = CELLS[name].check_equation(text)
+        assert not report.passed
+        known = re.findall(r"^Right: (.*)$", str(report), re.MULTILINE)
+        if "tau]/∂h[1]" not in text:
+            assert known == [report.suggestion], text
+        for equation in known:
+            assert CELLS[name].check_equation(equation).passed, equation
+        if report.edit is not None:
+            scope = Scope(CELLS[name].graph)
+            for part in report.edit.parts:
+                assert parse_formula(report.write(part), scope)
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_what_random_wrong_equations_are_told_is_right(name):
+    for target, line in wrong_lines(name, 8, seed=1):
+        text = in_notation(name, target, line)
+        try:
+            report = CELLS[name].check_equation(text)
+        except bptt.BpttError:  # a sum to tau has no step tau + 1
+            continue
+        if report.suggestion:
+            assert CELLS[name].check_equation(report.suggestion).passed, text
+
+
+LIKELY = {
+    "∂h^(t+1)/∂h^(t) = W^T": "write", "∇W = ∇a[t] h[t-1].T": "missing sum",
+    "∇b = sum(t, 2, tau, ∇a[t])": "bounds",
+    "∇c = sum(t, 1, tau, ∇o[t]) / tau": "extra factor",
+    "∇o[t] = one_hot(y[t], n_o) - ŷ[t]": "sign",
+    "∇h[t] = W.T (1 - h[t+1]**2) ∇h[t+1] + V.T ∇o[t]": "diag",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LIKELY)
+def test_the_likely_fix_is_there_where_it_is_needed_most(text):
+    assert bptt.check_equation(text).edit.kind == LIKELY[text]
+
+
+def test_from_outside_is_explained_to_who_forgot_it():
+    report = bptt.cells.lstm.check_equation("∇h[t] = W_i.T ∇i[t+1]")
+    assert "incoming(h[t]) is what arrives at h[t] from outside" in str(report)
+    assert "从外部传到 h[t] 的梯度" in report.say("zh")

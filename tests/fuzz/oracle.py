@@ -1,0 +1,398 @@
+"""What a cell's text means, read by Python's `ast` into a torch float64 loop.
+
+Nothing of bptt is imported. Every row runs alone for its own number of steps, every
+value is computed when it is first asked for, and each parameter, node and input has a
+leaf of its own at every step; torch's autograd does the rest.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from tests.fuzz.case import Case
+
+Tensor = torch.Tensor
+DEPTH = 50_000
+
+
+@dataclass
+class Answer:
+    """Everything a call of bptt could be asked for, as NumPy arrays.
+
+    kink: the distance of the nearest comparison from a tie that is not exact.
+    """
+
+    loss: float = 0.0
+    params: dict[str, np.ndarray] = field(default_factory=dict)
+    copies: dict[str, np.ndarray] = field(default_factory=dict)
+    nodes: dict[str, np.ndarray] = field(default_factory=dict)
+    inputs: dict[str, np.ndarray] = field(default_factory=dict)
+    initial: dict[str, np.ndarray] = field(default_factory=dict)
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    final: dict[str, np.ndarray] = field(default_factory=dict)
+    kink: float = np.inf
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """Every gradient array under one name."""
+        tables = {"": self.params, "copies of ": self.copies, "node ": self.nodes,
+                  "input ": self.inputs, "initial ": self.initial}  # fmt: skip
+        return {f"{k}{n}": a for k, table in tables.items() for n, a in table.items()}
+
+
+def answer(case: Case, jitter: float = 0.0) -> Answer:
+    """The oracle's answer; jitter: relative noise on every leaf."""
+    with deep_recursion():
+        return _Run(case, jitter).answer()
+
+
+@contextmanager
+def deep_recursion():
+    """A value at step t may wait for all steps before it."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(DEPTH)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+class _Run:
+    """All rows of one case."""
+
+    def __init__(self, case: Case, jitter: float) -> None:
+        self.case = case
+        self.trees = {
+            eq.name: ast.parse(eq.right.strip(), mode="eval").body
+            for eq in case.equations
+        }
+        self.bodies = {line.partition("(")[0]: line for line in case.functions}
+        self.lags = case.states
+        self.kink = np.inf
+        noise = np.random.default_rng([case.values, 99])
+
+        def leaf(array: np.ndarray) -> Tensor:
+            if array.dtype.kind != "f":
+                return torch.from_numpy(np.array(array))
+            moved = array * (1 + jitter * noise.choice([-1.0, 1.0], array.shape))
+            return torch.tensor(moved, dtype=torch.float64, requires_grad=True)
+
+        steps = range(1, case.tau + 1)
+        self.copies = {}
+        for name, array in case.params().items():
+            whole = leaf(array).detach()
+            self.copies[name] = {t: whole.clone().requires_grad_() for t in steps}
+        self.inputs = {
+            name: {(t, b): leaf(array[t - 1, b]) for t in steps
+                   for b in range(case.rows)}
+            for name, array in case.inputs().items()
+        }  # fmt: skip
+        given = case.initial()
+        self.initial = {
+            name: [leaf(self._start(name, given, b)) for b in range(case.rows)]
+            for name in self.lags
+        }
+        self.probes: dict[tuple[str, int, int], Tensor] = {}
+        self.values: dict[tuple[str, int, int], Tensor] = {}
+
+    def _start(self, name: str, given: Mapping[str, np.ndarray], row: int):
+        if name in given:
+            return np.asarray(given[name][row])
+        if self.case.kinds[name] == "index":
+            return np.zeros((), np.int64)
+        return np.zeros(self.case.number(self.case.shapes[name]))
+
+    # ----- values -----
+
+    def value(self, name: str, t: int, row: int) -> Tensor:
+        """The value of a node or input at a step, before and after the row, too."""
+        if not 1 <= t <= self.case.length(row):
+            return self.initial[name][row]
+        if name not in self.trees:
+            return self.inputs[name][t, row]
+        key = (name, t, row)
+        if key not in self.values:
+            found = _Reader(self, t, row).read(self.trees[name])
+            shape = self.case.number(self.case.shapes[name])
+            probe = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+            self.probes[key] = probe
+            self.values[key] = found + probe
+        return self.values[key]
+
+    def near(self, distance: Tensor) -> None:
+        """Note how far a comparison is from a tie; an exact tie is one everywhere."""
+        flat = distance.detach().abs().flatten()
+        open_ones = flat[flat > 0]
+        if len(open_ones):
+            self.kink = min(self.kink, float(open_ones.min()))
+
+    # ----- the answer -----
+
+    def answer(self) -> Answer:
+        case = self.case
+        cells = [(t, b) for b in range(case.rows)
+                 for t in range(1, case.length(b) + 1)]  # fmt: skip
+        for name in case.defined:
+            for t, b in cells if self.lags.get(name, -1) < 0 else cells[::-1]:
+                self.value(name, t, b)
+        loss = torch.zeros((), dtype=torch.float64)
+        if case.has_loss:
+            w = self._weight(cells)
+            for t, b in cells:
+                loss = loss + w[t - 1, b] * self.value("L", t, b)
+        total = loss
+        for name, seed in case.seed_arrays().items():
+            for t, b in cells:
+                there = torch.from_numpy(np.asarray(seed[t - 1, b]))
+                total = total + (there * self.value(name, t, b)).sum()
+        if total.requires_grad:
+            total.backward()
+        return self._collect(float(loss.detach()), cells)
+
+    def _weight(self, cells: list[tuple[int, int]]) -> np.ndarray:
+        case = self.case
+        given = case.weight()
+        w = np.zeros((case.tau, case.rows))
+        for t, b in cells:
+            w[t - 1, b] = 1.0
+        if given is not None:
+            w = w * (given[:, None] if given.ndim == 1 else given)
+        if case.reduction == "batch_mean":
+            return w / case.rows
+        return w / w.sum() if case.reduction == "mean" else w
+
+    def _collect(self, loss: float, cells: list[tuple[int, int]]) -> Answer:
+        case, out = self.case, Answer(loss=loss, kink=self.kink)
+        for name, copies in self.copies.items():
+            out.copies[name] = np.stack([_grad(copies[t]) for t in sorted(copies)])
+            out.params[name] = out.copies[name].sum(axis=0)
+        for name, leaves in self.inputs.items():
+            if case.kinds[name] == "input":
+                grads = {key: _grad(leaves[key]) for key in cells}
+                out.inputs[name] = self._sequence(name, grads)
+        for name in case.defined:
+            grads = {key: _grad(self.probes[name, *key]) for key in cells}
+            out.nodes[name] = self._sequence(name, grads)
+            values = {key: self.values[name, *key].detach().numpy() for key in cells}
+            out.values[name] = self._sequence(name, values)
+        for name, rows in self.initial.items():
+            if case.kinds[name] != "index":
+                out.initial[name] = np.stack([_grad(leaf) for leaf in rows])
+            ends = [(case.length(b) if self.lags[name] < 0 else 1, b)
+                    for b in range(case.rows)]  # fmt: skip
+            final = [self.value(name, t, b).detach().numpy() for t, b in ends]
+            out.final[name] = np.stack(final)
+        return out
+
+    def _sequence(self, name: str, found: Mapping[tuple[int, int], np.ndarray]):
+        shape = self.case.number(self.case.shapes[name])
+        array = np.zeros((self.case.tau, self.case.rows, *shape))
+        for (t, b), value in found.items():
+            array[t - 1, b] = value
+        return array
+
+
+def _grad(leaf: Tensor) -> np.ndarray:
+    found = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+    return found.detach().numpy().copy()
+
+
+# ----- the meaning of an expression -----
+
+
+class _Reader:
+    """One right side at one step of one row."""
+
+    def __init__(
+        self, run: _Run, t: int, row: int, bound: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Bound: in the body of a function, the values of its parameters."""
+        self.run, self.t, self.row, self.bound = run, t, row, bound or {}
+
+    def read(self, node: ast.expr) -> Tensor:
+        kind = type(node).__name__
+        return getattr(self, f"_{kind}")(node)
+
+    def _Constant(self, node: ast.Constant) -> Tensor:
+        return torch.tensor(float(node.value), dtype=torch.float64)
+
+    def _Name(self, node: ast.Name) -> Tensor:
+        if node.id in self.bound:
+            return self.bound[node.id]
+        return self.run.copies[node.id][self.t]
+
+    def _UnaryOp(self, node: ast.UnaryOp) -> Tensor:
+        return -self.read(node.operand)
+
+    def _BinOp(self, node: ast.BinOp) -> Tensor:
+        a, b = self.read(node.left), self.read(node.right)
+        if isinstance(node.op, ast.Pow):
+            is_number = not b.requires_grad and b.ndim == 0
+            return a ** float(b) if is_number else a**b
+        if isinstance(node.op, ast.Mod):
+            self.run.near(a / b - (a / b).round())
+        return BINARY[type(node.op)](a, b)
+
+    def _Compare(self, node: ast.Compare) -> Tensor:
+        a, b = self.read(node.left), self.read(node.comparators[0])
+        self.run.near(a - b)
+        return COMPARE[type(node.ops[0])](a, b).double()
+
+    def _Attribute(self, node: ast.Attribute) -> Tensor:
+        assert node.attr == "T"
+        return self.read(node.value).T
+
+    def _Subscript(self, node: ast.Subscript) -> Tensor:
+        if isinstance(node.slice, ast.Tuple):
+            column = self.read(node.slice.elts[1])
+            return self.read(node.value)[:, int(column)]
+        assert isinstance(node.value, ast.Name)
+        return self.run.value(node.value.id, self.t + self._lag(node.slice), self.row)
+
+    @staticmethod
+    def _lag(node: ast.expr) -> int:
+        if isinstance(node, ast.Name):
+            return 0
+        assert isinstance(node, ast.BinOp)
+        assert isinstance(node.right, ast.Constant)
+        return int(node.right.value) * (1 if isinstance(node.op, ast.Add) else -1)
+
+    def _Call(self, node: ast.Call) -> Tensor:
+        assert isinstance(node.func, ast.Name)
+        name = node.func.id
+        options = {k.arg: float(ast.literal_eval(k.value)) for k in node.keywords}
+        arguments = [self.read(argument) for argument in node.args]
+        if name in self.run.bodies:
+            return self._body(self.run.bodies[name], arguments)
+        self._note_kinks(name, arguments)
+        return FUNCTIONS[name](*arguments, **options)
+
+    def _body(self, line: str, arguments: list[Tensor]) -> Tensor:
+        """A function of the cell: its body with the arguments in place."""
+        head, _, body = line.partition(" = ")
+        call = ast.parse(head.replace("=", " == "), mode="eval").body
+        assert isinstance(call, ast.Call)
+        bound: dict[str, Tensor] = {}
+        for number, parameter in enumerate(call.args):
+            if isinstance(parameter, ast.Compare):  # scale=2: a default
+                default = self.read(parameter.comparators[0])
+                parameter = parameter.left  # noqa: PLW2901
+            assert isinstance(parameter, ast.Name)
+            is_given = number < len(arguments)
+            bound[parameter.id] = arguments[number] if is_given else default
+        inner = _Reader(self.run, self.t, self.row, bound)
+        return inner.read(ast.parse(body, mode="eval").body)
+
+    def _note_kinks(self, name: str, arguments: list[Tensor]) -> None:
+        if name in ("maximum", "minimum"):
+            self.run.near(arguments[0] - arguments[1])
+        elif name in ("relu", "abs", "where", "sign", "leaky_relu", "elu"):
+            self.run.near(arguments[0])
+        elif name == "floor":
+            self.run.near(arguments[0] - arguments[0].round())
+        elif name == "round":
+            self.run.near((arguments[0] - 0.5) - (arguments[0] - 0.5).round())
+        elif name == "hardtanh":
+            self.run.near(arguments[0].abs() - 1)
+        elif name == "clip":
+            self.run.near(arguments[0] - arguments[1])
+            self.run.near(arguments[0] - arguments[2])
+        elif name in ("max", "min"):
+            ordered = arguments[0].flatten().sort().values
+            self.run.near(ordered[1:] - ordered[:-1])
+
+
+def _layer_norm(u: Tensor, eps: float = 1e-5) -> Tensor:
+    centred = u - u.mean()
+    return centred / ((centred * centred).mean() + eps).sqrt()
+
+
+def _nll(p: Tensor, target: Tensor) -> Tensor:
+    if target.dtype == torch.int64:
+        return -p[target].log()
+    return -(target * p.log()).sum()
+
+
+def _bce(p: Tensor, y: Tensor) -> Tensor:
+    return -(y * p.log() + (1 - y) * (1 - p).log()).sum()
+
+
+def _broadcast(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda *parts: f(*torch.broadcast_tensors(*parts))
+
+
+def _remainder(a: Tensor, b: Tensor) -> Tensor:
+    return a - b * torch.floor(a / b)
+
+
+BINARY: Mapping[type, Callable[[Tensor, Tensor], Tensor]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.MatMult: lambda a, b: a @ b,
+    ast.Mod: _remainder,
+}
+COMPARE: Mapping[type, Callable[[Tensor, Tensor], Tensor]] = {
+    ast.Gt: lambda a, b: a > b,
+    ast.GtE: lambda a, b: a >= b,
+    ast.Lt: lambda a, b: a < b,
+    ast.LtE: lambda a, b: a <= b,
+}
+FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "relu": torch.relu,
+    "softplus": lambda u: torch.logaddexp(u, torch.zeros_like(u)),
+    "exp": torch.exp,
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "abs": torch.abs,
+    "maximum": _broadcast(torch.maximum),
+    "minimum": _broadcast(torch.minimum),
+    "where": lambda c, u, v: torch.where(c != 0, u, v),
+    "softmax": lambda u: torch.softmax(u, 0),
+    "log_softmax": lambda u: torch.log_softmax(u, 0),
+    "layer_norm": _layer_norm,
+    "sum": torch.sum,
+    "mean": torch.mean,
+    "dot": torch.dot,
+    "outer": torch.outer,
+    "stop_gradient": lambda u: u.detach(),
+    "nll": _nll,
+    "bce": _bce,
+    "mse": lambda u, v: ((u - v) ** 2).mean(),
+    "expm1": torch.expm1,
+    "erf": torch.erf,
+    "floor": torch.floor,
+    "round": torch.round,
+    "sign": torch.sign,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "elu": F.elu,
+    "leaky_relu": F.leaky_relu,
+    "softsign": F.softsign,
+    "log_sigmoid": lambda u: -torch.logaddexp(-u, torch.zeros_like(u)),
+    "mish": lambda u: u * torch.tanh(torch.logaddexp(u, torch.zeros_like(u))),
+    "hardtanh": F.hardtanh,
+    "clip": lambda u, low, high: torch.minimum(torch.maximum(u, low), high),
+    "cumsum": lambda u: torch.cumsum(u, 0),
+    "rms_norm": lambda u, eps: u / ((u * u).mean() + eps).sqrt(),
+    "softmin": lambda u: torch.softmax(-u, 0),
+    "glu": lambda u, v: u * torch.sigmoid(v),
+    "with_derivative": lambda v, u: u + (v - u).detach(),
+    "max": torch.amax,
+    "min": torch.amin,
+    "logsumexp": lambda u: torch.logsumexp(u, 0),
+    "norm": torch.linalg.vector_norm,
+    "lower_part": torch.tril,
+}

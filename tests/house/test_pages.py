@@ -1,0 +1,87 @@
+"""Every Python block of the README and the documentation runs as it is printed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NEEDS = {
+    "README.md": "torch jax",
+    "training.md": "safetensors torch",
+    "torch.md": "torch",
+    "jax.md": "jax optax",
+    "import-export.md": "torch",
+}
+
+
+def script_of(page):
+    """The page's blocks as one program, each at the line where the page prints it."""
+    text = page.read_text()
+    lines = [""] * text.count("\n")
+    for match in BLOCK.finditer(text):
+        first = text.count("\n", 0, match.start(1))
+        block = match.group(1).splitlines()
+        lines[first : first + len(block)] = block
+    return "\n".join(lines) + "\n"
+
+
+def has_code(page):
+    return BLOCK.search(page.read_text()) is not None
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if has_code(page)], ids=lambda page: page.name
+)
+def test_code_of_a_page_runs(page, tmp_path):
+    for module in NEEDS.get(page.name, "").split():
+        pytest.importorskip(module)
+    script = tmp_path / f"page_{page.stem}.py"  # jax.py would hide jax
+    script.write_text(script_of(page))
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_readme_and_notation_have_code():
+    assert {page.name for page in PAGES if has_code(page)} >= {
+        "README.md",
+        "notation.md",
+    }
+
+
+def test_a_wrong_block_is_caught_at_its_line(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("text\n\n```python\nx = 1\n```\n\n```python\nassert x == 2\n```\n")
+    assert script_of(page).splitlines()[7] == "assert x == 2"
+    script = tmp_path / "page.py"
+    script.write_text(script_of(page))
+    ended = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert "line 8" in ended.stderr
+    assert "AssertionError" in ended.stderr
+
+
+def test_readme_shows_equations_loss_and_check_by_line_20():
+    top = "\n".join((ROOT / "README.md").read_text().splitlines()[:20])
+    for needed in (
+        "a[t] = b + W @ h[t-1] + U @ x[t]",
+        "h[t] = tanh(a[t])",
+        "o[t] = c + V @ h[t]",
+        "L[t] = nll(softmax(o[t]), y[t])",
+        "grad.loss",
+        "cell.check()",
+    ):
+        assert needed in top
