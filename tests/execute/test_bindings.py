@@ -360,3 +360,14 @@ def subclasses(kind):
     for child in kind.__subclasses__():
         yield child
         yield from subclasses(child)
+
+
+@pytest.mark.parametrize("executor", ["reference", "llvm"])
+def test_a_size_that_only_a_class_index_counts_is_asked_for(executor):
+    cell = Cell("h: (n_h)\nh[t] = 0.5 * h[t-1]\nL[t] = nll(softmax(h[t]), y[t])")
+    inputs = {"y": np.zeros((4, 2), int)}
+    with pytest.raises(errors.MissingSizeError, match=r"n_h.*give an initial state"):
+        cell.gradient({}, inputs, executor=executor)
+    initial = {"h": np.ones((2, 3))}
+    grad = cell.gradient({}, inputs, initial=initial, executor=executor)
+    np.testing.assert_allclose(grad.loss, 8 * np.log(3))

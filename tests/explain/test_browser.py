@@ -329,7 +329,10 @@ def test_landmarks_headings_names_and_text_for_pictures(open_page):
     )
     assert unnamed == 0
     titles = "Array.from(document.querySelectorAll('svg[role=img]')).every(s =>"
-    assert page.run(titles + " s.querySelector('title').textContent.length > 3)")
+    assert page.run(
+        titles
+        + " (s.getAttribute('aria-label') || s.querySelector('title').textContent)[3])"
+    )
     rows = page.run("document.querySelectorAll('#graph tr[data-kind]').length")
     assert rows == 13  # one for every kind of edge of the book's network
     levels = page.run(

@@ -1,8 +1,10 @@
 """How dimensions get their names, and what a declaration changes."""
 
+import inspect
+
 import pytest
 
-from bptt import Cell, cells
+from bptt import Cell, cells, errors
 
 
 def test_the_book_names_its_dimensions():
@@ -112,3 +114,22 @@ def test_a_bom_an_indentation_and_line_ends_are_no_part_of_a_cell():
         "a[t] = (b\n    + U @ x[t])\nh[t] = tanh(\n  a[t]\n)",
     ):
         assert Cell(text).canonical_text == plain.canonical_text
+
+
+def test_an_input_names_a_dimension_before_a_parameter_does():
+    cell = Cell("L[t] = dot(w, x[t])")
+    assert cell.dims == ("n_x",)
+    assert cell.parameters == {"w": ("n_x",)}
+
+
+def test_every_argument_of_init_is_refused_as_the_name_of_a_size():
+    arguments = {
+        name
+        for function in (Cell.init, Cell.objective, Cell.lower)
+        for name, given in inspect.signature(function).parameters.items()
+        if given.kind is not inspect.Parameter.VAR_KEYWORD
+    }
+    assert arguments >= {"self", "seed", "dtype"}
+    for name in sorted(arguments):
+        with pytest.raises(errors.ReservedNameError):
+            Cell(f"h: ({name})\nh[t] = 0.5 * h[t-1] + x[t]")

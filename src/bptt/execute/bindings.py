@@ -217,12 +217,14 @@ def bind(
     if packing is not None:
         arrays = {name: packing.pack(array) for name, array in arrays.items()}
         seed_arrays = {name: packing.pack(array) for name, array in seed_arrays.items()}
+    # Before the inputs: what a class index counts may be known from a state alone.
+    started = _initial(graph, initial or {}, dtype, n_b, is_batched, sizes)
     return Bindings(
         dtype, tau, n_b, is_batched, sizes.known,
         {**parameters, **(extra or {})},
         {name: _element_type(graph, name, array, dtype, sizes.known, packing)
          for name, array in arrays.items()},
-        _initial(graph, initial or {}, dtype, n_b, is_batched, sizes),
+        started,
         _weight(reduction, weights, tau, n_b, is_batched, dtype, packing),
         {name: to_real(f"seed {name}", array, dtype, packing)
          for name, array in seed_arrays.items()},

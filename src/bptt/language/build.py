@@ -333,8 +333,12 @@ class _Builder:
             fix = f"{left}.T @ {right}, or {fix}"
         return f"{described}: the inner sizes differ, {error.detail}", fix
 
+    def _names(self, shapes: Mapping[str, Shape] | None = None) -> Names:
+        found = self._shapes if shapes is None else shapes
+        return name_dimensions(found, self._definitions, self._index, self._uses.now)
+
     def _known(self) -> str:
-        names = name_dimensions(self._shapes, self._definitions, self._index)
+        names = self._names()
         return ", ".join(
             f"{name} {shapes.show_shape(resolve(shape, names, unknown='?'))}"
             for name, shape in self._shapes.items()
@@ -342,7 +346,7 @@ class _Builder:
         )
 
     def _show(self, shape: Shape) -> str:
-        names = name_dimensions(self._shapes, self._definitions, self._index)
+        names = self._names()
         return shapes.show_shape(resolve(shape, names, unknown="?"))
 
     # ----- resolution -----
@@ -378,7 +382,7 @@ class _Builder:
         return found
 
     def _resolved(self) -> Graph:
-        names = name_dimensions(self._named_after(), self._definitions, self._index)
+        names = self._names(self._named_after())
 
         def step(node: Node, inputs: tuple[Node, ...]) -> Node:
             data = resolve_data(node, names)

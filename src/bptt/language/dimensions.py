@@ -7,7 +7,7 @@ the first parameter that has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import count
 
 from bptt.step.shapes import Dim, DimVar, Shape
@@ -19,6 +19,7 @@ def name_dimensions(
     shapes: Mapping[str, Shape],
     definitions: Mapping[str, object],
     index: Mapping[str, DimVar],
+    inputs: Collection[str],
 ) -> Names:
     """A name, or a fixed size, for every class of equal dimensions."""
     names: Names = {}
@@ -27,8 +28,9 @@ def name_dimensions(
             names[dim.find()] = dim.find().value  # type: ignore[assignment]
     for name in reversed(tuple(definitions)):
         _offer(names, shapes[name][:1] if len(shapes[name]) == 1 else (), name)
-    for name in shapes:
-        if name not in definitions and len(shapes[name]) == 1 and name[0].islower():
+    vectors = [name for name in shapes if len(shapes[name]) == 1]
+    for name in sorted(vectors, key=lambda name: name not in inputs):
+        if name not in definitions and name[0].islower():
             _offer(names, shapes[name], name)
     for name, dim in index.items():
         _offer(names, (dim,), name)

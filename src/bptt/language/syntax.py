@@ -21,7 +21,7 @@ from bptt.language.indexed import (
 )
 from bptt.language.places import with_sizes
 from bptt.language.source import FunctionText, Source
-from bptt.language.tree import RESERVED, Declaration, Equation, Expr
+from bptt.language.tree import ARGUMENTS, RESERVED, Declaration, Equation, Expr
 from bptt.step.graph import Initial
 
 INFIX = {
@@ -168,6 +168,13 @@ class _Reader(IndexReader):
         return shape
 
     def _dimension(self, node: ast.expr) -> str | int:
+        if isinstance(node, ast.Name) and node.id in ARGUMENTS:
+            raise errors.ReservedNameError(
+                self.span(node),
+                f"sizes are given by name, as in init(n_h=128), and {node.id} is the "
+                "name of another argument there",
+                fix=f"n_{node.id}",
+            )
         if isinstance(node, ast.Name) and node.id not in RESERVED:
             return node.id
         if (

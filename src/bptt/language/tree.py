@@ -9,6 +9,11 @@ from bptt.step.graph import Initial
 
 LOSS = "L"
 RESERVED = frozenset({"t", "tau", "n_b"})
+# Arguments beside which sizes are given by name: init(n_h=128, seed=0).
+ARGUMENTS = frozenset((
+    "self", "cell", "seed", "dtype", "device", "inputs", "params", "initial",
+    "reduction", "weights", "lengths", "outputs",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from bptt import errors
+
 # An array of any element type, as every room passes them.
 Array = NDArray[Any]
 
@@ -208,7 +210,15 @@ def lookup(unify: Unify, a: Shape, index: Shape) -> Shape:
 
 def number_of(dim: Dim, sizes: Mapping[str, int]) -> int:
     """A named dimension's size; a fixed one is its own."""
-    return dim if isinstance(dim, int) else sizes[str(dim)]
+    if isinstance(dim, int):
+        return dim
+    if str(dim) not in sizes:
+        raise errors.MissingSizeError(
+            f"nothing that was given has the size {dim}, so it is not known: give an "
+            f"initial state that has it, or a number in a declaration, such as "
+            f"`h: (5)` instead of `h: ({dim})`"
+        )
+    return sizes[str(dim)]
 
 
 def numbers_of(shape: Shape, sizes: Mapping[str, int]) -> tuple[int, ...]:

@@ -298,9 +298,11 @@ class Forms(Sums):
 
     def _is_dimension(self) -> bool:
         at, tokens = self.at, list(self.tokens)
+        is_braced = tokens[at - 1].text == "{"
         is_one = self.now.kind == "number" and self.ahead().text == "}"
         if self.now.kind == "name":
-            is_one = self.name().text in self._dims and self.is_symbol("}", ",")
+            is_size = self.name().text in self._dims
+            is_one = is_size and (not is_braced or self.is_symbol("}", ","))
         self.at, self.tokens = at, tokens
         return is_one
 

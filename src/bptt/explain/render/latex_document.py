@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 
 from bptt.explain import model as m
-from bptt.explain.algebra.shape import show
 from bptt.explain.notation.latex import to_latex
-from bptt.explain.render.common import Writer, numbers_of, one_line, step_of, value_at
-from bptt.explain.render.markdown import aligned, array_latex
+from bptt.explain.render.common import one_line, step_of, value_at
+from bptt.explain.render.formulas import array_latex, stacked
+from bptt.explain.render.walk import DocumentWalk
 
 PREAMBLE = r"""% !TEX program = xelatex
 \documentclass[11pt]{article}
@@ -47,97 +47,43 @@ def render_latex(
     t: int = 2,
 ) -> str:  # fmt: skip
     """The document, or some of its cards, as a whole LaTeX file."""
-    writer = _Latex(document, lang, t)
+    writer = _Latex(document, lang, t, lambda x: f"${to_latex(x)}$", escape)
     parts = writer.whole() if cards is None else writer.chosen(cards)
     body = "\n\n".join(part for part in parts if part)
     return f"{PREAMBLE}\\begin{{document}}\n\n{body}\n\n\\end{{document}}\n"
 
 
-class _Latex:
-    """Writes one document in one language."""
+class _Latex(DocumentWalk):
+    """A LaTeX document."""
 
-    def __init__(self, document: m.Document, lang: str, t: int) -> None:
-        self._document = document
-        self._writer = Writer(document, lang, lambda x: f"${to_latex(x)}$", escape)
-        self._t = t
+    _after_symbol = ": "
 
-    def whole(self) -> Iterator[str]:
-        """Everything, panel by panel."""
-        yield rf"\section*{{{self._writer.sentence(self._document.title)}}}"
-        yield rf"\textbf{{{self._writer.badge()}}}"
-        for panel in self._document.panels:
-            if panel.blocks:
-                title = self._writer.sentence(panel.title)
-                yield rf"\subsection*{{{panel.number}. {title}}}"
-            for block in panel.blocks:
-                yield from self._block(block)
+    def _heading(self, level: int, title: str) -> str:
+        return rf"\{'sub' * level}section*{{{title}}}"
 
-    def chosen(self, cards: tuple[m.Card, ...]) -> Iterator[str]:
-        """Single cards."""
-        for card in cards:
-            yield from self._card(card)
-
-    def _block(self, block: m.Block) -> Iterator[str]:
-        if isinstance(block, m.Paragraph):
-            yield self._writer.sentence(block.text)
-        elif isinstance(block, m.Listing):
-            yield _listing(block.text)
-        elif isinstance(block, m.Table):
-            yield from self._table(block)
-        elif isinstance(block, m.Equations):
-            yield from self._equations(block)
-        elif isinstance(block, m.Matrices):
-            yield _display(self._matrices(block))
-        else:
-            for group in block.groups:
-                yield rf"\subsubsection*{{{self._writer.sentence(group.title)}}}"
-                yield from self.chosen(group.cards)
-
-    def _equations(self, block: m.Equations) -> Iterator[str]:
-        if block.text:
-            yield self._writer.sentence(block.text)
-        yield _display(aligned(block.chain))
-
-    def _card(self, card: m.Card) -> Iterator[str]:
+    def _card_title(self, card: m.Card) -> str:
         number = rf"{card.id} $\cdot$ " if card.number else ""
         color = "red" if card.status == m.FAILED else "black"
         title = self._writer.sentence(card.title)
-        yield rf"\paragraph{{\textcolor{{{color}}}{{{number}{title}}}}}\mbox{{}}\par"
-        if card.status != m.FAILED:
-            yield rf"\textbf{{{self._writer.sentence(card.claim)}}}"
-            yield self._labelled("reason", card.reason)
-        yield from (_display(aligned(chain)) for chain in card.chains)
-        if card.shapes:
-            notes = "; ".join(
-                f"${to_latex(note.symbol)}$: {escape(show(note.shape))}"
-                for note in card.shapes
-            )
-            yield rf"\emph{{{self._writer.label('shapes').strip()}}} {notes}"
-        yield from self._numbers(card)
-        for why in card.why:
-            label = self._writer.label("why").strip()
-            head = rf"\emph{{{label}}} " if why.kind == "rule" else ""
-            yield head + self._writer.sentence(why.text)
-            yield from (_display(aligned(chain)) for chain in why.chains)
-        if card.wrong is not None:
-            yield self._labelled(card.wrong_label, card.wrong)
-        yield rf"\textcolor{{gray}}{{\small {self._writer.verdict(card)}}}"
+        return rf"\paragraph{{\textcolor{{{color}}}{{{number}{title}}}}}\mbox{{}}\par"
 
-    def _labelled(self, name: str, text: m.Text) -> str:
-        label = self._writer.label(name).strip()
-        return rf"\emph{{{label}}} {self._writer.sentence(text)}"
+    def _bold(self, text: str) -> str:
+        return rf"\textbf{{{text}}}"
 
-    def _numbers(self, card: m.Card) -> Iterator[str]:
-        for chain in card.chains:
-            found = numbers_of(chain, self._document, self._t)
-            t = step_of(chain, self._document, self._t)
-            if found and t is not None:
-                yield self._writer.label("numbers", t=t)
-            if found:
-                yield _display(_stacked([
-                    f"{to_latex(item.expr)} &= {array_latex(item.value)}"
-                    for item in found
-                ]))  # fmt: skip
+    def _emphasis(self, text: str) -> str:
+        return rf"\emph{{{text}}}"
+
+    def _display(self, latex: str) -> str:
+        return f"\\[\n{latex}\n\\]"
+
+    def _listing(self, text: str) -> str:
+        if r"\end{verbatim}" not in text:
+            return f"\\begin{{verbatim}}\n{text}\n\\end{{verbatim}}"
+        lines = (rf"\texttt{{{escape(line)}}}" for line in text.splitlines())
+        return r" \\".join(lines)
+
+    def _verdict(self, card: m.Card) -> str:
+        return rf"\textcolor{{gray}}{{\small {self._writer.verdict(card)}}}"
 
     def _matrices(self, block: m.Matrices) -> str:
         chain = m.Chain((), block.first, block.last)
@@ -146,7 +92,7 @@ class _Latex:
             f"{to_latex(expr)} &= {array_latex(value_at(expr, self._document, t))}"
             for expr in block.exprs
         ]
-        return _stacked(lines)
+        return stacked(lines)
 
     def _table(self, block: m.Table) -> Iterator[str]:
         if block.caption:
@@ -168,19 +114,3 @@ class _Latex:
 
     def _cell(self, cell: m.Cell) -> str:
         return self._writer.cell(cell)
-
-
-def _listing(text: str) -> str:
-    if r"\end{verbatim}" not in text:
-        return f"\\begin{{verbatim}}\n{text}\n\\end{{verbatim}}"
-    lines = (rf"\texttt{{{escape(line)}}}" for line in text.splitlines())
-    return r" \\".join(lines)
-
-
-def _display(latex: str) -> str:
-    return f"\\[\n{latex}\n\\]"
-
-
-def _stacked(lines: list[str]) -> str:
-    body = " \\\\\n".join(lines)
-    return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"

@@ -489,7 +489,8 @@
       if (this.next.kind === "number") return this.ahead().text === "}";
       if (this.next.kind !== "name") return false;
       const kept = [this.at, this.list.slice()];
-      const found = isSize(this.name().text) && this.is("}", ",");
+      const isBraced = this.list[this.at - 1].text === "{";
+      const found = isSize(this.name().text) && (!isBraced || this.is("}", ","));
       [this.at, this.list] = kept;
       return found;
     }

@@ -1,0 +1,45 @@
+"""Chains and matrices of numbers as LaTeX, for every format that displays it."""
+
+from __future__ import annotations
+
+from bptt.explain import model as m
+from bptt.explain.notation.latex import LATEX, to_latex
+
+
+def conditions(chain: m.Chain) -> str:
+    """Where a chain holds, as LaTeX: bounds of t, then free indices."""
+    parts = []
+    if chain.first is not None and chain.last is not None:
+        parts.append(LATEX.steps(chain.first, chain.last))
+    parts += [LATEX.letter(k, dim) for k, dim in chain.letters.items()]
+    return r",\quad ".join(parts)
+
+
+def aligned(chain: m.Chain) -> str:
+    """A chain as an aligned block; its equation number and bounds at the right."""
+    first, *rest = (to_latex(link.expr) for link in chain.links)
+    if not rest:
+        return first
+    lines = [f"{first} &= {rest[0]}"] + [f"&= {side}" for side in rest[1:]]
+    where = conditions(chain)
+    number = rf"\text{{({chain.number})}}" if chain.number else ""
+    tail = r"\qquad ".join(part for part in (where, number) if part)
+    if tail:
+        lines[-1] += rf" \qquad {tail}"
+    body = " \\\\\n".join(lines)
+    return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
+
+
+def stacked(lines: list[str]) -> str:
+    """Lines aligned at their &."""
+    body = " \\\\\n".join(lines)
+    return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
+
+
+def array_latex(value: object) -> str:
+    """A matrix of numbers as LaTeX; a scalar as it is."""
+    rows = [[f"{x:.3g}" for x in row] for row in value]  # type: ignore[attr-defined]
+    if len(rows) == len(rows[0]) == 1:
+        return rows[0][0]
+    body = r" \\ ".join(" & ".join(row) for row in rows)
+    return rf"\begin{{pmatrix}} {body} \end{{pmatrix}}"
