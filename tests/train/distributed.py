@@ -1,12 +1,15 @@
 """One of several processes: `torchrun ... distributed.py CASE FOLDER`.
 
 "learn" trains and stops; "killed" kills rank 1 with SIGKILL in its first life, after
-seven windows.
+seven windows; "hangs" stops it there with SIGSTOP; "late" keeps rank 0 from writing its
+best checkpoint for a while, and prints the test loss that each rank finds.
 """
 
 import os
 import signal
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,15 @@ from rich.console import Console
 
 from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
-from bptt.train import Text, TrainingOptions, read_sequences, train
+from bptt.train import (
+    SeveralProcessesError,
+    Text,
+    TrainingOptions,
+    read_sequences,
+    train,
+)
 from bptt.train import loop as loop_module
+from bptt.train import session as session_module
 
 TEXT = Text("the cat sat on the mat, the dog ran. " * 12, source="lines", n_files=1)
 OPTIONS = TrainingOptions(
@@ -28,6 +38,7 @@ OPTIONS = TrainingOptions(
     optimiser="sgd",
     recurrent_dropout=0.2,
     checkpoint_every=3,
+    process_timeout=120.0,
 )
 
 
@@ -41,6 +52,34 @@ def sequences(folder):
         y = random.integers(0, 3, 8)
         np.savez(file, x=x, y=y, lengths=lengths)
     return read_sequences("x", [file])
+
+
+def train_late(folder, quiet):
+    write = session_module.write_checkpoint
+
+    def write_late(where, name, checkpoint):
+        time.sleep(1.0)
+        write(where, name, checkpoint)
+
+    session_module.write_checkpoint = write_late
+    return train(TEXT, replace(OPTIONS, test=0.2), folder / "late", quiet).test
+
+
+def hang():
+    original = loop_module.Learner.learn_window
+
+    def learn_window(self, dataset, window, state, number):
+        if number == 8 and self.processes.rank == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return original(self, dataset, window, state, number)
+
+    loop_module.Learner.learn_window = learn_window
+    options = replace(OPTIONS, process_timeout=3.0)
+    try:
+        train(TEXT, options, Path(sys.argv[2]) / "hangs", Console(quiet=True))
+    except SeveralProcessesError as error:
+        print(error, flush=True)
+        os._exit(2)
 
 
 def main():
@@ -58,6 +97,11 @@ def main():
 
         loop_module.Learner.learn_window = learn_window
     quiet = Console(quiet=True)
+    if case == "hangs":
+        hang()
+    if case == "late":
+        print(f"{train_late(folder, quiet):.17g}", flush=True)
+        return
     train(TEXT, OPTIONS, folder / case, quiet)
     if case == "learn":
         given = {**vars(OPTIONS), "tau": None, "k1": 3, "held_out": 0.13}

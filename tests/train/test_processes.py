@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,10 +14,11 @@ from rich.console import Console
 
 from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
-from bptt.train import SeveralProcessesError, TrainingOptions, train, training
+from bptt.train import SeveralProcessesError, TrainingOptions, resume, train, training
 from bptt.train.checkpoint import LAST, read_checkpoint
+from bptt.train.errors import RunInUseError
 from bptt.train.processes import Processes, _Group
-from bptt.train.run_folder import read_metrics
+from bptt.train.run_folder import hold_run, read_metrics
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -23,7 +26,7 @@ pytest.importorskip("safetensors")
 from tests.train import distributed
 
 
-def torchrun(*arguments, restarts=0):
+def torchrun(*arguments, restarts=0, fails=False):
     ended = subprocess.run(
         [
             sys.executable, "-m", "torch.distributed.run", "--standalone",
@@ -37,7 +40,8 @@ def torchrun(*arguments, restarts=0):
         timeout=300,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert (ended.returncode == 0) != fails, ended.stderr[-3000:]
+    return ended.stdout
 
 
 @pytest.fixture(scope="module")
@@ -101,13 +105,43 @@ def test_after_the_death_of_a_process_both_go_on_from_the_checkpoint(together):
     assert windows == list(range(1, len(windows) + 1))
 
 
+def test_the_test_part_is_measured_with_the_best_parameters_by_all(tmp_path):
+    options = replace(distributed.OPTIONS, test=0.2)
+    alone = train(distributed.TEXT, options, tmp_path / "one", Console(quiet=True))
+    printed = torchrun("late", tmp_path).split()
+    assert len(printed) == 2
+    assert printed[0] == printed[1]
+    np.testing.assert_allclose(float(printed[0]), alone.test, rtol=2e-4)
+
+
+def test_a_process_that_hangs_ends_the_run_with_a_message_within_a_minute(tmp_path):
+    began = time.monotonic()
+    said = torchrun("hangs", tmp_path, fails=True)
+    assert "process 0 waits for the others, and for 3 s no word came." in said
+    assert "The run goes on from its last checkpoint with --resume" in said
+    # torchrun gives the one that hangs 30 s to end; the rest is starting.
+    assert time.monotonic() - began < 90
+    assert read_checkpoint(tmp_path / "hangs", LAST).position.window > 0
+
+
+def test_two_cannot_go_on_with_one_run_at_once(tmp_path):
+    options = replace(distributed.OPTIONS, epochs=1)
+    train(distributed.TEXT, options, tmp_path / "one", Console(quiet=True))
+    with (
+        hold_run(tmp_path / "one"),
+        pytest.raises(RunInUseError, match="another process is going on with this run"),
+    ):
+        resume(tmp_path / "one", Console(quiet=True), distributed.TEXT)
+    resume(tmp_path / "one", Console(quiet=True), distributed.TEXT)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 7])
 def test_together_the_processes_have_each_row_once(n, monkeypatch):
-    monkeypatch.setattr(_Group, "__init__", lambda self: None)
+    monkeypatch.setattr(_Group, "__init__", lambda self, silence: None)
     rows = np.random.default_rng(0).permutation(100)[:n]
     seen = []
     for rank in range(3):
-        process = _Group()
+        process = _Group(1.0)
         process.rank, process.size = rank, 3
         share = process.share(rows)
         assert len(share.rows) > 0

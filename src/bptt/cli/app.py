@@ -1,5 +1,6 @@
 """The commands of `bptt`, and how a mistake is reported."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -11,13 +12,17 @@ from bptt.cli.cells import cells
 from bptt.cli.check import check
 from bptt.cli.evaluate import evaluate
 from bptt.cli.explain import explain
+from bptt.cli.failure import describe
 from bptt.cli.flow import flow
 from bptt.cli.sample import sample
 from bptt.cli.train import train
 from bptt.errors import BpttError
 from bptt.version import __version__
 
-MISTAKE = 2  # exit code: the person can put it right; the message says how
+# Exit codes.
+MISTAKE = 2  # the person can put it right; the message says how
+UNFORESEEN = 70  # EX_SOFTWARE of sysexits.h
+INTERRUPTED = 130  # 128 + SIGINT: what shells expect of a command stopped by Ctrl-C
 
 app = typer.Typer(
     name="bptt",
@@ -59,11 +64,28 @@ def bptt(
 
 
 def main() -> None:
-    """Run the command line; a mistake prints its message and exits with code 2."""
+    """Run the command line: a message and an exit code, never a traceback.
+
+    A mistake prints its message and exits with 2, an interruption with 130. Whatever
+    else goes wrong prints one line that says where the details are, and exits with 70.
+    """
     try:
         app()
     except BpttError as error:
-        console = Console(stderr=True)
-        console.print("bptt: ", style="bold red", end="")
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        _say(str(error))
         sys.exit(MISTAKE)
+    except KeyboardInterrupt:
+        _say("stopped")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # whoever read the output has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001  # nobody foresaw it: that is the point
+        _say(describe(error))
+        sys.exit(UNFORESEEN)
+
+
+def _say(text: str) -> None:
+    console = Console(stderr=True)
+    console.print("bptt: ", style="bold red", end="")
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bptt.step.shapes import Array
+from bptt.train.door.arrays import read_safetensors
+from bptt.train.door.limits import Refusal, available_memory, read_bounded
+from bptt.train.door.records import CheckpointRecord, hold_to, parse_json
 from bptt.train.errors import (
     DamagedCheckpointError,
+    OptionError,
     RunNotFoundError,
     TrainExtraMissingError,
 )
@@ -60,7 +65,12 @@ class Checkpoint:
 
 
 def path_of(folder: Path, name: str) -> Path:
-    """The file of the checkpoint "last" or "best"."""
+    """The file of the checkpoint "last" or "best".
+
+    Raises: OptionError for any other name: it could lead out of the folder.
+    """
+    if name not in (LAST, BEST):
+        raise OptionError("--checkpoint", name, f"one of {LAST}, {BEST}")
     return folder / (name + SUFFIX)
 
 
@@ -104,74 +114,81 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
     """Read the checkpoint of this name.
 
     Raises: RunNotFoundError if there is none, DamagedCheckpointError if the file does
-    not hold one (naming the other, if that can be read), TrainExtraMissingError.
+    not hold one (naming the other, if that can be read), OptionError for other names.
     """
     path = path_of(folder, name)
     if not path.is_file():
         raise RunNotFoundError(folder, f"there is no {path.name} in it")
     try:
-        return from_bytes(path.read_bytes())
-    except (OSError, _DamageError) as error:
-        other = BEST if name == LAST else LAST
-        usable = other if _is_readable(path_of(folder, other)) else None
-        raise DamagedCheckpointError(path, str(error), usable) from error
+        return from_bytes(read_bounded(path, available_memory()))
+    except (OSError, Refusal) as error:
+        raise damaged(folder, name, str(error)) from error
+
+
+def damaged(folder: Path, name: str, reason: str) -> DamagedCheckpointError:
+    """The error that says why a checkpoint is none, and names the other if it is."""
+    other = BEST if name == LAST else LAST
+    usable = other if _is_readable(path_of(folder, other)) else None
+    return DamagedCheckpointError(path_of(folder, name), reason, usable)
 
 
 def from_bytes(content: bytes) -> Checkpoint:
-    """The reverse of `to_bytes`."""
-    safetensors = import_safetensors()
-    damage = import_module("safetensors").SafetensorError
+    """The reverse of `to_bytes`. Raises: Refusal."""
+    tensors, metadata = read_safetensors(BytesIO(content), len(content))
+    parsed = parse_json(metadata.get(KEY, "{}"), infinite=True)
+    if not isinstance(parsed, dict) or parsed.get("format") != FORMAT:
+        raise Refusal("is not a checkpoint of this version of bptt")
     try:
-        tensors = safetensors.load(content)
-        record = _read_record(content)
-    except (damage, ValueError) as error:
-        raise _DamageError(f"is not a whole safetensors file ({error})") from error
-    if record.get("format") != FORMAT:
-        raise _DamageError("is not a checkpoint of this version of bptt")
+        record = hold_to(CheckpointRecord, parsed)
+        return _assemble(tensors, record, parsed["numbers"])
+    except Refusal as refusal:
+        raise Refusal(f"lacks a part of a checkpoint ({refusal})") from refusal
+
+
+def _assemble(
+    tensors: Mapping[str, Array], record: CheckpointRecord, numbers: Mapping[str, Any]
+) -> Checkpoint:
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise Refusal(f"tensor {name!r} is not finite")
+    parameters = {}
+    for name in record.parameters:
+        parameters[name] = _tensor(tensors, f"parameter/{name}")
+        if parameters[name].dtype not in (np.float32, np.float64):
+            raise Refusal(f"parameter {name!r} is {parameters[name].dtype}")
     try:
-        return _assemble(tensors, record)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _DamageError(f"lacks a part of a checkpoint ({error})") from error
-
-
-class _DamageError(Exception):
-    """What is wrong with the bytes of a checkpoint."""
-
-
-def _assemble(tensors: Mapping[str, Array], record: Mapping[str, Any]) -> Checkpoint:
+        optimiser = _decode(record.optimiser, tensors)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise Refusal(f"the optimiser's numbers: {error}") from error
+    if not isinstance(optimiser, dict):
+        raise Refusal("the optimiser's numbers are none")
     return Checkpoint(
-        # load() gives read-only views of the bytes; parameters are for changing.
-        parameters={
-            name: np.array(tensors[f"parameter/{name}"])
-            for name in record["parameters"]
-        },
-        optimiser=_decode(record["optimiser"], tensors),
-        position=Position(int(record["epoch"]), int(record["window"])),
-        state=_below("state/", tensors) if record["has_state"] else None,
-        numbers=record["numbers"],
+        parameters=parameters,
+        optimiser=optimiser,
+        position=Position(record.epoch, record.window),
+        state=_below("state/", tensors) if record.has_state else None,
+        numbers=numbers,
     )
+
+
+def _tensor(tensors: Mapping[str, Array], name: str) -> Array:
+    if name not in tensors:
+        raise Refusal(f"there is no tensor {name!r}")
+    return tensors[name]
 
 
 def _below(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
     return {
-        name.removeprefix(prefix): np.array(value)
+        name.removeprefix(prefix): value
         for name, value in tensors.items()
         if name.startswith(prefix)
     }
 
 
-def _read_record(content: bytes) -> dict[str, Any]:
-    """The JSON in the header: 8 bytes of its length, then the header itself."""
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
-    record = json.loads(header.get("__metadata__", {}).get(KEY, "{}"))
-    return record if isinstance(record, dict) else {}
-
-
 def _is_readable(path: Path) -> bool:
     try:
-        from_bytes(path.read_bytes())
-    except (OSError, _DamageError):
+        from_bytes(read_bounded(path, available_memory()))
+    except (OSError, Refusal):
         return False
     return True
 
@@ -201,7 +218,9 @@ def _decode(value: Any, tensors: Mapping[str, Array]) -> Any:
         return value
     ((kind, content),) = value.items()
     if kind == "tensor":
-        return np.array(tensors[content])
+        return _tensor(tensors, content)
+    if kind not in ("dict", "counter", "list", "tuple"):
+        raise ValueError(f"no kind {kind!r} is known")
     if kind in ("dict", "counter"):
         items = {k: _decode(v, tensors) for k, v in content}
         return Counter(items) if kind == "counter" else items

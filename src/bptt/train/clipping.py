@@ -45,7 +45,8 @@ def clip_by_value(
     """
     if not np.isfinite(limit):
         return dict(gradients)
-    return {
-        name: np.clip(g, -g.dtype.type(limit), g.dtype.type(limit))
-        for name, g in gradients.items()
-    }
+    clipped = {}
+    for name, g in gradients.items():
+        most = g.dtype.type(min(limit, float(np.finfo(g.dtype).max)))
+        clipped[name] = np.clip(g, -most, most)
+    return clipped

@@ -233,6 +233,26 @@ class FolderInUseError(TrainError):
         )
 
 
+class RunInUseError(TrainError):
+    """Another process is training in the folder of a run."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"--resume {str(folder)!r}: another process is going on with this run. "
+            "Wait until it ends, or stop it with Ctrl-C first."
+        )
+
+
+class TooLargeError(TrainError):
+    """A model does not fit into the memory that is there."""
+
+    def __init__(self, found: str, why: str) -> None:
+        super().__init__(
+            f"the model is too large: {found}. {why} Choose a smaller --n-h, --size or "
+            "--layers, or data with fewer entries."
+        )
+
+
 class FolderNotWritableError(TrainError):
     """A run folder or a file in it cannot be written."""
 

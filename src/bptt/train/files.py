@@ -2,6 +2,9 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 from bptt.train.errors import FolderNotWritableError
@@ -62,3 +65,38 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class LockedError(Exception):
+    """Another process holds the lock of a file."""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file; the system gives it back when the process ends.
+
+    A file system that has no locks is used without.
+    Raises: LockedError if another process holds it, FolderNotWritableError.
+    """
+    try:
+        stream = path.open("r+b")
+    except OSError as error:
+        raise FolderNotWritableError(path, error.strerror or str(error)) from error
+    with stream:
+        try:
+            _lock(stream.fileno())
+        except (BlockingIOError, PermissionError) as error:
+            raise LockedError from error
+        except OSError:
+            pass
+        yield
+
+
+def _lock(descriptor: int) -> None:
+    if os.name == "nt":  # its locks keep others from reading: lock far behind the end
+        os.lseek(descriptor, 2**40, os.SEEK_SET)
+        windows = import_module("msvcrt")
+        windows.locking(descriptor, windows.LK_NBLCK, 1)
+    else:
+        posix = import_module("fcntl")
+        posix.flock(descriptor, posix.LOCK_EX | posix.LOCK_NB)

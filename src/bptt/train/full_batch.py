@@ -51,7 +51,7 @@ class FullBatchSession:
         self.meter = Meter(setting.task.unit, setting.options.epochs)
         self._metrics_length = int(start.numbers.get("metrics_length", 0))
         self._has_converged = bool(start.numbers.get("has_converged", False))
-        if "meter" in start.numbers:
+        if start.numbers.get("meter") is not None:
             self.meter.load(start.numbers["meter"])
         whole = Truncation(None, None)
         self._windows = list(plan_epoch(self._data, 0, whole))

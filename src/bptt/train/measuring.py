@@ -40,7 +40,7 @@ def measure_run(folder: Path, data: Data, checkpoint: str | None = None) -> Meas
     Raises: the errors of `read_run`, UnlikeDataError if the data is of another form,
     BadRecordError if a token is not among the model's.
     """
-    saved = read_run(folder, checkpoint or best_or_last(folder))
+    saved = read_run(folder, best_or_last(folder) if checkpoint is None else checkpoint)
     task = _task(saved, data)
     model = saved.model
     if task.unit is None:

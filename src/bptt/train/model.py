@@ -1,6 +1,8 @@
 """From the name of a cell, or a file of equations, to a model of the data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from bptt import cells
@@ -10,7 +12,8 @@ from bptt.errors import UnknownCellError
 from bptt.step.graph import Node, walk
 from bptt.train.checkpoint import Parameters
 from bptt.train.data.form import Form
-from bptt.train.errors import CellNotTrainableError, SizeNameError
+from bptt.train.door.limits import Refusal, refuse_above
+from bptt.train.errors import CellNotTrainableError, SizeNameError, TooLargeError
 from bptt.train.options import TrainingOptions
 
 # The read-out of a cell without a loss, by the kind of target.
@@ -65,7 +68,40 @@ class Model:
                 raise SizeNameError(self.name, dimension, free)
         sizes = dict.fromkeys(free, options.n_h) | dict(options.sizes)
         known = {n: size for n, size in fixed.items() if n in self.cell.dims}
+        self._refuse_too_large(sizes | known)
         return self.cell.init(seed=options.seed, dtype=dtype, **sizes, **known)
+
+    def _refuse_too_large(self, sizes: Mapping[str, int]) -> None:
+        """Parameters, gradient and the optimiser's two moments, in float32."""
+        shapes = {
+            name: [sizes[d] if isinstance(d, str) else int(str(d)) for d in spec.shape]
+            for name, spec in self.cell.graph.parameters.items()
+        }
+        try:
+            refuse_above(4 * 4 * sum(map(prod, shapes.values())), "training it")
+        except Refusal as error:
+            largest = max(shapes, key=lambda name: prod(shapes[name]))
+            axes = " x ".join(map(str, shapes[largest]))
+            why = f"Its largest parameter is {largest}, {axes}."
+            raise TooLargeError(str(error), why) from error
+
+
+def check_parameters(model: Model, form: Form, parameters: Parameters) -> None:
+    """Hold parameters to the cell's names and shapes. Raises: Refusal."""
+    sizes: dict[str, int] = model.sizes(form)
+    specs = model.cell.graph.parameters
+    if set(parameters) != set(specs):
+        found = ", ".join(sorted(set(parameters) ^ set(specs)))
+        raise Refusal(f"cell and checkpoint do not both have the parameters {found}")
+    for name, spec in specs.items():
+        shape = parameters[name].shape
+        fits = len(shape) == len(spec.shape) and all(
+            n == (sizes.setdefault(d, n) if isinstance(d, str) else d)
+            for d, n in zip(spec.shape, shape, strict=True)
+        )
+        if not fits:
+            axes = ", ".join(map(str, spec.shape))
+            raise Refusal(f"the parameter {name} has shape {shape}, not ({axes})")
 
 
 def load_cell(cell: str) -> Cell:

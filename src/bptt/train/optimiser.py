@@ -2,12 +2,15 @@
 
 import inspect
 from collections.abc import Mapping
+from copy import deepcopy
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bptt.train.door.likeness import refuse_unlike
+from bptt.train.door.limits import Refusal
 from bptt.train.errors import (
     OptimiserOptionError,
     TrainExtraMissingError,
@@ -69,13 +72,18 @@ class Optimiser:
         """Change every parameter by one step along its gradient.
 
         Shapes: gradients[name] as parameters[name], same dtype.
+        Raises: OptimiserOptionError if its numbers are such that torch cannot.
         """
         for name, tensor in self.tensors.items():
             # torch wants memory it may write to, in C order; anything else is copied.
             # ascontiguousarray would turn a scalar into a vector.
             gradient = np.require(gradients[name], requirements=["C", "W"])
             tensor.grad = self._torch.from_numpy(gradient)
-        self.torch_optimiser.step()
+        try:
+            self.torch_optimiser.step()
+        except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+            name = type(self.torch_optimiser).__name__
+            raise OptimiserOptionError(name, f"cannot step: {error}") from error
 
     def state(self) -> dict[str, Any]:
         """Everything the optimiser remembers, by torch's own names."""
@@ -83,8 +91,32 @@ class Optimiser:
         return state
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave, arrays in place of tensors."""
+        """Take up what `state` gave, arrays in place of tensors.
+
+        Raises: Refusal if it is not what an optimiser of this kind remembers.
+        """
+        self._refuse_unlike(state)
         self.torch_optimiser.load_state_dict(self._tensors_in(state))
+
+    def _refuse_unlike(self, state: Mapping[str, Any]) -> None:
+        """Compare with what a copy remembers after a step along a zero gradient."""
+        copy = deepcopy(self.torch_optimiser)
+        for group in copy.param_groups:
+            for tensor in group["params"]:
+                tensor.grad = self._torch.zeros_like(tensor)
+        if not isinstance(state, Mapping):
+            raise Refusal("the optimiser remembers nothing")
+        fresh = copy.state_dict()
+        refuse_unlike(
+            state.get("param_groups"), fresh["param_groups"], "optimiser.param_groups"
+        )
+        copy.step()
+        remembered = state.get("state")
+        expected: Any = copy.state_dict()["state"]
+        # Nothing is remembered where every window so far was left out.
+        if isinstance(remembered, Mapping) and not remembered:
+            expected = {}
+        refuse_unlike(remembered, expected, "optimiser.state")
 
     def _tensors_in(self, value: Any) -> Any:
         if isinstance(value, np.ndarray):

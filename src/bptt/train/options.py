@@ -1,10 +1,12 @@
 """What a training run can be told, with the defaults in this one place."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from math import inf, isfinite
 from typing import Any
 
+from bptt.train.door.limits import Refusal
+from bptt.train.door.records import hold_to
 from bptt.train.errors import OptionError
 from bptt.train.truncation import Truncation
 
@@ -22,9 +24,11 @@ SCHEDULE = "cosine"
 HELD_OUT = 0.05
 STANDARD_LIBRARY_CHARACTERS = 4_000_000
 N_VALIDATIONS = 4  # per epoch
+# torchrun gives the others 30 s more to end, so that a hang is over within a minute.
+SILENCE_SECONDS = 25.0
 CHECKPOINT_SECONDS = 60.0  # at most so much work is lost
 
-OptionValue = float | bool | tuple[float, ...]
+OptionValue = int | float | bool | tuple[int | float, ...]
 ON_NONFINITE = ("stop", "skip")
 
 
@@ -77,6 +81,7 @@ class TrainingOptions:
     on_nonfinite: str = "stop"
     checkpoint_every: int | None = None
     tensorboard: bool = False
+    process_timeout: float = SILENCE_SECONDS
     seed: int = 0
     sizes: Mapping[str, int] = field(default_factory=dict)
 
@@ -152,17 +157,18 @@ class TrainingOptions:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "TrainingOptions":
-        """The reverse of `to_json`. Raises: OptionError, TypeError for other fields."""
+        """The reverse of `to_json`.
+
+        Raises: OptionError outside a range, Refusal for other names or types.
+        """
         given = dict(record)
+        unknown = set(given) - {field.name for field in fields(cls)}
+        if unknown:
+            raise Refusal(f"no option is called {min(unknown)!r}")
         for option in ("clip", "clip_value"):
             if given.get(option, 0) is None:
                 given[option] = inf
-        for option in ("optimiser_options", "scheduler_options"):
-            given[option] = {
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in given.get(option, {}).items()
-            }
-        return cls(**given)
+        return hold_to(cls, given)
 
 
 def _flag(option: str) -> str:

@@ -6,14 +6,20 @@ the processes and says who they are in RANK and WORLD_SIZE.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 import numpy as np
 
 from bptt.step.shapes import Array
 from bptt.train.data.windows import Rows
+from bptt.train.errors import SeveralProcessesError
 from bptt.train.optimiser import import_torch
+from bptt.train.options import SILENCE_SECONDS
+
+JOINING_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,10 @@ class Processes:
         """Arrays of a group's n_rows rows from those of each process's share."""
         return dict(mine)
 
+    def first_says(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """The arrays that the first process has; same shapes and types in each."""
+        return dict(arrays)
+
     def wait(self) -> None:
         """Wait until every process is here."""
 
@@ -69,7 +79,8 @@ ALONE = Processes()
 class _Group(Processes):
     """Processes that torchrun started; always gloo, for the arrays are NumPy's."""
 
-    def __init__(self) -> None:
+    def __init__(self, silence: float) -> None:
+        self._silence = silence
         self._torch = import_torch()
         self._group = self._torch.distributed
         restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
@@ -80,8 +91,19 @@ class _Group(Processes):
         life = self._group.PrefixStore(f"bptt-{restarts}", store)
         number = life.add(f"joined-{self.rank}", 1)
         store = self._group.PrefixStore(f"group-{number}", life)
-        self._group.init_process_group(
-            "gloo", store=store, rank=self.rank, world_size=self.size
+        # On a busy machine one may start long after the other.
+        here = [f"here-{number}-{rank}" for rank in range(self.size)]
+        life.set(here[self.rank], "")
+        joining = timedelta(seconds=max(silence, JOINING_SECONDS))
+        self._together(life.wait, here, joining)
+        limit = timedelta(seconds=silence)
+        self._together(
+            self._group.init_process_group,
+            "gloo",
+            store=store,
+            rank=self.rank,
+            world_size=self.size,
+            timeout=limit,
         )
 
     def share(self, rows: Rows) -> Share:
@@ -94,7 +116,7 @@ class _Group(Processes):
         if not arrays:
             return {}
         flat = np.concatenate([np.ravel(array) for array in arrays.values()])
-        self._group.all_reduce(self._torch.from_numpy(flat))
+        self._together(self._group.all_reduce, self._torch.from_numpy(flat))
         summed = {}
         start = 0
         for name, array in arrays.items():
@@ -113,16 +135,43 @@ class _Group(Processes):
                 whole[name][share.places] = array
         return self.add(whole)
 
+    def first_says(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        said = {name: np.array(array, order="C") for name, array in arrays.items()}
+        for array in said.values():
+            self._together(self._group.broadcast, self._torch.from_numpy(array), 0)
+        return said
+
     def wait(self) -> None:
-        self._group.barrier()
+        self._together(self._group.barrier)
 
     def close(self) -> None:
         self._group.destroy_process_group()
 
+    def _together(self, call: Callable[..., Any], *given: Any, **named: Any) -> None:
+        """Do what all processes must; one that is silent or gone ends the run."""
+        try:
+            call(*given, **named)
+        except RuntimeError as error:  # gloo has no other class for any of it
+            reason = str(error).lower()
+            is_silent = "timed out" in reason or "timeout" in reason
+            found = (
+                f"for {self._silence:g} s no word came" if is_silent else "one ended"
+            )
+            raise SeveralProcessesError(
+                f"process {self.rank} waits for the others, and {found}",
+                "One of them hangs, died or cannot be reached: look at what it "
+                "printed. The run goes on from its last checkpoint with --resume; "
+                "where a window takes long, give --process-timeout.",
+            ) from error
 
-def join_processes() -> Processes:
-    """Join those that torchrun started with this process, or be alone."""
-    return _Group() if has_several_processes() else ALONE
+
+def join_processes(silence: float = SILENCE_SECONDS) -> Processes:
+    """Join those that torchrun started with this process, or be alone.
+
+    silence: seconds to wait for another process before the run ends with a message.
+    Raises: SeveralProcessesError if one does not come.
+    """
+    return _Group(silence) if has_several_processes() else ALONE
 
 
 def has_several_processes() -> bool:

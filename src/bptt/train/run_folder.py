@@ -12,11 +12,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import msgspec
 
 from bptt.cell import Cell
 from bptt.train.checkpoint import (
@@ -29,14 +33,33 @@ from bptt.train.checkpoint import (
 )
 from bptt.train.data.form import Form
 from bptt.train.data.vocabulary import Vocabulary
+from bptt.train.door.limits import Refusal, read_bounded
+from bptt.train.door.records import (
+    MAX_CONFIG,
+    MAX_LINE,
+    MAX_VOCABULARY,
+    ConfigRecord,
+    FormRecord,
+    check_metric,
+    hold_to,
+    parse_json,
+)
 from bptt.train.errors import (
     DamagedRunError,
     FolderInUseError,
     FolderNotWritableError,
+    OptionError,
+    RunInUseError,
     RunNotFoundError,
 )
-from bptt.train.files import make_folder, sync_folder, write_whole
-from bptt.train.model import Model, as_model
+from bptt.train.files import (
+    LockedError,
+    locked,
+    make_folder,
+    sync_folder,
+    write_whole,
+)
+from bptt.train.model import Model, as_model, check_parameters
 from bptt.train.options import TrainingOptions
 
 CELL_FILE = "cell.cell"
@@ -67,11 +90,7 @@ class SavedRun:
 
         Raises: DamagedRunError if config.json holds others.
         """
-        try:
-            return TrainingOptions.from_json(self.config["options"])
-        except (KeyError, TypeError) as error:
-            reason = f"has no options of a run ({error})"
-            raise DamagedRunError(self.folder / CONFIG_FILE, reason) from error
+        return _options(self.folder, self.config)
 
     @property
     def form(self) -> Form:
@@ -80,10 +99,11 @@ class SavedRun:
         Raises: DamagedRunError if config.json has none.
         """
         try:
-            return Form(**self.config["form"])
-        except (KeyError, TypeError) as error:
+            record = hold_to(FormRecord, self.config.get("form"))
+        except Refusal as error:
             reason = f"does not describe the data ({error})"
             raise DamagedRunError(self.folder / CONFIG_FILE, reason) from error
+        return Form(**msgspec.structs.asdict(record))
 
     @property
     def kind(self) -> str:
@@ -92,8 +112,22 @@ class SavedRun:
 
     @property
     def model(self) -> Model:
-        """The model. Raises: the errors of the language if the equations changed."""
-        return as_model(str(self.folder), Cell(self.cell_text), self.form)
+        """The model.
+
+        Raises: the errors of the language if the equations changed, and
+        DamagedRunError if the parts of the folder do not belong together.
+        """
+        form = self.form
+        known = self.vocabulary
+        if known is not None and not form.n_x == form.n_o == len(known):
+            reason = f"has {len(known)} entries, where config.json says {form.n_x}"
+            raise DamagedRunError(self.folder / VOCABULARY_FILE, reason)
+        model = as_model(str(self.folder), Cell(self.cell_text), form)
+        try:
+            check_parameters(model, form, self.parameters)
+        except Refusal as error:
+            raise DamagedRunError(self.folder, f"does not fit: {error}") from error
+        return model
 
 
 def create_run(
@@ -139,6 +173,19 @@ def create_run(
             shutil.rmtree(part)
 
 
+@contextmanager
+def hold_run(folder: Path) -> Iterator[None]:
+    """Keep every other process from training in a run folder.
+
+    Raises: RunNotFoundError, RunInUseError if another one does, FolderNotWritableError.
+    """
+    try:
+        with locked(_path(folder, METRICS_FILE)):
+            yield
+    except LockedError as error:
+        raise RunInUseError(folder) from error
+
+
 def refuse_used(folder: Path) -> None:
     """Refuse a folder that holds anything. Raises: FolderInUseError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -155,7 +202,7 @@ def read_run(folder: Path, name: str = LAST) -> SavedRun:
     config = read_config(folder)
     vocabulary = None
     if (folder / VOCABULARY_FILE).is_file() or _is_text(config):
-        characters = _read_json(folder, VOCABULARY_FILE)
+        characters = _read_json(folder, VOCABULARY_FILE, MAX_VOCABULARY)
         if not _are_characters(characters):
             reason = "is not a list of different single characters"
             raise DamagedRunError(folder / VOCABULARY_FILE, reason)
@@ -171,10 +218,24 @@ def read_run(folder: Path, name: str = LAST) -> SavedRun:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """What config.json holds. Raises: RunNotFoundError, DamagedRunError."""
-    config = _read_json(folder, CONFIG_FILE)
+    config = _read_json(folder, CONFIG_FILE, MAX_CONFIG)
     if not isinstance(config, dict):
         raise DamagedRunError(folder / CONFIG_FILE, "is not a JSON object")
+    try:
+        hold_to(ConfigRecord, config)
+    except Refusal as error:
+        reason = f"is not the configuration of a run ({error})"
+        raise DamagedRunError(folder / CONFIG_FILE, reason) from error
+    _options(folder, config)
     return config
+
+
+def _options(folder: Path, config: Mapping[str, Any]) -> TrainingOptions:
+    try:
+        return TrainingOptions.from_json(config["options"])
+    except (Refusal, OptionError) as error:
+        reason = f"has no options of a run ({error})"
+        raise DamagedRunError(folder / CONFIG_FILE, reason) from error
 
 
 def describe_form(form: Form) -> dict[str, Any]:
@@ -207,9 +268,13 @@ class Metrics:
         self._stream.seek(length)
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Append one record; numbers that are not finite are refused by JSON."""
+        """Append one record; JSON has no infinity and no NaN: they become null."""
+        kept = {
+            name: None if isinstance(value, float) and not isfinite(value) else value
+            for name, value in record.items()
+        }
         try:
-            line = json.dumps(record, allow_nan=False, ensure_ascii=True) + "\n"
+            line = json.dumps(kept, allow_nan=False, ensure_ascii=True) + "\n"
             self._stream.write(line.encode())
             self._stream.flush()
         except OSError as error:
@@ -249,13 +314,20 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
     Raises: RunNotFoundError, DamagedRunError.
     """
-    text = read_text(folder, METRICS_FILE)
+    path = _path(folder, METRICS_FILE)
+    records = []
     try:
-        return [json.loads(line) for line in text.splitlines()]
-    except ValueError as error:
-        raise DamagedRunError(
-            folder / METRICS_FILE, f"is not JSON ({error})"
-        ) from error
+        with path.open("rb") as stream:
+            while line := stream.readline(MAX_LINE + 1):
+                if len(line) > MAX_LINE:
+                    raise Refusal("the line is too long")
+                records.append(check_metric(parse_json(line)))
+    except OSError as error:
+        raise DamagedRunError(path, f"cannot be read ({error})") from error
+    except Refusal as error:
+        reason = f"line {len(records) + 1}: {error}"
+        raise DamagedRunError(path, reason) from error
+    return records
 
 
 def _to_json(value: object) -> bytes:
@@ -275,22 +347,25 @@ def _are_characters(value: object) -> bool:
     )
 
 
-def read_text(folder: Path, name: str) -> str:
+def read_text(folder: Path, name: str, limit: int = MAX_CONFIG) -> str:
     """The text of one file. Raises: RunNotFoundError, DamagedRunError."""
-    path = folder / name
-    if not folder.is_dir():
-        raise RunNotFoundError(folder, "there is no such folder")
-    if not path.is_file():
-        raise RunNotFoundError(folder, f"there is no {name} in it")
+    path = _path(folder, name)
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_bounded(path, limit).decode()
+    except (OSError, Refusal, UnicodeDecodeError) as error:
         raise DamagedRunError(path, f"cannot be read as text ({error})") from error
 
 
-def _read_json(folder: Path, name: str) -> Any:
-    text = read_text(folder, name)
+def _path(folder: Path, name: str) -> Path:
+    if not folder.is_dir():
+        raise RunNotFoundError(folder, "there is no such folder")
+    if not (folder / name).is_file():
+        raise RunNotFoundError(folder, f"there is no {name} in it")
+    return folder / name
+
+
+def _read_json(folder: Path, name: str, limit: int) -> Any:
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise DamagedRunError(folder / name, f"is not JSON ({error})") from error
+        return parse_json(read_text(folder, name, limit))
+    except Refusal as error:
+        raise DamagedRunError(folder / name, str(error)) from error

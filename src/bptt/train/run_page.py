@@ -185,6 +185,8 @@ def _norm_chart(records: Sequence[Record], kind: str, name: str) -> Chart:
     curves = []
     for i, record in enumerate(records):
         found = record["gradient_norms"]
+        if name not in found[kind]:
+            continue
         age = i / max(1, len(records) - 1)
         points = list(zip(found["t"], found[kind][name], strict=True))
         curves.append(Curve(f"window {record['window']:,}", points, age=age))

@@ -115,7 +115,7 @@ def open_run(folder: Path, checkpoint: str | None = None) -> Sampler:
 
     >>> "".join(open_run(Path("runs/one")).write("def ", 80))  # doctest: +SKIP
     """
-    saved = read_run(folder, checkpoint or best_or_last(folder))
+    saved = read_run(folder, best_or_last(folder) if checkpoint is None else checkpoint)
     if saved.kind == "sequences":
         raise NotSampledError(folder, saved.kind)
     return Sampler(saved.model, saved.parameters, saved.vocabulary)

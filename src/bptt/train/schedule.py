@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from math import cos, pi
 from typing import Any, Protocol
 
+from bptt.train.door.likeness import refuse_unlike
 from bptt.train.errors import SchedulerError
 from bptt.train.optimiser import Optimiser, import_torch
 from bptt.train.options import OptionValue, TrainingOptions
@@ -36,7 +37,7 @@ class Schedule(Protocol):
         ...
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Take up what `state` gave. Raises: Refusal if it is of another kind."""
         ...
 
 
@@ -126,6 +127,7 @@ class _Scheduler:
         return state
 
     def load(self, state: Mapping[str, Any]) -> None:
+        refuse_unlike(state, self.state(), "schedule")
         self._scheduler.load_state_dict(dict(state))
 
 

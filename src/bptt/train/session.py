@@ -20,6 +20,7 @@ from bptt.train.checkpoint import (
 )
 from bptt.train.data.task import Task
 from bptt.train.data.windows import Window, count_windows, plan_epoch
+from bptt.train.door.limits import Refusal
 from bptt.train.evaluation import evaluate
 from bptt.train.gradient_norms import measure_norms
 from bptt.train.loop import Learner
@@ -121,15 +122,47 @@ class Session:
         self._take_up(start)
 
     def _take_up(self, start: Checkpoint) -> None:
+        """Go to where a checkpoint is. Raises: Refusal if that is nowhere."""
         self._position = start.position
         self._whole_state = start.state
         self._state: State | None = None
         self._metrics_length = int(start.numbers.get("metrics_length", 0))
-        if "meter" in start.numbers:
+        if start.numbers.get("meter") is not None:
             self.meter.load(start.numbers["meter"])
+        self._refuse_nowhere(start)
         if start.optimiser:
-            self._optimiser.load(start.optimiser["optimiser"])
-            self._schedule.load(start.optimiser["schedule"])
+            self._optimiser.load(start.optimiser.get("optimiser", {}))
+            self._schedule.load(start.optimiser.get("schedule", {}))
+
+    def _refuse_nowhere(self, start: Checkpoint) -> None:
+        """Hold position, figures and state to the windows of the data."""
+        task, at = self.setting.task, start.position
+        epochs = range(min(at.epoch, self.setting.options.epochs))
+        done = sum(count_windows(self._training, e, task.truncation) for e in epochs)
+        if (
+            at.epoch > self.setting.options.epochs
+            or done + at.window != self.meter.windows
+        ):
+            raise Refusal(f"{at} is not after {self.meter.windows} windows")
+        if self.is_over() or at.epoch == self.setting.options.epochs:
+            return
+        windows = list(plan_epoch(self._training, at.epoch, task.truncation))
+        if at.window >= len(windows):
+            raise Refusal(f"{at}: the epoch has {len(windows)} windows")
+        window = windows[at.window]
+        if window.is_first != (start.state is None):
+            raise Refusal(f"{at}: a state is there or lacks where it should not")
+        if start.state is not None:
+            self._refuse_other_state(start.state, len(window.rows))
+
+    def _refuse_other_state(self, state: State, n_rows: int) -> None:
+        graph = self.setting.model.cell.graph
+        if set(state) != set(graph.states):
+            raise Refusal(f"the state holds {', '.join(sorted(state)) or 'nothing'}")
+        for name, value in state.items():
+            fits = value.ndim > 0 and len(value) == n_rows
+            if not fits or value.dtype not in (np.float32, np.float64):
+                raise Refusal(f"the state {name} is not one of {n_rows} rows")
 
     def is_over(self) -> bool:
         """Whether there is nothing more to learn."""

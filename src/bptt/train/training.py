@@ -1,6 +1,7 @@
 """One training run from data to run folder, and the same run taken up again."""
 
 import platform
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from bptt.train.checkpoint import (
     BEST,
     LAST,
     Checkpoint,
+    Parameters,
+    damaged,
     import_safetensors,
     path_of,
     read_checkpoint,
@@ -19,6 +22,7 @@ from bptt.train.checkpoint import (
 from bptt.train.data.form import unit_of
 from bptt.train.data.opening import Data, Request, fingerprint, make_task, open_data
 from bptt.train.data.task import Task
+from bptt.train.door.limits import Refusal
 from bptt.train.errors import (
     DataChangedError,
     FullBatchError,
@@ -37,7 +41,7 @@ from bptt.train.run_folder import (
     SavedRun,
     create_run,
     describe_form,
-    read_config,
+    hold_run,
     read_run,
     refuse_used,
 )
@@ -71,9 +75,9 @@ def train(
     """
     import_torch()
     import_safetensors()
-    processes = join_processes()
+    processes = join_processes(options.process_timeout)
     try:
-        if processes.is_restarted and path_of(folder, LAST).is_file():
+        if processes.is_restarted and _is_there(folder, LAST, processes):
             return _resume(folder, console, data, LAST, processes)
         return _train(data, options, folder, console, request, processes)
     finally:
@@ -89,10 +93,11 @@ def resume(
     read again from where they were.
     Raises: the errors of `read_run`, DataChangedError, and those of `train`.
     """
-    read_config(folder)  # a folder that is no run is said before what is not installed
+    # A folder that is no run is said before what is not installed.
+    silence = read_run(folder, checkpoint).options.process_timeout
     import_torch()
     import_safetensors()
-    processes = join_processes()
+    processes = join_processes(silence)
     try:
         return _resume(folder, console, data, checkpoint, processes)
     finally:
@@ -122,7 +127,19 @@ def _train(
         config = _config(data, options, task, request)
         create_run(folder, model.cell.text, config, task.vocabulary, start)
     processes.wait()
-    return _go(run, setting, _shown(console, processes))
+    with _held(folder, processes):
+        return _go(run, setting, _shown(console, processes))
+
+
+def _held(folder: Path, processes: Processes) -> AbstractContextManager[None]:
+    """The first process holds the folder for all of them."""
+    return hold_run(folder) if processes.is_first else nullcontext()
+
+
+def _is_there(folder: Path, name: str, processes: Processes) -> bool:
+    """Whether the first process, which writes the folder, has a checkpoint."""
+    found = np.array([path_of(folder, name).is_file()], np.float64)
+    return bool(processes.first_says({"found": found})["found"][0])
 
 
 def _resume(
@@ -132,7 +149,20 @@ def _resume(
     checkpoint: str,
     processes: Processes,
 ) -> Report:
-    saved = read_run(folder, checkpoint)
+    with _held(folder, processes):
+        saved = read_run(folder, checkpoint)
+        processes.wait()  # the first one writes the folder once the others have read it
+        return _go_on(saved, console, data, checkpoint, processes)
+
+
+def _go_on(
+    saved: SavedRun,
+    console: Console,
+    data: Data | None,
+    checkpoint: str,
+    processes: Processes,
+) -> Report:
+    folder = saved.folder
     data = data or _read_again(saved)
     recorded = saved.config.get("data", {})
     if fingerprint(data) != recorded.get("sha256"):
@@ -140,7 +170,10 @@ def _resume(
     options, model = saved.options, saved.model
     task = _with_unit(make_task(data, options, saved.vocabulary), model)
     setting = Setting(options, task, model, folder, processes)
-    run = _session(setting, saved.checkpoint)
+    try:
+        run = _session(setting, saved.checkpoint)
+    except Refusal as refusal:
+        raise damaged(folder, checkpoint, str(refusal)) from refusal
     shown = _shown(console, processes)
     shown.print(
         f"{folder}: going on after window {run.meter.windows:,} of "
@@ -198,11 +231,7 @@ def _finish(
     """Measure what there is to measure with the best parameters, and write the page."""
     folder, task, meter = setting.folder, setting.task, run.meter
     assert task.unit is not None
-    # Only what was measured before an interruption is in the checkpoint "best".
-    has_best = path_of(folder, BEST).is_file()
-    parameters = (
-        read_checkpoint(folder, BEST).parameters if has_best else run.parameters
-    )
+    parameters = _best(folder, run.parameters, setting.processes)
     test, test_accuracy = None, None
     if "test" in task.parts:
         found = evaluate(
@@ -236,6 +265,17 @@ def _finish(
     if setting.processes.is_first:
         write_page(folder)
     return report
+
+
+def _best(folder: Path, last: Parameters, processes: Processes) -> Parameters:
+    """The parameters of the best validation, as the first process wrote them.
+
+    Only what was measured before an interruption is in the checkpoint "best".
+    """
+    if not _is_there(folder, BEST, processes):
+        return last
+    found = read_checkpoint(folder, BEST).parameters if processes.is_first else last
+    return processes.first_says(found)
 
 
 def _config(

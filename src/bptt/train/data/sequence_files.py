@@ -15,22 +15,17 @@ part has its own names, x_train, x_validation, x_test and so on, or a folder of 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
+from difflib import get_close_matches
 from pathlib import Path
-from zipfile import BadZipFile
-from zlib import error as zlib_error
 
 import numpy as np
 
 from bptt.step.shapes import Array
 from bptt.train.data.form import Form
 from bptt.train.data.sequences import Sequences
-from bptt.train.errors import (
-    BadRecordError,
-    DataUnreadableError,
-    EmptyDataError,
-    TrainExtraMissingError,
-)
+from bptt.train.door.arrays import read_npz, read_safetensors
+from bptt.train.door.limits import Refusal
+from bptt.train.errors import BadRecordError, DataUnreadableError, EmptyDataError
 
 Arrays = Mapping[str, Array]
 
@@ -41,6 +36,12 @@ PART_NAMES = {
     "test": ("test",),
 }
 WHOLE = "whole"  # records that belong to no part yet
+STEMS = ("x", "y", "lengths")
+ENDINGS = ("", *(f"_{name}" for names in PART_NAMES.values() for name in names))
+KNOWN = tuple(stem + ending for stem in STEMS for ending in ENDINGS)
+NAMES = f"{', '.join(STEMS)}, and each with {', '.join(ENDINGS[1:])}"
+MAX_INDEX = 2**31 - 1
+MAX_UNUSED = 1000  # indices without a single use, for each that is used
 
 
 @dataclass(frozen=True)
@@ -95,30 +96,34 @@ def read_sequences(source: str, files: Sequence[Path]) -> SequenceFiles:
 
 
 def _load(file: Path) -> Arrays:
+    def check(names: list[str]) -> None:
+        check_names(file, names)
+
     try:
         if file.suffix == ".npz":
-            with (
-                file.open("rb") as stream,
-                np.load(stream, allow_pickle=False) as archive,
-            ):
-                return {name: archive[name] for name in archive.files}
-        return _load_safetensors(file)
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib_error) as error:
+            return read_npz(file, check)
+        with file.open("rb") as stream:
+            return read_safetensors(stream, file.stat().st_size, check)[0]
+    except (OSError, Refusal) as error:
         reason = f"no {file.suffix} file of numbers: {error}"
         raise DataUnreadableError(file, reason) from error
 
 
-def _load_safetensors(file: Path) -> Arrays:
-    try:
-        safetensors = import_module("safetensors.numpy")
-        damage = import_module("safetensors").SafetensorError
-    except ImportError as error:
-        raise TrainExtraMissingError("safetensors") from error
-    try:
-        loaded: Arrays = safetensors.load_file(file)
-    except damage as error:
-        raise ValueError(str(error)) from error
-    return loaded
+def check_names(file: Path, names: Sequence[str]) -> None:
+    """Refuse an array whose name says nothing here, with the nearest that does.
+
+    Raises: BadRecordError.
+    """
+    for name in names:
+        if name not in KNOWN:
+            nearest = get_close_matches(name, KNOWN, 1, 0.5)
+            meant = f"; did you mean {nearest[0]}?" if nearest else ""
+            reason = f"has an array {name!r}, which means nothing here{meant}"
+            raise BadRecordError(file, None, f"{reason} Known are {NAMES}")
+    if set(names) & set(STEMS) and set(names) - set(STEMS):
+        mixed = ", ".join(sorted(names))
+        reason = f"has arrays with and without the name of a part: {mixed}"
+        raise BadRecordError(file, None, reason)
 
 
 def _parts_of(file: Path, arrays: Arrays) -> dict[str, Arrays]:
@@ -224,6 +229,8 @@ def _check(record: _Record) -> _Record:
             raise record.refuse(f"{name} is {value}{at}")
         if array.dtype.kind == "i" and array.size and array.min() < 0:
             raise record.refuse(f"{name} holds {array.min()}; entries count from 0")
+        if array.dtype.kind in "iu" and array.max(initial=0) > MAX_INDEX:
+            raise record.refuse(f"{name} holds {array.max()}; 2^31 - 1 is the most")
     y = record.y
     steps = 1 if record.per_step else 0
     if y.dtype.kind not in "biuf":
@@ -258,13 +265,22 @@ def _check_like(record: _Record, first: _Record) -> None:
 def _form(records: list[_Record]) -> Form:
     first = records[0]
     steps = 1 if first.per_step else 0
-    if first.x.ndim == 1:
-        n_x = 1 + max(int(r.x.max()) for r in records)
-    else:
-        n_x = first.x.shape[1]
+    x_is_token = first.x.ndim == 1
+    n_x = _count(records, "x") if x_is_token else first.x.shape[1]
     if first.y.ndim == steps:
-        target, n_o = "class", 1 + max(int(r.y.max()) for r in records)
+        target, n_o = "class", _count(records, "y")
     else:
         target = "real" if first.y.dtype.kind == "f" else "multi-hot"
         n_o = first.y.shape[-1]
-    return Form(n_x, first.x.ndim == 1, target, n_o, first.per_step)
+    return Form(n_x, x_is_token, target, n_o, first.per_step)
+
+
+def _count(records: list[_Record], name: str) -> int:
+    """The largest index and 1, which must not be one slip of the pen."""
+    largest = [int(getattr(record, name).max()) for record in records]
+    n = 1 + max(largest)
+    used = sum(np.unique(getattr(record, name)).size for record in records)
+    if n > MAX_UNUSED * (used + 1):
+        reason = f"{name} holds {n - 1:,}, and at most {used:,} different entries occur"
+        raise records[int(np.argmax(largest))].refuse(f"{reason}; count them from 0")
+    return n

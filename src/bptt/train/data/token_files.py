@@ -10,11 +10,14 @@ from bptt.train.data.characters import evaluation_streams
 from bptt.train.data.form import TOKENS, Form
 from bptt.train.data.streams import Streams, Tokens, split_length
 from bptt.train.data.task import Task
+from bptt.train.door.arrays import map_npy
+from bptt.train.door.limits import Refusal
 from bptt.train.errors import BadRecordError, DataUnreadableError, EmptyDataError
 from bptt.train.options import TrainingOptions
 from bptt.train.truncation import Truncation
 
 PIECE = 2**20
+MAX_UNUSED = 1000  # entries without a single use, for each that is used
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ def read_tokens(paths: Sequence[Path]) -> TokenFile:
             paths[1], None, "a second token file; a run takes one, so join them"
         )
     try:
-        tokens = np.lib.format.open_memmap(path, mode="r")  # never unpickles
-    except (OSError, ValueError, EOFError) as error:
+        tokens = map_npy(path)
+    except (OSError, Refusal) as error:
         raise DataUnreadableError(path, f"no .npy file of numbers: {error}") from error
     if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
         reason = (
@@ -65,6 +68,10 @@ def _largest(path: Path, tokens: Tokens) -> int:
             reason = f"is {int(tokens[where])}; tokens count from 0"
             raise BadRecordError(path, where, reason)
         largest = max(largest, int(piece.max()))
+    if largest > max(MAX_UNUSED, len(tokens)) * MAX_UNUSED:
+        where = int(np.argmax(tokens == largest))
+        reason = f"is {largest}, in a file of {len(tokens):,} tokens; count from 0"
+        raise BadRecordError(path, where, reason)
     return largest
 
 

@@ -1,0 +1,54 @@
+"""What the command line says of an error that nobody foresaw."""
+
+import os
+import platform
+import sys
+import tempfile
+import traceback
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from bptt.version import __version__
+
+PACKAGES = ("numpy", "llvmlite", "torch", "jax", "safetensors", "msgspec")
+MAX_WORDS = 300
+
+
+def describe(error: BaseException) -> str:
+    """One line: what happened, where the details are, and how to report it."""
+    words = " ".join(str(error).split())[:MAX_WORDS]
+    found = type(error).__name__ + (f": {words}" if words else "")
+    return (
+        f"an error that was not foreseen, {found}. {_where(error)} "
+        "Please report it as CONTRIBUTING.md says, with the command you gave."
+    )
+
+
+def _where(error: BaseException) -> str:
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="bptt-error-", suffix=".txt")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as stream:
+            stream.write(_details(error))
+    except OSError as reason:
+        return f"The details could not be written ({reason.strerror})."
+    return f"The details are in {path}."
+
+
+def _details(error: BaseException) -> str:
+    lines = [
+        f"bptt {__version__}, Python {platform.python_version()}",
+        platform.platform(),
+        *(f"{name} {_version(name)}" for name in PACKAGES),
+        datetime.now().astimezone().isoformat(timespec="seconds"),
+        f"command: {sys.argv}",
+        "",
+        "".join(traceback.format_exception(error)),
+    ]
+    return "\n".join(lines)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "is not installed"

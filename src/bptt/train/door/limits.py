@@ -1,0 +1,67 @@
+"""How much may be read: what the machine has, and what a file may claim."""
+
+import os
+from pathlib import Path
+
+GIB = 2**30
+UNKNOWN_MACHINE = 4 * GIB  # where the system does not say what is free
+
+MEMORY_FILE = Path("/proc/meminfo")
+GROUP = Path("/sys/fs/cgroup")
+
+
+class Refusal(Exception):  # noqa: N818
+    """What is wrong with a file's content; who asked for it names the file."""
+
+
+def available_memory() -> int:
+    """Bytes that can be allocated now, as far as the system says."""
+    return min(_of_machine(), _of_group())
+
+
+def refuse_above(n_bytes: int, what: str) -> None:
+    """Refuse what does not fit into the memory that is there. Raises: Refusal."""
+    there = available_memory()
+    if n_bytes > there:
+        found = f"{what} needs {in_words(n_bytes)} of memory"
+        raise Refusal(f"{found}, and {in_words(there)} are available")
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """A file's bytes. Raises: Refusal if there are more than `limit`; OSError."""
+    size = path.stat().st_size
+    if size > limit:
+        raise Refusal(f"has {in_words(size)}, where {in_words(limit)} is the most")
+    return path.read_bytes()
+
+
+def in_words(n_bytes: int) -> str:
+    """A number of bytes with a unit, such as 1.5 GiB."""
+    value, unit = float(n_bytes), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.3g} {unit}" if value < 1e6 else f"{value:.1e} {unit}"
+
+
+def _of_machine() -> int:
+    try:
+        for line in MEMORY_FILE.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return UNKNOWN_MACHINE
+
+
+def _of_group() -> int:
+    """What a container leaves; without a limit there, more than any machine has."""
+    try:
+        limit = int((GROUP / "memory.max").read_text())
+        return max(0, limit - int((GROUP / "memory.current").read_text()))
+    except (OSError, ValueError):
+        return 2**62

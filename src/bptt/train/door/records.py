@@ -1,0 +1,157 @@
+"""JSON: parsed within bounds, then held to a schema."""
+
+import json
+import math
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from bptt.train.door.limits import Refusal
+
+T = TypeVar("T")
+
+MIB = 2**20
+MAX_CONFIG = 16 * MIB
+MAX_VOCABULARY = 64 * MIB
+MAX_LINE = 64 * MIB
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Size = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+# No figure of a run is larger, and the charts can still scale it.
+Number = (
+    Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+    | Annotated[float, msgspec.Meta(ge=-1e200, le=1e200)]
+)
+
+
+Figure: Any = Number | None
+
+
+class RequestRecord(msgspec.Struct):
+    """What was read, as config.json holds it."""
+
+    paths: list[str]
+    pattern: str
+    limit: Size | None
+
+
+class DataRecord(msgspec.Struct):
+    """The data of a run, as config.json holds it."""
+
+    kind: Literal["text", "tokens", "sequences"] = "text"
+    source: str = ""
+    request: RequestRecord | None = None
+    sha256: str = ""
+    summary: str = ""
+
+
+class FormRecord(msgspec.Struct):
+    """The form of the data, as config.json holds it."""
+
+    n_x: Size
+    x_is_token: bool
+    target: Literal["class", "multi-hot", "real"]
+    n_o: Size
+    per_step: bool
+
+
+class ConfigRecord(msgspec.Struct):
+    """config.json; the options are held to their own definition besides."""
+
+    options: dict[str, Any]
+    data: DataRecord = msgspec.field(default_factory=DataRecord)
+    form: FormRecord | None = None
+    versions: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class NormsRecord(msgspec.Struct):
+    """Norms over t, as metrics.jsonl holds them."""
+
+    t: list[Number]
+    states: dict[str, list[Number | None]]
+    copies: dict[str, list[Number | None]]
+
+    def __post_init__(self) -> None:
+        """Every line has a point for every t."""
+        for lines in (self.states, self.copies):
+            for name, line in lines.items():
+                if len(line) != len(self.t):
+                    raise ValueError(f"{name} has {len(line)} norms, t {len(self.t)}")
+
+
+class MeterRecord(msgspec.Struct):
+    """The figures of a run, as a checkpoint holds them."""
+
+    windows: Count
+    items: Count
+    clipped: Count
+    skipped: Count
+    validation: float | None
+    accuracy: float | None
+    best: float
+    best_window: Count
+    bad_validations: Count
+    smooth: float | None
+    norm: float
+    seconds: Annotated[float, msgspec.Meta(ge=0)]
+    validated: Count | None = None
+
+
+class NumbersRecord(msgspec.Struct):
+    """The numbers of a checkpoint."""
+
+    meter: MeterRecord | None = None
+    metrics_length: Count = 0
+    has_converged: bool = False
+
+
+class CheckpointRecord(msgspec.Struct):
+    """The JSON in a checkpoint's header."""
+
+    format: int
+    epoch: Count
+    window: Count
+    parameters: list[str]
+    has_state: bool
+    numbers: NumbersRecord
+    optimiser: Any
+
+
+def parse_json(content: bytes | str, *, infinite: bool = False) -> Any:
+    """A value of JSON; NaN is none, and infinity only where it is said to be one.
+
+    Raises: Refusal, also for what is nested deeper than Python reads.
+    """
+
+    def refuse(name: str) -> float:
+        if infinite and name != "NaN":
+            return math.copysign(math.inf, -1 if name.startswith("-") else 1)
+        raise ValueError(f"{name} is no number")
+
+    try:
+        return json.loads(content, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:  # bytes that are no text included
+        raise Refusal(f"is not JSON ({str(error) or 'nested too deep'})") from error
+
+
+def hold_to(schema: type[T], value: Any) -> T:
+    """The value as the schema types it, nothing converted. Raises: Refusal."""
+    try:
+        return msgspec.convert(value, schema, strict=True)
+    except (msgspec.ValidationError, RecursionError) as error:
+        found = str(error) or "nested too deep"
+        raise Refusal(found.replace("`", "'").replace("$", "the whole")) from error
+
+
+def check_metric(record: Any) -> dict[str, Any]:
+    """A line of metrics.jsonl: its window, and figures by name. Raises: Refusal."""
+    found = hold_to(dict[str, Any], record)
+    hold_to(Count, found.get("window"))
+    for name, value in found.items():
+        if name == "gradient_norms":
+            hold_to(NormsRecord, value)
+        elif name in ("sample", "skipped"):
+            hold_to(str, value)
+        else:
+            hold_to(Figure, value)
+    return found
