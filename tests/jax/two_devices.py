@@ -410,8 +410,9 @@ def test_half_precision_is_refused_for_parameters_and_cast_elsewhere(x64):
 
 
 def single_precision():
+    """Of 32 bits: JAX passes wider NumPy arrays on uncast once x64 was on."""
     return jax.tree.map(
-        lambda a: a.astype(np.float32) if a.dtype.kind == "f" else a, ARGUMENTS
+        lambda a: a.astype(np.float32 if a.dtype.kind == "f" else np.int32), ARGUMENTS
     )
 
 

@@ -110,6 +110,10 @@ class Optimiser:
         refuse_unlike(
             state.get("param_groups"), fresh["param_groups"], "optimiser.param_groups"
         )
+        for found, own in zip(
+            state["param_groups"], fresh["param_groups"], strict=True
+        ):
+            _refuse_other_switches(found, own)
         copy.step()
         remembered = state.get("state")
         expected: Any = copy.state_dict()["state"]
@@ -126,6 +130,14 @@ class Optimiser:
         if isinstance(value, list):
             return [self._tensors_in(item) for item in value]
         return value
+
+
+def _refuse_other_switches(found: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """A schedule moves numbers; a switch decides what an optimiser remembers."""
+    for name, value in own.items():
+        is_switch = value is None or isinstance(value, bool | str)
+        if is_switch and found[name] is not value and found[name] != value:
+            raise Refusal(f"the optimiser's {name} is {found[name]!r:.40}, not {value}")
 
 
 def import_torch() -> Any:
