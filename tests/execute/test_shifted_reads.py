@@ -12,8 +12,15 @@ import pytest
 from bptt import Cell, cells, stack
 from bptt.execute.codegen.target import get_host_target
 from bptt.execute.kernels import executor as kernels
+from tests.execute.kernels.test_ragged import (
+    LENGTHS,
+    N_B,
+    TAU,
+    run_alone,
+    run_ragged,
+    spoil,
+)
 from tests.execute.library import make_case, sizes_of
-from tests.execute.kernels.test_ragged import LENGTHS, N_B, TAU, run_alone, run_ragged, spoil
 
 # What is read at another step: nothing, or a loop either way, computes it.
 SOURCES = {
