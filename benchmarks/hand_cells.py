@@ -21,7 +21,7 @@ from bptt.execute.codegen.arrays import Array
 from bptt.execute.codegen.kernel import Kernel, Module
 from bptt.execute.codegen.packed_weights import Matrix
 from bptt.execute.codegen.reduce import REDUCE_TYPES, count_reduce_work, emit_reduce
-from bptt.execute.codegen.stage import Product, Stage
+from bptt.execute.codegen.stage import Stage, StageProduct
 from bptt.execute.codegen.turns import flat_turn, full_turns
 from bptt.execute.kernels.threads import RowPool, choose_threads, split_rows
 from bptt.execute.kernels.workspace import build_table, empty_aligned, empty_together
@@ -67,21 +67,23 @@ def before(sizes):
     def epilogue(lane):
         lane.store(target, lane.e.builder.fadd(lane.products[0], lane.load(bias)))
 
-    return (Stage(sizes.n_a, 1, (Product(x, 0, (matrix,), (0,), "pU"),), epilogue),)
+    return (
+        Stage(sizes.n_a, 1, (StageProduct(x, 0, (matrix,), (0,), "pU"),), epilogue),
+    )
 
 
 def read(sizes, operand, shift, gates, packed):
     """W_g @ operand for several gates: one pass, one slot each."""
     n_h = sizes.n_h
     matrices = tuple(Matrix("W", n_h, 1, gate * n_h * n_h) for gate in gates)
-    return Product(operand, shift, matrices, tuple(range(len(gates))), packed)
+    return StageProduct(operand, shift, matrices, tuple(range(len(gates))), packed)
 
 
 def read_back(sizes, operand, shift, gate, packed):
     """The transposes of the W of all gates side by side in the operand."""
     n_h = sizes.n_h
     matrix = Matrix("W", 1, n_h, gate * n_h * n_h)
-    return Product(operand, shift, (matrix,), (0,), packed)
+    return StageProduct(operand, shift, (matrix,), (0,), packed)
 
 
 def read_input(sizes, gates, slots):
@@ -90,7 +92,7 @@ def read_input(sizes, gates, slots):
         return ()
     n_x, n_h = sizes.n_x, sizes.n_h
     matrices = tuple(Matrix("U", n_x, 1, gate * n_h * n_x) for gate in gates)
-    return (Product(Array("x", n_x, n_x), 0, matrices, slots, "pU"),)
+    return (StageProduct(Array("x", n_x, n_x), 0, matrices, slots, "pU"),)
 
 
 def load_input(sizes, lane, gate, slot=None):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from bptt.train import Request, TrainingOptions, open_data, print_report, train
+from bptt.train import DataRequest, TrainingOptions, open_data, print_report, train
 
 N_SEQUENCES = 20_000
 
@@ -55,7 +55,7 @@ def main():
         test=0.05,
         seed=given.seed,
     )
-    console, request = Console(), Request((file,))
+    console, request = Console(), DataRequest((file,))
     folder = given.out / f"adding-{given.length}-{given.cell}"
     report = train(open_data(request), options, folder, console, request)
     print_report(report, console)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from bptt.train import Request, TrainingOptions, open_data, print_report, train
+from bptt.train import DataRequest, TrainingOptions, open_data, print_report, train
 from bptt.train.run_folder import read_run
 
 N_SYMBOLS, N_COPIED = 8, 10
@@ -73,7 +73,7 @@ def main():
         validations=1,
         seed=given.seed,
     )
-    console, request = Console(), Request((file,))
+    console, request = Console(), DataRequest((file,))
     folder = given.out / f"copy-{given.length}-{given.cell}"
     report = train(open_data(request), options, folder, console, request)
     print_report(report, console)

@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 from sklearn.datasets import load_digits
 
-from bptt.train import Request, TrainingOptions, open_data, print_report, train
+from bptt.train import DataRequest, TrainingOptions, open_data, print_report, train
 
 
 def main():
@@ -41,7 +41,7 @@ def main():
         test=0.2,
         seed=given.seed,
     )
-    console, request = Console(), Request((file,))
+    console, request = Console(), DataRequest((file,))
     folder = given.out / f"digits-{given.cell}"
     report = train(open_data(request), options, folder, console, request)
     print_report(report, console)

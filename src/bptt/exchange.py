@@ -35,7 +35,7 @@ TORCH_NAME = re.compile(
 
 
 @dataclass(frozen=True)
-class _Network:
+class _CellNetwork:
     """Layers of one or two directions: a kind of cell for each layer."""
 
     kinds: tuple[str, ...]
@@ -53,18 +53,18 @@ class _Network:
             return stack(layers[0], len(layers))
         return stack(layers)
 
-    def places(self, table: Mapping[str, Stacking]) -> Iterator[_Place]:
+    def places(self, table: Mapping[str, Stacking]) -> Iterator[_LayerPlace]:
         """Every layer and direction, in the order in which libraries list them."""
         for layer, kind in enumerate(self.kinds):
             for direction in range(self.n_directions):
-                yield _Place(self, layer, direction, table[kind])
+                yield _LayerPlace(self, layer, direction, table[kind])
 
 
 @dataclass(frozen=True)
-class _Place:
+class _LayerPlace:
     """One direction of one layer, and the names of its parameters in the whole."""
 
-    network: _Network
+    network: _CellNetwork
     layer: int
     direction: int
     stacking: Stacking
@@ -108,7 +108,7 @@ class _Place:
 
 
 def _assemble(
-    network: _Network,
+    network: _CellNetwork,
     sheets: Sequence[Mapping[str, Array]],
     table: Mapping[str, Stacking],
 ) -> tuple[Cell, Params]:
@@ -131,7 +131,7 @@ def _assemble(
     return cell, params
 
 
-def _recognise(cell: Cell, table: Mapping[str, Stacking], library: str) -> _Network:
+def _recognise(cell: Cell, table: Mapping[str, Stacking], library: str) -> _CellNetwork:
     """The layers that a cell was made of.
 
     Raises: UntranslatableCellError.
@@ -143,7 +143,7 @@ def _recognise(cell: Cell, table: Mapping[str, Stacking], library: str) -> _Netw
     mixed = itertools.product(table, repeat=n_layers) if 1 < n_layers <= 3 else ()
     for kinds in dict.fromkeys((*same, *mixed)):
         for is_one_size in (True, False):
-            network = _Network(kinds, n_directions, is_one_size)
+            network = _CellNetwork(kinds, n_directions, is_one_size)
             n_needed = sum(len(cells.get(kind).parameters) for kind in kinds)
             if n_needed * n_directions > len(cell.parameters):
                 break
@@ -184,7 +184,7 @@ def from_torch(source: Any, *, nonlinearity: str = "tanh") -> tuple[Cell, Params
     kind = _torch_kind(sheets[0, 0], TORCH_MODES.get(mode, "elman"))
     n_layers = 1 + max(layer for layer, _ in sheets)
     n_directions = 1 + max(direction for _, direction in sheets)
-    network = _Network((kind,) * n_layers, n_directions)
+    network = _CellNetwork((kind,) * n_layers, n_directions)
     return _assemble(network, [sheets[key] for key in sorted(sheets)], TORCH)
 
 
@@ -275,7 +275,7 @@ def from_keras(source: Any, *, reset_after: bool = True) -> tuple[Cell, Params]:
             f"{len(layers)} layers of both sorts"
         )
     units = {sheet["recurrent_kernel"].shape[1] for sheet in sheets}
-    network = _Network(tuple(kinds), counts.pop(), len(units) == 1)
+    network = _CellNetwork(tuple(kinds), counts.pop(), len(units) == 1)
     return _assemble(network, sheets, KERAS)
 
 

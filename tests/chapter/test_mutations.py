@@ -201,14 +201,14 @@ def test_a_dropped_future_term_is_caught(monkeypatch):
 
 
 def test_h_of_t_for_h_of_t_minus_1_in_the_sum_over_t_is_caught(monkeypatch):
-    right = reference.Values._leaf
+    right = reference.ReferenceValues._leaf
 
     def late(self, node):
         if node.op == "shift" and shift_of(node) == ("h", -1):
             return self.padded("h")[1:-1]
         return right(self, node)
 
-    monkeypatch.setattr(reference.Values, "_leaf", late)
+    monkeypatch.setattr(reference.ReferenceValues, "_leaf", late)
     assert is_caught(bptt.Cell(bptt.cells.get(BOOK).text))
 
 

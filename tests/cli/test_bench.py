@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from bptt.cli.bench import make_table
-from bptt.train.bench import GATES, Measured, measure
+from bptt.train.bench import GATES, BenchRow, measure
 
 SHAPE = (6, 3, 4, 5)
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
@@ -38,12 +38,12 @@ def test_without_torch_the_product_remains(monkeypatch):
 
 
 def test_the_rate_counts_the_products():
-    row = Measured("lstm", (2, 3, 5, 7), 0.5, 1e9)
+    row = BenchRow("lstm", (2, 3, 5, 7), 0.5, 1e9)
     assert row.rate == 2 * 2 * 3 * 28 * (10 + 21) / 0.5
 
 
 def test_the_table():
-    row = Measured("gru", (100, 32, 64, 128), 0.010, 100e9, 0.025, 2e-7)
+    row = BenchRow("gru", (100, 32, 64, 128), 0.010, 100e9, 0.025, 2e-7)
     text = show(row)
     assert "threads: 2" in text
     (line,) = [line for line in text.splitlines() if "gru" in line]
@@ -56,6 +56,6 @@ def test_the_table():
 
 
 def test_the_table_has_dashes_without_torch():
-    text = show(Measured("elman", SHAPE, 0.01, 1e9))
+    text = show(BenchRow("elman", SHAPE, 0.01, 1e9))
     (line,) = [line for line in text.splitlines() if "elman" in line]
     assert line.count(" - ") == 3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import bptt
-from bptt.explain.context import Context
+from bptt.explain.context import Subject
 from bptt.explain.formula.backward import Rules, backward_at
 from bptt.explain.formula.equation import backward_pass
 from bptt.explain.instances import Options
@@ -20,7 +20,7 @@ CELLS = {
 
 
 def shown(name):
-    return Context(CELLS[name], "", Options()).shown
+    return Subject(CELLS[name], "", Options()).shown
 
 
 def costs_by_hand(name, point, target, text):
@@ -105,7 +105,7 @@ BACKWARD = "h[t] = tanh(W @ h[t+1] + U @ x[t])\nL[t] = sum(h[t] * h[t])"
 
 @pytest.mark.parametrize("text", [BACKWARD, by_hand.USERS_TEXT])
 def test_the_pass_without_a_replacement_is_exact_in_either_direction(text):
-    context = Context(bptt.Cell(text), "", Options())
+    context = Subject(bptt.Cell(text), "", Options())
     run = backward_at(context.shown, Rules(context.derivation))
     run.run()
     for place in context.shown.graph.places:

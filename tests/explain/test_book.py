@@ -11,7 +11,7 @@ from bptt.explain import model as m
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.evaluate import evaluate
 from bptt.explain.algebra.expr import TAU, T
-from bptt.explain.context import Context
+from bptt.explain.context import Subject
 from bptt.explain.formula.mistakes import outcomes
 from bptt.explain.instances import Options
 from bptt.explain.notation.parse import parse
@@ -171,7 +171,7 @@ def test_x_is_skipped_with_the_reason_that_its_ancestors_hold_no_parameter():
 
 def test_the_one_row_that_differs_from_the_book_is_the_printed_order_of_10_21():
     table = next(b for b in DOCUMENT.panel("against").blocks
-                 if isinstance(b, m.Table) and b.id == "book")  # fmt: skip
+                 if isinstance(b, m.ShownTable) and b.id == "book")  # fmt: skip
     bad = [row for row in table.rows if row.mark == "bad"]
     assert [row.cells[0] for row in bad] == ["10.21"]
     assert to_ascii(bad[0].cells[1]).startswith("W.T @ grad_h[t+1] @ diag(")
@@ -218,9 +218,9 @@ def test_each_usual_mistake_costs_what_code_written_by_hand_with_it_costs():
 def test_other_spellings_of_the_books_network_get_the_books_cards():
     loss = "o[t] = V @ h[t] + c\nL[t] = nll(softmax(o[t]), y[t])"
     cell = bptt.Cell(f"a[t] = U @ x[t] + b + W @ h[t-1]\nh[t] = tanh(a[t])\n{loss}")
-    assert Context(cell, "mine", Options()).is_book
+    assert Subject(cell, "mine", Options()).is_book
     other = bptt.Cell(f"a[t] = b + W @ h[t-1] + U @ x[t]\nh[t] = sin(a[t])\n{loss}")
-    assert not Context(other, "mine", Options()).is_book
+    assert not Subject(other, "mine", Options()).is_book
 
 
 def test_the_lit_edges_of_10_21_are_affine_then_tanh_and_the_output():
@@ -236,14 +236,16 @@ def test_t_is_defined_on_the_page_and_tau_is_the_last_step():
 
 def test_tables_go_from_the_end_of_the_sequence_to_its_start():
     blocks = DOCUMENT.panel("flow").blocks
-    table = next(b for b in blocks if isinstance(b, m.Table) and b.id == "flow:h")
+    table = next(b for b in blocks if isinstance(b, m.ShownTable) and b.id == "flow:h")
     assert [row.cells[0] for row in table.rows] == [4, 3, 2, 1]
     for t, total, now, future in (row.cells for row in table.rows):
         gradient = np.linalg.norm(DOCUMENT.shown.gradient("h", t))
         assert total == pytest.approx(gradient, rel=1e-14)
         assert now > 0
         assert (future > 0) == (t < 4)
-    visits = next(b for b in DOCUMENT.panel("graph").blocks if isinstance(b, m.Table))
+    visits = next(
+        b for b in DOCUMENT.panel("graph").blocks if isinstance(b, m.ShownTable)
+    )
     numbers = {to_ascii(row.cells[0]): row.cells[-1] for row in visits.rows}
     assert numbers["L[t]"] == "1, 6, 11, 16"
     assert numbers["h[t]"] == "4, 9, 14, 19"
@@ -252,7 +254,7 @@ def test_tables_go_from_the_end_of_the_sequence_to_its_start():
 def test_the_names_of_other_libraries_are_those_of_the_notation_page():
     page = (Path(__file__).parents[2] / "docs" / "notation.md").read_text()
     blocks = DOCUMENT.panel("against").blocks
-    table = next(b for b in blocks if isinstance(b, m.Table) and b.id == "names")
+    table = next(b for b in blocks if isinstance(b, m.ShownTable) and b.id == "names")
     for row in table.rows:
         for cell in row.cells[1:]:
             words = cell if isinstance(cell, str) else pieces(cell, "en", SCOPE)[0]

@@ -11,10 +11,10 @@ from bptt.check import make_instance
 from bptt.explain import model as m
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.derive import Derivation
-from bptt.explain.algebra.expr import Gradient, T, Value
+from bptt.explain.algebra.expr import Nabla, T, Value
 from bptt.explain.algebra.rules import PULLS, TRANSLATIONS
 from bptt.explain.cards import CardMaker
-from bptt.explain.context import Context
+from bptt.explain.context import Subject
 from bptt.explain.instances import Options
 from bptt.explain.verify import Verifier
 from bptt.step.ops import OPS
@@ -111,7 +111,7 @@ def _sequences(unrolled, kind):
 
 @pytest.mark.parametrize("op", [op for op in OP_CELLS if op not in NOT_FORWARD])
 def test_every_operation_has_a_derivation(op):
-    context = Context(bptt.Cell(OP_CELLS[op]), op, Options())
+    context = Subject(bptt.Cell(OP_CELLS[op]), op, Options())
     maker = CardMaker(context.derivation, context.scope, context.options)
     chains = [c for name in context.scope.graph.definitions
               for c in maker.node_card(name).chains]  # fmt: skip
@@ -144,7 +144,7 @@ def test_the_derivation_holds_for_every_way_of_adding_the_losses(name, options):
 def test_inner_nodes_are_named_and_leave_the_rest_as_it_was():
     cell = bptt.Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])\n"
                      "L[t] = nll(softmax(V @ h[t]), y[t])")  # fmt: skip
-    context = Context(cell, "mine", Options())
+    context = Subject(cell, "mine", Options())
     assert tuple(context.scope.graph.definitions) == ("h", "L_1", "y_hat", "L")
     instance = make_instance(cell.graph, 1, 0)
     before = cell.gradient(instance.params, instance.inputs, executor="reference")
@@ -169,7 +169,7 @@ def test_a_stopped_gradient_and_a_comparison_give_nothing_back():
         "s[t] = U @ x[t]\n"
         "h[t] = where(s[t] > 0, stop_gradient(s[t]), h[t-1])"
     ).graph)  # fmt: skip
-    pulled = derivation.pulled("h", Gradient(Value("h", T)))
+    pulled = derivation.pulled("h", Nabla(Value("h", T)))
     by_name = {reading.name: part for reading, part in pulled.items()}
     assert by_name["s"] is None
     assert by_name["h"] is not None

@@ -208,5 +208,5 @@ def test_sizes_steps_and_seed_choose_the_numbers_that_are_shown():
     assert a.sizes["n_h"] == 2
     assert a.sizes["n_x"] == 3
     assert not np.array_equal(a.value("W", None), b.value("W", None))
-    last = e.Gradient(e.Value("h", e.TAU))
+    last = e.Nabla(e.Value("h", e.TAU))
     assert np.array_equal(evaluate(last, a), a.incoming("h", 2))

@@ -15,7 +15,7 @@ import bptt
 from bptt.explain.algebra.derive import Derivation
 from bptt.explain.cards import CardMaker
 from bptt.explain.html import assets
-from bptt.explain.html.values import Values, show_number
+from bptt.explain.html.values import PageValues, show_number
 from bptt.explain.html.words import fill, words
 from bptt.explain.instances import Options
 from bptt.explain.notation.plain import to_ascii
@@ -156,7 +156,7 @@ def test_numbers_survive_in_three_bytes_each_and_equal_ones_are_stored_once():
     steps = {
         t: rng.normal(size=(2, 3)) * 10.0 ** rng.integers(-6, 6) for t in (1, 2, 3)
     }
-    values = Values(2)
+    values = PageValues(2)
     values.add("a", steps)
     values.add("again", {t: np.array(array) for t, array in steps.items()})
     values.add("still", dict.fromkeys((1, 2, 3), np.array([[7.0]])))
@@ -213,7 +213,7 @@ def test_a_failed_card_is_red_and_claims_nothing():
     wrong = replace(card.chains[0].links[1], tree=m.Check(m.FAILED, 0.5))
     chain = replace(card.chains[0], links=(card.chains[0].links[0], wrong))
     failed = replace(card, chains=(chain,))
-    writer = PageWriter(document.shown, Values(1))
+    writer = PageWriter(document.shown, PageValues(1))
 
     def html(card):
         group = m.Group("g", m.Text("group.nodes"), (card,))

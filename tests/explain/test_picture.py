@@ -13,7 +13,7 @@ import bptt
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.derive import Derivation, Reading
 from bptt.explain.algebra.evaluate import evaluate
-from bptt.explain.algebra.expr import Gradient, T, Value
+from bptt.explain.algebra.expr import Nabla, T, Value
 from bptt.explain.algebra.point import Scope
 from bptt.explain.html.picture import grid as layout
 from bptt.explain.html.picture.drawn import draw
@@ -130,7 +130,7 @@ def test_the_slices_of_a_matrix_are_what_its_edge_pulls_back(name, folded):
     for arrow in drawn(name, folded=folded).arrows:
         if arrow.kind.lag is not None or labels.derivation.rank(arrow.kind.source) < 2:
             continue
-        grad = Gradient(Value(arrow.target.name, T))
+        grad = Nabla(Value(arrow.target.name, T))
         reading = Reading(arrow.kind.source, 0, is_parameter=True)
         form = labels.pulled(arrow.target.name, grad, reading, arrow.across)
         value = evaluate(form, shown(name), t=arrow.t)

@@ -18,7 +18,7 @@ from bptt.explain import model as m
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.derive import Derivation
 from bptt.explain.algebra.evaluate import every
-from bptt.explain.context import Context
+from bptt.explain.context import Subject
 from bptt.explain.formula.edits import parts
 from bptt.explain.instances import Options
 from bptt.explain.notation.latex import to_latex
@@ -32,7 +32,7 @@ NAMES = ("book", "mgu", "lstm_coupled")
 
 @cache
 def verifier(name):
-    return Verifier(Context(bptt.cells.get(name), name, Options()).points)
+    return Verifier(Subject(bptt.cells.get(name), name, Options()).points)
 
 
 def main_chains(name):
@@ -61,7 +61,7 @@ def transposes(part):
 def shifted_steps(part):
     if isinstance(part, e.Value) and part.time is not None:
         yield from (replace(part, time=part.time.moved(by)) for by in (1, -1))
-    if isinstance(part, e.Gradient) and part.of.time is not None:
+    if isinstance(part, e.Nabla) and part.of.time is not None:
         for by in (1, -1):
             yield replace(part, of=replace(part.of, time=part.of.time.moved(by)))
 
@@ -191,7 +191,7 @@ def test_a_wrong_rule_of_differentiation_makes_its_cards_fail(monkeypatch):
 
 
 def test_a_value_that_does_not_exist_fails_and_says_why():
-    chain = m.Chain((m.Link(e.Gradient(e.Value("h", e.TAU.moved(1)))),) * 2, None, None)
+    chain = m.Chain((m.Link(e.Nabla(e.Value("h", e.TAU.moved(1)))),) * 2, None, None)
     checked = verifier("book").chain(chain)
     assert checked.status == m.FAILED
     assert "h^(" in str(checked.links[0].tree.note.fields["error"])

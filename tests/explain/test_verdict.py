@@ -33,28 +33,28 @@ def test_a_row_whose_own_error_is_too_large_turns_the_verdict_red(monkeypatch):
 
 def test_a_failed_row_of_the_ledger_turns_the_verdict_red():
     from bptt.check import FAILED, Ledger
-    from bptt.explain.context import Context
+    from bptt.explain.context import Subject
     from bptt.explain.instances import Options
     from bptt.explain.panels.closing import ledger, make_ledger
 
-    context = Context(bptt.cells.elman, "elman", Options())
+    context = Subject(bptt.cells.elman, "elman", Options())
     right = make_ledger(context)
     rows = (replace(right.rows[0], status=FAILED), *right.rows[1:])
     panel = ledger(context, explained("elman").document.badge,
                    Ledger(rows, right.seed, right.instances))  # fmt: skip
-    table = next(b for b in panel.blocks if isinstance(b, m.Table))
+    table = next(b for b in panel.blocks if isinstance(b, m.ShownTable))
     assert [row.has_failed for row in table.rows].count(True) == 1
 
 
 def test_every_method_of_the_ledger_has_words_in_both_languages():
-    from bptt.explain.render.common import Writer
+    from bptt.explain.render.common import FormatWriter
 
     for name in ("book", "lstm", "mgu", "leaky"):
         found = bptt.cells.get(name).explain(name=name)
         panel = found.document.panel("ledger")
-        table = next(b for b in panel.blocks if isinstance(b, m.Table))
+        table = next(b for b in panel.blocks if isinstance(b, m.ShownTable))
         for lang in m.LANGUAGES:
-            writer = Writer(found.document, lang, lambda expr: "")
+            writer = FormatWriter(found.document, lang, lambda expr: "")
             for row in table.rows:
                 method, result = writer.cell(row.cells[0]), writer.cell(row.cells[4])
                 if lang == "zh":

@@ -258,10 +258,10 @@ def test_the_page_needs_no_network_and_draws_every_panel(problem, tmp_path):
 
 def test_a_panel_is_drawn_with_every_line_and_a_gap_where_there_is_no_logarithm():
     from bptt.flow.page import chart_of
-    from bptt.flow.panels import Panel
+    from bptt.flow.panels import FlowPanel
 
     y = np.array([1e-2, 0.0, 1e0, 1e2])
-    chart = chart_of(Panel("t<1>", "", "t", np.arange(1, 5), {"y": y, "z": 2 * y}))
+    chart = chart_of(FlowPanel("t<1>", "", "t", np.arange(1, 5), {"y": y, "z": 2 * y}))
     assert [curve.name for curve in chart.curves] == ["y", "z"]
     assert list(chart.curves[0].points) == list(zip([1, 2, 3, 4], y, strict=True))
     assert chart.is_log

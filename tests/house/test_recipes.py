@@ -33,7 +33,7 @@ def rows():
     """Every row of the recipe: (table, its name, the row)."""
     found = [
         (LOWERINGS, "LOWERINGS", lambda b, x: b.builder.fmul(x, b.builder.fmul(x, x))),
-        (rules.TRANSLATIONS, "TRANSLATIONS", lambda s: e.Call("cube", s.x)),
+        (rules.TRANSLATIONS, "TRANSLATIONS", lambda s: e.Applied("cube", s.x)),
         (rules.PULLS, "PULLS", rules._slope(
             lambda y, x: e.product(e.Number(3.0), e.Power(x, e.Number(2.0)))
         )),

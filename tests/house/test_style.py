@@ -63,3 +63,31 @@ def test_nothing_depends_on_the_order_of_a_set():
     found = {file.relative_to(SOURCE).as_posix(): find(text, package)
              for file, text in texts.items()}  # fmt: skip
     assert {file: lines for file, lines in found.items() if lines} == {}
+
+
+# Classes of one name on purpose: the same thing in two front ends.
+SAME = {"Recurrent"}
+
+
+def classes_twice(trees):
+    """`name: files` of every class name that stands in two files."""
+    found = {}
+    for name, tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(name)
+    return {name: files for name, files in found.items() if len(files) > 1}
+
+
+def test_no_class_name_stands_twice():
+    trees = [
+        (file.relative_to(SOURCE).as_posix(), ast.parse(file.read_text()))
+        for file in FILES
+    ]
+    twice = classes_twice(trees)
+    assert {name: files for name, files in twice.items() if name not in SAME} == {}
+
+
+def test_a_class_name_that_stands_twice_is_found():
+    tree = ast.parse("class A:\n    pass\n")
+    assert classes_twice([("x.py", tree), ("y.py", tree)]) == {"A": ["x.py", "y.py"]}

@@ -18,8 +18,8 @@ from rich.console import Console
 from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
 from bptt.train import (
+    PlainText,
     SeveralProcessesError,
-    Text,
     TrainingOptions,
     read_sequences,
     train,
@@ -27,7 +27,9 @@ from bptt.train import (
 from bptt.train import loop as loop_module
 from bptt.train import session as session_module
 
-TEXT = Text("the cat sat on the mat, the dog ran. " * 12, source="lines", n_files=1)
+TEXT = PlainText(
+    "the cat sat on the mat, the dog ran. " * 12, source="lines", n_files=1
+)
 OPTIONS = TrainingOptions(
     cell="elman",
     n_h=5,

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
-from bptt.train import Text, TrainingOptions, resume, train
+from bptt.train import PlainText, TrainingOptions, resume, train
 from bptt.train.run_folder import read_run
 
 for method in (Cell.forward, Cell.gradient):
@@ -35,7 +35,7 @@ OPTIONS = TrainingOptions(
     validations=3,
     checkpoint_every=4,
 )
-TEXT = Text("the cat sat on the mat, the dog ran. " * 5, source="lines", n_files=1)
+TEXT = PlainText("the cat sat on the mat, the dog ran. " * 5, source="lines", n_files=1)
 QUIET = Console(quiet=True)
 
 

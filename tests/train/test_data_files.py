@@ -7,10 +7,10 @@ from bptt.train.data import characters
 from bptt.train.data import text as text_module
 from bptt.train.data.characters import gather_codes, text_evaluation, text_task
 from bptt.train.data.form import Form
-from bptt.train.data.opening import Request, fingerprint, make_task, open_data
+from bptt.train.data.opening import DataRequest, fingerprint, make_task, open_data
 from bptt.train.data.sequence_files import SequenceFiles, read_sequences
 from bptt.train.data.sequence_task import sequence_evaluation
-from bptt.train.data.text import LargeText, Text, read_text
+from bptt.train.data.text import LargeText, PlainText, read_text
 from bptt.train.data.token_files import TokenFile, read_tokens, token_evaluation
 from bptt.train.data.vocabulary import text_of
 from bptt.train.errors import (
@@ -55,7 +55,7 @@ def test_a_folder_of_single_sequences_is_one_record_per_file(tmp_path):
     for i, n in enumerate((3, 5, 2)):
         save(tmp_path / f"{i}.npz", x=np.full((n, 2), i / 4), y=np.full(n, i))
     (tmp_path / "readme.txt").write_text("not read")
-    data = open_data(Request((tmp_path,)))
+    data = open_data(DataRequest((tmp_path,)))
     assert isinstance(data, SequenceFiles)
     (part,) = data.parts.values()
     assert [len(s) for s in part.x] == [3, 5, 2]
@@ -109,7 +109,7 @@ def test_parts_are_taken_from_the_names_of_arrays_or_folders(tmp_path):
         for i in range(n):
             file = tmp_path / "folders" / part / f"{i}.npz"
             save(file, x=ones[0], y=np.array(i))
-    data = open_data(Request((tmp_path / "folders",)))
+    data = open_data(DataRequest((tmp_path / "folders",)))
     assert {p: len(s) for p, s in data.parts.items()} == {
         "training": 3, "validation": 2,
     }  # fmt: skip
@@ -189,10 +189,10 @@ def test_a_record_unlike_the_first_is_named(tmp_path):
     save(tmp_path / "0.npz", x=np.ones((3, 2)), y=np.zeros(3, int))
     save(tmp_path / "1.npz", x=np.ones((3, 4)), y=np.zeros(3, int))
     with pytest.raises(BadRecordError, match=r"x is float64 \(4,\) per step, but"):
-        open_data(Request((tmp_path,)))
+        open_data(DataRequest((tmp_path,)))
     save(tmp_path / "1.npz", x=np.ones((3, 2)), y=np.array(1))
     with pytest.raises(BadRecordError, match="has targets per step, the first record"):
-        open_data(Request((tmp_path,)))
+        open_data(DataRequest((tmp_path,)))
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".npy"])
@@ -203,7 +203,7 @@ def test_a_file_that_is_no_such_file_is_named(tmp_path, suffix, content):
     file = tmp_path / f"broken{suffix}"
     file.write_bytes(content)
     with pytest.raises(DataUnreadableError, match=f"no {suffix} file of numbers"):
-        open_data(Request((file,)))
+        open_data(DataRequest((file,)))
 
 
 def test_a_file_cut_short_is_named(tmp_path):
@@ -247,7 +247,7 @@ def test_data_of_another_form_is_refused_and_fewer_classes_are_not(tmp_path):
 
 def test_a_token_file_is_mapped_not_read(tmp_path):
     np.save(tmp_path / "a.npy", np.arange(100, dtype=np.uint16) % 7)
-    data = open_data(Request((tmp_path / "a.npy",)))
+    data = open_data(DataRequest((tmp_path / "a.npy",)))
     assert isinstance(data, TokenFile)
     assert isinstance(data.tokens, np.memmap)
     task = make_task(data, OPTIONS)
@@ -305,7 +305,7 @@ def large(tmp_path, monkeypatch):
 
 def test_a_large_text_is_the_same_text_mapped_from_a_file(large):
     small, big, _ = large
-    assert isinstance(small, Text)
+    assert isinstance(small, PlainText)
     assert isinstance(big, LargeText)
     assert "".join(big.blocks()) == small.characters
     codes = gather_codes(big)
@@ -339,14 +339,14 @@ def test_a_bad_byte_of_a_large_text_is_named(large, content, offset, byte):
 
 def test_a_validation_part_too_long_for_lzma_has_no_such_figure(monkeypatch):
     monkeypatch.setattr(characters, "LZMA_CONTEXT_BYTES", 10)
-    task = text_task(Text("abcabcabd" * 9, "letters", 1), OPTIONS)
+    task = text_task(PlainText("abcabcabd" * 9, "letters", 1), OPTIONS)
     assert task.baselines().lzma is None
     assert task.baselines().unigram > 0
 
 
 def test_a_text_to_evaluate_uses_the_vocabulary_of_the_model():
-    trained = text_task(Text("abcabcabd" * 9, "letters", 1), OPTIONS)
-    task = text_evaluation(Text("cab?", "other", 1), OPTIONS, trained.vocabulary)
+    trained = text_task(PlainText("abcabcabd" * 9, "letters", 1), OPTIONS)
+    task = text_evaluation(PlainText("cab?", "other", 1), OPTIONS, trained.vocabulary)
     assert task.parts["test"].tokens.tolist() == [3, 1, 2, 0]
     spelling = trained.vocabulary.spelling_bits
     assert task.offset("test") == pytest.approx(spelling / 3)
@@ -359,7 +359,7 @@ def test_paths_of_two_kinds_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.arange(3))
     (tmp_path / "b.txt").write_text("text")
     with pytest.raises(MixedDataError) as caught:
-        open_data(Request((tmp_path / "a.npy", tmp_path / "b.txt")))
+        open_data(DataRequest((tmp_path / "a.npy", tmp_path / "b.txt")))
     assert "a.npy (tokens)" in str(caught.value)
     assert "b.txt (text)" in str(caught.value)
 
@@ -369,9 +369,9 @@ def test_a_request_comes_back_from_json_with_whole_paths(tmp_path, monkeypatch):
     (tmp_path / "a.txt").touch()
     from pathlib import Path
 
-    request = Request((Path("a.txt"),), "*.txt", 5)
-    again = Request.from_json(request.to_json())
-    assert again == Request((tmp_path / "a.txt",), "*.txt", 5)
+    request = DataRequest((Path("a.txt"),), "*.txt", 5)
+    again = DataRequest.from_json(request.to_json())
+    assert again == DataRequest((tmp_path / "a.txt",), "*.txt", 5)
 
 
 @pytest.mark.parametrize("kind", ["text", "tokens", "sequences"])
@@ -381,7 +381,7 @@ def test_a_fingerprint_is_of_the_content(tmp_path, kind, monkeypatch):
 
     def make(value):
         if kind == "text":
-            return Text("abc" + str(value), "letters", 1)
+            return PlainText("abc" + str(value), "letters", 1)
         if kind == "tokens":
             np.save(tmp_path / "a.npy", np.array([1, value]))
             return read_tokens([tmp_path / "a.npy"])

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from bptt.train.data.opening import Request, open_data
+from bptt.train.data.opening import DataRequest, open_data
 from bptt.train.door import arrays as arrays_module
 from bptt.train.door import limits
 from bptt.train.door.arrays import map_npy, read_npz, read_safetensors
@@ -64,7 +64,7 @@ def test_a_header_that_lies_is_refused_in_words_and_little_memory(tmp_path, lie,
             archive.writestr("x.npy", LIES[lie])
     tracemalloc.start()
     with pytest.raises(TrainError, match=f"no {kind} file of numbers"):
-        open_data(Request((file,)))
+        open_data(DataRequest((file,)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20 * 2**20
@@ -101,7 +101,7 @@ def test_a_member_that_is_no_array_is_named(tmp_path):
         archive.writestr("x.npy", b"no array")
         archive.writestr("y.npy", b"\x93NUMPY")
     with pytest.raises(TrainError, match="x is no array: it does not begin as a"):
-        open_data(Request((file,)))
+        open_data(DataRequest((file,)))
 
 
 def test_a_bomb_is_refused_with_what_it_would_take(tmp_path, monkeypatch):
@@ -109,9 +109,9 @@ def test_a_bomb_is_refused_with_what_it_would_take(tmp_path, monkeypatch):
     file = tmp_path / "bomb.npz"
     np.savez_compressed(file, x=np.zeros((4, 500, 500)))
     with pytest.raises(TrainError, match=r"expands from .* KiB to 7\.63 MiB; if that"):
-        open_data(Request((file,)))
+        open_data(DataRequest((file,)))
     monkeypatch.undo()
-    assert len(open_data(Request((file,)))) == 4
+    assert len(open_data(DataRequest((file,)))) == 4
 
 
 def test_what_the_machine_has_no_memory_for_is_refused(tmp_path, monkeypatch):
@@ -121,7 +121,7 @@ def test_what_the_machine_has_no_memory_for_is_refused(tmp_path, monkeypatch):
     with pytest.raises(
         TrainError, match=r"its content needs 7\.63 MiB of memory, and 1"
     ):
-        open_data(Request((file,)))
+        open_data(DataRequest((file,)))
 
 
 def test_an_archives_member_that_is_longer_or_shorter_than_it_says(tmp_path):
@@ -130,14 +130,14 @@ def test_an_archives_member_that_is_longer_or_shorter_than_it_says(tmp_path):
     for length in range(0, len(content), 7):
         (tmp_path / "cut.npz").write_bytes(content[:length])
         with pytest.raises(TrainError):
-            open_data(Request((tmp_path / "cut.npz",)))
+            open_data(DataRequest((tmp_path / "cut.npz",)))
     random = np.random.default_rng(0)
     for _ in range(300):  # any byte may be any other
         broken = bytearray(content)
         broken[random.integers(len(content))] = random.integers(256)
         (tmp_path / "cut.npz").write_bytes(broken)
         with contextlib.suppress(TrainError):
-            open_data(Request((tmp_path / "cut.npz",)))
+            open_data(DataRequest((tmp_path / "cut.npz",)))
 
 
 def tensors(entries, body=bytes(64)):
@@ -170,7 +170,7 @@ def test_a_tensor_that_is_none_is_named(false):
 def test_bf16_says_what_to_do(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(tensors({"x": FALSE["BF16"]}))
     with pytest.raises(TrainError, match="'x' is BF16, which NumPy lacks; save it as"):
-        open_data(Request((tmp_path / "x.safetensors",)))
+        open_data(DataRequest((tmp_path / "x.safetensors",)))
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 100_000, "1" * 9000, "NaN"])
@@ -184,21 +184,21 @@ def test_one_label_of_a_thousand_million_is_named(tmp_path):
     y = np.array([0, 1, 10**9, 2])
     np.savez(file, x=np.zeros((4, 3, 2)), y=y)
     with pytest.raises(TrainError, match=r"record 2 .* y holds 1,000,000,000, and at"):
-        open_data(Request((file,)))
+        open_data(DataRequest((file,)))
     for value in (2**40, 2**63):
         np.savez(file, x=np.zeros((4, 3, 2)), y=y.astype("u8") + np.uint64(value))
         with pytest.raises(TrainError, match=r"2\^31 - 1 is the most"):
-            open_data(Request((file,)))
+            open_data(DataRequest((file,)))
     np.save(tmp_path / "x.npy", np.array([1, 2, 10**12, 3]))
     with pytest.raises(
         TrainError, match=r"record 2 .* is 1000000000000, in a file of 4"
     ):
-        open_data(Request((tmp_path / "x.npy",)))
+        open_data(DataRequest((tmp_path / "x.npy",)))
 
 
 def test_a_model_that_memory_has_no_room_for_is_refused_with_its_largest_part(tmp_path):
     np.savez(tmp_path / "x.npz", x=np.zeros((4, 3, 2)), y=np.array([0, 1, 2, 1]))
-    form = open_data(Request((tmp_path / "x.npz",))).form
+    form = open_data(DataRequest((tmp_path / "x.npz",))).form
     options = TrainingOptions(n_h=10**7)
     model = build_model(options, form)
     with pytest.raises(TrainError, match="10000000 x 10000000") as caught:
@@ -221,7 +221,7 @@ def test_an_array_that_nobody_knows_is_refused_with_the_nearest(
     file = tmp_path / "x.npz"
     np.savez(file, **{name: np.zeros((4, 3, 2)) for name in names})
     with pytest.raises(TrainError, match=message):
-        open_data(Request((file,)))
+        open_data(DataRequest((file,)))
 
 
 def test_memory_is_what_the_system_says(monkeypatch, tmp_path):

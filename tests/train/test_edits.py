@@ -19,7 +19,7 @@ from rich.console import Console
 from bptt.cell import Cell
 from bptt.errors import BpttError
 from bptt.execute.dispatch import REFERENCE
-from bptt.train import Text, TrainingOptions, measure_run, open_run, resume, train
+from bptt.train import PlainText, TrainingOptions, measure_run, open_run, resume, train
 from bptt.train import loop as loop_module
 from bptt.train import session as session_module
 from bptt.train import training as training_module
@@ -29,12 +29,12 @@ from bptt.train.run_page import write_page
 pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.numpy")
 
-TEXT = Text("the cat sat on the mat. " * 8, source="lines", n_files=1)
+TEXT = PlainText("the cat sat on the mat. " * 8, source="lines", n_files=1)
 OPTIONS = TrainingOptions(
     cell="book", n_h=3, n_b=2, tau=4, k1=3, epochs=2, held_out=0.2, validations=2,
     checkpoint_every=2, schedule="ReduceLROnPlateau", scheduler_options={"patience": 0},
 )  # fmt: skip
-WORD = Text("the cat", source="a word", n_files=1)
+WORD = PlainText("the cat", source="a word", n_files=1)
 QUIET = Console(quiet=True)
 LEARN = loop_module.Learner.learn_window
 WRONG = [

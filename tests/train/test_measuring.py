@@ -6,7 +6,7 @@ import pytest
 from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
 from bptt.train import (
-    Text,
+    PlainText,
     TrainingOptions,
     measure_run,
     open_run,
@@ -102,7 +102,7 @@ def test_a_model_of_sequences_cannot_write(tmp_path, quiet):
     train(read_sequences("x", [file]), options, tmp_path / "run", quiet)
     with pytest.raises(NotSampledError, match="bptt eval RUN DATA measures it"):
         open_run(tmp_path / "run")
-    text = Text("abc" * 9, "letters", 1)
+    text = PlainText("abc" * 9, "letters", 1)
     with pytest.raises(UnlikeDataError, match="holds text; the model was trained on"):
         measure_run(tmp_path / "run", text)
 
@@ -127,7 +127,7 @@ def test_tensorboard_has_the_figures_of_the_metrics(tmp_path, quiet):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    text = Text("the cat sat on the mat. " * 20, source="lines", n_files=1)
+    text = PlainText("the cat sat on the mat. " * 20, source="lines", n_files=1)
     options = TrainingOptions(**BASE, cell="elman", tau=8, tensorboard=True)
     report = train(text, options, tmp_path / "run", quiet)
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))

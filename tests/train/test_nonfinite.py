@@ -5,7 +5,7 @@ import pytest
 
 from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
-from bptt.train import Text, TrainingOptions, train
+from bptt.train import PlainText, TrainingOptions, train
 from bptt.train.data.streams import Streams
 from bptt.train.data.windows import plan_epoch
 from bptt.train.errors import TrainingDivergedError
@@ -68,7 +68,9 @@ def test_finite_values_are_said_to_be():
 
 # ----- a run -----
 
-TEXT = Text("the cat sat on the mat, the dog ran. " * 20, source="lines", n_files=1)
+TEXT = PlainText(
+    "the cat sat on the mat, the dog ran. " * 20, source="lines", n_files=1
+)
 OPTIONS = {
     "cell": "elman", "n_h": 4, "n_b": 3, "tau": 8, "epochs": 1, "held_out": 0.1,
     "checkpoint_every": 1,

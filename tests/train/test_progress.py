@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from bptt.train.data.form import CHARACTERS, Unit
+from bptt.train.data.form import CHARACTERS, LossUnit
 from bptt.train.loop import Learned
 from bptt.train.meter import Meter, Status
 from bptt.train.progress import TrainingProgress, describe
@@ -43,7 +43,7 @@ def test_on_a_terminal_one_line_shows_losses_speed_and_time_left():
     assert "left" in shown
 
 
-BITS = Unit("bits per character", "bits/char", "character", factor=2.0)
+BITS = LossUnit("bits per character", "bits/char", "character", factor=2.0)
 
 
 def test_the_meter_adds_up_and_smooths_in_the_unit():

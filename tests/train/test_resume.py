@@ -12,7 +12,7 @@ import pytest
 
 from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
-from bptt.train import Text, TrainingOptions, resume, train
+from bptt.train import PlainText, TrainingOptions, resume, train
 from bptt.train import full_batch as full_batch_module
 from bptt.train import loop as loop_module
 from bptt.train.checkpoint import BEST, LAST, path_of, read_checkpoint
@@ -31,7 +31,9 @@ pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 resource = pytest.importorskip("resource")
 
-TEXT = Text("the cat sat on the mat, the dog ran. " * 30, source="lines", n_files=1)
+TEXT = PlainText(
+    "the cat sat on the mat, the dog ran. " * 30, source="lines", n_files=1
+)
 # The book's cell keeps the kernels few; what is saved does not depend on the cell.
 BASE = {"cell": "book", "n_h": 5, "n_b": 3, "tau": 8, "epochs": 2, "held_out": 0.1}
 OPTIONS = TrainingOptions(**BASE, checkpoint_every=5)
@@ -270,7 +272,7 @@ def test_from_the_best_checkpoint_a_run_goes_on_when_the_last_is_cut(
 
 
 def test_other_data_is_refused(stopped, quiet):
-    other = Text(TEXT.characters[:-1] + "!", TEXT.source, 1)
+    other = PlainText(TEXT.characters[:-1] + "!", TEXT.source, 1)
     with pytest.raises(DataChangedError, match="is not what this run was trained on"):
         resume(stopped, quiet, other)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bptt.train import TrainingOptions, open_run, train
 from bptt.train import loop as loop_module
-from bptt.train.data.text import Text
+from bptt.train.data.text import PlainText
 from bptt.train.errors import TextTooShortError
 from bptt.train.run_folder import read_run
 
@@ -102,7 +102,7 @@ def test_an_interrupt_ends_the_run_with_everything_saved(
 
 
 def test_a_text_that_is_too_short_leaves_no_folder(tmp_path, quiet):
-    text = Text("too short", source="words", n_files=1)
+    text = PlainText("too short", source="words", n_files=1)
     with pytest.raises(TextTooShortError, match="need 129"):
         train(text, OPTIONS, tmp_path / "run", quiet)
     assert not (tmp_path / "run").exists()

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Mapping
 
 from bptt.step.graph import Node, constant, is_constant, rebuild, rewrite
-from bptt.step.places import Place, Term
+from bptt.step.places import IndexPlace, PlaceTerm
 
 STABLE_LOSSES = {
     ("nll", "softmax"): "nll_logits",
@@ -148,7 +148,7 @@ def _total_at(node: Node) -> Node:
     g, x = node.inputs[0].inputs
     if x.indices or not (g.timed and x.timed):
         return node
-    places = [Place(dim, (Term(name, dim),)) for name, dim in g.indices]
+    places = [IndexPlace(dim, (PlaceTerm(name, dim),)) for name, dim in g.indices]
     for place in reversed(places):
         g = Node("put", (g,), (place.dim, *g.shape), (place, ()))
     shape = (*g.shape, *x.shape)

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from bptt.check import branches, oracles, padding, structure
-from bptt.check.context import Context, GradientFunction
+from bptt.check.context import GradientFunction, Trial
 from bptt.check.instances import Instance, make_instance
 from bptt.check.ledger import FAILED, NOT_CHECKED, PASSED, Ledger, Row
 from bptt.engine import Engine
@@ -26,7 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 INSTANCES = 3
-Check = Callable[[Context], Iterator[Row]]
+Check = Callable[[Trial], Iterator[Row]]
 CHECKS: tuple[Check, ...] = (
     oracles.check_determinism,
     oracles.check_complex_step,
@@ -85,7 +85,7 @@ def check_instance(
 ) -> list[Row]:
     """The rows of one instance."""
     tested = gradient or partial(cell.gradient, executor=executor)
-    context = Context(cell, instance, tested)
+    context = Trial(cell, instance, tested)
     # A value that is not finite fails its row; NumPy's warning would say it twice.
     with np.errstate(all="ignore"):
         return [row for check in checks for row in check(context)]

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from bptt.calculus.program import forward_program
-from bptt.check.context import Context
+from bptt.check.context import Trial
 from bptt.check.ledger import FAILED, Row
 from bptt.execute import reference
 from bptt.language.printer import print_node
@@ -19,7 +19,7 @@ from bptt.step.graph import Node, walk
 from bptt.step.shapes import Array
 
 
-def check_branches(context: Context) -> Iterator[Row]:
+def check_branches(context: Trial) -> Iterator[Row]:
     """One failed row per branch that is not finite where it is not taken.
 
     Nothing is said of a cell whose gradients are numbers.
@@ -52,7 +52,7 @@ def _note(branch: Node, bad: int, n_all: int) -> str:
     )
 
 
-def _values(nodes: list[Node], context: Context) -> dict[Node, Array]:
+def _values(nodes: list[Node], context: Trial) -> dict[Node, Array]:
     """The values of nodes inside a step, (tau, n_b, *shape) with trailing ones."""
     names = {node: f"part {number}" for number, node in enumerate(nodes)}
     extra = {

@@ -11,7 +11,7 @@ import numpy as np
 
 from bptt.check.instances import Instance
 from bptt.check.ledger import FAILED, NOT_CHECKED, PASSED, Row
-from bptt.check.probes import Prober, Target
+from bptt.check.probes import Moved, Prober
 from bptt.engine import Engine
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array
@@ -59,7 +59,7 @@ GradientFunction = Callable[..., GradientLike]
 
 
 @dataclass(frozen=True, eq=False)
-class Context:
+class Trial:
     """One instance of one cell under check."""
 
     cell: Engine
@@ -125,7 +125,7 @@ class Context:
         finite = [float(np.max(np.abs(a))) for a in arrays if np.all(np.isfinite(a))]
         return max(finite, default=1.0)
 
-    def claimed(self, target: Target) -> Array:
+    def claimed(self, target: Moved) -> Array:
         """What the gradient under test says of a target."""
         if target.kind == "parameter":
             return np.asarray(self.plain[target.name])
@@ -133,13 +133,13 @@ class Context:
                  "initial": self.full.initial}[target.kind]  # fmt: skip
         return np.asarray(table[target.name])
 
-    def targets(self) -> tuple[Target, ...]:
+    def targets(self) -> tuple[Moved, ...]:
         """Everything whose gradient is checked."""
         return (
-            *(Target("parameter", name) for name in self.graph.parameters),
-            *(Target("node", name) for name in self.graph.definitions),
-            *(Target("input", name) for name in self.real_inputs),
-            *(Target("initial", name) for name in self.real_states),
+            *(Moved("parameter", name) for name in self.graph.parameters),
+            *(Moved("node", name) for name in self.graph.definitions),
+            *(Moved("input", name) for name in self.real_inputs),
+            *(Moved("initial", name) for name in self.real_states),
         )
 
     # ----- rows -----
@@ -194,7 +194,7 @@ class Context:
         )
 
 
-def label(context: Context, target: Target) -> str:
+def label(context: Trial, target: Moved) -> str:
     """∇_W, ∇_{h^(t)}, ∇_{x^(t)}, ∇_{h^(0)}, or ∇_{h^(tau+1)} of a backward state."""
     if target.kind == "parameter":
         return f"∇_{target.name}"

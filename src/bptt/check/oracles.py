@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from bptt.check.context import COMPLEX_STEP, SCALE_FLOOR, Context, label
+from bptt.check.context import COMPLEX_STEP, SCALE_FLOOR, Trial, label
 from bptt.check.ledger import Row
-from bptt.check.probes import Target, central_differences, complex_step
+from bptt.check.probes import Moved, central_differences, complex_step
 from bptt.execute.dispatch import REFERENCE
 from bptt.step.shapes import Array
 from bptt.unrolled.local import (
-    Equation,
+    LocalEquation,
     cut_equation,
     evaluate,
     hold_stops,
@@ -30,7 +30,7 @@ CURVATURE_TOLERANCE = 1e-10
 EXACT = 0.0
 
 
-def check_determinism(context: Context) -> Iterator[Row]:
+def check_determinism(context: Trial) -> Iterator[Row]:
     """The loss and every gradient, evaluated twice, are bit-equal."""
     again = context.ask()
     gaps = [
@@ -42,7 +42,7 @@ def check_determinism(context: Context) -> Iterator[Row]:
     yield context.row("L, ∇_θ", "evaluated twice, bit-equal", max(gaps), EXACT)
 
 
-def check_complex_step(context: Context) -> Iterator[Row]:
+def check_complex_step(context: Trial) -> Iterator[Row]:
     """Every element of every parameter, node, input, initial state: Im L(v + ih)/h."""
     for target in context.targets():
         is_node = target.kind == "node"
@@ -61,7 +61,7 @@ def check_complex_step(context: Context) -> Iterator[Row]:
         )
 
 
-def _by_complex_step(context: Context, target: Target) -> Array:
+def _by_complex_step(context: Trial, target: Moved) -> Array:
     """The gradient in the form that `Gradient` has."""
     each_step = target.kind in ("node", "input")
     found = complex_step(context.prober, target, each_step=each_step, h=COMPLEX_STEP)
@@ -73,12 +73,12 @@ def _by_complex_step(context: Context, target: Target) -> Array:
     return np.swapaxes(rows, -1, -2).reshape(*lead, context.n_b, *shape)
 
 
-def check_differences(context: Context) -> Iterator[Row]:
+def check_differences(context: Trial) -> Iterator[Row]:
     """Every parameter by central differences, epsilon from 1e-2 to 1e-10."""
     how = "central differences"
     usable = [eps for eps in EPSILONS if not context.near_kink(eps)]
     for name in context.graph.parameters:
-        target = Target("parameter", name)
+        target = Moved("parameter", name)
         if not usable:
             note = context.near_kink(EPSILONS[-1])
             yield context.unchecked(
@@ -98,7 +98,7 @@ def check_differences(context: Context) -> Iterator[Row]:
         )  # fmt: skip
 
 
-def check_copies(context: Context) -> Iterator[Row]:
+def check_copies(context: Trial) -> Iterator[Row]:
     """Each copy θ^(t) moved alone; and the copies sum to the total."""
     note = context.near_kink(COMPLEX_STEP)
     for name in context.graph.parameters:
@@ -109,7 +109,7 @@ def check_copies(context: Context) -> Iterator[Row]:
         if note:
             yield context.unchecked(what, "each copy moved", COMPLEX_TOLERANCE, note)
         else:
-            target = Target("parameter", name)
+            target = Moved("parameter", name)
             found = complex_step(context.prober, target, each_step=True, h=COMPLEX_STEP)
             oracle = found.sum(axis=1).reshape(copies.shape)
             error = context.relative(copies, oracle)
@@ -122,7 +122,7 @@ def check_copies(context: Context) -> Iterator[Row]:
         )  # fmt: skip
 
 
-def _sum_error(context: Context, name: str, copies: Array) -> float:
+def _sum_error(context: Trial, name: str, copies: Array) -> float:
     """|sum over t - total|, relative to the sum of the copies' norms."""
     total = np.asarray(context.plain[name])
     if total.shape != copies.shape[1:]:
@@ -132,7 +132,7 @@ def _sum_error(context: Context, name: str, copies: Array) -> float:
     return gap / max(norms, context.floor)
 
 
-def check_edges(context: Context) -> Iterator[Row]:
+def check_edges(context: Trial) -> Iterator[Row]:
     """Each edge's Jacobian column by column: the complex step on one equation alone."""
     how = "edge Jacobian, by column"
     note = context.near_kink(COMPLEX_STEP)
@@ -164,7 +164,7 @@ def check_edges(context: Context) -> Iterator[Row]:
 
 
 def _read_values(
-    context: Context, equation: Equation, run: Mapping[str, Array]
+    context: Trial, equation: LocalEquation, run: Mapping[str, Array]
 ) -> dict[str, Array]:
     """Row 0 of everything that the equation reads: (tau, *shape)."""
     b, tau = context.prober.bindings, context.tau
@@ -186,7 +186,7 @@ def _read_values(
 
 
 def _columns(
-    context: Context, equation: Equation, values: Mapping[str, Array], key: str
+    context: Trial, equation: LocalEquation, values: Mapping[str, Array], key: str
 ) -> Array:
     """∂result/∂read by the complex step: (tau, *result shape, *read shape).
 
@@ -207,7 +207,7 @@ def _columns(
     return columns.reshape(*columns.shape[:-1], *shape)
 
 
-def check_curvature(context: Context) -> Iterator[Row]:
+def check_curvature(context: Trial) -> Iterator[Row]:
     """The Hessian times a direction against the complex step of the gradient."""
     what, how = "H v", "second derivative, complex step"
     if context.graph.loss is None or not context.graph.parameters:

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from bptt.check.context import Context, GradientLike, label
+from bptt.check.context import GradientLike, Trial, label
 from bptt.check.ledger import Row
 from bptt.check.oracles import COMPLEX_TOLERANCE
-from bptt.check.probes import Target
+from bptt.check.probes import Moved
 from bptt.execute.dispatch import REFERENCE
 from bptt.step.shapes import Array
 
 NO_TOKEN = -1
 
 
-def check_padding(context: Context) -> Iterator[Row]:
+def check_padding(context: Trial) -> Iterator[Row]:
     """With lengths, NaN in the padding changes nothing: every row as if run alone.
 
     The oracle runs each row without a batch, cut at its length, in the reference
@@ -56,7 +56,7 @@ def _spoil(arrays: Mapping[str, Array], is_dead: Array) -> dict[str, Array]:
     return spoilt
 
 
-def _run_alone(context: Context, row: int, length: int) -> GradientLike:
+def _run_alone(context: Trial, row: int, length: int) -> GradientLike:
     instance = context.instance
 
     def cut(arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -75,14 +75,14 @@ def _run_alone(context: Context, row: int, length: int) -> GradientLike:
     )
 
 
-def _read(grad: GradientLike, target: Target) -> Array:
+def _read(grad: GradientLike, target: Moved) -> Array:
     if target.kind == "parameter":
         return np.asarray(grad[target.name])
     table = {"node": grad.nodes, "input": grad.inputs, "initial": grad.initial}
     return np.asarray(table[target.kind][target.name])
 
 
-def _join(target: Target, rows: list[Array], tau: int) -> Array:
+def _join(target: Moved, rows: list[Array], tau: int) -> Array:
     """What the rows give together: their sum, or side by side with zeros after each."""
     if target.kind == "parameter":
         return np.asarray(sum(rows))

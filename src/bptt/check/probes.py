@@ -33,7 +33,7 @@ COMPARISONS = ("greater", "greater_equal")
 
 
 @dataclass(frozen=True)
-class Target:
+class Moved:
     """What is moved: kind "parameter", "node", "input" or "initial", and its name."""
 
     kind: str
@@ -63,7 +63,7 @@ class Prober:
     whole: Graph
     instance: Instance
     # One program per target: a sweep over epsilon runs it again and again.
-    _programs: dict[Target, tuple[Program, bool]] = field(default_factory=dict)
+    _programs: dict[Moved, tuple[Program, bool]] = field(default_factory=dict)
 
     @cached_property
     def graph(self) -> Graph:
@@ -129,7 +129,7 @@ class Prober:
 
     # ----- perturbed runs -----
 
-    def shape_of(self, target: Target) -> tuple[int, ...]:
+    def shape_of(self, target: Moved) -> tuple[int, ...]:
         """The shape of one value of the target."""
         b = self.bindings
         if target.kind == "parameter":
@@ -138,7 +138,7 @@ class Prober:
             return b.inputs[target.name].shape[2:]
         return b.numbers(self.graph.definitions[target.name].shape)
 
-    def offsets(self, target: Target, *, each_step: bool) -> Array:
+    def offsets(self, target: Moved, *, each_step: bool) -> Array:
         """One unit perturbation per group: (tau, groups, 1, *shape).
 
         each_step: one group per step and element; else one per element, at all steps.
@@ -154,7 +154,7 @@ class Prober:
         result[np.arange(tau), np.arange(tau)] = basis
         return result.reshape(tau, tau * count, 1, *shape)
 
-    def losses(self, target: Target, offsets: Array) -> Array:
+    def losses(self, target: Moved, offsets: Array) -> Array:
         """w_t L^(t) (and <seed, node>) of every step, group and row, perturbed.
 
         offsets: (tau, groups, 1, *shape). Returns: (tau, groups, n_b).
@@ -221,7 +221,7 @@ class Prober:
             seeds={name: tile(value, 1) for name, value in b.seeds.items()},
         )  # fmt: skip
 
-    def _probed(self, target: Target) -> tuple[Graph, bool]:
+    def _probed(self, target: Moved) -> tuple[Graph, bool]:
         """The graph with a probe at the target and stopped gradients held."""
         held = {node: position for position, node in enumerate(self._stops)}
         inputs = dict(self.graph.inputs)
@@ -231,9 +231,9 @@ class Prober:
         def step(node: Node, children: tuple[Node, ...]) -> Node:
             if node in held:
                 return Node("input", (), node.shape, _frozen_name(held[node]))
-            if target == Target("parameter", str(node.data)) and node.op == "parameter":
+            if target == Moved("parameter", str(node.data)) and node.op == "parameter":
                 return apply("add", node, leaf)
-            if target == Target("node", str(node.data)) and node.op == "named":
+            if target == Moved("node", str(node.data)) and node.op == "named":
                 moved = apply("add", children[0], leaf)
                 return Node("named", (moved,), node.shape, node.data)
             return rebuild(node, children)
@@ -247,7 +247,7 @@ class Prober:
             inputs[PROBE] = InputSpec(shape)
         return replace(self.graph, definitions=definitions, inputs=inputs), has_leaf
 
-    def _dims(self, target: Target) -> Any:
+    def _dims(self, target: Moved) -> Any:
         if target.kind == "parameter":
             return self.graph.parameters[target.name].shape
         if target.name in self.graph.definitions:
@@ -265,14 +265,14 @@ def _is_decided_elsewhere(node: Node) -> bool:
     return condition.op in COMPARISONS
 
 
-def complex_step(prober: Prober, target: Target, *, each_step: bool, h: float) -> Array:
+def complex_step(prober: Prober, target: Moved, *, each_step: bool, h: float) -> Array:
     """Im L(v + i h) / h for every group: (groups, n_b); exact to rounding."""
     offsets = 1j * h * prober.offsets(target, each_step=each_step)
     return np.asarray(prober.losses(target, offsets).imag.sum(axis=0) / h)
 
 
 def central_differences(
-    prober: Prober, target: Target, epsilons: Sequence[float]
+    prober: Prober, target: Moved, epsilons: Sequence[float]
 ) -> Array:
     """(L(v + eps) - L(v - eps)) / 2 eps by element: (epsilons, groups, n_b).
 

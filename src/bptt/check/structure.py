@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bptt.check.context import Context, label
+from bptt.check.context import Trial, label
 from bptt.check.ledger import Row
 from bptt.check.oracles import COMPLEX_TOLERANCE, EXACT
-from bptt.check.probes import Target
+from bptt.check.probes import Moved
 from bptt.execute.dispatch import REFERENCE
 from bptt.step.graph import name_of, shift_of, walk
 from bptt.step.shapes import Array
@@ -19,7 +19,7 @@ from bptt.unrolled import Unrolled, unroll
 SHIFT_INVARIANT = ("softmax", "log_softmax")
 
 
-def _unroll_rows(context: Context) -> list[Unrolled]:
+def _unroll_rows(context: Trial) -> list[Unrolled]:
     """One unrolled graph per batch row, with the row's final weights."""
     instance, b = context.instance, context.prober.bindings
     return [
@@ -34,7 +34,7 @@ def _unroll_rows(context: Context) -> list[Unrolled]:
     ]  # fmt: skip
 
 
-def check_unrolled(context: Context) -> Iterator[Row]:
+def check_unrolled(context: Trial) -> Iterator[Row]:
     """Generic reverse mode on the unrolled graph gives the same; so do paths."""
     graphs = _unroll_rows(context)
     how = "unrolled graph, reverse mode"
@@ -54,7 +54,7 @@ def check_unrolled(context: Context) -> Iterator[Row]:
         yield _paths_row(context, name, graphs)
 
 
-def _from_graphs(context: Context, target: Target, graphs: list[Unrolled]) -> Array:
+def _from_graphs(context: Trial, target: Moved, graphs: list[Unrolled]) -> Array:
     if target.kind == "parameter":
         return np.asarray(sum(g.grad(g.place(target.name)) for g in graphs))
     if target.kind == "initial":
@@ -66,7 +66,7 @@ def _from_graphs(context: Context, target: Target, graphs: list[Unrolled]) -> Ar
     ])  # fmt: skip
 
 
-def _paths_row(context: Context, name: str, graphs: list[Unrolled]) -> Row:
+def _paths_row(context: Trial, name: str, graphs: list[Unrolled]) -> Row:
     count, total = 0, np.zeros(context.instance.params[name].shape)
     for graph in graphs:
         for path in graph.paths(graph.place(name)):
@@ -79,7 +79,7 @@ def _paths_row(context: Context, name: str, graphs: list[Unrolled]) -> Row:
     )  # fmt: skip
 
 
-def check_consistency(context: Context) -> Iterator[Row]:
+def check_consistency(context: Trial) -> Iterator[Row]:
     """Asking for node gradients changes no parameter gradient; ∂L/∂L^(t) is w_t."""
     for name in context.graph.parameters:
         error = context.relative(context.full[name], context.plain[name])
@@ -93,7 +93,7 @@ def check_consistency(context: Context) -> Iterator[Row]:
         yield context.row("∂L/∂L^(t)", "the weight w_t", gap, EXACT)
 
 
-def _is_read_on(context: Context, loss: str) -> bool:
+def _is_read_on(context: Trial, loss: str) -> bool:
     """Whether a later equation reads the loss, so that ∂L/∂L^(t) has more terms."""
     nodes = list(walk(context.graph.definitions.values()))
     root = context.graph.definitions[loss]
@@ -101,7 +101,7 @@ def _is_read_on(context: Context, loss: str) -> bool:
     return is_input or any(n.op == "shift" and shift_of(n)[0] == loss for n in nodes)
 
 
-def check_softmax(context: Context) -> Iterator[Row]:
+def check_softmax(context: Trial) -> Iterator[Row]:
     """A softmax sums to 1, and the gradient at what it alone reads sums to 0."""
     values = context.cell.forward(
         context.instance.params, context.instance.inputs,
@@ -118,7 +118,7 @@ def check_softmax(context: Context) -> Iterator[Row]:
         yield context.row(f"sum of ∇_{name}", "invariant: 0", gap, COMPLEX_TOLERANCE)
 
 
-def _logits(context: Context) -> list[str]:
+def _logits(context: Trial) -> list[str]:
     """Definitions that softmaxes alone read."""
     readers: dict[str, set[str]] = {}
     for node in walk(context.graph.definitions.values()):
@@ -135,7 +135,7 @@ def _logits(context: Context) -> list[str]:
     ]
 
 
-def check_causality(context: Context) -> Iterator[Row]:
+def check_causality(context: Trial) -> Iterator[Row]:
     """∇ of x^(s), or of a node at s, from the loss of step t is exactly 0 for s > t.
 
     A cell that reads t+1 anywhere has no such order in time, and gets no such row.
@@ -160,7 +160,7 @@ def check_causality(context: Context) -> Iterator[Row]:
         yield context.unchecked(what, how, EXACT, "every gradient is 0")
 
 
-def _only_step(context: Context, t: int) -> dict[str, Any]:
+def _only_step(context: Trial, t: int) -> dict[str, Any]:
     """Options under which L is the loss, or the seed, of one step."""
     chosen = np.zeros((context.tau, context.n_b))
     chosen[t] = 1.0
@@ -173,7 +173,7 @@ def _only_step(context: Context, t: int) -> dict[str, Any]:
     return {"seeds": seeds}
 
 
-def check_reduction(context: Context) -> Iterator[Row]:
+def check_reduction(context: Trial) -> Iterator[Row]:
     """batch_mean is the sum over n_b, mean the sum over n_b tau."""
     if context.graph.loss is None:
         return

@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bptt.train import bench as measurement
-from bptt.train.bench import Measured
+from bptt.train.bench import BenchRow
 
 NO_TORCH = (
     'torch is not installed, so nothing to compare with: pip install "bptt[train]"'
 )
 
 
-def make_table(rows: Iterable[Measured], threads: int) -> Table:
+def make_table(rows: Iterable[BenchRow], threads: int) -> Table:
     """A line per cell and shape; a dash where torch is not installed."""
     table = Table(title=f"forward and backward, float32, threads: {threads}")
     table.add_column("cell")

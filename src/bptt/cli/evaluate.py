@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bptt.train import Request, format_loss, measure_run, open_data
+from bptt.train import DataRequest, format_loss, measure_run, open_data
 
 
 def evaluate(
@@ -30,7 +30,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure a trained model on data: its loss in its own unit, and its accuracy."""
-    found = open_data(Request(tuple(data), pattern, limit))
+    found = open_data(DataRequest(tuple(data), pattern, limit))
     measured = measure_run(run, found, checkpoint)
     text = f"{format_loss(measured.loss)} {measured.unit.name}"
     if measured.accuracy is not None:

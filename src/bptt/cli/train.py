@@ -12,9 +12,9 @@ from bptt.train import (
     LAST,
     SCHEDULES,
     STANDARD_LIBRARY_CHARACTERS,
+    DataRequest,
     OptionError,
     Report,
-    Request,
     SeveralProcessesError,
     TrainingOptions,
     has_several_processes,
@@ -233,7 +233,7 @@ def train(
     """
     console = Console()
     paths = tuple(data or ())
-    request = Request(paths, pattern, _limit(limit, paths))
+    request = DataRequest(paths, pattern, _limit(limit, paths))
     if resume is not None:
         _end(_resume(resume, request, checkpoint, console), console)
         return
@@ -274,13 +274,15 @@ def train(
 
 
 def _begin(
-    request: Request, options: TrainingOptions, out: Path | None, console: Console
+    request: DataRequest, options: TrainingOptions, out: Path | None, console: Console
 ) -> Report:
     data = open_data(request)
     return train_model(data, options, out or _default_folder(), console, request)
 
 
-def _resume(run: Path, request: Request, checkpoint: str, console: Console) -> Report:
+def _resume(
+    run: Path, request: DataRequest, checkpoint: str, console: Console
+) -> Report:
     if checkpoint not in CHECKPOINTS:
         raise OptionError(
             "--checkpoint", checkpoint, f"one of {', '.join(CHECKPOINTS)}"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bptt import errors
 from bptt.cell import Cell
-from bptt.compose.layers import ENDS, Parts, Renaming, as_layer
+from bptt.compose.layers import ENDS, LayerParts, Renaming, as_layer
 from bptt.compose.sizes import Sizes
 from bptt.language import print_graph
 from bptt.step.graph import Graph, Node, Times, rebuild, rewrite, shift, shift_of
@@ -52,7 +52,7 @@ def bidirectional(cell: Cell, backward: Cell | None = None) -> Cell:
         )
     sizes.join((0, dims[0]), (1, dims[1]), "both directions read one x[t]")
     new_dims = sizes.name(dims[0])
-    parts = Parts()
+    parts = LayerParts()
     outputs: list[Node] = []
     for number, layer in enumerate(layers):
         graph, end = layer.graph, ENDS[number]

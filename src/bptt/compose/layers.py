@@ -91,7 +91,7 @@ def _is_fit(spec: InputSpec) -> bool:
 
 
 @dataclass
-class Parts:
+class LayerParts:
     """The pieces of a graph that is being put together."""
 
     definitions: dict[str, Node] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Renaming:
     dims: Mapping[Dim, Dim]
     feed: tuple[Node, ...] = ()
 
-    def add_to(self, parts: Parts) -> tuple[Node, ...]:
+    def add_to(self, parts: LayerParts) -> tuple[Node, ...]:
         """Add the renamed layer to a graph; returns its outputs there."""
         graph = self.layer.graph
         cut: dict[str, None] = {}
@@ -199,7 +199,7 @@ class Renaming:
             "could be cut between the two"
         )
 
-    def _add_parameters(self, parts: Parts, cut: Mapping[str, None]) -> None:
+    def _add_parameters(self, parts: LayerParts, cut: Mapping[str, None]) -> None:
         """Parameters under their new names; a cut matrix becomes two."""
         for name, spec in self.layer.graph.parameters.items():
             shape, initial = self._shape(spec.shape), spec.initial

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from bptt import errors
 from bptt.cell import Cell
-from bptt.compose.layers import Layer, Parts, Renaming, as_layer
+from bptt.compose.layers import Layer, LayerParts, Renaming, as_layer
 from bptt.compose.sizes import Sizes
 from bptt.language import print_graph
 from bptt.step.draws import check_rate
@@ -52,7 +52,7 @@ def stack(
     for number in range(1, len(layers)):
         _join(sizes, layers, number, residual=residual)
     dims = sizes.name(layers[0].input_dim)
-    parts = Parts()
+    parts = LayerParts()
     below: tuple[Node, ...] = ()
     for number, layer in enumerate(layers):
         names = {name: f"{name}_{labels[number]}" for name in _names(layer)}
@@ -121,7 +121,7 @@ def _join(sizes: Sizes, layers: list[Layer], number: int, *, residual: bool) -> 
         )  # fmt: skip
 
 
-def _drop(parts: Parts, below: tuple[Node, ...], rate: float) -> tuple[Node, ...]:
+def _drop(parts: LayerParts, below: tuple[Node, ...], rate: float) -> tuple[Node, ...]:
     dropped = []
     for node in below:
         mask = f"{name_of(node)}_mask"
@@ -133,7 +133,7 @@ def _drop(parts: Parts, below: tuple[Node, ...], rate: float) -> tuple[Node, ...
 
 
 def _add(
-    parts: Parts, above: tuple[Node, ...], below: tuple[Node, ...]
+    parts: LayerParts, above: tuple[Node, ...], below: tuple[Node, ...]
 ) -> tuple[Node, ...]:
     return tuple(
         parts.define(f"{name_of(output)}_res", output + given)

@@ -243,13 +243,13 @@ def _spread_over_time(
     lead: tuple[int, int], lengths: Any, *, is_batched: bool,
 ) -> None:  # fmt: skip
     """Values of one per row, as sequences: inputs at all steps, seeds at the last."""
-    for name in graph.times.row_inputs:
+    for name in sorted(graph.times.row_inputs):
         what, shape = f"input {name}", graph.inputs[name].shape
         sizes.fit(what, shape, inputs[name].shape)
         inputs[name] = spread_input(
             what, inputs[name], shape, lead, is_batched=is_batched
         )
-    for name in graph.times.once & seeds.keys():
+    for name in sorted(graph.times.once & seeds.keys()):
         shape = graph.definitions[name].shape
         sizes.fit(f"seed {name}", shape, seeds[name].shape)
         seeds[name] = place_seed(

@@ -67,7 +67,7 @@ def begin(
             f"executor {executor!r}; use one of {', '.join(EXECUTORS)}"
         )
     if executor == REFERENCE or bindings.dtype.kind == "c":
-        return reference.Call(program, bindings)
+        return reference.ReferenceCall(program, bindings)
     # Imported here so that the core, its derivations and its checks need no LLVM.
     from bptt.execute.compile.expand import NotCompilableError
     from bptt.execute.kernels import executor as kernels
@@ -83,7 +83,7 @@ def begin(
             FallbackWarning,
             stacklevel=5,
         )
-        return reference.Call(program, bindings)
+        return reference.ReferenceCall(program, bindings)
 
 
 def find_kept(

@@ -22,23 +22,23 @@ from bptt.step.graph import TO_TIMED, Node, name_of, shift_of, walk
 from bptt.step.shapes import Array
 
 
-def run(program: Program, bindings: Bindings) -> Values:
+def run(program: Program, bindings: Bindings) -> ReferenceValues:
     """Evaluate every segment in order.
 
     Returns: the values of all nodes; timed ones are (tau, n_b, *shape).
     """
-    call = Call(program, bindings)
+    call = ReferenceCall(program, bindings)
     call.finish()
     return call.values
 
 
-class Call:
+class ReferenceCall:
     """One run of a program; its first phase is over when it is made."""
 
     def __init__(self, program: Program, bindings: Bindings) -> None:
         """Evaluate everything that needs no seed, or everything if not phased."""
         self.program = program
-        self.values = Values(program, bindings.unpacked())
+        self.values = ReferenceValues(program, bindings.unpacked())
         self.values.run_phase(0)
 
     def finish(
@@ -49,14 +49,14 @@ class Call:
         """Evaluate the rest; once only. See `protocol.Call.finish`."""
         if bindings is not None:
             # Values are views of the caller's arrays in places: computed once more.
-            self.values = Values(self.program, bindings)
+            self.values = ReferenceValues(self.program, bindings)
             self.values.run_phase(0)
         if seeds is not None:
             self.values.give_seeds(seeds)
         self.values.run_phase(1)
 
 
-class Values:
+class ReferenceValues:
     """The value of every node of a program, by node."""
 
     def __init__(self, program: Program, bindings: Bindings) -> None:

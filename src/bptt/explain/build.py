@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bptt.engine import Engine
 from bptt.explain import model as m
-from bptt.explain.context import Context, silent
+from bptt.explain.context import Subject, silent
 from bptt.explain.instances import Options
 from bptt.explain.panels import against, closing, derivation, opening, sharing, unrolled
 
@@ -21,7 +21,7 @@ def build_document(
     long as all the rest; the equations are checked in any case. progress: is told the
     share that is done.
     """
-    context = Context(cell, name, options, progress)
+    context = Subject(cell, name, options, progress)
     panels = [
         opening.header(context),
         opening.cell(context),

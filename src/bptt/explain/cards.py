@@ -15,7 +15,7 @@ from bptt.check.instances import seeded_name
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.derive import Derivation, Successor
 from bptt.explain.algebra.element import elements
-from bptt.explain.algebra.expr import FIRST, START, TAU, Expr, Gradient, T, Time, Value
+from bptt.explain.algebra.expr import FIRST, START, TAU, Expr, Nabla, T, Time, Value
 from bptt.explain.algebra.point import Scope
 from bptt.explain.algebra.shape import shape_of, show
 from bptt.explain.instances import Options
@@ -114,7 +114,7 @@ class CardMaker:
     def _term(self, successor: Successor, value: Value) -> Term:
         step = T.moved(successor.lag)
         target = Value(successor.name, step)
-        gradient = Gradient(Value(successor.name, T))
+        gradient = Nabla(Value(successor.name, T))
         pulled = self.derivation.pulled(successor.name, gradient)
         part = pulled[successor.reading]
         assert part is not None
@@ -124,7 +124,7 @@ class CardMaker:
             jacobian: Expr = e.Jacobian(target, value)
             if self._rank(target) or self._rank(value):
                 jacobian = e.Transpose(jacobian)
-            general = e.product(jacobian, Gradient(target))
+            general = e.product(jacobian, Nabla(target))
         return Term(general, filled, successor)
 
     def _rank(self, value: Value) -> int:
@@ -139,7 +139,7 @@ class CardMaker:
         ]
         kind, back = self._kind(name, terms), _back(terms)
         fields = {
-            "node": value, "gradient": Gradient(value), "count": len(terms),
+            "node": value, "gradient": Nabla(value), "count": len(terms),
             "successors": tuple(_target(term) for term in terms if term.successor),
         }  # fmt: skip
         return Card(
@@ -168,7 +168,7 @@ class CardMaker:
         return "now" if now[0].successor or len(now) > 1 else "seed"
 
     def _chain(self, value: Value, terms: list[Term], first: Time, last: Time) -> Chain:
-        links = [Link(Gradient(value))]
+        links = [Link(Nabla(value))]
         general = [term.general for term in terms]
         if general and None not in general:
             rule = Text("reason.successors", {"count": len(terms)})
@@ -206,7 +206,7 @@ class CardMaker:
         target = self.derivation.show(loss.inputs[1])
         assert isinstance(target, Value)
         dim: Any = graph.definitions[name].shape[0]
-        gap = e.minus(Value(middle, T), e.Unit(target, dim))
+        gap = e.minus(Value(middle, T), e.UnitVector(target, dim))
         return e.product(self.weight(T), gap)
 
     def _node_why(self, terms: list[Term], fields: dict[str, Any]) -> tuple[Why, ...]:
@@ -258,7 +258,7 @@ class CardMaker:
         work = [chain.links[-1].expr for chain in reversed(chains)]
         while work:
             part = work.pop()
-            if isinstance(part, Gradient | Value | e.Incoming | e.Diag):
+            if isinstance(part, Nabla | Value | e.Incoming | e.Diag):
                 found.setdefault(part, ShapeNote(part, shape_of(part, self.scope)))
             else:
                 work.extend(reversed(part.children))
@@ -270,18 +270,18 @@ class CardMaker:
         """The card of ∇ of a parameter: its copies, and their sum over t."""
         copy, users = Value(name, T), self.derivation.successors(name)
         pulled = [
-            self.derivation.pulled(u.name, Gradient(Value(u.name, T)))[u.reading]
+            self.derivation.pulled(u.name, Nabla(Value(u.name, T)))[u.reading]
             for u in users
         ]
         parts = [part for part in pulled if part is not None]
         given = e.total(*parts) if parts else self._zero(copy)
-        over_t = [Gradient(copy), given] if given != Gradient(copy) else [given]
+        over_t = [Nabla(copy), given] if given != Nabla(copy) else [given]
         sums = [e.Sigma("t", FIRST, TAU, part) for part in over_t]
         reasons = (Text("reason.copies"), Text("reason.edges"))
         chains = (
-            Chain((Link(Gradient(copy)), Link(given, Text("reason.edges")))),
+            Chain((Link(Nabla(copy)), Link(given, Text("reason.edges")))),
             Chain(
-                (Link(Gradient(Value(name))),
+                (Link(Nabla(Value(name))),
                  *(Link(s, r) for s, r in zip(sums, reasons, strict=False))),
                 None, None,
             ),
@@ -291,7 +291,7 @@ class CardMaker:
             for part in e.walk(given)
         )
         fields = {
-            "parameter": Value(name), "copy": copy, "gradient": Gradient(Value(name)),
+            "parameter": Value(name), "copy": copy, "gradient": Nabla(Value(name)),
             "users": tuple(Value(u.name, T) for u in users),
             "shape": show(self.scope.shape(copy)),
         }  # fmt: skip
@@ -319,7 +319,7 @@ class CardMaker:
                 return tuple(found)
             sums = e.total(*(self._element_share(u, copy, at) for u in users))
             links = (
-                Link(e.Element(Gradient(copy), at)),
+                Link(e.Element(Nabla(copy), at)),
                 Link(sums, Text("reason.successors", {"count": len(users)})),
                 Link(by_element, Text("reason.edges")),
             )
@@ -331,11 +331,11 @@ class CardMaker:
         """Σ_i ∂y_i/∂W_jk (∇_y L)_i."""
         target, source = Value(user.name, T), e.Element(copy, at)
         if not self.derivation.rank(user.name):
-            return e.product(e.Jacobian(target, source), Gradient(target))
+            return e.product(e.Jacobian(target, source), Nabla(target))
         dim = self.scope.shape(target)[0]
         body = e.product(
             e.Jacobian(e.Element(target, ("i",)), source),
-            e.Element(Gradient(target), ("i",)),
+            e.Element(Nabla(target), ("i",)),
         )
         return e.Sigma("i", FIRST, dim, body)
 
@@ -359,7 +359,7 @@ class CardMaker:
     def _on_request(
         self, kind: str, name: str, value: Value, terms: list[Term], chain: Chain
     ) -> Card:
-        fields = {"node": value, "gradient": Gradient(value)}
+        fields = {"node": value, "gradient": Nabla(value)}
         back = _back(terms) if kind == "initial" else ""
         return Card(
             f"{kind}:{name}", "more", Text(f"card.{kind}.title", fields),

@@ -21,7 +21,7 @@ def silent(share: float) -> None:
 
 
 @dataclass(frozen=True)
-class Context:
+class Subject:
     """A cell, the options of its explanation, and what is derived from both."""
 
     cell: Engine

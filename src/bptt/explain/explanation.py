@@ -16,7 +16,7 @@ from bptt.explain.context import silent
 from bptt.explain.html import html_page
 from bptt.explain.instances import Options
 from bptt.explain.prepare import refuse_indices
-from bptt.explain.render.common import Writer
+from bptt.explain.render.common import FormatWriter
 from bptt.explain.render.latex_document import render_latex
 from bptt.explain.render.markdown import render_markdown
 from bptt.explain.render.terminal import TerminalWriter, render_text
@@ -99,7 +99,7 @@ class Explanation:
     @property
     def summary(self) -> str:
         """`N equations, N checked, worst error`, in the language chosen."""
-        return Writer(self.document, self.lang, str).badge()
+        return FormatWriter(self.document, self.lang, str).badge()
 
     # ----- formats -----
 

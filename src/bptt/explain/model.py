@@ -214,7 +214,7 @@ Cell = Text | Expr | str | float | int | None
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A row of a table; mark: "", "good" or "bad"; check: where the row states one.
 
     has_failed: its own error is above what is allowed, which no row should have: the
@@ -229,12 +229,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class ShownTable:
     """Columns and rows; a cell is a sentence, formula, plain string or number."""
 
     id: str
     columns: tuple[Text, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     caption: Text | None = None
 
 
@@ -268,11 +268,11 @@ class Cards:
     groups: tuple[Group, ...]
 
 
-Block = Paragraph | Listing | Table | Equations | Matrices | Cards
+Block = Paragraph | Listing | ShownTable | Equations | Matrices | Cards
 
 
 @dataclass(frozen=True)
-class Panel:
+class PagePanel:
     """One panel; number: its place on the page, 0 to 12."""
 
     id: str
@@ -316,9 +316,9 @@ class Document:
     scope: Scope
     shown: Point
     options: Mapping[str, Any]
-    panels: tuple[Panel, ...]
+    panels: tuple[PagePanel, ...]
 
-    def panel(self, panel_id: str) -> Panel:
+    def panel(self, panel_id: str) -> PagePanel:
         """The panel of this id; KeyError if there is none."""
         return {panel.id: panel for panel in self.panels}[panel_id]
 
@@ -346,13 +346,13 @@ class Document:
                             yield from card.all_chains
 
     @property
-    def failed_rows(self) -> tuple[Row, ...]:
+    def failed_rows(self) -> tuple[TableRow, ...]:
         """The rows of tables whose own error is too large."""
         return tuple(
             row
             for panel in self.panels
             for block in panel.blocks
-            if isinstance(block, Table)
+            if isinstance(block, ShownTable)
             for row in block.rows
             if row.has_failed
         )

@@ -18,7 +18,7 @@ import numpy as np
 
 from bptt.explain import model as m
 from bptt.explain.algebra.evaluate import evaluate
-from bptt.explain.algebra.expr import Expr, Gradient, Number, Zeros
+from bptt.explain.algebra.expr import Expr, Nabla, Number, Zeros
 from bptt.explain.algebra.point import Point, UnknownSymbolError
 from bptt.explain.algebra.shape import FormulaShapeError, shape_of
 from bptt.explain.notation.latex import to_latex
@@ -62,7 +62,7 @@ class Verifier:
                 replace(link, tree=broken, printed=broken) for link in chain.links
             ))  # fmt: skip
         scales = self._scales(places, reference)
-        if isinstance(first, Gradient):
+        if isinstance(first, Nabla):
             # A gradient that is 0 but for rounding has no relative error of its own.
             # order-free: an address finds an instance, and orders nothing.
             scales = {id(p): max(scales[id(p)], FLOOR * p.largest_gradient)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bptt.flow.measure import Flow
 from bptt.flow.non_finite import NonFinite
-from bptt.flow.travel import Truncation
+from bptt.flow.travel import TruncationLoss
 from bptt.step.shapes import Array
 
 
@@ -31,7 +31,7 @@ class Findings:
     row: int
     numbers: Flow | None
     lags: Array
-    truncations: tuple[Truncation, ...]
+    truncations: tuple[TruncationLoss, ...]
     copies: Mapping[str, Array]
     cancellation: Mapping[str, float]
     spectra: Mapping[str, tuple[float, float]]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bptt.flow.findings import Findings
-from bptt.flow.panels import Panel, make_panels
+from bptt.flow.panels import FlowPanel, make_panels
 from bptt.flow.text import exponents_line, sentence
 from bptt.page.chart import Chart, Curve, key, svg
 from bptt.page.report import document, table
@@ -36,7 +36,7 @@ def page_text(report: Findings) -> str:
     )
 
 
-def chart_of(panel: Panel) -> Chart:
+def chart_of(panel: FlowPanel) -> Chart:
     """A panel's lines as curves."""
     curves = [
         Curve(name, list(zip(panel.x.tolist(), y.tolist(), strict=True)), f"s{number}")
@@ -45,7 +45,7 @@ def chart_of(panel: Panel) -> Chart:
     return Chart(panel.title, panel.x_label, curves, panel.is_log, has_steps=True)
 
 
-def _figure(panel: Panel) -> Markup:
+def _figure(panel: FlowPanel) -> Markup:
     caption = (tag("b", panel.title), panel.note, key(tuple(panel.lines)))
     return tag("figure", tag("figcaption", *caption), svg(chart_of(panel)))
 

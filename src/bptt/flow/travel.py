@@ -21,7 +21,7 @@ LAGS = 256  # a longer memory is measured up to this lag, and in one piece beyon
 
 
 @dataclass(frozen=True)
-class Truncation:
+class TruncationLoss:
     """What is left of the gradient when only lags below k count.
 
     cosine: with the full gradient over all parameters; ratio: of the two norms.
@@ -42,7 +42,7 @@ class Travel:
 
     injected: Mapping[str, Array]
     lags: Array
-    truncations: tuple[Truncation, ...]
+    truncations: tuple[TruncationLoss, ...]
 
 
 def measure_travel(
@@ -75,7 +75,7 @@ def measure_travel(
         # What reaches h^(t) of an LSTM reaches s^(t), too, that it is computed from.
         lags.append(_norm(here.nodes))
         tick()
-    truncations.append(Truncation(tau, 1.0, 1.0))
+    truncations.append(TruncationLoss(tau, 1.0, 1.0))
     return Travel(injected, np.array(lags), tuple(truncations))
 
 
@@ -91,15 +91,17 @@ def _step_back(cut: CutStep, grads: Mapping[str, Array]) -> dict[str, Array]:
 def _compare(
     k: int, whole: StepGradient, seeds: Mapping[str, Array],
     arrived: Mapping[str, Array], full: Mapping[str, Array],
-) -> Truncation:  # fmt: skip
+) -> TruncationLoss:  # fmt: skip
     joined = {name: rows + seeds.get(name, 0) for name, rows in arrived.items()}
     found = whole({**seeds, **joined})
     mine = np.concatenate([np.ravel(found[name]) for name in full])
     exact = np.concatenate([np.ravel(full[name]) for name in full])
     norms = np.linalg.norm(mine), np.linalg.norm(exact)
     if not all(norms):
-        return Truncation(k, float(norms[0] == norms[1]), float(norms[0] == norms[1]))
-    return Truncation(
+        return TruncationLoss(
+            k, float(norms[0] == norms[1]), float(norms[0] == norms[1])
+        )
+    return TruncationLoss(
         k, float(mine @ exact / (norms[0] * norms[1])), float(norms[0] / norms[1])
     )
 

@@ -151,7 +151,7 @@ class Recurrent:
         total = None
         if loss is not None:
             total = (w * sequences[loss]).sum()
-        once = self.cell.graph.times.once & sequences.keys()
+        once = sorted(self.cell.graph.times.once & sequences.keys())
         rows_once = {name: self._last(arrays, sequences[name]) for name in once}
         sequences = {name: sequences[name] for name in self.nodes if name not in once}
         if not arrays.bound.is_batched:

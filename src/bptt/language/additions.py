@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bptt.errors import Span
-from bptt.language.tree import Declaration, Equation, Expr, read
+from bptt.language.tree import Declaration, Equation, Piece, read
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Additions:
 
     done: list[Equation] = field(default_factory=list)
     added: list[Declaration] = field(default_factory=list)
-    like: dict[str, Expr] = field(default_factory=dict)
+    like: dict[str, Piece] = field(default_factory=dict)
     hidden: dict[str, tuple[str, ...]] = field(default_factory=dict)
     made: dict[tuple[object, ...], str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
@@ -32,13 +32,13 @@ class Additions:
         if key not in self.made:
             name = self.free(label)
             self.added.append(Declaration(name, (), None, span))
-            self.define(key, name, Expr("constant", (), span, 1.0), ("flag", label))
+            self.define(key, name, Piece("constant", (), span, 1.0), ("flag", label))
         return self.made[key]
 
-    def is_last(self, span: Span) -> Expr:
+    def is_last(self, span: Span) -> Piece:
         """1 at a row's last step, else 0."""
         later = read(self.flag("going", span), 1, span)
-        return Expr("sub", (Expr("constant", (), span, 1.0), later), span)
+        return Piece("sub", (Piece("constant", (), span, 1.0), later), span)
 
     def step(self, span: Span) -> str:
         """The name of t, counted by the cell."""
@@ -46,12 +46,12 @@ class Additions:
         if key not in self.made:
             name = self.free("step")
             self.added.append(Declaration(name, (), None, span))
-            one = Expr("constant", (), span, 1.0)
-            body = Expr("add", (read(name, -1, span), one), span)
+            one = Piece("constant", (), span, 1.0)
+            body = Piece("add", (read(name, -1, span), one), span)
             self.define(key, name, body, ("clock", "t"))
         return self.made[key]
 
-    def at_tau(self, name: str, expr: Expr) -> Expr:
+    def at_tau(self, name: str, expr: Piece) -> Piece:
         """The value of the last step, at every step."""
         key = ("tau", name)
         span = expr.span
@@ -60,14 +60,14 @@ class Additions:
             here = read(name, 0, span)
             self.like[new] = here
             later = read(self.flag("going", span), 1, span)
-            body = Expr("where", (later, read(new, 1, span), here), span)
+            body = Piece("where", (later, read(new, 1, span), here), span)
             self.define(key, new, body, ("tau", name))
         return read(self.made[key], 0, span)
 
     # ----- names -----
 
     def define(
-        self, key: tuple[object, ...], name: str, body: Expr, written: tuple[str, ...]
+        self, key: tuple[object, ...], name: str, body: Piece, written: tuple[str, ...]
     ) -> None:
         """Add the equation of a name that no line has."""
         self.made[key] = name

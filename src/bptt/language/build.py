@@ -25,7 +25,7 @@ from bptt.language.places import (
 from bptt.language.ranks import OF_ONE_VECTOR, OF_ONE_VECTOR_FIX, OPS_RANKS, RANK_FIXES
 from bptt.language.syntax import parse_text
 from bptt.language.times import rewrite_times
-from bptt.language.tree import LOSS, Declaration, Expr
+from bptt.language.tree import LOSS, Declaration, Piece
 from bptt.language.uses import Uses, collect_uses
 from bptt.step import shapes
 from bptt.step.graph import (
@@ -51,10 +51,10 @@ def parse_cell(text: str) -> Graph:
     step = rewrite_times(equations, declarations)
     uses = collect_uses(step.equations, step.declarations)
     uses.like, uses.times = step.like, step.times
-    return _Builder(uses, read_indices(text), count_places(step.equations)).build()
+    return _CellBuilder(uses, read_indices(text), count_places(step.equations)).build()
 
 
-class _Builder:
+class _CellBuilder:
     """Builds nodes with unknown dimensions, then resolves them."""
 
     def __init__(
@@ -72,7 +72,7 @@ class _Builder:
         self._index: dict[str, DimVar] = {}
         self._leaves: dict[object, Node] = {}
         self._definitions: dict[str, Node] = {}
-        self._nodes: dict[int, tuple[Expr, Node]] = {}
+        self._nodes: dict[int, tuple[Piece, Node]] = {}
         for name in uses.inputs:
             if uses.is_index(name):
                 self._index[name] = DimVar()
@@ -160,7 +160,7 @@ class _Builder:
 
     # ----- expressions -----
 
-    def _node(self, expr: Expr) -> Node:
+    def _node(self, expr: Piece) -> Node:
         # An argument that a body reads twice is one expression, and one node. The
         # expression is kept, since its address may else be another's later.
         key = id(expr)  # order-free: an address tells two expressions apart
@@ -168,7 +168,7 @@ class _Builder:
             self._nodes[key] = expr, self._new_node(expr)
         return self._nodes[key][1]
 
-    def _new_node(self, expr: Expr) -> Node:
+    def _new_node(self, expr: Piece) -> Node:
         if expr.op == "constant":
             assert isinstance(expr.data, float)
             return constant(expr.data)
@@ -195,7 +195,7 @@ class _Builder:
             self._leaves[key] = Node(kind, (), self._shape_of(name), name)
         return self._leaves[key]
 
-    def _read(self, expr: Expr) -> Node:
+    def _read(self, expr: Piece) -> Node:
         assert isinstance(expr.data, tuple)
         name, lag = expr.data
         if lag:
@@ -204,7 +204,7 @@ class _Builder:
             return self._leaves[expr.data]
         return self._definitions.get(name) or self._leaf("input", name)
 
-    def _lookup(self, expr: Expr) -> Node:
+    def _lookup(self, expr: Piece) -> Node:
         matrix = self._node(expr.arguments[0])
         index = expr.arguments[1]
         if index.op != "read":
@@ -225,7 +225,7 @@ class _Builder:
         self._join_index(index, matrix.shape[1])
         return Node("lookup", (matrix, node), matrix.shape[:1])
 
-    def _join_index(self, expr: Expr, dim: shapes.Dim) -> None:
+    def _join_index(self, expr: Piece, dim: shapes.Dim) -> None:
         assert isinstance(expr.data, tuple)
         try:
             unify_inferring(self._index[expr.data[0]], dim)
@@ -237,7 +237,7 @@ class _Builder:
                 shapes=self._known(),
             ) from None
 
-    def _operation(self, expr: Expr, nodes: tuple[Node, ...]) -> str:
+    def _operation(self, expr: Piece, nodes: tuple[Node, ...]) -> str:
         """The row of the table that an expression means, given its arguments' ranks."""
         if expr.op == "product":
             return "matmul" if nodes[1].rank == 2 else "matvec"
@@ -254,7 +254,7 @@ class _Builder:
     # ----- errors -----
 
     def _shape_error(
-        self, expr: Expr, nodes: tuple[Node, ...], error: ShapeRuleError
+        self, expr: Piece, nodes: tuple[Node, ...], error: ShapeRuleError
     ) -> errors.CellError:
         known = self._known()
         if expr.op == "product":
@@ -283,7 +283,7 @@ class _Builder:
         )
 
     def _product_problem(
-        self, expr: Expr, nodes: tuple[Node, ...], error: ShapeRuleError
+        self, expr: Piece, nodes: tuple[Node, ...], error: ShapeRuleError
     ) -> tuple[str, str]:
         left, right = (_text(argument) for argument in expr.arguments)
         a, b = nodes
@@ -431,5 +431,5 @@ class _Builder:
         return None if declaration is None else declaration.initial
 
 
-def _text(expr: Expr) -> str:
+def _text(expr: Piece) -> str:
     return expr.span.line[expr.span.start : expr.span.end]

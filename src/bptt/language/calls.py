@@ -13,7 +13,7 @@ from bptt.errors import Span
 from bptt.language.functions import CALLS, Function, derived
 from bptt.language.hints import CALLS_INSTEAD
 from bptt.language.source import Source
-from bptt.language.tree import Expr
+from bptt.language.tree import Piece
 
 OVER_T = ("sum", "mean", "max", "softmax")  # `sum(t, u)`, over all steps
 MAX_CALLS = 20_000  # of functions, the calls inside their bodies included
@@ -29,7 +29,7 @@ class _Place:
     """
 
     functions: Mapping[str, Function]
-    bound: Mapping[str, Expr] = field(default_factory=dict)
+    bound: Mapping[str, Piece] = field(default_factory=dict)
     active: tuple[Function, ...] = ()
     called: Span | None = None
     hidden: Span | None = None
@@ -48,7 +48,7 @@ class CallReader:
         self._place = _Place(functions)
         self._n_calls = 0
 
-    def expression(self, node: ast.expr) -> Expr:
+    def expression(self, node: ast.expr) -> Piece:
         """One expression."""
         raise NotImplementedError
 
@@ -81,15 +81,15 @@ class CallReader:
     def check_function(self, function: Function) -> None:
         """Read a body once with its own parameters, called or not."""
         assert function.span is not None
-        own = {n: Expr("parameter", (), function.span, n) for n in function.parameters}
+        own = {n: Piece("parameter", (), function.span, n) for n in function.parameters}
         with self._inside(function, own, None):
             self.expression(function.body)
 
-    def _call(self, node: ast.Call, span: Span) -> Expr:
+    def _call(self, node: ast.Call, span: Span) -> Piece:
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         function = self._place.functions.get(name)
         if name in OVER_T and function is None and _is_over_t(node):
-            return Expr("over_t", (self.expression(node.args[1]),), span, name)
+            return Piece("over_t", (self.expression(node.args[1]),), span, name)
         if function is None and name not in CALLS:
             function = derived().get(name)
         if function is not None:
@@ -112,9 +112,9 @@ class CallReader:
                 f"{name} takes {arity} {noun}, got {len(node.args)}",
                 fix=f"{name}({', '.join('uvw'[:arity])})",
             )
-        return Expr(name, tuple(map(self.expression, node.args)), span, data)
+        return Piece(name, tuple(map(self.expression, node.args)), span, data)
 
-    def call_derived(self, name: str, span: Span, *arguments: Expr) -> Expr:
+    def call_derived(self, name: str, span: Span, *arguments: Piece) -> Piece:
         """An operation of `derived.cell` that has a sign of its own, such as `%`."""
         function = derived()[name]
         return self._expand(
@@ -123,7 +123,7 @@ class CallReader:
 
     # ----- functions -----
 
-    def _arguments(self, function: Function, node: ast.Call) -> dict[str, Expr]:
+    def _arguments(self, function: Function, node: ast.Call) -> dict[str, Piece]:
         """The argument of every parameter, defaults included."""
         given: dict[str, ast.expr] = dict(
             zip(function.parameters, node.args, strict=False)
@@ -155,13 +155,13 @@ class CallReader:
         return {
             name: self.expression(given[name])
             if name in given
-            else Expr("constant", (), span, function.defaults[name])
+            else Piece("constant", (), span, function.defaults[name])
             for name in function.parameters
         }
 
     def _expand(
-        self, function: Function, arguments: Mapping[str, Expr], span: Span
-    ) -> Expr:
+        self, function: Function, arguments: Mapping[str, Piece], span: Span
+    ) -> Piece:
         if function in self._place.active:
             last = self._place.active[-1]
             way = "" if last is function else f", by way of {last.name}"
@@ -184,7 +184,7 @@ class CallReader:
 
     @contextmanager
     def _inside(
-        self, function: Function, arguments: Mapping[str, Expr], span: Span | None
+        self, function: Function, arguments: Mapping[str, Piece], span: Span | None
     ) -> Iterator[None]:
         """Read in the body of a function, then go on as before."""
         outer = self._place

@@ -7,7 +7,7 @@ the first parameter that has it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count
 
 from bptt.step.shapes import Dim, DimVar, Shape
@@ -17,7 +17,7 @@ Names = dict[DimVar, str | int]
 
 def name_dimensions(
     shapes: Mapping[str, Shape],
-    definitions: Collection[str],
+    definitions: Sequence[str],
     index: Mapping[str, DimVar],
     inputs: Collection[str],
     known: Names | None = None,

@@ -15,7 +15,7 @@ from bptt.errors import Span
 from bptt.language.calls import CallReader
 from bptt.language.functions import Function
 from bptt.language.source import FunctionText, Source
-from bptt.language.tree import RESERVED, Equation, Expr
+from bptt.language.tree import RESERVED, Equation, Piece
 
 # `sum(j, u)` leaves the index out, `softmax(j, u)` keeps it.
 REDUCING = ("sum", "mean", "max", "logsumexp")
@@ -177,7 +177,7 @@ class IndexReader(CallReader):
         plain = ast.Subscript(target.value, time, target.ctx)
         line = ast.Assign([ast.copy_location(plain, target)], statement.value)
         equation = self.equation(ast.copy_location(line, statement))
-        body = Expr("put", (equation.expression,), equation.span, tuple(names))
+        body = Piece("put", (equation.expression,), equation.span, tuple(names))
         return replace(equation, expression=body)
 
     def _target_place(self, node: ast.expr) -> str:
@@ -203,7 +203,7 @@ class IndexReader(CallReader):
     def _parts(node: ast.Subscript) -> list[ast.expr]:
         return node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
 
-    def with_places(self, node: ast.Subscript, span: Span) -> Expr:
+    def with_places(self, node: ast.Subscript, span: Span) -> Piece:
         """`C[t, j]`, `W[j]`, `log_b[j, y[t]]`: a read, then a place at a time."""
         parts = self._parts(node)
         if _is_time(parts[0]):
@@ -219,12 +219,12 @@ class IndexReader(CallReader):
         if by_input:
             base, parts = self._looked_up(base, parts, by_input, span)
         for part in parts:
-            base = Expr("at", (base,), span, self._place_text(part))
+            base = Piece("at", (base,), span, self._place_text(part))
         return base
 
     def _looked_up(
-        self, base: Expr, parts: list[ast.expr], by_input: list[int], span: Span
-    ) -> tuple[Expr, list[ast.expr]]:
+        self, base: Piece, parts: list[ast.expr], by_input: list[int], span: Span
+    ) -> tuple[Piece, list[ast.expr]]:
         if len(parts) != 2 or len(by_input) != 1:
             raise errors.IndexUseError(
                 span,
@@ -233,9 +233,9 @@ class IndexReader(CallReader):
             )
         (number,) = by_input
         if number == 0:
-            base = Expr("transpose", (base,), span)
+            base = Piece("transpose", (base,), span)
         index = self.expression(parts[number])
-        return Expr("lookup", (base, index), span), [parts[1 - number]]
+        return Piece("lookup", (base, index), span), [parts[1 - number]]
 
     def _place_text(self, node: ast.expr) -> PlaceText:
         is_wrapped = (
@@ -280,7 +280,7 @@ class IndexReader(CallReader):
 
     # ----- calls -----
 
-    def _call(self, node: ast.Call, span: Span) -> Expr:
+    def _call(self, node: ast.Call, span: Span) -> Piece:
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         first = node.args[0] if node.args else None
         is_own = name in self._place.functions
@@ -290,11 +290,11 @@ class IndexReader(CallReader):
         is_along = name in (*REDUCING, *KEEPING) and len(node.args) == 2
         if is_along and along in self.indices:
             body = self.expression(node.args[1])
-            return Expr("over", (body,), span, (name, along))
+            return Piece("over", (body,), span, (name, along))
         if name == "eye" and along and len(node.args) == 1:
-            return Expr("eye", (), span, along)
+            return Piece("eye", (), span, along)
         if name == "diag" and len(node.args) == 1:
-            return Expr("diag", (self.expression(first),), span)
+            return Piece("diag", (self.expression(first),), span)
         return super()._call(node, span)
 
 

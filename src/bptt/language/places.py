@@ -14,11 +14,11 @@ from bptt import errors
 from bptt.errors import Span
 from bptt.language.dimensions import Names, resolve
 from bptt.language.indexed import KEEPING, Index, PlaceText
-from bptt.language.tree import Declaration, Equation, Expr
+from bptt.language.tree import Declaration, Equation, Piece
 from bptt.step import ops, shapes
 from bptt.step.graph import Node, constant
 from bptt.step.ops import infer
-from bptt.step.places import Place, Term
+from bptt.step.places import IndexPlace, PlaceTerm
 from bptt.step.shapes import Dim, DimVar, ShapeRuleError, unify_inferring
 
 INDEXED = ("at", "put", "over", "index", "size", "eye", "diag")
@@ -31,13 +31,13 @@ class Indices:
     declared: Mapping[str, Index]
     dims: Mapping[str, Dim]
 
-    def term(self, name: str, sign: int = 1) -> Term:
+    def term(self, name: str, sign: int = 1) -> PlaceTerm:
         """An index as a part of a place."""
-        return Term(name, self.dims[name], self.declared[name].first, sign)
+        return PlaceTerm(name, self.dims[name], self.declared[name].first, sign)
 
-    def whole(self, name: str) -> Place:
+    def whole(self, name: str) -> IndexPlace:
         """Every place of an index's dimension."""
-        return Place(self.dims[name], (self.term(name),))
+        return IndexPlace(self.dims[name], (self.term(name),))
 
 
 def bind_indices(declared: Mapping[str, Index], dims: dict[str, DimVar]) -> Indices:
@@ -77,7 +77,7 @@ class IndexedNodes:
     def __init__(
         self,
         indices: Indices,
-        node: Callable[[Expr], Node],
+        node: Callable[[Piece], Node],
         shape_of: Callable[[str], shapes.Shape],
         known: Callable[[], str],
         show: Callable[[shapes.Shape], str],
@@ -88,19 +88,19 @@ class IndexedNodes:
         self._indices, self._node = indices, node
         self._shape_of, self._known, self._show = shape_of, known, show
 
-    def make(self, expr: Expr) -> Node:
+    def make(self, expr: Piece) -> Node:
         """The node of one of `INDEXED`."""
         made: Node = getattr(self, f"_{expr.op}")(expr)
         return made
 
-    def _index(self, expr: Expr) -> Node:
+    def _index(self, expr: Piece) -> Node:
         term = self._indices.term(str(expr.data))
         return Node("index", (), (), (term.name, term.dim, term.first))
 
-    def _size(self, expr: Expr) -> Node:
+    def _size(self, expr: Piece) -> Node:
         return Node("size", data=self._dimension(str(expr.data)))
 
-    def _eye(self, expr: Expr) -> Node:
+    def _eye(self, expr: Piece) -> Node:
         dim = self._dimension(str(expr.data))
         return Node("eye", (), (dim, dim), dim)
 
@@ -112,7 +112,7 @@ class IndexedNodes:
                 return shape[-1]
         return self._named.setdefault(name, DimVar(name))
 
-    def _diag(self, expr: Expr) -> Node:
+    def _diag(self, expr: Piece) -> Node:
         x = self._node(expr.arguments[0])
         if x.rank != 1:
             raise self._error(
@@ -121,7 +121,7 @@ class IndexedNodes:
             )  # fmt: skip
         return Node("diag", (x,), (x.shape[0], x.shape[0]))
 
-    def _at(self, expr: Expr) -> Node:
+    def _at(self, expr: Piece) -> Node:
         x = self._node(expr.arguments[0])
         text: Any = expr.data
         assert isinstance(text, PlaceText)
@@ -134,7 +134,7 @@ class IndexedNodes:
             )
         is_alone = len(terms) == 1 and terms[0].sign > 0 and not text.offset
         dim = terms[0].dim if is_alone and not text.is_wrapped else x.shape[0]
-        place = Place(dim, terms, text.offset, text.is_wrapped)
+        place = IndexPlace(dim, terms, text.offset, text.is_wrapped)
         try:
             shape = infer("at", (x,), place, unify_inferring)
         except ShapeRuleError as error:
@@ -148,7 +148,7 @@ class IndexedNodes:
             ) from None
         return Node("at", (x,), shape, place)
 
-    def _put(self, expr: Expr) -> Node:
+    def _put(self, expr: Piece) -> Node:
         names: Any = expr.data
         body = expr.arguments[0]
         x = self._node(body)
@@ -167,7 +167,7 @@ class IndexedNodes:
         for name, _ in x.indices:
             raise self._free(name, equation.expression, equation.span)
 
-    def _free(self, name: str, body: Expr, span: Span) -> errors.CellError:
+    def _free(self, name: str, body: Piece, span: Span) -> errors.CellError:
         left = span.line[span.start : span.end]
         inner = left.rstrip("]") + f", {name}] = ..."
         return self._error(
@@ -176,7 +176,7 @@ class IndexedNodes:
             f"{inner}, or sum({name}, ...)",
         )
 
-    def _over(self, expr: Expr) -> Node:
+    def _over(self, expr: Piece) -> Node:
         data: Any = expr.data
         function, name = data
         x = self._node(expr.arguments[0])
@@ -233,17 +233,17 @@ def with_sizes(
         taken.add(declaration.name)
     dims |= {f"n_{name}" for name in count_places(equations)}
     dims |= {f"n_{equation.name}" for equation in equations}
-    done: dict[int, Expr] = {}
+    done: dict[int, Piece] = {}
 
-    def rewrite(expr: Expr) -> Expr:
+    def rewrite(expr: Piece) -> Piece:
         key = id(expr)  # order-free: one key for each piece of the text
         if key not in done:
             done[key] = step(expr)
         return done[key]
 
-    def step(expr: Expr) -> Expr:
+    def step(expr: Piece) -> Piece:
         if expr.op == "parameter" and expr.data in dims - taken:
-            return Expr("size", (), expr.span, expr.data)
+            return Piece("size", (), expr.span, expr.data)
         if expr.op == "eye" and expr.data not in dims:
             raise errors.IndexUseError(
                 expr.span,
@@ -254,7 +254,7 @@ def with_sizes(
         parts = tuple(map(rewrite, expr.arguments))
         if all(a is b for a, b in zip(parts, expr.arguments, strict=True)):
             return expr
-        return Expr(expr.op, parts, expr.span, expr.data)
+        return Piece(expr.op, parts, expr.span, expr.data)
 
     return [replace(e, expression=rewrite(e.expression)) for e in equations]
 
@@ -277,5 +277,5 @@ def resolve_data(node: Node, names: Names) -> Any:
     return data
 
 
-def _text(expr: Expr) -> str:
+def _text(expr: Piece) -> str:
     return expr.span.line[expr.span.start : expr.span.end]

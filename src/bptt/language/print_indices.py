@@ -7,7 +7,7 @@ from typing import Any
 
 from bptt.language.indexed import KEEPING, REDUCING
 from bptt.step.graph import Graph, Node
-from bptt.step.places import Place
+from bptt.step.places import IndexPlace
 
 INDEXED = frozenset({"at", "put", "index_sum", "index_fill", "index", "size", "eye"})
 
@@ -86,7 +86,7 @@ def _is_along(node: Node) -> bool:
     return inner.op in KEEPING and inner.inputs[0].op == "put"
 
 
-def _place(place: Place) -> str:
+def _place(place: IndexPlace) -> str:
     parts = [("+" if term.sign > 0 else "-") + term.name for term in place.terms]
     if place.offset or not parts:
         parts.append(f"{place.offset:+d}")

@@ -21,7 +21,7 @@ from bptt.language.indexed import (
 )
 from bptt.language.places import with_sizes
 from bptt.language.source import FunctionText, Source
-from bptt.language.tree import ARGUMENTS, RESERVED, Declaration, Equation, Expr
+from bptt.language.tree import ARGUMENTS, RESERVED, Declaration, Equation, Piece
 from bptt.step.graph import Initial
 
 INFIX = {
@@ -66,7 +66,7 @@ def parse_text(text: str) -> tuple[list[Equation], list[Declaration]]:
     source = Source(text)
     statements = source.statements()
     indices = collect_indices(statements, source)
-    reader = _Reader(source, collect(statements, source), indices)
+    reader = _EquationReader(source, collect(statements, source), indices)
     equations: list[Equation] = []
     declarations: list[Declaration] = []
     for statement in statements:
@@ -87,7 +87,7 @@ def parse_text(text: str) -> tuple[list[Equation], list[Declaration]]:
     return equations, declarations
 
 
-class _Reader(IndexReader):
+class _EquationReader(IndexReader):
     """Turns `ast` nodes into equations, with their place in the text."""
 
     def __init__(
@@ -246,7 +246,7 @@ class _Reader(IndexReader):
 
     # ----- expressions -----
 
-    def expression(self, node: ast.expr) -> Expr:
+    def expression(self, node: ast.expr) -> Piece:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise errors.CellSyntaxError(
@@ -258,22 +258,22 @@ class _Reader(IndexReader):
         self._depth -= 1
         return expr
 
-    def _expression(self, node: ast.expr) -> Expr:
+    def _expression(self, node: ast.expr) -> Piece:
         span = self.span(node)
         if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            return Expr("constant", (), span, self._finite(node))
+            return Piece("constant", (), span, self._finite(node))
         if isinstance(node, ast.Name):
             if node.id in self._place.bound:
                 return self._place.bound[node.id]
             if node.id in ("t", "tau"):
-                return Expr("clock", (), span, node.id)
+                return Piece("clock", (), span, node.id)
             if node.id in self.indices:
-                return Expr("index", (), span, node.id)
+                return Piece("index", (), span, node.id)
             self._check_read(node)
-            return Expr("parameter", (), span, node.id)
+            return Piece("parameter", (), span, node.id)
         if isinstance(node, ast.BinOp) and type(node.op) in INFIX:
             arguments = (self.expression(node.left), self.expression(node.right))
-            return Expr(INFIX[type(node.op)], arguments, span)
+            return Piece(INFIX[type(node.op)], arguments, span)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
             pair = self.expression(node.left), self.expression(node.right)
             return self.call_derived("mod", span, *pair)
@@ -302,14 +302,14 @@ class _Reader(IndexReader):
                 fix="read a node or a parameter",
             )
 
-    def _negative(self, node: ast.UnaryOp, span: Span) -> Expr:
+    def _negative(self, node: ast.UnaryOp, span: Span) -> Piece:
         inner = self.expression(node.operand)
         if inner.op == "constant":
             assert isinstance(inner.data, float)
-            return Expr("constant", (), span, -inner.data)
-        return Expr("neg", (inner,), span)
+            return Piece("constant", (), span, -inner.data)
+        return Piece("neg", (inner,), span)
 
-    def _comparison(self, node: ast.Compare, span: Span) -> Expr:
+    def _comparison(self, node: ast.Compare, span: Span) -> Piece:
         kind = type(node.ops[0])
         if len(node.ops) != 1 or kind not in {*COMPARISONS, *EQUALITIES}:
             raise errors.UnsupportedSyntaxError(
@@ -321,25 +321,25 @@ class _Reader(IndexReader):
         if kind in EQUALITIES:
             return self.call_derived(EQUALITIES[kind], span, *pair)
         op, swapped = COMPARISONS[kind]
-        return Expr(op, pair[::-1] if swapped else pair, span)
+        return Piece(op, pair[::-1] if swapped else pair, span)
 
-    def _transpose(self, node: ast.Attribute, span: Span) -> Expr:
+    def _transpose(self, node: ast.Attribute, span: Span) -> Piece:
         if node.attr != "T":
             raise errors.UnsupportedSyntaxError(
                 span,
                 f".{node.attr} is not part of the cell language; only .T is",
                 fix="call an operation: tanh(a[t])",
             )
-        return Expr("transpose", (self.expression(node.value),), span)
+        return Piece("transpose", (self.expression(node.value),), span)
 
-    def _subscripted(self, node: ast.Subscript, span: Span) -> Expr:
+    def _subscripted(self, node: ast.Subscript, span: Span) -> Piece:
         index = node.slice
         if self.has_places(node) and self.indices:
             return self.with_places(node, span)
         if isinstance(index, ast.Tuple):
             if len(index.elts) == 2 and self._is_colon(index.elts[0]):
                 matrix = self.expression(node.value)
-                return Expr("lookup", (matrix, self.expression(index.elts[1])), span)
+                return Piece("lookup", (matrix, self.expression(index.elts[1])), span)
             raise errors.UnsupportedSyntaxError(
                 span,
                 "a look-up reads one column of a matrix, `U[:, x[t]]`",
@@ -349,7 +349,7 @@ class _Reader(IndexReader):
         name, lag = self._subscript(node)
         if isinstance(node.value, ast.Name) and name == node.value.id:
             self._check_read(node.value)
-        return Expr("read", (), span, (name, lag))
+        return Piece("read", (), span, (name, lag))
 
     @staticmethod
     def _is_colon(node: ast.expr) -> bool:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.additions import Additions
-from bptt.language.tree import LOSS, Declaration, Equation, Expr, read
+from bptt.language.tree import LOSS, Declaration, Equation, Piece, read
 from bptt.step.graph import Times
 
 AT_STEPS, AT_END, INSIDE = "t", "end", "inside"
@@ -37,7 +37,7 @@ class Rewritten:
 
     equations: list[Equation]
     declarations: list[Declaration]
-    like: dict[str, Expr]
+    like: dict[str, Piece]
     times: Times
 
 
@@ -57,7 +57,7 @@ def rewrite_times(
     return _Rewriter(equations=equations, declarations=declarations).rewrite()
 
 
-def _asks_for_more(expr: Expr) -> bool:
+def _asks_for_more(expr: Piece) -> bool:
     return any(
         part.op in ("clock", "over_t")
         or (part.op == "read" and part.lag not in (-1, 0, 1))
@@ -71,7 +71,7 @@ class _Rewriter(Additions):
 
     equations: list[Equation] = field(default_factory=list)
     declarations: list[Declaration] = field(default_factory=list)
-    static: dict[str, Expr] = field(default_factory=dict)
+    static: dict[str, Piece] = field(default_factory=dict)
     once: dict[str, bool] = field(default_factory=dict)  # -> known at the end alone
     starts: dict[str, str] = field(default_factory=dict)
     delays: dict[str, list[str]] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class _Rewriter(Additions):
     later: set[str] = field(default_factory=set)
     end_loss: str = ""
     # By identity: each holds its key's expression, so that no other can take its place.
-    cache: dict[tuple[int, str], tuple[Expr, Expr]] = field(default_factory=dict)
+    cache: dict[tuple[int, str], tuple[Piece, Piece]] = field(default_factory=dict)
 
     def rewrite(self) -> Rewritten:
         """All equations, those of starts first."""
@@ -189,28 +189,29 @@ class _Rewriter(Additions):
         kinds = {e.when for e in self.equations if e.name == LOSS}
         return kinds >= {"t", ""}
 
-    def _when_last(self, body: Expr, span: Span) -> Expr:
+    def _when_last(self, body: Piece, span: Span) -> Piece:
         """The value at a row's last step, else 0, so that a sum over t counts it."""
-        zero = Expr("constant", (), span, 0.0)
-        return Expr("where", (self.is_last(span), body, zero), span)
+        zero = Piece("constant", (), span, 0.0)
+        return Piece("where", (self.is_last(span), body, zero), span)
 
     def _join_losses(self) -> None:
         """L[t], and at the last step L, too."""
         steps = next(e for e in self.equations if (e.name, e.when) == (LOSS, "t"))
         body = self._at(steps.expression, AT_STEPS)
         late = self._when_last(read(self.end_loss, 0, steps.span), steps.span)
-        both = Expr("add", (body, late), steps.span)
+        both = Piece("add", (body, late), steps.span)
         self.done.append(replace(steps, expression=both))
 
     # ----- expressions -----
 
-    def _at(self, expr: Expr, mode: str) -> Expr:
+    def _at(self, expr: Piece, mode: str) -> Piece:
+        # order-free: an address finds what was made of a piece, which is kept.
         key = (id(expr), mode)
         if key not in self.cache:
             self.cache[key] = (expr, self._new(expr, mode))
         return self.cache[key][1]
 
-    def _new(self, expr: Expr, mode: str) -> Expr:
+    def _new(self, expr: Piece, mode: str) -> Piece:
         if expr.op == "parameter":
             return self._bare(expr, mode)
         if expr.op == "clock":
@@ -221,7 +222,7 @@ class _Rewriter(Additions):
             return self._read(expr, mode)
         return replace(expr, arguments=tuple(self._at(a, mode) for a in expr.arguments))
 
-    def _bare(self, expr: Expr, mode: str) -> Expr:
+    def _bare(self, expr: Piece, mode: str) -> Piece:
         name = expr.name
         if name in self.later:
             raise errors.UseBeforeDefinitionError(
@@ -246,7 +247,7 @@ class _Rewriter(Additions):
             return self.at_tau(name, expr)
         return read(name, 0, expr.span)
 
-    def _clock(self, expr: Expr, mode: str) -> Expr:
+    def _clock(self, expr: Piece, mode: str) -> Piece:
         if expr.data == "t" and mode == AT_END:
             raise errors.OutOfTimeError(
                 expr.span, "t has no value after the last step", fix="tau"
@@ -256,7 +257,7 @@ class _Rewriter(Additions):
             return read(step, 0, expr.span)
         return self.at_tau(step, expr)
 
-    def _read(self, expr: Expr, mode: str) -> Expr:
+    def _read(self, expr: Piece, mode: str) -> Piece:
         name, lag = expr.name, expr.lag
         if lag == "tau":
             if mode == AT_STEPS:
@@ -323,7 +324,7 @@ class _Rewriter(Additions):
         if key not in self.made:
             flag = self.flag("begun" if way < 0 else "going", span)
             begun = read(flag, way, span)
-            body = Expr(
+            body = Piece(
                 "where",
                 (begun, read(name, way, span), read(self.starts[name], 0, span)),
                 span,
@@ -343,7 +344,7 @@ class _Rewriter(Additions):
 
     # ----- over all steps -----
 
-    def _over(self, expr: Expr, mode: str) -> Expr:
+    def _over(self, expr: Piece, mode: str) -> Piece:
         if mode == AT_STEPS:
             raise errors.OutOfTimeError(
                 expr.span,
@@ -357,9 +358,10 @@ class _Rewriter(Additions):
             return self._softmax(expr, mode)
         return self._accumulated(expr, mode, str(expr.data))
 
-    def _accumulated(self, expr: Expr, mode: str, kind: str) -> Expr:
+    def _accumulated(self, expr: Piece, mode: str, kind: str) -> Piece:
         """The last value of a running sum or maximum; inside a sum, at every step."""
         (inner,) = expr.arguments
+        # order-free: as above
         key = (kind, id(inner))
         if key not in self.made:
             body, span = self._at(inner, INSIDE), expr.span
@@ -367,23 +369,23 @@ class _Rewriter(Additions):
             self.like[name] = body
             before = read(name, -1, span)
             if kind == "sum":
-                total = Expr("add", (before, body), span)
+                total = Piece("add", (before, body), span)
             else:
                 begun = read(self.flag("begun", span), -1, span)
-                larger = Expr("maximum", (before, body), span)
-                total = Expr("where", (begun, larger, body), span)
+                larger = Piece("maximum", (before, body), span)
+                total = Piece("where", (begun, larger, body), span)
             self.define(key, name, total, (kind,))
         name = self.made[key]
         if mode == INSIDE:
             return self.at_tau(name, expr)
         return read(name, 0, expr.span)
 
-    def _mean(self, expr: Expr, mode: str) -> Expr:
+    def _mean(self, expr: Piece, mode: str) -> Piece:
         total = self._accumulated(expr, mode, "sum")
-        steps = self._clock(Expr("clock", (), expr.span, "tau"), mode)
-        return Expr("div", (total, steps), expr.span)
+        steps = self._clock(Piece("clock", (), expr.span, "tau"), mode)
+        return Piece("div", (total, steps), expr.span)
 
-    def _softmax(self, expr: Expr, mode: str) -> Expr:
+    def _softmax(self, expr: Piece, mode: str) -> Piece:
         if mode != INSIDE:
             raise errors.OutOfTimeError(
                 expr.span,
@@ -393,17 +395,18 @@ class _Rewriter(Additions):
             )
         (inner,) = expr.arguments
         span = expr.span
-        peak = Expr("over_t", (inner,), span, "max")
-        held = Expr("stop_gradient", (peak,), span)
-        power = Expr("exp", (Expr("sub", (inner, held), span),), span)
-        total = Expr("over_t", (power,), span, "sum")
-        share = self._at(Expr("div", (power, total), span), INSIDE)
+        peak = Piece("over_t", (inner,), span, "max")
+        held = Piece("stop_gradient", (peak,), span)
+        power = Piece("exp", (Piece("sub", (inner, held), span),), span)
+        total = Piece("over_t", (power,), span, "sum")
+        share = self._at(Piece("div", (power, total), span), INSIDE)
         name = self.numbered("softmax")
+        # order-free: as above
         self.define(("softmax", id(inner)), name, share, ("softmax",))
         return read(name, 0, span)
 
 
-def _is_inside(part: Expr, parts: Iterable[Expr]) -> bool:
+def _is_inside(part: Piece, parts: Iterable[Piece]) -> bool:
     """Whether a read stands inside a sum over t."""
     inner = (p.arguments[0] for p in parts if p.op == "over_t")
     return any(part is other for root in inner for other in root.parts())

@@ -18,7 +18,7 @@ ARGUMENTS = frozenset((
 
 
 @dataclass(frozen=True)
-class Expr:
+class Piece:
     """One piece of an equation: an operation on pieces, a read of a name, or a number.
 
     op: a key of `OPS`, or "constant", "parameter" (a bare name), "read" (`name[t +
@@ -28,7 +28,7 @@ class Expr:
     """
 
     op: str
-    arguments: tuple[Expr, ...]
+    arguments: tuple[Piece, ...]
     span: Span
     data: object = None
 
@@ -43,21 +43,22 @@ class Expr:
         assert isinstance(self.data, tuple)
         return self.data[1]
 
-    def parts(self) -> Iterator[Expr]:
+    def parts(self) -> Iterator[Piece]:
         """It and everything in it, each once."""
         seen: set[int] = set()
         stack = [self]
         while stack:
             part = stack.pop()
-            if id(part) not in seen:
-                seen.add(id(part))
+            number = id(part)  # order-free: an address tells two pieces apart
+            if number not in seen:
+                seen.add(number)
                 yield part
                 stack.extend(part.arguments)
 
 
-def read(name: str, lag: int, span: Span) -> Expr:
+def read(name: str, lag: int, span: Span) -> Piece:
     """`name[t + lag]`."""
-    return Expr("read", (), span, (name, lag))
+    return Piece("read", (), span, (name, lag))
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Equation:
     """
 
     name: str
-    expression: Expr
+    expression: Piece
     span: Span
     when: str = "t"
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.directions import Read, check_directions
-from bptt.language.tree import LOSS, Declaration, Equation, Expr
+from bptt.language.tree import LOSS, Declaration, Equation, Piece
 from bptt.step.graph import Times
 
 
@@ -37,7 +37,7 @@ class Uses:
     as_index: dict[str, Span] = field(default_factory=dict)
     as_target: dict[str, Span] = field(default_factory=dict)
     as_value: dict[str, Span] = field(default_factory=dict)
-    like: dict[str, Expr] = field(default_factory=dict)
+    like: dict[str, Piece] = field(default_factory=dict)
     times: Times = field(default_factory=Times)
     multiplied: dict[str, Span] = field(default_factory=dict)
     reads_alone: set[str] = field(default_factory=set)
@@ -105,7 +105,7 @@ def _once(table: Mapping[str, object], name: str, span: Span, verb: str) -> None
         )
 
 
-def _collect(uses: Uses, root: Expr) -> None:
+def _collect(uses: Uses, root: Piece) -> None:
     for expr, role in _walk(root, "value"):
         if expr.op == "parameter":
             uses.bare.setdefault(str(expr.data), expr.span)
@@ -124,12 +124,12 @@ def _collect(uses: Uses, root: Expr) -> None:
             by_role[role].setdefault(name, expr.span)
 
 
-def _read_of(expr: Expr) -> tuple[str, int]:
+def _read_of(expr: Piece) -> tuple[str, int]:
     assert isinstance(expr.data, tuple)
     return expr.data[0], expr.data[1]
 
 
-def _walk(expr: Expr, role: str) -> Iterator[tuple[Expr, str]]:
+def _walk(expr: Piece, role: str) -> Iterator[tuple[Piece, str]]:
     """Every piece with its role, from the outside in, left to right.
 
     Iterative: an expression may be deeper than Python's recursion limit.
@@ -143,7 +143,7 @@ def _walk(expr: Expr, role: str) -> Iterator[tuple[Expr, str]]:
         work += [(here.arguments[i], _role(here, i)) for i in range(last, -1, -1)]
 
 
-def _role(expr: Expr, position: int) -> str:
+def _role(expr: Piece, position: int) -> str:
     """What an argument is to the operation that reads it."""
     argument = expr.arguments[position]
     if position == 1 and argument.op == "read":

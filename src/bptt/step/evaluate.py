@@ -14,7 +14,7 @@ import numpy as np
 from bptt.step import shapes as s
 from bptt.step.graph import LEAVES, Node, walk
 from bptt.step.ops import TABLE, infer
-from bptt.step.places import Place, Reading, align_indices
+from bptt.step.places import IndexPlace, PlaceReading, align_indices
 from bptt.step.shapes import Array, Shape
 
 BY_NAME = ("place", "axis")  # operations that find their axes themselves
@@ -95,12 +95,12 @@ def _names(node: Node) -> tuple[str, ...]:
     return tuple(name for name, _ in node.indices)
 
 
-def _reading(node: Node, numbers: Callable[[Shape], tuple[int, ...]]) -> Reading:
+def _reading(node: Node, numbers: Callable[[Shape], tuple[int, ...]]) -> PlaceReading:
     data: Any = node.data
-    place: Place = data if node.op == "at" else data[0]
+    place: IndexPlace = data if node.op == "at" else data[0]
     whole, part = (node.inputs[0], node) if node.op == "at" else (node, node.inputs[0])
     sized = place.resolve(lambda dim: numbers((dim,))[0])
-    return Reading(sized, _names(whole), _names(part), part.rank)
+    return PlaceReading(sized, _names(whole), _names(part), part.rank)
 
 
 def _axis(node: Node, numbers: Callable[[Shape], tuple[int, ...]]) -> tuple[int, int]:

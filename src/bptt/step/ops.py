@@ -29,7 +29,7 @@ from bptt.step.operation import (
     Gradients,
     Op,
 )
-from bptt.step.places import Place, read_place, write_place
+from bptt.step.places import IndexPlace, read_place, write_place
 from bptt.step.shapes import Shape
 from bptt.step.table import Table
 
@@ -53,7 +53,7 @@ def infer(name: str, nodes: tuple[Node, ...], data: Any, unify: s.Unify) -> Shap
     return TABLE[name].shape(unify, *(node.shape for node in nodes))
 
 
-def _read_shape(x: Node, place: Place, unify: s.Unify) -> Shape:
+def _read_shape(x: Node, place: IndexPlace, unify: s.Unify) -> Shape:
     if not x.shape:
         raise s.ShapeRuleError("rank", "a scalar has no places")
     unify(x.shape[0], place.dim)
@@ -102,12 +102,12 @@ def where(condition: Node, x: Operand, y: Operand) -> Node:
     return apply("where", condition, x, y)
 
 
-def at(x: Node, place: Place) -> Node:
+def at(x: Node, place: IndexPlace) -> Node:
     """The elements of x at a place, for every value of its indices."""
     return apply("at", x, data=place)
 
 
-def put(x: Node, place: Place, kept: tuple[str, ...] = ()) -> Node:
+def put(x: Node, place: IndexPlace, kept: tuple[str, ...] = ()) -> Node:
     """The transpose of `at`; `kept` names indices of the place that stay indices."""
     return apply("put", x, data=(place, kept))
 
@@ -118,7 +118,7 @@ def sum_index(x: Node, name: str) -> Node:
 
 
 def _bprop_at(g: Node, y: Node, x: Node) -> Gradients:
-    place: Place = y.data  # type: ignore[assignment]
+    place: IndexPlace = y.data  # type: ignore[assignment]
     own = {name for name, _ in x.indices}
     if place.is_plain or not place.terms:
         return (put(g, place, tuple(n for n in place.names if n in own)),)

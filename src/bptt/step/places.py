@@ -21,7 +21,7 @@ _einsum: Any = np.einsum  # its stubs do not know axes given as numbers
 
 
 @dataclass(frozen=True)
-class Term:
+class PlaceTerm:
     """An index of a place: its name, dimension, first number, and + or -."""
 
     name: str
@@ -31,14 +31,14 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Place:
+class IndexPlace:
     """`terms` plus `offset`, in the dimension `dim`, which counts from 1.
 
     An index alone is every place of its dimension, whatever it counts from.
     """
 
     dim: Dim
-    terms: tuple[Term, ...]
+    terms: tuple[PlaceTerm, ...]
     offset: int = 0
     is_wrapped: bool = False
 
@@ -60,15 +60,15 @@ class Place:
         return tuple(term.name for term in self.terms)
 
     @property
-    def own(self) -> Place:
+    def own(self) -> IndexPlace:
         """An index of its own for the whole dimension that is read."""
-        return Place(self.dim, (Term("'", self.dim),))
+        return IndexPlace(self.dim, (PlaceTerm("'", self.dim),))
 
-    def of(self, term: Term) -> Place:
+    def of(self, term: PlaceTerm) -> IndexPlace:
         """A dimension that `term` is the index of."""
-        return Place(term.dim, (replace(term, sign=1),))
+        return IndexPlace(term.dim, (replace(term, sign=1),))
 
-    def solve(self) -> tuple[Term, Place]:
+    def solve(self) -> tuple[PlaceTerm, IndexPlace]:
         """One index, and its number where this place is the index `own`.
 
         The index that has this dimension, since going around ends is then the same.
@@ -79,26 +79,26 @@ class Place:
         sign = term.sign
         offset = 1 - term.first - sign * self.offset
         terms = (
-            Term("'", self.dim, 1, sign),
+            PlaceTerm("'", self.dim, 1, sign),
             *(replace(t, sign=-sign * t.sign) for t in rest),
         )
-        return term, Place(term.dim, terms, offset, self.is_wrapped)
+        return term, IndexPlace(term.dim, terms, offset, self.is_wrapped)
 
-    def resolve(self, name: Callable[[Dim], Dim]) -> Place:
+    def resolve(self, name: Callable[[Dim], Dim]) -> IndexPlace:
         """The same with other names of dimensions."""
         terms = tuple(replace(term, dim=name(term.dim)) for term in self.terms)
         return replace(self, dim=name(self.dim), terms=terms)
 
 
 @dataclass(frozen=True)
-class Reading:
+class PlaceReading:
     """One read or write of a place in arrays (..., indices, [dim,] rest).
 
     names: the indices of the array that has the dimension `dim`; result: of the one
     where the place's indices stand instead; rank: axes of `rest`.
     """
 
-    place: Place
+    place: IndexPlace
     names: tuple[str, ...]
     result: tuple[str, ...]
     rank: int
@@ -131,7 +131,7 @@ class Reading:
         return [*there, len(numbers), *rest], place, [*result, *rest]
 
 
-def chosen(reading: Reading, dtype: Any) -> Array:
+def chosen(reading: PlaceReading, dtype: Any) -> Array:
     """1 where a position is read, (*indices of the place, dim); outside none is."""
     positions = reading.positions()
     assert isinstance(reading.place.dim, int)
@@ -139,7 +139,7 @@ def chosen(reading: Reading, dtype: Any) -> Array:
     return np.asarray((positions[..., None] == columns).astype(dtype))
 
 
-def read_place(x: Array, reading: Reading) -> Array:
+def read_place(x: Array, reading: PlaceReading) -> Array:
     """The elements at a place, for every value of its indices."""
     array, place, result = reading.letters()
     axis = len(reading.names)
@@ -157,7 +157,7 @@ def read_place(x: Array, reading: Reading) -> Array:
     return np.asarray(_einsum(taken, [..., *labels], [..., *result]))
 
 
-def write_place(g: Array, reading: Reading) -> Array:
+def write_place(g: Array, reading: PlaceReading) -> Array:
     """The transpose of `read_place`: sums where a position is read more than once."""
     array, place, result = reading.letters()
     axis = len(reading.names)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bptt.step.places import Reading, chosen
+from bptt.step.places import PlaceReading, chosen
 from bptt.step.table import Table
 
 
@@ -70,7 +70,7 @@ def _labelled(x: Tensor, given: list[int], wanted: list[int]) -> Tensor:
     return torch.einsum(x, [..., *given], [..., *wanted])
 
 
-def read_place(x: Tensor, reading: Reading) -> Tensor:
+def read_place(x: Tensor, reading: PlaceReading) -> Tensor:
     """The elements at a place, for every value of its indices."""
     array, place, result = reading.letters()
     axis = len(reading.names)
@@ -88,7 +88,7 @@ def read_place(x: Tensor, reading: Reading) -> Tensor:
     return _labelled(taken, [*array[:axis], *place, *array[axis + 1 :]], result)
 
 
-def write_place(g: Tensor, reading: Reading) -> Tensor:
+def write_place(g: Tensor, reading: PlaceReading) -> Tensor:
     """The transpose of `read_place`."""
     array, place, result = reading.letters()
     axis = len(reading.names)

@@ -104,10 +104,8 @@ class Recurrent(torch.nn.Module):
         """
         given = self._name(args, inputs)
         tau, is_batched = self._lead(given)
-        given = [
-            self._spread(name, tensor, tau, is_batched)
-            for name, tensor in zip(self.inputs, given, strict=True)
-        ]
+        named = zip(self.inputs, given, strict=True)
+        given = [self._spread(name, x, tau, is_batched) for name, x in named]
         initial = split_delays(self.graph, initial or {}, is_batched=is_batched)
         params = [getattr(self, name) for name in self.parameter_names]
         tensors = [*params, *given, *(self._cast(n, t) for n, t in initial.items())]
@@ -127,27 +125,29 @@ class Recurrent(torch.nn.Module):
             has_lengths=lengths is not None,
         )  # fmt: skip
         out = run(key, tensors, self._record)
-        n_seq, n_out = len(asked), len(asked) + len(self.states)
-        nodes = dict(zip(asked, out[:n_seq], strict=True))
+        n_out = len(asked) + len(self.states)
+        nodes = dict(zip(asked, out[: len(asked)], strict=True))
         total = out[-1] if self.loss is not None else None
         if self.loss is not None and weighed is not None:
-            steps = nodes[self.loss] if is_batched else nodes[self.loss][:, None]
-            w = step_weights(
-                self.reduction,
-                weighed,
-                lengths,
-                steps,
-                is_batched=is_batched,
-                ends_in_loss=self.graph.ends_in_loss,
-            )
-            total = (w * steps).sum()
-        for name in self.graph.times.once & nodes.keys():
+            total = self._weigh(nodes[self.loss], weighed, lengths, is_batched)
+        for name in sorted(self.graph.times.once & nodes.keys()):
             nodes[name] = _last(nodes[name], lengths, is_batched)
         return Output(
             {name: nodes[name] for name in self.outputs},
-            dict(zip(self.states, out[n_seq:n_out], strict=True)),
+            dict(zip(self.states, out[len(asked) : n_out], strict=True)),
             total,
         )
+
+    def _weigh(
+        self, losses: Tensor, given: Tensor, lengths: Tensor | None, is_batched: bool
+    ) -> Tensor:
+        """The total loss, with a gradient for the weights."""
+        losses = losses if is_batched else losses[:, None]
+        w = step_weights(
+            self.reduction, given, lengths, losses, is_batched=is_batched,
+            ends_in_loss=self.graph.ends_in_loss,
+        )  # fmt: skip
+        return (w * losses).sum()
 
     def _name(
         self, args: tuple[Tensor, ...], inputs: Mapping[str, Tensor]

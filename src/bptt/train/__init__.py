@@ -4,9 +4,9 @@ Torch and safetensors are imported when they are first needed, never with this p
 """
 
 from bptt.train.checkpoint import BEST, LAST
-from bptt.train.data.opening import Request, open_data
+from bptt.train.data.opening import DataRequest, open_data
 from bptt.train.data.sequence_files import read_sequences
-from bptt.train.data.text import Text, read_text
+from bptt.train.data.text import PlainText, read_text
 from bptt.train.errors import OptionError, SeveralProcessesError, TrainError
 from bptt.train.measuring import Measured, measure_run
 from bptt.train.options import (
@@ -28,13 +28,13 @@ __all__ = [
     "LAST",
     "SCHEDULES",
     "STANDARD_LIBRARY_CHARACTERS",
+    "DataRequest",
     "Measured",
     "OptionError",
+    "PlainText",
     "Report",
-    "Request",
     "Sampler",
     "SeveralProcessesError",
-    "Text",
     "TrainError",
     "TrainingOptions",
     "format_loss",

@@ -33,7 +33,7 @@ PAUSE = 0.15  # seconds in which the spinning workers of BLAS and OpenMP fall as
 
 
 @dataclass(frozen=True)
-class Measured:
+class BenchRow:
     """One cell at one shape.
 
     shape: (tau, n_b, n_x, n_h); seconds: of the gradient of sum(h) for all parameters;
@@ -76,7 +76,7 @@ def measure(
     shapes: tuple[Shape, ...] = SHAPES,
     threads: int = 1,
     rounds: int = ROUNDS,
-) -> Iterator[Measured]:
+) -> Iterator[BenchRow]:
     """Yield a result for each cell and shape, medians of interleaved samples."""
     with limit_threads(threads):
         for name in names:
@@ -84,7 +84,7 @@ def measure(
                 yield _measure_one(name, shape, threads, rounds)
 
 
-def _measure_one(name: str, shape: Shape, threads: int, rounds: int) -> Measured:
+def _measure_one(name: str, shape: Shape, threads: int, rounds: int) -> BenchRow:
     tau, n_b, n_x, n_h = shape
     cell = cells.get(name)
     params = cell.init(dtype=np.float32, n_x=n_x, n_h=n_h)
@@ -108,7 +108,7 @@ def _measure_one(name: str, shape: Shape, threads: int, rounds: int) -> Measured
         difference = find_difference(name, ours(), runs["torch"]())
     samples = _time(runs, rounds, PAUSE if threads > 1 else 0.0)
     median = {key: sorted(values)[len(values) // 2] for key, values in samples.items()}
-    return Measured(
+    return BenchRow(
         name,
         shape,
         median["bptt"],

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bptt.train.data.characters import text_evaluation
-from bptt.train.data.form import Unit, unit_of
+from bptt.train.data.form import LossUnit, unit_of
 from bptt.train.data.opening import Data
 from bptt.train.data.sequence_files import SequenceFiles
 from bptt.train.data.sequence_task import sequence_evaluation
-from bptt.train.data.task import Task
+from bptt.train.data.task import TrainingTask
 from bptt.train.data.token_files import TokenFile, token_evaluation
 from bptt.train.errors import UnlikeDataError
 from bptt.train.evaluation import evaluate
@@ -25,7 +25,7 @@ class Measured:
     """
 
     summary: str
-    unit: Unit
+    unit: LossUnit
     loss: float
     accuracy: float | None
     n: int
@@ -53,7 +53,7 @@ def measure_run(folder: Path, data: Data, checkpoint: str | None = None) -> Meas
     return Measured(task.summary, task.unit, loss, found.accuracy, found.n)
 
 
-def _task(saved: SavedRun, data: Data) -> Task:
+def _task(saved: SavedRun, data: Data) -> TrainingTask:
     kind = {TokenFile: "tokens", SequenceFiles: "sequences"}.get(type(data), "text")
     if kind != saved.kind:
         raise UnlikeDataError(data.source, kind, saved.kind)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from bptt.train.data.form import Unit
+from bptt.train.data.form import LossUnit
 from bptt.train.loop import Learned
 
 SMOOTHING = 50  # windows that the training loss which is shown is a mean of, about
@@ -23,7 +23,7 @@ class Status:
 
     window: int
     n_windows: int
-    unit: Unit
+    unit: LossUnit
     training: float
     validation: float | None
     speed: float
@@ -38,7 +38,7 @@ class Meter:
     The clock stands still during a validation, so that the speed is that of training.
     """
 
-    def __init__(self, unit: Unit, n_windows: int) -> None:
+    def __init__(self, unit: LossUnit, n_windows: int) -> None:
         """Start the clock."""
         self.unit = unit
         self.validation: float | None = None

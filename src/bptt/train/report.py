@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bptt.train.data.baselines import Baselines
-from bptt.train.data.form import Unit
+from bptt.train.data.form import LossUnit
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Report:
     """
 
     cell: str
-    unit: Unit
+    unit: LossUnit
     n_parameters: int
     n_items: int
     seconds: float

@@ -21,7 +21,7 @@ STEP_OF = {"onecyclelr": WINDOW, "cycliclr": WINDOW, "reducelronplateau": VALIDA
 NEED_OBJECTS = ("lambdalr", "multiplicativelr", "sequentiallr", "chainedscheduler")
 
 
-class Schedule(Protocol):
+class RateSchedule(Protocol):
     """What sets the learning rate of an optimiser as training goes on."""
 
     def before(self, window: int) -> None:
@@ -43,7 +43,7 @@ class Schedule(Protocol):
 
 def make_schedule(
     options: TrainingOptions, optimiser: Optimiser, n_windows: int
-) -> Schedule:
+) -> RateSchedule:
     """The schedule that the options name, for a run of n_windows windows.
 
     Raises: SchedulerError.

@@ -18,7 +18,7 @@ from bptt.train.checkpoint import (
     Position,
     write_checkpoint,
 )
-from bptt.train.data.task import Task
+from bptt.train.data.task import TrainingTask
 from bptt.train.data.windows import Window, count_windows, plan_epoch
 from bptt.train.door.limits import Refusal
 from bptt.train.evaluation import evaluate
@@ -46,7 +46,7 @@ class Setting:
     """What does not change in a run: options, data, model, and who takes part."""
 
     options: TrainingOptions
-    task: Task
+    task: TrainingTask
     model: Model
     folder: Path
     processes: Processes

@@ -20,8 +20,8 @@ from bptt.train.checkpoint import (
     read_checkpoint,
 )
 from bptt.train.data.form import unit_of
-from bptt.train.data.opening import Data, Request, fingerprint, make_task, open_data
-from bptt.train.data.task import Task
+from bptt.train.data.opening import Data, DataRequest, fingerprint, make_task, open_data
+from bptt.train.data.task import TrainingTask
 from bptt.train.door.limits import Refusal
 from bptt.train.errors import (
     DataChangedError,
@@ -59,7 +59,7 @@ def train(
     options: TrainingOptions,
     folder: Path,
     console: Console,
-    request: Request | None = None,
+    request: DataRequest | None = None,
 ) -> Report:
     """Train a model on data and leave the result in a run folder.
 
@@ -109,7 +109,7 @@ def _train(
     options: TrainingOptions,
     folder: Path,
     console: Console,
-    request: Request | None,
+    request: DataRequest | None,
     processes: Processes,
 ) -> Report:
     task = make_task(data, options)
@@ -187,16 +187,18 @@ def _read_again(saved: SavedRun) -> Data:
     request = saved.config.get("data", {}).get("request")
     if request is None:
         raise OptionError("--resume", saved.folder, "the run's DATA, which was no file")
-    return open_data(Request.from_json(request))
+    return open_data(DataRequest.from_json(request))
 
 
-def _with_unit(task: Task, model: Model) -> Task:
+def _with_unit(task: TrainingTask, model: Model) -> TrainingTask:
     if task.unit is not None:
         return task
     return replace(task, unit=unit_of(model.loss, per_step=task.form.per_step))
 
 
-def _is_full_batch(options: TrainingOptions, task: Task, processes: Processes) -> bool:
+def _is_full_batch(
+    options: TrainingOptions, task: TrainingTask, processes: Processes
+) -> bool:
     if options.optimiser.lower() != LBFGS or task.kind != "sequences":
         return False
     if processes.size > 1:
@@ -279,7 +281,10 @@ def _best(folder: Path, last: Parameters, processes: Processes) -> Parameters:
 
 
 def _config(
-    data: Data, options: TrainingOptions, task: Task, request: Request | None
+    data: Data,
+    options: TrainingOptions,
+    task: TrainingTask,
+    request: DataRequest | None,
 ) -> dict[str, Any]:
     return {
         "options": options.to_json(),

@@ -16,7 +16,7 @@ from bptt.execute.bindings import Bindings, bind
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array, Shape
 from bptt.unrolled.graph import Unrolled
-from bptt.unrolled.local import Equation, Read, cut_equation, jacobians
+from bptt.unrolled.local import LocalEquation, Read, cut_equation, jacobians
 from bptt.unrolled.places import Edge, Place
 
 TOTAL = Place("total", "L")
@@ -49,11 +49,11 @@ def unroll(
             f"the unrolled graph is drawn for one batch row, got {bindings.n_b}; "
             "pass inputs of shape (tau, ...), for example x[:, 0]"
         )
-    return _Builder(graph, bindings.cut_off()).build()
+    return _UnrolledBuilder(graph, bindings.cut_off()).build()
 
 
 @dataclass(frozen=True)
-class _Builder:
+class _UnrolledBuilder:
     """Makes places and edges from the values of one forward run."""
 
     graph: Graph
@@ -165,7 +165,7 @@ class _Builder:
                 )  # fmt: skip
 
     def _read_values(
-        self, equation: Equation, values: Mapping[str, Array]
+        self, equation: LocalEquation, values: Mapping[str, Array]
     ) -> dict[str, Array]:
         tau, found = self.bindings.tau, {}
         for key, read in equation.reads.items():

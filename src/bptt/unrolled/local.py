@@ -56,7 +56,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Equation:
+class LocalEquation:
     """One definition cut free: a graph whose only inputs are its reads."""
 
     name: str
@@ -79,7 +79,7 @@ def _read_of(node: Node) -> Read | None:
     return None
 
 
-def cut_equation(graph: Graph, name: str) -> Equation:
+def cut_equation(graph: Graph, name: str) -> LocalEquation:
     """The equation of `name` with a leaf for everything that it reads."""
     leaves: dict[str, Node] = {}
     reads: dict[str, Read] = {}
@@ -99,7 +99,7 @@ def cut_equation(graph: Graph, name: str) -> Equation:
         for key, leaf in used.items()
     }
     cut = Graph({name: Node("named", (new,), new.shape, name)}, {}, specs, ())
-    return Equation(name, cut, {key: reads[key] for key in used})
+    return LocalEquation(name, cut, {key: reads[key] for key in used})
 
 
 def _index_of(graph: Graph, read: Read) -> Any:
@@ -123,7 +123,7 @@ def spread_rows(value: Array, tau: int, rows: int) -> Array:
 
 
 def jacobians(
-    equation: Equation, values: Mapping[str, Array], sizes: Mapping[str, int]
+    equation: LocalEquation, values: Mapping[str, Array], sizes: Mapping[str, int]
 ) -> dict[str, Array | None]:
     """The Jacobian of an equation's result with respect to each of its reads.
 
@@ -153,7 +153,7 @@ def jacobians(
 
 
 def evaluate(
-    equation: Equation, values: Mapping[str, Array], sizes: Mapping[str, int]
+    equation: LocalEquation, values: Mapping[str, Array], sizes: Mapping[str, int]
 ) -> Array:
     """The equation's result for many rows at once: (tau, rows, *shape).
 
@@ -167,8 +167,8 @@ def evaluate(
 
 
 def hold_stops(
-    equation: Equation, values: Mapping[str, Array], sizes: Mapping[str, int]
-) -> tuple[Equation, dict[str, Array]]:
+    equation: LocalEquation, values: Mapping[str, Array], sizes: Mapping[str, int]
+) -> tuple[LocalEquation, dict[str, Array]]:
     """The equation with every stopped value as a number of its own, and all numbers.
 
     Where a read is moved a stopped value stays: that is what its derivative means.
@@ -181,7 +181,9 @@ def hold_stops(
     for node, name in held.items():
         inner = Node("named", (node.inputs[0],), node.shape, name)
         part = replace(equation.graph, definitions={name: inner})
-        numbers[name] = evaluate(Equation(name, part, equation.reads), values, sizes)
+        numbers[name] = evaluate(
+            LocalEquation(name, part, equation.reads), values, sizes
+        )
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
         if node in held:

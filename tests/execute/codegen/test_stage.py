@@ -8,7 +8,7 @@ import pytest
 from bptt.execute.codegen.arrays import Array
 from bptt.execute.codegen.kernel import Kernel, Module
 from bptt.execute.codegen.packed_weights import Matrix
-from bptt.execute.codegen.stage import Product, Stage
+from bptt.execute.codegen.stage import Stage, StageProduct
 from bptt.execute.codegen.target import get_host_target, lower_target
 from bptt.execute.codegen.turns import flat_turn, full_turns
 from bptt.execute.kernels.workspace import build_table, empty_together
@@ -44,8 +44,8 @@ class Slots:
             Matrix("V", 1, width, slot * width * n_s) for slot in self.second
         )
         products = (
-            Product(x, 0, forward, tuple(range(n_slots)), "pW", widths),
-            Product(s, 0, backward, self.second, "pV"),
+            StageProduct(x, 0, forward, tuple(range(n_slots)), "pW", widths),
+            StageProduct(s, 0, backward, self.second, "pV"),
         )
 
         def epilogue(lane):
@@ -132,7 +132,7 @@ def test_weights_that_are_walked_in_turns():
 
     matrix = Matrix("W", n_h, 1)
     module = Module(("x", "y", "W", "pW"), HOST, 4)
-    stage = Stage(n_h, 1, (Product(x, 0, (matrix,), (0,), "pW"),), epilogue)
+    stage = Stage(n_h, 1, (StageProduct(x, 0, (matrix,), (0,), "pW"),), epilogue)
     (packed,) = module.add_kernel(Kernel("run", (stage,)))
     module.add_pack("pack", [packed])
     compiled = module.compile()

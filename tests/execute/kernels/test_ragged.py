@@ -166,13 +166,13 @@ def test_results_do_not_depend_on_the_number_of_threads(name, monkeypatch):
     cell = ALL[name]
     rng = np.random.default_rng(0)
     used = set()
-    each = kernels.Call._each
+    each = kernels.KernelCall._each
 
     def note(call, ranges, job):
         used.add(len(ranges))
         each(call, ranges, job)
 
-    monkeypatch.setattr(kernels.Call, "_each", note)
+    monkeypatch.setattr(kernels.KernelCall, "_each", note)
     for n_b in (5, 13, 22):
         case = make_case(cell, sizes_of(cell, 5, 33, 4), 6, n_b)
         lengths = rng.integers(1, 7, n_b)
@@ -196,13 +196,13 @@ def test_threads_get_about_as_many_useful_steps_each(monkeypatch):
     lengths = np.array([40] * 8 + [2] * 80)
     case = make_case(cell, sizes_of(cell), 40, len(lengths))
     found = []
-    each = kernels.Call._each
+    each = kernels.KernelCall._each
 
     def note(call, ranges, job):
         found.append(ranges)
         each(call, ranges, job)
 
-    monkeypatch.setattr(kernels.Call, "_each", note)
+    monkeypatch.setattr(kernels.KernelCall, "_each", note)
     cell.gradient(**case, lengths=np.random.default_rng(0).permutation(lengths),
                   threads=2)  # fmt: skip
     # 480 useful steps, 240 for each: 6 rows of 40 steps, cut at a multiple of 4.

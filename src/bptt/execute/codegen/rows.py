@@ -19,12 +19,12 @@ from bptt.execute.codegen.elements import horizontal
 from bptt.execute.codegen.emit import INDEX, POINTER, start_function
 from bptt.execute.codegen.target import Target
 
-__all__ = ["Row", "RowStage", "emit_row_stage"]
+__all__ = ["RowPass", "RowStage", "emit_row_stage"]
 
 Value = Any
 
 
-class Row:
+class RowPass:
     """One batch row: passes over its columns, and sums over them."""
 
     def __init__(self, frame: Frame, row: Value) -> None:
@@ -105,7 +105,7 @@ class Row:
 class RowStage:
     """`body(row)` emits passes over the columns of one row and reductions over them."""
 
-    body: Callable[[Row], None]
+    body: Callable[[RowPass], None]
 
 
 def emit_row_stage(
@@ -121,6 +121,6 @@ def emit_row_stage(
     e = start_function(module, name, arguments, target, real_bytes)
     table, turn, begin, end, _ = e.function.args
     frame = Frame(e, names, table, turn)
-    e.loop(begin, end, 1, lambda row: stage.body(Row(frame, row)))
+    e.loop(begin, end, 1, lambda row: stage.body(RowPass(frame, row)))
     e.finish()
     return e.function

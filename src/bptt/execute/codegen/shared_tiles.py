@@ -15,10 +15,10 @@ import llvmlite.ir as ir  # type: ignore[import-untyped]
 
 from bptt.execute.codegen.emit import INDEX, POINTER, Emitter, start_function
 from bptt.execute.codegen.target import Target
-from bptt.execute.codegen.tile import Panel, emit_tile
+from bptt.execute.codegen.tile import WeightPanel, emit_tile
 from bptt.execute.codegen.tiling import TileShape
 
-__all__ = ["Place", "SharedTiles", "TileKind", "run_tile"]
+__all__ = ["SharedTiles", "SumsPlace", "TileKind", "run_tile"]
 
 Value = Any
 
@@ -36,7 +36,7 @@ class TileKind:
 
 
 @dataclass(frozen=True)
-class Place:
+class SumsPlace:
     """Where the sums of a tile lie: a row's slots in the scratch, in reals."""
 
     scratch: Value
@@ -75,8 +75,8 @@ class SharedTiles:
             if kind.shape.is_clamped:
                 row = e.minimum_index(row, last)
             rows.append(e.at(first, e.builder.mul(row, stride)))
-        place = Place(where[0], where[1], tuple(where[2:]))
-        panel = Panel(weights, len(kind.added) * kind.vectors)
+        place = SumsPlace(where[0], where[1], tuple(where[2:]))
+        panel = WeightPanel(weights, len(kind.added) * kind.vectors)
         run_tile(e, kind, rows, panel, n_inputs, place)
         e.finish()
         return e.function
@@ -86,9 +86,9 @@ def run_tile(
     e: Emitter,
     kind: TileKind,
     rows: Sequence[Value],
-    panel: Panel,
+    panel: WeightPanel,
     n_inputs: Value | int,
-    place: Place,
+    place: SumsPlace,
 ) -> None:
     """Write a tile: its sums begin in the scratch, or at zero, and end there."""
     places = []

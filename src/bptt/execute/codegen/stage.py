@@ -20,9 +20,9 @@ from bptt.execute.codegen.arrays import Array, Frame, Lane
 from bptt.execute.codegen.emit import INDEX, POINTER, start_function
 from bptt.execute.codegen.epilogue import Scratch, emit_epilogue
 from bptt.execute.codegen.packed_weights import Matrix, Packed
-from bptt.execute.codegen.shared_tiles import Place, SharedTiles, TileKind, run_tile
+from bptt.execute.codegen.shared_tiles import SharedTiles, SumsPlace, TileKind, run_tile
 from bptt.execute.codegen.target import Target
-from bptt.execute.codegen.tile import Panel
+from bptt.execute.codegen.tile import WeightPanel
 from bptt.execute.codegen.tiling import (
     TileShape,
     Tiling,
@@ -30,14 +30,21 @@ from bptt.execute.codegen.tiling import (
 )
 from bptt.execute.codegen.turns import BEGIN, END, STEP
 
-__all__ = ["Product", "Stage", "count_scratch", "emit_stage", "pack_products", "plan"]
+__all__ = [
+    "Stage",
+    "StageProduct",
+    "count_scratch",
+    "emit_stage",
+    "pack_products",
+    "plan",
+]
 
 Value = Any
 TURN_FROM = 128 << 10  # bytes of packed weights
 
 
 @dataclass(frozen=True)
-class Product:
+class StageProduct:
     """slot_s += matrix_s @ operand, for each of `slots`.
 
     The operand is read at step t + shift, all of its `width` columns. The matrices of
@@ -67,7 +74,7 @@ class Stage:
 
     width: int
     n_slots: int
-    products: tuple[Product, ...]
+    products: tuple[StageProduct, ...]
     epilogue: Callable[[Lane], None]
 
 
@@ -265,7 +272,9 @@ class _Walk:
 
         e.loop(row, e.builder.add(row, e.index(shape.rows)), 1, prefetch_row)
 
-    def _get_rows(self, shape: TileShape, product: Product, row: Value) -> list[Value]:
+    def _get_rows(
+        self, shape: TileShape, product: StageProduct, row: Value
+    ) -> list[Value]:
         e, stride = self.e, product.operand.row_stride
         first = self.frame.get_row(product.operand, row, product.shift)
         if not shape.is_clamped:
@@ -279,7 +288,7 @@ class _Walk:
 
     def _get_panel(
         self, packed: Packed, number: int, n_slots: int, panel: Value, vectors: int
-    ) -> Panel:
+    ) -> WeightPanel:
         e, columns = self.e, packed.columns
         reals = columns.vectors * columns.lanes * packed.n_inputs * n_slots
         start = e.at(
@@ -287,20 +296,20 @@ class _Walk:
             packed.get_offset(number),
             e.builder.mul(panel, e.index(reals)),
         )
-        return Panel(start, n_slots * vectors)
+        return WeightPanel(start, n_slots * vectors)
 
-    def _place(self, slots: tuple[int, ...]) -> Place:
+    def _place(self, slots: tuple[int, ...]) -> SumsPlace:
         """Where the sums of these slots lie in the scratch."""
         layout = lay_out_scratch(self.stage, self.tiling)
         begins = tuple(slot * layout.slot_size for slot in slots)
-        return Place(self.scratch, layout.row_size, begins)
+        return SumsPlace(self.scratch, layout.row_size, begins)
 
     def _call_tile(
         self,
         kind: TileKind,
-        product: Product,
+        product: StageProduct,
         row: Value,
-        weights: Panel,
+        weights: WeightPanel,
         n_inputs: int,
         slots: tuple[int, ...],
     ) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from bptt.execute.codegen.emit import Emitter
 
-__all__ = ["UNROLL", "Panel", "add_outer", "emit_tile"]
+__all__ = ["UNROLL", "WeightPanel", "add_outer", "emit_tile"]
 
 Value = Any
 UNROLL = 4  # of k; 8 is no faster and doubles the code
@@ -25,7 +25,7 @@ WIDE = 16  # sums; a tile of more has work enough in half as many steps
 
 
 @dataclass(frozen=True)
-class Panel:
+class WeightPanel:
     """Packed weights [K][n_vectors][lanes] at `pointer`, aligned to a vector."""
 
     pointer: Value
@@ -35,7 +35,7 @@ class Panel:
 def emit_tile(
     e: Emitter,
     rows: Sequence[Value],
-    panel: Panel,
+    panel: WeightPanel,
     n_inputs: Value | int,
     sums: Sequence[Value],
     splits: int = 1,
@@ -81,7 +81,7 @@ def emit_tile(
 def _add_step(
     e: Emitter,
     rows: Sequence[Value],
-    panel: Panel,
+    panel: WeightPanel,
     k: Value,
     step: int,
     sums: list[Value],

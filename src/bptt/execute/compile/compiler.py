@@ -23,7 +23,7 @@ from bptt.execute.compile.generate import Code, generate
 from bptt.execute.compile.layout import Layout
 from bptt.execute.compile.reuse import find_reads, find_successors
 from bptt.execute.compile.rotate import rotate
-from bptt.execute.compile.stages import Plan, is_other_step, plan_program
+from bptt.execute.compile.stages import StagedProgram, is_other_step, plan_program
 from bptt.execute.compile.sums import Sums, plan_sums
 from bptt.step.graph import Node
 
@@ -45,7 +45,7 @@ class Executable:
     """
 
     program: Program
-    plan: Plan
+    plan: StagedProgram
     layout: Layout
     code: Code
     kernels: tuple[tuple[int, int, Kernel], ...]
@@ -73,7 +73,7 @@ def compile_program(
 
 def lay_out(
     program: Program, sizes: Mapping[str, int], real_bytes: int
-) -> tuple[Program, Plan, Layout]:
+) -> tuple[Program, StagedProgram, Layout]:
     """Everything before code: the program in primitives, its stages, its memory."""
     lowered = lower_program(program)
     count = sum(len(segment.nodes) for segment in lowered.segments)
@@ -114,7 +114,7 @@ def _compile(
 
 
 def _find_other_steps(
-    plan: Plan, layout: Layout, code: Code
+    plan: StagedProgram, layout: Layout, code: Code
 ) -> tuple[tuple[Node, ...], ...]:
     """See `Executable`: what a kernel read of another step that a kernel stored."""
     reads: list[list[Node]] = []

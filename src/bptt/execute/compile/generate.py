@@ -12,13 +12,13 @@ from bptt.execute.codegen.emit import Emitter
 from bptt.execute.codegen.jit import Compiled
 from bptt.execute.codegen.kernel import Kernel, Module
 from bptt.execute.codegen.packed_weights import Matrix, Packed
-from bptt.execute.codegen.rows import Row, RowStage
-from bptt.execute.codegen.stage import Product, Stage
+from bptt.execute.codegen.rows import RowPass, RowStage
+from bptt.execute.codegen.stage import Stage, StageProduct
 from bptt.execute.codegen.target import Target
 from bptt.execute.compile.expand import NotCompilableError
 from bptt.execute.compile.layout import Layout
 from bptt.execute.compile.lowerings import LOWERINGS, lower
-from bptt.execute.compile.stages import ALIASES, Plan, StagePlan, is_leaf
+from bptt.execute.compile.stages import ALIASES, StagedProgram, StagePlan, is_leaf
 from bptt.execute.compile.tensors import TensorBody
 from bptt.step.graph import Node, walk
 
@@ -71,7 +71,9 @@ class Code:
     text: str
 
 
-def generate(plan: Plan, layout: Layout, target: Target, real_bytes: int) -> Code:
+def generate(
+    plan: StagedProgram, layout: Layout, target: Target, real_bytes: int
+) -> Code:
     """Write and compile the kernels of every segment that stores something."""
     generator = Generator(plan, layout)
     names = generator.collect_names()
@@ -99,7 +101,7 @@ def generate(plan: Plan, layout: Layout, target: Target, real_bytes: int) -> Cod
 class Generator:
     """Turns stage plans into the toolbox's stages."""
 
-    def __init__(self, plan: Plan, layout: Layout) -> None:
+    def __init__(self, plan: StagedProgram, layout: Layout) -> None:
         self.plan, self.layout = plan, layout
         self.statics = Statics()
         self.canon = plan.canon
@@ -202,7 +204,7 @@ class Generator:
 
     def _products(
         self, slots: list[tuple[Node, list[Node]]], has_time: bool
-    ) -> tuple[Product, ...]:
+    ) -> tuple[StageProduct, ...]:
         """One product per operand, feeding several slots; more if a slot repeats.
 
         Operands side by side in memory that feed the same slots become one: the
@@ -221,7 +223,7 @@ class Generator:
                     merged.append((operand, [(matrix, number)]))
         return tuple(self._product(run) for run in _side_by_side(merged))
 
-    def _product(self, run: list[Block]) -> Product:
+    def _product(self, run: list[Block]) -> StageProduct:
         widths = tuple(array.width for (array, _), _ in run)
         (first, shift), parts = run[0]
         operand = replace(first, width=sum(widths))
@@ -231,7 +233,7 @@ class Generator:
         )
         name = f"p{self._n_packed}"
         self._n_packed += 1
-        return Product(operand, shift, matrices, slots, name, widths)
+        return StageProduct(operand, shift, matrices, slots, name, widths)
 
     def read(self, node: Node, has_time: bool) -> tuple[Array, int]:
         """The array of a timed value, and how many steps away it is read."""
@@ -379,7 +381,7 @@ class _RowBody:
     """Emits one row stage: reductions and scalars in order, then the stores."""
 
     def __init__(
-        self, generator: Generator, stage: StagePlan, row: Row, has_time: bool
+        self, generator: Generator, stage: StagePlan, row: RowPass, has_time: bool
     ) -> None:
         self._g, self._stage, self._row, self._has_time = (
             generator,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 
 from bptt.execute.codegen.arrays import Array
-from bptt.execute.compile.stages import Plan, is_leaf, is_other_step
+from bptt.execute.compile.stages import StagedProgram, is_leaf, is_other_step
 from bptt.step.graph import Node, name_of, shift_of
 from bptt.step.shapes import Dim, number_of
 
@@ -20,7 +20,7 @@ FLOATS_PER_INDEX = {4: 2, 8: 1}
 
 
 @dataclass(frozen=True)
-class Place:
+class BufferPlace:
     """Columns of a buffer: `column` to `column + width` of rows of `stride` reals."""
 
     buffer: int
@@ -37,7 +37,7 @@ class Buffer:
 
 
 @dataclass(frozen=True)
-class Sum:
+class TimeSum:
     """One product over all rows: the gradients of a run of nodes with one operand.
 
     nodes: side by side in one buffer, in order; totals: per node, what its part is.
@@ -53,7 +53,7 @@ class Layout:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: StagedProgram,
         sizes: Mapping[str, int],
         real_bytes: int,
         successors: Mapping[Node, Node],
@@ -62,10 +62,10 @@ class Layout:
         self._plan = plan
         self.sizes = sizes
         self._index_stride = FLOATS_PER_INDEX[real_bytes]
-        self.places: dict[Node, Place] = {}
+        self.places: dict[Node, BufferPlace] = {}
         self.buffers: list[Buffer] = []
         padded = set(plan.padded.values())
-        self.sums: list[Sum] = []
+        self.sums: list[TimeSum] = []
         outers = [n for s in plan.segments for n in s.totals if n.op == "total_outer"]
         pairs = [(plan.canon(n.inputs[0]), plan.canon(n.inputs[1]), n) for n in outers]
         grouped: set[Node] = set()
@@ -87,7 +87,7 @@ class Layout:
         column = 0
         for node in nodes:
             width = self.width(node)
-            self.places[node] = Place(len(self.buffers), column, width)
+            self.places[node] = BufferPlace(len(self.buffers), column, width)
             column += width
         self.buffers.append(Buffer(column, is_padded))
 
@@ -108,7 +108,7 @@ class Layout:
         for x, members in by_operand.items():
             for run in self._runs(members):
                 nodes, totals = zip(*run, strict=True)
-                self.sums.append(Sum(tuple(nodes), x, tuple(totals)))
+                self.sums.append(TimeSum(tuple(nodes), x, tuple(totals)))
 
     def _runs(
         self, members: list[tuple[Node, Node]]

@@ -20,7 +20,7 @@ SIDE_BY_SIDE = 4
 Sums = dict[tuple[Member, int], Value]
 
 
-class Values(Protocol):
+class NestValues(Protocol):
     """The elements of a stage's values, as code that is written now."""
 
     e: Emitter
@@ -53,7 +53,7 @@ class Values(Protocol):
 class Loops:
     """Emits one nest."""
 
-    def __init__(self, body: Values, nest: Nest) -> None:
+    def __init__(self, body: NestValues, nest: Nest) -> None:
         self._body, self._nest, self.e = body, nest, body.e
         self._coords = [
             Coord(is_lane=number == nest.lane) for number in range(len(nest.sizes))

@@ -17,7 +17,7 @@ from bptt.execute.compile.expand import SUMS, NotCompilableError
 from bptt.execute.compile.lowerings import LOWERINGS
 from bptt.execute.compile.stages import ALIASES
 from bptt.step.graph import Node
-from bptt.step.places import Place
+from bptt.step.places import IndexPlace
 from bptt.step.shapes import Dim
 
 __all__ = ["At", "Part", "element_parts", "is_reduction", "reduced", "terms"]
@@ -135,7 +135,7 @@ def _at_place(node: Node, at: At) -> Part:
     return x, At(at.indices, (coord, *at.core)).of(x)
 
 
-def place_coord(place: Place, coords: Mapping[str, AnyCoord]) -> PlaceCoord:
+def place_coord(place: IndexPlace, coords: Mapping[str, AnyCoord]) -> PlaceCoord:
     """A place that is more than an index, as a coordinate."""
     terms = tuple((coords[t.name], t.sign) for t in place.terms)
     start = place.offset - 1 + sum(t.sign * t.first for t in place.terms)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bptt.execute.compile.stages import Plan, StagePlan, is_leaf
+from bptt.execute.compile.stages import StagedProgram, StagePlan, is_leaf
 from bptt.step.graph import Node
 
 
-def find_successors(plan: Plan, outputs: Iterable[Node]) -> dict[Node, Node]:
+def find_successors(plan: StagedProgram, outputs: Iterable[Node]) -> dict[Node, Node]:
     """For a value in memory, the later one that is written over it.
 
     outputs: values that a caller reads afterwards; they and everything read across
@@ -51,12 +51,12 @@ def find_successors(plan: Plan, outputs: Iterable[Node]) -> dict[Node, Node]:
     return successors
 
 
-def find_loads(stage: StagePlan, plan: Plan) -> list[Node]:
+def find_loads(stage: StagePlan, plan: StagedProgram) -> list[Node]:
     """The stored values of other stages that a stage reads, column by column."""
     return [node for node in find_reads(stage, plan) if not is_leaf(node)]
 
 
-def find_reads(stage: StagePlan, plan: Plan) -> list[Node]:
+def find_reads(stage: StagePlan, plan: StagedProgram) -> list[Node]:
     """What a stage reads column by column: leaves, and values that others stored."""
     found: dict[Node, None] = {}
     seen: set[Node] = set()

@@ -61,7 +61,7 @@ class SegmentPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StagedProgram:
     """Stages by segment, and every timed value that lives in memory.
 
     memory: canonical nodes with an array of their own; padded: those that another step
@@ -125,7 +125,7 @@ def is_leaf(node: Node) -> bool:
     return node.timed and not node.inputs
 
 
-def is_other_step(node: Node, plan: Plan) -> bool:
+def is_other_step(node: Node, plan: StagedProgram) -> bool:
     """A stored definition, read at another step."""
     return node.op == "shift" and shift_of(node)[0] in plan.padded
 
@@ -135,7 +135,7 @@ def plan_program(
     roots: Mapping[str, Node],
     outputs: Iterable[str],
     sizes: Mapping[str, int],
-) -> Plan:
+) -> StagedProgram:
     """Cut every segment into stages and decide what is stored."""
     segments = _split_at_shifts(segments, roots)
     nodes = [node for segment in segments for node in segment.nodes]
@@ -154,7 +154,7 @@ def plan_program(
     forced = _forced(plans, canon, roots, outputs, shifted)
     memory = _Store(plans, canon, forced).run()
     padded = {name: canon(roots[name]) for name in shifted if name in roots}
-    return Plan(plans, memory, padded, canon)
+    return StagedProgram(plans, memory, padded, canon)
 
 
 # ----- which segment -----

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bptt.execute.compile.layout import Layout, Sum
-from bptt.execute.compile.stages import Plan
+from bptt.execute.compile.layout import Layout, TimeSum
+from bptt.execute.compile.stages import StagedProgram
 from bptt.step.graph import Node
 
 # Fewer columns than this would fill a small part of the two vectors of a tile.
@@ -82,7 +82,7 @@ def _join(views: Sequence[View]) -> View | None:
 
 
 def plan_sums(
-    plan: Plan, layout: Layout, names: Sequence[str], real_bytes: int
+    plan: StagedProgram, layout: Layout, names: Sequence[str], real_bytes: int
 ) -> Sums:
     """The products of a layout, and a view of every total that one of them gives."""
     numbers = {name: number for number, name in enumerate(names)}
@@ -114,7 +114,11 @@ def plan_sums(
 
 
 def _column_views(
-    plan: Plan, item: Sum, widths: Sequence[int], result: int, real_bytes: int
+    plan: StagedProgram,
+    item: TimeSum,
+    widths: Sequence[int],
+    result: int,
+    real_bytes: int,
 ) -> dict[Node, View]:
     """The totals that are column sums of one product's gradients."""
     places: dict[Node, View] = {}

@@ -15,21 +15,21 @@ from bptt.execute.codegen import elements
 from bptt.execute.codegen.arrays import Array
 from bptt.execute.codegen.elements import Coord, PlaceCoord
 from bptt.execute.codegen.emit import INDEX
-from bptt.execute.codegen.rows import Row
+from bptt.execute.codegen.rows import RowPass
 from bptt.execute.compile.expand import NotCompilableError
 from bptt.execute.compile.layout import Layout
 from bptt.execute.compile.loops import Loops
 from bptt.execute.compile.lowerings import LOWERINGS, lower
 from bptt.execute.compile.nests import Nest, Planner, axes_of, has_elements
 from bptt.execute.compile.parts import At, Part, element_parts, place_coord
-from bptt.execute.compile.stages import ALIASES, Canon, Plan, StagePlan
+from bptt.execute.compile.stages import ALIASES, Canon, StagedProgram, StagePlan
 from bptt.step.graph import Node, walk
 
 Value = Any
 SAME_ELEMENT = ("fill", "index_fill", "transpose", "diagonal")
 
 
-class Names(Protocol):
+class TensorNames(Protocol):
     """Names of static arrays in the kernels' table."""
 
     def name(self, node: Node) -> str:
@@ -39,15 +39,15 @@ class Names(Protocol):
         """Of a matrix, transposed."""
 
 
-class Source(Protocol):
+class TensorSource(Protocol):
     """What is known of a program when its stages are written."""
 
-    plan: Plan
+    plan: StagedProgram
     layout: Layout
     canon: Canon
 
     @property
-    def statics(self) -> Names:
+    def statics(self) -> TensorNames:
         """Arrays that do not change in time."""
 
     def needed(self, stage: StagePlan) -> set[Node]:
@@ -69,7 +69,7 @@ class TensorBody:
     """Emits the loops of one stage for one row."""
 
     def __init__(
-        self, generator: Source, stage: StagePlan, row: Row, has_time: bool
+        self, generator: TensorSource, stage: StagePlan, row: RowPass, has_time: bool
     ) -> None:
         self._g, self._stage, self._row, self._has_time = (
             generator, stage, row, has_time

@@ -100,7 +100,7 @@ def begin(
     memory: Sequence[FloatArray] | None = None,
     *,
     is_resumed: bool = False,
-) -> Call:
+) -> KernelCall:
     """Run a program's first phase: all of it that needs no seed, if it is phased.
 
     memory: where to leave the values, see `find_kept`. is_resumed: an earlier call left
@@ -111,7 +111,7 @@ def begin(
     executable = compile_program(
         program, bindings.sizes, bindings.dtype.itemsize, target
     )
-    return Call(executable, bindings, count_threads(threads), memory, is_resumed)
+    return KernelCall(executable, bindings, count_threads(threads), memory, is_resumed)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _stamp(executable: Executable) -> int:
     return zlib.crc32(repr((what, layout.buffers)).encode()) or 1
 
 
-class Call:
+class KernelCall:
     """One run of an executable; its first phase is over when it is made.
 
     program: the program in primitives, whose roots the values belong to.

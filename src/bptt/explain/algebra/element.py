@@ -62,9 +62,9 @@ class _Indexer:
             return e.Power(self.at(expr.of, at), self.at(expr.exponent, at))
         if isinstance(expr, e.Product):
             return self._product(expr.factors, at)
-        if isinstance(expr, e.Call) and OPS[expr.function].is_elementwise:
+        if isinstance(expr, e.Applied) and OPS[expr.function].is_elementwise:
             parts = tuple(self.at(argument, at) for argument in expr.arguments)
-            return e.Call(expr.function, parts, expr.data)
+            return e.Applied(expr.function, parts, expr.data)
         return self._leaf(expr, at) if at else expr
 
     def _leaf(self, expr: Expr, at: tuple[Index, ...]) -> Expr:
@@ -72,11 +72,11 @@ class _Indexer:
             return e.product(_delta(at), self.at(expr.of, at[:1]))
         if isinstance(expr, e.Identity):
             return _delta(at)
-        if isinstance(expr, e.Call) and expr.function == "lookup":
+        if isinstance(expr, e.Applied) and expr.function == "lookup":
             column = expr.arguments[1]
             assert isinstance(column, e.Value)
             return self.at(expr.arguments[0], (at[0], column))
-        if isinstance(expr, e.Unit):
+        if isinstance(expr, e.UnitVector):
             return _delta((at[0], expr.index))
         if isinstance(expr, e.Ones):
             return e.Number(1.0)

@@ -130,7 +130,7 @@ def _fold(operation: Callable[[Array, Array], Array], parts: list[Array]) -> Arr
     return result
 
 
-def _call(ev: Evaluator, expr: e.Call) -> Array:
+def _call(ev: Evaluator, expr: e.Applied) -> Array:
     values = [ev(argument) for argument in expr.arguments]
     if expr.function == "lookup":
         return values[0][:, [int(values[1][0, 0])]]
@@ -189,7 +189,7 @@ def _delta(ev: Evaluator, expr: e.Delta) -> Array:
     return _scalar(float(ev.index(expr.first) == ev.index(expr.second)))
 
 
-def _unit(ev: Evaluator, expr: e.Unit) -> Array:
+def _unit(ev: Evaluator, expr: e.UnitVector) -> Array:
     column = np.zeros((ev.point.size(expr.dim), 1))
     column[ev.index(expr.index)] = 1.0
     return column
@@ -205,13 +205,13 @@ _MEANINGS: dict[type[Expr], Callable[[Evaluator, Any], Array]] = {
     e.Number: lambda ev, x: _scalar(x.value),
     e.Size: lambda ev, x: _scalar(ev.point.size(x.dim)),
     e.Value: lambda ev, x: ev.point.value(x.name, ev.at(x.time)),
-    e.Gradient: lambda ev, x: ev.point.gradient(x.of.name, ev.at(x.of.time)),
+    e.Nabla: lambda ev, x: ev.point.gradient(x.of.name, ev.at(x.of.time)),
     e.Incoming: lambda ev, x: ev.point.incoming(x.of.name, _step(ev, x.of.time)),
     e.Weight: lambda ev, x: ev.point.weight(_step(ev, x.time)),
     e.Identity: lambda ev, x: np.eye(ev.point.size(x.dim)),
     e.Ones: lambda ev, x: np.ones((ev.point.size(x.dim), 1)),
     e.Zeros: lambda ev, x: np.zeros((ev.point.size(x.rows), ev.point.size(x.columns))),
-    e.Unit: _unit,
+    e.UnitVector: _unit,
     e.Delta: _delta,
     e.Element: _element,
     e.Jacobian: _jacobian,
@@ -223,7 +223,7 @@ _MEANINGS: dict[type[Expr], Callable[[Evaluator, Any], Array]] = {
     e.Power: lambda ev, x: ev(x.of) ** ev(x.exponent),
     e.Sum: lambda ev, x: _fold(np.add, [ev(term) for term in x.terms]),
     e.Negative: lambda ev, x: -ev(x.of),
-    e.Call: _call,
+    e.Applied: _call,
     e.Sigma: _sigma,
     e.StepProduct: _step_product,
 }

@@ -99,7 +99,7 @@ class Value(Expr):
 
 
 @dataclass(frozen=True)
-class Gradient(Expr):
+class Nabla(Expr):
     """∇_x L: the total derivative of L with respect to a node, copy or parameter."""
 
     of: Value
@@ -142,7 +142,7 @@ class Zeros(Expr):
 
 
 @dataclass(frozen=True)
-class Unit(Expr):
+class UnitVector(Expr):
     """e_y, the column that is 1 at the class or token y and 0 elsewhere."""
 
     index: Value
@@ -243,7 +243,7 @@ class Negative(Expr):
 
 
 @dataclass(frozen=True)
-class Call(Expr):
+class Applied(Expr):
     """A function of `ops.OPS` or of `evaluate.EXTRA`: tanh(u), nll(p, y), max(u, v)."""
 
     function: str

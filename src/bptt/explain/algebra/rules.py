@@ -39,7 +39,7 @@ class Site:
 
 
 def _call(site: Site) -> Expr:
-    return e.Call(site.node.op, site.x)
+    return e.Applied(site.node.op, site.x)
 
 
 def _product(site: Site) -> Expr:
@@ -81,7 +81,7 @@ def _picked(site: Site) -> Expr:
     """-log p_y."""
     target = site.x[1]
     assert isinstance(target, e.Value)
-    return e.Negative(e.Call("log", (e.Element(site.x[0], (target,)),)))
+    return e.Negative(e.Applied("log", (e.Element(site.x[0], (target,)),)))
 
 
 def _inner(a: Expr, b: Expr, dims: tuple[Any, ...]) -> Expr:
@@ -94,7 +94,7 @@ def _inner(a: Expr, b: Expr, dims: tuple[Any, ...]) -> Expr:
 
 
 def _log(a: Expr) -> Expr:
-    return e.Call("log", (a,))
+    return e.Applied("log", (a,))
 
 
 def _nll_soft(site: Site) -> Expr:
@@ -118,12 +118,12 @@ def _mse(site: Site) -> Expr:
 
 
 def _layer_norm(site: Site) -> Expr:
-    return e.Call("layer_norm", site.x, float(_eps(site)))
+    return e.Applied("layer_norm", site.x, float(_eps(site)))
 
 
 def _log_sum_exp(site: Site) -> Expr:
     ones = e.Ones(_d(site.dims(0)[0]))
-    return _log(product(transpose(ones), e.Call("exp", site.x)))
+    return _log(product(transpose(ones), e.Applied("exp", site.x)))
 
 
 def _eps(site: Site) -> float:
@@ -153,7 +153,7 @@ TRANSLATIONS: Table[Callable[[Site], Expr]] = Table("TRANSLATIONS", FILE, {
     "transpose": lambda s: e.Transpose(s.x[0]),
     "sum": _sum_all,
     "mean": _mean,
-    "expm1": lambda s: minus(e.Call("exp", s.x), ONE),
+    "expm1": lambda s: minus(e.Applied("exp", s.x), ONE),
     "logsumexp": _log_sum_exp,
     "layer_norm": _layer_norm,
     "nll": _picked,
@@ -247,7 +247,9 @@ def _pull_extreme(site: Site, g: Expr, *, larger: bool) -> Given:
     a, b = site.x if larger else site.x[::-1]
     # On a tie each side gets half: (1 + 1_{a > b} - 1_{b > a}) / 2.
     first, second = (
-        e.Quotient(minus(e.total(ONE, e.Call("greater", p)), e.Call("greater", q)), TWO)
+        e.Quotient(
+            minus(e.total(ONE, e.Applied("greater", p)), e.Applied("greater", q)), TWO
+        )
         for p, q in (((a, b), (b, a)), ((b, a), (a, b)))
     )
     is_plain = site.node.rank == 0
@@ -260,7 +262,7 @@ def _pull_extreme(site: Site, g: Expr, *, larger: bool) -> Given:
 def _pull_where(site: Site, g: Expr) -> Given:
     condition = site.x[0]
     if site.node.inputs[0].op not in COMPARISONS:
-        condition = e.Call("where", (condition, ONE, Number(0.0)))
+        condition = e.Applied("where", (condition, ONE, Number(0.0)))
     is_plain = _is_scalar(site, 0)
     return (
         None,
@@ -280,7 +282,7 @@ def _slope(rule: Callable[[Expr, Expr], Expr]) -> Callable[[Site, Expr], Given]:
 
 
 def _of(function: str) -> Callable[[Expr, Expr], Expr]:
-    return lambda y, x: e.Call(function, (x,))
+    return lambda y, x: e.Applied(function, (x,))
 
 
 # ----- how a gradient passes: the rest -----
@@ -293,7 +295,7 @@ def _pull_softmax(site: Site, g: Expr) -> Given:
 
 def _pull_log_softmax(site: Site, g: Expr) -> Given:
     dim = _d(site.dims(0)[0])
-    spread = product(e.Call("softmax", site.x), transpose(e.Ones(dim)))
+    spread = product(e.Applied("softmax", site.x), transpose(e.Ones(dim)))
     return (product(minus(e.Identity(dim), spread), g),)
 
 
@@ -301,9 +303,9 @@ def _pull_layer_norm(site: Site, g: Expr) -> Given:
     """(I - (1 1^T + y y^T) / n) g / sqrt(variance + eps)."""
     dim, x, y = _d(site.dims(0)[0]), site.x[0], site.y
     ones = e.Ones(dim)
-    centred = minus(x, e.Call("mean", (x,)))
-    variance = e.Call("mean", (e.Power(centred, TWO),))
-    scale = e.Call("sqrt", (e.total(variance, Number(_eps(site))),))
+    centred = minus(x, e.Applied("mean", (x,)))
+    variance = e.Applied("mean", (e.Power(centred, TWO),))
+    scale = e.Applied("sqrt", (e.total(variance, Number(_eps(site))),))
     both = e.total(product(ones, transpose(ones)), product(y, transpose(y)))
     share = product(e.Quotient(ONE, _size(dim)), both)
     return (product(e.Quotient(ONE, scale), minus(e.Identity(dim), share), g),)
@@ -342,14 +344,14 @@ def _pull_outer(site: Site, g: Expr) -> Given:
 def _pull_lookup(site: Site, g: Expr) -> Given:
     index = site.x[1]
     assert isinstance(index, e.Value)
-    unit = e.Unit(index, _d(site.dims(0)[1]))
+    unit = e.UnitVector(index, _d(site.dims(0)[1]))
     return product(g, transpose(unit)), None
 
 
 def _pull_nll(site: Site, g: Expr) -> Given:
     p, index = site.x
     assert isinstance(index, e.Value)
-    unit = e.Unit(index, _d(site.dims(0)[0]))
+    unit = e.UnitVector(index, _d(site.dims(0)[0]))
     slope = e.Quotient(unit, e.Element(p, (index,)))
     return product(e.Negative(slope), g), None
 
@@ -377,13 +379,13 @@ def _bce_slopes(p: Expr, q: Expr) -> tuple[Expr, Expr]:
 
 def _erf_slope(y: Expr, x: Expr) -> Expr:
     """2 / sqrt(pi) exp(-x^2)."""
-    bell = e.Call("exp", (e.Negative(e.Power(x, TWO)),))
+    bell = e.Applied("exp", (e.Negative(e.Power(x, TWO)),))
     return product(Number(2 / math.sqrt(math.pi)), bell)
 
 
 def _pull_max(site: Site, g: Expr) -> Given:
     """g where x is the largest; equal ones share it."""
-    at_top = e.Call("greater_equal", (site.x[0], site.y))
+    at_top = e.Applied("greater_equal", (site.x[0], site.y))
     ones = e.Ones(_d(site.dims(0)[0]))
     return (product(e.Quotient(at_top, product(transpose(ones), at_top)), g),)
 
@@ -391,7 +393,7 @@ def _pull_max(site: Site, g: Expr) -> Given:
 def _pull_cumsum(site: Site, g: Expr) -> Given:
     """An element is part of its own sum and of all later ones."""
     ones = e.Ones(_d(site.dims(0)[0]))
-    earlier = minus(e.Call("cumsum", (g,)), g)
+    earlier = minus(e.Applied("cumsum", (g,)), g)
     return (minus(product(ones, transpose(ones), g), earlier),)
 
 
@@ -409,13 +411,13 @@ PULLS: Table[Callable[[Site, Expr], Given]] = Table("PULLS", FILE, {
     "where": _pull_where,
     "tanh": _slope(lambda y, x: minus(ONE, e.Power(y, TWO))),
     "sigmoid": _slope(lambda y, x: e.Hadamard((y, minus(ONE, y)))),
-    "relu": _slope(lambda y, x: e.Call("greater", (x, Number(0.0)))),
+    "relu": _slope(lambda y, x: e.Applied("greater", (x, Number(0.0)))),
     "softplus": _slope(_of("sigmoid")),
     "exp": _slope(lambda y, x: y),
     "log": _slope(lambda y, x: e.Quotient(ONE, x)),
     "sqrt": _slope(lambda y, x: e.Quotient(ONE, product(TWO, y))),
     "sin": _slope(_of("cos")),
-    "cos": _slope(lambda y, x: e.Negative(e.Call("sin", (x,)))),
+    "cos": _slope(lambda y, x: e.Negative(e.Applied("sin", (x,)))),
     "abs": _slope(_of("sign")),
     **dict.fromkeys(("stop_gradient", "sign", "floor", "round"), lambda s, g: (None,)),
     "expm1": _slope(_of("exp")),
@@ -423,8 +425,8 @@ PULLS: Table[Callable[[Site, Expr], Given]] = Table("PULLS", FILE, {
     "with_derivative": lambda s, g: (None, _through(s, g, ONE, 1, is_plain=True)),
     "max": _pull_max,
     "cumsum": _pull_cumsum,
-    "lower_part": lambda s, g: (e.Call("lower_part", (g,)),),
-    "logsumexp": lambda s, g: (product(e.Call("softmax", s.x), g),),
+    "lower_part": lambda s, g: (e.Applied("lower_part", (g,)),),
+    "logsumexp": lambda s, g: (product(e.Applied("softmax", s.x), g),),
     "softmax": _pull_softmax,
     "log_softmax": _pull_log_softmax,
     "layer_norm": _pull_layer_norm,

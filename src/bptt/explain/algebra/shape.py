@@ -50,7 +50,7 @@ def _scalar(expr: Expr, scope: Scope) -> Shape:
     return SCALAR
 
 
-def _gradient(expr: e.Gradient | e.Incoming, scope: Scope) -> Shape:
+def _gradient(expr: e.Nabla | e.Incoming, scope: Scope) -> Shape:
     return shape_of(expr.of, scope)
 
 
@@ -107,7 +107,7 @@ def _transpose(expr: e.Transpose, scope: Scope) -> Shape:
     return columns, rows
 
 
-def _call(expr: e.Call, scope: Scope) -> Shape:
+def _call(expr: e.Applied, scope: Scope) -> Shape:
     if expr.function == "lookup":
         shape_of(expr.arguments[1], scope)
         return shape_of(expr.arguments[0], scope)[0], 1
@@ -144,12 +144,12 @@ _RULES: dict[type[Expr], Callable[..., Shape]] = {
     e.Delta: _scalar,
     e.Element: _scalar,
     e.Value: lambda expr, scope: scope.shape(expr),
-    e.Gradient: _gradient,
+    e.Nabla: _gradient,
     e.Incoming: _gradient,
     e.Identity: lambda expr, scope: (expr.dim, expr.dim),
     e.Ones: lambda expr, scope: (expr.dim, 1),
     e.Zeros: lambda expr, scope: (expr.rows, expr.columns),
-    e.Unit: lambda expr, scope: (expr.dim, 1),
+    e.UnitVector: lambda expr, scope: (expr.dim, 1),
     e.Jacobian: _jacobian,
     e.Transpose: _transpose,
     e.Diag: _diag,
@@ -159,7 +159,7 @@ _RULES: dict[type[Expr], Callable[..., Shape]] = {
     e.Power: _Of(lambda expr: (expr.of, expr.exponent)),
     e.Sum: _Of(lambda expr: expr.terms),
     e.Negative: _Of(lambda expr: (expr.of,)),
-    e.Call: _call,
+    e.Applied: _call,
     e.Sigma: lambda expr, scope: shape_of(expr.body, scope),
     e.StepProduct: _step_product,
 }

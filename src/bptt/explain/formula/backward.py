@@ -19,7 +19,7 @@ from bptt.check.instances import seeded_name
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.derive import Derivation
 from bptt.explain.algebra.evaluate import Evaluator, evaluate
-from bptt.explain.algebra.expr import Expr, Gradient, T, Time, Value
+from bptt.explain.algebra.expr import Expr, Nabla, T, Time, Value
 from bptt.explain.algebra.point import (
     TOTAL,
     Dim,
@@ -57,7 +57,7 @@ class Rules:
         """What a name's gradient is the sum of, apart from its seed."""
         found = []
         for user in self.derivation.successors(name):
-            grad = Gradient(Value(user.name, T))
+            grad = Nabla(Value(user.name, T))
             part = self.derivation.pulled(user.name, grad)[user.reading]
             assert part is not None
             found.append(Pull(user.name, user.lag, part))

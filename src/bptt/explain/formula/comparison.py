@@ -9,7 +9,7 @@ import numpy as np
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.evaluate import Evaluator
-from bptt.explain.algebra.expr import Expr, Gradient, Value
+from bptt.explain.algebra.expr import Expr, Nabla, Value
 from bptt.explain.algebra.point import Dim, Point, Scope, UnknownSymbolError
 from bptt.explain.formula.steps import Compared, choices, free_steps
 from bptt.step.shapes import Array
@@ -77,7 +77,7 @@ def free_letters(left: Expr, scope: Scope) -> dict[str, Dim]:
     found: dict[str, Dim] = {}
     for part in e.walk(left):
         if isinstance(part, e.Element):
-            inner = part.of.of if isinstance(part.of, Gradient) else part.of
+            inner = part.of.of if isinstance(part.of, Nabla) else part.of
             dims = scope.core(inner.name) if isinstance(inner, Value) else ()
             found |= {
                 letter: dim

@@ -21,7 +21,7 @@ from bptt.explain.sentences import Text, say
 
 Put = Callable[[Expr], Expr]
 Write = Callable[[Expr], str]
-NAMING = (e.Gradient, e.Jacobian, e.Element, e.Incoming, e.Unit, e.Delta)
+NAMING = (e.Nabla, e.Jacobian, e.Element, e.Incoming, e.UnitVector, e.Delta)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _swaps(part: Expr, put: Put) -> Iterator[Edit]:
 def _transposes(part: Expr, put: Put) -> Iterator[Edit]:
     if isinstance(part, e.Transpose):
         yield Edit("transpose", put(part.of), part.span, (part.of,), "not-transposed")
-    elif isinstance(part, e.Value | e.Gradient | e.Jacobian | e.Product):
+    elif isinstance(part, e.Value | e.Nabla | e.Jacobian | e.Product):
         turned = e.Transpose(part)
         yield Edit("transpose", put(turned), part.span, (turned,))
 
@@ -165,7 +165,7 @@ def _diagonals(part: Expr, put: Put) -> Iterator[Edit]:
         yield Edit("diag", put(part.of), part.span, (part.of,), "no-diag")
     elif isinstance(part, e.Product):
         for i, factor in enumerate(part.factors):
-            if isinstance(factor, e.Sum | e.Power | e.Value | e.Call | e.Hadamard):
+            if isinstance(factor, e.Sum | e.Power | e.Value | e.Applied | e.Hadamard):
                 turned = e.Diag(factor)
                 longer = (*part.factors[:i], turned, *part.factors[i + 1 :])
                 yield Edit("diag", put(e.Product(longer)), factor.span, (turned,))
@@ -185,7 +185,7 @@ def _signs(part: Expr, put: Put) -> Iterator[Edit]:
         terms = (e.negative(term) for term in part.terms)
         turned = e.Sum(tuple(sorted(terms, key=lambda x: isinstance(x, e.Negative))))
         yield Edit("sign", put(turned), part.span, (turned,), "signs")
-    elif isinstance(part, e.Product | e.Power | e.Gradient | e.Value):
+    elif isinstance(part, e.Product | e.Power | e.Nabla | e.Value):
         yield Edit("sign", put(e.Negative(part)), part.span, (), "minus")
 
 
@@ -227,7 +227,7 @@ def _factors(part: Expr, put: Put, right: list[Expr]) -> Iterator[Edit]:
     if isinstance(part, e.Quotient):
         factor = e.Quotient(e.Number(1.0), part.bottom)
         yield Edit("extra factor", put(part.top), part.span, (factor,))
-    if not isinstance(part, e.Product | e.Gradient | e.Value | e.Transpose):
+    if not isinstance(part, e.Product | e.Nabla | e.Value | e.Transpose):
         return
     factors = part.factors if isinstance(part, e.Product) else (part,)
     known = dict.fromkeys(

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from bptt.engine import Engine
 from bptt.errors import ArgumentError
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.expr import Expr, Gradient, Value
+from bptt.explain.algebra.expr import Expr, Nabla, Value
 from bptt.explain.algebra.point import Point, Scope
 from bptt.explain.algebra.shape import SCALAR, FormulaShapeError, shape_of, show
-from bptt.explain.context import Context
+from bptt.explain.context import Subject
 from bptt.explain.formula.backward import Own
 from bptt.explain.formula.comparison import (
     TOLERANCE,
@@ -58,7 +58,7 @@ def check_equation(cell: Engine, text: str, *, seed: int = 0) -> EquationReport:
     Returns: a report to print; `report.passed`.
     Raises: FormulaSyntaxError, UnknownSymbolError, NotAnEquationError, NoPointError.
     """
-    context = Context(cell, "", Options(seed=seed))
+    context = Subject(cell, "", Options(seed=seed))
     known = Known(context)
     if not isinstance(text, str) or not text.strip() or len(text) > MAX_LENGTH:
         raise NotAnEquationError(
@@ -83,7 +83,7 @@ def backward_pass(cell: Engine, text: str, *, seed: int = 0) -> Trap | None:
     The same as `EquationReport.trap`, without the comparison and the search for a fix.
     Returns: None where the left side is no gradient.
     """
-    context = Context(cell, "", Options(seed=seed))
+    context = Subject(cell, "", Options(seed=seed))
     left, right, *_ = parse_formula(text, context.scope)
     checker = _Checker(text, context, left, Known(context))
     return checker.trap(right, is_flat=checker.misfit(right) is not None)
@@ -94,7 +94,7 @@ class _Checker:
     """Compares formulas with one left side."""
 
     text: str
-    context: Context
+    context: Subject
     left: Expr
     known: Known
 
@@ -162,9 +162,9 @@ class _Checker:
         First whether it lacks the gradient of the left side's own name, then how many
         parts one of the two has and the other has not.
         """
-        names = {p.of.name for p in e.walk(self.left) if isinstance(p, Gradient)}
+        names = {p.of.name for p in e.walk(self.left) if isinstance(p, Nabla)}
         is_recursion = any(
-            isinstance(p, Gradient) and p.of.name in names for p in e.walk(known)
+            isinstance(p, Nabla) and p.of.name in names for p in e.walk(known)
         )
         return not is_recursion, len(set(e.walk(known)) ^ set(e.walk(formula)))
 
@@ -207,9 +207,9 @@ class _Checker:
         indices = left.indices if isinstance(left, e.Element) else ()
         gradient = left.of if isinstance(left, e.Element) else left
         if isinstance(gradient, e.Jacobian) and gradient.target == Value("L"):
-            gradient = Gradient(gradient.source) if isinstance(
+            gradient = Nabla(gradient.source) if isinstance(
                 gradient.source, Value) else gradient  # fmt: skip
-        if not isinstance(gradient, Gradient) or gradient.of == Value("L"):
+        if not isinstance(gradient, Nabla) or gradient.of == Value("L"):
             return None
         if any(not isinstance(index, str) for index in indices):
             return None

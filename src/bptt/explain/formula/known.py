@@ -7,10 +7,10 @@ from functools import cached_property
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.element import elements
-from bptt.explain.algebra.expr import Expr, Gradient, T, Value
+from bptt.explain.algebra.expr import Expr, Nabla, T, Value
 from bptt.explain.algebra.shape import shape_of
 from bptt.explain.cards import CardMaker
-from bptt.explain.context import Context
+from bptt.explain.context import Subject
 from bptt.explain.formula.backward import Rules
 from bptt.explain.formula.comparison import TOLERANCE, largest_error
 from bptt.explain.formula.jacobians import Jacobians
@@ -23,7 +23,7 @@ from bptt.explain.sentences import SentenceError
 class Known:
     """The right formulas of a cell."""
 
-    context: Context
+    context: Subject
 
     @cached_property
     def reference(self) -> Reference:
@@ -47,14 +47,14 @@ class Known:
         """An equation that holds for the cell."""
         graph = self.context.scope.graph
         names = [name for name in graph.states if name in graph.definitions]
-        left = Gradient(Value(next(iter(names or graph.definitions)), T))
+        left = Nabla(Value(next(iter(names or graph.definitions)), T))
         return f"{to_ascii(left)} = {to_ascii(self.reference.formulas(left)[0])}"
 
     def equal_to(self, formula: Expr) -> str:
         """An equation with a gradient that a formula equals; "" if there is none."""
         scope = self.context.scope
-        lefts = [Gradient(Value(name, T)) for name in scope.graph.definitions]
-        lefts += [Gradient(Value(name)) for name in scope.graph.parameters]
+        lefts = [Nabla(Value(name, T)) for name in scope.graph.definitions]
+        lefts += [Nabla(Value(name)) for name in scope.graph.parameters]
         for left in lefts:
             try:
                 if shape_of(left, scope) != shape_of(formula, scope):
@@ -74,7 +74,7 @@ class Known:
             found = self.jacobians.formula(left)
             return [] if found is None else [found]
         gradient = left.of if isinstance(left, e.Element) else left
-        if not isinstance(gradient, Gradient) or gradient.of == Value("L"):
+        if not isinstance(gradient, Nabla) or gradient.of == Value("L"):
             return []
         known = self.reference.formulas(gradient)
         if not isinstance(left, e.Element):

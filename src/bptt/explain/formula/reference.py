@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.expr import FIRST, START, TAU, Expr, Gradient, T, Value
+from bptt.explain.algebra.expr import FIRST, START, TAU, Expr, Nabla, T, Value
 from bptt.explain.cards import CardMaker
 from bptt.explain.prepare import WHOLE
 
@@ -21,7 +21,7 @@ class Reference:
 
     maker: CardMaker
 
-    def formulas(self, gradient: Gradient) -> list[Expr]:
+    def formulas(self, gradient: Nabla) -> list[Expr]:
         """The right-hand sides for a gradient, from the shortest steps on."""
         value = gradient.of
         name, graph = value.name, self.maker.scope.graph
@@ -52,7 +52,7 @@ class Reference:
         derivation = self.maker.derivation
         parts = []
         for user in derivation.successors(name):
-            grad = Gradient(Value(user.name, T))
+            grad = Nabla(Value(user.name, T))
             part = derivation.pulled(user.name, grad)[user.reading]
             if part is not None:
                 parts.append(part)
@@ -66,7 +66,7 @@ class Reference:
 
         A node is inner if it is read within its own step alone; keep: never folded.
         """
-        if isinstance(expr, Gradient):
+        if isinstance(expr, Nabla):
             return self._folded(expr, keep)
         changes: dict[str, Any] = {}
         for item in fields(expr):
@@ -82,7 +82,7 @@ class Reference:
         new = replace(expr, **changes) if changes else expr
         return e.product(*new.factors) if isinstance(new, e.Product) else new
 
-    def _folded(self, gradient: Gradient, keep: str) -> Expr:
+    def _folded(self, gradient: Nabla, keep: str) -> Expr:
         value = gradient.of
         graph = self.maker.scope.graph
         if value.name not in graph.definitions or value.name in (keep, graph.loss):

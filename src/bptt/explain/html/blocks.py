@@ -20,7 +20,7 @@ def write_block(writer: PageWriter, block: m.Block) -> Markup:
         return tag("p", writer.text(block.text))
     if isinstance(block, m.Listing):
         return tag("pre", tag("code", block.text), tabindex=0)
-    if isinstance(block, m.Table):
+    if isinstance(block, m.ShownTable):
         return _table(writer, block)
     if isinstance(block, m.Equations):
         lead = None if block.text is None else tag("p", writer.text(block.text))
@@ -30,7 +30,7 @@ def write_block(writer: PageWriter, block: m.Block) -> Markup:
     return join(*(_group(writer, group) for group in block.groups))
 
 
-def _table(writer: PageWriter, table: m.Table) -> Markup:
+def _table(writer: PageWriter, table: m.ShownTable) -> Markup:
     checks = any(row.check is not None for row in table.rows)
     heads = [writer.text(column) for column in table.columns]
     if checks:

@@ -98,7 +98,7 @@ def open_all() -> Markup:
     return tag("div", *buttons, class_="controls needs-script")
 
 
-def header(page: PageContext, panel: m.Panel, blocks: list[Markup]) -> Markup:
+def header(page: PageContext, panel: m.PagePanel, blocks: list[Markup]) -> Markup:
     """Panel 0: title, badge, and the document's blocks."""
     badge = page.document.badge
     style = "badge failed" if badge.failed else "badge"

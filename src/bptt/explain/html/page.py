@@ -21,7 +21,7 @@ from bptt.explain.html.panels.paths import paths_panel
 from bptt.explain.html.panels.sharing_charts import sharing_panel
 from bptt.explain.html.panels.training import training_panel
 from bptt.explain.html.script_data import script_data
-from bptt.explain.html.values import Values
+from bptt.explain.html.values import PageValues
 from bptt.explain.html.words import word
 from bptt.explain.html.writer import PageWriter
 from bptt.explain.notation.plain import to_unicode
@@ -51,7 +51,7 @@ def html_page(document: m.Document, lang: str = "en") -> str:
     """The whole file; lang: the language first shown, both are in it."""
     first = max(1, document.shown.tau - 1)
     edges = len(document.shown.graph.edges) / document.shown.tau
-    writer = PageWriter(document.shown, Values(first, edges > LARGE))
+    writer = PageWriter(document.shown, PageValues(first, edges > LARGE))
     if edges > HUGE:
         writer.longest = BRIEF
     page = PageContext(document, writer)
@@ -110,18 +110,18 @@ def _plain_text(page: PageContext, text: m.Text) -> dict[str, str]:
     return found
 
 
-def _with_extra(panels: tuple[m.Panel, ...]) -> list[m.Panel]:
+def _with_extra(panels: tuple[m.PagePanel, ...]) -> list[m.PagePanel]:
     """The document's panels and those that only a page can have, by number."""
     known = {panel.id for panel in panels}
-    extra = [m.Panel(id_, number, m.Text(f"panel.{id_}"), ())
+    extra = [m.PagePanel(id_, number, m.Text(f"panel.{id_}"), ())
              for id_, number in EXTRA.items() if id_ not in known]  # fmt: skip
     return sorted((*panels, *extra), key=lambda panel: panel.number)
 
 
-def _section(page: PageContext, panel: m.Panel) -> Section | None:
+def _section(page: PageContext, panel: m.PagePanel) -> Section | None:
     """A panel's blocks, then what the page adds; None if there is nothing in it."""
     shown = [block for block in panel.blocks if not _is_drawn(block)]
-    late = [b for b in shown if panel.id == "graph" and isinstance(b, m.Table)]
+    late = [b for b in shown if panel.id == "graph" and isinstance(b, m.ShownTable)]
     blocks = [write_block(page.writer, block) for block in shown if block not in late]
     after = [write_block(page.writer, block) for block in late]
     title = page.writer.text(panel.title)
@@ -147,4 +147,4 @@ def _section(page: PageContext, panel: m.Panel) -> Section | None:
 
 
 def _is_drawn(block: m.Block) -> bool:
-    return isinstance(block, m.Table) and block.id.startswith(DRAWN)
+    return isinstance(block, m.ShownTable) and block.id.startswith(DRAWN)

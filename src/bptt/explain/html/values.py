@@ -68,7 +68,7 @@ def _cell(value: float, top: float) -> Markup:
 
 
 @dataclass
-class Values:
+class PageValues:
     """The matrices of one page, by id and step.
 
     first: the step shown before the slider moves; index: of every widget [rows,

@@ -17,7 +17,7 @@ from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.evaluate import evaluate
 from bptt.explain.algebra.expr import Expr, Time
 from bptt.explain.algebra.point import Point, UnknownSymbolError
-from bptt.explain.html.values import Values
+from bptt.explain.html.values import PageValues
 from bptt.explain.html.words import both
 from bptt.explain.model import (
     FAILED,
@@ -74,7 +74,7 @@ class PageWriter:
     """
 
     point: Point
-    values: Values
+    values: PageValues
     longest: int = 100_000
     has_italic_words: bool = False
     _cache: dict[Expr, Markup] = field(default_factory=dict)

@@ -12,12 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.expr import Expr, Gradient
+from bptt.explain.algebra.expr import Expr, Nabla
 from bptt.explain.algebra.point import TOTAL
 from bptt.explain.algebra.shape import FormulaShapeError, shape_of
 from bptt.explain.notation.formula_tokens import Token
 from bptt.explain.notation.names import LETTERS, NamedValue
-from bptt.explain.notation.sums import Sums
+from bptt.explain.notation.sums import SumReader
 from bptt.step.ops import OPS
 
 # What a page or NumPy calls an operation -> its name here.
@@ -38,8 +38,8 @@ def gradient_of(value: e.Value | e.Element) -> Expr:
     """∇ of a value, or of an element of it."""
     if isinstance(value, e.Element):
         assert isinstance(value.of, e.Value)
-        return e.Element(Gradient(value.of, span=value.span), value.indices)
-    return Gradient(value)
+        return e.Element(Nabla(value.of, span=value.span), value.indices)
+    return Nabla(value)
 
 
 def number_of(expr: Expr) -> float:
@@ -53,7 +53,7 @@ def number_of(expr: Expr) -> float:
     return expr.value if isinstance(expr, e.Number) else math.nan
 
 
-class Forms(Sums):
+class Forms(SumReader):
     """Reads the forms; the grammar around them is a class below."""
 
     # ----- gradients and derivatives -----
@@ -221,7 +221,7 @@ class Forms(Sums):
             return e.Product((first, second))
         if name == "dot":
             return e.Product((e.Transpose(first), second))
-        return e.Call(name, arguments, data)
+        return e.Applied(name, arguments, data)
 
     def _are_columns(self, arguments: tuple[Expr, ...]) -> bool:
         try:
@@ -248,13 +248,13 @@ class Forms(Sums):
         """one_hot(y[t], n_o)."""
         value = self._class()
         self.expect(",")
-        return e.Unit(value, self.dimension())
+        return e.UnitVector(value, self.dimension())
 
     def lookup(self) -> Expr:
         """lookup(W, x[t]): a column."""
         matrix = self.expression()
         self.expect(",")
-        return e.Call("lookup", (matrix, self._class()))
+        return e.Applied("lookup", (matrix, self._class()))
 
     def zeros(self) -> Expr:
         """zeros(n_h, 1)."""
@@ -275,7 +275,7 @@ class Forms(Sums):
         if sign == "𝐞":
             value = self._class()
             dim = self._scope.graph.inputs[value.name].index
-            return e.Unit(value, dim if isinstance(dim, int) else str(dim))
+            return e.UnitVector(value, dim if isinstance(dim, int) else str(dim))
         if sign == "𝟏" and self.is_index() and not self._is_compared():
             first = self.take().text
             if not self.accept("=") and not self.accept(","):
@@ -321,7 +321,7 @@ class Forms(Sums):
         r"""√(u), \sqrt{u}."""
         close = {"(": ")", "{": "}"}.get(self.now.text, ")")
         self.expect("{" if close == "}" else "(")
-        found = e.Call("sqrt", (self.expression(),))
+        found = e.Applied("sqrt", (self.expression(),))
         self.expect(close)
         return found
 

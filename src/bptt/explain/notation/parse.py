@@ -99,7 +99,7 @@ class _FormulaReader(Forms):
         found = self.placed(e.Sum(tuple(terms)), start) if len(terms) > 1 else terms[0]
         if comparison := self.accept(">", ">="):
             name = "greater" if comparison.text == ">" else "greater_equal"
-            found = self.placed(e.Call(name, (found, self.expression())), start)
+            found = self.placed(e.Applied(name, (found, self.expression())), start)
         return found
 
     def term(self) -> Expr:
@@ -167,7 +167,7 @@ class _FormulaReader(Forms):
                     self.expect(",")
                     (column,) = self.indices(close)
                     found = self.placed(
-                        e.Call("lookup", (found, _class(column))), start
+                        e.Applied("lookup", (found, _class(column))), start
                     )
                     continue
                 found = self.placed(e.Element(found, self.indices(close)), start)
@@ -231,7 +231,7 @@ class _FormulaReader(Forms):
         found = self.expression()
         self.expect({"(": ")", "{": "}", "|(": ")|", "|": "|"}[token.text])
         if token.text.startswith("|"):
-            found = e.Call("abs", (found,))
+            found = e.Applied("abs", (found,))
         return self.placed(found, token.start)
 
     def _named(self, token: Token) -> Expr:
@@ -247,7 +247,7 @@ class _FormulaReader(Forms):
         place = self.reference(token)
         if place.is_column:
             column = _class(place.indices[0])
-            return self.placed(e.Call("lookup", (place.value, column)), start)
+            return self.placed(e.Applied("lookup", (place.value, column)), start)
         if place.indices:
             return self.placed(e.Element(place.value, place.indices), start)
         return place.value

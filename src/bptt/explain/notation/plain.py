@@ -160,7 +160,7 @@ def _index(index: str | e.Value) -> str:
 def _element(x: e.Element) -> Written:
     if isinstance(x.of, e.Value):
         return _reference(x), _ATOM
-    if isinstance(x.of, e.Gradient):
+    if isinstance(x.of, e.Nabla):
         return f"grad_{_reference(e.Element(x.of.of, x.indices))}", _ATOM
     return f"{_written(x.of, _ATOM)}[{','.join(map(_index, x.indices))}]", _ATOM
 
@@ -199,7 +199,7 @@ def _ascii_sigma(x: e.Sigma) -> Written:
     return f"sum({bounds}, {_written(x.body, _SUM)})", _ATOM
 
 
-def _ascii_call(x: e.Call) -> Written:
+def _ascii_call(x: e.Applied) -> Written:
     arguments = [_written(argument, _SUM) for argument in x.arguments]
     if x.function in ("greater", "greater_equal"):
         sign = ">" if x.function == "greater" else ">="
@@ -226,13 +226,13 @@ _ASCII: dict[type[Expr], Callable[[Any], Written]] = {
     e.Number: _ascii_number,
     e.Size: lambda x: (x.dim, _ATOM),
     e.Value: lambda x: (_reference(x), _ATOM),
-    e.Gradient: lambda x: (f"grad_{_reference(x.of)}", _ATOM),
+    e.Nabla: lambda x: (f"grad_{_reference(x.of)}", _ATOM),
     e.Incoming: lambda x: (f"incoming({_reference(x.of)})", _ATOM),
     e.Weight: lambda x: (f"w[{x.time}]", _ATOM),
     e.Identity: lambda x: (f"eye({x.dim})", _ATOM),
     e.Ones: lambda x: (f"ones({x.dim})", _ATOM),
     e.Zeros: lambda x: (f"zeros({x.rows}, {x.columns})", _ATOM),
-    e.Unit: lambda x: (f"one_hot({_reference(x.index)}, {x.dim})", _ATOM),
+    e.UnitVector: lambda x: (f"one_hot({_reference(x.index)}, {x.dim})", _ATOM),
     e.Delta: _ascii_delta,
     e.Element: _element,
     e.Jacobian: _ascii_jacobian,
@@ -246,7 +246,7 @@ _ASCII: dict[type[Expr], Callable[[Any], Written]] = {
     ),
     e.Sum: _ascii_sum,
     e.Negative: lambda x: (f"-{_written(x.of, _TERM)}", _SUM),
-    e.Call: _ascii_call,
+    e.Applied: _ascii_call,
     e.Sigma: _ascii_sigma,
     e.StepProduct: lambda x: (
         f"prod({x.index}, {x.lower}, {x.upper}, {_written(x.body, _SUM)})", _ATOM

@@ -198,7 +198,7 @@ def _value(p: Printer, x: e.Value) -> Written:
     return p.symbol(x.name, sup=p.step(x.time)), SCRIPT if x.time else ATOM
 
 
-def _gradient(p: Printer, x: e.Gradient) -> Written:
+def _gradient(p: Printer, x: e.Nabla) -> Written:
     nabla = p.script(p.sign("nabla"), sub=p(x.of))
     return p.row([nabla, p.symbol("L")]), PRODUCT
 
@@ -237,7 +237,7 @@ def _product(p: Printer, x: e.Product) -> Written:
     *rest, last = x.factors
     parts = [p(factor, SCRIPT) for factor in rest]
     # A gradient in front of another factor is bracketed: (∇_h L) x^T, not ∇_h (L x^T).
-    tail = PRODUCT if isinstance(last, e.Gradient) else SCRIPT
+    tail = PRODUCT if isinstance(last, e.Nabla) else SCRIPT
     return p.row([*parts, p(last, tail)]), PRODUCT
 
 
@@ -298,7 +298,7 @@ def _zeros(p: Printer, x: e.Zeros) -> Written:
     return p.script(p.sign("zero"), sub=sub), ATOM
 
 
-def _call(p: Printer, x: e.Call) -> Written:
+def _call(p: Printer, x: e.Applied) -> Written:
     arguments = [p(argument) for argument in x.arguments]
     if x.function in ("greater", "greater_equal"):
         relation = arguments[0] + p.sign(x.function) + arguments[1]
@@ -323,13 +323,13 @@ _WRITERS: dict[type[Expr], Callable[[Printer, Any], Written]] = {
     e.Number: _number,
     e.Size: lambda p, x: (p.word(x.dim), ATOM),
     e.Value: _value,
-    e.Gradient: _gradient,
+    e.Nabla: _gradient,
     e.Incoming: _incoming,
     e.Weight: lambda p, x: (p.script(p.word("w"), sub=p.time(x.time)), ATOM),
     e.Identity: _of_size("identity"),
     e.Ones: _of_size("one"),
     e.Zeros: _zeros,
-    e.Unit: lambda p, x: (p.script(p.sign("unit"), sub=p(x.index)), ATOM),
+    e.UnitVector: lambda p, x: (p.script(p.sign("unit"), sub=p(x.index)), ATOM),
     e.Delta: _delta,
     e.Element: _element,
     e.Jacobian: _jacobian,
@@ -341,7 +341,7 @@ _WRITERS: dict[type[Expr], Callable[[Printer, Any], Written]] = {
     e.Power: _power,
     e.Sum: _sum,
     e.Negative: _negative,
-    e.Call: _call,
+    e.Applied: _call,
     e.Sigma: _sigma,
     e.StepProduct: _step_product,
 }

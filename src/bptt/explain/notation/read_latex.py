@@ -45,13 +45,13 @@ def read(latex: str, scope: Scope) -> Meaning:
 
     Raises: LatexReadError.
     """
-    reader = _Reader(latex, scope)
+    reader = _LatexReader(latex, scope)
     meaning = reader.sum()
     reader.need_end()
     return meaning
 
 
-class _Reader(LatexTokens):
+class _LatexReader(LatexTokens):
     """Recursive descent over LaTeX tokens; every method returns a meaning."""
 
     def __init__(self, latex: str, scope: Scope) -> None:

@@ -14,13 +14,13 @@ from __future__ import annotations
 from typing import Any
 
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.expr import FIRST, TAU, Expr, Gradient, Time
+from bptt.explain.algebra.expr import FIRST, TAU, Expr, Nabla, Time
 from bptt.explain.notation.names import LETTERS, STEPS, Names
 
 INDICES = (*LETTERS, *STEPS, "r")
 
 
-class Sums(Names):
+class SumReader(Names):
     """Reads sums; the grammar around them is a class below."""
 
     def expression(self) -> Expr:
@@ -83,7 +83,7 @@ class Sums(Names):
         found: list[str | int] = []
         for part in e.walk(body):
             if isinstance(part, e.Element) and index in part.indices:
-                inner = part.of.of if isinstance(part.of, Gradient) else part.of
+                inner = part.of.of if isinstance(part.of, Nabla) else part.of
                 if isinstance(inner, e.Value):
                     dims = self._scope.core(inner.name)
                     found.append(dims[part.indices.index(index)])
@@ -95,7 +95,7 @@ class Sums(Names):
         """sum(t, 1, tau, u), sum(i, n_h, u), prod(...) or sum(u)."""
         index = self.now.text
         if self.ahead().text != "," or index not in INDICES:
-            return e.Call("sum", (self.expression(),))
+            return e.Applied("sum", (self.expression(),))
         self.take()
         self.expect(",")
         if not self._are_steps_ahead():

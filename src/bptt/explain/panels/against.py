@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bptt.explain.algebra.expr import Gradient, Value
+from bptt.explain.algebra.expr import Nabla, Value
 from bptt.explain.book import ALL, INNER, LAST, ONCE, WEIGHTS, Bounds
-from bptt.explain.context import Context
+from bptt.explain.context import Subject
 from bptt.explain.formula.mistakes import Outcome, outcomes
 from bptt.explain.instances import shown_point
 from bptt.explain.model import (
@@ -15,10 +15,10 @@ from bptt.explain.model import (
     Cell,
     Chain,
     Link,
-    Panel,
+    PagePanel,
     Paragraph,
-    Row,
-    Table,
+    ShownTable,
+    TableRow,
     Text,
 )
 from bptt.explain.notation.parse import parse
@@ -56,7 +56,7 @@ GATES = {
 }
 
 
-def against(context: Context) -> Panel:
+def against(context: Subject) -> PagePanel:
     """The book's equations beside ours, and the names of other libraries."""
     blocks: list[Block] = []
     if context.is_book:
@@ -67,19 +67,19 @@ def against(context: Context) -> Panel:
     names = _name_rows(context)
     if names:
         titles = tuple(Text(f"against.column-{c}") for c in ("here", "torch", "keras"))
-        blocks.append(Table("names", titles, names, Text("against.names")))
-    return Panel("against", 9, Text("panel.against"), tuple(blocks))
+        blocks.append(ShownTable("names", titles, names, Text("against.names")))
+    return PagePanel("against", 9, Text("panel.against"), tuple(blocks))
 
 
-def _book_table(context: Context) -> Table:
+def _book_table(context: Subject) -> ShownTable:
     rows = tuple(_book_row(context, *line) for line in PRINTED)
     titles = tuple(Text(f"against.column-{column}") for column in COLUMNS)
-    return Table("book", titles, rows)
+    return ShownTable("book", titles, rows)
 
 
 def _book_row(
-    context: Context, number: str, printed: str, ours: str, bounds: Bounds, verdict: str
-) -> Row:
+    context: Subject, number: str, printed: str, ours: str, bounds: Bounds, verdict: str
+) -> TableRow:
     weights = WEIGHTS[context.options.kind]
     theirs = parse(printed.format(**weights), context.scope)
     mine = parse(ours.format(**weights), context.scope)
@@ -89,16 +89,16 @@ def _book_row(
         is_right = chain.status == PASSED
         text = Text(f"against.{verdict}") if is_right else Text("label.failed")
         mark = "good" if is_right else "bad"
-        return Row((number, theirs, mine, text), mark, check)
+        return TableRow((number, theirs, mine, text), mark, check)
     (outcome,) = (o for o in _outcomes(context) if o.variant.id == "printed")
     text = Text("against.order", {"shapes": outcome.shape_problem})
-    return Row((number, theirs, mine, text), "bad", check)
+    return TableRow((number, theirs, mine, text), "bad", check)
 
 
-def _printed(context: Context) -> list[Block]:
+def _printed(context: Subject) -> list[Block]:
     (outcome,) = (o for o in _outcomes(context) if o.variant.id == "printed")
     fields = {
-        "gradient": Gradient(Value("W")), "error": f"{outcome.error:.2f}",
+        "gradient": Nabla(Value("W")), "error": f"{outcome.error:.2f}",
         "cosine": f"{outcome.cosine:.3f}",
     }  # fmt: skip
     return [
@@ -108,18 +108,18 @@ def _printed(context: Context) -> list[Block]:
     ]
 
 
-def _outcomes(context: Context) -> tuple[Outcome, ...]:
+def _outcomes(context: Subject) -> tuple[Outcome, ...]:
     """On the numbers shown, with the book's sum."""
     options = replace(context.options, reduction="sum", weights=None)
     return outcomes(shown_point(context.scope, options))
 
 
-def _name_rows(context: Context) -> tuple[Row, ...]:
+def _name_rows(context: Subject) -> tuple[TableRow, ...]:
     scope = context.scope
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for name, torch, keras in NAMES:
         if name in scope.graph.parameters:
-            rows.append(Row((Value(name), torch, keras)))
+            rows.append(TableRow((Value(name), torch, keras)))
     nodes = frozenset(n for n in scope.graph.definitions if len(n) == 1)
     for gates, (order, torch_order, keras_order) in GATES.items():
         if not gates <= nodes:
@@ -129,31 +129,31 @@ def _name_rows(context: Context) -> tuple[Row, ...]:
         ):  # fmt: skip
             found = tuple(Value(f"{stem}_{gate}") for gate in order
                           if f"{stem}_{gate}" in scope.graph.parameters)  # fmt: skip
-            rows.append(Row((
+            rows.append(TableRow((
                 Text("against.list", {"items": found}),
                 f"{torch_name} [{torch_order}]", f"{keras_name}ᵀ [{keras_order}]",
             )))  # fmt: skip
     return tuple(rows)
 
 
-def break_it(context: Context) -> Panel | None:
+def break_it(context: Subject) -> PagePanel | None:
     """Panel 10: the usual mistakes, followed through all steps."""
     if not context.is_book:
         return None
     columns = ("variant", "formula", "shape", "w", "u", "cosine")
     titles = tuple(Text(f"break.column-{column}") for column in columns)
     rows = tuple(_break_row(outcome) for outcome in _outcomes(context))
-    return Panel("break", 10, Text("panel.break"), (
+    return PagePanel("break", 10, Text("panel.break"), (
         Paragraph(Text("break.intro")),
-        Table("mistakes", titles, rows),
+        ShownTable("mistakes", titles, rows),
         Paragraph(Text("break.own")),
     ))  # fmt: skip
 
 
-def _break_row(outcome: Outcome) -> Row:
+def _break_row(outcome: Outcome) -> TableRow:
     fit = "one-dimensional" if outcome.shape_problem else "fits"
     cells: tuple[Cell, ...] = (
         Text(f"break.{outcome.variant.id}"), outcome.formula, Text(f"break.{fit}"),
         outcome.error, outcome.error_of_u, outcome.cosine,
     )  # fmt: skip
-    return Row(cells, "good" if outcome.variant.id == "right" else "bad")
+    return TableRow(cells, "good" if outcome.variant.id == "right" else "bad")

@@ -7,15 +7,15 @@ from collections import Counter
 
 from bptt.check import FAILED, NOT_CHECKED, PASSED, Ledger, check_cell
 from bptt.execute.dispatch import REFERENCE
-from bptt.explain.context import Context
+from bptt.explain.context import Subject
 from bptt.explain.model import (
     Badge,
     Block,
     Listing,
-    Panel,
+    PagePanel,
     Paragraph,
-    Row,
-    Table,
+    ShownTable,
+    TableRow,
     Text,
     show_error,
 )
@@ -32,14 +32,14 @@ TERMS = (
 )  # fmt: skip
 
 
-def make_ledger(context: Context) -> Ledger:
+def make_ledger(context: Subject) -> Ledger:
     """The gradients of the cell against independent oracles, one instance."""
     return check_cell(
         context.cell, seed=context.options.seed, instances=1, executor=REFERENCE
     )
 
 
-def ledger(context: Context, badge: Badge, found: Ledger) -> Panel:
+def ledger(context: Subject, badge: Badge, found: Ledger) -> PagePanel:
     """What was checked, how, how far apart, and the command that repeats it."""
     rows = tuple(_line(found, line) for line in found.summary())
     fields = {
@@ -50,16 +50,16 @@ def ledger(context: Context, badge: Badge, found: Ledger) -> Panel:
     blocks: list[Block] = [
         Paragraph(Text("ledger.equations", fields)),
         Paragraph(Text("ledger.intro")),
-        Table("ledger", titles, rows),
+        ShownTable("ledger", titles, rows),
         Listing("\n".join(found.instances), "instances"),
     ]
     if context.name:
         command = f"bptt check {context.name} --seed {context.options.seed}"
         blocks += [Paragraph(Text("ledger.rerun")), Listing(command, "command")]
-    return Panel("ledger", 11, Text("panel.ledger"), tuple(blocks))
+    return PagePanel("ledger", 11, Text("panel.ledger"), tuple(blocks))
 
 
-def _line(found: Ledger, line: tuple[str, ...]) -> Row:
+def _line(found: Ledger, line: tuple[str, ...]) -> TableRow:
     """One kind of check, in words of either language."""
     how, names, error, tolerance = (line[i] for i in KEPT)
     rows = [row for row in found.rows if row.how == how]
@@ -74,7 +74,7 @@ def _line(found: Ledger, line: tuple[str, ...]) -> Row:
     cells = (Text(f"ledger.method.{method}"), _of(names), error, tolerance,
              Text(f"ledger.result.{kind}", fields))  # fmt: skip
     has_failed = counts[FAILED] > 0
-    return Row(cells, "bad" if has_failed else "", has_failed=has_failed)
+    return TableRow(cells, "bad" if has_failed else "", has_failed=has_failed)
 
 
 def _of(names: str) -> Text | str:
@@ -89,14 +89,14 @@ def _of(names: str) -> Text | str:
     return names
 
 
-def glossary() -> Panel:
+def glossary() -> PagePanel:
     """The terms in both languages; `glossary.term.ID` in each string table."""
     titles = (Text("glossary.column-en"), Text("glossary.column-zh"))
     rows = tuple(
-        Row((Text(f"glossary.term.{term}", {"lang": "en"}),
+        TableRow((Text(f"glossary.term.{term}", {"lang": "en"}),
              Text(f"glossary.term.{term}", {"lang": "zh"})))
         for term in TERMS
     )  # fmt: skip
-    return Panel("glossary", 12, Text("panel.glossary"), (
-        Paragraph(Text("glossary.intro")), Table("glossary", titles, rows),
+    return PagePanel("glossary", 12, Text("panel.glossary"), (
+        Paragraph(Text("glossary.intro")), ShownTable("glossary", titles, rows),
     ))  # fmt: skip

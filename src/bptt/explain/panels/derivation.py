@@ -6,26 +6,26 @@ import itertools
 from dataclasses import replace
 
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.expr import TAU, Expr, Gradient, T, Value
+from bptt.explain.algebra.expr import TAU, Expr, Nabla, T, Value
 from bptt.explain.algebra.shape import shape_of, show
 from bptt.explain.book import BookMaker
 from bptt.explain.cards import CardMaker
-from bptt.explain.context import Context
+from bptt.explain.context import Subject
 from bptt.explain.model import (
     Block,
     Card,
     Cards,
     Cell,
     Matrices,
-    Panel,
+    PagePanel,
     Paragraph,
-    Row,
-    Table,
+    ShownTable,
+    TableRow,
     Text,
 )
 
 
-def derivation(context: Context) -> Panel:
+def derivation(context: Subject) -> PagePanel:
     """The cards of the two phases, every link checked."""
     maker: BookMaker | CardMaker
     if context.is_book:
@@ -44,14 +44,14 @@ def derivation(context: Context) -> Panel:
     groups = tuple(
         replace(group, cards=tuple(map(check, group.cards))) for group in made
     )
-    return Panel("derivation", 3, Text("panel.derivation"), (
+    return PagePanel("derivation", 3, Text("panel.derivation"), (
         Paragraph(Text("derivation.intro")),
         Paragraph(_skipped(context)),
         Cards(groups),
     ))  # fmt: skip
 
 
-def _skipped(context: Context) -> Text:
+def _skipped(context: Subject) -> Text:
     """Inputs without a gradient that training needs, and why."""
     found: dict[str, Text] = {}
     for skipped in context.shown.graph.skipped():
@@ -66,7 +66,7 @@ def _skipped(context: Context) -> Text:
     return Text("derivation.skipped", {"places": tuple(found.values())})
 
 
-def edges(context: Context) -> Panel:
+def edges(context: Subject) -> PagePanel:
     """Panel 4: the Jacobian of every edge, its shape, and its use going back."""
     rows, matrices = [], []
     for name in context.scope.graph.definitions:
@@ -89,20 +89,20 @@ def edges(context: Context) -> Panel:
     )
     blocks: list[Block] = [
         Paragraph(Text("edges.intro")),
-        Table("edges", titles, tuple(rows)),
+        ShownTable("edges", titles, tuple(rows)),
     ]
     if matrices:
         blocks += [Paragraph(Text("edges.factors")), *matrices]
-    return Panel("edges", 4, Text("panel.edges"), tuple(blocks))
+    return PagePanel("edges", 4, Text("panel.edges"), tuple(blocks))
 
 
-def _grad(name: str) -> Gradient:
-    return Gradient(Value(name, T))
+def _grad(name: str) -> Nabla:
+    return Nabla(Value(name, T))
 
 
 def _edge_row(
-    context: Context, name: str, source: Value, jacobian: Expr | None, pulled: Expr
-) -> Row:
+    context: Subject, name: str, source: Value, jacobian: Expr | None, pulled: Expr
+) -> TableRow:
     target = Value(name, T)
     arrow = Text("edges.arrow", {"source": source, "target": target})
     is_matrix = context.derivation.rank(source.name) == 2
@@ -110,7 +110,7 @@ def _edge_row(
     shape = ""
     if jacobian is not None:
         shown, shape = jacobian, show(shape_of(jacobian, context.scope))
-    return Row((arrow, shown, shape, pulled))
+    return TableRow((arrow, shown, shape, pulled))
 
 
 def _hidden_to_hidden() -> Matrices:

@@ -8,29 +8,29 @@ from bptt.check.instances import seeded_name
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Expr, T, Value
 from bptt.explain.algebra.shape import shape_of, show
-from bptt.explain.context import Context
+from bptt.explain.context import Subject
 from bptt.explain.model import (
     Block,
     Chain,
     Equations,
     Link,
     Listing,
-    Panel,
+    PagePanel,
     Paragraph,
-    Row,
-    Table,
+    ShownTable,
+    TableRow,
     Text,
 )
 from bptt.language import print_graph
 
 
-def header(context: Context) -> Panel:
+def header(context: Subject) -> PagePanel:
     """Panel 0: source, conventions, the loss, the limit of the checks."""
     graph = context.scope.graph
     kind = context.options.kind if graph.loss else "seeded"
     fields = {} if graph.loss else {"node": Value(seeded_name(graph), T)}
     numbers = {"sizes": context.shown.label, "seed": context.options.seed}
-    return Panel("header", 0, Text("panel.header"), (
+    return PagePanel("header", 0, Text("panel.header"), (
         Listing(context.cell.text.strip(), "source"),
         Paragraph(Text("header.layout")),
         Paragraph(Text("header.time")),
@@ -43,18 +43,19 @@ def header(context: Context) -> Panel:
     ))  # fmt: skip
 
 
-def _derivatives() -> Table:
+def _derivatives() -> ShownTable:
     """The one convention of ∂, d and ∇; the checker of formulas keeps it, too."""
     signs = {"immediate": "∂y/∂x", "inside": "∂y/∂x", "total": "dy/dx",
              "gradient": "∇_x L, ∂L/∂x, dL/dx"}  # fmt: skip
     rows = tuple(
-        Row((sign, Text(f"header.derivative.{kind}"))) for kind, sign in signs.items()
+        TableRow((sign, Text(f"header.derivative.{kind}")))
+        for kind, sign in signs.items()
     )
     columns = tuple(Text(f"header.column-{column}") for column in ("sign", "meaning"))
-    return Table("derivatives", columns, rows)
+    return ShownTable("derivatives", columns, rows)
 
 
-def cell(context: Context) -> Panel:
+def cell(context: Subject) -> PagePanel:
     """Panel 1: every line typed, typeset, and the shapes of its parts."""
     blocks: list[Block] = [Paragraph(Text("cell.intro"))]
     scope, before = context.scope, context.cell.graph.definitions
@@ -62,22 +63,23 @@ def cell(context: Context) -> Panel:
     if new:
         blocks.append(Paragraph(Text("cell.inner", {"names": new})))
     typed = _typed_lines(context)
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for name in scope.graph.definitions:
         value, right = Value(name, T), context.derivation.equation(name)
         chain = context.checked(Chain((Link(value), Link(right))))
         text = Text("cell.line", {"typed": typed[name]})
         blocks.append(Equations(f"equation:{name}", chain, text))
         rows += [
-            Row((part, show(shape_of(part, scope)), value)) for part in _parts(right)
+            TableRow((part, show(shape_of(part, scope)), value))
+            for part in _parts(right)
         ]
     columns = ("part", "shape", "of")
     titles = tuple(Text(f"cell.column-{column}") for column in columns)
-    blocks.append(Table("shapes", titles, tuple(rows), Text("cell.parts")))
-    return Panel("cell", 1, Text("panel.cell"), tuple(blocks))
+    blocks.append(ShownTable("shapes", titles, tuple(rows), Text("cell.parts")))
+    return PagePanel("cell", 1, Text("panel.cell"), tuple(blocks))
 
 
-def _typed_lines(context: Context) -> dict[str, str]:
+def _typed_lines(context: Subject) -> dict[str, str]:
     """The line that defines each node, as the language writes it."""
     lines = print_graph(context.scope.graph).splitlines()
     found = {}

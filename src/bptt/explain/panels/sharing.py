@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.expr import FIRST, TAU, Gradient, T, Value
-from bptt.explain.context import Context
+from bptt.explain.algebra.expr import FIRST, TAU, Nabla, T, Value
+from bptt.explain.context import Subject
 from bptt.explain.model import (
     Block,
     Chain,
     Equations,
     Link,
-    Panel,
+    PagePanel,
     Paragraph,
-    Row,
-    Table,
+    ShownTable,
+    TableRow,
     Text,
 )
 
 
-def sharing(context: Context) -> Panel:
+def sharing(context: Subject) -> PagePanel:
     """What every step contributes to every parameter, and how far it cancels."""
     steps = range(1, context.shown.tau + 1)
     columns = [Text("sharing.column-parameter")]
@@ -29,22 +29,22 @@ def sharing(context: Context) -> Panel:
     rows = tuple(_row(context, name) for name in context.scope.graph.parameters)
     blocks: list[Block] = [
         Paragraph(Text("sharing.intro")),
-        Table("contributions", tuple(columns), rows, Text("sharing.norms")),
+        ShownTable("contributions", tuple(columns), rows, Text("sharing.norms")),
     ]
     blocks += _immediate(context)
-    return Panel("sharing", 5, Text("panel.sharing"), tuple(blocks))
+    return PagePanel("sharing", 5, Text("panel.sharing"), tuple(blocks))
 
 
-def _row(context: Context, name: str) -> Row:
+def _row(context: Subject, name: str) -> TableRow:
     point = context.shown
     parts = [point.gradient(name, t) for t in range(1, point.tau + 1)]
     norms = [float(np.linalg.norm(part)) for part in parts]
     whole = float(np.linalg.norm(point.gradient(name, None)))
     index = whole / sum(norms) if sum(norms) else 1.0
-    return Row((Gradient(Value(name)), *norms, whole, index))
+    return TableRow((Nabla(Value(name)), *norms, whole, index))
 
 
-def _immediate(context: Context) -> list[Block]:
+def _immediate(context: Subject) -> list[Block]:
     """d state/d parameter is the sum over copies; ∂ state/∂ its last copy is one."""
     graph, derivation = context.scope.graph, context.derivation
     pairs = (

@@ -8,16 +8,16 @@ from __future__ import annotations
 import numpy as np
 
 from bptt.explain.algebra.evaluate import evaluate
-from bptt.explain.algebra.expr import Gradient, T, Value
+from bptt.explain.algebra.expr import Nabla, T, Value
 from bptt.explain.cards import CardMaker
-from bptt.explain.context import Context
+from bptt.explain.context import Subject
 from bptt.explain.model import (
     Block,
     Cell,
-    Panel,
+    PagePanel,
     Paragraph,
-    Row,
-    Table,
+    ShownTable,
+    TableRow,
     Text,
 )
 from bptt.explain.verify import FLOOR
@@ -26,7 +26,7 @@ from bptt.unrolled.places import Place
 MOST_PATHS = 60  # one by one; more are added up in groups of one lag
 
 
-def graph(context: Context) -> Panel:
+def graph(context: Subject) -> PagePanel:
     """Panel 2: every node, the nodes that read it, and its numbers in the visit."""
     order = {place: i for i, place in enumerate(context.shown.graph.visit_order())}
     rows = []
@@ -35,14 +35,14 @@ def graph(context: Context) -> Panel:
         visits = ", ".join(str(order[place]) for place in places)
         cells = (Value(name, T), _readers(context, name, is_last=False),
                  _readers(context, name, is_last=True), visits)  # fmt: skip
-        rows.append(Row(cells))
+        rows.append(TableRow(cells))
     titles = _titles("graph", "node", "successors", "last", "visits")
-    return Panel("graph", 2, Text("panel.graph"), (
-        Paragraph(Text("graph.intro")), Table("graph", titles, tuple(rows)),
+    return PagePanel("graph", 2, Text("panel.graph"), (
+        Paragraph(Text("graph.intro")), ShownTable("graph", titles, tuple(rows)),
     ))  # fmt: skip
 
 
-def _readers(context: Context, name: str, *, is_last: bool) -> Cell:
+def _readers(context: Subject, name: str, *, is_last: bool) -> Cell:
     found: tuple[object, ...] = tuple(
         Value(s.name, T.moved(s.lag))
         for s in context.derivation.successors(name)
@@ -64,7 +64,7 @@ def _titles(panel: str, *columns: str) -> tuple[Text, ...]:
 PATHS_TOLERANCE = 1e-11
 
 
-def paths(context: Context) -> Panel:
+def paths(context: Subject) -> PagePanel:
     """Panel 6: how many paths lead from each parameter to L, and what they sum to."""
     unrolled = context.shown.graph
     rows = []
@@ -78,17 +78,17 @@ def paths(context: Context) -> Panel:
         lag = max((path.lag or 0 for path in found), default=0)
         has_failed = not error <= PATHS_TOLERANCE
         cells = (Value(name), unrolled.count_paths(place), lag, f"{error:.0e}")
-        rows.append(Row(cells, "bad" if has_failed else "", has_failed=has_failed))
+        rows.append(TableRow(cells, "bad" if has_failed else "", has_failed=has_failed))
     titles = (
         Text("sharing.column-parameter"),
         *_titles("paths", "count", "longest", "error"),
     )
-    return Panel("paths", 6, Text("panel.paths"), (
-        Paragraph(Text("paths.intro")), Table("paths", titles, tuple(rows)),
+    return PagePanel("paths", 6, Text("panel.paths"), (
+        Paragraph(Text("paths.intro")), ShownTable("paths", titles, tuple(rows)),
     ))  # fmt: skip
 
 
-def flow(context: Context) -> Panel:
+def flow(context: Subject) -> PagePanel:
     """Panel 7: the gradient of every state, split into injected and arrived."""
     graph = context.scope.graph
     blocks: list[Block] = [Paragraph(Text("flow.intro"))]
@@ -100,11 +100,11 @@ def flow(context: Context) -> Panel:
             caption = Text("flow.caption", {"node": Value(name, T)})
             arrived = "past" if name in graph.backward else "future"
             titles = _titles("flow", "t", "total", "now", arrived)
-            blocks.append(Table(f"flow:{name}", titles, rows, caption))
-    return Panel("flow", 7, Text("panel.flow"), tuple(blocks))
+            blocks.append(ShownTable(f"flow:{name}", titles, rows, caption))
+    return PagePanel("flow", 7, Text("panel.flow"), tuple(blocks))
 
 
-def _flow_row(context: Context, name: str, t: int) -> Row:
+def _flow_row(context: Subject, name: str, t: int) -> TableRow:
     maker = CardMaker(context.derivation, context.scope, context.options)
     norms = []
     for is_carried in (False, True):
@@ -115,5 +115,5 @@ def _flow_row(context: Context, name: str, t: int) -> Row:
         ]
         total = sum(values[1:], values[0]) if values else np.zeros(())
         norms.append(float(np.linalg.norm(total)))
-    whole = evaluate(Gradient(Value(name, T)), context.shown, t)
-    return Row((t, float(np.linalg.norm(whole)), *norms))
+    whole = evaluate(Nabla(Value(name, T)), context.shown, t)
+    return TableRow((t, float(np.linalg.norm(whole)), *norms))

@@ -25,7 +25,7 @@ def one_line(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Writer:
+class FormatWriter:
     """A document in one language and one format.
 
     formula: an expression inside a sentence; escape: plain text for the format.

@@ -94,7 +94,7 @@ class _Latex(DocumentWalk):
         ]
         return stacked(lines)
 
-    def _table(self, block: m.Table) -> Iterator[str]:
+    def _table(self, block: m.ShownTable) -> Iterator[str]:
         if block.caption:
             yield rf"\emph{{{self._writer.sentence(block.caption)}}}"
         count = len(block.columns)

@@ -83,7 +83,7 @@ class _Markdown(DocumentWalk):
             f"{values[0]} = {join.join(values[1:])}"
         )
 
-    def _table(self, block: m.Table) -> Iterator[str]:
+    def _table(self, block: m.ShownTable) -> Iterator[str]:
         if block.caption:
             yield f"*{self._writer.sentence(block.caption)}*"
         head = [self._writer.sentence(column) for column in block.columns]

@@ -21,7 +21,7 @@ from bptt.explain.algebra.expr import Expr
 from bptt.explain.algebra.shape import show
 from bptt.explain.notation.plain import UNICODE, to_ascii, to_unicode
 from bptt.explain.render.common import (
-    Writer,
+    FormatWriter,
     numbers_of,
     short_array,
     step_of,
@@ -51,7 +51,7 @@ class TerminalWriter:
         self._ascii = ascii_only
         self._t = t
         self._formula = to_ascii if ascii_only else to_unicode
-        self._writer = Writer(document, lang, self._formula, self._plain)
+        self._writer = FormatWriter(document, lang, self._formula, self._plain)
         self._box = box.ASCII if ascii_only else box.ROUNDED
 
     def _plain(self, text: str) -> str:
@@ -83,7 +83,7 @@ class TerminalWriter:
             return Padding(prose, (0, 0, 0, 1))
         if isinstance(block, m.Listing):
             return Padding(Text(block.text, "cyan", overflow="fold"), (0, 0, 0, 4))
-        if isinstance(block, m.Table):
+        if isinstance(block, m.ShownTable):
             return self._table(block)
         if isinstance(block, m.Equations):
             lines: list[RenderableType] = [self._chain(block.chain)]
@@ -193,7 +193,7 @@ class TerminalWriter:
 
     # ----- tables and matrices -----
 
-    def _table(self, block: m.Table) -> RenderableType:
+    def _table(self, block: m.ShownTable) -> RenderableType:
         caption = self._writer.sentence(block.caption) if block.caption else None
         table = Table(title=caption, title_justify="left", title_style="italic",
                       box=box.ASCII if self._ascii else box.SIMPLE_HEAD)  # fmt: skip

@@ -8,7 +8,7 @@ from bptt.explain import model as m
 from bptt.explain.algebra.expr import Expr
 from bptt.explain.algebra.shape import show
 from bptt.explain.notation.latex import to_latex
-from bptt.explain.render.common import Writer, numbers_of, step_of
+from bptt.explain.render.common import FormatWriter, numbers_of, step_of
 from bptt.explain.render.formulas import aligned, array_latex, stacked
 
 
@@ -28,7 +28,7 @@ class DocumentWalk:
         escape: Callable[[str], str],
     ) -> None:
         self._document = document
-        self._writer = Writer(document, lang, formula, escape)
+        self._writer = FormatWriter(document, lang, formula, escape)
         self._t = t
 
     def whole(self) -> Iterator[str]:
@@ -52,7 +52,7 @@ class DocumentWalk:
             yield self._writer.sentence(block.text)
         elif isinstance(block, m.Listing):
             yield self._listing(block.text)
-        elif isinstance(block, m.Table):
+        elif isinstance(block, m.ShownTable):
             yield from self._table(block)
         elif isinstance(block, m.Equations):
             if block.text:
@@ -131,7 +131,7 @@ class DocumentWalk:
     def _listing(self, text: str) -> str:
         raise NotImplementedError
 
-    def _table(self, table: m.Table) -> Iterator[str]:
+    def _table(self, table: m.ShownTable) -> Iterator[str]:
         raise NotImplementedError
 
     def _matrices(self, block: m.Matrices) -> str:

@@ -15,8 +15,8 @@ from bptt.train.data.baselines import (
     unigram_bits,
 )
 from bptt.train.data.form import CHARACTERS, Form
-from bptt.train.data.streams import Parts, Streams, Tokens, split_length
-from bptt.train.data.task import Task
+from bptt.train.data.streams import Streams, TokenParts, Tokens, split_length
+from bptt.train.data.task import TrainingTask
 from bptt.train.data.text import Characters
 from bptt.train.data.vocabulary import (
     PIECE,
@@ -39,7 +39,7 @@ MIN_STEPS = 256  # shorter texts get fewer streams, so that cold starts stay rar
 
 def text_task(
     text: Characters, options: TrainingOptions, vocabulary: Vocabulary | None = None
-) -> Task:
+) -> TrainingTask:
     """Cut a text into training, validation and test part, and those into streams.
 
     vocabulary: that of a model there is; otherwise it is built from the training part.
@@ -69,7 +69,7 @@ def text_task(
         return Baselines(unigram, None if split is None else lzma_bits(split))
 
     held_out = {n: codes[s] for n, s in slices.items() if n != "training"}
-    return Task(
+    return TrainingTask(
         kind="text",
         form=Form(len(vocabulary), True, "class", len(vocabulary)),
         parts={"training": Streams(training, options.n_b)} | _streams(held_out),
@@ -86,14 +86,14 @@ def text_task(
 
 def text_evaluation(
     text: Characters, options: TrainingOptions, vocabulary: Vocabulary
-) -> Task:
+) -> TrainingTask:
     """The whole of a text as one part to evaluate, called "test".
 
     Raises: EmptyDataError, and the errors of reading a large text.
     """
     codes = gather_codes(text)
     vocabulary.encode_codes(codes)
-    return Task(
+    return TrainingTask(
         kind="text",
         form=Form(len(vocabulary), True, "class", len(vocabulary)),
         parts=_streams({"test": codes}),
@@ -150,7 +150,7 @@ def _mapped(blocks: Iterator[str]) -> Codes:
         return np.memmap(stream, np.uint32, mode="r+")  # keeps the file by itself
 
 
-def _keep_text(codes: Codes, parts: Parts) -> Split | None:
+def _keep_text(codes: Codes, parts: TokenParts) -> Split | None:
     """The text that lzma is shown, before it is replaced by entries."""
     if parts.n_validation > LZMA_CONTEXT_BYTES:
         return None

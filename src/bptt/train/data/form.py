@@ -21,7 +21,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Unit:
+class LossUnit:
     """The unit of a reported loss: the mean loss in nats times `factor`.
 
     name: as in "bits per character"; short: as in "bits/char"; item: what is counted.
@@ -33,13 +33,13 @@ class Unit:
     factor: float = 1.0
 
 
-CHARACTERS = Unit("bits per character", "bits/char", "character", 1 / log(2))
-TOKENS = Unit("bits per token", "bits/token", "token", 1 / log(2))
+CHARACTERS = LossUnit("bits per character", "bits/char", "character", 1 / log(2))
+TOKENS = LossUnit("bits per token", "bits/token", "token", 1 / log(2))
 
 
-def unit_of(loss: str, *, per_step: bool) -> Unit:
+def unit_of(loss: str, *, per_step: bool) -> LossUnit:
     """The unit of a loss on sequences: nll and bce in nats, mse as it is."""
     item = "step" if per_step else "sequence"
     if loss == "mse":
-        return Unit(f"mean squared error per {item}", "mse", item)
-    return Unit(f"nats per {item}", f"nats/{item}", item)
+        return LossUnit(f"mean squared error per {item}", "mse", item)
+    return LossUnit(f"nats per {item}", f"nats/{item}", item)

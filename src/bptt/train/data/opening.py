@@ -9,21 +9,21 @@ from typing import Any
 from bptt.train.data.characters import text_task
 from bptt.train.data.sequence_files import SUFFIXES, SequenceFiles, read_sequences
 from bptt.train.data.sequence_task import sequence_task
-from bptt.train.data.task import Task
-from bptt.train.data.text import LargeText, Text, files_of, read_text
+from bptt.train.data.task import TrainingTask
+from bptt.train.data.text import LargeText, PlainText, files_of, read_text
 from bptt.train.data.token_files import TokenFile, read_tokens, token_task
 from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.errors import MixedDataError
 from bptt.train.options import TrainingOptions
 
-Data = Text | LargeText | TokenFile | SequenceFiles
+Data = PlainText | LargeText | TokenFile | SequenceFiles
 
 WHOLE_HASH = 64 * 2**20  # bytes of a file that are hashed in full
 EDGE = 2**20  # of a larger file: its first and last bytes
 
 
 @dataclass(frozen=True)
-class Request:
+class DataRequest:
     """What a person asked to read; written to config.json, and read again on resume."""
 
     paths: tuple[Path, ...] = ()
@@ -39,13 +39,13 @@ class Request:
         }
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> "Request":
+    def from_json(cls, record: dict[str, Any]) -> "DataRequest":
         """The reverse of `to_json`."""
         paths = tuple(map(Path, record["paths"]))
         return cls(paths, record["pattern"], record["limit"])
 
 
-def open_data(request: Request) -> Data:
+def open_data(request: DataRequest) -> Data:
     """Read text, a token file or sequence files; which, their names say.
 
     `.npy` is a token file; `.npz` and `.safetensors` are sequences, also in a folder,
@@ -66,7 +66,7 @@ def open_data(request: Request) -> Data:
 
 def make_task(
     data: Data, options: TrainingOptions, vocabulary: Vocabulary | None = None
-) -> Task:
+) -> TrainingTask:
     """Cut data into parts, as options say; vocabulary: of a text, where known.
 
     Raises: TextTooShortError, EmptyDataError, TooFewRecordsError.
@@ -84,7 +84,7 @@ def fingerprint(data: Data) -> str:
     A file above 64 MiB counts with its size, its first and its last 2^20 bytes.
     """
     digest = hashlib.sha256()
-    if isinstance(data, Text):
+    if isinstance(data, PlainText):
         digest.update(data.characters.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
     files = (data.path,) if isinstance(data, TokenFile) else data.files
@@ -118,7 +118,7 @@ def _kind(path: Path) -> str:
     return "text"
 
 
-def _sequence_files(path: Path, request: Request) -> Sequence[Path]:
+def _sequence_files(path: Path, request: DataRequest) -> Sequence[Path]:
     found = files_of(path, request.pattern)
     return (
         [file for file in found if file.suffix in SUFFIXES] if path.is_dir() else found

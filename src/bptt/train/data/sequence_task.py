@@ -5,7 +5,7 @@ import numpy as np
 from bptt.train.data.form import Form
 from bptt.train.data.sequence_files import WHOLE, SequenceFiles
 from bptt.train.data.sequences import Batches, Sequences, split_records
-from bptt.train.data.task import Task
+from bptt.train.data.task import TrainingTask
 from bptt.train.errors import TooFewRecordsError, UnlikeDataError
 from bptt.train.options import TrainingOptions
 from bptt.train.truncation import Truncation
@@ -13,7 +13,7 @@ from bptt.train.truncation import Truncation
 EVALUATION = Truncation(None, None)  # whole sequences
 
 
-def sequence_task(data: SequenceFiles, options: TrainingOptions) -> Task:
+def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask:
     """Take the parts that the files name, or draw them; training batches shuffled.
 
     Raises: TooFewRecordsError if a part that is asked for has no record.
@@ -33,7 +33,7 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> Task:
         for name, p in parts.items()
     }
     counts = ", ".join(f"{len(parts[n]):,} {n}" for n in batches)
-    return Task(
+    return TrainingTask(
         kind="sequences",
         form=data.form,
         parts=batches,
@@ -57,7 +57,7 @@ def _split(data: SequenceFiles, options: TrainingOptions) -> dict[str, Sequences
 
 def sequence_evaluation(
     data: SequenceFiles, options: TrainingOptions, form: Form
-) -> Task:
+) -> TrainingTask:
     """The test part of sequence files, or all their records, to evaluate as "test".
 
     Raises: UnlikeDataError if the arrays are not those that the model was trained on.
@@ -72,7 +72,7 @@ def sequence_evaluation(
             [y for part in every for y in part.y],
             every[0].per_step,
         )
-    return Task(
+    return TrainingTask(
         kind="sequences",
         form=form,
         parts={"test": Batches(chosen, options.n_b)},

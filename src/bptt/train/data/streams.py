@@ -62,7 +62,7 @@ class Streams:
 
 
 @dataclass(frozen=True)
-class Parts:
+class TokenParts:
     """Where the training, validation and test part of n tokens lie: contiguous."""
 
     n_training: int
@@ -83,7 +83,7 @@ class Parts:
 
 def split_length(
     n: int, held_out: float, test: float, *, n_b: int, tau: int, what: str
-) -> Parts:
+) -> TokenParts:
     """Keep the end of n tokens, in one piece each, for validation and test.
 
     Raises: TextTooShortError if the training part does not fill one window of tau
@@ -100,4 +100,4 @@ def split_length(
         raise TextTooShortError(what, "held-out", n_validation, 2, why)
     if test and n_test < 2:
         raise TextTooShortError(what, "test", n_test, 2, why)
-    return Parts(n_training, n_validation, n_test)
+    return TokenParts(n_training, n_validation, n_test)

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bptt.train.data.baselines import Baselines
-from bptt.train.data.form import Form, Unit
+from bptt.train.data.form import Form, LossUnit
 from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.data.windows import Dataset
 from bptt.train.truncation import Truncation
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainingTask:
     """Everything that training needs to know about its data.
 
     parts: "training", and "validation" and "test" where there are any; offsets: what is
@@ -26,7 +26,7 @@ class Task:
     truncation: Truncation
     evaluation: Truncation
     summary: str
-    unit: Unit | None = None
+    unit: LossUnit | None = None
     offsets: Mapping[str, float] | None = None
     vocabulary: Vocabulary | None = None
     baselines: Callable[[], Baselines] | None = None

@@ -70,7 +70,7 @@ class Characters(Protocol):
 
 
 @dataclass(frozen=True)
-class Text:
+class PlainText:
     """A text and where it came from: characters, number of files read."""
 
     characters: str
@@ -114,7 +114,7 @@ class LargeText:
 
 def read_text(
     paths: Iterable[Path] = (), *, pattern: str = "*", limit: int | None = None
-) -> Text | LargeText:
+) -> PlainText | LargeText:
     """Read text files, and folders recursively, in a fixed order; UTF-8 only.
 
     Without paths it reads the `*.py` source of Python's standard library. A folder's
@@ -187,7 +187,7 @@ def _walk(root: Path, pattern: str) -> Iterator[Path]:
                 yield file
 
 
-def _join(files: list[Path], source: str, limit: int | None) -> Text:
+def _join(files: list[Path], source: str, limit: int | None) -> PlainText:
     pieces: list[str] = []
     length = 0
     for file in files:
@@ -202,7 +202,7 @@ def _join(files: list[Path], source: str, limit: int | None) -> Text:
     if not characters:
         found = "the text is empty" if files else "no text file was found"
         raise EmptyDataError(source, found)
-    return Text(characters, source, len(pieces))
+    return PlainText(characters, source, len(pieces))
 
 
 def _size(file: Path) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from bptt.train.data.characters import evaluation_streams
 from bptt.train.data.form import TOKENS, Form
 from bptt.train.data.streams import Streams, Tokens, split_length
-from bptt.train.data.task import Task
+from bptt.train.data.task import TrainingTask
 from bptt.train.door.arrays import map_npy
 from bptt.train.door.limits import Refusal
 from bptt.train.errors import BadRecordError, DataUnreadableError, EmptyDataError
@@ -75,7 +75,7 @@ def _largest(path: Path, tokens: Tokens) -> int:
     return largest
 
 
-def token_task(data: TokenFile, options: TrainingOptions) -> Task:
+def token_task(data: TokenFile, options: TrainingOptions) -> TrainingTask:
     """Cut a token file into parts and streams.
 
     Raises: TextTooShortError.
@@ -93,7 +93,7 @@ def token_task(data: TokenFile, options: TrainingOptions) -> Task:
     pieces = {name: data.tokens[s] for name, s in parts.slices.items()}
     training = Streams(pieces.pop("training"), options.n_b)
     others = {name: evaluation_streams(t) for name, t in pieces.items() if len(t)}
-    return Task(
+    return TrainingTask(
         kind="tokens",
         form=Form(data.n_entries, True, "class", data.n_entries),
         parts={"training": training, **others},
@@ -105,7 +105,9 @@ def token_task(data: TokenFile, options: TrainingOptions) -> Task:
     )
 
 
-def token_evaluation(data: TokenFile, options: TrainingOptions, n_entries: int) -> Task:
+def token_evaluation(
+    data: TokenFile, options: TrainingOptions, n_entries: int
+) -> TrainingTask:
     """The whole of a token file as one part to evaluate, called "test".
 
     Raises: BadRecordError if a token is not among the model's n_entries.
@@ -114,7 +116,7 @@ def token_evaluation(data: TokenFile, options: TrainingOptions, n_entries: int) 
         where = int(np.argmax(data.tokens >= n_entries))
         reason = f"is {int(data.tokens[where])}; the model knows 0 to {n_entries - 1}"
         raise BadRecordError(data.path, where, reason)
-    return Task(
+    return TrainingTask(
         kind="tokens",
         form=Form(n_entries, True, "class", n_entries),
         parts={"test": evaluation_streams(data.tokens)},

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.expr import Gradient, T, Value
+from bptt.explain.algebra.expr import Nabla, T, Value
 from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.picture.drawn import Arrow
 from bptt.explain.html.picture.svg import shape_text
@@ -133,7 +133,7 @@ def _use(page: PageContext, card: str, arrows: list[Arrow]) -> Markup:
     general = page.labels.general(arrow)
     values = page.writer.values
     result = values.widget(f"G:{card}", carried, is_secondary=True)
-    incoming = values.widget(f"E:{card}", grads, page.writer.eq(Gradient(target)),
+    incoming = values.widget(f"E:{card}", grads, page.writer.eq(Nabla(target)),
                              is_secondary=True)  # fmt: skip
     if _axes(arrow) > 2:
         return side_by_side(incoming, "↦", result)

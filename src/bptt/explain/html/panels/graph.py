@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bptt.explain.algebra.expr import Gradient, T, Value
+from bptt.explain.algebra.expr import Nabla, T, Value
 from bptt.explain.html.panels.page_context import PageContext, tspans
 from bptt.explain.html.picture.drawn import Arrow
 from bptt.explain.html.picture.grid import LONGEST
@@ -204,6 +204,6 @@ def _node_row(page: PageContext, name: str) -> Markup:
     if not page.document.scope.is_integer(name):
         parts.append(page.writer.values.widget(
             f"D:{name}", {t: page.unrolled.grad(p) for t, p in places.items()},
-            page.writer.eq(Gradient(value)),
+            page.writer.eq(Nabla(value)),
         ))  # fmt: skip
     return side_by_side(*parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bptt.explain.algebra.expr import Gradient, T, Value
+from bptt.explain.algebra.expr import Nabla, T, Value
 from bptt.explain.html.charts import bar, heat_map, line_chart
 from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.values import show_number, side_by_side
@@ -81,11 +81,11 @@ def _running(page: PageContext, name: str, parts: Array) -> Markup:
     values, eq = page.writer.values, page.writer.eq
     return side_by_side(
         values.widget(f"G:{name}", alone, join(word("sharing-step"), " ",
-                                               eq(Gradient(Value(name, T)))),
+                                               eq(Nabla(Value(name, T)))),
                       is_secondary=True),
         "→", values.running(f"R:{name}", f"G:{name}", alone, word("sharing-sum")),
         "→", values.still(parts.sum(axis=0), join(word("sharing-all"), " ",
-                                                  eq(Gradient(Value(name))))),
+                                                  eq(Nabla(Value(name))))),
     )  # fmt: skip
 
 

@@ -101,8 +101,8 @@ class Labels:
         if soft.op != "softmax" or read_of(soft.inputs[0]) != reading:
             return None
         assert isinstance(index, Value)
-        prediction = Value(name, T) if name else e.Call("softmax", (reading.value,))
-        unit = e.Unit(
+        prediction = Value(name, T) if name else e.Applied("softmax", (reading.value,))
+        unit = e.UnitVector(
             index, str(self.derivation.graph.definitions[reading.name].shape[0])
         )
         return e.Transpose(e.minus(prediction, unit))
