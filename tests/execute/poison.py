@@ -13,7 +13,7 @@ def poison(workspace):
     when the workspace is made, and those a caller may give once more at every call.
     """
     workspace.place()
-    layouts = workspace._x.layout.buffers
+    layouts = workspace._executable.layout.buffers
     for buffer, layout in zip(workspace.buffers, layouts, strict=True):
         written = buffer[1:-1] if layout.is_padded else buffer
         written[...] = np.nan

@@ -356,3 +356,15 @@ def test_weights_that_do_not_fit_are_refused_with_and_without_a_gradient():
         w = torch.ones(N_B, TAU, dtype=DOUBLE, requires_grad=needs)
         with pytest.raises(bptt.errors.ReductionError, match=r"got \(4, 5\)"):
             layer(x, y, weights=w)
+
+
+def test_a_compiled_graph_refuses_another_device_with_what_to_do():
+    from bptt.torch.guard import DeviceError, refuse_devices
+
+    class Elsewhere:
+        device = torch.device("cuda:0")
+
+    with pytest.raises(
+        DeviceError, match=r"a tensor is on cuda:0: move it by \.cpu\(\)"
+    ):
+        refuse_devices([Elsewhere()])

@@ -67,7 +67,7 @@ def begin(
             f"executor {executor!r}; use one of {', '.join(EXECUTORS)}"
         )
     if executor == REFERENCE or bindings.dtype.kind == "c":
-        return reference.ReferenceCall(program, bindings)
+        return reference.begin(program, bindings)
     # Imported here so that the core, its derivations and its checks need no LLVM.
     from bptt.execute.compile.expand import NotCompilableError
     from bptt.execute.kernels import executor as kernels
@@ -83,7 +83,7 @@ def begin(
             FallbackWarning,
             stacklevel=5,
         )
-        return reference.ReferenceCall(program, bindings)
+        return reference.begin(program, bindings)
 
 
 def find_kept(

@@ -27,18 +27,28 @@ def run(program: Program, bindings: Bindings) -> ReferenceValues:
 
     Returns: the values of all nodes; timed ones are (tau, n_b, *shape).
     """
-    call = ReferenceCall(program, bindings)
+    call = begin(program, bindings)
     call.finish()
     return call.values
 
 
+def begin(program: Program, bindings: Bindings) -> ReferenceCall:
+    """Run a program's first phase: all of it that needs no seed, if it is phased."""
+    call = ReferenceCall(program, bindings)
+    call.start()
+    return call
+
+
 class ReferenceCall:
-    """One run of a program; its first phase is over when it is made."""
+    """One run of a program: `start` runs its first phase, `finish` the second."""
 
     def __init__(self, program: Program, bindings: Bindings) -> None:
-        """Evaluate everything that needs no seed, or everything if not phased."""
+        """Nothing is evaluated yet."""
         self.program = program
         self.values = ReferenceValues(program, bindings.unpacked())
+
+    def start(self) -> None:
+        """Evaluate everything that needs no seed, or everything if not phased."""
         self.values.run_phase(0)
 
     def finish(

@@ -81,6 +81,13 @@ class Recurrent(torch.nn.Module):
         )
         self.states = tuple(s for s in cell.graph.handed_on if s in cell.nodes)
         self.loss = cell.graph.loss
+        # What a compiled graph asks of the cell, as plain values.
+        times = cell.graph.times
+        self.ranks = tuple(len(spec.shape) for spec in cell.graph.inputs.values())
+        self.row_inputs = tuple(sorted(times.row_inputs))
+        self.once = tuple(sorted(times.once))
+        self.has_delays = bool(times.delays or times.starts)
+        self.ends_in_loss = cell.graph.ends_in_loss
         outputs = _default(cell) if outputs is None else outputs
         self.outputs = cell.known_nodes(outputs)
         self._record = Record()
@@ -103,10 +110,11 @@ class Recurrent(torch.nn.Module):
         Raises: a subclass of `errors.ArgumentError` for every tensor that does not fit.
         """
         given = self._name(args, inputs)
-        tau, is_batched = self._lead(given)
-        named = zip(self.inputs, given, strict=True)
-        given = [self._spread(name, x, tau, is_batched) for name, x in named]
-        initial = split_delays(self.graph, initial or {}, is_batched=is_batched)
+        is_batched = self._is_batched(given)
+        given = self._spread(given, is_batched)
+        initial = initial or {}
+        if self.has_delays:
+            initial = split_delays(self._graph(), initial, is_batched=is_batched)
         params = [getattr(self, name) for name in self.parameter_names]
         tensors = [*params, *given, *(self._cast(n, t) for n, t in initial.items())]
         asked, weighed = self.outputs, None
@@ -130,8 +138,9 @@ class Recurrent(torch.nn.Module):
         total = out[-1] if self.loss is not None else None
         if self.loss is not None and weighed is not None:
             total = self._weigh(nodes[self.loss], weighed, lengths, is_batched)
-        for name in sorted(self.graph.times.once & nodes.keys()):
-            nodes[name] = _last(nodes[name], lengths, is_batched)
+        for name in self.once:
+            if name in nodes:
+                nodes[name] = _last(nodes[name], lengths, is_batched)
         return Output(
             {name: nodes[name] for name in self.outputs},
             dict(zip(self.states, out[len(asked) : n_out], strict=True)),
@@ -145,7 +154,7 @@ class Recurrent(torch.nn.Module):
         losses = losses if is_batched else losses[:, None]
         w = step_weights(
             self.reduction, given, lengths, losses, is_batched=is_batched,
-            ends_in_loss=self.graph.ends_in_loss,
+            ends_in_loss=self.ends_in_loss,
         )  # fmt: skip
         return (w * losses).sum()
 
@@ -168,25 +177,29 @@ class Recurrent(torch.nn.Module):
                 )
         return [self._cast(name, given[name]) for name in self.inputs]
 
-    @property
-    def graph(self) -> Graph:
+    def _graph(self) -> Graph:
         """The cell's step graph, kept by its text."""
         return graph_of(self.text)
 
-    def _lead(self, given: list[Tensor]) -> tuple[int, bool]:
-        """The number of steps, and whether the sequences have a batch axis."""
-        for name, tensor in zip(self.inputs, given, strict=True):
-            if name not in self.graph.times.row_inputs:
-                extra = tensor.ndim - len(self.graph.inputs[name].shape)
-                return tensor.shape[0] if extra else 1, extra == 2
-        return 1, False
+    def _is_batched(self, given: list[Tensor]) -> bool:
+        """Whether the sequences have a batch axis."""
+        for name, rank, tensor in zip(self.inputs, self.ranks, given, strict=True):
+            if name not in self.row_inputs:
+                return tensor.ndim - rank == 2
+        return False
 
-    def _spread(self, name: str, tensor: Tensor, tau: int, is_batched: bool) -> Tensor:
-        """An input of one value per row, at every step."""
-        rank = len(self.graph.inputs[name].shape) + is_batched
-        if name not in self.graph.times.row_inputs or tensor.ndim != rank:
-            return tensor
-        return tensor.expand(tau, *tensor.shape)
+    def _spread(self, given: list[Tensor], is_batched: bool) -> list[Tensor]:
+        """Inputs of one value per row as sequences, the same at every step."""
+        if not self.row_inputs:
+            return given
+        named = list(zip(self.inputs, self.ranks, given, strict=True))
+        taus = [x.shape[0] for name, _, x in named if name not in self.row_inputs]
+        return [
+            x.expand(taus[0] if taus else 1, *x.shape)
+            if name in self.row_inputs and x.ndim == rank + is_batched
+            else x
+            for name, rank, x in named
+        ]
 
     def _cast(self, name: str, tensor: Tensor) -> Tensor:
         """A real tensor in the parameters' element type."""

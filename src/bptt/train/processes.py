@@ -161,7 +161,8 @@ class _Group(Processes):
                 f"process {self.rank} waits for the others, and {found}",
                 "One of them hangs, died or cannot be reached: look at what it "
                 "printed. The run goes on from its last checkpoint with --resume; "
-                "where a window takes long, give --process-timeout.",
+                "where a window takes long, TrainingOptions(process_timeout=...) "
+                "gives it more seconds.",
             ) from error
 
 

@@ -111,7 +111,9 @@ def begin(
     executable = compile_program(
         program, bindings.sizes, bindings.dtype.itemsize, target
     )
-    return KernelCall(executable, bindings, count_threads(threads), memory, is_resumed)
+    call = KernelCall(executable, bindings, count_threads(threads))
+    call.start(memory, is_resumed=is_resumed)
+    return call
 
 
 @dataclass(frozen=True)
@@ -143,29 +145,20 @@ def _stamp(executable: Executable) -> int:
 
 
 class KernelCall:
-    """One run of an executable; its first phase is over when it is made.
+    """One run of an executable: `start` runs its first phase, `finish` the second.
 
     program: the program in primitives, whose roots the values belong to.
     """
 
     def __init__(
-        self,
-        executable: Executable,
-        bindings: Bindings,
-        threads: int,
-        memory: Sequence[FloatArray] | None = None,
-        is_resumed: bool = False,
+        self, executable: Executable, bindings: Bindings, threads: int
     ) -> None:
-        self._x, self._b = executable, bindings
+        self._executable, self._bindings = executable, bindings
         self._n_rows = bindings.weight.size
         self._shape = (-(-self._n_rows // bindings.n_b), bindings.n_b)
         loan = borrow(executable.pool, self._shape, self._make_workspace)
-        self._w: Workspace = loan.workspace
-        self._w.restore()
-        if memory is None:
-            self._w.place()
-        else:
-            self._w.adopt(memory, is_new=not is_resumed)
+        self._workspace: Workspace = loan.workspace
+        self._workspace.restore()
         # A reverse step does about as much as a forward one: half of it to each kernel.
         flops = executable.work_per_row * self._n_rows
         self._asked = threads
@@ -173,22 +166,31 @@ class KernelCall:
         self._ragged: Ragged | None = None
         self.values = KernelValues(executable, bindings, loan)
         if bindings.packing is not None:
-            self._ragged = Ragged(executable, bindings.packing, self._w)
+            self._ragged = Ragged(executable, bindings.packing, self._workspace)
             self.values = RaggedValues(executable, bindings, loan, self._ragged)
         self._alive: list[FloatArray] = []
+
+    def start(
+        self, memory: Sequence[FloatArray] | None = None, *, is_resumed: bool = False
+    ) -> None:
+        """Run everything that needs no seed; see `begin` for the arguments."""
+        if memory is None:
+            self._workspace.place()
+        else:
+            self._workspace.adopt(memory, is_new=not is_resumed)
         self._fill_table()
-        if executable.pack is not None:
-            executable.pack(self._w.table_address)
+        if self._executable.pack is not None:
+            self._executable.pack(self._workspace.table_address)
         if not is_resumed:
             self._run_phase(0)
 
     @property
     def program(self) -> Program:
         """The program in primitives."""
-        return self._x.program
+        return self._executable.program
 
     def _make_workspace(self) -> Workspace:
-        return Workspace(self._x, *self._shape, self._b.dtype)
+        return Workspace(self._executable, *self._shape, self._bindings.dtype)
 
     def finish(
         self,
@@ -201,40 +203,40 @@ class KernelCall:
         only the first phase needed may be overwritten. bindings: see `protocol.Call`.
         """
         if seeds is not None:
-            here = bindings or self._b
+            here = bindings or self._bindings
             seeds = {name: here.pack(array) for name, array in seeds.items()}
-            self._b = replace(here, seeds=seeds)
-            self.values.rebind(self._b)
+            self._bindings = replace(here, seeds=seeds)
+            self.values.rebind(self._bindings)
             if bindings is not None:
                 self._fill_table()
             self._enter((f"seed:{name}", array) for name, array in seeds.items())
         self._run_phase(1)
         if self._ragged is not None:
-            self._ragged.align(len(self._x.kernels))
-        for number, job in enumerate(self._x.sums.jobs):
+            self._ragged.align(len(self._executable.kernels))
+        for number, job in enumerate(self._executable.sums.jobs):
             self._sum_products(number, job)
 
     def _run_phase(self, phase: int) -> None:
         """Kernels in order, then the totals over time that are no products."""
-        for number, (when, direction, kernel) in enumerate(self._x.kernels):
+        for number, (when, direction, kernel) in enumerate(self._executable.kernels):
             if when != phase:
                 continue
             if self._ragged is not None:
                 turns = self._ragged.prepare(number, direction)
             else:
-                turns = self._w.turns[direction]
+                turns = self._workspace.turns[direction]
             self._split(kernel, direction, turns)
-        for when, node in self._x.totals:
+        for when, node in self._executable.totals:
             if when == phase:
                 self.values.totals[node] = self._total(node)
 
     def _split(self, kernel: Callable[..., Any], direction: int, turns: Turns) -> None:
-        rows = self._b.n_b if direction else self._n_rows
+        rows = self._bindings.n_b if direction else self._n_rows
 
         def run(_: int, begin: int, end: int) -> None:
             # Of `self`: whoever runs this keeps the workspace and the arrays alive, so
             # that nobody borrows memory that a thread may still write to.
-            table = self._w.table_address
+            table = self._workspace.table_address
             kernel(turns.place, turns.count, begin, end, table)
 
         if self._threads == 1:
@@ -258,9 +260,9 @@ class KernelCall:
 
     def _fill_table(self) -> None:
         """The entries that change from call to call: leaves and static values."""
-        table, numbers = self._w.table, self._w.numbers
-        for name, part in self._w.boundaries:
-            value = self._b.initial.get(name)
+        table, numbers = self._workspace.table, self._workspace.numbers
+        for name, part in self._workspace.boundaries:
+            value = self._bindings.initial.get(name)
             if value is None:
                 part[...] = 0
                 continue
@@ -268,7 +270,7 @@ class KernelCall:
                 value = value[self._ragged.packing.order]
             part[...] = value.reshape(part.shape)
         self._enter(self._leaves())
-        statics = self._x.code.statics
+        statics = self._executable.code.statics
         for name, node in statics.arrays.items():
             table[numbers[name]] = self._keep(self.values.get_static(node))
         for name, node in statics.tables.items():
@@ -276,23 +278,23 @@ class KernelCall:
 
     def _enter(self, leaves: Iterable[tuple[str, FloatArray]]) -> None:
         for name, array in leaves:
-            if name in self._w.numbers:
+            if name in self._workspace.numbers:
                 ready = np.ascontiguousarray(array)
                 self.values.leaves[name] = ready
-                self._w.table[self._w.numbers[name]] = address_of(ready)
+                self._workspace.table[self._workspace.numbers[name]] = address_of(ready)
 
     def _keep(self, array: Any) -> int:
-        ready = np.ascontiguousarray(array, self._b.dtype)
+        ready = np.ascontiguousarray(array, self._bindings.dtype)
         self._alive.append(ready)
         return address_of(ready)
 
     def _leaves(self) -> Iterator[tuple[str, FloatArray]]:
-        b = self._b
+        b = self._bindings
         yield "weight", b.weight
         for name, array in b.inputs.items():
             yield f"in:{name}", array
-            lag = self._x.program.graph.lag(name)
-            if f"in:{name}@{lag:+d}" in self._w.numbers:
+            lag = self._executable.program.graph.lag(name)
+            if f"in:{name}@{lag:+d}" in self._workspace.numbers:
                 yield f"in:{name}@{lag:+d}", self.values.shift_input(name, lag)
         for name, array in b.seeds.items():
             yield f"seed:{name}", array
@@ -300,25 +302,25 @@ class KernelCall:
     # ----- the totals over time -----
 
     def _sum_products(self, number: int, job: SumJob) -> None:
-        place, sums = self._w.result_addresses[2 * number : 2 * number + 2]
-        table, rows = self._w.table, self._n_rows
+        place, sums = self._workspace.result_addresses[2 * number : 2 * number + 2]
+        table, rows = self._workspace.table, self._n_rows
         a, b = ((table[p[0]] or 0) + p[1] for p in (job.a, job.b))
         given = 0 if job.is_swapped else sums
 
         def run(thread: int, begin: int, end: int) -> None:
-            self._x.reduce(
+            self._executable.reduce(
                 rows, a, job.a[2], begin, end, b, job.b[2], job.n, place, job.n, given,
-                self._w.work[thread],
+                self._workspace.work[thread],
             )  # fmt: skip
 
         threads = choose_threads(2 * rows * job.m * job.n, self._asked)
         ranges = split_rows(job.m, threads, 14) if threads > 1 else [(0, job.m)]
-        self._w.make_work(len(ranges))
+        self._workspace.make_work(len(ranges))
         self._each(ranges, run)
 
     def _total(self, node: Node) -> FloatArray:
         values = [self.values.stored(child) for child in node.inputs]
         if node.op == "total" and not (node.rank or node.indices):
             # Summed in float64: the loss of a long sequence keeps its digits.
-            return np.asarray(values[0].sum(dtype=np.float64), self._b.dtype)
-        return evaluate(node, values, self._b.numbers)
+            return np.asarray(values[0].sum(dtype=np.float64), self._bindings.dtype)
+        return evaluate(node, values, self._bindings.numbers)

@@ -47,7 +47,7 @@ class Workspace:
         """Allocate; a row beyond the last step holds a boundary value, or zero."""
         self.shape = (tau, n_b)
         self.dtype = np.dtype(dtype)
-        self._x, code = executable, executable.code
+        self._executable, code = executable, executable.code
         self.buffers: Sequence[FloatArray] = ()
         self._own: Sequence[FloatArray] | None = None
         self._placed: Sequence[FloatArray] | None = None
@@ -79,14 +79,14 @@ class Workspace:
         """
         if memory is None:
             if self._own is None:
-                shapes = buffer_shapes(self._x, *self.shape)
+                shapes = buffer_shapes(self._executable, *self.shape)
                 own = [self._empty(*shape) for shape in shapes]
                 self._clear(own)
                 self._own = own
             memory = self._own
             if self._placed is memory:
                 return
-        layout, plan = self._x.layout, self._x.plan
+        layout, plan = self._executable.layout, self._executable.plan
         self._placed = None  # an interrupt may come between any two lines
         self.buffers = memory
         for number in range(len(memory)):
@@ -97,7 +97,9 @@ class Workspace:
         self.boundaries = []
         for node, place in layout.places.items():
             if node in padded:
-                row = -1 if padded[node] in self._x.program.graph.backward else 0
+                row = (
+                    -1 if padded[node] in self._executable.program.graph.backward else 0
+                )
                 part = self.buffers[place.buffer][row, :, place.column :][
                     :, : place.width
                 ]
@@ -106,7 +108,7 @@ class Workspace:
 
     def adopt(self, memory: Sequence[FloatArray], *, is_new: bool) -> None:
         """Place the values in a caller's memory, whole or, if new, to be written."""
-        shapes = buffer_shapes(self._x, *self.shape)
+        shapes = buffer_shapes(self._executable, *self.shape)
         parts = [
             array.reshape(-1)[: math.prod(shape)].reshape(shape)
             for array, shape in zip(memory, shapes, strict=True)
@@ -117,7 +119,7 @@ class Workspace:
 
     def _clear(self, memory: Sequence[FloatArray]) -> None:
         """Zero beyond the first and the last step, where a boundary value lies."""
-        for buffer, array in zip(self._x.layout.buffers, memory, strict=True):
+        for buffer, array in zip(self._executable.layout.buffers, memory, strict=True):
             if buffer.is_padded:
                 array[0] = 0
                 array[-1] = 0

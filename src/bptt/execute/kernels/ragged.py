@@ -37,7 +37,7 @@ class Ragged:
     ) -> None:
         """Nothing is copied yet."""
         self.packing = packing
-        self._x, self._w = executable, workspace
+        self._executable, self._workspace = executable, workspace
         # Where the block beyond the last step of a padded buffer begins.
         self._beyond = workspace.shape[0] * packing.n_b
         self._turns: dict[tuple[int, bool], Turns] = {}
@@ -47,7 +47,7 @@ class Ragged:
 
     def prepare(self, kernel: int, direction: int) -> Turns:
         """Make everything ready for a kernel to run; returns its turns."""
-        reads = self._x.other_steps[kernel]
+        reads = self._executable.other_steps[kernel]
         if not direction:
             self.align(kernel)
         key = (direction, any(shift_of(node)[1] > 0 for node in reads))
@@ -93,7 +93,7 @@ class Ragged:
 
     def rows_of(self, number: int, lag: int, out: FloatArray | None) -> FloatArray:
         """A padded buffer's rows as they are read `lag` steps away."""
-        buffer = self._w.buffers[number]
+        buffer = self._workspace.buffers[number]
         rows = buffer.reshape(-1, buffer.shape[2])
         places = (self._before if lag < 0 else self._after) + self.packing.n_b
         # Every place is inside; with "raise" NumPy would copy `out` first.
@@ -102,18 +102,20 @@ class Ragged:
 
     def align(self, kernel: int) -> None:
         """Copy what a kernel, or the sums, read of other steps beside its rows."""
-        layout = self._x.layout
+        layout = self._executable.layout
         stale: dict[tuple[int, int], None] = {}
-        for node in self._x.other_steps[kernel]:
+        for node in self._executable.other_steps[kernel]:
             name, lag = shift_of(node)
-            source = self._x.plan.padded[name]
+            source = self._executable.plan.padded[name]
             buffer = layout.places[source].buffer
             if (source, lag) not in self._aligned:
                 self._aligned.add((source, lag))
                 stale[buffer, lag] = None
-            self._w.point(layout.name(node), address_of(self._w.aligned(buffer, lag)))
+            self._workspace.point(
+                layout.name(node), address_of(self._workspace.aligned(buffer, lag))
+            )
         for buffer, lag in stale:
-            copy = self._w.aligned(buffer, lag)
+            copy = self._workspace.aligned(buffer, lag)
             self.rows_of(buffer, lag, copy[: self.packing.n_rows])
 
     def shift_input(
