@@ -6,6 +6,7 @@ import pytest
 import bptt as library
 from bptt.train.checkpoint import Checkpoint
 from bptt.train.data.vocabulary import Vocabulary
+from bptt.train.options import TrainingOptions
 from bptt.train.run_folder import create_run
 from tests.cli.test_commands import bptt
 
@@ -39,7 +40,8 @@ def test_a_trained_model_reads_a_text(tmp_path):
     vocabulary = Vocabulary.build(TEXT)
     n = len(vocabulary)
     params = cell.init(n_x=n, n_o=n, n_h=6, seed=2, dtype="float32")
-    create_run(tmp_path / "run", cell.text, {}, vocabulary, Checkpoint(params))
+    config = {"options": TrainingOptions().to_json()}
+    create_run(tmp_path / "run", cell.text, config, vocabulary, Checkpoint(params))
     (tmp_path / "text.txt").write_text(TEXT)
     command = "flow run --text text.txt --tau 12 --rows 3"
     ended = bptt(*command.split(), cwd=tmp_path)
@@ -66,7 +68,8 @@ def test_a_model_of_sequences_is_not_given_a_text(tmp_path):
     pytest.importorskip("safetensors")
     cell = library.cells.elman
     params = cell.init(n_x=2, n_h=3, dtype="float32")
-    config = {"data": {"kind": "sequences"}}
+    options = TrainingOptions().to_json()
+    config = {"options": options, "data": {"kind": "sequences"}}
     create_run(tmp_path / "run", cell.text, config, None, Checkpoint(params))
     ended = bptt("flow", "run", cwd=tmp_path)
     assert ended.returncode == 2

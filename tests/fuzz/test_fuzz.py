@@ -123,7 +123,7 @@ def test_a_workspace_is_full_of_nan_before_a_call():
     padded, plain_, sums = np.zeros((5, 2, 1)), np.zeros((3, 2, 1)), np.zeros(2)
     workspace = SimpleNamespace(
         shape=(3, 2), packed={}, results=[sums], _work=[], _aligned={},
-        buffers=[padded, plain_],
+        buffers=[padded, plain_], place=lambda: None,
     )  # fmt: skip
     with poisoned():
         executor.borrow([], (3, 2), lambda: workspace)

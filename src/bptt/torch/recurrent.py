@@ -85,7 +85,7 @@ class Recurrent(torch.nn.Module):
         times = cell.graph.times
         self.ranks = tuple(len(spec.shape) for spec in cell.graph.inputs.values())
         self.row_inputs = tuple(sorted(times.row_inputs))
-        self.once = tuple(sorted(times.once))
+        self.last_nodes = tuple(sorted(times.once))
         self.has_delays = bool(times.delays or times.starts)
         self.ends_in_loss = cell.graph.ends_in_loss
         outputs = _default(cell) if outputs is None else outputs
@@ -138,7 +138,7 @@ class Recurrent(torch.nn.Module):
         total = out[-1] if self.loss is not None else None
         if self.loss is not None and weighed is not None:
             total = self._weigh(nodes[self.loss], weighed, lengths, is_batched)
-        for name in self.once:
+        for name in self.last_nodes:
             if name in nodes:
                 nodes[name] = _last(nodes[name], lengths, is_batched)
         return Output(
