@@ -1,6 +1,7 @@
 """Settings of the whole suite: generated tests, and how kernels are compiled."""
 
 import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("search", deadline=None, max_examples=1000)
+
+
+# A shell that starts a program in the background lets it ignore Ctrl-C, and so would
+# the processes that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module", autouse=True)
