@@ -116,6 +116,13 @@ def total_outer(g: Tensor, x: Tensor) -> Tensor:
     return g.flatten(0, -2).mT @ x.flatten(0, -2)
 
 
+def total_outer_at(g: Tensor, x: Tensor, rank: int) -> Tensor:
+    """The sum of g x^T over time and batch, g with indices before its vector."""
+    shape = g.shape[g.ndim - rank :]
+    rows = g.reshape(-1, shape.numel())
+    return (rows.mT @ x.reshape(len(rows), -1)).reshape(*shape, x.shape[-1])
+
+
 def _bce(p: Tensor, y: Tensor, rank: int) -> Tensor:
     return -sum_of(y * torch.log(p) + (1 - y) * torch.log1p(-p), rank)
 
@@ -167,7 +174,7 @@ MEANINGS: Table[Callable[..., Tensor]] = Table("MEANINGS", "torch/meanings.py", 
     "index_sum": lambda x, axis, size: x.sum(axis),
     "diag": torch.diag_embed, "diagonal": lambda a: torch.diagonal(a, 0, -2, -1),
     "named": lambda x, *_: x, "spread": lambda x: x,
-    "total": total, "total_outer": total_outer,
+    "total": total, "total_outer": total_outer, "total_outer_at": total_outer_at,
     "total_scatter": lambda g, index, sizes: total(scatter(g, index, sizes), 2),
 })  # fmt: skip
 
