@@ -32,8 +32,7 @@ def make_list(names: tuple[str, ...]) -> Group:
     return Group(
         f"{len(names)} cells of the library\n",
         lines,
-        "\n`bptt cells NAME` shows one with its equations, "
-        "`bptt cells --equations` all of them.",
+        "\n`bptt cells NAME` shows one with its equations, `--equations` all.",
     )
 
 
