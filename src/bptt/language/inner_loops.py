@@ -14,16 +14,19 @@ from bptt.step.components import components
 
 
 def places_of(equation: Equation) -> tuple[str | int, ...]:
+    """The indices and numbers on the left of an equation of the step."""
     data: Any = equation.expression.data
     is_indexed = equation.expression.op == "put" and equation.when == "t"
     return tuple(data) if is_indexed else ()
 
 
 def numbers_of_places(equation: Equation) -> Iterator[int]:
+    """The single places among them."""
     return (place for place in places_of(equation) if isinstance(place, int))
 
 
 def reads_now(expr: Piece) -> set[str]:
+    """The names that an expression reads at its own step."""
     return {part.name for part in expr.parts() if part.op == "read" and part.lag == 0}
 
 
@@ -69,7 +72,7 @@ def find_loops(
 
 def _loop_of(own: list[Equation], indices: Mapping[str, Index]) -> InnerLoop | None:
     """The index along which equations wait for each other; None if there is none."""
-    firsts = {places_of(e)[0] if places_of(e) else "" for e in own}
+    firsts = dict.fromkeys(places_of(e)[0] if places_of(e) else "" for e in own)
     names = [place for place in firsts if isinstance(place, str)]
     members = {e.name for e in own}
     ways: dict[int, Span] = {}
