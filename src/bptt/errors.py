@@ -191,6 +191,10 @@ class IndexUseError(CellError):
     """An index stands where it cannot, or is missing where it must stand."""
 
 
+class InnerStepError(CellError):
+    """Inner steps, `s[t, l-1]`, that have no start, no number or no order."""
+
+
 class IndexKindError(CellError):
     """An input is used both as an integer index and as a real vector."""
 

@@ -16,7 +16,7 @@ from bptt.cli.explain import explain
 from bptt.cli.failure import describe
 from bptt.cli.flow import flow
 from bptt.cli.sample import sample
-from bptt.cli.train import train
+from bptt.cli.train import GROUPED, train
 from bptt.errors import BpttError
 from bptt.version import __version__
 
@@ -33,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("train")(train)
+app.command("train", cls=GROUPED)(train)
 app.command("sample")(sample)
 app.command("eval")(evaluate)
 app.command("check")(check)
