@@ -16,7 +16,7 @@ from bptt.execute.dispatch import REFERENCE
 from bptt.step.shapes import Array
 from bptt.unrolled.local import (
     LocalEquation,
-    cut_equation,
+    cut_equations,
     evaluate,
     hold_stops,
     jacobians,
@@ -156,8 +156,7 @@ def check_edges(context: Trial) -> Iterator[Row]:
         initial=context.instance.initial,
         executor=REFERENCE,
     )  # fmt: skip
-    for name in context.graph.definitions:
-        equation = cut_equation(context.graph, name)
+    for name, equation in cut_equations(context.graph).items():
         if not equation.real_reads:
             continue
         if note:

@@ -208,7 +208,7 @@ class Times:
     is_end_loss: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """One time step of a cell: its definitions in order, and its leaves by name.
 
