@@ -73,7 +73,7 @@ def _between(sign: str, parts: list[Markup]) -> list[Any]:
 
 
 def _pictures(page: PageContext) -> Markup:
-    marks = Marks(tspans, page.labels.short, page.labels.symbol)
+    marks = Marks(tspans, page.labels.lines)
     drawn = {"graph-full": page.full}
     if page.folded.folded:
         drawn["graph-folded"] = page.folded
