@@ -109,14 +109,18 @@ MEASURE = """() => {
     const boxes = labels.map((e) => e.getBoundingClientRect());
     const solid = [...svg.querySelectorAll(".n circle")]
       .map((e) => e.getBoundingClientRect());
-    const points = [];
+    const lines = [];
     for (const line of svg.querySelectorAll(".e path, line.lane")) {
-      const matrix = line.getScreenCTM(), length = line.getTotalLength();
-      for (let s = 0; s <= length; s += 2) {
-        points.push(line.getPointAtLength(s).matrixTransform(matrix));
+      const at = line.getScreenCTM();
+      const d = line.getAttribute("d") || `M${["x1", "y1", "x2", "y2"]
+        .map((key) => line.getAttribute(key)).join(" ")}`;
+      const [x, y] = [[], []];
+      d.match(/-?[0-9.]+/g).forEach((n, k) => (k % 2 ? y : x).push(+n));
+      for (let k = 1; k < x.length; k++) {  // the corners, each of a straight piece
+        lines.push([Math.min(x[k - 1], x[k]) + at.e, Math.max(x[k - 1], x[k]) + at.e,
+                    Math.min(y[k - 1], y[k]) + at.f, Math.max(y[k - 1], y[k]) + at.f]);
       }
     }
-    points.sort((a, b) => a.x - b.x);
     labels.forEach((label, i) => {
       const box = boxes[i], name = svg.id + " " + label.parentNode.dataset.k;
       count++;
@@ -131,8 +135,8 @@ MEASURE = """() => {
       }
       // A line box is higher than its letters.
       const [top, bottom] = [box.top + 2.5, box.bottom - 2.5];
-      if (points.some((p) => p.x > box.left + 1 && p.x < box.right - 1
-                      && p.y > top && p.y < bottom)) found.push([name, "a line"]);
+      if (lines.some(([x1, x2, y1, y2]) => x2 > box.left + 1 && x1 < box.right - 1
+                     && y2 > top && y1 < bottom)) found.push([name, "a line"]);
     });
   }
   return [count, found];
@@ -144,7 +148,7 @@ def pictures(tmp_path_factory):
     """All pictures of the library on one page, with the page's style."""
     parts = []
     for i, name in enumerate(LIBRARY):
-        point, labels = drawing(name, 3)
+        point, labels = drawing(name, 2)
         for folded in (False, True):
             svg = picture(
                 draw(point.graph, folded=folded), Marks(tspans, labels.lines),
@@ -168,7 +172,7 @@ def test_no_label_lies_on_a_label_a_node_or_a_line(browser, pictures, width):
             way == "backward",
         )
         count, found = tab.evaluate(MEASURE)
-        assert count > 50 * len(LIBRARY)
+        assert count > 30 * len(LIBRARY)
         assert found == []
     rails = "Array.from(document.querySelectorAll('svg.rail'), s =>"
     assert tab.evaluate(

@@ -104,9 +104,7 @@ def label_box(fitted: Fitted, kind: Kind) -> Box:
     return fitted.grid.slot(kind).box(wide, lettering.HIGH, lettering.DEEP)
 
 
-def _obstacles(
-    grid: Grid, kinds: list[Kind], tau: int
-) -> tuple[Array, Array]:
+def _obstacles(grid: Grid, kinds: list[Kind], tau: int) -> tuple[Array, Array]:
     """Middles of nodes, and the lines of arrows and lanes as boxes, of one column."""
     circles = [(spot.x, spot.y) for spot in grid.spots.values()]
     lines: list[Box] = []

@@ -35,7 +35,7 @@ def _width(letters: str) -> float:
 
 
 def written(label: str) -> Markup:
-    """`∂i/∂W_i` with the last i lowered; nothing of the notation for plain text left."""
+    """`∂i/∂W_i` with its last letter lowered, and no sign of plain notation left."""
     parts: list[str] = []
     rest = 0
     for match in _LOWERED.finditer(label):

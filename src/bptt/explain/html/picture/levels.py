@@ -107,14 +107,12 @@ class _Tracks:
         reads = [self.levels[r] for r in self.readers.get(name, [])]
         is_seeded = any(k.source == name and not self.drawn.ends_in_node(k)
                         for k in self.drawn.kinds)  # fmt: skip
-        return max([*reads, top if is_seeded else 0, self.levels[name] + 1])
+        return max(*reads, top if is_seeded else 0, self.levels[name] + 1)
 
     def _first_free(self, wanted: list[int], level: int, last: int) -> int:
         rows = set(range(level, last))
-        for track in [*wanted, *range(len(self.levels) + 1)]:
-            if not rows & self.busy.get(track, set()):
-                return track
-        raise AssertionError(level)
+        every = [*wanted, *range(len(self.levels) + 1)]
+        return next(t for t in every if not rows & self.busy.get(t, set()))
 
     def _take(self, name: str, track: int, level: int, last: int) -> None:
         self.found[name] = track

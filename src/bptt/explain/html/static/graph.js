@@ -136,6 +136,7 @@
       for (const arrow of B.all(".e", svg)) {
         const lag = /\[t-(\d+)\]/.exec(arrow.dataset.k);
         const from = step(arrow) - (lag ? +lag[1] : 0);
+        arrow.classList.toggle("later", lag !== null);
         arrow.classList.toggle("lit", from === t && !arrow.classList.contains("cut"));
       }
       for (const node of B.all(".n.node", svg)) {
