@@ -112,7 +112,8 @@ class _Tracks:
     def _first_free(self, wanted: list[int], level: int, last: int) -> int:
         rows = set(range(level, last))
         every = [*wanted, *range(len(self.levels) + 1)]
-        return next(t for t in every if not rows & self.busy.get(t, set()))
+        free: list[int] = [t for t in every if not rows & self.busy.get(t, set())]
+        return free[0]
 
     def _take(self, name: str, track: int, level: int, last: int) -> None:
         self.found[name] = track
