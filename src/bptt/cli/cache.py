@@ -4,8 +4,6 @@ from typing import Annotated
 
 import typer
 
-from bptt.execute.codegen.disk import MOST_BYTES, VARIABLE, find_store
-
 
 def cache(
     clear: Annotated[
@@ -13,6 +11,13 @@ def cache(
     ] = False,
 ) -> None:
     """Show where compiled cells are kept, how many and how large; or remove them."""
+    # Imported here: it loads LLVM, which the start of no other command needs.
+    from bptt.execute.codegen.disk import (  # noqa: PLC0415
+        MOST_BYTES,
+        VARIABLE,
+        find_store,
+    )
+
     store = find_store()
     if store is None:
         typer.echo(f"off: {VARIABLE} says so; nothing is read or kept")

@@ -3,24 +3,33 @@
 Torch and safetensors are imported when they are first needed, never with this package.
 """
 
-from bptt.train.checkpoint import BEST, LAST
-from bptt.train.data.opening import DataRequest, open_data
-from bptt.train.data.sequence_files import read_sequences
-from bptt.train.data.text import PlainText, read_text
-from bptt.train.errors import OptionError, SeveralProcessesError, TrainError
-from bptt.train.measuring import Measured, measure_run
-from bptt.train.options import (
-    STANDARD_LIBRARY_CHARACTERS,
-    TrainingOptions,
+from bptt.train.assignments import (
     parse_optimiser_option,
     parse_scheduler_option,
     parse_size,
     parse_split,
 )
+from bptt.train.checkpoint import BEST, LAST
+from bptt.train.data.opening import DataRequest, open_data
+from bptt.train.data.sequence_files import read_sequences
+from bptt.train.data.text import PlainText, read_text
+from bptt.train.definition import Defined, defined
+from bptt.train.errors import (
+    IgnoredOptionError,
+    OptionError,
+    SeveralProcessesError,
+    TrainError,
+)
+from bptt.train.measuring import Measured, measure_run
+from bptt.train.options import (
+    SCHEDULES,
+    STANDARD_LIBRARY_CHARACTERS,
+    TrainingOptions,
+)
 from bptt.train.processes import has_several_processes, is_first_process
 from bptt.train.report import Report, format_loss, print_report
+from bptt.train.run_config import RunConfig, read_run_config
 from bptt.train.sampling import Sampler, open_run
-from bptt.train.schedule import SCHEDULES
 from bptt.train.training import resume, train
 
 __all__ = [
@@ -29,14 +38,18 @@ __all__ = [
     "SCHEDULES",
     "STANDARD_LIBRARY_CHARACTERS",
     "DataRequest",
+    "Defined",
+    "IgnoredOptionError",
     "Measured",
     "OptionError",
     "PlainText",
     "Report",
+    "RunConfig",
     "Sampler",
     "SeveralProcessesError",
     "TrainError",
     "TrainingOptions",
+    "defined",
     "format_loss",
     "has_several_processes",
     "is_first_process",
@@ -48,6 +61,7 @@ __all__ = [
     "parse_size",
     "parse_split",
     "print_report",
+    "read_run_config",
     "read_sequences",
     "read_text",
     "resume",

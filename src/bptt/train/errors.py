@@ -136,6 +136,23 @@ class OptionError(TrainError):
         super().__init__(f"{option} {value}: expected {expected}.")
 
 
+class IgnoredOptionError(TrainError):
+    """An option was given where it would mean nothing."""
+
+    def __init__(self, option: str, why: str) -> None:
+        super().__init__(f"{option}: it would be ignored, for {why}. Leave it out.")
+
+
+class ConfigFileError(TrainError):
+    """A file of options does not hold what it should."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"--config {str(path)!r}: {reason}. It is a TOML file of the options that "
+            "`bptt train --help-all` lists, such as n_h = 64, or a run folder."
+        )
+
+
 class UnknownOptimiserError(TrainError):
     """No optimiser in torch.optim has this name, or it cannot be used here."""
 

@@ -31,6 +31,7 @@ from bptt.train.errors import (
 )
 from bptt.train.evaluation import evaluate
 from bptt.train.full_batch import FullBatchSession
+from bptt.train.ignored import refuse_ignored
 from bptt.train.interrupt import StopOnInterrupt
 from bptt.train.model import Model, build_model
 from bptt.train.optimiser import import_torch
@@ -116,6 +117,7 @@ def _train(
     model = build_model(options, task.form)
     task = _with_unit(task, model)
     is_full = _is_full_batch(options, task, processes)
+    refuse_ignored(options, task, data, model, is_full_batch=is_full)
     start = Checkpoint(
         model.init(task.form, options, "float64" if is_full else "float32")
     )

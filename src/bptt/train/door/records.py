@@ -64,6 +64,16 @@ class ConfigRecord(msgspec.Struct):
     versions: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class ConfigTable(msgspec.Struct):
+    """What a TOML file of options says besides the options."""
+
+    data: str | list[str] | None = None
+    pattern: str = "*"
+    limit: Size | None = None
+    out: str | None = None
+    split: list[float] | None = None
+
+
 class NormsRecord(msgspec.Struct):
     """Norms over t, as metrics.jsonl holds them."""
 
