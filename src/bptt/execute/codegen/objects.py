@@ -73,10 +73,10 @@ def shorten(what: object) -> str:
 def _surroundings() -> tuple[object, ...]:
     sources = hashlib.sha256()
     for package in WRITERS:
-        files = [
-            f for f in resources.files(package).iterdir() if f.name.endswith(".py")
-        ]
-        for file in sorted(files, key=lambda file: file.name):
-            sources.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+        folder = resources.files(package)
+        for name in sorted(file.name for file in folder.iterdir()):
+            if name.endswith(".py"):
+                text = (folder / name).read_bytes()
+                sources.update(name.encode() + b"\0" + text + b"\0")
     versions = (__version__, llvmlite.__version__, binding.llvm_version_info)
     return (*versions, binding.get_process_triple(), sources.hexdigest())
