@@ -79,9 +79,16 @@ def check_cell(
         shown.append(str(instance) + _directions(cell, instance))
         rows += check_instance(
             cell, instance, executor=executor, gradient=gradient, checks=checks,
-            progress=lambda share, n=number: progress((n - 1 + share) / instances),
+            progress=partial(_tell, progress, number - 1, instances),
         )  # fmt: skip
     return Ledger(tuple(rows), seed, tuple(shown))
+
+
+def _tell(
+    progress: Callable[[float], None], done: int, instances: int, share: float
+) -> None:
+    """Of one instance's share, that of all."""
+    progress((done + share) / instances)
 
 
 def check_instance(
