@@ -25,7 +25,7 @@ from bptt.train.report import PartReport
 from bptt.train.run_folder import read_metrics, read_run
 from bptt.train.sweep import DONE, FAILED, WENT_ON, read_sweep, run_sweep
 from bptt.train.tallies import BinaryTally, ClassTally, RealTally
-from bptt.train.trivial import Reference, Trivial
+from bptt.train.trivial import Predictor, Trivial
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -82,7 +82,7 @@ def test_the_trivial_predictor_says_what_the_training_targets_say():
 
 
 def test_a_network_that_is_no_better_is_told_so_and_one_that_is_better_is_not():
-    other = Reference("training mean", 2.0, {"rmse": 3.0, "accuracy": 0.5})
+    other = Predictor("training mean", 2.0, {"rmse": 3.0, "accuracy": 0.5})
     same = PartReport(2.0, {"rmse": 3.5, "accuracy": 0.5}, references=(other,))
     (remark,) = same.remarks("test part")
     assert remark == (

@@ -10,8 +10,8 @@ from rich.console import Console
 from bptt.cli.compare import show
 from bptt.train import (
     FAILED,
+    JobOutcome,
     OptionError,
-    Outcome,
     compare_runs,
     read_sweep,
     run_sweep,
@@ -47,7 +47,7 @@ def sweep(
     out, listed = read_sweep(file)
     console = Console()
 
-    def tell(outcome: Outcome) -> None:
+    def tell(outcome: JobOutcome) -> None:
         text = f"{outcome.job.name}: {outcome.how}"
         reason = f" ({outcome.reason})" if outcome.reason else ""
         console.print(text + reason, highlight=False, markup=False, soft_wrap=True)

@@ -38,7 +38,7 @@ from bptt.train.report import (
 from bptt.train.run_config import RunConfig, read_run_config
 from bptt.train.sampling import Sampler, open_run
 from bptt.train.summary import Summary, read_summary
-from bptt.train.sweep import FAILED, Outcome, read_sweep, run_sweep
+from bptt.train.sweep import FAILED, JobOutcome, read_sweep, run_sweep
 from bptt.train.training import resume, train
 
 __all__ = [
@@ -51,9 +51,9 @@ __all__ = [
     "DataRequest",
     "Defined",
     "IgnoredOptionError",
+    "JobOutcome",
     "Measured",
     "OptionError",
-    "Outcome",
     "PlainText",
     "Report",
     "RunConfig",

@@ -47,7 +47,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Row:
+class RowOfRuns:
     """Runs with the same options and data but for the seed; figures by name."""
 
     label: str
@@ -60,7 +60,7 @@ class Comparison:
     """Rows in the order in which their first run was given, and the unit of all."""
 
     unit: str
-    rows: Sequence[Row]
+    rows: Sequence[RowOfRuns]
 
     @property
     def names(self) -> list[str]:
@@ -111,7 +111,7 @@ def compare_runs(folders: Sequence[Path]) -> Comparison:
         groups.setdefault(repr(_identity(run)), []).append(run)
     listed = list(groups.values())
     differing = _differing([group[0] for group in listed])
-    rows = [Row(_label(g, differing), g, _figures(g)) for g in listed]
+    rows = [RowOfRuns(_label(g, differing), g, _figures(g)) for g in listed]
     return Comparison(runs[0].record.unit, rows)
 
 

@@ -18,7 +18,7 @@ from bptt.train.run_page import write_page
 from bptt.train.session import Session, Setting, write_sample
 from bptt.train.summary import write_summary
 from bptt.train.tensorboard import Board
-from bptt.train.trivial import Reference, Trivial
+from bptt.train.trivial import Predictor, Trivial
 
 SAMPLE_LENGTH = 300
 
@@ -71,7 +71,7 @@ def _with_references(report: Report, setting: Setting) -> Report:
         return report
     trivial = Trivial(task.parts["training"], task.form, model.loss)
 
-    def of(part: str) -> list[Reference]:
+    def of(part: str) -> list[Predictor]:
         assert task.unit is not None
         found = trivial.measure(task.parts[part], task.offset(part) / task.unit.factor)
         name = "unigram" if task.baselines else found.name
@@ -85,11 +85,11 @@ def _with_references(report: Report, setting: Setting) -> Report:
     return replace(report, best_part=best, tested=tested)
 
 
-def _lzma(baselines: Baselines | None) -> Sequence[Reference]:
+def _lzma(baselines: Baselines | None) -> Sequence[Predictor]:
     if baselines is None or baselines.lzma is None:
         return ()
     name = "lzma, given the training text"
-    return (Reference(name, baselines.lzma, {}, is_trivial=False),)
+    return (Predictor(name, baselines.lzma, {}, is_trivial=False),)
 
 
 def _write(report: Report, setting: Setting) -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from bptt.train.data.baselines import Baselines
 from bptt.train.data.form import LossUnit
 from bptt.train.tallies import ACCURACY, HIGHER_IS_BETTER, LOWER_IS_BETTER, Figures
-from bptt.train.trivial import Reference
+from bptt.train.trivial import Predictor
 
 MAX_CLASSES_SHOWN = 12
 PERCENT = HIGHER_IS_BETTER
@@ -30,7 +30,7 @@ class PartReport:
     loss: float
     figures: Figures = field(default_factory=dict)
     by_class: Sequence[float | None] | None = None
-    references: Sequence[Reference] = ()
+    references: Sequence[Predictor] = ()
 
     def remarks(self, part: str) -> list[str]:
         """A sentence for every figure that is no better than without a network."""
@@ -40,7 +40,7 @@ class PartReport:
             if other.is_trivial and (lost := self._lost_to(other))
         ]
 
-    def _lost_to(self, other: Reference) -> list[str]:
+    def _lost_to(self, other: Predictor) -> list[str]:
         """The figures, in words, by which a predictor without a network is as good."""
         lost = []
         if not self.loss < other.loss:
@@ -221,7 +221,7 @@ class Report:
         for name in names:
             table.add_column(in_words(name), justify="right")
 
-        def add(name: str, part: PartReport | Reference, style: str = "") -> None:
+        def add(name: str, part: PartReport | Predictor, style: str = "") -> None:
             known = part.figures
             cells = [format_figure(n, known[n]) if n in known else "" for n in names]
             table.add_row(name, format_loss(part.loss), *cells, style=style)

@@ -57,7 +57,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """How a job ended; reason: the last line that it printed, where it failed."""
 
     job: Job
@@ -96,8 +96,8 @@ def read_sweep(path: Path) -> tuple[Path, list[Job]]:
 
 
 def run_sweep(
-    out: Path, jobs: Sequence[Job], n_jobs: int, tell: Callable[[Outcome], None]
-) -> list[Outcome]:
+    out: Path, jobs: Sequence[Job], n_jobs: int, tell: Callable[[JobOutcome], None]
+) -> list[JobOutcome]:
     """Run what is not done, `n_jobs` at a time, each a process of its own.
 
     tell: hears of every job as it ends. What a job prints goes to NAME.log beside its
@@ -110,8 +110,8 @@ def run_sweep(
     cores = os.cpu_count() or 1
     threads = str(max(1, cores // n_jobs))
 
-    def run(job: Job) -> Outcome:
-        outcome = Outcome(job, DONE) if job.is_done else _run(job, threads)
+    def run(job: Job) -> JobOutcome:
+        outcome = JobOutcome(job, DONE) if job.is_done else _run(job, threads)
         tell(outcome)
         return outcome
 
@@ -128,7 +128,7 @@ def _refuse_other(job: Job) -> None:
         raise SweepError(job.folder)
 
 
-def _run(job: Job, threads: str) -> Outcome:
+def _run(job: Job, threads: str) -> JobOutcome:
     table = job.folder.with_name(f"{job.name}.json")
     write_whole(table, (json.dumps(job.table, indent=1) + "\n").encode())
     how = ["--config", str(table), "--out", str(job.folder)]
@@ -144,9 +144,9 @@ def _run(job: Job, threads: str) -> Outcome:
             check=False,
         )
     if ended.returncode == 0:
-        return Outcome(job, WENT_ON)
+        return JobOutcome(job, WENT_ON)
     lines = log.read_text("utf-8", "replace").strip().splitlines()
-    return Outcome(job, FAILED, lines[-1] if lines else f"exit {ended.returncode}")
+    return JobOutcome(job, FAILED, lines[-1] if lines else f"exit {ended.returncode}")
 
 
 def _name(own: Mapping[str, Any]) -> str:

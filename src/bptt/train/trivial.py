@@ -24,7 +24,7 @@ PIECE = Truncation(4096, 4096)
 
 
 @dataclass(frozen=True)
-class Reference:
+class Predictor:
     """What a predictor without a network reaches on a part.
 
     is_trivial: whether a network that is no better has learned nothing.
@@ -64,7 +64,7 @@ class Trivial:
         else:
             self._o = total / max(1, n)
 
-    def measure(self, dataset: Dataset, offset: float = 0.0) -> Reference:
+    def measure(self, dataset: Dataset, offset: float = 0.0) -> Predictor:
         """Its loss on a part, in nats or as mse, and its figures.
 
         offset: what every prediction costs besides, in nats.
@@ -81,7 +81,7 @@ class Trivial:
             n += len(y)
         mean = loss / max(1, n) + offset
         figures = with_perplexity(tally.figures(), self._loss, mean)
-        return Reference(self.name, mean, figures)
+        return Predictor(self.name, mean, figures)
 
     def _loss_of(self, y: Array) -> float:
         if self._loss == "nll":
