@@ -66,7 +66,8 @@
         if (basis && !basis.isTotal && at !== basis.t) continue;
         if (at >= 1 && at <= B.tau) total = add(total, this.evaluated(edge.formula, at, node));
       }
-      if (!basis && Object.hasOwn(lab.seeds, name) && t >= 1 && t <= B.tau) total = add(total, this.evaluated(lab.seeds[name], t, node));
+      const isSeeded = !basis && (this.only === undefined || this.only === t);
+      if (isSeeded && Object.hasOwn(lab.seeds, name) && t >= 1 && t <= B.tau) total = add(total, this.evaluated(lab.seeds[name], t, node));
       return total;
     }
 
@@ -100,6 +101,13 @@
     }
   }
   B.Pass = Pass;
+
+  /* What one edge gives its source, when `data` is the gradient of its target at t. */
+  B.pull = function (edge, t, data) {
+    const given = { gradient: () => data, isBeyond: () => false };
+    return new B.Evaluator("columns", given, { t }).value(tree(edge.formula)).data;
+  };
+  B.seedAt = (name, t) => new B.Evaluator("columns", null, { t }).value(tree(lab.seeds[name])).data;
 
   /* ----- ∂y/∂x, dy/dx: pulled back from every element of y at once ----- */
 
@@ -138,8 +146,7 @@
     const isHit = (edge) => edge.source === source && (B.data.places[source].isParameter ? s === "" || s === t : s === t - edge.lag);
     const direct = isTotal ? [] : (reads.get(target) || []).filter(isHit);
     if (direct.length) {
-      const given = { gradient: () => data, isBeyond: () => false };
-      return direct.map((edge) => new B.Evaluator("columns", given, { t }).value(tree(edge.formula)).data).reduce(add);
+      return direct.map((edge) => B.pull(edge, t, data)).reduce(add);
     }
     const pass = new Pass(null);
     pass.basis = { name: target, t, data, isTotal };
