@@ -40,6 +40,7 @@
     document.title = B.data.title[B.lang()];
     B.refreshLab?.();
     B.refreshWalk?.();
+    B.refreshPlay?.();
   }
   for (const name of ["lang", "theme"]) {
     for (const choice of B.all(`input[name="${name}"]`)) {
@@ -67,6 +68,7 @@
   B.startGraph();
   B.startLab();
   B.startWalk();
+  B.startPlay();
   language();
   B.go(B.t);
   B.ready = B.loadKatex();

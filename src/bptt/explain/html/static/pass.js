@@ -7,6 +7,7 @@
     if (!trees.has(text)) trees.set(text, B.parseFormula(text).right);
     return trees.get(text);
   };
+  B.treeOf = tree;
   const sizeOf = (name) => B.data.places[name].shape.reduce((a, b) => a * b, 1);
   const isNode = (name) => lab.order.includes(name);
   const pulls = new Map(), reads = new Map();
@@ -67,7 +68,10 @@
         if (at >= 1 && at <= B.tau) total = add(total, this.evaluated(edge.formula, at, node));
       }
       const isSeeded = !basis && (this.only === undefined || this.only === t);
-      if (isSeeded && Object.hasOwn(lab.seeds, name) && t >= 1 && t <= B.tau) total = add(total, this.evaluated(lab.seeds[name], t, node));
+      if (isSeeded && Object.hasOwn(lab.seeds, name) && t >= 1 && t <= B.tau) {
+        const isWeighted = B.weights && name === lab.loss;
+        total = add(total, isWeighted ? Float64Array.of(B.weights[t]) : this.evaluated(lab.seeds[name], t, node));
+      }
       return total;
     }
 
