@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from bptt.cli.bench import bench
+from bptt.cli.cache import cache
 from bptt.cli.cells import cells
 from bptt.cli.check import check
 from bptt.cli.doctor import doctor
@@ -41,6 +42,7 @@ app.command("explain")(explain)
 app.command("bench")(bench)
 app.command("cells")(cells)
 app.command("flow")(flow)
+app.command("cache")(cache)
 app.command("doctor")(doctor)
 
 
