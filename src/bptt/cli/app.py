@@ -8,8 +8,10 @@ import typer
 from rich.console import Console
 
 from bptt.cli.bench import bench
+from bptt.cli.cache import cache
 from bptt.cli.cells import cells
 from bptt.cli.check import check
+from bptt.cli.doctor import doctor
 from bptt.cli.evaluate import evaluate
 from bptt.cli.explain import explain
 from bptt.cli.failure import describe
@@ -40,6 +42,8 @@ app.command("explain")(explain)
 app.command("bench")(bench)
 app.command("cells")(cells)
 app.command("flow")(flow)
+app.command("cache")(cache)
+app.command("doctor")(doctor)
 
 
 def _print_version(is_asked: bool) -> None:
@@ -88,4 +92,6 @@ def main() -> None:
 def _say(text: str) -> None:
     console = Console(stderr=True)
     console.print("bptt: ", style="bold red", end="")
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    # A terminal would cut inside a word; what reads a pipe wants whole lines.
+    whole = not console.is_terminal
+    console.print(text, markup=False, highlight=False, soft_wrap=whole)

@@ -2,14 +2,14 @@
 (function () {
   const options = {
     throwOnError: true, output: "htmlAndMathml", strict: "ignore",
-    trust: (context) => context.command === "\\htmlData",
-    macros: { "\\s": "\\htmlData{sym=#1}{#2}" },
+    trust: (context) => ["\\htmlData", "\\htmlClass"].includes(context.command),
+    macros: { "\\s": "\\htmlData{sym=#1}{#2}", "\\q": "\\htmlClass{arrow-#1}{#2}" },
   };
 
   /* LaTeX without the marks that tell symbols apart on this page. */
   B.plainLatex = function (marked) {
-    const start = "\\s{";
-    for (let at = marked.indexOf(start); at >= 0; at = marked.indexOf(start)) {
+    const start = /\\[sq]\{/;
+    for (let at = marked.search(start); at >= 0; at = marked.search(start)) {
       const body = marked.indexOf("}{", at) + 2;
       let depth = 1, end = body;
       for (; depth; end++) depth += marked[end] === "{" ? 1 : marked[end] === "}" ? -1 : 0;
