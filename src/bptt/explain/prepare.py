@@ -34,8 +34,8 @@ def refuse_indices(graph: Graph) -> None:
         if node.op in INDEX_OPS and not graph.indices:
             raise IndexedCellError(
                 "the cell puts vectors together, takes parts of them or counts their "
-                "places: its derivation is not written yet. check(), flow and lower read "
-                "it; `W @ h[t-1] + U @ x[t]` is `[W, U] @ [h[t-1]; x[t]]`"
+                "places: its derivation is not written yet. check(), flow and lower "
+                "read it; `W @ [h[t-1]; x[t]]` is a sum, `V @ h[t-1] + U @ x[t]`"
             )
     for name in graph.indices:
         raise IndexedCellError(
