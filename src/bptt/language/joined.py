@@ -30,7 +30,7 @@ Counted = tuple[tuple[tuple[str, int], ...], int]
 
 
 @dataclass
-class Sums:
+class SizeSums:
     """Dimensions that are sums of others, `n_h+n_x`, while a cell is read."""
 
     found: list[tuple[DimVar, tuple[Dim, ...], Span | None]] = field(
@@ -106,12 +106,12 @@ def _sorted(dim: str | int) -> list[str]:
 class JoinedNodes:
     """Makes nodes of `JOINED`; the base of what makes nodes of indices."""
 
-    sums: Sums
+    sums: SizeSums
 
     def _joined_setup(
         self, node: Callable[[Piece], Node], known: Callable[[], str]
     ) -> None:
-        self.sums = Sums()
+        self.sums = SizeSums()
         self._part_node, self._part_known = node, known
 
     def _dimension(self, name: str) -> Dim:
