@@ -14,6 +14,7 @@ from bptt import errors
 from bptt.errors import Span
 from bptt.language.dimensions import Names, resolve
 from bptt.language.indexed import KEEPING, Index, PlaceText
+from bptt.language.joined import JOINED, JoinedNodes
 from bptt.language.tree import Declaration, Equation, Piece
 from bptt.step import ops, shapes
 from bptt.step.graph import Node, constant
@@ -21,7 +22,10 @@ from bptt.step.ops import infer
 from bptt.step.places import IndexPlace, PlaceTerm
 from bptt.step.shapes import Dim, DimVar, ShapeRuleError, unify_inferring
 
-INDEXED = ("at", "put", "over", "index", "size", "eye", "diag")
+INDEXED = (
+    "at", "put", "whole", "fill", "filled", "over", "index", "size", "eye", "diag",
+    *JOINED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ def count_places(equations: Iterable[Equation]) -> dict[str, int]:
     """Per name, the places it is read with where it is read with the fewest."""
     found: dict[str, int] = {}
     for equation in equations:
+        if equation.expression.op == "whole":
+            found[equation.name] = core_rank(equation)
         stack = [(equation.expression, 0)]
         while stack:
             expr, n = stack.pop()
@@ -67,11 +73,13 @@ def count_places(equations: Iterable[Equation]) -> dict[str, int]:
 
 def core_rank(equation: Equation) -> int:
     """How many places stand on an equation's left."""
-    names: Any = equation.expression.data
-    return len(names) if equation.expression.op == "put" else 0
+    data: Any = equation.expression.data
+    if equation.expression.op == "whole":
+        return 1 + int(data)
+    return len(data) if equation.expression.op == "put" else 0
 
 
-class IndexedNodes:
+class IndexedNodes(JoinedNodes):
     """Makes nodes of expressions with indices; `node` makes those of their parts."""
 
     def __init__(
@@ -85,6 +93,7 @@ class IndexedNodes:
     ) -> None:
         """`known` and `show` write shapes for messages; named: declared dimensions."""
         self._named = named
+        self._joined_setup(node, known)
         self._indices, self._node = indices, node
         self._shape_of, self._known, self._show = shape_of, known, show
 
@@ -104,8 +113,28 @@ class IndexedNodes:
         dim = self._dimension(str(expr.data))
         return Node("eye", (), (dim, dim), dim)
 
+    def _fill(self, expr: Piece) -> Node:
+        """A number at every place of a shape."""
+        x = self._node(expr.arguments[0])
+        data: Any = expr.data
+        if x.rank:
+            raise self._error(
+                expr.span, f"fill takes a number, got {shapes.RANK_NAMES[x.rank]}",
+                "fill(0, n_h)",
+            )  # fmt: skip
+        shape = tuple(d if isinstance(d, int) else self._dimension(d) for d in data)
+        return Node("fill", (x,), shape, shape)
+
+    def _filled(self, expr: Piece) -> Node:
+        """A number as the value of one place of a name."""
+        shape = self._shape_of(str(expr.data))[1:]
+        number = self._node(expr.arguments[0])
+        return Node("fill", (number,), shape, shape) if shape else number
+
     def _dimension(self, name: str) -> Dim:
         """A declared dimension, or n_ and the name of the vector that has it."""
+        if "+" in name:
+            return self.sum_dim(name, self._dimension)
         if name not in self._named and name.startswith("n_"):
             shape = self._shape_of(name[2:])
             if shape:
@@ -134,6 +163,8 @@ class IndexedNodes:
             )
         is_alone = len(terms) == 1 and terms[0].sign > 0 and not text.offset
         dim = terms[0].dim if is_alone and not text.is_wrapped else x.shape[0]
+        if text.index:
+            dim = self._indices.dims[text.index]
         place = IndexPlace(dim, terms, text.offset, text.is_wrapped)
         try:
             shape = infer("at", (x,), place, unify_inferring)
@@ -161,6 +192,31 @@ class IndexedNodes:
                 x = Node("index_fill", (x,), x.shape, (name, dim))
             x = ops.put(x, self._indices.whole(name))
         return x
+
+    def _whole(self, expr: Piece) -> Node:
+        """`stack(u, v)`: all places of a name, each with an equation of its own."""
+        size = len(expr.arguments)
+        parts = [self._node(argument) for argument in expr.arguments]
+        for number, part in enumerate(parts[1:], 2):
+            try:
+                shapes.unify_shapes(unify_inferring, parts[0].shape, part.shape)
+            except ShapeRuleError:
+                raise errors.DimensionClashError(
+                    expr.span,
+                    f"place 1 is {shapes.RANK_NAMES[parts[0].rank]} "
+                    f"{self._show(parts[0].shape)} and place {number} "
+                    f"{shapes.RANK_NAMES[part.rank]} {self._show(part.shape)}",
+                    fix="equations of one shape for every place",
+                    shapes=self._known(),
+                ) from None
+        placed = [
+            Node("put", (part,), (size, *part.shape), (IndexPlace(size, (), n), ()))
+            for n, part in enumerate(parts, 1)
+        ]
+        found = placed[0]
+        for node in placed[1:]:
+            found = Node("add", (found, node), found.shape)
+        return found
 
     def check_free(self, x: Node, equation: Equation) -> None:
         """Refuse an index that neither stands on the left nor is summed over."""
@@ -201,6 +257,8 @@ class IndexedNodes:
             )
         whole = self._indices.whole(name)
         vector = ops.put(x, whole)
+        if function == "min":
+            return -Node("max", (-vector,), ())
         shape = infer(function, (vector,), None, unify_inferring)
         made = Node(function, (vector,), shape)
         return ops.at(made, whole) if function in KEEPING else made
@@ -274,6 +332,8 @@ def resolve_data(node: Node, names: Names) -> Any:
         return (data[0], name(data[1]), *data[2:])
     if node.op in ("size", "eye"):
         return name(data)
+    if node.op in ("fill", "one_hot_of"):
+        return tuple(map(name, data))
     return data
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bptt.language.indexed import KEEPING, REDUCING
+from bptt.language.joined import joined_text
 from bptt.step.graph import Graph, Node
-from bptt.step.places import IndexPlace
+from bptt.step.places import UNNAMED, IndexPlace
 
 INDEXED = frozenset({"at", "put", "index_sum", "index_fill", "index", "size", "eye"})
 
@@ -22,7 +23,7 @@ def index_lines(graph: Graph) -> Iterator[str]:
 def split_target(body: Node) -> tuple[tuple[str, ...], Node]:
     """The indices on an equation's left, and its right."""
     names: list[str] = []
-    while body.op == "put":
+    while _is_put(body):
         names.append(_put_index(body))
         body = body.inputs[0]
     return tuple(names), body
@@ -46,19 +47,50 @@ def indexed_text(node: Node, text: Callable[[Node], str]) -> str | None:
         return text(node.inputs[0])
     if node.op == "index_sum":
         return f"sum({data[0]}, {text(node.inputs[0])})"
-    if node.op in REDUCING and node.inputs[0].op == "put":
+    if node.op in REDUCING and _is_put(node.inputs[0]):
         return _along(node, text)
+    joined = joined_text(node, text)
+    if joined is not None:
+        return joined
+    if node.op in ("add", "put"):
+        parts = stacked(node)
+        return f"stack({', '.join(map(text, parts))})" if parts else None
     if node.op != "at":
         return None
     inner = node.inputs[0]
-    if inner.op in KEEPING and inner.inputs[0].op == "put":
+    if inner.op in KEEPING and _is_put(inner.inputs[0]):
         return _along(inner, text)
     return _read(node, text)
+
+
+def stacked(node: Node) -> list[Node]:
+    """What stands at the places 1, 2, ... of a value; nothing if it is no such sum."""
+    parts: list[Node] = []
+    while node.op == "add" and _is_one_place(node.inputs[1]):
+        parts.insert(0, node.inputs[1])
+        node = node.inputs[0]
+    parts.insert(0, node)
+    if not all(map(_is_one_place, parts)):
+        return []
+    numbers = [part.data[0].offset for part in parts]  # type: ignore[index]
+    is_whole = numbers == list(range(1, len(parts) + 1))
+    return [part.inputs[0] for part in parts] if is_whole else []
+
+
+def _is_one_place(node: Node) -> bool:
+    data: Any = node.data
+    return node.op == "put" and not data[0].terms
 
 
 def _along(node: Node, text: Callable[[Node], str]) -> str:
     whole = node.inputs[0]
     return f"{node.op}({_put_index(whole)}, {text(whole.inputs[0])})"
+
+
+def _is_put(node: Node) -> bool:
+    """Whether an index of the text becomes a dimension here."""
+    data: Any = node.data
+    return node.op == "put" and data[0].names not in ((), (UNNAMED,))
 
 
 def _put_index(node: Node) -> str:
@@ -83,7 +115,7 @@ def _read(node: Node, text: Callable[[Node], str]) -> str:
 
 def _is_along(node: Node) -> bool:
     inner = node.inputs[0]
-    return inner.op in KEEPING and inner.inputs[0].op == "put"
+    return inner.op in KEEPING and _is_put(inner.inputs[0])
 
 
 def _place(place: IndexPlace) -> str:

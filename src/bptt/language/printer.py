@@ -11,7 +11,7 @@ from bptt.language.print_indices import (
     with_places,
 )
 from bptt.step.graph import Graph, Initial, Node, Times, name_of, shift_of
-from bptt.step.ops import OPS
+from bptt.step.ops import OPS, TABLE
 from bptt.step.shapes import Shape
 
 INFIX = {
@@ -57,6 +57,12 @@ class Writer:
         assert self.graph is not None
         body = self.graph.definitions[name].inputs[0]
         written = self.times.hidden.get(name, ())
+        if name in self.times.wholes:
+            return ""
+        if written and written[0] == "place":
+            places, body = split_target(body)
+            target = with_places(f"{written[1]}[t, {written[2]}]", places)
+            return f"{target} = {self.text(body)}"
         if written:
             if written[0] != "start":
                 return ""
@@ -99,7 +105,11 @@ class Writer:
             return indexed, ATOM
         if node.op == "diag":
             return f"diag({self.text(node.inputs[0])})", ATOM
-        binding = OPS[node.op].precedence
+        if _is_one_hot_product(node):
+            return _call_column(self, node), ATOM
+        if node.op == "fill":
+            return _call(self, node, *node.shape), ATOM
+        binding = TABLE[node.op].precedence
         if node.op in INFIX:
             return _infix(self, node, binding), binding
         if node.op == "neg":
@@ -129,6 +139,8 @@ class Writer:
         """What a definition that no line has was written as."""
         assert self.graph is not None
         kind, *rest = self.times.hidden[name]
+        if kind == "place":
+            return f"{rest[0]}[t, {rest[1]}]"
         body = self.graph.definitions[name].inputs[0]
         if kind == "lag":
             return f"{rest[0]}[t{int(rest[1]):+d}]"
@@ -148,6 +160,16 @@ class Writer:
         return f"{kind}(t, {replace(self, is_inside=True).text(inner)})"
 
 
+def _is_one_hot_product(node: Node) -> bool:
+    return node.op == "matvec" and node.inputs[1].op == "one_hot_of"
+
+
+def _call_column(writer: Writer, node: Node) -> str:
+    """`U[:, argmax(o[t])]`, the column that a computed number says."""
+    matrix, one_hot = node.inputs
+    return f"{writer.inside(matrix, ATOM)}[:, {writer.text(one_hot.inputs[0])}]"
+
+
 def _infix(writer: Writer, node: Node, binding: int) -> str:
     left, right = node.inputs
     # ** binds to the right and binds tighter than a minus on its left.
@@ -161,9 +183,9 @@ def _infix(writer: Writer, node: Node, binding: int) -> str:
     )
 
 
-def _call(writer: Writer, node: Node) -> str:
-    arguments = [writer.text(child) for child in node.inputs]
-    if OPS[node.op].data == "value":
+def _call(writer: Writer, node: Node, *more: object) -> str:
+    arguments = [*(writer.text(child) for child in node.inputs), *map(str, more)]
+    if TABLE[node.op].data == "value":
         arguments.append(f"eps={node.data!r}")
     return f"{WRITTEN_AS.get(node.op, node.op)}({', '.join(arguments)})"
 
@@ -185,7 +207,7 @@ def _declarations(graph: Graph) -> list[str]:
     ]
     lines += [
         _declaration(name, graph.definitions[name].shape, None)
-        for name in graph.states
+        for name in dict.fromkeys((*graph.states, *sorted(graph.times.wholes)))
         if name in graph.definitions and name not in graph.times.hidden
     ]
     return lines

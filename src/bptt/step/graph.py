@@ -196,7 +196,8 @@ class Times:
     stand for; starts: state -> the definition of its start; delays: name -> the
     definitions that hold it, one step more away each; end_loss: the definition of L
     where there is L[t], too; is_end_loss: whether the loss counts at the last step
-    alone.
+    alone; wholes: definitions that hold all places of a name, each of which has an
+    equation of its own.
     """
 
     once: frozenset[str] = frozenset()
@@ -206,9 +207,10 @@ class Times:
     delays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     end_loss: str = ""
     is_end_loss: bool = False
+    wholes: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """One time step of a cell: its definitions in order, and its leaves by name.
 
@@ -278,7 +280,13 @@ class Graph:
             seen |= dict.fromkeys(spec.shape)
         for node in self.definitions.values():
             seen |= dict.fromkeys(node.shape)
-        return tuple(dim for dim in seen if isinstance(dim, str))
+        parts = dict.fromkeys(
+            part
+            for dim in seen
+            if isinstance(dim, str)
+            for part in shapes.summands(dim)
+        )
+        return tuple(part for part in parts if isinstance(part, str))
 
 
 def walk(roots: Iterable[Node]) -> Iterator[Node]:
