@@ -13,13 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import llvmlite.ir as ir  # type: ignore[import-untyped]
+
 from bptt.calculus.program import Program
 from bptt.execute.codegen.jit import Compiled
-from bptt.execute.codegen.kernel import Module
+from bptt.execute.codegen.objects import build
 from bptt.execute.codegen.reduce import REDUCE_TYPES, emit_reduce
 from bptt.execute.codegen.target import Target
+from bptt.execute.compile.code import Code, generate
 from bptt.execute.compile.expand import NotCompilableError, expand
-from bptt.execute.compile.generate import Code, generate
 from bptt.execute.compile.layout import Layout
 from bptt.execute.compile.reuse import find_reads, find_successors
 from bptt.execute.compile.rotate import rotate
@@ -75,7 +77,7 @@ def lay_out(
     program: Program, sizes: Mapping[str, int], real_bytes: int
 ) -> tuple[Program, StagedProgram, Layout]:
     """Everything before code: the program in primitives, its stages, its memory."""
-    lowered = lower_program(program)
+    lowered = lower_program(program, sizes)
     count = sum(len(segment.nodes) for segment in lowered.segments)
     if count > MOST_NODES:
         raise NotCompilableError(
@@ -149,9 +151,9 @@ def _collection_paused() -> Iterator[None]:
             gc.enable()
 
 
-def lower_program(program: Program) -> Program:
+def lower_program(program: Program, sizes: Mapping[str, int]) -> Program:
     """The same program in primitives, carried products rotated; not ordered yet."""
-    roots, rotated = rotate(expand(program.unordered), program.graph.definitions)
+    roots, rotated = rotate(expand(program.unordered, sizes), program.graph.definitions)
     leaves = {name: leaf for name, leaf in program.leaves.items()
               if name in program.graph.inputs}  # fmt: skip
     # A carry that only an initial gradient reads is made from its parts when asked for.
@@ -184,7 +186,11 @@ def _has_parts(carry: Node, needed: Collection[Node]) -> bool:
 @functools.cache
 def compile_reduce(target: Target, real_bytes: int) -> Compiled:
     """The product over all rows; one for every size."""
-    module = Module((), target, real_bytes)
-    emit_reduce(module.module, "reduce", target, real_bytes)
-    module.add_signature("reduce", REDUCE_TYPES)
-    return module.compile()
+
+    def write() -> str:
+        module = ir.Module()
+        emit_reduce(module, "reduce", target, real_bytes)
+        return str(module)
+
+    signatures = {"reduce": REDUCE_TYPES}
+    return build(("reduce", real_bytes), write, target, signatures)
