@@ -72,7 +72,7 @@ class Sheet:
                 self._static[node] = self._evaluate(node, self._static, 0)
         inner = [n for n in order if n.inputs and n not in self._static]
         self._varying = [n for n in inner if n in varying or n in summed]
-        self._fixed = [n for n in inner if n not in varying and n not in summed]
+        self._steady = [n for n in inner if n not in varying and n not in summed]
         self._kept = self._keep()
 
     def __call__(self, where: Where, free: Mapping[str, Array]) -> dict[str, Array]:
@@ -100,7 +100,7 @@ class Sheet:
 
     @cached_property
     def _rows_at_once(self) -> int:
-        nodes = [*self._varying, *(() if self._kept is not None else self._fixed)]
+        nodes = [*self._varying, *(() if self._kept is not None else self._steady)]
         width = sum(self._width(n) for n in nodes if n.timed)
         return max(1, CHUNK // max(1, width))
 
@@ -110,7 +110,7 @@ class Sheet:
 
     def _keep(self) -> dict[Node, Array] | None:
         """What varying nodes and roots read of the fixed ones, at all slots."""
-        fixed = set(self._fixed)
+        fixed = set(self._steady)
         read = {c: None for n in self._varying for c in n.inputs if c in fixed}
         read |= {root: None for root in self._roots.values() if root in fixed}
         count = self._leaves.count
@@ -118,11 +118,11 @@ class Sheet:
             return None
         self._kept = None
         kept: dict[Node, Array] = {}
-        width = max(1, sum(self._width(n) for n in self._fixed))
+        width = max(1, sum(self._width(n) for n in self._steady))
         rows = max(1, CHUNK // width)
         for start in range(0, count, rows):
             part = slice(start, min(start + rows, count))
-            values = self._fixed_values(part, part.stop - start)
+            values = self._steady_values(part, part.stop - start)
             for node in read:
                 if node not in kept:
                     shape = (count, *values[node].shape[1:])
@@ -130,9 +130,9 @@ class Sheet:
                 kept[node][part] = values[node]
         return kept
 
-    def _fixed_values(self, where: Where, count: int) -> dict[Node, Array]:
+    def _steady_values(self, where: Where, count: int) -> dict[Node, Array]:
         values: dict[Node, Array] = {}
-        for node in self._fixed:
+        for node in self._steady:
             self._put(values, node, where, count, {})
         return values
 
@@ -140,7 +140,7 @@ class Sheet:
         self, where: Where, count: int, free: Mapping[str, Array]
     ) -> dict[Node, Array]:
         if self._kept is None:
-            values = self._fixed_values(where, count)
+            values = self._steady_values(where, count)
         else:
             values = {node: array[where] for node, array in self._kept.items()}
         for node in self._varying:
