@@ -120,7 +120,11 @@ def _card(writer: PageWriter, card: m.Card) -> Markup:
 
 
 def _body(writer: PageWriter, card: m.Card) -> list[Any]:
+    asks = (
+        None if card.asks is None else tag("p", writer.text(card.asks), class_="asks")
+    )
     body: list[Any] = [
+        asks,
         tag("p", writer.text(card.claim), class_="claim"),
         *_coloured(writer, card),
         tag(
@@ -140,9 +144,12 @@ def _body(writer: PageWriter, card: m.Card) -> list[Any]:
                 *inner,
                 class_="more",
                 open=True,
-                data_closed=True,
+                # The answer to a reader's question is open from the start.
+                data_closed=not card.question,
             )
         )
+    if card.code:
+        body.append(tag("pre", tag("code", card.code), class_="numpy", tabindex=0))
     if card.shapes:
         notes = [tag("li", writer.eq(note.symbol), " : ", _shape(note.shape))
                  for note in card.shapes]  # fmt: skip
