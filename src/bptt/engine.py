@@ -17,6 +17,7 @@ from bptt.calculus.program import (
     gradient_program,
 )
 from bptt.execute import dispatch
+from bptt.execute.binder import Binder
 from bptt.execute.bindings import Bindings, bind, parameter_arrays
 from bptt.language import parse_cell, print_graph
 from bptt.results import Gradient, Run
@@ -41,6 +42,8 @@ class Engine:
         self.text = text
         self.graph: Graph = parse_cell(text)
         self._programs: dict[object, Program] = {}
+        self._requests: dict[object, Request] = {}
+        self._binder = Binder(self.graph)
 
     # ----- what it consists of -----
 
@@ -147,10 +150,9 @@ class Engine:
         computed.
         Raises: a subclass of `errors.ArgumentError` for every array that does not fit.
         """
-        bindings = bind(
-            self.graph, params, inputs, initial, None, reduction, weights,
-            lengths=lengths,
-        )  # fmt: skip
+        bindings = self._binder.bind(
+            params, inputs, initial, None, reduction, weights, lengths
+        )
         return self._forward(bindings, executor, threads)
 
     def _forward(
@@ -194,19 +196,27 @@ class Engine:
                 f"gradient(..., seeds={{{tuple(self.nodes)[-1]!r}: g}}) with g of "
                 "shape (tau, n_b, ...)"
             )
-        wanted = self.known_nodes(nodes)
-        bindings = bind(
-            self.graph, params, inputs, initial, seeds, reduction, weights,
-            lengths=lengths,
-        )  # fmt: skip
-        real = tuple(n for n, s in self.graph.inputs.items() if s.index is None)
-        request = Request(
-            wanted,
-            real if input_gradient else (),
-            initial_gradient,
-            tuple(sorted(seeds)),
+        wanted = self.known_nodes(nodes) if nodes else ()
+        bindings = self._binder.bind(
+            params, inputs, initial, seeds, reduction, weights, lengths
+        )
+        request = self._request(
+            wanted, input_gradient, initial_gradient, tuple(sorted(seeds))
         )
         return self.run_gradient(bindings, request, executor, threads)
+
+    def _request(
+        self, nodes: tuple[str, ...], has_inputs: bool, has_initial: bool,
+        seeds: tuple[str, ...],
+    ) -> Request:  # fmt: skip
+        """One object for every kind of request, whose program is found by it."""
+        key = (nodes, bool(has_inputs), bool(has_initial), seeds)
+        if key not in self._requests:
+            graph = self.graph
+            real = tuple(n for n, s in graph.inputs.items() if s.index is None)
+            inputs = real if has_inputs else ()
+            self._requests[key] = Request(nodes, inputs, has_initial, seeds)
+        return self._requests[key]
 
     def run_gradient(
         self,

@@ -47,10 +47,7 @@ class Run(Mapping[str, Array]):
     @property
     def loss(self) -> float | complex | None:
         """The total loss."""
-        if self._program.graph.loss is None:
-            return None
-        value: float | complex = self._values[self._program.roots[LOSS]].item()
-        return value
+        return _total_loss(self._program, self._values)
 
     @property
     def final(self) -> dict[str, Array]:
@@ -90,6 +87,13 @@ class Run(Mapping[str, Array]):
         return f"<Run tau={b.tau} n_b={b.n_b}{loss}: {', '.join(self._names)}>"
 
 
+def _total_loss(program: Program, values: Values) -> float | complex | None:
+    if program.graph.loss is None:
+        return None
+    value: float | complex = values[program.roots[LOSS]].item()
+    return value
+
+
 class Gradient(Mapping[str, Array]):
     """The gradient of a total loss: `grad["W"]` is ∇_W L with the shape of W.
 
@@ -113,7 +117,7 @@ class Gradient(Mapping[str, Array]):
         self._forward = forward
         self._run: Run | None = None
         self._request = request
-        self.loss = Run(program, bindings, values).loss
+        self.loss = _total_loss(program, values)
 
     # Made when asked for: a gradient that held them would hold itself, and its buffers
     # would wait for the garbage collector instead of going to the next call.

@@ -43,7 +43,7 @@ class Executable:
     order, with the phase and direction of each; other_steps: per kernel, and at the end
     for the sums, the values of other steps that it reads; sums and totals: what is
     summed over time after them, by `reduce` and in NumPy, totals with their phase;
-    pool: spare workspaces.
+    pool: spare workspaces; recipes: what plain calls do, by their shape.
     """
 
     program: Program
@@ -60,6 +60,7 @@ class Executable:
     target: Target
     real_bytes: int
     pool: list[Any]
+    recipes: dict[Any, Any]
 
 
 def compile_program(
@@ -111,7 +112,7 @@ def _compile(
     work = sum(packed.n_reals for packed in code.packed)
     return Executable(
         lowered, plan, layout, code, kernels, _find_other_steps(plan, layout, code),
-        pack, reduce, sums, totals, work, target, real_bytes, [],
+        pack, reduce, sums, totals, work, target, real_bytes, [], {},
     )  # fmt: skip
 
 

@@ -213,6 +213,9 @@ class KernelCall:
         self._run_phase(1)
         if self._ragged is not None:
             self._ragged.align(len(self._executable.kernels))
+        self._sum_all()
+
+    def _sum_all(self) -> None:
         for number, job in enumerate(self._executable.sums.jobs):
             self._sum_products(number, job)
 
@@ -261,6 +264,15 @@ class KernelCall:
     def _fill_table(self) -> None:
         """The entries that change from call to call: leaves and static values."""
         table, numbers = self._workspace.table, self._workspace.numbers
+        self._fill_boundaries()
+        self._enter(self._leaves())
+        statics = self._executable.code.statics
+        for name, node in statics.arrays.items():
+            table[numbers[name]] = self._keep(self.values.get_static(node))
+        for name, node in statics.tables.items():
+            table[numbers[name]] = self._keep(self.values.get_static(node).T)
+
+    def _fill_boundaries(self) -> None:
         for name, part in self._workspace.boundaries:
             value = self._bindings.initial.get(name)
             if value is None:
@@ -269,12 +281,6 @@ class KernelCall:
             if self._ragged is not None:
                 value = value[self._ragged.packing.order]
             part[...] = value.reshape(part.shape)
-        self._enter(self._leaves())
-        statics = self._executable.code.statics
-        for name, node in statics.arrays.items():
-            table[numbers[name]] = self._keep(self.values.get_static(node))
-        for name, node in statics.tables.items():
-            table[numbers[name]] = self._keep(self.values.get_static(node).T)
 
     def _enter(self, leaves: Iterable[tuple[str, FloatArray]]) -> None:
         for name, array in leaves:
