@@ -20,6 +20,7 @@ from bptt.execute import dispatch
 from bptt.execute.binder import Binder
 from bptt.execute.bindings import Bindings, bind, parameter_arrays
 from bptt.language import parse_cell, print_graph
+from bptt.prepared import Prepared
 from bptt.results import Gradient, Run
 from bptt.step import draws
 from bptt.step import initial as initial_values
@@ -189,21 +190,68 @@ class Engine:
         loss or in addition to it. Other arguments: see `forward`.
         Raises: NoLossError, UnknownNodeError and the errors of `forward`.
         """
-        seeds = seeds or {}
+        self._refuse_no_loss(seeds)
+        wanted = self.known_nodes(nodes) if nodes else ()
+        bindings = self._binder.bind(
+            params, inputs, initial, seeds, reduction, weights, lengths
+        )
+        request = self._request(
+            wanted, input_gradient, initial_gradient, tuple(sorted(seeds or {}))
+        )
+        return self.run_gradient(bindings, request, executor, threads)
+
+    def prepare(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        *,
+        nodes: Iterable[str] = (),
+        initial: Mapping[str, Any] | None = None,
+        seeds: Mapping[str, Any] | None = None,
+        reduction: str = "sum",
+        input_gradient: bool = False,
+        initial_gradient: bool = False,
+        threads: int | None = None,
+    ) -> Prepared:
+        """A gradient to be computed again and again, with nothing looked up or checked.
+
+        The arguments are those of `gradient`, and are checked now. `run()` takes the
+        same arrays as they are then; `run(params, inputs)` takes others, of any shapes
+        that the cell takes. Its result is overwritten by the next call.
+
+        >>> from bptt import cells
+        >>> params = cells.elman.init(n_x=2, n_h=3)
+        >>> x, ones = np.ones((4, 1, 2)), np.ones((4, 1, 3))
+        >>> run = cells.elman.prepare(params, {"x": x}, seeds={"h": ones})
+        >>> params["W"] -= 0.1 * run()["W"]  # in place: the next call sees it
+        >>> again = cells.elman.gradient(params, {"x": x}, seeds={"h": ones})
+        >>> bool((run()["U"] == again["U"]).all())
+        True
+
+        Raises: the errors of `gradient`.
+        """
+        self._refuse_no_loss(seeds)
+        request = self._request(
+            self.known_nodes(nodes), input_gradient, initial_gradient,
+            tuple(sorted(seeds or {})),
+        )  # fmt: skip
+        program = self.gradient_program(request)
+        compiled = dispatch.COMPILED
+        return Prepared(
+            lambda given, looks: self._binder.bind_own(given, reduction, looks=looks),
+            self._binder.fits_indices,
+            lambda bindings: dispatch.begin(program, bindings, compiled, threads),
+            lambda bindings: self._forward(bindings, compiled, threads),
+            request, (params, inputs, initial, seeds),
+        )  # fmt: skip
+
+    def _refuse_no_loss(self, seeds: Mapping[str, Any] | None) -> None:
         if self.graph.loss is None and not seeds:
             raise errors.NoLossError(
                 "the cell has no loss L[t], so its gradient must be seeded: "
                 f"gradient(..., seeds={{{tuple(self.nodes)[-1]!r}: g}}) with g of "
                 "shape (tau, n_b, ...)"
             )
-        wanted = self.known_nodes(nodes) if nodes else ()
-        bindings = self._binder.bind(
-            params, inputs, initial, seeds, reduction, weights, lengths
-        )
-        request = self._request(
-            wanted, input_gradient, initial_gradient, tuple(sorted(seeds))
-        )
-        return self.run_gradient(bindings, request, executor, threads)
 
     def _request(
         self, nodes: tuple[str, ...], has_inputs: bool, has_initial: bool,

@@ -119,6 +119,11 @@ class Gradient(Mapping[str, Array]):
         self._request = request
         self.loss = _total_loss(program, values)
 
+    def renew(self, bindings: Bindings) -> None:
+        """Go on with what a repeated run left in the same memory, of these arrays."""
+        self._bindings, self._run = bindings, None
+        self.loss = _total_loss(self._program, self._values)
+
     # Made when asked for: a gradient that held them would hold itself, and its buffers
     # would wait for the garbage collector instead of going to the next call.
 

@@ -16,7 +16,7 @@ import numpy as np
 from bptt.execute.bindings import Bindings, bind
 from bptt.execute.checks import FEW
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array
+from bptt.step.shapes import Array, number_of
 
 KEPT = 64  # kinds of calls per cell
 Named = Mapping[str, Any]
@@ -28,6 +28,8 @@ class Binder:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._known: dict[tuple[Any, ...], Bindings] = {}
+        inputs = graph.inputs.items()
+        self._indices = [(name, spec.index) for name, spec in inputs if spec.index]
 
     def bind(
         self,
@@ -46,7 +48,9 @@ class Binder:
             kind = _kind_of(reduction, given)
         known = None if kind is None else self._known.get(kind)
         if known is not None and all(map(_holds_no_nan, _arrays(given))):
-            return _bind_again(known, given)
+            found = _bind_again(known, given)
+            if self.fits_indices(found):
+                return found
         bindings = bind(
             self._graph, params, inputs, initial, seeds, reduction, weights,
             lengths=lengths,
@@ -56,6 +60,32 @@ class Binder:
                 self._known.clear()
             self._known[kind] = _without_arrays(bindings)
         return bindings
+
+    def bind_own(
+        self, given: tuple[Any, Any, Any, Any], reduction: str, *, looks: bool
+    ) -> tuple[Bindings, bool]:
+        """A call without weights or lengths; whether its memory is the caller's own.
+
+        It is if every array is one of NumPy's, of the call's type and in one piece.
+        """
+        named = (given[0], given[1], given[2] or {}, given[3] or {})
+        kind = _kind_of(reduction, named)
+        known = None if looks or kind is None else self._known.get(kind)
+        if known is not None:
+            bindings = _bind_again(known, named)
+        if known is None or not self.fits_indices(bindings):
+            bindings = self.bind(*given, reduction, None, None)
+            if kind is None or not self._is_plain(bindings, named):
+                return bindings, False
+        return bindings, all(array.flags.c_contiguous for array in _arrays(named))
+
+    def fits_indices(self, bindings: Bindings) -> bool:
+        """Whether every class or token lies in its range; else `bind` says which."""
+        for name, index in self._indices:
+            array = bindings.inputs[name]
+            if array.min() < 0 or array.max() >= number_of(index, bindings.sizes):
+                return False
+        return True
 
     def _is_plain(self, bindings: Bindings, given: tuple[Named, ...]) -> bool:
         """Whether what was given is, by name and as it is, what a call works on."""
@@ -71,9 +101,10 @@ def _kind_of(reduction: str, given: tuple[Named, ...]) -> tuple[Any, ...] | None
     """What a call's checks depend on, or None where NumPy must be asked first."""
     kind: list[Any] = [reduction]
     for group in given:
+        kinds = "fi" if group is given[1] else "f"
         for name, array in group.items():
-            # Integers need their range looked at; a subclass may mean anything.
-            if type(array) is not np.ndarray or array.dtype.kind != "f":
+            # A subclass may mean anything; an integer is a class or token of an input.
+            if type(array) is not np.ndarray or array.dtype.kind not in kinds:
                 return None
             kind += (name, array.shape, array.dtype)
         kind.append(None)
@@ -86,6 +117,8 @@ def _arrays(given: tuple[Named, ...]) -> list[Array]:
 
 def _holds_no_nan(array: Array) -> bool:
     """Whether a small array holds none, and a large one either; else `bind` looks."""
+    if array.dtype.kind == "i":
+        return True
     if array.size > FEW:
         with np.errstate(all="ignore"):
             return not math.isnan(array.sum())

@@ -20,6 +20,7 @@ from bptt.execute.codegen.turns import Turns
 from bptt.execute.compile.compiler import Executable, compile_program
 from bptt.execute.compile.sums import SumJob
 from bptt.execute.kernels.memory import (
+    Loan,
     Workspace,
     address_of,
     borrow,
@@ -156,7 +157,7 @@ class KernelCall:
         self._executable, self._bindings = executable, bindings
         self._n_rows = bindings.weight.size
         self._shape = (-(-self._n_rows // bindings.n_b), bindings.n_b)
-        loan = borrow(executable.pool, self._shape, self._make_workspace)
+        loan = self._borrow()
         self._workspace: Workspace = loan.workspace
         self._workspace.restore()
         # A reverse step does about as much as a forward one: half of it to each kernel.
@@ -188,6 +189,9 @@ class KernelCall:
     def program(self) -> Program:
         """The program in primitives."""
         return self._executable.program
+
+    def _borrow(self) -> Loan:
+        return borrow(self._executable.pool, self._shape, self._make_workspace)
 
     def _make_workspace(self) -> Workspace:
         return Workspace(self._executable, *self._shape, self._bindings.dtype)

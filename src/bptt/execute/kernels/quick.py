@@ -18,7 +18,7 @@ from bptt.execute.codegen.target import Target
 from bptt.execute.compile.compiler import Executable, compile_program
 from bptt.execute.kernels import executor, threads
 from bptt.execute.kernels.executor import KernelCall, count_threads
-from bptt.execute.kernels.memory import address_of, borrow
+from bptt.execute.kernels.memory import address_of
 from bptt.execute.kernels.values import KernelValues
 from bptt.step.graph import Node, name_of
 from bptt.step.shapes import Array
@@ -119,13 +119,32 @@ class QuickCall(KernelCall):
         self._recipe = recipe
         self._executable, self._bindings = executable, bindings
         self._n_rows, self._shape = recipe.n_rows, recipe.shape
-        loan = borrow(executable.pool, self._shape, self._make_workspace)
+        loan = self._borrow()
         self._workspace = loan.workspace
         self._workspace.restore()
         self._asked = self._threads = 1
         self._ragged = None
         self.values = KernelValues(executable, bindings, loan)
         self._alive: list[Array] = []
+
+    def again(self, bindings: Bindings | None) -> None:
+        """Run all of it again in the same memory.
+
+        bindings: arrays of the same shapes and types that lie elsewhere, or None for
+        those of the run before, as they are now.
+        """
+        if bindings is not None:
+            self._bindings = bindings
+        self.values.rebind(self._bindings)
+        if bindings is not None or self._recipe.others:
+            self._fill_table()
+        elif self._bindings.initial:
+            self._fill_boundaries()
+        if self._executable.pack is not None:
+            self._executable.pack(self._workspace.table_address)
+        self._run_phase(0)
+        self._run_phase(1)
+        self._sum_all()
 
     def _fill_table(self) -> None:
         recipe, bindings, table = self._recipe, self._bindings, self._workspace.table
