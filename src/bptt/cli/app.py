@@ -11,12 +11,14 @@ from bptt.cli.bench import bench
 from bptt.cli.cache import cache
 from bptt.cli.cells import cells
 from bptt.cli.check import check
+from bptt.cli.compare import compare
 from bptt.cli.doctor import doctor
 from bptt.cli.evaluate import evaluate
 from bptt.cli.explain import explain
 from bptt.cli.failure import describe
 from bptt.cli.flow import flow
 from bptt.cli.sample import sample
+from bptt.cli.sweep import sweep
 from bptt.cli.train import GROUPED, train
 from bptt.errors import BpttError
 from bptt.version import __version__
@@ -37,6 +39,8 @@ app = typer.Typer(
 app.command("train", cls=GROUPED)(train)
 app.command("sample")(sample)
 app.command("eval")(evaluate)
+app.command("compare")(compare)
+app.command("sweep")(sweep)
 app.command("check")(check)
 app.command("explain")(explain)
 app.command("bench")(bench)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from bptt.cli.output import print_json
 from bptt.cli.parameters import (
     HELP_ALL,
     Extra,
@@ -33,6 +34,7 @@ from bptt.train import (
     parse_split,
     print_report,
     read_run_config,
+    read_summary,
 )
 from bptt.train import resume as resume_run
 from bptt.train import train as train_model
@@ -140,10 +142,19 @@ EXTRAS = (
         None,
         PARTS,
     ),
+    Extra(
+        "json",
+        Annotated[
+            bool,
+            typer.Option("--json", help="Print summary.json; the rest to stderr."),
+        ],
+        False,
+        RUN,
+    ),
     HELP_ALL,
 )
 GROUPED = grouped_command(TrainingOptions, EXTRAS, GROUPS)
-WITH_RESUME = ("data", "pattern", "limit", "resume", "checkpoint")
+WITH_RESUME = ("data", "pattern", "limit", "resume", "checkpoint", "json")
 
 
 @with_options(TrainingOptions, EXTRAS)
@@ -154,10 +165,10 @@ def train(ctx: typer.Context, **values: Any) -> None:
     machine with Python has. Ctrl-C ends the run early, with everything saved; --resume
     goes on with it, also after a crash.
     """
-    console = Console()
+    console = Console(stderr=values["json"])
     given = given_in(ctx, values)
     if values["resume"] is not None:
-        _end(_resume(given, values, console), console)
+        _end(_resume(given, values, console), console, as_json=values["json"])
         return
     if "checkpoint" in given:
         raise IgnoredOptionError("--checkpoint", "it says where --resume begins")
@@ -167,7 +178,8 @@ def train(ctx: typer.Context, **values: Any) -> None:
     options = TrainingOptions(**{**config.options, **_options(given)})
     request = _request(given, config.request)
     out = values["out"] or config.out or _default_folder()
-    _end(train_model(open_data(request), options, out, console, request), console)
+    report = train_model(open_data(request), options, out, console, request)
+    _end(report, console, as_json=values["json"])
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,9 +220,11 @@ def _resume(
     return resume_run(values["resume"], console, data, checkpoint)
 
 
-def _end(report: Report, console: Console) -> None:
+def _end(report: Report, console: Console, *, as_json: bool) -> None:
     if is_first_process():
         print_report(report, console)
+        if as_json:
+            print_json(read_summary(report.folder).content)
     if report.was_interrupted:
         raise typer.Exit(INTERRUPTED)
 

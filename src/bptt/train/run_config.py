@@ -19,7 +19,7 @@ from bptt.train.assignments import check_split
 from bptt.train.data.opening import DataRequest
 from bptt.train.definition import defined
 from bptt.train.door.limits import Refusal, read_bounded
-from bptt.train.door.records import MAX_CONFIG, ConfigTable, hold_to
+from bptt.train.door.records import MAX_CONFIG, ConfigTable, hold_to, parse_json
 from bptt.train.errors import ConfigFileError
 from bptt.train.options import TrainingOptions
 from bptt.train.run_folder import CONFIG_FILE, read_config
@@ -50,11 +50,22 @@ def read_run_config(path: Path) -> RunConfig:
             {name: getattr(options, name) for name in options.changed},
             None if request is None else DataRequest.from_json(request),
         )
+    return from_table(path, read_table(path))
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The content of a TOML file, or of a JSON object in a file `*.json`.
+
+    Raises: ConfigFileError.
+    """
+    kind = "JSON" if path.suffix == ".json" else "TOML"
     try:
-        found = tomllib.loads(read_bounded(path, MAX_CONFIG).decode())
+        text = read_bounded(path, MAX_CONFIG).decode()
+        if kind == "TOML":
+            return tomllib.loads(text)
+        return hold_to(dict[str, Any], parse_json(text, infinite=True))
     except (OSError, Refusal, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigFileError(path, f"is not read as TOML ({error})") from error
-    return from_table(path, found)
+        raise ConfigFileError(path, f"is not read as {kind} ({error})") from error
 
 
 def from_table(path: Path, table: Mapping[str, Any]) -> RunConfig:

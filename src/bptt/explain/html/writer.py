@@ -90,6 +90,11 @@ def arrow_of(target: Expr) -> str:
 _LATEX, _MATHML = SymbolLatex(), ShortMathml()
 
 
+def symbols_latex(expr: Expr) -> str:
+    """LaTeX in which every symbol knows its name, for the page's script."""
+    return _LATEX(expr)
+
+
 SIGNS = {
     PASSED: ("✓", "mark"), FAILED: ("✗", "mark failed"), NOT_CHECKED: ("?", "mark not"),
 }  # fmt: skip

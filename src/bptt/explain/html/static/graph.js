@@ -15,7 +15,7 @@
     column.dataset.x = +model.dataset.x + (t - from) * +svg.dataset.pitch;
     delete column.dataset.s;
     for (const arrow of B.all(".e", column)) {
-      const width = B.data.widths[svg.id][arrow.dataset.k];
+      const width = B.data.widths[svg.dataset.widths || svg.id][arrow.dataset.k];
       B.one("path:not(.hit)", arrow).setAttribute("stroke-width", width[t - 1]);
     }
     const move = (label) => label.replace(/⁽([⁰¹²³⁴⁵⁶⁷⁸⁹]+)⁾/g, (_, n) => raised(lowered(n) + t - from)).replace(`t = ${from}`, `t = ${t}`);
@@ -41,28 +41,38 @@
   function place() {
     for (const svg of pictures) {
       if (!isShort) complete(svg);
-      const width = +(isShort ? svg.dataset.short : svg.dataset.full);
-      const shift = width - +svg.dataset.short;
-      let last = 0;
-      for (const column of B.all(".col", svg)) {
-        const x = isShort ? column.dataset.s : column.dataset.x;
-        column.style.display = x === undefined ? "none" : "";
-        if (x === undefined) continue;
-        column.setAttribute("transform", `translate(${x} 0)`);
-        last = +x;
-      }
-      for (const lane of B.all(".lane", svg)) {
-        lane.setAttribute("x2", lane.dataset.end ? width - 56 : last + +lane.dataset.x);
-      }
-      const total = B.one(".n.total", svg);
-      const y = /translate\(\S+ (\S+)\)/.exec(total.getAttribute("transform"))[1];
-      total.setAttribute("transform", `translate(${+svg.dataset.short - 40 + shift} ${y})`);
-      const gap = B.one(".gap", svg);
-      if (gap) gap.style.display = isShort ? "" : "none";
-      svg.setAttribute("width", width);
-      svg.setAttribute("viewBox", `0 0 ${width} ${svg.getAttribute("height")}`);
+      placeOne(svg, isShort);
     }
   }
+
+  function placeOne(svg, isShort) {
+    const width = +(isShort ? svg.dataset.short : svg.dataset.full);
+    const shift = width - +svg.dataset.short;
+    let last = 0;
+    for (const column of B.all(".col", svg)) {
+      const x = isShort ? column.dataset.s : column.dataset.x;
+      column.style.display = x === undefined ? "none" : "";
+      if (x === undefined) continue;
+      column.setAttribute("transform", `translate(${x} 0)`);
+      last = +x;
+    }
+    for (const lane of B.all(".lane", svg)) {
+      lane.setAttribute("x2", lane.dataset.end ? width - 56 : last + +lane.dataset.x);
+    }
+    const total = B.one(".n.total", svg);
+    const y = /translate\(\S+ (\S+)\)/.exec(total.getAttribute("transform"))[1];
+    total.setAttribute("transform", `translate(${+svg.dataset.short - 40 + shift} ${y})`);
+    const gap = B.one(".gap", svg);
+    if (gap) gap.style.display = isShort ? "" : "none";
+    svg.setAttribute("width", width);
+    svg.setAttribute("viewBox", `0 0 ${width} ${svg.getAttribute("height")}`);
+  }
+
+  /* A picture with every column, whatever the others show. */
+  B.wholeGraph = function (svg) {
+    complete(svg);
+    placeOne(svg, false);
+  };
 
   /* A heat map of the Jacobian, or of what arrives at a parameter, beside the arrow. */
   const HEAT_HIGH = 12; // as high as a line of letters

@@ -1,6 +1,6 @@
 /* Equations by KaTeX in place of MathML; a symbol under the pointer is shown everywhere. */
 (function () {
-  const options = {
+  const options = B.katexOptions = {
     throwOnError: true, output: "htmlAndMathml", strict: "ignore",
     trust: (context) => ["\\htmlData", "\\htmlClass"].includes(context.command),
     macros: { "\\s": "\\htmlData{sym=#1}{#2}", "\\q": "\\htmlClass{arrow-#1}{#2}" },
@@ -25,6 +25,7 @@
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     document.head.append(B.make("script", { text: await new Response(stream).text() }));
     B.typesetLater();
+    B.refreshWalk?.();
   };
 
   B.typeset = function (root) {
