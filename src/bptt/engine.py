@@ -18,6 +18,7 @@ from bptt.calculus.program import (
 )
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind, parameter_arrays
+from bptt.execute.checkpoints import Limit, read_limit
 from bptt.language import parse_cell, print_graph
 from bptt.results import Gradient, Run
 from bptt.step import draws
@@ -176,6 +177,8 @@ class Engine:
         initial_gradient: bool = False,
         executor: str = dispatch.COMPILED,
         threads: int | None = None,
+        memory: int | str | None = None,
+        checkpoint: int | str | None = None,
     ) -> Gradient:
         """The exact gradient of the total loss through time.
 
@@ -185,7 +188,12 @@ class Engine:
         `grad.inputs`; initial_gradient: also `grad.initial`; seeds: node ->
         (tau, n_b, *shape), a gradient that arrives from outside, for a cell without a
         loss or in addition to it. Other arguments: see `forward`.
-        Raises: NoLossError, UnknownNodeError and the errors of `forward`.
+        memory: bytes, or a text such as "512MB", in which the gradient is found, bit for
+        bit the same, by running steps forward once more; checkpoint: instead, how many
+        states to keep, "sqrt" of tau, or "optimal", the number that takes the least
+        memory; see docs/long-sequences.md and `grad.schedule`.
+        Raises: NoLossError, UnknownNodeError, MemoryBudgetError, CheckpointError and
+        the errors of `forward`.
         """
         seeds = seeds or {}
         if self.graph.loss is None and not seeds:
@@ -195,6 +203,7 @@ class Engine:
                 "shape (tau, n_b, ...)"
             )
         wanted = self.known_nodes(nodes)
+        limit = read_limit(memory, checkpoint)
         bindings = bind(
             self.graph, params, inputs, initial, seeds, reduction, weights,
             lengths=lengths,
@@ -206,7 +215,7 @@ class Engine:
             initial_gradient,
             tuple(sorted(seeds)),
         )
-        return self.run_gradient(bindings, request, executor, threads)
+        return self.run_gradient(bindings, request, executor, threads, limit)
 
     def run_gradient(
         self,
@@ -214,10 +223,11 @@ class Engine:
         request: Request,
         executor: str = dispatch.COMPILED,
         threads: int | None = None,
+        limit: Limit | None = None,
     ) -> Gradient:
         """The gradient of arrays that are bound already, for other parts of bptt."""
         program = self.gradient_program(request)
-        program, values = dispatch.run(program, bindings, executor, threads)
+        program, values = dispatch.run(program, bindings, executor, threads, limit)
         return Gradient(
             program, bindings, values, request,
             lambda: self._forward(bindings, executor, threads),

@@ -20,6 +20,7 @@ from bptt.calculus.program import (
     gradient_of,
 )
 from bptt.execute.bindings import Bindings
+from bptt.execute.checkpoints import CheckpointPlan
 from bptt.execute.protocol import Values
 from bptt.step.evaluate import evaluate
 from bptt.step.graph import TO_STATIC, Node, walk
@@ -114,6 +115,11 @@ class Gradient(Mapping[str, Array]):
         self._run: Run | None = None
         self._request = request
         self.loss = Run(program, bindings, values).loss
+
+    @property
+    def schedule(self) -> CheckpointPlan | None:
+        """How its steps were run, where not all of them were kept; print it."""
+        return self._values.schedule
 
     # Made when asked for: a gradient that held them would hold itself, and its buffers
     # would wait for the garbage collector instead of going to the next call.

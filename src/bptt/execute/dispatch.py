@@ -9,6 +9,7 @@ from bptt import errors
 from bptt.calculus.program import Program
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
+from bptt.execute.checkpoints import Limit
 from bptt.execute.protocol import Call, Values
 
 if TYPE_CHECKING:
@@ -34,13 +35,19 @@ def run(
     bindings: Bindings,
     executor: str = COMPILED,
     threads: int | None = None,
+    limit: Limit | None = None,
 ) -> tuple[Program, Values]:
     """Run a program.
 
+    limit: of what is kept of its steps; None keeps all.
     Returns: the program whose roots the values belong to, and the values.
-    Raises: UnknownExecutorError, ThreadsError.
+    Raises: UnknownExecutorError, ThreadsError; with a limit CheckpointError and
+    MemoryBudgetError.
     """
-    call = begin(program, bindings, executor, threads)
+    if limit is not None:
+        call = _begin_stretched(program, bindings, executor, threads, limit)
+    else:
+        call = begin(program, bindings, executor, threads)
     call.finish()
     return call.program, call.values
 
@@ -62,10 +69,7 @@ def begin(
     compiled takes it too, and says so once.
     Raises: UnknownExecutorError, ThreadsError.
     """
-    if executor not in EXECUTORS:
-        raise errors.UnknownExecutorError(
-            f"executor {executor!r}; use one of {', '.join(EXECUTORS)}"
-        )
+    _check_executor(executor)
     if executor == REFERENCE or bindings.dtype.kind == "c":
         return reference.begin(program, bindings)
     # Imported here so that the core, its derivations and its checks need no LLVM.
@@ -84,6 +88,36 @@ def begin(
             stacklevel=5,
         )
         return reference.begin(program, bindings)
+
+
+def _begin_stretched(
+    program: Program, bindings: Bindings, executor: str, threads: int | None,
+    limit: Limit,
+) -> Call:  # fmt: skip
+    """Run nothing yet: a call that keeps some states alone. Raises: CheckpointError."""
+    from bptt.execute.compile.expand import NotCompilableError
+    from bptt.execute.kernels import stretches
+
+    _check_executor(executor)
+    if executor == REFERENCE or bindings.dtype.kind == "c":
+        raise errors.CheckpointError(
+            "the NumPy reference keeps every value: leave out memory= and checkpoint=, "
+            f"or use executor={COMPILED!r} with real parameters"
+        )
+    try:
+        return stretches.begin(program, bindings, threads, limit)
+    except NotCompilableError as reason:
+        raise errors.CheckpointError(
+            f"kernels have no form for {reason}, so this cell runs in NumPy, which "
+            "keeps every value: leave out memory= and checkpoint="
+        ) from None
+
+
+def _check_executor(executor: str) -> None:
+    if executor not in EXECUTORS:
+        raise errors.UnknownExecutorError(
+            f"executor {executor!r}; use one of {', '.join(EXECUTORS)}"
+        )
 
 
 def find_kept(

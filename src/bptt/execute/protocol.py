@@ -7,12 +7,18 @@ from typing import Any, Protocol
 
 from bptt.calculus.program import Program
 from bptt.execute.bindings import Bindings
+from bptt.execute.checkpoints import CheckpointPlan
 from bptt.step.graph import Node
 from bptt.step.shapes import Array
 
 
 class Values(Protocol):
-    """The values that an executor computed, by node."""
+    """The values that an executor computed, by node.
+
+    schedule: how steps were run where not all of them are kept.
+    """
+
+    schedule: CheckpointPlan | None
 
     def __getitem__(self, node: Node) -> Array:
         """A node's value, timed ones as (tau, n_b, *shape)."""

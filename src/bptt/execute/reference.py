@@ -17,6 +17,7 @@ import numpy as np
 from bptt.calculus.program import Program
 from bptt.calculus.recurrence import Segment
 from bptt.execute.bindings import Bindings
+from bptt.execute.checkpoints import CheckpointPlan
 from bptt.step.evaluate import evaluate, static_leaf
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of, walk
 from bptt.step.shapes import Array
@@ -71,6 +72,7 @@ class ReferenceValues:
 
     def __init__(self, program: Program, bindings: Bindings) -> None:
         """Nothing is evaluated yet."""
+        self.schedule: CheckpointPlan | None = None
         self._program = program
         self._bindings = bindings
         self._lead = (bindings.tau, bindings.n_b)
