@@ -64,9 +64,7 @@ def initial_of(bindings: Bindings, name: str, width: int) -> Array:
     return value.reshape(bindings.n_b, width)
 
 
-def _beside(
-    bindings: Bindings, graph: Graph, name: str, begin: int, end: int
-) -> Array:
+def _beside(bindings: Bindings, graph: Graph, name: str, begin: int, end: int) -> Array:
     """An input at the step before the first, or after the last, of these."""
     rows = bindings.inputs[name]
     core = rows.shape[1:] if bindings.packing is not None else rows.shape[2:]

@@ -9,7 +9,7 @@ from bptt import errors
 from bptt.calculus.program import Program
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
-from bptt.execute.checkpoints import Limit
+from bptt.execute.checkpoints import Limit, plan
 from bptt.execute.protocol import Call, Values
 
 if TYPE_CHECKING:
@@ -133,14 +133,19 @@ def find_kept(
         return None
 
 
-def lower(program: Program, sizes: Mapping[str, int], dtype: np.dtype[Any]) -> Lowering:
+def lower(
+    program: Program, sizes: Mapping[str, int], dtype: np.dtype[Any],
+    limit: Limit | None = None, shape: tuple[int, int] = (1, 1),
+) -> Lowering:  # fmt: skip
     """The plan by which kernels run a program.
 
-    Raises: NotLowerableError with the reason if they cannot.
+    limit: of what is kept of the steps; shape: tau and n_b.
+    Raises: NotLowerableError with the reason if they cannot; MemoryBudgetError.
     """
     from bptt.execute.compile.compiler import compile_program
     from bptt.execute.compile.describe import describe
     from bptt.execute.compile.expand import NotCompilableError
+    from bptt.execute.kernels.demand import find_demand
     from bptt.execute.kernels.executor import host_target
 
     try:
@@ -150,4 +155,9 @@ def lower(program: Program, sizes: Mapping[str, int], dtype: np.dtype[Any]) -> L
         raise errors.NotLowerableError(
             f"kernels have no form for {reason}; such a cell runs in NumPy"
         ) from None
-    return describe(executable, str(dtype))
+    if limit is None:
+        return describe(executable, str(dtype))
+    demand = find_demand(
+        program, executable, shape[1], shape[0] * shape[1], is_ragged=False
+    )
+    return describe(executable, str(dtype), plan(limit, shape[0], demand))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from bptt.calculus.program import Program
@@ -26,6 +26,18 @@ class Values(Protocol):
 
     def at(self, name: str, index: int) -> Array:
         """A definition's value at each row's first step (0) or last one (-1)."""
+        ...
+
+    def map_steps(
+        self,
+        nodes: tuple[Node, ...],
+        use: Callable[[Mapping[Node, Array], bool], Array],
+    ) -> list[Array]:
+        """What `use` makes of some nodes' values, (steps, n_b, *shape), over all steps.
+
+        Where not all steps are kept it is called for one stretch after another, and the
+        results come in the order of time; its second argument says if all are there.
+        """
         ...
 
     def read_stack(self, nodes: tuple[Node, ...]) -> Array | None:

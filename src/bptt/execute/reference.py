@@ -8,7 +8,7 @@ complex128 and is the oracle that other executors are compared with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -131,6 +131,14 @@ class ReferenceValues:
         result = np.zeros_like(value)
         result[self._alive] = value[self._alive]
         return result
+
+    def map_steps(
+        self,
+        nodes: tuple[Node, ...],
+        use: Callable[[Mapping[Node, Array], bool], Array],
+    ) -> list[Array]:
+        """See `protocol.Values`: all steps are here."""
+        return [use({node: self[node] for node in nodes}, True)]
 
     def read_stack(self, nodes: tuple[Node, ...]) -> None:
         """Nothing lies together here."""

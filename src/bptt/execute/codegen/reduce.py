@@ -65,9 +65,9 @@ def emit_reduce(module: ir.Module, name: str, target: Target, real_bytes: int) -
 
     Computes rows m_begin..m_end of C and the same entries of `sums`; threads take
     disjoint ranges of m and a `work` (count_reduce_work reals, aligned to a vector)
-    each. A pointer `sums` of 0 leaves the sums out. Unless `adds` is 0, the blocks are
+    each. A pointer `sums` of 0 leaves the sums out. Unless `adds` is 0, blocks are
     added to what C and `sums` hold: rows given in several calls, each of whole blocks
-    but the last, give the bits of one call. A stride may be negative. Needs n_rows >= 1.
+    but the last, give the bits of one call. Strides may be negative; n_rows >= 1.
     """
     tiles = [
         (rows, _emit_block(module, f"{name}_{rows}", rows, target, real_bytes))

@@ -244,7 +244,7 @@ def array_at(
     n_bytes = ((n_rows - 1) * stride + width) * dtype.itemsize
     memory = (ctypes.c_char * n_bytes).from_address(address)
     strides = (stride * dtype.itemsize, dtype.itemsize)
-    return np.ndarray((n_rows, width), dtype, memory, 0, strides)
+    return np.ndarray((n_rows, width), dtype, memoryview(memory), 0, strides)
 
 
 class Loan:

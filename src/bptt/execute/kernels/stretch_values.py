@@ -6,7 +6,7 @@ are gone by then, and the stretches run once more for whoever asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,9 +75,7 @@ class Record:
         result[packing.order] = rows
         return result
 
-    def _note_last(
-        self, name: str, begin: int, end: int, values: KernelValues
-    ) -> None:
+    def _note_last(self, name: str, begin: int, end: int, values: KernelValues) -> None:
         """Of the rows whose last step is among these."""
         packing = self._bindings.packing
         if packing is None:
@@ -148,6 +146,31 @@ class StretchValues(KernelValues):
             )
         )
         self._record.rows.update(found)
+
+    def map_steps(
+        self,
+        nodes: tuple[Node, ...],
+        use: Callable[[Mapping[Node, FloatArray], bool], FloatArray],
+    ) -> list[FloatArray]:
+        """See `protocol.Values`: stretch after stretch."""
+        if all(node in self._record.rows for node in nodes if node.timed):
+            return super().map_steps(nodes, use)
+        found: dict[int, FloatArray] = {}
+        packing = self._bindings.packing
+
+        def visit(begin: int, end: int, values: KernelValues) -> None:
+            rows = {node: values[node] for node in nodes}
+            if packing is not None:  # back to the caller's order
+                back = np.argsort(packing.order)
+                rows = {n: v[:, back] if n.timed else v for n, v in rows.items()}
+            found[begin] = use(rows, False)
+
+        self._run_again(visit)
+        pieces = [found[begin] for begin in sorted(found)]
+        rest = self._bindings.tau - steps_of(self._bindings)
+        if rest:
+            pieces.append(np.zeros((rest, *pieces[0].shape[1:]), pieces[0].dtype))
+        return pieces
 
     def at(self, name: str, index: int) -> FloatArray:
         """A definition's value at each row's first step (0) or its last (-1)."""

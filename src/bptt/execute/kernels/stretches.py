@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bptt.calculus.program import Program
@@ -96,7 +95,10 @@ class StretchedCall:
         self.executable, self.bindings, self.threads = executable, bindings, threads
         sweeps = executable.sweeps
         self._steps = steps_of(bindings)
-        demand = find_demand(program, executable, bindings)
+        demand = find_demand(
+            program, executable, bindings.n_b, bindings.weight.size,
+            is_ragged=bindings.packing is not None,
+        )  # fmt: skip
         self.plan: CheckpointPlan = plan(limit, self._steps, demand)
         cuts = self.plan.cuts
         if sweeps.directions[0] < 0:  # the short one is the first to be run
@@ -105,7 +107,9 @@ class StretchedCall:
         rows = [self._count_rows(n) for n in range(len(cuts) - 1)]
         shape = (-(-max(rows) // bindings.n_b), bindings.n_b)
         self.loan: Loan = borrow(
-            executable.pool, shape, lambda: Workspace(executable, *shape, bindings.dtype)
+            executable.pool,
+            shape,
+            lambda: Workspace(executable, *shape, bindings.dtype),
         )
         self._edges = self._find_edges()
         self._record = Record(program, executable, bindings)
@@ -257,7 +261,8 @@ class StretchedCall:
         for total in self._totals.values():
             stretch.add_to(total)
         self._record.note(stretch.begin, stretch.end, stretch.values)
-        waiting = sum(p.n_bytes for p in (*self._products, *self._totals.values()))
+        waiting = sum(product.n_bytes for product in self._products)
+        waiting += sum(total.n_bytes for total in self._totals.values())
         self._n_waiting_bytes = max(self._n_waiting_bytes, waiting)
 
     def _collect(self, use: Callable[[int, int, Any], None]) -> None:

@@ -32,7 +32,7 @@ class Blocks:
     """Cuts rows that come in pieces into runs of whole blocks, and one rest."""
 
     def __init__(self, size: int, direction: int) -> None:
-        """direction: +1 if pieces and rows are taken in their order, -1 from the end."""
+        """direction: +1: pieces and rows come in their order; -1: from the end."""
         self.size, self._direction = size, direction
         self._waiting: Rows | None = None
 
@@ -50,7 +50,9 @@ class Blocks:
             use(self._part(rows, done, done + whole))
             done += whole
         if done < n_rows:
-            self._waiting = tuple(part.copy() for part in self._part(rows, done, n_rows))
+            self._waiting = tuple(
+                part.copy() for part in self._part(rows, done, n_rows)
+            )
 
     def end(self, use: Callable[[Rows], None]) -> None:
         """Use the rest, if there is one."""
@@ -76,6 +78,11 @@ class Blocks:
         return tuple(np.concatenate(p[:: self._direction]) for p in pairs)
 
 
+def block_rows(width: int) -> int:
+    """Rows of a block of a plain total whose operands have so many reals a row."""
+    return max(1, min(MOST_ROWS, MOST_REALS // width))
+
+
 class Total:
     """A total over time that is no product, summed in NumPy."""
 
@@ -91,7 +98,7 @@ class Total:
         ]
         self._cores = axes
         width = sum(prod(sizes) for sizes in axes)
-        self._blocks = Blocks(max(1, min(MOST_ROWS, MOST_REALS // width)), direction)
+        self._blocks = Blocks(block_rows(width), direction)
         self._direction = direction
         self._sum: FloatArray | None = None
 
@@ -172,9 +179,7 @@ class Product:
 
     def _add_rows(self, workspace: Workspace, rows: Rows) -> None:
         item = workspace.dtype.itemsize
-        a, b = (
-            (x.__array_interface__["data"][0], x.strides[0] // item) for x in rows
-        )
+        a, b = ((x.__array_interface__["data"][0], x.strides[0] // item) for x in rows)
         self._add(workspace, len(rows[0]), a, b)
 
     def _add(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,14 @@ class KernelValues:
     def _read_sum(self, node: Node) -> FloatArray:
         """A total that a product over all rows left in the workspace."""
         return self._view(self._executable.sums.views[node])
+
+    def map_steps(
+        self,
+        nodes: tuple[Node, ...],
+        use: Callable[[Mapping[Node, FloatArray], bool], FloatArray],
+    ) -> list[FloatArray]:
+        """See `protocol.Values`: all steps are here."""
+        return [use({node: self[node] for node in nodes}, True)]
 
     def read_stack(self, nodes: tuple[Node, ...]) -> FloatArray | None:
         """Totals one under the other, where they lie so in one result; else None."""
