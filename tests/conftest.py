@@ -1,7 +1,9 @@
 """Settings of the whole suite: generated tests, and how kernels are compiled."""
 
 import os
+import shutil
 import signal
+import tempfile
 from dataclasses import replace
 
 import pytest
@@ -20,6 +22,19 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("search", deadline=None, max_examples=1000)
+
+
+# Compiled code is kept in a folder of this run, which its processes share; never in the
+# user's own. Whoever measures or compares compilations turns it off.
+CACHE = "BPTT_CACHE"
+_own_cache = None if CACHE in os.environ else tempfile.mkdtemp(prefix="bptt-tests-")
+if _own_cache:
+    os.environ[CACHE] = _own_cache
+
+
+def pytest_unconfigure(config):
+    if _own_cache:
+        shutil.rmtree(_own_cache, ignore_errors=True)
 
 
 # A shell that starts a program in the background lets it ignore Ctrl-C, and so would

@@ -60,7 +60,7 @@ def test_the_library_is_known_by_name():
     assert cells.lstm is cells.get("lstm")
     assert set(cells.names()) <= set(dir(cells))
     with pytest.raises(
-        errors.UnknownCellError, match="no cell is called rnn; there are"
+        errors.UnknownCellError, match="no cell is called rnn\\. There are"
     ):
         cells.get("rnn")
     with pytest.raises(AttributeError, match="no cell 'rnn'"):

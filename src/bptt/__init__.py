@@ -20,7 +20,7 @@ from bptt import cells
 from bptt.cell import Cell
 from bptt.check import Ledger
 from bptt.compose import bidirectional, dropout, noise, stack, zoneout
-from bptt.errors import BpttError, MissingExtraError
+from bptt.errors import BpttError, MissingExtraError, did_you_mean
 from bptt.exchange import from_keras, from_torch, to_keras, to_torch
 from bptt.results import Copies, Gradient, Run
 from bptt.version import __version__
@@ -76,7 +76,10 @@ def __getattr__(name: str) -> Any:
     if name in _EXPLANATION:
         return getattr(importlib.import_module(f"{__name__}.explain"), name)
     if name not in _FRONT_ENDS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}"
+            f"{did_you_mean(name, __all__)}"
+        )
     try:
         return importlib.import_module(f"{__name__}.{name}")
     except ModuleNotFoundError as error:

@@ -6,7 +6,9 @@ fix. `BpttError` is the common base; nothing here is raised for the library's ow
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from unicodedata import combining, east_asian_width
 
 WIDTH = 96
@@ -14,6 +16,16 @@ WIDTH = 96
 
 class BpttError(Exception):
     """Base of every error that bptt raises on purpose."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What to append to a refusal of a name: the nearest known one, or nothing.
+
+    >>> did_you_mean("lstn", ["gru", "lstm"])
+    '; did you mean lstm?'
+    """
+    close = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 @dataclass(frozen=True)
@@ -177,6 +189,10 @@ class IndexDeclarationError(CellError):
 
 class IndexUseError(CellError):
     """An index stands where it cannot, or is missing where it must stand."""
+
+
+class InnerStepError(CellError):
+    """Inner steps, `s[t, l-1]`, that have no start, no number or no order."""
 
 
 class IndexKindError(CellError):

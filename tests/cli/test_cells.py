@@ -3,8 +3,9 @@
 import pytest
 from rich.console import Console
 
+import bptt
 from bptt import cells
-from bptt.cli.cells import make_table, show_cell, split_text
+from bptt.cli.cells import first_sentence, make_list, make_table, show_cell, split_text
 
 WIDTH = 120
 
@@ -41,3 +42,37 @@ def test_a_cell_of_ones_own_is_shown_and_a_wrong_name_refused(tmp_path):
     assert "    h[t] = sin(U @ x[t])" in show(show_cell(str(file)))
     with pytest.raises(cells.errors.UnknownCellError, match="neither a built-in cell"):
         show_cell("rnn")
+
+
+def test_the_list_fits_a_terminal_and_names_every_cell_once():
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(make_list(cells.names()))
+    lines = capture.get().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert [line.split()[0] for line in lines if line[:1].isalpha()] == [*cells.names()]
+
+
+@pytest.mark.parametrize(
+    ("comment", "first"),
+    [
+        ("Li et al. (2018), a paper, arXiv:1803.04831. W is theirs.",
+         "Li et al. (2018), a paper, arXiv:1803.04831"),
+        ("No stop at all", "No stop at all"),
+        ("Volume 12(2). s is small, and goes on. End.",
+         "Volume 12(2). s is small, and goes on"),
+    ],
+)  # fmt: skip
+def test_the_first_sentence(comment, first):
+    assert first_sentence(comment) == first
+
+
+def test_a_misspelt_cell_gets_the_nearest_name():
+    with pytest.raises(AttributeError, match="did you mean lstm"):
+        cells.lstn  # noqa: B018
+    with pytest.raises(cells.errors.UnknownCellError, match="mean gru_reset_before"):
+        cells.get("gru_resetbefore")
+    with pytest.raises(AttributeError, match=r"no attribute 'Cel'; did you mean Cell"):
+        bptt.Cel  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'xyzzy'$"):
+        bptt.xyzzy  # noqa: B018

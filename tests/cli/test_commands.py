@@ -1,5 +1,6 @@
 """The command line as a person meets it: text, exit codes, no traceback."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,11 +8,14 @@ from importlib.util import find_spec
 
 import pytest
 
+from bptt.train.definition import defined
+from bptt.train.options import TrainingOptions
+
 HAS_TRAIN = find_spec("torch") is not None and find_spec("safetensors") is not None
 needs_train = pytest.mark.skipif(not HAS_TRAIN, reason="needs the extra train")
 
 
-def bptt(*arguments, cwd, block=()):
+def bptt(*arguments, cwd, block=(), env=None):
     """Run the command; `block` names modules that cannot be imported."""
     program = (
         "import sys; sys.argv[0] = 'bptt'\n"
@@ -25,16 +29,37 @@ def bptt(*arguments, cwd, block=()):
         text=True,
         timeout=120,
         check=False,
-        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"},
+        env={
+            **os.environ,
+            "COLUMNS": "100",
+            "NO_COLOR": "1",
+            "TERM": "dumb",
+            **(env or {}),
+        },
     )
 
 
 def test_help_names_every_command(tmp_path):
     ended = bptt("--help", cwd=tmp_path)
     assert ended.returncode == 0
-    names = ["train", "sample", "eval", "check", "bench", "cells", "explain", "flow"]
-    for command in names:
+    names = "train sample eval check bench cells explain flow doctor"
+    for command in names.split():
         assert command in ended.stdout
+
+
+def test_help_of_train_fits_two_screens_and_help_all_names_every_option(tmp_path):
+    env = {"COLUMNS": "80"}
+    short = bptt("train", "--help", cwd=tmp_path, env=env).stdout
+    assert short.count("\n") <= 2 * 24
+    assert max(map(len, short.splitlines())) <= 80
+    whole = bptt("train", "--help-all", cwd=tmp_path, env=env).stdout
+    for one in defined(TrainingOptions):
+        assert f"  {one.flags[0]}" in whole
+        if one.option.is_common:
+            assert f"  {one.flags[0]}" in short
+    assert "  --zoneout" not in short
+    for heading in ("Data:", "The model:", "Learning:", "The run:", "Help:"):
+        assert heading in short
 
 
 def test_python_m_bptt_is_the_command(tmp_path):
@@ -174,6 +199,11 @@ def test_import_bptt_loads_no_framework_and_no_command_line(tmp_path):
         ),
         (["--tau", "0"], "--tau 0: expected a whole number from 1."),
         (["--limit", "0"], "--limit 0: expected a whole number from 1."),
+        (["--resume", "x", "--n-h", "3"], "--n-h: it would be ignored, for a run that"),
+        (["--split", "0.9,0.1", "--test", "0.1"], "--test: it would be ignored"),
+        (["--checkpoint", "best"], "--checkpoint: it would be ignored"),
+        (["--pattern", "*.py"], "--pattern: it would be ignored"),
+        (["--config", "none.toml"], "--config 'none.toml': is not read as TOML"),
         (["--optimiser-option", "x"], "--optimiser-option x: expected NAME=VALUE."),
         (["nowhere.txt"], "DATA 'nowhere.txt': there is no such file or folder."),
     ],
@@ -210,6 +240,13 @@ def test_train_and_sample_from_end_to_end(tmp_path):
     assert measured.returncode == 0, measured.stderr
     assert "bits per character, accuracy" in measured.stdout
     assert "(mean over 7," in measured.stdout
+    given = ("--config", "run", "--seed", "1", "--out", "other", "--epochs", "1")
+    other = bptt("train", *given, cwd=tmp_path)
+    assert other.returncode == 0, other.stderr
+    assert "7,201 characters of 1 file, 360 held out" in other.stdout
+    kept = json.loads((tmp_path / "other" / "config.json").read_text())["options"]
+    first = json.loads((tmp_path / "run" / "config.json").read_text())["options"]
+    assert kept == first | {"seed": 1, "epochs": 1}
     again = bptt("train", "--resume", "run", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "going on after window" in again.stdout

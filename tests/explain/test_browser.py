@@ -104,7 +104,7 @@ def test_labels_turn_into_shapes_and_heat_maps(open_page):
     label = "#graph-full .col[data-t='3'] [data-k='h[t-1]>a'] text"
     assert page.run("s => document.querySelector(s).textContent", label) == "W"
     page.press("[data-set='label=shape']")
-    assert page.run("s => document.querySelector(s).textContent", label) == "4×4"
+    assert page.run("s => document.querySelector(s).textContent", f"{label}.s") == "4×4"
     page.press("[data-set='label=number']")
     heat = "#graph-full .col[data-t='3'] [data-k='h[t-1]>a'] .heat rect"
     assert page.run("s => document.querySelectorAll(s).length", heat) == 1 + 16
@@ -115,12 +115,61 @@ def test_labels_turn_into_shapes_and_heat_maps(open_page):
     assert "(∂v/∂u)ᵀ ∇v" in page.text(".legend")
 
 
+def test_backward_every_arrow_is_labelled_with_the_transpose(open_page):
+    page = open_page("book")
+    page.press("[data-set='backward=true']")
+    shown = page.run(
+        "Object.fromEntries(Array.from(document.querySelectorAll("
+        "'#graph-full .col[data-t=\"3\"] .e'), e => [e.dataset.k,"
+        " Array.from(e.querySelectorAll('text')).filter(t =>"
+        " getComputedStyle(t).display !== 'none').map(t => t.textContent).join()]))"
+    )
+    assert shown["h[t-1]>a"] == "Wᵀ"
+    assert shown["h[t]>o"] == "Vᵀ"
+    assert shown["W>a"] == "g h⁽²⁾ᵀ"
+    seed = "getComputedStyle(document.querySelector('#graph-full .seed')).display"
+    assert page.run(seed) != "none"
+    assert page.run("document.querySelector('#graph-full .seed').textContent") == (
+        "{L} = 1"
+    )
+    page.press("[data-set='label=shape']")
+    shape = "#graph-full .col[data-t='3'] [data-k='h[t]>o'] text.s"
+    sizes = page.run("B.data.sizes")
+    turned = page.run("s => document.querySelector(s).textContent", shape)
+    assert turned == f"{sizes['n_h']}×{sizes['n_o']}"
+
+
+@pytest.mark.parametrize("card", ["10.20", "10.21"])
+def test_the_factors_on_a_card_have_the_colours_of_their_arrows(open_page, card):
+    page = open_page("book")
+    page.run("B.go(2)")
+    colour = "e => getComputedStyle(e)"
+    arrows = {}
+    for name, key in (
+        ("later", '3"] [data-k="h[t-1]>a"]'),
+        ("now", '2"] [data-k="h[t]>o"]'),
+    ):
+        path = f"'#graph-full .col[data-t=\"{key} path:not(.hit)'"
+        arrows[name] = page.run(f"({colour}.stroke)(document.querySelector({path}))")
+    assert arrows["later"] != arrows["now"]
+    for name, expected in arrows.items():
+        factors = page.run(
+            f'Array.from(document.querySelectorAll(\'[id="card-{card}"] > .eqrow'
+            f" .katex-html .arrow-{name}'), e => [getComputedStyle(e).color,"
+            " e.textContent])"
+        )
+        assert factors
+        assert {found for found, _ in factors} == {expected}
+    if card == "10.21":
+        assert factors[-1][1] == "V⊤"
+
+
 def test_folding_hides_the_inner_nodes_and_multiplies_across_them(open_page):
     page = open_page("book")
     page.press("[data-set='folded=true']")
     assert page.run("document.querySelector('#graph-full').closest('.canvas').hidden")
     names = "Array.from(new Set(Array.from(document.querySelectorAll("
-    names += "'#graph-folded .n'), n => n.dataset.sym)))"
+    names += "'.canvas:has(#graph-folded) .n'), n => n.dataset.sym)))"
     assert set(page.run(names)) == {"x", "y", "h", "o", "L", "U", "W", "V", "b", "c"}
     label = "#graph-folded .col[data-t='3'] [data-k='h[t-1]>h~'] text"
     text = page.run("s => document.querySelector(s).textContent", label)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from functools import cache
 
@@ -15,7 +14,6 @@ from bptt.explain.algebra.derive import Derivation, Reading
 from bptt.explain.algebra.evaluate import evaluate
 from bptt.explain.algebra.expr import Nabla, T, Value
 from bptt.explain.algebra.point import Scope
-from bptt.explain.html.picture import grid as layout
 from bptt.explain.html.picture.drawn import draw
 from bptt.explain.html.picture.labels import Labels
 from bptt.explain.html.picture.svg import THIN, WIDE, Marks, arrow_widths, picture
@@ -49,7 +47,7 @@ def labels_of(name, *, is_plain_sum=True):
 def svg_of(name, *, tau=TAU):
     found = drawn(name, tau=tau)
     labels = labels_of(name)
-    marks = Marks(lambda n, t: Markup(n), labels.short, labels.symbol)
+    marks = Marks(lambda n, t: Markup(n), labels.lines)
     return picture(found, marks, name="graph-full", title="a title")
 
 
@@ -168,40 +166,41 @@ def test_inner_nodes_fold_and_the_output_stays(name, away):
     assert drawn(name, folded=True).folded == away
 
 
-# ----- where it lies -----
+def test_backward_every_label_is_the_transpose():
+    labels = labels_of("book")
+    full = {a.card: labels.lines(a)[0][1] for a in drawn("book").at(3)
+            if labels.lines(a)}  # fmt: skip
+    assert full == {
+        "b>a": "I", "W>a": "g h⁽²⁾ᵀ", "h[t-1]>a": "Wᵀ", "U>a": "g x⁽³⁾ᵀ",
+        "x[t]>a": "Uᵀ", "a[t]>h": "diag(1 − (h⁽³⁾)²)", "c>o": "I", "V>o": "g h⁽³⁾ᵀ",
+        "h[t]>o": "Vᵀ", "o[t]>y_hat": "diag(ŷ⁽³⁾) − ŷ⁽³⁾ ŷ⁽³⁾ᵀ",
+        "y_hat[t]>L": "(∂L/∂ŷ)ᵀ", "L[t]>L": "1",
+    }  # fmt: skip
+    folded = {a.card: labels.lines(a)[0][1] for a in drawn("book", folded=True).at(3)
+              if labels.lines(a)}  # fmt: skip
+    assert folded["h[t-1]>h~"] == "Wᵀ diag(1 − (h⁽³⁾)²)"  # the factors of 10.21
+    assert folded["o[t]>L~"] == "ŷ⁽³⁾ − e_{y⁽³⁾}"  # 10.18
+    assert folded["W>h~"] == "diag(1 − (h⁽³⁾)²) g h⁽²⁾ᵀ"
 
 
 @pytest.mark.parametrize("folded", [False, True])
-@pytest.mark.parametrize("name", CELLS)
-def test_no_two_nodes_or_lanes_of_a_column_lie_on_each_other(name, folded):
-    grid = layout.make_grid(drawn(name, folded=folded))
-    for a, b in itertools.combinations(grid.spots.values(), 2):
-        assert np.hypot(a.x - b.x, a.y - b.y) > 2 * layout.RADIUS
-    lanes = [tap.lane for tap in grid.taps.values()]
-    assert all(abs(a - b) >= 17 for a, b in itertools.combinations(lanes, 2))
-    width = max(s.x for s in grid.spots.values()) - min(
-        s.x for s in grid.spots.values()
-    )
-    assert width + 2 * layout.RADIUS < grid.pitch
-
-
-def test_what_a_node_reads_in_its_step_lies_below_it():
-    for name in ("book", "lstm", "gru"):
-        found = drawn(name)
-        grid = layout.make_grid(found)
-        for kind in found.kinds:
-            if (
-                kind.lag == 0
-                and kind.target in grid.spots
-                and kind.source != kind.target
-            ):
-                assert grid.spots[kind.source].y > grid.spots[kind.target].y
-
-
-def test_more_than_eight_steps_show_the_first_three_and_the_last_three():
-    grid = layout.make_grid(drawn("book", tau=9))
-    assert [x is None for x in grid.short] == [False] * 3 + [True] * 3 + [False] * 3
-    assert layout.make_grid(drawn("book", tau=4)).gap is None
+@pytest.mark.parametrize("name", SMOOTH)
+def test_every_transposed_label_carries_what_its_arrow_carries(name, folded):
+    labels = labels_of(name, is_plain_sum=False)
+    checked = 0
+    for arrow in drawn(name, folded=folded).arrows:
+        turned = labels.turned(arrow)
+        is_vector = (
+            len(arrow.out_dims) < 2 and labels.derivation.rank(arrow.kind.source) < 2
+        )
+        if turned is None or not is_vector or arrow.target.kind == "total":
+            continue
+        value = evaluate(turned, shown(name), t=arrow.t)
+        grad = np.atleast_1d(arrow.target and drawn(name).unrolled.grad(arrow.target))
+        carried = np.atleast_2d(value) @ grad.reshape(-1, 1)
+        assert carried.reshape(-1) == pytest.approx(np.ravel(arrow.carried), abs=1e-12)
+        checked += 1
+    assert checked >= TAU
 
 
 def test_the_same_picture_is_the_same_text():

@@ -1,18 +1,24 @@
 """Options outside their range, by message."""
 
 import json
+import re
 from math import inf
+from pathlib import Path
 
 import pytest
 
-from bptt.train.errors import OptionError
-from bptt.train.options import (
-    TrainingOptions,
+from bptt.train.assignments import (
     parse_optimiser_option,
     parse_scheduler_option,
     parse_size,
     parse_split,
 )
+from bptt.train.data.opening import DataRequest
+from bptt.train.definition import defined
+from bptt.train.errors import IgnoredOptionError, OptionError, TrainError
+from bptt.train.options import TrainingOptions
+from bptt.train.run_config import read_run_config
+from tests.train import option_table
 
 
 @pytest.mark.parametrize(
@@ -35,6 +41,12 @@ from bptt.train.options import (
         ({"patience": -1}, "--patience -1: expected a whole number from 0."),
         ({"clip_value": 0}, "--clip-value 0: expected a number above 0, or inf for no"),
         ({"weight_decay": -1}, "--weight-decay -1: expected a number from 0."),
+        ({"n_h": 2.5}, "--n-h 2.5: expected a whole number from 1."),
+        ({"layers": True}, "--layers True: expected a whole number from 1."),
+        ({"weight_decay": "much"}, "--weight-decay much: expected a number from 0."),
+        ({"residual": 1}, "--residual 1: expected true or false."),
+        ({"zoneout": float("nan")}, "--zoneout nan: expected a rate from 0 to below 1"),
+        ({"process_timeout": 0}, "--process-timeout 0: expected a number above 0."),
         ({"on_nonfinite": "go"}, "--on-nonfinite go: expected one of stop, skip."),
         (
             {"held_out": 0.5, "test": 0.5},
@@ -102,6 +114,7 @@ def test_options_come_back_from_json():
         clip=inf,
         clip_value=0.5,
         optimiser_options={"betas": (0.9, 0.99)},
+        schedule="multisteplr",
         scheduler_options={"milestones": (2, 4), "mode": "min"},
         sizes={"n_k": 3},
     )
@@ -130,3 +143,86 @@ def test_k1_and_k2_are_tau_where_not_given(given, tau, k1, k2):
 def test_a_gradient_shorter_than_the_steps_between_two_is_refused(given, tau):
     with pytest.raises(OptionError, match="expected at least the steps between two"):
         TrainingOptions(**given).truncation(tau)
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({"scheduler_step": "epoch"}, "--scheduler-step"),
+        ({"schedule": "constant", "scheduler_options": {"gamma": 1}}, "--scheduler-op"),
+        ({"weight_decay": 0.1, "optimiser_options": {"weight_decay": 0.2}}, "--weight"),
+    ],
+)
+def test_an_option_that_another_makes_meaningless_is_refused(given, option):
+    with pytest.raises(IgnoredOptionError, match=f"^{option}.*: it would be ignored"):
+        TrainingOptions(**given)
+
+
+def test_the_table_of_the_documentation_is_the_definition():
+    inside = option_table.parts(option_table.PAGE.read_text("utf-8"))[1]
+    fix = "write it anew: python -m tests.train.option_table"
+    assert inside == option_table.table(), fix
+    for one in defined(TrainingOptions):
+        assert f"| `{one.flags[0]}`" in inside
+        assert one.option.help.endswith(".")
+
+
+def test_a_value_of_every_option_that_is_none_is_refused():
+    """No option without a range takes what its type does not say."""
+    for one in defined(TrainingOptions):
+        wrong = {"x": object()} if one.default == {} else object()
+        if one.option.within is not None:
+            with pytest.raises(OptionError, match=one.flags[0]):
+                TrainingOptions(**{one.name: wrong})
+        else:
+            assert one.type is str or one.default == {}
+
+
+TOML = """
+data = ["one.txt", "two.txt"]
+out = "runs/mine"
+cell = "lstm"
+n-h = 64
+clip = inf
+split = [0.7, 0.2, 0.1]
+[optimizer-option]
+betas = [0.8, 0.99]
+[sizes]
+n_k = 3
+"""
+
+
+def test_a_toml_file_says_what_the_command_line_says(tmp_path):
+    (tmp_path / "run.toml").write_text(TOML)
+    config = read_run_config(tmp_path / "run.toml")
+    assert config.request == DataRequest((Path("one.txt"), Path("two.txt")))
+    assert config.out == Path("runs/mine")
+    assert TrainingOptions(**config.options) == TrainingOptions(
+        cell="lstm",
+        n_h=64,
+        clip=inf,
+        held_out=0.2,
+        test=0.1,
+        optimiser_options={"betas": (0.8, 0.99)},
+        sizes={"n_k": 3},
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("learning_rat = 1", "did you mean learning_rate"),
+        ("n_h = 'many'", "Expected 'int', got 'str'"),
+        ("n_h = 1.5", "Expected 'int', got 'float'"),
+        ("n_h = 1\nn-h = 2", "says n_h twice"),
+        ("split = [0.5, 0.5]\ntest = 0.1", "split besides held_out or test"),
+        ("n_h = ", "is not read as TOML"),
+        ("n_h = 0", "--n-h 0: expected a whole number from 1"),
+        ("split = [1.0]", "expected TRAINING,VALIDATION"),
+        ("data = 3", "data"),
+    ],
+)
+def test_a_toml_file_with_a_mistake_says_which(tmp_path, text, message):
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(TrainError, match=re.escape(message)):
+        read_run_config(tmp_path / "run.toml")

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from bptt.train.data.form import CHARACTERS, LossUnit
+from bptt.train.evaluation import Evaluation
 from bptt.train.loop import Learned
 from bptt.train.meter import Meter, Status
 from bptt.train.progress import TrainingProgress, describe
@@ -70,7 +71,10 @@ def test_a_skipped_window_counts_but_leaves_the_loss_alone():
 def test_the_best_validation_is_remembered_and_the_others_are_counted():
     meter = Meter(BITS, 3)
     meter.windows = 5
-    bests = [meter.add_validation(v, None, took=0.0)[1] for v in (2.0, 2.5, 2.0, 1.0)]
+    bests = [
+        meter.add_validation(Evaluation(v, 9), took=0.0)[1]
+        for v in (2.0, 2.5, 2.0, 1.0)
+    ]
     assert bests == [True, False, False, True]
     assert (meter.best, meter.best_window, meter.bad_validations) == (1.0, 5, 0)
 
@@ -78,7 +82,8 @@ def test_the_best_validation_is_remembered_and_the_others_are_counted():
 def test_figures_come_back_and_the_speed_is_that_of_this_process():
     meter = Meter(BITS, 3)
     meter.add(Learned(2.0, 1.5, 100_000, is_clipped=True), 0.1)
-    meter.add_validation(2.5, 0.75, took=0.0)
+    meter.add_validation(Evaluation(2.5, 4, {"accuracy": 0.75}), took=0.0)
+    assert meter.best_figures == {"accuracy": 0.75}
     other = Meter(BITS, 3)
     other.load(meter.numbers())
     assert other.status.speed == 0.0

@@ -283,8 +283,9 @@ def test_data_that_was_no_file_has_to_be_given(stopped, quiet):
 
 
 def test_the_record_of_an_interruption_is_for_the_person_alone(stopped):
-    last = read_metrics(stopped)[-1]
+    last, final = read_metrics(stopped)[-2:]
     assert "validation_bits_per_character" in last
+    assert "best_bits_per_character" in final
     saved = read_checkpoint(stopped, LAST).numbers
     text = (stopped / "metrics.jsonl").read_bytes()[: saved["metrics_length"]]
     records = [json.loads(line) for line in text.splitlines()]

@@ -97,7 +97,9 @@ def test_an_interrupt_ends_the_run_with_everything_saved(
     assert report.was_interrupted
     assert report.n_characters == 5 * 8 * 16
     lines = (report.folder / "metrics.jsonl").read_text().splitlines()
-    assert json.loads(lines[-1])["validation_bits_per_character"] == report.validation
+    last, final = map(json.loads, lines[-2:])
+    assert last["validation_bits_per_character"] == report.validation
+    assert final["best_bits_per_character"] == report.best
     assert "".join(open_run(report.folder).write("the", 5))
 
 

@@ -29,7 +29,8 @@ def get(name: str) -> Cell:
     """
     if name not in names():
         raise errors.UnknownCellError(
-            f"no cell is called {name}; there are: {', '.join(names())}"
+            f"no cell is called {name}{errors.did_you_mean(name, names()) or '.'} "
+            f"There are: {', '.join(names())}"
         )
     return Cell(resources.files(__name__).joinpath(name + SUFFIX).read_text("utf-8"))
 
@@ -37,7 +38,8 @@ def get(name: str) -> Cell:
 def __getattr__(name: str) -> Cell:
     if name in names():
         return get(name)
-    raise AttributeError(f"module {__name__!r} has no cell {name!r}")
+    near = errors.did_you_mean(name, names())
+    raise AttributeError(f"module {__name__!r} has no cell {name!r}{near}")
 
 
 def __dir__() -> list[str]:

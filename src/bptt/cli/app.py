@@ -8,14 +8,18 @@ import typer
 from rich.console import Console
 
 from bptt.cli.bench import bench
+from bptt.cli.cache import cache
 from bptt.cli.cells import cells
 from bptt.cli.check import check
+from bptt.cli.compare import compare
+from bptt.cli.doctor import doctor
 from bptt.cli.evaluate import evaluate
 from bptt.cli.explain import explain
 from bptt.cli.failure import describe
 from bptt.cli.flow import flow
 from bptt.cli.sample import sample
-from bptt.cli.train import train
+from bptt.cli.sweep import sweep
+from bptt.cli.train import GROUPED, train
 from bptt.errors import BpttError
 from bptt.version import __version__
 
@@ -32,14 +36,18 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("train")(train)
+app.command("train", cls=GROUPED)(train)
 app.command("sample")(sample)
 app.command("eval")(evaluate)
+app.command("compare")(compare)
+app.command("sweep")(sweep)
 app.command("check")(check)
 app.command("explain")(explain)
 app.command("bench")(bench)
 app.command("cells")(cells)
 app.command("flow")(flow)
+app.command("cache")(cache)
+app.command("doctor")(doctor)
 
 
 def _print_version(is_asked: bool) -> None:
@@ -88,4 +96,6 @@ def main() -> None:
 def _say(text: str) -> None:
     console = Console(stderr=True)
     console.print("bptt: ", style="bold red", end="")
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    # A terminal would cut inside a word; what reads a pipe wants whole lines.
+    whole = not console.is_terminal
+    console.print(text, markup=False, highlight=False, soft_wrap=whole)

@@ -1,5 +1,6 @@
 """`bptt cells`: the library, with its equations."""
 
+import re
 from typing import Annotated
 
 import typer
@@ -18,6 +19,28 @@ def split_text(text: str) -> tuple[str, str]:
     count = next(i for i, line in enumerate(lines) if not line.startswith("#"))
     comment = " ".join(line.removeprefix("#").strip() for line in lines[:count])
     return comment, "\n".join(lines[count:])
+
+
+def make_list(names: tuple[str, ...]) -> Group:
+    """A line per cell, the first sentence of its comment; how to see more."""
+    lines = Table.grid(padding=(0, 2, 0, 0))
+    lines.add_column(no_wrap=True, style="bold")
+    lines.add_column()
+    for name in names:
+        comment, _ = split_text(library.get(name).text)
+        lines.add_row(name, first_sentence(comment))
+    return Group(
+        f"{len(names)} cells of the library\n",
+        lines,
+        "\n`bptt cells NAME` shows one with its equations, `--equations` all.",
+    )
+
+
+def first_sentence(comment: str) -> str:
+    """Up to the first full stop that ends a sentence: "et al." does not."""
+    ends = re.finditer(r"(?<!\bal)\.(?= [A-Z]|$)", comment)
+    first = next(ends, None)
+    return comment[: first.start()] if first else comment
 
 
 def make_table(names: tuple[str, ...]) -> Table:
@@ -57,7 +80,18 @@ def cells(
         str | None,
         typer.Argument(metavar="[NAME]", help="One cell, or a file of equations."),
     ] = None,
+    equations: Annotated[
+        bool, typer.Option("--equations", help="Every cell with its equations.")
+    ] = False,
 ) -> None:
-    """List the cells of the library with their equations, or show one."""
+    """List the cells of the library, or show one."""
     console = Console()
-    console.print(make_table(library.names()) if name is None else show_cell(name))
+    if name is not None:
+        console.print(show_cell(name))
+    elif not equations:
+        console.print(make_list(library.names()))
+    elif console.is_terminal:
+        with console.pager(styles=True):
+            console.print(make_table(library.names()))
+    else:
+        console.print(make_table(library.names()))

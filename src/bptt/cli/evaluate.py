@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bptt.train import DataRequest, format_loss, measure_run, open_data
+from bptt.cli.output import print_json
+from bptt.train import (
+    DataRequest,
+    format_figure,
+    format_loss,
+    in_words,
+    measure_run,
+    open_data,
+)
 
 
 def evaluate(
@@ -28,13 +36,22 @@ def evaluate(
         str | None,
         typer.Option(help="best or last. [default: best]", show_default=False),
     ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as JSON.")
+    ] = False,
 ) -> None:
-    """Measure a trained model on data: its loss in its own unit, and its accuracy."""
+    """Measure a trained model on data: its loss in its own unit, and its accuracy.
+
+    The figures are not kept: --json prints them for another program.
+    """
     found = open_data(DataRequest(tuple(data), pattern, limit))
     measured = measure_run(run, found, checkpoint)
+    if json:
+        print_json(measured.to_json())
+        return
     text = f"{format_loss(measured.loss)} {measured.unit.name}"
-    if measured.accuracy is not None:
-        text += f", accuracy {measured.accuracy:.2%}"
+    for name, value in measured.figures.items():
+        text += f", {in_words(name)} {format_figure(name, value)}"
     text += f" (mean over {measured.n:,} {measured.unit.item}s)"
     Console().print(
         f"{measured.summary}\n{text}", markup=False, highlight=False, soft_wrap=True

@@ -38,7 +38,7 @@ def _details(error: BaseException) -> str:
     lines = [
         f"bptt {__version__}, Python {platform.python_version()}",
         platform.platform(),
-        *(f"{name} {_version(name)}" for name in PACKAGES),
+        *(f"{name} {version_of(name) or 'is not installed'}" for name in PACKAGES),
         datetime.now().astimezone().isoformat(timespec="seconds"),
         f"command: {sys.argv}",
         "",
@@ -47,8 +47,9 @@ def _details(error: BaseException) -> str:
     return "\n".join(lines)
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str | None:
+    """The installed version of a package, None without it."""
     try:
         return version(name)
     except PackageNotFoundError:
-        return "is not installed"
+        return None

@@ -1,309 +1,232 @@
 """`bptt train`: a model of text, tokens or sequences; and a run taken up again."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from bptt.cli.output import print_json
+from bptt.cli.parameters import (
+    HELP_ALL,
+    Extra,
+    given_in,
+    grouped_command,
+    read_options,
+    with_options,
+)
 from bptt.train import (
     BEST,
     LAST,
-    SCHEDULES,
     STANDARD_LIBRARY_CHARACTERS,
     DataRequest,
+    IgnoredOptionError,
     OptionError,
     Report,
+    RunConfig,
     SeveralProcessesError,
     TrainingOptions,
     has_several_processes,
     is_first_process,
     open_data,
-    parse_optimiser_option,
-    parse_scheduler_option,
-    parse_size,
     parse_split,
     print_report,
+    read_run_config,
+    read_summary,
 )
 from bptt.train import resume as resume_run
 from bptt.train import train as train_model
+from bptt.train.options import DATA, GROUPS, PARTS, RUN
 
 INTERRUPTED = 130  # 128 + SIGINT: what shells expect of a command stopped by Ctrl-C
-DEFAULTS = TrainingOptions()
 CHECKPOINTS = (LAST, BEST)
 
-Data = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        metavar="DATA",
-        help="Text files or folders; one .npy file of tokens; .npz or .safetensors "
-        "files of sequences, or a folder of them. Without: the source of Python's "
-        "library.",
+EXTRAS = (
+    Extra(
+        "data",
+        Annotated[
+            list[Path] | None,
+            typer.Argument(
+                metavar="DATA",
+                help="Text files or folders; a .npy file of tokens; .npz or "
+                ".safetensors files of sequences, or a folder of them. Without: the "
+                "source of Python's library.",
+            ),
+        ],
+        None,
+        DATA,
     ),
-]
-Pattern = Annotated[
-    str, typer.Option(help="Which files of a folder to read, for example '*.txt'.")
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        help="Read at most so many characters. "
-        f"[default: {STANDARD_LIBRARY_CHARACTERS} without DATA, else all]",
-        show_default=False,
+    Extra(
+        "pattern",
+        Annotated[
+            str, typer.Option(help="Which files of a folder to read, such as '*.txt'.")
+        ],
+        "*",
+        DATA,
+        is_common=False,
     ),
-]
-CellOption = Annotated[
-    str, typer.Option("--cell", help="A built-in cell or a file of equations.")
-]
-SizeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--size", metavar="NAME=N", help="Size of one dimension; may be repeated."
+    Extra(
+        "limit",
+        Annotated[
+            int | None,
+            typer.Option(
+                help="Read at most so many characters of text. [default: "
+                f"{STANDARD_LIBRARY_CHARACTERS} without DATA, else all]",
+                show_default=False,
+            ),
+        ],
+        None,
+        DATA,
+        is_common=False,
     ),
-]
-Tau = Annotated[
-    int | None,
-    typer.Option(
-        help="Steps per window: how far gradients go back. [default: 32; sequences: "
-        "the whole]",
-        show_default=False,
+    Extra(
+        "config",
+        Annotated[
+            Path | None,
+            typer.Option(
+                metavar="FILE",
+                help="Options from a .toml file or a run folder; those given here "
+                "come first.",
+                show_default=False,
+            ),
+        ],
+        None,
+        RUN,
     ),
-]
-K1 = Annotated[
-    int | None, typer.Option(help="Steps between two gradients. [default: tau]")
-]
-K2 = Annotated[
-    int | None,
-    typer.Option(help="Steps a gradient goes back, at least k1. [default: tau]"),
-]
-OptimiserOption = Annotated[
-    str,
-    typer.Option(
-        "--optimiser",
-        "--optimizer",
-        help="Any optimiser of torch.optim that takes dense gradients; lbfgs for all "
-        "sequences at once.",
+    Extra(
+        "out",
+        Annotated[
+            Path | None,
+            typer.Option(
+                metavar="RUN",
+                help="Folder for the result. [default: runs/ and the time]",
+                show_default=False,
+            ),
+        ],
+        None,
+        RUN,
     ),
-]
-OptimiserOptions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--optimiser-option",
-        "--optimizer-option",
-        metavar="NAME=VALUE",
-        help="One of its options, such as momentum=0.9; may be repeated.",
+    Extra(
+        "resume",
+        Annotated[
+            Path | None,
+            typer.Option(
+                metavar="RUN",
+                help="Go on with a run that was stopped; its own options hold.",
+                show_default=False,
+            ),
+        ],
+        None,
+        RUN,
     ),
-]
-ScheduleOption = Annotated[
-    str,
-    typer.Option(
-        "--schedule",
-        "--scheduler",
-        help=f"Learning rate over time: {' or '.join(SCHEDULES)}, or a scheduler of "
-        "torch.optim.lr_scheduler.",
+    Extra(
+        "checkpoint",
+        Annotated[str, typer.Option(help="With --resume: last or best.")],
+        LAST,
+        RUN,
+        is_common=False,
     ),
-]
-SchedulerOptions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--scheduler-option",
-        metavar="NAME=VALUE",
-        help="One of its options, such as step_size=5; may be repeated.",
+    Extra(
+        "split",
+        Annotated[
+            str | None,
+            typer.Option(
+                metavar="A,B[,C]",
+                help="Fractions for training, validation and test, instead of "
+                "--held-out and --test.",
+                show_default=False,
+            ),
+        ],
+        None,
+        PARTS,
     ),
-]
-SchedulerStep = Annotated[
-    str | None,
-    typer.Option(
-        help="When it moves: window, epoch or validation. [default: as suits it]",
-        show_default=False,
+    Extra(
+        "json",
+        Annotated[
+            bool,
+            typer.Option("--json", help="Print summary.json; the rest to stderr."),
+        ],
+        False,
+        RUN,
     ),
-]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        metavar="A,B[,C]",
-        help="Fractions for training, validation and test, instead of --held-out.",
-        show_default=False,
-    ),
-]
-Resume = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="RUN",
-        help="Go on with a run that was stopped; its own options hold.",
-        show_default=False,
-    ),
-]
-Every = Annotated[
-    int | None,
-    typer.Option(
-        help="Windows between checkpoints. [default: once a minute]",
-        show_default=False,
-    ),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder for the result. [default: runs/ and the time]", show_default=False
-    ),
-]
+    HELP_ALL,
+)
+GROUPED = grouped_command(TrainingOptions, EXTRAS, GROUPS)
+WITH_RESUME = ("data", "pattern", "limit", "resume", "checkpoint", "json")
 
 
-def train(
-    data: Data = None,
-    *,
-    cell: CellOption = DEFAULTS.cell,
-    n_h: Annotated[int, typer.Option(help="Hidden size.")] = DEFAULTS.n_h,
-    size: SizeOption = None,
-    layers: Annotated[
-        int, typer.Option(help="Layers on top of each other.")
-    ] = DEFAULTS.layers,
-    residual: Annotated[
-        bool, typer.Option("--residual", help="Add a layer's input to its output.")
-    ] = False,
-    dropout: Annotated[
-        float, typer.Option(help="Rate of dropout between layers.")
-    ] = DEFAULTS.dropout,
-    recurrent_dropout: Annotated[
-        float, typer.Option(help="Rate of a mask on h[t-1], one per window.")
-    ] = DEFAULTS.recurrent_dropout,
-    zoneout: Annotated[
-        float, typer.Option(help="Rate at which states keep their old value.")
-    ] = DEFAULTS.zoneout,
-    tau: Tau = None,
-    k1: K1 = None,
-    k2: K2 = None,
-    n_b: Annotated[
-        int, typer.Option(help="Parallel streams, or sequences in a batch.")
-    ] = DEFAULTS.n_b,
-    epochs: Annotated[
-        int, typer.Option(help="Times to read it all; iterations of lbfgs.")
-    ] = DEFAULTS.epochs,
-    optimiser: OptimiserOption = DEFAULTS.optimiser,
-    optimiser_option: OptimiserOptions = None,
-    learning_rate: Annotated[
-        float, typer.Option(help="The highest learning rate.")
-    ] = DEFAULTS.learning_rate,
-    schedule: ScheduleOption = DEFAULTS.schedule,
-    scheduler_option: SchedulerOptions = None,
-    scheduler_step: SchedulerStep = None,
-    clip: Annotated[
-        float, typer.Option(help="Limit of the gradient's global norm; inf for none.")
-    ] = DEFAULTS.clip,
-    clip_value: Annotated[
-        float, typer.Option(help="Limit of each of its elements; inf for none.")
-    ] = DEFAULTS.clip_value,
-    weight_decay: Annotated[
-        float, typer.Option(help="The optimiser's weight decay.")
-    ] = DEFAULTS.weight_decay,
-    held_out: Annotated[
-        float, typer.Option(help="Fraction of the data kept for validation.")
-    ] = DEFAULTS.held_out,
-    split: Split = None,
-    validations: Annotated[
-        int, typer.Option(help="Validations per epoch.")
-    ] = DEFAULTS.validations,
-    patience: Annotated[
-        int, typer.Option(help="Stop after so many validations without gain; 0: never.")
-    ] = DEFAULTS.patience,
-    on_nonfinite: Annotated[
-        str, typer.Option(help="At infinity or NaN: stop, or skip the window.")
-    ] = DEFAULTS.on_nonfinite,
-    pattern: Pattern = "*",
-    limit: Limit = None,
-    seed: Annotated[
-        int, typer.Option(help="Seed of parameters, order and sample.")
-    ] = 0,
-    out: Out = None,
-    resume: Resume = None,
-    checkpoint: Annotated[
-        str, typer.Option(help="With --resume: last or best.")
-    ] = LAST,
-    checkpoint_every: Every = None,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also write TensorBoard files.")
-    ] = False,
-) -> None:
+@with_options(TrainingOptions, EXTRAS)
+def train(ctx: typer.Context, **values: Any) -> None:
     """Train a model and keep it in a folder.
 
     Without DATA the text is the source of Python's standard library, which every
     machine with Python has. Ctrl-C ends the run early, with everything saved; --resume
     goes on with it, also after a crash.
     """
-    console = Console()
-    paths = tuple(data or ())
-    request = DataRequest(paths, pattern, _limit(limit, paths))
-    if resume is not None:
-        _end(_resume(resume, request, checkpoint, console), console)
+    console = Console(stderr=values["json"])
+    given = given_in(ctx, values)
+    if values["resume"] is not None:
+        _end(_resume(given, values, console), console, as_json=values["json"])
         return
-    held, test = (held_out, 0.0) if split is None else parse_split(split)
-    options = TrainingOptions(
-        cell=cell,
-        layers=layers,
-        residual=residual,
-        dropout=dropout,
-        recurrent_dropout=recurrent_dropout,
-        zoneout=zoneout,
-        n_h=n_h,
-        n_b=n_b,
-        tau=tau,
-        k1=k1,
-        k2=k2,
-        epochs=epochs,
-        optimiser=optimiser,
-        optimiser_options=dict(map(parse_optimiser_option, optimiser_option or ())),
-        learning_rate=learning_rate,
-        schedule=schedule,
-        scheduler_options=dict(map(parse_scheduler_option, scheduler_option or ())),
-        scheduler_step=scheduler_step,
-        clip=clip,
-        clip_value=clip_value,
-        weight_decay=weight_decay,
-        held_out=held,
-        test=test,
-        validations=validations,
-        patience=patience,
-        on_nonfinite=on_nonfinite,
-        checkpoint_every=checkpoint_every,
-        tensorboard=tensorboard,
-        seed=seed,
-        sizes=dict(map(parse_size, size or ())),
-    )
-    _end(_begin(request, options, out, console), console)
+    if "checkpoint" in given:
+        raise IgnoredOptionError("--checkpoint", "it says where --resume begins")
+    config = RunConfig()
+    if values["config"] is not None:
+        config = read_run_config(values["config"])
+    options = TrainingOptions(**{**config.options, **_options(given)})
+    request = _request(given, config.request)
+    out = values["out"] or config.out or _default_folder()
+    report = train_model(open_data(request), options, out, console, request)
+    _end(report, console, as_json=values["json"])
 
 
-def _begin(
-    request: DataRequest, options: TrainingOptions, out: Path | None, console: Console
-) -> Report:
-    data = open_data(request)
-    return train_model(data, options, out or _default_folder(), console, request)
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    found = read_options(TrainingOptions, given)
+    if "split" in given:
+        for name in ("held_out", "test"):
+            if name in given:
+                flag = "--" + name.replace("_", "-")
+                raise IgnoredOptionError(flag, "--split names all the fractions")
+        found["held_out"], found["test"] = parse_split(given["split"])
+    return found
+
+
+def _request(given: Mapping[str, Any], known: DataRequest | None) -> DataRequest:
+    known = known or DataRequest()
+    paths = tuple(given.get("data") or known.paths)
+    limit = given.get("limit", known.limit)
+    if limit is not None and limit < 1:
+        raise OptionError("--limit", limit, "a whole number from 1")
+    if limit is None and not paths:
+        limit = STANDARD_LIBRARY_CHARACTERS
+    return DataRequest(paths, given.get("pattern", known.pattern), limit)
 
 
 def _resume(
-    run: Path, request: DataRequest, checkpoint: str, console: Console
+    given: Mapping[str, Any], values: Mapping[str, Any], console: Console
 ) -> Report:
+    for name in given:
+        if name not in WITH_RESUME:
+            flag = "--" + name.replace("_", "-")
+            raise IgnoredOptionError(flag, "a run that goes on keeps its own options")
+    checkpoint = values["checkpoint"]
     if checkpoint not in CHECKPOINTS:
         raise OptionError(
             "--checkpoint", checkpoint, f"one of {', '.join(CHECKPOINTS)}"
         )
-    data = open_data(request) if request.paths else None
-    return resume_run(run, console, data, checkpoint)
+    data = open_data(_request(given, None)) if "data" in given else None
+    return resume_run(values["resume"], console, data, checkpoint)
 
 
-def _end(report: Report, console: Console) -> None:
+def _end(report: Report, console: Console, *, as_json: bool) -> None:
     if is_first_process():
         print_report(report, console)
+        if as_json:
+            print_json(read_summary(report.folder).content)
     if report.was_interrupted:
         raise typer.Exit(INTERRUPTED)
-
-
-def _limit(limit: int | None, paths: tuple[Path, ...]) -> int | None:
-    if limit is not None and limit < 1:
-        raise OptionError("--limit", limit, "a whole number from 1")
-    if limit is None and not paths:
-        return STANDARD_LIBRARY_CHARACTERS
-    return limit
 
 
 def _default_folder() -> Path:

@@ -7,12 +7,14 @@ each class of equal dimensions gets its name, and the nodes are rebuilt with the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.declared import check_declaration
 from bptt.language.dimensions import Names, name_dimensions, resolve
 from bptt.language.indexed import Index, read_indices
+from bptt.language.inner import expand_inner
 from bptt.language.places import (
     INDEXED,
     IndexedNodes,
@@ -48,10 +50,14 @@ def parse_cell(text: str) -> Graph:
     Raises: a subclass of `errors.CellError` for every mistake in the text.
     """
     equations, declarations = parse_text(text)
-    step = rewrite_times(equations, declarations)
+    indices = read_indices(text)
+    inner = expand_inner(equations, declarations, indices)
+    step = rewrite_times(inner.equations, declarations)
     uses = collect_uses(step.equations, step.declarations)
-    uses.like, uses.times = step.like, step.times
-    return _CellBuilder(uses, read_indices(text), count_places(step.equations)).build()
+    hidden = {**step.times.hidden, **inner.hidden}
+    uses.like = step.like
+    uses.times = replace(step.times, hidden=hidden, wholes=inner.wholes)
+    return _CellBuilder(uses, indices, count_places(step.equations)).build()
 
 
 class _CellBuilder:
@@ -368,6 +374,8 @@ class _CellBuilder:
 
     def _resolved(self) -> Graph:
         names = self._dimension_names()
+        for dim, variable in self._dims.items():  # also of an index that nothing reads
+            names.setdefault(variable.find(), dim)
 
         def step(node: Node, inputs: tuple[Node, ...]) -> Node:
             data = resolve_data(node, names)

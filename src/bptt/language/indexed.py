@@ -34,11 +34,16 @@ class Index:
 
 @dataclass(frozen=True)
 class PlaceText:
-    """A place as it is written: indices with signs, and a whole number."""
+    """A place as it is written: indices with signs, and a whole number.
+
+    index: the index that an inner step has put its number in place of, where it stood
+    alone.
+    """
 
     terms: tuple[tuple[str, int], ...]
     offset: int = 0
     is_wrapped: bool = False
+    index: str = ""
 
 
 def read_indices(text: str) -> dict[str, Index]:
@@ -168,7 +173,8 @@ class IndexReader(CallReader):
             return self.equation(statement)
         time, *places = target.slice.elts
         names = [self._target_place(place) for place in places]
-        if len({*names}) < len(names):
+        letters = [name for name in names if isinstance(name, str)]
+        if len({*letters}) < len(letters):
             raise errors.IndexUseError(
                 self.span(target),
                 f"one index stands twice on the left: {self._show(target)}",
@@ -180,14 +186,18 @@ class IndexReader(CallReader):
         body = Piece("put", (equation.expression,), equation.span, tuple(names))
         return replace(equation, expression=body)
 
-    def _target_place(self, node: ast.expr) -> str:
+    def _target_place(self, node: ast.expr) -> str | int:
+        """An index, or a whole number: one place."""
         if isinstance(node, ast.Name) and node.id in self.indices:
             return node.id
+        number = whole(node)
+        if number is not None:
+            return number
         raise errors.IndexUseError(
             self.span(node),
             f"{self._show(node)} on the left is not an index",
-            fix="an index alone, such as `C[t, j] = ...`; the indices are: "
-            + (", ".join(self.indices) or "none"),
+            fix="an index alone, such as `C[t, j] = ...`, or one place, `C[t, 1] = "
+            "...`; the indices are: " + (", ".join(self.indices) or "none"),
         )
 
     # ----- brackets -----
@@ -295,7 +305,29 @@ class IndexReader(CallReader):
             return Piece("eye", (), span, along)
         if name == "diag" and len(node.args) == 1:
             return Piece("diag", (self.expression(first),), span)
+        if name == "stack":
+            return Piece("whole", tuple(map(self.expression, node.args)), span, 0)
+        if name == "fill" and len(node.args) > 1:
+            return Piece("fill", (self.expression(first),), span, self._dims(node))
         return super()._call(node, span)
+
+    def _dims(self, node: ast.Call) -> tuple[str | int, ...]:
+        """The dimensions that `fill(value, n, m)` names."""
+        found: list[str | int] = []
+        for part in node.args[1:]:
+            number = whole(part)
+            if isinstance(part, ast.Name):
+                found.append(part.id)
+            elif number is not None and number > 0:
+                found.append(number)
+            else:
+                raise errors.ArgumentCountError(
+                    self.span(part),
+                    f"{self._show(part)} is not a dimension",
+                    fix="`fill(value, n_h)` or `fill(value, 3, n_h)`: names of "
+                    "dimensions, or whole numbers",
+                )
+        return tuple(found)
 
 
 def _is_time(node: ast.expr) -> bool:

@@ -21,7 +21,18 @@ from bptt.step.ops import infer
 from bptt.step.places import IndexPlace, PlaceTerm
 from bptt.step.shapes import Dim, DimVar, ShapeRuleError, unify_inferring
 
-INDEXED = ("at", "put", "over", "index", "size", "eye", "diag")
+INDEXED = (
+    "at",
+    "put",
+    "whole",
+    "fill",
+    "filled",
+    "over",
+    "index",
+    "size",
+    "eye",
+    "diag",
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,8 @@ def count_places(equations: Iterable[Equation]) -> dict[str, int]:
     """Per name, the places it is read with where it is read with the fewest."""
     found: dict[str, int] = {}
     for equation in equations:
+        if equation.expression.op == "whole":
+            found[equation.name] = core_rank(equation)
         stack = [(equation.expression, 0)]
         while stack:
             expr, n = stack.pop()
@@ -67,8 +80,10 @@ def count_places(equations: Iterable[Equation]) -> dict[str, int]:
 
 def core_rank(equation: Equation) -> int:
     """How many places stand on an equation's left."""
-    names: Any = equation.expression.data
-    return len(names) if equation.expression.op == "put" else 0
+    data: Any = equation.expression.data
+    if equation.expression.op == "whole":
+        return 1 + int(data)
+    return len(data) if equation.expression.op == "put" else 0
 
 
 class IndexedNodes:
@@ -104,6 +119,24 @@ class IndexedNodes:
         dim = self._dimension(str(expr.data))
         return Node("eye", (), (dim, dim), dim)
 
+    def _fill(self, expr: Piece) -> Node:
+        """A number at every place of a shape."""
+        x = self._node(expr.arguments[0])
+        data: Any = expr.data
+        if x.rank:
+            raise self._error(
+                expr.span, f"fill takes a number, got {shapes.RANK_NAMES[x.rank]}",
+                "fill(0, n_h)",
+            )  # fmt: skip
+        shape = tuple(d if isinstance(d, int) else self._dimension(d) for d in data)
+        return Node("fill", (x,), shape, shape)
+
+    def _filled(self, expr: Piece) -> Node:
+        """A number as the value of one place of a name."""
+        shape = self._shape_of(str(expr.data))[1:]
+        number = self._node(expr.arguments[0])
+        return Node("fill", (number,), shape, shape) if shape else number
+
     def _dimension(self, name: str) -> Dim:
         """A declared dimension, or n_ and the name of the vector that has it."""
         if name not in self._named and name.startswith("n_"):
@@ -134,6 +167,8 @@ class IndexedNodes:
             )
         is_alone = len(terms) == 1 and terms[0].sign > 0 and not text.offset
         dim = terms[0].dim if is_alone and not text.is_wrapped else x.shape[0]
+        if text.index:
+            dim = self._indices.dims[text.index]
         place = IndexPlace(dim, terms, text.offset, text.is_wrapped)
         try:
             shape = infer("at", (x,), place, unify_inferring)
@@ -161,6 +196,31 @@ class IndexedNodes:
                 x = Node("index_fill", (x,), x.shape, (name, dim))
             x = ops.put(x, self._indices.whole(name))
         return x
+
+    def _whole(self, expr: Piece) -> Node:
+        """`stack(u, v)`: all places of a name, each with an equation of its own."""
+        size = len(expr.arguments)
+        parts = [self._node(argument) for argument in expr.arguments]
+        for number, part in enumerate(parts[1:], 2):
+            try:
+                shapes.unify_shapes(unify_inferring, parts[0].shape, part.shape)
+            except ShapeRuleError:
+                raise errors.DimensionClashError(
+                    expr.span,
+                    f"place 1 is {shapes.RANK_NAMES[parts[0].rank]} "
+                    f"{self._show(parts[0].shape)} and place {number} "
+                    f"{shapes.RANK_NAMES[part.rank]} {self._show(part.shape)}",
+                    fix="equations of one shape for every place",
+                    shapes=self._known(),
+                ) from None
+        placed = [
+            Node("put", (part,), (size, *part.shape), (IndexPlace(size, (), n), ()))
+            for n, part in enumerate(parts, 1)
+        ]
+        found = placed[0]
+        for node in placed[1:]:
+            found = Node("add", (found, node), found.shape)
+        return found
 
     def check_free(self, x: Node, equation: Equation) -> None:
         """Refuse an index that neither stands on the left nor is summed over."""
@@ -274,6 +334,8 @@ def resolve_data(node: Node, names: Names) -> Any:
         return (data[0], name(data[1]), *data[2:])
     if node.op in ("size", "eye"):
         return name(data)
+    if node.op == "fill":
+        return tuple(map(name, data))
     return data
 
 

@@ -48,12 +48,34 @@ def indexed_text(node: Node, text: Callable[[Node], str]) -> str | None:
         return f"sum({data[0]}, {text(node.inputs[0])})"
     if node.op in REDUCING and node.inputs[0].op == "put":
         return _along(node, text)
+    if node.op in ("add", "put"):
+        parts = stacked(node)
+        return f"stack({', '.join(map(text, parts))})" if parts else None
     if node.op != "at":
         return None
     inner = node.inputs[0]
     if inner.op in KEEPING and inner.inputs[0].op == "put":
         return _along(inner, text)
     return _read(node, text)
+
+
+def stacked(node: Node) -> list[Node]:
+    """What stands at the places 1, 2, ... of a value; nothing if it is no such sum."""
+    parts: list[Node] = []
+    while node.op == "add" and _is_one_place(node.inputs[1]):
+        parts.insert(0, node.inputs[1])
+        node = node.inputs[0]
+    parts.insert(0, node)
+    if not all(map(_is_one_place, parts)):
+        return []
+    numbers = [part.data[0].offset for part in parts]  # type: ignore[index]
+    is_whole = numbers == list(range(1, len(parts) + 1))
+    return [part.inputs[0] for part in parts] if is_whole else []
+
+
+def _is_one_place(node: Node) -> bool:
+    data: Any = node.data
+    return node.op == "put" and not data[0].terms
 
 
 def _along(node: Node, text: Callable[[Node], str]) -> str:

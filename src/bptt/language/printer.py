@@ -57,6 +57,12 @@ class Writer:
         assert self.graph is not None
         body = self.graph.definitions[name].inputs[0]
         written = self.times.hidden.get(name, ())
+        if name in self.times.wholes:
+            return ""
+        if written and written[0] == "place":
+            places, body = split_target(body)
+            target = with_places(f"{written[1]}[t, {written[2]}]", places)
+            return f"{target} = {self.text(body)}"
         if written:
             if written[0] != "start":
                 return ""
@@ -99,6 +105,8 @@ class Writer:
             return indexed, ATOM
         if node.op == "diag":
             return f"diag({self.text(node.inputs[0])})", ATOM
+        if node.op == "fill":
+            return _call(self, node, *node.shape), ATOM
         binding = OPS[node.op].precedence
         if node.op in INFIX:
             return _infix(self, node, binding), binding
@@ -129,6 +137,8 @@ class Writer:
         """What a definition that no line has was written as."""
         assert self.graph is not None
         kind, *rest = self.times.hidden[name]
+        if kind == "place":
+            return f"{rest[0]}[t, {rest[1]}]"
         body = self.graph.definitions[name].inputs[0]
         if kind == "lag":
             return f"{rest[0]}[t{int(rest[1]):+d}]"
@@ -161,8 +171,8 @@ def _infix(writer: Writer, node: Node, binding: int) -> str:
     )
 
 
-def _call(writer: Writer, node: Node) -> str:
-    arguments = [writer.text(child) for child in node.inputs]
+def _call(writer: Writer, node: Node, *more: object) -> str:
+    arguments = [*(writer.text(child) for child in node.inputs), *map(str, more)]
     if OPS[node.op].data == "value":
         arguments.append(f"eps={node.data!r}")
     return f"{WRITTEN_AS.get(node.op, node.op)}({', '.join(arguments)})"
@@ -185,7 +195,7 @@ def _declarations(graph: Graph) -> list[str]:
     ]
     lines += [
         _declaration(name, graph.definitions[name].shape, None)
-        for name in graph.states
+        for name in dict.fromkeys((*graph.states, *sorted(graph.times.wholes)))
         if name in graph.definitions and name not in graph.times.hidden
     ]
     return lines

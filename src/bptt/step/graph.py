@@ -196,7 +196,8 @@ class Times:
     stand for; starts: state -> the definition of its start; delays: name -> the
     definitions that hold it, one step more away each; end_loss: the definition of L
     where there is L[t], too; is_end_loss: whether the loss counts at the last step
-    alone.
+    alone; wholes: definitions that hold all places of a name, each of which has an
+    equation of its own.
     """
 
     once: frozenset[str] = frozenset()
@@ -206,6 +207,7 @@ class Times:
     delays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     end_loss: str = ""
     is_end_loss: bool = False
+    wholes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -3,42 +3,71 @@
 Torch and safetensors are imported when they are first needed, never with this package.
 """
 
-from bptt.train.checkpoint import BEST, LAST
-from bptt.train.data.opening import DataRequest, open_data
-from bptt.train.data.sequence_files import read_sequences
-from bptt.train.data.text import PlainText, read_text
-from bptt.train.errors import OptionError, SeveralProcessesError, TrainError
-from bptt.train.measuring import Measured, measure_run
-from bptt.train.options import (
-    STANDARD_LIBRARY_CHARACTERS,
-    TrainingOptions,
+from bptt.train.assignments import (
     parse_optimiser_option,
     parse_scheduler_option,
     parse_size,
     parse_split,
 )
+from bptt.train.checkpoint import BEST, LAST
+from bptt.train.comparing import Comparison, compare_runs, write_comparison
+from bptt.train.data.opening import DataRequest, open_data
+from bptt.train.data.sequence_files import read_sequences
+from bptt.train.data.text import PlainText, read_text
+from bptt.train.definition import Defined, defined
+from bptt.train.errors import (
+    IgnoredOptionError,
+    OptionError,
+    SeveralProcessesError,
+    TrainError,
+)
+from bptt.train.measuring import Measured, measure_run
+from bptt.train.options import (
+    SCHEDULES,
+    STANDARD_LIBRARY_CHARACTERS,
+    TrainingOptions,
+)
 from bptt.train.processes import has_several_processes, is_first_process
-from bptt.train.report import Report, format_loss, print_report
+from bptt.train.report import (
+    Report,
+    format_figure,
+    format_loss,
+    in_words,
+    print_report,
+)
+from bptt.train.run_config import RunConfig, read_run_config
 from bptt.train.sampling import Sampler, open_run
-from bptt.train.schedule import SCHEDULES
+from bptt.train.summary import Summary, read_summary
+from bptt.train.sweep import FAILED, JobOutcome, read_sweep, run_sweep
 from bptt.train.training import resume, train
 
 __all__ = [
     "BEST",
+    "FAILED",
     "LAST",
     "SCHEDULES",
     "STANDARD_LIBRARY_CHARACTERS",
+    "Comparison",
     "DataRequest",
+    "Defined",
+    "IgnoredOptionError",
+    "JobOutcome",
     "Measured",
     "OptionError",
     "PlainText",
     "Report",
+    "RunConfig",
     "Sampler",
     "SeveralProcessesError",
+    "Summary",
     "TrainError",
     "TrainingOptions",
+    "compare_runs",
+    "defined",
+    "format_figure",
     "format_loss",
     "has_several_processes",
+    "in_words",
     "is_first_process",
     "measure_run",
     "open_data",
@@ -48,8 +77,13 @@ __all__ = [
     "parse_size",
     "parse_split",
     "print_report",
+    "read_run_config",
     "read_sequences",
+    "read_summary",
+    "read_sweep",
     "read_text",
     "resume",
+    "run_sweep",
     "train",
+    "write_comparison",
 ]

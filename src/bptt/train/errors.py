@@ -3,6 +3,7 @@
 Every message restates what was given, then what was found, then the likely fix.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from bptt.errors import BpttError
@@ -134,6 +135,44 @@ class OptionError(TrainError):
 
     def __init__(self, option: str, value: object, expected: str) -> None:
         super().__init__(f"{option} {value}: expected {expected}.")
+
+
+class IgnoredOptionError(TrainError):
+    """An option was given where it would mean nothing."""
+
+    def __init__(self, option: str, why: str) -> None:
+        super().__init__(f"{option}: it would be ignored, for {why}. Leave it out.")
+
+
+class ConfigFileError(TrainError):
+    """A file of options does not hold what it should."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"--config {str(path)!r}: {reason}. It is a TOML file of the options that "
+            "`bptt train --help-all` lists, such as n_h = 64, or a run folder."
+        )
+
+
+class ComparisonError(TrainError):
+    """Runs whose losses have different units cannot be compared."""
+
+    def __init__(self, units: Mapping[str, Path]) -> None:
+        found = ", ".join(f"{folder} in {unit}" for unit, folder in units.items())
+        super().__init__(
+            f"RUN: the losses are in different units ({found}). Compare runs on one "
+            "kind of data."
+        )
+
+
+class SweepError(TrainError):
+    """A folder of a sweep holds a run with other options."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"RUN {str(folder)!r}: was trained with other options than the sweep now "
+            "says. Give the sweep another folder with out = ..., or move this one away."
+        )
 
 
 class UnknownOptimiserError(TrainError):

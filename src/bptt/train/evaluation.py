@@ -1,20 +1,17 @@
-"""The loss and the accuracy of a model on one part of the data."""
+"""The loss and the other figures of a model on one part of the data."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from bptt.results import Run
-from bptt.train.data.windows import (
-    Block,
-    Dataset,
-    plan_epoch,
-    weights_of,
-)
+from bptt.train.data.form import Form
+from bptt.train.data.task import TrainingTask
+from bptt.train.data.windows import Dataset, plan_epoch, weights_of
 from bptt.train.model import Model
 from bptt.train.processes import ALONE, Processes
+from bptt.train.tallies import ACCURACY, Figures, make_tally, with_perplexity
 from bptt.train.truncation import Truncation
 
 Arrays = Mapping[str, npt.NDArray[np.floating]]
@@ -24,17 +21,25 @@ Arrays = Mapping[str, npt.NDArray[np.floating]]
 class Evaluation:
     """Means over every step, or sequence, that has a target.
 
-    loss: as the cell's loss says, in nats for nll and bce; accuracy: the fraction of
-    classes, or of 0s and 1s, that are guessed right, None where there is no guess.
+    loss: as the cell's loss says, in nats for nll and bce; figures: what
+    `bptt.train.tallies` counts of the guesses, nothing where there are none;
+    by_class: the share of each class that is found.
     """
 
     loss: float
-    accuracy: float | None
     n: int
+    figures: Figures = field(default_factory=dict)
+    by_class: Sequence[float | None] | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """The fraction of classes, or of 0s and 1s, that are guessed right."""
+        return self.figures.get(ACCURACY)
 
 
 def evaluate(
     model: Model,
+    form: Form,
     parameters: Arrays,
     dataset: Dataset,
     truncation: Truncation,
@@ -45,8 +50,8 @@ def evaluate(
     Only the memory of one window is needed, and the windows change no value: the state
     goes across them. Inputs that are drawn (masks, noise) are at their mean.
     """
-    loss = right = guesses = 0.0
-    n = 0
+    tally = make_tally(form, model.loss) if model.scores is not None else None
+    loss, n = 0.0, 0
     state: Arrays | None = None
     for window in plan_epoch(dataset, 0, truncation):
         share = processes.share(window.rows)
@@ -66,26 +71,36 @@ def evaluate(
         )
         loss += real_loss(run.loss)
         state = run.final
-        found = _count_right(model, run, block, weights > 0)
-        right, guesses = right + found[0], guesses + found[1]
-    totals = processes.add({"totals": np.array([loss, right, guesses])})["totals"]
-    accuracy = float(totals[1] / totals[2]) if totals[2] else None
-    return Evaluation(float(totals[0]) / max(1, n), accuracy, n)
+        if tally is not None and model.scores is not None:
+            counted = weights > 0
+            tally.add(run[model.scores][counted], block.y[counted])
+    sums = {} if tally is None else {"tally": tally.sums}
+    totals = processes.add({"loss": np.array([loss]), **sums})
+    mean = float(totals["loss"][0]) / max(1, n)
+    if tally is None:
+        return Evaluation(mean, n)
+    tally.sums = totals["tally"]
+    return Evaluation(mean, n, tally.figures(), tally.by_class())
+
+
+def evaluate_part(
+    model: Model,
+    parameters: Arrays,
+    task: TrainingTask,
+    part: str,
+    processes: Processes = ALONE,
+) -> Evaluation:
+    """Measure a model on a part; the loss in the unit of the task."""
+    assert task.unit is not None
+    found = evaluate(
+        model, task.form, parameters, task.parts[part], task.evaluation, processes
+    )
+    loss = found.loss * task.unit.factor + task.offset(part)
+    figures = with_perplexity(found.figures, model.loss, loss / task.unit.factor)
+    return Evaluation(loss, found.n, figures, found.by_class)
 
 
 def real_loss(loss: float | complex | None) -> float:
     """Narrow a loss to the real number it is: a model has a real loss."""
     assert isinstance(loss, float)
     return loss
-
-
-def _count_right(
-    model: Model, run: Run, block: Block, counted: npt.NDArray[np.bool_]
-) -> tuple[int, int]:
-    """How many guesses are right, and how many there are."""
-    if model.scores is None or model.loss not in ("nll", "bce"):
-        return 0, 0
-    o = run[model.scores][counted]
-    y = block.y[counted]
-    right = o.argmax(axis=-1) == y if model.loss == "nll" else (o > 0) == (y > 0.5)
-    return int(right.sum()), right.size

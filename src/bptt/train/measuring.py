@@ -1,7 +1,9 @@
 """Measuring a trained model on data: `bptt eval`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bptt.train.data.characters import text_evaluation
 from bptt.train.data.form import LossUnit, unit_of
@@ -11,24 +13,43 @@ from bptt.train.data.sequence_task import sequence_evaluation
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.token_files import TokenFile, token_evaluation
 from bptt.train.errors import UnlikeDataError
-from bptt.train.evaluation import evaluate
+from bptt.train.evaluation import evaluate_part
 from bptt.train.run_folder import SavedRun, read_run
 from bptt.train.sampling import best_or_last
+from bptt.train.tallies import ACCURACY, Figures
 from bptt.train.threads import one_thread
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A model's loss in its unit, and the accuracy where it makes guesses.
+    """A model's loss in its unit, and what its guesses are worth.
 
-    n: the characters, tokens, steps or sequences that were predicted.
+    n: the characters, tokens, steps or sequences that were predicted; figures: accuracy
+    and the like by name; by_class: the share of each class that is found.
     """
 
     summary: str
     unit: LossUnit
     loss: float
-    accuracy: float | None
     n: int
+    figures: Figures
+    by_class: Sequence[float | None] | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """The fraction of classes, or of 0s and 1s, that are guessed right."""
+        return self.figures.get(ACCURACY)
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as JSON holds them."""
+        return {
+            "data": self.summary,
+            "unit": self.unit.name,
+            "loss": self.loss,
+            "n": self.n,
+            **self.figures,
+            "recall_per_class": self.by_class,
+        }
 
 
 def measure_run(folder: Path, data: Data, checkpoint: str | None = None) -> Measured:
@@ -48,9 +69,9 @@ def measure_run(folder: Path, data: Data, checkpoint: str | None = None) -> Meas
         task = replace(task, unit=unit)
     assert task.unit is not None
     with one_thread():
-        found = evaluate(model, saved.parameters, task.parts["test"], task.evaluation)
-    loss = found.loss * task.unit.factor + task.offset("test")
-    return Measured(task.summary, task.unit, loss, found.accuracy, found.n)
+        found = evaluate_part(model, saved.parameters, task, "test")
+    return Measured(task.summary, task.unit, found.loss, found.n, found.figures,
+                    found.by_class)  # fmt: skip
 
 
 def _task(saved: SavedRun, data: Data) -> TrainingTask:

@@ -1,13 +1,15 @@
 """Running figures of a training run."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
 
 from bptt.train.data.form import LossUnit
+from bptt.train.evaluation import Evaluation
 from bptt.train.loop import Learned
+from bptt.train.tallies import Figures
 
 SMOOTHING = 50  # windows that the training loss which is shown is a mean of, about
 
@@ -42,7 +44,9 @@ class Meter:
         """Start the clock."""
         self.unit = unit
         self.validation: float | None = None
-        self.accuracy: float | None = None
+        self.figures: Figures = {}
+        self.best_figures: Figures = {}
+        self.best_by_class: Sequence[float | None] | None = None
         self.best = inf
         self.best_window = 0
         self.bad_validations = 0
@@ -106,17 +110,19 @@ class Meter:
         }
 
     def add_validation(
-        self, loss: float, accuracy: float | None, took: float
+        self, found: Evaluation, took: float
     ) -> tuple[dict[str, Any], bool]:
         """Take in a validation, its loss in the unit, that took so many seconds.
 
         Returns: its record, and whether it is the best so far.
         """
-        self.validation, self.accuracy = loss, accuracy
+        loss = found.loss
+        self.validation, self.figures = loss, found.figures
         self._elsewhere += took
         is_best = loss < self.best
         if is_best:
             self.best, self.best_window, self.bad_validations = loss, self.windows, 0
+            self.best_figures, self.best_by_class = found.figures, found.by_class
         else:
             self.bad_validations += 1
         record: dict[str, Any] = {
@@ -125,9 +131,8 @@ class Meter:
             f"validation_{self._loss_name}": loss,
             "seconds": round(self.seconds, 3),
         }
-        if accuracy is not None:
-            record["validation_accuracy"] = accuracy
-        return record, is_best
+        figures = {f"validation_{name}": v for name, v in found.figures.items()}
+        return record | figures, is_best
 
     def numbers(self) -> dict[str, Any]:
         """The figures that a checkpoint keeps."""
@@ -137,7 +142,9 @@ class Meter:
             "clipped": self.clipped,
             "skipped": self.skipped,
             "validation": self.validation,
-            "accuracy": self.accuracy,
+            "figures": dict(self.figures),
+            "best_figures": dict(self.best_figures),
+            "best_by_class": self.best_by_class,
             "best": self.best,
             "best_window": self.best_window,
             "bad_validations": self.bad_validations,
@@ -149,10 +156,13 @@ class Meter:
     def load(self, numbers: Mapping[str, Any]) -> None:
         """Take up the figures of a checkpoint."""
         for name in (
-            "windows", "items", "clipped", "skipped", "validation", "accuracy", "best",
+            "windows", "items", "clipped", "skipped", "validation", "best",
             "best_window", "bad_validations",
         ):  # fmt: skip
             setattr(self, name, numbers[name])
+        self.figures = numbers.get("figures", {})  # older checkpoints have none
+        self.best_figures = numbers.get("best_figures", {})
+        self.best_by_class = numbers.get("best_by_class")
         self._smooth, self._norm = numbers["smooth"], numbers["norm"]
         self._items_before = self.items
         self._seconds_before = numbers["seconds"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from bptt import cells
 from bptt.cell import Cell
 from bptt.compose import dropout, stack, zoneout
-from bptt.errors import UnknownCellError
+from bptt.errors import UnknownCellError, did_you_mean
 from bptt.step.graph import Node, walk
 from bptt.train.checkpoint import Parameters
 from bptt.train.data.form import Form
@@ -114,7 +114,8 @@ def load_cell(cell: str) -> Cell:
         return cells.get(cell)
     if not Path(cell).is_file():
         raise UnknownCellError(
-            f"cell {cell!r}: neither a built-in cell nor a file. Built-in cells: "
+            f"cell {cell!r}: neither a built-in cell nor a file"
+            f"{did_you_mean(cell, cells.names()) or '.'} Built-in cells: "
             f"{', '.join(cells.names())}; or give the path of a file of equations."
         )
     return Cell.load(cell)

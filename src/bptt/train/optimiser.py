@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bptt.train.assignments import OptionValue
 from bptt.train.door.likeness import refuse_unlike
 from bptt.train.door.limits import Refusal
 from bptt.train.errors import (
@@ -16,7 +17,6 @@ from bptt.train.errors import (
     TrainExtraMissingError,
     UnknownOptimiserError,
 )
-from bptt.train.options import OptionValue
 
 # Optimisers that cannot take one dense gradient per step, and why.
 REFUSED = {

@@ -1,134 +1,207 @@
-"""What a training run can be told, with the defaults in this one place."""
+"""What a training run can be told, every option defined once, in its field."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from math import inf, isfinite
 from typing import Any
 
+from bptt.train.assignments import (
+    OptionValue,
+    parse_optimiser_option,
+    parse_scheduler_option,
+    parse_size,
+)
+from bptt.train.definition import (
+    ABOVE_0,
+    FRACTION,
+    FRACTION_OR_0,
+    FROM_0,
+    LIMIT,
+    RATE,
+    SWITCH,
+    Defined,
+    changed,
+    defined,
+    one_of,
+    option,
+    whole,
+)
 from bptt.train.door.limits import Refusal
 from bptt.train.door.records import hold_to
-from bptt.train.errors import OptionError
+from bptt.train.errors import IgnoredOptionError, OptionError
 from bptt.train.truncation import Truncation
 
-# The default run: sized in characters and steps, never by the clock, so that it gives
-# the same figures on every machine. Measured in docs/training.md.
-CELL = "gru"
-N_H = 192
-N_B = 16
+# The default run is sized in characters and steps, never by the clock, so that it
+# gives the same figures on every machine. Measured in docs/training.md.
 TAU = 32
-EPOCHS = 1
-LEARNING_RATE = 0.006
-OPTIMISER = "adam"
-CLIP = 1.0
-SCHEDULE = "cosine"
-HELD_OUT = 0.05
 STANDARD_LIBRARY_CHARACTERS = 4_000_000
-N_VALIDATIONS = 4  # per epoch
-# torchrun gives the others 30 s more to end, so that a hang is over within a minute.
-SILENCE_SECONDS = 25.0
 CHECKPOINT_SECONDS = 60.0  # at most so much work is lost
+SCHEDULES = ("cosine", "constant")
+STEPS = ("window", "epoch", "validation")
 
-OptionValue = int | float | bool | tuple[int | float, ...]
-ON_NONFINITE = ("stop", "skip")
+# The headings of the command's help and of the table in docs/training.md.
+DATA, MODEL, WINDOWS = "Data", "The model", "Windows and batches"
+LEARNING, NOISE, RUN = "Learning", "Noise", "The run"
+PARTS = "Parts of the data, and when to stop"
+GROUPS = (DATA, MODEL, WINDOWS, LEARNING, NOISE, PARTS, RUN, "Help")
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """The options of one training run; every field is written to config.json.
 
-    layers: of the cell on top of each other (`bptt.stack`), with residual connections
-    and dropout between them; recurrent_dropout: rate of a mask on h[t-1], one for each
-    window; zoneout: rate at which states keep their old value.
-    n_h: size of every dimension of the cell that is not tied to the data.
-    n_b: parallel streams, or sequences in a batch. tau: steps per window (text and
-    tokens: 32; sequences: the whole). k1, k2: every k1 steps a gradient through k2,
-    tau where not given. clip: limit of the gradient's global norm, clip_value: of each
-    of its elements, inf for none. held_out, test: fractions for validation and test.
-    schedule: "cosine", "constant" or a scheduler of torch.optim.lr_scheduler, moved
-    on every scheduler_step ("window", "epoch", "validation"; None: as suits it).
-    patience: validations without improvement before the run ends, 0 for never.
-    validations: how many per epoch. checkpoint_every: windows between checkpoints,
-    None for one after every 60 s; there is one at every validation besides.
-    sizes: sizes of named dimensions that differ from n_h.
-    Raises: OptionError if a value is outside its range; the message names the option.
+    A field says its range and what it does where it is defined; docs/training.md has
+    the table. None stands for what follows from the data.
+    Raises: OptionError if a value is outside its range, IgnoredOptionError if another
+    option makes it mean nothing; the message names the option.
+
+    >>> TrainingOptions(n_h=0)
+    Traceback (most recent call last):
+    bptt.train.errors.OptionError: --n-h 0: expected a whole number from 1.
     """
 
-    cell: str = CELL
-    layers: int = 1
-    residual: bool = False
-    dropout: float = 0.0
-    recurrent_dropout: float = 0.0
-    zoneout: float = 0.0
-    n_h: int = N_H
-    n_b: int = N_B
-    tau: int | None = None
-    k1: int | None = None
-    k2: int | None = None
-    epochs: int = EPOCHS
-    optimiser: str = OPTIMISER
-    optimiser_options: Mapping[str, OptionValue] = field(default_factory=dict)
-    learning_rate: float = LEARNING_RATE
-    schedule: str = SCHEDULE
-    scheduler_options: Mapping[str, OptionValue | str] = field(default_factory=dict)
-    scheduler_step: str | None = None
-    clip: float = CLIP
-    clip_value: float = inf
-    weight_decay: float = 0.0
-    held_out: float = HELD_OUT
-    test: float = 0.0
-    patience: int = 0
-    validations: int = N_VALIDATIONS
-    on_nonfinite: str = "stop"
-    checkpoint_every: int | None = None
-    tensorboard: bool = False
-    process_timeout: float = SILENCE_SECONDS
-    seed: int = 0
-    sizes: Mapping[str, int] = field(default_factory=dict)
+    cell: str = option(
+        "gru", "A built-in cell or a file of equations.", MODEL,
+        is_common=True,
+    )  # fmt: skip
+    n_h: int = option(
+        192, "Size of what the data does not size.", MODEL,
+        within=whole(1), is_common=True,
+    )  # fmt: skip
+    sizes: Mapping[str, int] = option(
+        {}, "Size of one dimension; may be repeated.", MODEL,
+        within=whole(1), flags=("--size",), metavar="NAME=N", read=parse_size,
+    )  # fmt: skip
+    layers: int = option(
+        1, "Layers on top of each other.", MODEL, within=whole(1), is_common=True
+    )
+    residual: bool = option(
+        False, "Add a layer's input to its output.", MODEL, within=SWITCH
+    )
+    dropout: float = option(0.0, "Rate of dropout between layers.", NOISE, within=RATE)
+    recurrent_dropout: float = option(
+        0.0, "Rate of a mask on h[t-1], one for each window.", NOISE, within=RATE
+    )
+    zoneout: float = option(
+        0.0, "Rate at which states keep their old value.", NOISE, within=RATE
+    )
+    tau: int | None = option(
+        None, "Steps that a gradient goes back.", WINDOWS,
+        within=whole(1), is_common=True, otherwise=f"{TAU}; sequences: the whole",
+    )  # fmt: skip
+    k1: int | None = option(
+        None, "Steps between two gradients.", WINDOWS, within=whole(1), otherwise="tau"
+    )
+    k2: int | None = option(
+        None, "Steps that a gradient goes back where k1 is given.", WINDOWS,
+        within=whole(1), otherwise="tau",
+    )  # fmt: skip
+    n_b: int = option(
+        16, "Parallel streams, or sequences in a batch.", WINDOWS,
+        within=whole(1), is_common=True,
+    )  # fmt: skip
+    epochs: int = option(
+        1, "Times to read it all; iterations of lbfgs.", LEARNING,
+        within=whole(1), is_common=True,
+    )  # fmt: skip
+    optimiser: str = option(
+        "adam", "One of torch.optim; lbfgs for all sequences at once.", LEARNING,
+        flags=("--optimiser", "--optimizer"), is_common=True,
+    )  # fmt: skip
+    optimiser_options: Mapping[str, OptionValue] = option(
+        {}, "One of its options, such as momentum=0.9; may be repeated.", LEARNING,
+        flags=("--optimiser-option", "--optimizer-option"), metavar="NAME=VALUE",
+        read=parse_optimiser_option,
+    )  # fmt: skip
+    learning_rate: float = option(
+        0.006, "The highest learning rate.", LEARNING, within=ABOVE_0, is_common=True
+    )
+    schedule: str = option(
+        "cosine", f"Learning rate over time: {' or '.join(SCHEDULES)}, or a scheduler "
+        "of torch.optim.lr_scheduler.", LEARNING, flags=("--schedule", "--scheduler"),
+    )  # fmt: skip
+    scheduler_options: Mapping[str, OptionValue | str] = option(
+        {}, "One of its options, such as step_size=5; may be repeated.", LEARNING,
+        flags=("--scheduler-option",), metavar="NAME=VALUE",
+        read=parse_scheduler_option,
+    )  # fmt: skip
+    scheduler_step: str | None = option(
+        None, "When it moves.", LEARNING, within=one_of(*STEPS), otherwise="as suits it"
+    )
+    clip: float = option(
+        1.0, "Limit of the gradient's norm; inf for none.", LEARNING,
+        within=LIMIT, is_common=True,
+    )  # fmt: skip
+    clip_value: float = option(
+        inf, "Limit of each of its elements; inf for none.", LEARNING, within=LIMIT
+    )
+    weight_decay: float = option(
+        0.0, "The optimiser's weight decay.", LEARNING, within=FROM_0
+    )
+    on_nonfinite: str = option(
+        "stop", "At infinity or NaN: stop, or skip the window.", LEARNING,
+        within=one_of("stop", "skip"),
+    )  # fmt: skip
+    held_out: float = option(
+        0.05, "Fraction of the data kept for validation.", PARTS, within=FRACTION
+    )
+    test: float = option(
+        0.0, "Fraction kept for a test at the end.", PARTS, within=FRACTION_OR_0
+    )
+    validations: int = option(4, "Validations per epoch.", PARTS, within=whole(1))
+    patience: int = option(
+        0, "Stop after so many validations without gain; 0: never.", PARTS,
+        within=whole(0), is_common=True,
+    )  # fmt: skip
+    seed: int = option(
+        0, "Seed of parameters, order, noise and sample.", RUN,
+        within=whole(0), is_common=True,
+    )  # fmt: skip
+    checkpoint_every: int | None = option(
+        None, "Windows between checkpoints.", RUN, within=whole(1),
+        otherwise="once a minute",
+    )  # fmt: skip
+    tensorboard: bool = option(
+        False, "Also write TensorBoard files.", RUN, within=SWITCH
+    )
+    # torchrun gives the others 30 s more to end, so that a hang is over in a minute.
+    process_timeout: float = option(
+        25.0, "Seconds of another process's silence that end the run.", RUN,
+        within=ABOVE_0,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
-        """Check every range."""
-        for option in ("layers", "n_h", "n_b", "epochs", "validations"):
-            _require_positive(_flag(option), getattr(self, option))
-        for option in ("tau", "k1", "k2", "checkpoint_every"):
-            if getattr(self, option) is not None:
-                _require_positive(_flag(option), getattr(self, option))
-        for dimension, size in self.sizes.items():
-            _require_positive(f"--size {dimension}", size)
-        if not (self.learning_rate > 0 and isfinite(self.learning_rate)):
-            raise OptionError("--learning-rate", self.learning_rate, "a number above 0")
-        for option in ("clip", "clip_value"):
-            if not getattr(self, option) > 0:
-                expected = f"a number above 0, or {inf} for no clipping"
-                raise OptionError(_flag(option), getattr(self, option), expected)
-        if not (0 <= self.weight_decay < inf):
-            raise OptionError("--weight-decay", self.weight_decay, "a number from 0")
-        self._check_rates()
-        self._check_fractions()
-        for option in ("seed", "patience"):
-            if getattr(self, option) < 0:
-                value = getattr(self, option)
-                raise OptionError(_flag(option), value, "a whole number from 0")
-        if self.on_nonfinite not in ON_NONFINITE:
-            expected = f"one of {', '.join(ON_NONFINITE)}"
-            raise OptionError("--on-nonfinite", self.on_nonfinite, expected)
-
-    def _check_rates(self) -> None:
-        for option in ("dropout", "recurrent_dropout", "zoneout"):
-            if not 0 <= getattr(self, option) < 1:
-                value = getattr(self, option)
-                raise OptionError(_flag(option), value, "a rate from 0 to below 1")
+        """Check every range, and what options mean to each other."""
+        for one in defined(self):
+            one.check(getattr(self, one.name))
         if self.layers == 1 and (self.dropout or self.residual):
-            option = "--dropout" if self.dropout else "--residual"
+            flag = "--dropout" if self.dropout else "--residual"
             value = self.dropout or True
-            raise OptionError(option, value, "--layers 2 or more: it is between them")
-
-    def _check_fractions(self) -> None:
-        if not 0 < self.held_out < 1:
-            expected = "a fraction between 0 and 1"
-            raise OptionError("--held-out", self.held_out, expected)
-        if not (self.test >= 0 and self.held_out + self.test < 1):
+            raise OptionError(flag, value, "--layers 2 or more: it is between them")
+        if not self.held_out + self.test < 1:
             expected = "fractions whose sum leaves something to train on"
             raise OptionError("--split", f"{self.held_out}, {self.test}", expected)
+        if self.schedule in SCHEDULES:
+            why = f"the schedule {self.schedule} has no options and no steps of its own"
+            self.refuse_ignored(why, "scheduler_step", "scheduler_options")
+        if "weight_decay" in self.optimiser_options:
+            why = "--optimiser-option weight_decay says it already"
+            self.refuse_ignored(why, "weight_decay")
+
+    def refuse_ignored(self, why: str, *names: str) -> None:
+        """Refuse options that mean nothing here if they are not at their defaults.
+
+        Raises: IgnoredOptionError.
+        """
+        given = self.changed
+        for name in names:
+            if name in given:
+                raise IgnoredOptionError(given[name].flags[0], why)
+
+    @property
+    def changed(self) -> dict[str, Defined]:
+        """The options that are not at their defaults, by name."""
+        return changed(self)
 
     @property
     def text_tau(self) -> int:
@@ -150,9 +223,9 @@ class TrainingOptions:
     def to_json(self) -> dict[str, Any]:
         """The options as JSON holds them: it has no infinity."""
         given = asdict(self)
-        for option in ("clip", "clip_value"):
-            if not isfinite(given[option]):
-                given[option] = None
+        for name in ("clip", "clip_value"):
+            if not isfinite(given[name]):
+                given[name] = None
         return given
 
     @classmethod
@@ -165,91 +238,7 @@ class TrainingOptions:
         unknown = set(given) - {field.name for field in fields(cls)}
         if unknown:
             raise Refusal(f"no option is called {min(unknown)!r}")
-        for option in ("clip", "clip_value"):
-            if given.get(option, 0) is None:
-                given[option] = inf
+        for name in ("clip", "clip_value"):
+            if given.get(name, 0) is None:
+                given[name] = inf
         return hold_to(cls, given)
-
-
-def _flag(option: str) -> str:
-    return "--" + option.replace("_", "-")
-
-
-def _require_positive(option: str, value: int) -> None:
-    if value < 1:
-        raise OptionError(option, value, "a whole number from 1")
-
-
-def parse_assignment(option: str, text: str) -> tuple[str, str]:
-    """Split NAME=VALUE of a repeatable option.
-
-    Raises: OptionError if there is no name or no value.
-    """
-    name, sign, value = text.partition("=")
-    if not (sign and name.strip() and value.strip()):
-        raise OptionError(option, text, "NAME=VALUE")
-    return name.strip(), value.strip()
-
-
-def parse_size(text: str) -> tuple[str, int]:
-    """Read `--size n_k=32`.
-
-    Raises: OptionError if the value is not a whole number.
-    """
-    name, value = parse_assignment("--size", text)
-    if not value.isdecimal():
-        raise OptionError("--size", text, "NAME=NUMBER, for example n_k=32")
-    return name, int(value)
-
-
-def parse_optimiser_option(text: str) -> tuple[str, OptionValue]:
-    """Read `--optimiser-option momentum=0.9`, `nesterov=true` or `betas=0.9,0.99`.
-
-    Raises: OptionError if the value is neither a number, numbers, true nor false.
-    """
-    option = "--optimiser-option"
-    name, value = parse_assignment(option, text)
-    parsed = _parse_value(value)
-    if isinstance(parsed, str):
-        expected = "NAME= a number, numbers with commas, true or false"
-        raise OptionError(option, text, expected)
-    return name, parsed
-
-
-def parse_scheduler_option(text: str) -> tuple[str, OptionValue | str]:
-    """Read `--scheduler-option step_size=5`; a value may also be a word, `mode=max`.
-
-    Raises: OptionError if there is no name or no value.
-    """
-    name, value = parse_assignment("--scheduler-option", text)
-    return name, _parse_value(value)
-
-
-def _parse_value(value: str) -> OptionValue | str:
-    if value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    try:
-        numbers = tuple(map(_parse_number, value.split(",")))
-    except ValueError:
-        return value
-    return numbers[0] if len(numbers) == 1 else numbers
-
-
-def _parse_number(text: str) -> float:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
-
-
-def parse_split(text: str) -> tuple[float, float]:
-    """Read `--split 0.8,0.1,0.1` (or two fractions): held-out and test fraction.
-
-    Raises: OptionError unless the fractions are two or three and their sum is 1.
-    """
-    parsed = _parse_value(text)
-    parts = parsed if isinstance(parsed, tuple) else ()
-    if len(parts) not in (2, 3) or abs(sum(parts) - 1) > 1e-6 or min(parts) < 0:
-        expected = "TRAINING,VALIDATION or TRAINING,VALIDATION,TEST with sum 1"
-        raise OptionError("--split", text, expected)
-    return parts[1], (*parts, 0.0)[2]

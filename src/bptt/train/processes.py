@@ -17,7 +17,7 @@ from bptt.step.shapes import Array
 from bptt.train.data.windows import Rows
 from bptt.train.errors import SeveralProcessesError
 from bptt.train.optimiser import import_torch
-from bptt.train.options import SILENCE_SECONDS
+from bptt.train.options import TrainingOptions
 
 JOINING_SECONDS = 120.0
 
@@ -161,12 +161,12 @@ class _Group(Processes):
                 f"process {self.rank} waits for the others, and {found}",
                 "One of them hangs, died or cannot be reached: look at what it "
                 "printed. The run goes on from its last checkpoint with --resume; "
-                "where a window takes long, TrainingOptions(process_timeout=...) "
-                "gives it more seconds.",
+                "where a window takes long, --process-timeout gives it more "
+                "seconds.",
             ) from error
 
 
-def join_processes(silence: float = SILENCE_SECONDS) -> Processes:
+def join_processes(silence: float = TrainingOptions.process_timeout) -> Processes:
     """Join those that torchrun started with this process, or be alone.
 
     silence: seconds to wait for another process before the run ends with a message.

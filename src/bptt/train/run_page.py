@@ -9,6 +9,7 @@ from bptt.page.chart import Chart, Curve, figure, key
 from bptt.page.report import document, table
 from bptt.page.tags import Markup, join, tag
 from bptt.train.files import write_whole
+from bptt.train.report import format_figure, in_words
 from bptt.train.run_folder import (
     CELL_FILE,
     REPORT_FILE,
@@ -16,6 +17,7 @@ from bptt.train.run_folder import (
     read_metrics,
     read_text,
 )
+from bptt.train.summary import SUMMARY_FILE, Summary, read_summary
 
 N_POINTS = 400  # of a curve; more are averaged
 MAX_MATRICES = 12
@@ -37,6 +39,7 @@ class _Run:
     config: Record
     cell_text: str
     records: Sequence[Record]
+    summary: Summary | None = None
 
     def points(self, prefix: str) -> list[tuple[float, float]]:
         """(window, value) of the figure whose name begins so."""
@@ -66,6 +69,7 @@ def write_page(folder: Path) -> Path:
         config=read_config(folder),
         cell_text=read_text(folder, CELL_FILE),
         records=read_metrics(folder),
+        summary=read_summary(folder) if (folder / SUMMARY_FILE).is_file() else None,
     )
     path = folder / REPORT_FILE
     write_whole(path, _page(run).encode())
@@ -80,12 +84,37 @@ def _page(run: _Run) -> str:
     return document(
         title,
         tag("header", tag("h1", title), summary, _figures(run)),
+        _results(run),
         _curves(run),
         _norms(run),
         _samples(run),
         _skipped(run),
         _settings(run),
     )
+
+
+def _results(run: _Run) -> Markup | None:
+    """The figures of summary.json: a row per predictor and part."""
+    if run.summary is None:
+        return None
+    record = run.summary.record
+    rows = [("this network, held out", record.best)]
+    rows += [(n, f) for n, f in record.baselines.get("validation", {}).items()]
+    if record.test is not None:
+        rows.append(("this network, test part", record.test))
+        tested = record.baselines.get("test", {})
+        rows += [(f"{name}, test part", figures) for name, figures in tested.items()]
+    names = [n for n in record.best if n not in ("loss", "window", "recall_per_class")]
+    listed = [
+        (name, *(_shown(n, figures.get(n)) for n in ("loss", *names)))
+        for name, figures in rows
+    ]
+    heads = ("", record.unit, *map(in_words, names))
+    return join(table("Results", heads, listed), *(tag("p", r) for r in record.remarks))
+
+
+def _shown(name: str, value: Any) -> str:
+    return format_figure(name, value) if isinstance(value, int | float) else ""
 
 
 def _figures(run: _Run) -> Markup:

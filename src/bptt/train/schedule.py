@@ -5,17 +5,16 @@ from collections.abc import Mapping
 from math import cos, pi
 from typing import Any, Protocol
 
+from bptt.train.assignments import OptionValue
 from bptt.train.door.likeness import refuse_unlike
 from bptt.train.errors import SchedulerError
 from bptt.train.optimiser import Optimiser, import_torch
-from bptt.train.options import OptionValue, TrainingOptions
+from bptt.train.options import SCHEDULES, STEPS, TrainingOptions
 
-SCHEDULES = ("cosine", "constant")
 WARM_UP = 0.02  # of all windows
 FLOOR = 0.05  # of the highest rate, at the end
 
-WINDOW, EPOCH, VALIDATION = "window", "epoch", "validation"
-STEPS = (WINDOW, EPOCH, VALIDATION)
+WINDOW, EPOCH, VALIDATION = STEPS
 # When torch's schedulers are meant to move; the others move once per epoch.
 STEP_OF = {"onecyclelr": WINDOW, "cycliclr": WINDOW, "reducelronplateau": VALIDATION}
 NEED_OBJECTS = ("lambdalr", "multiplicativelr", "sequentiallr", "chainedscheduler")
@@ -49,8 +48,6 @@ def make_schedule(
     Raises: SchedulerError.
     """
     if options.schedule in SCHEDULES:
-        if options.scheduler_options:
-            raise SchedulerError(options.schedule, "takes no options")
         return _Factors(options.schedule, optimiser, n_windows)
     return _Scheduler(options, optimiser, n_windows)
 
@@ -98,10 +95,6 @@ class _Scheduler:
     ) -> None:
         kind = _find(options.schedule)
         step = options.scheduler_step or STEP_OF.get(options.schedule.lower(), EPOCH)
-        if step not in STEPS:
-            raise SchedulerError(
-                options.schedule, f"--scheduler-step {step}: one of {', '.join(STEPS)}"
-            )
         moves = {
             WINDOW: n_windows,
             EPOCH: options.epochs,

@@ -21,7 +21,7 @@ from bptt.train.checkpoint import (
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.windows import Window, count_windows, plan_epoch
 from bptt.train.door.limits import Refusal
-from bptt.train.evaluation import evaluate
+from bptt.train.evaluation import evaluate_part
 from bptt.train.gradient_norms import measure_norms
 from bptt.train.loop import Learner
 from bptt.train.meter import Meter
@@ -57,16 +57,10 @@ def validate(
 ) -> tuple[dict[str, Any], bool]:
     """Measure the validation part; return the record, and whether it is the best."""
     began = time.perf_counter()
-    task = setting.task
-    found = evaluate(
-        setting.model,
-        parameters,
-        task.parts["validation"],
-        task.evaluation,
-        setting.processes,
+    found = evaluate_part(
+        setting.model, parameters, setting.task, "validation", setting.processes
     )
-    loss = found.loss * meter.unit.factor + task.offset("validation")
-    return meter.add_validation(loss, found.accuracy, time.perf_counter() - began)
+    return meter.add_validation(found, time.perf_counter() - began)
 
 
 def write_sample(

@@ -10,14 +10,10 @@ import numpy as np
 from rich.console import Console
 
 from bptt.train.checkpoint import (
-    BEST,
     LAST,
     Checkpoint,
-    Parameters,
     damaged,
     import_safetensors,
-    path_of,
-    read_checkpoint,
 )
 from bptt.train.data.form import unit_of
 from bptt.train.data.opening import Data, DataRequest, fingerprint, make_task, open_data
@@ -29,8 +25,9 @@ from bptt.train.errors import (
     OptionError,
     SeveralProcessesError,
 )
-from bptt.train.evaluation import evaluate
+from bptt.train.finish import finish, has_checkpoint
 from bptt.train.full_batch import FullBatchSession
+from bptt.train.ignored import refuse_ignored
 from bptt.train.interrupt import StopOnInterrupt
 from bptt.train.model import Model, build_model
 from bptt.train.optimiser import import_torch
@@ -45,8 +42,8 @@ from bptt.train.run_folder import (
     read_run,
     refuse_used,
 )
-from bptt.train.run_page import write_page
-from bptt.train.session import Session, Setting, write_sample
+from bptt.train.session import Session, Setting
+from bptt.train.summary import drop_summary
 from bptt.train.threads import one_thread
 from bptt.version import __version__
 
@@ -77,7 +74,7 @@ def train(
     import_safetensors()
     processes = join_processes(options.process_timeout)
     try:
-        if processes.is_restarted and _is_there(folder, LAST, processes):
+        if processes.is_restarted and has_checkpoint(folder, LAST, processes):
             return _resume(folder, console, data, LAST, processes)
         return _train(data, options, folder, console, request, processes)
     finally:
@@ -116,6 +113,7 @@ def _train(
     model = build_model(options, task.form)
     task = _with_unit(task, model)
     is_full = _is_full_batch(options, task, processes)
+    refuse_ignored(options, task, data, model, is_full_batch=is_full)
     start = Checkpoint(
         model.init(task.form, options, "float64" if is_full else "float32")
     )
@@ -134,12 +132,6 @@ def _train(
 def _held(folder: Path, processes: Processes) -> AbstractContextManager[None]:
     """The first process holds the folder for all of them."""
     return hold_run(folder) if processes.is_first else nullcontext()
-
-
-def _is_there(folder: Path, name: str, processes: Processes) -> bool:
-    """Whether the first process, which writes the folder, has a checkpoint."""
-    found = np.array([path_of(folder, name).is_file()], np.float64)
-    return bool(processes.first_says({"found": found})["found"][0])
 
 
 def _resume(
@@ -222,62 +214,12 @@ def _go(
     run: "Session | FullBatchSession", setting: Setting, console: Console
 ) -> Report:
     _announce(setting, run.parameters, console)
+    if setting.processes.is_first:
+        drop_summary(setting.folder)
     with one_thread(), StopOnInterrupt() as stop:
         run.run(console, lambda: stop.requested)
-        return _finish(run, setting, stop.requested and not run.is_over())
-
-
-def _finish(
-    run: "Session | FullBatchSession", setting: Setting, was_interrupted: bool
-) -> Report:
-    """Measure what there is to measure with the best parameters, and write the page."""
-    folder, task, meter = setting.folder, setting.task, run.meter
-    assert task.unit is not None
-    parameters = _best(folder, run.parameters, setting.processes)
-    test, test_accuracy = None, None
-    if "test" in task.parts:
-        found = evaluate(
-            setting.model,
-            parameters,
-            task.parts["test"],
-            task.evaluation,
-            setting.processes,
-        )
-        test = found.loss * task.unit.factor + task.offset("test")
-        test_accuracy = found.accuracy
-    report = Report(
-        cell=setting.options.cell,
-        unit=task.unit,
-        n_parameters=sum(p.size for p in run.parameters.values()),
-        n_items=meter.items,
-        seconds=meter.seconds,
-        validation=meter.validation if meter.validation is not None else float("nan"),
-        accuracy=meter.accuracy,
-        best=meter.best,
-        best_window=meter.best_window,
-        test=test,
-        test_accuracy=test_accuracy,
-        clip_share=meter.clipped / max(1, meter.windows),
-        skipped=meter.skipped,
-        baselines=task.baselines() if task.baselines else None,
-        sample=write_sample(setting, parameters, length=SAMPLE_LENGTH),
-        folder=folder,
-        was_interrupted=was_interrupted,
-    )
-    if setting.processes.is_first:
-        write_page(folder)
-    return report
-
-
-def _best(folder: Path, last: Parameters, processes: Processes) -> Parameters:
-    """The parameters of the best validation, as the first process wrote them.
-
-    Only what was measured before an interruption is in the checkpoint "best".
-    """
-    if not _is_there(folder, BEST, processes):
-        return last
-    found = read_checkpoint(folder, BEST).parameters if processes.is_first else last
-    return processes.first_says(found)
+        stopped = stop.requested and not run.is_over()
+        return finish(run, setting, was_interrupted=stopped)
 
 
 def _config(

@@ -1,30 +1,22 @@
-"""Tiles that products share: the same bits, and code that grows with the products."""
+"""Tiles that cells share: compiled once, and code that grows with the products."""
 
+import platform
+import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from bptt import Cell, cells
 from bptt.calculus.program import gradient_program
-from bptt.execute.codegen.target import get_host_target
-from bptt.execute.compile import generate
+from bptt.execute.codegen import shared
+from bptt.execute.codegen.jit import compile_ir
+from bptt.execute.codegen.shared import write_ir
+from bptt.execute.codegen.shared_tiles import TileKind, share_tile
+from bptt.execute.codegen.target import get_host_target, lower_target
+from bptt.execute.codegen.tiling import choose_tiling
 from bptt.execute.compile.compiler import compile_program
 from bptt.execute.kernels import executor
 from tests.execute.fingerprints import _request
-from tests.execute.library import make_case
-
-CELLS = {
-    "gru": cells.gru.with_readout().text,
-    "lstm": cells.lstm.text,
-    # Several products into one slot, and widths of one and of several vectors.
-    "sums of products": """
-h: (n_h)
-h[t] = tanh(A @ x[t] + B @ h[t-1] + C @ (x[t] * x[t]) + D @ z[t-1])
-z[t] = sigmoid(E @ h[t] + F @ z[t-1]) * (G @ h[t])
-L[t] = sum(h[t] ** 2) + mean(z[t])
-""",
-}
 
 
 @pytest.fixture(autouse=True)
@@ -33,25 +25,43 @@ def _with_least_effort(monkeypatch):
     monkeypatch.setattr(executor, "host_target", lambda: target)
 
 
-def results(cell, case, lengths):
-    grad = cell.gradient(**case, lengths=lengths, initial_gradient=True)
-    return {**grad, **{f"initial {n}": v for n, v in grad.initial.items()}}
+def build(cell, sizes):
+    program = gradient_program(cell.graph, _request(cell))
+    return compile_program(program, sizes, 4, executor.host_target())
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", CELLS)
-def test_shared_tiles_give_the_same_bits(name, dtype, monkeypatch):
-    cell, other = Cell(CELLS[name]), Cell(CELLS[name])  # each is compiled
-    sizes = {dim: 19 if dim == "n_h" else 7 + i for i, dim in enumerate(cell.dims)}
-    for n_b in (5, 1, 2, 31):
-        case = make_case(cell, sizes, 4, n_b, dtype)
-        for lengths in (None, [4, *[1 + row % 3 for row in range(n_b - 1)]]):
-            expected = results(cell, case, lengths)
-            with monkeypatch.context() as patch:
-                patch.setattr(generate, "MANY_PRODUCTS", -1)
-                found = results(other, case, lengths)
-            for key, value in expected.items():
-                assert value.tobytes() == found[key].tobytes(), (key, n_b)
+def test_a_second_cell_compiles_no_tile_again():
+    """Nor the copies of packed weights: kernels hold calls of them, and no sums."""
+    build(Cell(cells.lstm.text), {"n_x": 19, "n_h": 37})
+    known = shared._compile.cache_info().misses
+    built = build(Cell(cells.gru.text), {"n_x": 23, "n_h": 35})
+    assert shared._compile.cache_info().misses == known
+    assert 'declare void @"bptt_' in built.code.text
+    assert 'define void @"bptt_' not in built.code.text
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 assembly"
+)
+@pytest.mark.parametrize("level", ["avx512", "avx2"])
+def test_the_sums_of_a_tile_stay_in_their_registers(level):
+    """Nothing is moved or touches the stack in the loops over K."""
+    target = lower_target(level)
+    seen = 0
+    for n_slots in (1, 2, 3, 4):
+        tiling = choose_tiling(target, 4, 256, n_slots)
+        slots = min(n_slots, tiling.slots_per_pass)
+        for shape in tiling.shapes:
+            kind = TileKind(shape, tiling.columns.vectors, (True,) * slots)
+            text = write_ir(share_tile(kind), target, 4)
+            assembly = compile_ir(text, target, {}, keep_assembly=True).assembly
+            blocks = re.split(r"^(\.L\w+):", assembly, flags=re.MULTILINE)
+            for label, body in zip(blocks[1::2], blocks[2::2], strict=True):
+                if re.search(rf"\bj\w+\s+{re.escape(label)}$", body, re.MULTILINE):
+                    seen += body.count("vfmadd")
+                    moves = r"vmovap\w\s+%[yz]mm\d+, %[yz]mm|\(%rsp"
+                    assert not re.search(moves, body), (kind, body)
+    assert seen > 100
 
 
 def gates(count):
@@ -72,9 +82,7 @@ def test_code_grows_no_faster_than_the_products():
     lines = []
     for count in (10, 20):
         cell = gates(count)
-        sizes = {dim: 16 + i for i, dim in enumerate(cell.dims)}
-        program = gradient_program(cell.graph, _request(cell))
-        built = compile_program(program, sizes, 4, executor.host_target())
+        built = build(cell, {dim: 16 + i for i, dim in enumerate(cell.dims)})
         lines.append(len(built.code.text.splitlines()))
     assert lines[1] <= 2 * lines[0]
     # 15,000 lines take 2 s; each product with tiles of its own gave 70,000.

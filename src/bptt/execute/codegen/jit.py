@@ -13,7 +13,7 @@ import llvmlite.binding as binding  # type: ignore[import-untyped]
 
 from bptt.execute.codegen.target import Target
 
-__all__ = ["Compiled", "compile_ir"]
+__all__ = ["Compiled", "compile_ir", "emit_object", "load_object", "publish"]
 
 
 @functools.cache
@@ -51,24 +51,69 @@ def compile_ir(
     *,
     keep_assembly: bool = False,
 ) -> Compiled:
-    """Compile a module given as IR text.
+    """Compile a module given as IR text, and load it.
 
     `signatures` maps a function's name to its ctypes argument types; all return None.
-    Each compilation has an LLVM context of its own, which makes it independent of every
-    other (two threads may compile at once) and lets all its memory go when it does:
-    types and constants are owned by the context, not by the module.
+    Raises: RuntimeError with LLVM's message if the IR does not parse or verify.
+    """
+    assembly = _translate(text, target, _assemble) if keep_assembly else None
+    return load_object(emit_object(text, target), target, signatures, assembly)
+
+
+def emit_object(text: str, target: Target) -> bytes:
+    """The object code of a module given as IR text.
 
     Raises: RuntimeError with LLVM's message if the IR does not parse or verify.
     """
+    code: bytes = _translate(
+        text, target, lambda machine, module: machine.emit_object(module)
+    )
+    return code
+
+
+def _assemble(machine: Any, module: Any) -> str:
+    text: str = machine.emit_assembly(module)
+    return text
+
+
+def _translate(text: str, target: Target, emit: Callable[[Any, Any], Any]) -> Any:
+    """What a target machine makes of a module, in an LLVM context of its own.
+
+    That makes it independent of every other (two threads may compile at once) and lets
+    all its memory go: types and constants are owned by the context.
+    """
     _initialize()
     context = binding.create_context()
-    module = binding.parse_assembly(text, context)
-    module.verify()
-    machine = _create_machine(target)
-    _optimize(module, machine)
-    module.verify()
-    assembly = machine.emit_assembly(module) if keep_assembly else None
-    engine = binding.create_mcjit_compiler(module, machine)
+    try:
+        module = binding.parse_assembly(text, context)
+        try:
+            module.verify()
+            machine = _create_machine(target)
+            try:
+                _optimize(module, machine)
+                module.verify()
+                return emit(machine, module)
+            finally:
+                machine.close()
+        finally:
+            module.close()
+    finally:
+        context.close()
+
+
+def load_object(
+    code: bytes,
+    target: Target,
+    signatures: Mapping[str, Sequence[Any]],
+    assembly: str | None = None,
+) -> Compiled:
+    """Object code of this process's own making to functions that can be called."""
+    _initialize()
+    context = binding.create_context()
+    empty = binding.parse_assembly("", context)
+    empty.triple = binding.get_process_triple()
+    engine = binding.create_mcjit_compiler(empty, _create_machine(target))
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
     addresses = {name: engine.get_function_address(name) for name in signatures}
     compiled = Compiled(addresses, dict(signatures), assembly)
@@ -76,6 +121,11 @@ def compile_ir(
     # memory back then, so nothing is freed here (atexit = False).
     weakref.finalize(compiled, _release, engine, context).atexit = False
     return compiled
+
+
+def publish(name: str, compiled: Compiled) -> None:
+    """Let code that is loaded later call a function of `compiled`, which must stay."""
+    binding.add_symbol(name, compiled.addresses[name])
 
 
 def _create_machine(target: Target) -> Any:

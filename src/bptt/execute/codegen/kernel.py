@@ -17,20 +17,28 @@ import llvmlite.ir as ir  # type: ignore[import-untyped]
 
 from bptt.execute.codegen.emit import INDEX, POINTER, start_function
 from bptt.execute.codegen.jit import Compiled, compile_ir
-from bptt.execute.codegen.packed_weights import Packed, emit_pack
+from bptt.execute.codegen.packed_weights import COPIES, Packed, emit_pack
 from bptt.execute.codegen.rows import RowStage, emit_row_stage
-from bptt.execute.codegen.shared_tiles import SharedTiles
+from bptt.execute.codegen.shared import Shared, offer
 from bptt.execute.codegen.stage import (
     Stage,
     count_scratch,
     emit_stage,
+    find_tiles,
     pack_products,
     plan,
 )
 from bptt.execute.codegen.target import Target
 from bptt.execute.codegen.turns import BEGIN, END, FIELDS, load_field
 
-__all__ = ["KERNEL_TYPES", "PACK_TYPES", "Kernel", "Module"]
+__all__ = [
+    "KERNEL_TYPES",
+    "PACK_TYPES",
+    "Kernel",
+    "Module",
+    "find_shared",
+    "pack_kernel",
+]
 
 KERNEL_TYPES: list[Any] = [
     ctypes.c_void_p,
@@ -48,50 +56,53 @@ class Kernel:
     stages: tuple[Stage | RowStage, ...]
 
 
+def pack_kernel(kernel: Kernel, target: Target, real_bytes: int) -> list[Packed]:
+    """The packed weights that a kernel's products read."""
+    stages = [stage for stage in kernel.stages if isinstance(stage, Stage)]
+    return [p for stage in stages for p in pack_products(stage, target, real_bytes)]
+
+
+def find_shared(kernel: Kernel, target: Target, real_bytes: int) -> list[Shared]:
+    """The functions that a kernel calls and other kernels share."""
+    stages = [stage for stage in kernel.stages if isinstance(stage, Stage)]
+    return [f for stage in stages for f in find_tiles(stage, target, real_bytes)]
+
+
 class Module:
     """Kernels that are compiled together and share one table of arrays.
 
-    `names` orders the table: arrays, matrices and packed weights alike. A module of
-    many products shares the code of their tiles: see `shared_tiles`.
+    `names` orders the table: arrays, matrices and packed weights alike.
     """
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        target: Target,
-        real_bytes: int,
-        *,
-        shares_tiles: bool = False,
-    ) -> None:
+    def __init__(self, names: Sequence[str], target: Target, real_bytes: int) -> None:
         self.names = tuple(names)
         self.target, self.real_bytes = target, real_bytes
         self._module = ir.Module()
-        machine = (target, real_bytes)
-        self._tiles = SharedTiles(self._module, *machine) if shares_tiles else None
+        self._shared: dict[Shared, None] = {}
         self._signatures: dict[str, list[Any]] = {}
 
     def add_kernel(self, kernel: Kernel) -> list[Packed]:
         """Write a kernel; returns the packed weights that its products read."""
-        packed: list[Packed] = []
+        machine = (self.target, self.real_bytes)
         functions = []
         n_scratch = 1
         for number, stage in enumerate(kernel.stages):
             place = (self._module, f"{kernel.name}_{number}", self.names)
-            machine = (self.target, self.real_bytes)
             if isinstance(stage, RowStage):
                 functions.append(emit_row_stage(*place, stage, *machine))
                 continue
-            functions.append(emit_stage(*place, stage, *machine, self._tiles))
-            packed += pack_products(stage, self.target, self.real_bytes)
+            functions.append(emit_stage(*place, stage, *machine))
             tiling = plan(stage, self.target, self.real_bytes)
             n_scratch = max(n_scratch, count_scratch(stage, tiling))
         self._emit_loop(kernel, functions, n_scratch)
-        return packed
+        self._shared |= dict.fromkeys(find_shared(kernel, *machine))
+        return pack_kernel(kernel, *machine)
 
     def add_pack(self, name: str, packed: Sequence[Packed]) -> None:
         """Write the kernel `name`(table) that packs weights."""
         place = (self._module, name, self.names, packed, self.target, self.real_bytes)
         emit_pack(*place)
+        self._shared |= dict.fromkeys(COPIES)
         self._signatures[name] = PACK_TYPES
 
     @property
@@ -107,6 +118,7 @@ class Module:
         self, text: str | None = None, *, keep_assembly: bool = False
     ) -> Compiled:
         """Compile everything added so far; `text` is the module's, if it is known."""
+        offer(self._shared, self.target, self.real_bytes)
         return compile_ir(
             text or str(self._module),
             self.target,

@@ -20,10 +20,11 @@ import llvmlite.ir as ir  # type: ignore[import-untyped]
 
 from bptt.execute.codegen.arrays import Frame
 from bptt.execute.codegen.emit import INDEX, POINTER, Emitter, start_function
+from bptt.execute.codegen.shared import Shared, declare
 from bptt.execute.codegen.target import Target
 from bptt.execute.codegen.tiling import Columns
 
-__all__ = ["Matrix", "Packed", "emit_pack"]
+__all__ = ["COPIES", "Matrix", "Packed", "emit_pack"]
 
 Value = Any
 
@@ -93,8 +94,7 @@ def emit_pack(
     real_bytes: int,
 ) -> None:
     """Write the kernel `name`(table) that packs every entry of `packed`."""
-    straight = _emit_straight(module, f"{name}_straight", target, real_bytes)
-    crosswise = _emit_crosswise(module, f"{name}_crosswise", target, real_bytes)
+    straight, crosswise = (declare(module, c, target, real_bytes) for c in COPIES)
     e = start_function(module, name, [POINTER], target, real_bytes, is_public=True)
     frame = Frame(e, names, e.function.args[0])
     for entry in packed:
@@ -155,14 +155,11 @@ def _blocks(
         k += n_inputs
 
 
-_COPY_ARGUMENTS = [POINTER, INDEX, INDEX, INDEX, POINTER, INDEX]
+_COPY_ARGUMENTS = (POINTER, INDEX, INDEX, INDEX, POINTER, INDEX)
 
 
-def _emit_straight(
-    module: ir.Module, name: str, target: Target, real_bytes: int
-) -> ir.Function:
+def _write_straight(e: Emitter) -> None:
     """One vector of outputs that lie side by side, for every input."""
-    e = start_function(module, name, _COPY_ARGUMENTS, target, real_bytes)
     source, stride, count, n_inputs, place, width = e.function.args
     mask = e.mask_first(count)
 
@@ -171,15 +168,10 @@ def _emit_straight(
         e.store(value, e.at(place, e.builder.mul(k, width)), aligned=True)
 
     e.loop(e.index(0), n_inputs, 1, copy)
-    e.finish()
-    return e.function
 
 
-def _emit_crosswise(
-    module: ir.Module, name: str, target: Target, real_bytes: int
-) -> ir.Function:
+def _write_crosswise(e: Emitter) -> None:
     """One vector of outputs, the inputs side by side: transpose blocks in registers."""
-    e = start_function(module, name, _COPY_ARGUMENTS, target, real_bytes)
     source, stride, count, n_inputs, place, width = e.function.args
     last = e.builder.sub(count, e.index(1))
 
@@ -198,8 +190,6 @@ def _emit_crosswise(
             e.store(column, e.at(place, e.builder.mul(row, width)), aligned=True)
 
     e.loop(e.index(0), n_inputs, e.lanes, copy)
-    e.finish()
-    return e.function
 
 
 def _transpose(e: Emitter, rows: list[Value]) -> list[Value]:
@@ -218,3 +208,10 @@ def _transpose(e: Emitter, rows: list[Value]) -> list[Value]:
                 rows[i + distance] = shuffle(a, b, ir.Constant(kind, high))
         distance *= 2
     return rows
+
+
+# The two ways to copy a vector of outputs: which one, the strides decide.
+COPIES = (
+    Shared("pack straight", _COPY_ARGUMENTS, _write_straight),
+    Shared("pack crosswise", _COPY_ARGUMENTS, _write_crosswise),
+)

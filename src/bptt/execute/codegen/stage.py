@@ -10,7 +10,7 @@ row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,9 @@ from bptt.execute.codegen.arrays import Array, Frame, Lane
 from bptt.execute.codegen.emit import INDEX, POINTER, start_function
 from bptt.execute.codegen.epilogue import Scratch, emit_epilogue
 from bptt.execute.codegen.packed_weights import Matrix, Packed
-from bptt.execute.codegen.shared_tiles import SharedTiles, SumsPlace, TileKind, run_tile
+from bptt.execute.codegen.shared import Shared, declare
+from bptt.execute.codegen.shared_tiles import TileKind, share_tile
 from bptt.execute.codegen.target import Target
-from bptt.execute.codegen.tile import WeightPanel
 from bptt.execute.codegen.tiling import (
     TileShape,
     Tiling,
@@ -35,6 +35,7 @@ __all__ = [
     "StageProduct",
     "count_scratch",
     "emit_stage",
+    "find_tiles",
     "pack_products",
     "plan",
 ]
@@ -99,6 +100,43 @@ def pack_products(stage: Stage, target: Target, real_bytes: int) -> list[Packed]
     ]
 
 
+@dataclass(frozen=True)
+class _Pass:
+    """One pass over an operand: the panels of `number` feed `slots`."""
+
+    product: StageProduct
+    packed: Packed
+    number: int
+    slots: tuple[int, ...]
+    added: tuple[bool, ...]
+
+
+def _list_passes(stage: Stage, packed: Sequence[Packed]) -> Iterator[_Pass]:
+    """The passes that fill a tile, in order; the first into a slot begins at zero."""
+    written: set[int] = set()
+    for product, entry in zip(stage.products, packed, strict=True):
+        for number, members in enumerate(entry.passes):
+            slots = tuple(product.slots[member] for member in members)
+            added = tuple(slot in written for slot in slots)
+            yield _Pass(product, entry, number, slots, added)
+            written.update(slots)
+
+
+def find_tiles(stage: Stage, target: Target, real_bytes: int) -> list[Shared]:
+    """The tiles that the stage's function calls."""
+    tiling = plan(stage, target, real_bytes)
+    columns = tiling.columns
+    widths = (columns.vectors if columns.n_full else 0, columns.tail)
+    packed = pack_products(stage, target, real_bytes)
+    return [
+        share_tile(TileKind(shape, vectors, part.added))
+        for part in _list_passes(stage, packed)
+        for shape in dict.fromkeys(tiling.shapes)
+        for vectors in widths
+        if vectors
+    ]
+
+
 def lay_out_scratch(stage: Stage, tiling: Tiling) -> Scratch:
     """How the sums of a tile of this stage lie in the scratch."""
     slot_size = tiling.columns.vectors * tiling.columns.lanes
@@ -122,12 +160,8 @@ def emit_stage(
     stage: Stage,
     target: Target,
     real_bytes: int,
-    tiles: SharedTiles | None = None,
 ) -> ir.Function:
-    """Write the function `name`(table, turn, row_begin, row_end, scratch).
-
-    tiles: where its tiles are functions that others of the module share.
-    """
+    """Write the function `name`(table, turn, row_begin, row_end, scratch)."""
     tiling = plan(stage, target, real_bytes)
     layout = lay_out_scratch(stage, tiling)
     epilogue, touched = emit_epilogue(
@@ -143,7 +177,7 @@ def emit_stage(
         e.builder.call(epilogue, operands)
         e.finish()
         return e.function
-    walk = _Walk(frame, stage, tiling, epilogue, touched, tiles)
+    walk = _Walk(frame, stage, tiling, epilogue, touched)
     walk.emit_all()
     e.finish()
     return e.function
@@ -159,9 +193,7 @@ class _Walk:
         tiling: Tiling,
         epilogue: ir.Function,
         touched: Sequence[tuple[Array, int]],
-        tiles: SharedTiles | None,
     ) -> None:
-        self.tiles = tiles
         self.touched = [(array, shift) for array, shift in touched if array.has_time]
         self.frame, self.stage, self.tiling = frame, stage, tiling
         self.epilogue, self.e = epilogue, frame.e
@@ -237,20 +269,9 @@ class _Walk:
         e = self.e
         if shape.rows > 1:
             self._prefetch(shape, row, panel, vectors)
-        written: set[int] = set()
-        for product, packed in zip(self.stage.products, self.packed, strict=True):
-            for number, members in enumerate(packed.passes):
-                slots = tuple(product.slots[member] for member in members)
-                weights = self._get_panel(packed, number, len(members), panel, vectors)
-                added = tuple(slot in written for slot in slots)
-                kind = TileKind(shape, vectors, added)
-                if self.tiles is not None:
-                    self._call_tile(kind, product, row, weights, packed.n_inputs, slots)
-                else:
-                    rows = self._get_rows(shape, product, row)
-                    place = self._place(slots)
-                    run_tile(e, kind, rows, weights, packed.n_inputs, place)
-                written.update(slots)
+        for part in _list_passes(self.stage, self.packed):
+            weights = self._get_panel(part, panel)
+            self._call_tile(TileKind(shape, vectors, part.added), part, row, weights)
         n_rows: Value = e.index(shape.rows)
         if shape.is_clamped:
             n_rows = e.minimum_index(n_rows, e.builder.sub(self.end, row))
@@ -272,52 +293,25 @@ class _Walk:
 
         e.loop(row, e.builder.add(row, e.index(shape.rows)), 1, prefetch_row)
 
-    def _get_rows(
-        self, shape: TileShape, product: StageProduct, row: Value
-    ) -> list[Value]:
-        e, stride = self.e, product.operand.row_stride
-        first = self.frame.get_row(product.operand, row, product.shift)
-        if not shape.is_clamped:
-            return [e.at(first, number * stride) for number in range(shape.rows)]
-        last = e.builder.sub(self.end, e.index(1))
-        rows = [first]
-        for number in range(1, shape.rows):
-            clamped = e.minimum_index(e.builder.add(row, e.index(number)), last)
-            rows.append(self.frame.get_row(product.operand, clamped, product.shift))
-        return rows
-
-    def _get_panel(
-        self, packed: Packed, number: int, n_slots: int, panel: Value, vectors: int
-    ) -> WeightPanel:
-        e, columns = self.e, packed.columns
-        reals = columns.vectors * columns.lanes * packed.n_inputs * n_slots
-        start = e.at(
-            self.frame.get_pointer(packed.name),
-            packed.get_offset(number),
+    def _get_panel(self, part: _Pass, panel: Value) -> Value:
+        e, columns = self.e, part.packed.columns
+        reals = columns.vectors * columns.lanes * part.packed.n_inputs * len(part.slots)
+        return e.at(
+            self.frame.get_pointer(part.packed.name),
+            part.packed.get_offset(part.number),
             e.builder.mul(panel, e.index(reals)),
         )
-        return WeightPanel(start, n_slots * vectors)
-
-    def _place(self, slots: tuple[int, ...]) -> SumsPlace:
-        """Where the sums of these slots lie in the scratch."""
-        layout = lay_out_scratch(self.stage, self.tiling)
-        begins = tuple(slot * layout.slot_size for slot in slots)
-        return SumsPlace(self.scratch, layout.row_size, begins)
 
     def _call_tile(
-        self,
-        kind: TileKind,
-        product: StageProduct,
-        row: Value,
-        weights: WeightPanel,
-        n_inputs: int,
-        slots: tuple[int, ...],
+        self, kind: TileKind, part: _Pass, row: Value, weights: Value
     ) -> None:
-        e, place = self.e, self._place(slots)
-        assert self.tiles is not None
-        first = self.frame.get_row(product.operand, row, product.shift)
+        e, layout = self.e, lay_out_scratch(self.stage, self.tiling)
+        operand = part.product.operand
+        first = self.frame.get_row(operand, row, part.product.shift)
         last = e.builder.sub(e.builder.sub(self.end, e.index(1)), row)
-        sizes = [e.index(size) for size in (place.row_size, *place.slots)]
-        stride = e.index(product.operand.row_stride)
-        operands = [first, stride, last, weights.pointer, e.index(n_inputs)]
-        e.builder.call(self.tiles.get(kind), [*operands, place.scratch, *sizes])
+        begins = [slot * layout.slot_size for slot in part.slots]
+        sizes = [e.index(size) for size in (layout.row_size, *begins)]
+        operands = [first, e.index(operand.row_stride), last, weights]
+        operands += [e.index(part.packed.n_inputs), self.scratch, *sizes]
+        tile = declare(e.module, share_tile(kind), e.target, e.real_bytes)
+        e.builder.call(tile, operands)

@@ -21,7 +21,9 @@ __all__ = ["UNROLL", "WeightPanel", "add_outer", "emit_tile"]
 
 Value = Any
 UNROLL = 4  # of k; 8 is no faster and doubles the code
-WIDE = 16  # sums; a tile of more has work enough in half as many steps
+# Sums; a tile of more has work enough in one step of K, and a turn of two made LLVM
+# move 27 of 28 sums from register to register (AVX-512; on NEON through memory).
+WIDE = 16
 
 
 @dataclass(frozen=True)
@@ -36,45 +38,36 @@ def emit_tile(
     e: Emitter,
     rows: Sequence[Value],
     panel: WeightPanel,
-    n_inputs: Value | int,
+    n_inputs: Value,
     sums: Sequence[Value],
     splits: int = 1,
 ) -> list[Value]:
     """Add the product of `rows` (addresses of K reals each) and `panel` to `sums`.
 
     `sums` and the result are ordered by row, then vector. `splits` divides UNROLL.
-    n_inputs: K, as a number or as a value of the function, with the same order of sums.
     """
     n_sums = len(sums)
     zeros = [e.constant(0.0)] * (n_sums * (splits - 1))
-    unroll = UNROLL if n_sums < WIDE else UNROLL // 2
     partial = [*sums, *zeros]
 
     def add_block(k: Value, *carried: Value) -> list[Value]:
         current = list(carried)
-        for step in range(unroll):
+        for step in range(UNROLL):
             begin = step % splits * n_sums
             end = begin + n_sums
             part = current[begin:end]
             current[begin:end] = _add_step(e, rows, panel, k, step, part)
         return current
 
-    if not isinstance(n_inputs, int):
-        left = e.builder.srem(n_inputs, e.index(unroll))
+    def add_one(k: Value, *part: Value) -> list[Value]:
+        return _add_step(e, rows, panel, k, 0, list(part))
+
+    blocks: Value = e.index(0)
+    if n_sums < WIDE:
+        left = e.builder.srem(n_inputs, e.index(UNROLL))
         blocks = e.builder.sub(n_inputs, left)
-        partial = e.fold(e.index(0), blocks, unroll, add_block, partial)
-
-        def add_one(k: Value, *part: Value) -> list[Value]:
-            return _add_step(e, rows, panel, k, 0, list(part))
-
-        partial[:n_sums] = e.fold(blocks, n_inputs, 1, add_one, partial[:n_sums])
-        return _add_partial(e, partial, n_sums)
-    n_blocks = n_inputs // unroll * unroll
-    if n_blocks:
-        partial = e.fold(e.index(0), e.index(n_blocks), unroll, add_block, partial)
-    for step in range(n_inputs - n_blocks):
-        part = partial[:n_sums]
-        partial[:n_sums] = _add_step(e, rows, panel, e.index(n_blocks), step, part)
+        partial = e.fold(e.index(0), blocks, UNROLL, add_block, partial)
+    partial[:n_sums] = e.fold(blocks, n_inputs, 1, add_one, partial[:n_sums])
     return _add_partial(e, partial, n_sums)
 
 

@@ -13,13 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import llvmlite.ir as ir  # type: ignore[import-untyped]
+
 from bptt.calculus.program import Program
 from bptt.execute.codegen.jit import Compiled
-from bptt.execute.codegen.kernel import Module
+from bptt.execute.codegen.objects import build
 from bptt.execute.codegen.reduce import REDUCE_TYPES, emit_reduce
 from bptt.execute.codegen.target import Target
+from bptt.execute.compile.code import Code, generate
 from bptt.execute.compile.expand import NotCompilableError, expand
-from bptt.execute.compile.generate import Code, generate
 from bptt.execute.compile.layout import Layout
 from bptt.execute.compile.reuse import find_reads, find_successors
 from bptt.execute.compile.rotate import rotate
@@ -190,7 +192,11 @@ def _has_parts(carry: Node, needed: Collection[Node]) -> bool:
 @functools.cache
 def compile_reduce(target: Target, real_bytes: int) -> Compiled:
     """The product over all rows; one for every size."""
-    module = Module((), target, real_bytes)
-    emit_reduce(module.module, "reduce", target, real_bytes)
-    module.add_signature("reduce", REDUCE_TYPES)
-    return module.compile()
+
+    def write() -> str:
+        module = ir.Module()
+        emit_reduce(module, "reduce", target, real_bytes)
+        return str(module)
+
+    signatures = {"reduce": REDUCE_TYPES}
+    return build(("reduce", real_bytes), write, target, signatures)

@@ -1,4 +1,4 @@
-"""A plan to kernels: every stage's products, and its equations as vector code."""
+"""A plan to stages of `codegen`: products, and equations as vector code."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from typing import Any
 
 from bptt.execute.codegen.arrays import Array, Lane
 from bptt.execute.codegen.emit import Emitter
-from bptt.execute.codegen.jit import Compiled
-from bptt.execute.codegen.kernel import Kernel, Module
-from bptt.execute.codegen.packed_weights import Matrix, Packed
+from bptt.execute.codegen.packed_weights import Matrix
 from bptt.execute.codegen.rows import RowPass, RowStage
 from bptt.execute.codegen.stage import Stage, StageProduct
-from bptt.execute.codegen.target import Target
 from bptt.execute.compile.expand import NotCompilableError
 from bptt.execute.compile.layout import Layout
 from bptt.execute.compile.lowerings import LOWERINGS, lower
@@ -23,9 +20,6 @@ from bptt.execute.compile.tensors import TensorBody
 from bptt.step.graph import Node, walk
 
 Value = Any
-# Beyond this, products share tiles, as functions. Up to it (a layer of LSTM has 14,
-# one of GRU 11) each product has tiles of its own, and saves the calls.
-MANY_PRODUCTS = 48
 # An operand and the step it is read at, and its matrices by slot.
 Block = tuple[tuple[Array, int], list[tuple[Matrix, int]]]
 
@@ -57,45 +51,6 @@ class Statics:
         name = f"t{len(self.tables)}"
         self.tables[name] = node
         return name
-
-
-@dataclass(frozen=True)
-class Code:
-    """Compiled kernels of a plan; `kernels` in order, by segment number."""
-
-    names: tuple[str, ...]
-    compiled: Compiled
-    kernels: tuple[tuple[int, str], ...]
-    packed: tuple[Packed, ...]
-    statics: Statics
-    text: str
-
-
-def generate(
-    plan: StagedProgram, layout: Layout, target: Target, real_bytes: int
-) -> Code:
-    """Write and compile the kernels of every segment that stores something."""
-    generator = Generator(plan, layout)
-    names = generator.collect_names()
-    n_products = sum(len(g.products) for s in plan.segments for g in s.stages)
-    is_large = n_products > MANY_PRODUCTS
-    module = Module(names, target, real_bytes, shares_tiles=is_large)
-    packed: list[Packed] = []
-    kernels: list[tuple[int, str]] = []
-    for number in range(len(plan.segments)):
-        stages = generator.stages(number)
-        if not stages:
-            continue
-        name = f"segment_{number}"
-        packed += module.add_kernel(Kernel(name, stages))
-        kernels.append((number, name))
-    if packed:
-        module.add_pack("pack", packed)
-    text = str(module.module)
-    compiled = module.compile(text)
-    return Code(
-        tuple(names), compiled, tuple(kernels), tuple(packed), generator.statics, text
-    )
 
 
 class Generator:

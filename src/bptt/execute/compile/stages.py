@@ -114,7 +114,12 @@ def is_product(node: Node) -> bool:
 
 
 def is_tensor(node: Node) -> bool:
-    """A matrix or an indexed value that changes in time, or what is made of one."""
+    """A matrix or an indexed value that changes in time, or what is made of one.
+
+    A place of a vector, read or written, is one too: it asks for elements.
+    """
+    if node.timed and node.op in ("at", "put"):
+        return True
     return not is_product(node) and any(
         part.timed and (part.rank > 1 or part.indices) for part in (node, *node.inputs)
     )

@@ -15,7 +15,8 @@ from bptt.page.style import CHART
 # Loaded in this order; each file adds to the one object `B`.
 SCRIPTS = (
     "core.js", "matrix.js", "symbols.js", "graph.js", "cards.js", "tokens.js",
-    "formula.js", "evaluate.js", "pass.js", "lab.js", "main.js",
+    "formula.js", "evaluate.js", "pass.js", "lab.js", "walk.js",
+    "play.js", "main.js",
 )  # fmt: skip
 WORDS_FONT = "KaTeX_Main-Italic"
 _FACE = re.compile(r"@font-face\{[^}]*\}")

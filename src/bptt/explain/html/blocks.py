@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from bptt.explain import model as m
+from bptt.explain.algebra import expr as e
 from bptt.explain.html.values import side_by_side
 from bptt.explain.html.words import word
-from bptt.explain.html.writer import PageWriter
+from bptt.explain.html.writer import ColouredLatex, PageWriter, arrow_of
 from bptt.page.tags import Markup, join, tag
 
 TALL = 16  # rows above which a table scrolls in a box of its own
@@ -121,7 +122,7 @@ def _card(writer: PageWriter, card: m.Card) -> Markup:
 def _body(writer: PageWriter, card: m.Card) -> list[Any]:
     body: list[Any] = [
         tag("p", writer.text(card.claim), class_="claim"),
-        *(writer.chain(chain) for chain in card.chains),
+        *_coloured(writer, card),
         tag(
             "p",
             tag("b", writer.text(m.Text("label.reason"))),
@@ -152,9 +153,24 @@ def _body(writer: PageWriter, card: m.Card) -> list[Any]:
     return body
 
 
+def _coloured(writer: PageWriter, card: m.Card) -> list[Markup]:
+    """A card's own chains; of a node's, the factors in the colours of its arrows."""
+    writer.colours = ColouredLatex() if card.node and card.boundary else None
+    chains = [writer.chain(chain) for chain in card.chains]
+    writer.colours = None
+    return chains
+
+
 def _why(writer: PageWriter, why: m.Why) -> Markup:
     head = tag("p", writer.text(why.text))
-    chains = [writer.chain(chain, with_numbers=False) for chain in why.chains]
+    chains = []
+    for chain in why.chains:
+        first = chain.links[0].expr
+        if why.kind == "match" and isinstance(first, e.Transpose):
+            assert isinstance(first.of, e.Jacobian)
+            writer.colours = ColouredLatex(arrow_of(first.of.target))
+        chains.append(writer.chain(chain, with_numbers=False))
+        writer.colours = None
     return tag("div", head, *chains, class_=f"why-{why.kind}")
 
 

@@ -18,6 +18,8 @@ from bptt.explain.html.words import plain, words
 from bptt.explain.notation.plain import to_unicode
 from bptt.step.shapes import Array
 
+SCRIPTS = ("lab-", "cop", "walk-", "play-")  # words that the script says
+
 
 def script_data(page: PageContext, title: dict[str, str]) -> str:
     """The data as JSON that cannot end a script element."""
@@ -30,7 +32,7 @@ def script_data(page: PageContext, title: dict[str, str]) -> str:
                    if arrows[-1].jacobian is not None},
         "widths": _widths(page), "lab": lab_data(page), "symbols": _symbols(page),
         "words": {key: dict(zip(m.LANGUAGES, entry, strict=True))
-                  for key, entry in words().items() if key.startswith(("lab-", "cop"))},
+                  for key, entry in words().items() if key.startswith(SCRIPTS)},
         "values": values.index, "numbers": values.blob(), "exact": encode(exact),
     }  # fmt: skip
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))

@@ -48,5 +48,5 @@ def fill(pattern: str, fields: dict[str, Any]) -> Markup:
     while "{" in rest:
         before, _, rest = rest.partition("{")
         name, _, rest = rest.partition("}")
-        parts += [before, Markup(text(fields[name]))]
+        parts += [before, Markup(text(fields.get(name, f"{{{name}}}")))]
     return join(*parts, rest)

@@ -32,7 +32,7 @@ from bptt.explain.model import (
 from bptt.explain.notation.latex import LatexPrinter
 from bptt.explain.notation.mathml import MathmlPrinter, wrap_mathml
 from bptt.explain.notation.plain import to_unicode
-from bptt.explain.notation.printer import GREEK, split_name
+from bptt.explain.notation.printer import GREEK, SCRIPT, split_name
 from bptt.explain.texts import pieces
 from bptt.page.tags import Markup, join, tag
 
@@ -58,7 +58,41 @@ class SymbolLatex(LatexPrinter):
         return rf"\s{{{name}}}{{{super().symbol(name, sub, sup)}}}"
 
 
+class ColouredLatex(SymbolLatex):
+    r"""The same, where what stands before a gradient has the colour of its arrow.
+
+    \q{later}{W^T diag(...)} ∇_{h^(t+1)} L: what comes from the next step; \q{now}{...}
+    what comes from this one; whole: the one colour of everything.
+    """
+
+    def __init__(self, whole: str = "") -> None:
+        self.whole = whole
+
+    def __call__(self, expr: Expr, level: int = 0) -> str:
+        """The expression with its colours."""
+        if self.whole:
+            return rf"\q{{{self.whole}}}{{{_LATEX(expr, level)}}}"
+        if isinstance(expr, e.Product) and isinstance(expr.factors[-1], e.Nabla):
+            *rest, last = expr.factors
+            assert isinstance(last, e.Nabla)
+            before = " ".join(_LATEX(factor, SCRIPT) for factor in rest)
+            return rf"\q{{{arrow_of(last.of)}}}{{{before}}} {_LATEX(last)}"
+        return super().__call__(expr, level)
+
+
+def arrow_of(target: Expr) -> str:
+    """The name of an arrow's colour by the step of the node that it leads to."""
+    of = target.of if isinstance(target, e.Element) else target
+    time = of.time if isinstance(of, e.Value) else None
+    return "later" if time is not None and time.offset > 0 else "now"
+
+
 _LATEX, _MATHML = SymbolLatex(), ShortMathml()
+
+
+def symbols_latex(expr: Expr) -> str:
+    """LaTeX in which every symbol knows its name, for the page's script."""
+    return _LATEX(expr)
 
 
 SIGNS = {
@@ -77,20 +111,23 @@ class PageWriter:
     values: PageValues
     longest: int = 100_000
     has_italic_words: bool = False
-    _cache: dict[Expr, Markup] = field(default_factory=dict)
+    colours: ColouredLatex | None = None
+    _cache: dict[tuple[Expr, str | None], Markup] = field(default_factory=dict)
     _chains: int = 0
 
     # ----- formulas and sentences -----
 
     def eq(self, expr: Expr, *, is_side: bool = False) -> Markup:
         """A formula; is_side: one side of a chain, which "copy LaTeX" collects."""
-        if expr not in self._cache:
+        colours = self.colours if is_side else None
+        key = expr, None if colours is None else colours.whole
+        if key not in self._cache:
             inside = _plain_symbol(expr) or self._fallback(expr)
-            latex = escape(_LATEX(expr))
+            latex = escape((colours or _LATEX)(expr))
             self.has_italic_words |= r"\mathit" in latex
-            self._cache[expr] = Markup(f'data-tex="{latex}">{inside}</span>')
+            self._cache[key] = Markup(f'data-tex="{latex}">{inside}</span>')
         side = "data-side " if is_side else ""
-        return Markup(f"<span class=eq {side}{self._cache[expr]}")
+        return Markup(f"<span class=eq {side}{self._cache[key]}")
 
     def _fallback(self, expr: Expr) -> str:
         """MathML; one line of Unicode for a formula that would be too long."""

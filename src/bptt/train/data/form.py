@@ -19,6 +19,11 @@ class Form:
     n_o: int
     per_step: bool = True
 
+    @property
+    def scale_of_y(self) -> float:
+        """What one unit of y is in the units of the data."""
+        return 1.0
+
 
 @dataclass(frozen=True)
 class LossUnit:

@@ -13,7 +13,7 @@ from bptt.train.data.task import TrainingTask
 from bptt.train.data.text import LargeText, PlainText, files_of, read_text
 from bptt.train.data.token_files import TokenFile, read_tokens, token_task
 from bptt.train.data.vocabulary import Vocabulary
-from bptt.train.errors import MixedDataError
+from bptt.train.errors import IgnoredOptionError, MixedDataError
 from bptt.train.options import TrainingOptions
 
 Data = PlainText | LargeText | TokenFile | SequenceFiles
@@ -50,18 +50,27 @@ def open_data(request: DataRequest) -> Data:
 
     `.npy` is a token file; `.npz` and `.safetensors` are sequences, also in a folder,
     where other files are then left out; anything else is text.
-    Raises: DataNotFoundError, MixedDataError, and the errors of each kind.
+    Raises: DataNotFoundError, MixedDataError, IgnoredOptionError, and the errors of
+    each kind.
     """
     kinds = {path: _kind(path) for path in request.paths}
     found = sorted(set(kinds.values()))
     if len(found) > 1:
         raise MixedDataError({str(path): kind for path, kind in kinds.items()})
+    _refuse_ignored(request, *(found or ["text"]))
     if found == ["tokens"]:
         return read_tokens(request.paths)
     if found == ["sequences"]:
         files = [f for path in request.paths for f in _sequence_files(path, request)]
         return read_sequences(" ".join(map(str, request.paths)), files)
     return read_text(request.paths, pattern=request.pattern, limit=request.limit)
+
+
+def _refuse_ignored(request: DataRequest, kind: str) -> None:
+    if request.limit is not None and kind != "text":
+        raise IgnoredOptionError("--limit", "it counts characters of text")
+    if request.pattern != "*" and not any(path.is_dir() for path in request.paths):
+        raise IgnoredOptionError("--pattern", "it chooses files of folders")
 
 
 def make_task(

@@ -15,11 +15,11 @@ part has its own names, x_train, x_validation, x_test and so on, or a folder of 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 
+from bptt.errors import did_you_mean
 from bptt.step.shapes import Array
 from bptt.train.data.form import Form
 from bptt.train.data.sequences import Sequences
@@ -116,8 +116,7 @@ def check_names(file: Path, names: Sequence[str]) -> None:
     """
     for name in names:
         if name not in KNOWN:
-            nearest = get_close_matches(name, KNOWN, 1, 0.5)
-            meant = f"; did you mean {nearest[0]}?" if nearest else ""
+            meant = did_you_mean(name, KNOWN) or "."
             reason = f"has an array {name!r}, which means nothing here{meant}"
             raise BadRecordError(file, None, f"{reason} Known are {NAMES}")
     if set(names) & set(STEMS) and set(names) - set(STEMS):

@@ -64,6 +64,16 @@ class ConfigRecord(msgspec.Struct):
     versions: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class ConfigTable(msgspec.Struct):
+    """What a TOML file of options says besides the options."""
+
+    data: str | list[str] | None = None
+    pattern: str = "*"
+    limit: Size | None = None
+    out: str | None = None
+    split: list[float] | None = None
+
+
 class NormsRecord(msgspec.Struct):
     """Norms over t, as metrics.jsonl holds them."""
 
@@ -87,7 +97,6 @@ class MeterRecord(msgspec.Struct):
     clipped: Count
     skipped: Count
     validation: float | None
-    accuracy: float | None
     best: float
     best_window: Count
     bad_validations: Count
@@ -95,6 +104,10 @@ class MeterRecord(msgspec.Struct):
     norm: float
     seconds: Annotated[float, msgspec.Meta(ge=0)]
     validated: Count | None = None
+    accuracy: float | None = None
+    figures: dict[str, float] = msgspec.field(default_factory=dict)
+    best_figures: dict[str, float] = msgspec.field(default_factory=dict)
+    best_by_class: list[float | None] | None = None
 
 
 class NumbersRecord(msgspec.Struct):
@@ -103,6 +116,25 @@ class NumbersRecord(msgspec.Struct):
     meter: MeterRecord | None = None
     metrics_length: Count = 0
     has_converged: bool = False
+
+
+class SummaryRecord(msgspec.Struct):
+    """summary.json, as far as runs are compared by it."""
+
+    cell: str
+    unit: str
+    item: str
+    parameters: Count
+    items: Count
+    seconds: Annotated[float, msgspec.Meta(ge=0)]
+    was_interrupted: bool
+    best: dict[str, Figure | list[Figure]]
+    test: dict[str, Figure | list[Figure]] | None
+    baselines: dict[str, dict[str, dict[str, Figure]]]
+    remarks: list[str]
+    seed: Count
+    options: dict[str, Any]
+    data: dict[str, str | None]
 
 
 class CheckpointRecord(msgspec.Struct):

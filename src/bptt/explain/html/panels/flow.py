@@ -8,6 +8,7 @@ import numpy as np
 
 from bptt.explain.html.charts import heat_map, line_chart
 from bptt.explain.html.panels.page_context import PageContext
+from bptt.explain.html.panels.play import play_panel
 from bptt.explain.html.panels.sharing_charts import key_of
 from bptt.explain.html.values import show_number
 from bptt.explain.html.words import plain, word
@@ -24,7 +25,7 @@ def flow_panel(page: PageContext) -> Markup:
     charts = [*_norms(page, flow), _singular(page, flow), *_slopes(page, flow)]
     return join(
         _verdict(flow), tag("div", *charts, class_="two"), _saturation(page, flow),
-        _exponents(flow),
+        _exponents(flow), play_panel(page),
     )  # fmt: skip
 
 

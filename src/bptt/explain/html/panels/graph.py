@@ -20,7 +20,7 @@ NORMS = 8  # steps whose norms the table of edges gives
 def graph_panel(page: PageContext) -> Markup:
     """The whole panel."""
     return join(
-        tag("p", word("graph-intro")), _controls(page), _pictures(page), _legend(),
+        tag("p", word("graph-intro")), _controls(page), _pictures(page), _legend(page),
         _edge_table(page), _nodes(page),
     )  # fmt: skip
 
@@ -73,7 +73,7 @@ def _between(sign: str, parts: list[Markup]) -> list[Any]:
 
 
 def _pictures(page: PageContext) -> Markup:
-    marks = Marks(tspans, page.labels.short, page.labels.symbol)
+    marks = Marks(tspans, page.labels.lines)
     drawn = {"graph-full": page.full}
     if page.folded.folded:
         drawn["graph-folded"] = page.folded
@@ -107,7 +107,7 @@ def _numbers(page: PageContext, arrows: tuple[Arrow, ...]) -> None:
             page.writer.values.add(f"J:{card}", found)
 
 
-def _legend() -> Markup:
+def _legend(page: PageContext) -> Markup:
     def sample(inner: Markup, width: float = 34.0) -> Markup:
         return tag("svg", inner, width=width, height=18.0, class_="graph sample",
                    aria_hidden="true")  # fmt: skip
@@ -121,11 +121,24 @@ def _legend() -> Markup:
               class_="e cut")  # fmt: skip
     items = [
         tag("li", word("legend-forward"), data_direction="forward"),
-        tag("li", word("legend-backward"), data_direction="backward"),
+        tag(
+            "li",
+            word("legend-backward", given=page.name(page.labels.given, None)),
+            data_direction="backward",
+        ),
         tag("li", sample(box), word("legend-parameter")),
         tag("li", sample(circle("input")), word("legend-input")),
         tag("li", sample(circle("node")), word("legend-node")),
         tag("li", sample(circle("lit")), word("legend-lit"), class_="needs-script"),
+        tag(
+            "li",
+            word(
+                "legend-now",
+                now=tag("b", "●", class_="arrow-now"),
+                later=tag("b", "●", class_="arrow-later"),
+            ),
+            class_="needs-script",
+        ),
         tag("li", sample(cut), word("legend-cut")),
         tag("li", word("legend-sign"), class_="needs-script"),
     ]

@@ -13,6 +13,8 @@ from bptt.explain.cards import Term
 from bptt.explain.formula.backward import Rules
 from bptt.explain.html.panels.lab_mistakes import Mistake, find_mistakes
 from bptt.explain.html.panels.page_context import PageContext
+from bptt.explain.html.panels.play import play_data
+from bptt.explain.html.panels.walk import walk_data
 from bptt.explain.html.words import word
 from bptt.explain.notation.plain import to_ascii
 from bptt.page.tags import Markup, join, tag
@@ -82,5 +84,5 @@ def lab_data(page: PageContext) -> dict[str, Any]:
         seeds[page.graph.loss] = to_ascii(page.maker.weight(T))
     parameters = [{"name": name} for name in page.graph.parameters]
     return {"order": list(page.graph.definitions), "edges": edges, "seeds": seeds,
-            "parameters": parameters, "target": right.target,
-            "right": right.formula}  # fmt: skip
+            "parameters": parameters, "target": right.target, "loss": page.graph.loss,
+            "right": right.formula, **walk_data(page), **play_data(page)}  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 from bptt.explain.algebra.expr import Time, Value
 from bptt.explain.html.charts import bar
 from bptt.explain.html.panels.page_context import PageContext
+from bptt.explain.html.panels.walk import walk_panel
 from bptt.explain.html.values import show_number
 from bptt.explain.html.words import word
 from bptt.explain.notation.plain import to_unicode
@@ -26,7 +27,7 @@ def paths_panel(page: PageContext) -> Markup:
     names = _by_reach(page)
     last = LAST_ROWS if len(names) <= FEW else FIRST_ROWS
     lists = [_list(page, name, last) for name in names]
-    return join(tag("p", word("paths-intro")), *lists)
+    return join(tag("p", word("paths-intro")), walk_panel(page, names), *lists)
 
 
 def _by_reach(page: PageContext) -> list[str]:

@@ -33,6 +33,11 @@ class Kind:
     target: str
 
     @property
+    def is_total(self) -> bool:
+        """Whether it leads from L^(t) to the one L, where both have one name."""
+        return self.lag == 0 and self.source == self.target
+
+    @property
     def key(self) -> str:
         """`W>a`, `h[t-1]>a`, `x[t]>a`."""
         step = {None: "", 0: "[t]"}.get(self.lag, f"[t{self.lag or 0:+d}]")
@@ -108,6 +113,10 @@ class Drawn:
     def kinds(self) -> tuple[Kind, ...]:
         """Every kind of arrow, in forward order."""
         return tuple(dict.fromkeys(arrow.kind for arrow in self.arrows))
+
+    def ends_in_node(self, kind: Kind) -> bool:
+        """Whether arrows of a kind end in a node, and not in the one L."""
+        return kind.target in self.nodes and not kind.is_total
 
     def at(self, t: int) -> tuple[Arrow, ...]:
         """The arrows that end at step t, and the one from L^(t) to L."""

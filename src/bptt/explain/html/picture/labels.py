@@ -7,7 +7,7 @@ W -> a^(t)         e_i h^(t-1)T             slice i: what e_i, pulled back, give
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.derive import Derivation, Reading, read_of
@@ -18,6 +18,7 @@ from bptt.step.graph import name_of
 
 LONGEST = 28  # characters beside an arrow
 LETTERS = "ikjlm"
+GIVEN = ("g", "delta", "u", "v", "w", "nu", "mu", "xi", "eta", "zeta", "kappa", "rho")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Labels:
 
     derivation: Derivation
     is_plain_sum: bool
+    _forms: dict[str, Expr | None] = field(default_factory=dict, compare=False)
+    _turned: dict[str, Expr | None] = field(default_factory=dict, compare=False)
 
     def general(self, arrow: Arrow) -> Expr:
         """∂target/∂source, as a symbol."""
@@ -49,6 +52,11 @@ class Labels:
             return None
         if arrow.target.kind == "total":
             return self._to_total(arrow)
+        if arrow.card not in self._forms:  # the same at every step
+            self._forms[arrow.card] = self._form(arrow)
+        return self._forms[arrow.card]
+
+    def _form(self, arrow: Arrow) -> Expr | None:
         reading = Reading(arrow.kind.source, arrow.kind.lag or 0,
                           arrow.kind.lag is None)  # fmt: skip
         if self.derivation.rank(reading.name) == 2:
@@ -132,17 +140,25 @@ class Labels:
                     terms.append(inner)
         return e.total(*terms) if terms else None
 
+    # ----- in one line -----
+
+    def lines(self, arrow: Arrow) -> tuple[tuple[str, str], ...]:
+        """(forward, backward): the Jacobian and its transpose; the symbols last."""
+        if arrow.jacobian is None:
+            return ()
+        symbols = self.symbol(arrow), self.turned_symbol(arrow)
+        form, turned = self.form(arrow), self.turned(arrow)
+        if form is None or turned is None:
+            return (symbols,)
+        found = _line(form, arrow.t), _line(turned, arrow.t)
+        if any(len(text) > LONGEST or text.count("{") > 1 for text in found):
+            return (symbols,)
+        return found, symbols
+
     def short(self, arrow: Arrow) -> str:
         """The form at the arrow's own step in one line; the symbol if that is long."""
-        form = self.form(arrow)
-        step = Time("", arrow.t)
-        if isinstance(form, e.Identity):
-            return "I"
-        if form is not None:
-            text = to_unicode(e.at_step(form, step))
-            if len(text) <= LONGEST and text.count("{") < 2:
-                return text
-        return "" if arrow.jacobian is None else self.symbol(arrow)
+        lines = self.lines(arrow)
+        return lines[0][0] if lines else ""
 
     def symbol(self, arrow: Arrow) -> str:
         """`∂i/∂x`; `∂i/∂h′` where the source is a step away."""
@@ -152,3 +168,43 @@ class Labels:
         shown = (to_unicode(Value(name)) for name in names)
         past = "′" if arrow.kind.lag else ""
         return "∂{}/∂{}".format(*shown) + past
+
+    # ----- backward -----
+
+    def turned(self, arrow: Arrow) -> Expr | None:
+        """The transpose, which multiplies what arrives at the arrow's target.
+
+        For a parameter matrix, whose Jacobian has three axes, the matrix that comes of
+        it: with `given` for what arrives.
+        """
+        form = self.form(arrow)
+        if form is None or arrow.target.kind == "total":
+            return form
+        if arrow.card not in self._turned:
+            self._turned[arrow.card] = self._turn(arrow, form)
+        return self._turned[arrow.card]
+
+    def _turn(self, arrow: Arrow, form: Expr) -> Expr | None:
+        reading = Reading(arrow.kind.source, arrow.kind.lag or 0,
+                          arrow.kind.lag is None)  # fmt: skip
+        if self.derivation.rank(reading.name) == 2:
+            given = Value(self.given)
+            return self.pulled(arrow.target.name, given, reading, arrow.across)
+        return e.transpose(form)
+
+    @property
+    def given(self) -> str:
+        """A letter for the gradient that arrives at an arrow's target."""
+        graph = self.derivation.graph
+        names = {*graph.definitions, *graph.inputs, *graph.parameters}
+        return next(letter for letter in GIVEN if letter not in names)
+
+    def turned_symbol(self, arrow: Arrow) -> str:
+        """`(∂i/∂x)ᵀ`."""
+        return f"({self.symbol(arrow)})ᵀ"
+
+
+def _line(form: Expr, t: int) -> str:
+    if isinstance(form, e.Identity):
+        return "I"
+    return to_unicode(e.at_step(form, Time("", t)))

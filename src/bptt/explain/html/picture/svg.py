@@ -1,8 +1,10 @@
 """The picture of the unrolled graph as SVG, from its layout.
 
-Every arrow is a group `g.e` with its kind, step and width, one path and one label; the
-page's script turns labels, lights arrows and moves columns. Without a script the
-picture stands as it is, with the Jacobians as symbols.
+Every arrow is a group `g.e` with its kind, step and width, one path and two labels, the
+Jacobian and its transpose; the page's script turns labels, lights arrows and moves
+columns. Without a script the picture stands as it is, with the Jacobians as symbols.
+The parameters are a picture of their own beside it, which stays when the columns are
+scrolled.
 """
 
 from __future__ import annotations
@@ -13,47 +15,50 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bptt.explain.html.picture import lettering
 from bptt.explain.html.picture.drawn import Arrow, Drawn, Kind
-from bptt.explain.html.picture.grid import (
-    BESIDE,
-    RADIUS,
-    RAIL,
-    Grid,
-    Spot,
-    is_skip,
-    make_grid,
-)
-from bptt.page.tags import Markup, number, tag
+from bptt.explain.html.picture.fit import Fitted, fit, width
+from bptt.explain.html.picture.grid import Grid, Point, Spot
+from bptt.explain.html.picture.wires import RADIUS
+from bptt.page.tags import Markup, join, number, tag
 
 Symbol = Callable[[str, int | None], Markup]  # a name and its step, as tspans
-Label = Callable[[Arrow], str]
+Lines = Callable[[Arrow], tuple[tuple[str, str], ...]]  # (forward, backward) labels
 DECADES = 2.5  # the widest arrow carries 10^DECADES times what the thinnest does
 THIN, WIDE = 1.0, 4.6
 BUSY = 18  # kinds of arrows above which only the step in view is labelled at first
-LETTER = 6.1  # the width of a label's letter, on average
-BRIEF = 8  # letters beside each arrow of a fan, at most
+RAIL = 30.0  # the middle of the parameters' column
+BOX = 20.0  # half the width of a parameter's box
+RAIL_END = 58.0  # where the columns begin
+ROUND = 7.0  # the radius of a corner
 
 
 @dataclass(frozen=True)
 class Marks:
-    """How names and Jacobians are written in the picture; `brief` where arrows fan."""
+    """How names and Jacobians are written: lines, the longest first, symbols last."""
 
     symbol: Symbol
-    label: Label
-    brief: Label
+    lines: Lines
+
+
+def fitted(drawn: Drawn, marks: Marks) -> Fitted:
+    """The layout, with the labels that fit."""
+    choices = {arrow.kind: marks.lines(arrow) or (("", ""),)
+               for arrow in drawn.at(drawn.tau)}  # fmt: skip
+    return fit(drawn, choices)
 
 
 def picture(drawn: Drawn, marks: Marks, *, name: str, title: str) -> Markup:
-    """The whole SVG; name: its id, title: its text equivalent in a sentence.
+    """Two SVGs, the parameters and the columns; name: its id, title: it in a sentence.
 
     Columns that are left out are not in it: the script makes them from the third.
     """
-    left = [marks.label(arrow) for arrow in drawn.at(drawn.tau) if arrow.kind.lag != 0]
-    grid = make_grid(drawn, LETTER * max(map(len, left), default=0))
+    found = fitted(drawn, marks)
+    grid = found.grid
     is_short = grid.gap is not None
-    width = grid.width(is_short=is_short)
-    painter = _Painter(drawn, grid, marks, arrow_widths(drawn))
-    return tag(
+    wide = grid.width(is_short=is_short)
+    painter = _Painter(drawn, grid, found, marks, arrow_widths(drawn))
+    columns = tag(
         "svg",
         tag("title", title),
         _markers(name),
@@ -61,19 +66,23 @@ def picture(drawn: Drawn, marks: Marks, *, name: str, title: str) -> Markup:
         *painter.initials(),
         *(painter.column(t) for t, x in enumerate(grid.short, 1) if x is not None),
         painter.gap(),
-        *painter.rail(),
         painter.total(),
         id=name,
         class_="graph quiet",
         role="img",
         data_busy=len(drawn.kinds) > BUSY,
-        width=width,
+        width=wide,
         height=grid.height,
-        viewBox=f"0 0 {number(width)} {number(grid.height)}",
+        viewBox=f"0 0 {number(wide)} {number(grid.height)}",
         data_full=grid.width(is_short=False),
-        data_short=width,
+        data_short=wide,
         data_pitch=grid.pitch,
     )
+    rail = tag(
+        "svg", *painter.rail(), class_="graph rail", width=RAIL_END, height=grid.height,
+        viewBox=f"0 0 {number(RAIL_END)} {number(grid.height)}", aria_hidden="true",
+    )  # fmt: skip
+    return join(rail, columns)
 
 
 def arrow_widths(drawn: Drawn) -> dict[str, float]:
@@ -103,23 +112,19 @@ def _markers(name: str) -> Markup:
 class _Painter:
     drawn: Drawn
     grid: Grid
+    fitted: Fitted
     marks: Marks
     widths: dict[str, float]
 
     # ----- what does not belong to a column -----
 
     def lanes(self) -> Iterator[Markup]:
-        """One line per parameter and target from the rail to the last tap."""
+        """One line per parameter and target up to the last column."""
         last = self.grid.short[-1] or 0.0
-        for tap in self.grid.taps.values():
+        for kind, y in self._parameter_lanes():
+            tap = self.grid.wire(kind, 1, self.drawn.tau)[0][0]
             yield tag(
-                "line",
-                class_="lane",
-                x1=RAIL + 15,
-                x2=last + tap.x,
-                y1=tap.lane,
-                y2=tap.lane,
-                data_x=tap.x,
+                "line", class_="lane", x1=0, x2=last + tap, y1=y, y2=y, data_x=tap
             )
         first = self.grid.columns[0]
         end = self.grid.width(is_short=True) - 56
@@ -128,35 +133,45 @@ class _Painter:
             y2=self.grid.total, data_end="1",
         )  # fmt: skip
 
+    def _parameter_lanes(self) -> list[tuple[Kind, float]]:
+        return [(k, y) for k, y in self.grid.lanes.items() if k.lag is None]
+
     def rail(self) -> Iterator[Markup]:
         """The parameters, one box each, at the start of their lanes."""
-        done = set()
-        for (parameter, _), tap in self.grid.taps.items():
-            if parameter in done:
+        first: dict[str, float] = {}
+        boxes = []
+        for kind, y in self._parameter_lanes():
+            x = RAIL + BOX
+            if kind.source in first:  # the same box, round the others
+                line = f"M{RAIL - BOX:.0f} {first[kind.source]:.0f}H4V{y:.0f}"
+                yield tag("path", d=f"{line}H{RAIL_END:.0f}", class_="lane")
                 continue
-            done.add(parameter)
-            yield self._box(parameter, None, RAIL, tap.lane)
+            first[kind.source] = y
+            yield tag("line", class_="lane", x1=x, x2=RAIL_END, y1=y, y2=y)
+            boxes.append(self._box(kind.source, y))
+        yield from boxes
 
-    def _box(self, name: str, t: int | None, x: float, y: float) -> Markup:
-        shape = tag("rect", x=-16.0, y=-8.5, width=32.0, height=17.0, rx=5.0)
-        word = tag("text", self.marks.symbol(name, t), y=3.5)
+    def _box(self, name: str, y: float) -> Markup:
+        shape = tag("rect", x=-BOX, y=-8.0, width=2 * BOX, height=16.0, rx=5.0)
+        word = tag("text", self.marks.symbol(name, None), y=3.5)
         return tag(
             "g", shape, word, class_="n parameter", data_sym=name,
-            transform=f"translate({number(x)} {number(y)})",
+            transform=f"translate({number(RAIL)} {number(y)})",
         )  # fmt: skip
 
     def initials(self) -> Iterator[Markup]:
         """h^(0) and its like, one column before the first."""
-        x = self.grid.start
+        past = {k.source for k in self.drawn.kinds if (k.lag or 0) < 0}
         for name in self.drawn.states:
-            if name in self.grid.spots:
+            if name in self.grid.spots and name in past:
                 spot = Spot(0.0, self.grid.spots[name].y)
-                yield self._node(name, 0, "initial", spot, x)
+                yield self._node(name, 0, "initial", spot, self.grid.start)
 
     def total(self) -> Markup:
-        """The one loss L, at the end of its lane."""
+        """The one loss L, at the end of its lane; backward begins there."""
         x = self.grid.width(is_short=True) - 40
-        body = [tag("circle", r=17.0), tag("circle", r=13.5), tag("text", "L", y=5.0)]
+        body = [tag("circle", r=17.0), tag("circle", r=13.5), tag("text", "L", y=5.0),
+                tag("text", "{L} = 1", y=33.0, class_="seed")]  # fmt: skip
         return tag(
             "g", *body, class_="n total", data_sym="L", data_end="1",
             transform=f"translate({number(x)} {number(self.grid.total)})",
@@ -186,19 +201,23 @@ class _Painter:
             )
             for name in names
         ]
+        if t == self.drawn.tau:
+            nodes += self._terminals()
         x = self.grid.short[t - 1] or 0.0
         mark = tag("text", f"t = {t}", y=self.grid.height - 6, class_="step")
         return tag(
-            "g",
-            *arrows,
-            *nodes,
-            mark,
-            class_="col",
-            data_t=t,
-            data_x=self.grid.columns[t - 1],
-            data_s=x,
+            "g", *arrows, *nodes, mark, class_="col", data_t=t,
+            data_x=self.grid.columns[t - 1], data_s=x,
             transform=f"translate({number(x)} 0)",
-        )
+        )  # fmt: skip
+
+    def _terminals(self) -> Iterator[Markup]:
+        """h^(tau+1) and its like, of a state that is read one step back."""
+        ahead = {k.source: k for k in self.drawn.kinds if (k.lag or 0) > 0}
+        for name, kind in ahead.items():
+            x = self.grid.source_x(kind, self.drawn.tau, self.drawn.tau)
+            spot = Spot(x, self.grid.spots[name].y)
+            yield self._node(name, self.drawn.tau + 1, "initial", spot)
 
     def _node(self, name: str, t: int, kind: str, spot: Spot, x: float = 0.0) -> Markup:
         word = tag("text", self.marks.symbol(name, t), y=5)
@@ -208,60 +227,32 @@ class _Painter:
         )  # fmt: skip
 
     def _arrow(self, arrow: Arrow) -> Markup:
-        """One path and one label; the script adds what a pointer needs."""
-        line, (x, y, anchor) = self._line(arrow)
-        label = self.marks.label(arrow)
-        if len(label) > BRIEF and self._fan(arrow.kind):
-            label = self.marks.brief(arrow)
+        """One path and its labels; the script adds what a pointer needs."""
+        line = rounded(self.grid.wire(arrow.kind, arrow.t, self.drawn.tau))
+        thick = self.widths[arrow.key]
         return tag(
-            "g",
-            tag("path", d=line, stroke_width=self.widths[arrow.key]),
-            tag("text", label, class_=anchor, x=round(x), y=round(y))
-            if label
-            else None,
-            class_="e cut" if arrow.jacobian is None else "e",
-            data_k=arrow.card,
-        )
+            "g", tag("path", d=line, stroke_width=thick), *self._labels(arrow),
+            class_="e cut" if arrow.jacobian is None else "e", data_k=arrow.card,
+        )  # fmt: skip
 
-    def _line(self, arrow: Arrow) -> tuple[str, tuple[float, float, str]]:
-        """The path in the column's coordinates, and the label's place and anchor."""
-        kind = arrow.kind
-        if arrow.target.kind == "total":
-            a = self.grid.spots[kind.source]
-            top = self.grid.total
-            return _path([(a.x, a.y - RADIUS), (a.x, top + 2)]), (
-                a.x + 7, (a.y - RADIUS + top) / 2 + 4, "r")  # fmt: skip
-        b = self.grid.spots[kind.target]
-        if kind.lag is None:
-            tap = self.grid.taps[kind.source, kind.target]
-            end = _rim(b, tap.x, b.y + RADIUS + 9)
-            return _path([(tap.x, tap.lane), (tap.x, b.y + RADIUS + 9), end]), (
-                tap.x - 5, tap.lane - 5, "l")  # fmt: skip
-        a = self.grid.spots[kind.source]
-        if kind.lag:
-            start = (
-                a.x if arrow.t > 1 else 0.0
-            )  # h^(0) stands in the middle of its column
-            return _across(Spot(start - self.grid.back(arrow.t), a.y), b)
-        if is_skip(kind, self.grid):
-            return _around(a, b)
-        fan = [self.grid.spots[other.target].x - a.x for other in self._fan(kind)]
-        steps = [dx for dx in fan if dx * (b.x - a.x) > 0]
-        rank = sum(abs(dx) < abs(b.x - a.x) for dx in steps)
-        return _straight(a, b, rank, is_left=bool(fan) and b.x < a.x)
+    def _labels(self, arrow: Arrow) -> Iterator[Markup]:
+        lines = self.marks.lines(arrow)
+        if not lines:
+            return
+        # At every step the same form, as long as it may be at the last.
+        is_brief = self.fitted.texts[arrow.kind] == self._last_lines(arrow.kind)[-1]
+        forward, backward = lines[-1 if is_brief else 0]
+        slot = self.grid.slot(arrow.kind)
+        place = {"x": round(slot.x), "y": round(slot.y, 1)}
+        wide = round(width(self.fitted.texts, arrow.kind))
+        yield tag("text", lettering.written(forward), class_=f"f {slot.anchor}",
+                  data_w=wide, **place)  # fmt: skip
+        yield tag("text", lettering.written(backward), class_=f"b {slot.anchor}",
+                  **place)  # fmt: skip
 
-    def _fan(self, kind: Kind) -> list[Kind]:
-        """The other arrows from the same node to the row of this one's target."""
-        if kind.lag is None:
-            return []
-        levels = self.grid.levels
-        return [
-            other
-            for other in self.drawn.kinds
-            if other != kind
-            and (other.source, other.lag) == (kind.source, kind.lag)
-            and levels.get(other.target) == levels.get(kind.target)
-        ]
+    def _last_lines(self, kind: Kind) -> tuple[tuple[str, str], ...]:
+        arrow = next(a for a in self.drawn.at(self.drawn.tau) if a.kind == kind)
+        return self.marks.lines(arrow)
 
 
 def shape_text(arrow: Arrow) -> str:
@@ -281,53 +272,25 @@ def _size(shape: tuple[int, ...]) -> str:
 # ----- lines -----
 
 
-def _path(points: list[tuple[float, float]]) -> str:
-    return "M" + " ".join(f"{x:.0f} {y:.0f}" for x, y in points)
+def rounded(points: tuple[Point, ...]) -> str:
+    """A path through corners, each a quarter of a circle where there is room."""
+    corners = [p for i, p in enumerate(points) if not i or p != points[i - 1]]
+    parts = [f"M{_at(corners[0])}"]
+    for before, at, after in zip(corners, corners[1:], corners[2:], strict=False):
+        size = min(ROUND, _far(before, at) / 2, _far(at, after) / 2)
+        parts.append(f"L{_at(_toward(at, before, size))}"
+                     f"Q{_at(at)} {_at(_toward(at, after, size))}")  # fmt: skip
+    return "".join([*parts, f"L{_at(corners[-1])}"])
 
 
-def _rim(spot: Spot, x: float, y: float, away: float = 2.0) -> tuple[float, float]:
-    """Where a line from (x, y) to the middle of a node meets its rim."""
-    dx, dy = x - spot.x, y - spot.y
-    scale = (RADIUS + away) / math.hypot(dx, dy)
-    return spot.x + dx * scale, spot.y + dy * scale
+def _far(a: Point, b: Point) -> float:
+    return math.hypot(a[0] - b[0], a[1] - b[1])
 
 
-def _straight(
-    a: Spot, b: Spot, rank: int, *, is_left: bool
-) -> tuple[str, tuple[float, float, str]]:
-    """A straight arrow; `rank` arrows of its fan lie between it and the middle."""
-    start, end = _rim(a, b.x, b.y, 0.0), _rim(b, a.x, a.y)
-    # Near its start, where no arrow from column to column passes.
-    away = 11 + 20 * rank
-    share = min(0.5, away / math.hypot(end[0] - start[0], end[1] - start[1]))
-    x = start[0] + (end[0] - start[0]) * share
-    y = start[1] + (end[1] - start[1]) * share + 4
-    return _path([start, end]), (x - 7, y, "l") if is_left else (x + 7, y, "r")
+def _toward(a: Point, b: Point, size: float) -> Point:
+    share = size / (_far(a, b) or 1.0)
+    return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share
 
 
-def _around(a: Spot, b: Spot) -> tuple[str, tuple[float, float, str]]:
-    """Past the rows between, on the side of the lower node or to the right."""
-    side = a.x if abs(a.x - b.x) > BESIDE / 4 else a.x + BESIDE * 0.42
-    y1, y2 = a.y - (a.y - b.y) * 0.25, b.y + (a.y - b.y) * 0.25
-    start, end = _rim(a, side, y1, 0.0), _rim(b, side, y2)
-    curve = (
-        f"M{start[0]:.0f} {start[1]:.0f}C{side:.0f} {y1:.0f} "
-        f"{side:.0f} {y2:.0f} {end[0]:.0f} {end[1]:.0f}"
-    )
-    return curve, ((start[0] + end[0] + 2 * side) / 4 + 6, (y1 + y2) / 2 + 4, "r")
-
-
-def _across(a: Spot, b: Spot) -> tuple[str, tuple[float, float, str]]:
-    """From the column before: level, or falling or rising in an s-shaped curve."""
-    x1, x2 = a.x + RADIUS, b.x - RADIUS - 2
-    if a.y == b.y:
-        return _path([(x1, a.y), (x2, b.y)]), ((x1 + x2) / 2, a.y - 8, "m")
-    # Arrive from the upper left, or the lower left from a row below.
-    lift = -1.0 if a.y < b.y else 1.0
-    near = b.x - RADIUS * 2.6, b.y + lift * RADIUS * 1.7
-    end = _rim(b, *near)
-    curve = (
-        f"M{x1:.0f} {a.y:.0f}C{x1 + (near[0] - x1) * 0.5:.0f} {a.y:.0f} "
-        f"{near[0]:.0f} {near[1]:.0f} {end[0]:.0f} {end[1]:.0f}"
-    )
-    return curve, (b.x - RADIUS - 8, b.y + 4, "l")
+def _at(point: Point) -> str:
+    return f"{number(point[0])} {number(point[1])}"

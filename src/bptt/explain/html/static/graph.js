@@ -1,6 +1,6 @@
 /* The unrolled graph: labels, direction, columns left out, the edges that t lights. */
 (function () {
-  const pictures = B.all(".canvas svg.graph");
+  const pictures = B.all("#graph .canvas svg.graph:not(.rail)");
   const mode = { label: "symbol", backward: false, folded: false, all: false };
   let isShort = true;
 
@@ -15,15 +15,13 @@
     column.dataset.x = +model.dataset.x + (t - from) * +svg.dataset.pitch;
     delete column.dataset.s;
     for (const arrow of B.all(".e", column)) {
-      const width = B.data.widths[svg.id][arrow.dataset.k];
+      const width = B.data.widths[svg.dataset.widths || svg.id][arrow.dataset.k];
       B.one("path:not(.hit)", arrow).setAttribute("stroke-width", width[t - 1]);
     }
-    for (const text of B.all("text, title", column)) {
-      const move = (label) => label.replace(/⁽([⁰¹²³⁴⁵⁶⁷⁸⁹]+)⁾/g, (_, n) => raised(lowered(n) + t - from));
-      if (text.dataset.symbol) text.dataset.symbol = move(text.dataset.symbol);
-      if (!text.children.length) text.textContent = move(text.textContent).replace(`t = ${from}`, `t = ${t}`);
-    }
-    for (const step of B.all("tspan.sup", column)) step.textContent = `(${t})`;
+    const move = (label) => label.replace(/⁽([⁰¹²³⁴⁵⁶⁷⁸⁹]+)⁾/g, (_, n) => raised(lowered(n) + t - from)).replace(`t = ${from}`, `t = ${t}`);
+    const walker = document.createTreeWalker(column, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) walker.currentNode.data = move(walker.currentNode.data);
+    for (const step of B.all(".n tspan.sup", column)) step.textContent = `(${t})`;
     return column;
   }
 
@@ -43,50 +41,70 @@
   function place() {
     for (const svg of pictures) {
       if (!isShort) complete(svg);
-      const width = +(isShort ? svg.dataset.short : svg.dataset.full);
-      const shift = width - +svg.dataset.short;
-      let last = 0;
-      for (const column of B.all(".col", svg)) {
-        const x = isShort ? column.dataset.s : column.dataset.x;
-        column.style.display = x === undefined ? "none" : "";
-        if (x === undefined) continue;
-        column.setAttribute("transform", `translate(${x} 0)`);
-        last = +x;
-      }
-      for (const lane of B.all(".lane", svg)) {
-        lane.setAttribute("x2", lane.dataset.end ? width - 56 : last + +lane.dataset.x);
-      }
-      const total = B.one(".n.total", svg);
-      const y = /translate\(\S+ (\S+)\)/.exec(total.getAttribute("transform"))[1];
-      total.setAttribute("transform", `translate(${+svg.dataset.short - 40 + shift} ${y})`);
-      const gap = B.one(".gap", svg);
-      if (gap) gap.style.display = isShort ? "" : "none";
-      svg.setAttribute("width", width);
-      svg.setAttribute("viewBox", `0 0 ${width} ${svg.getAttribute("height")}`);
+      placeOne(svg, isShort);
     }
   }
 
+  function placeOne(svg, isShort) {
+    const width = +(isShort ? svg.dataset.short : svg.dataset.full);
+    const shift = width - +svg.dataset.short;
+    let last = 0;
+    for (const column of B.all(".col", svg)) {
+      const x = isShort ? column.dataset.s : column.dataset.x;
+      column.style.display = x === undefined ? "none" : "";
+      if (x === undefined) continue;
+      column.setAttribute("transform", `translate(${x} 0)`);
+      last = +x;
+    }
+    for (const lane of B.all(".lane", svg)) {
+      lane.setAttribute("x2", lane.dataset.end ? width - 56 : last + +lane.dataset.x);
+    }
+    const total = B.one(".n.total", svg);
+    const y = /translate\(\S+ (\S+)\)/.exec(total.getAttribute("transform"))[1];
+    total.setAttribute("transform", `translate(${+svg.dataset.short - 40 + shift} ${y})`);
+    const gap = B.one(".gap", svg);
+    if (gap) gap.style.display = isShort ? "" : "none";
+    svg.setAttribute("width", width);
+    svg.setAttribute("viewBox", `0 0 ${width} ${svg.getAttribute("height")}`);
+  }
+
+  /* A picture with every column, whatever the others show. */
+  B.wholeGraph = function (svg) {
+    complete(svg);
+    placeOne(svg, false);
+  };
+
   /* A heat map of the Jacobian, or of what arrives at a parameter, beside the arrow. */
+  const HEAT_HIGH = 12; // as high as a line of letters
   const step = (arrow) => +arrow.closest(".col").dataset.t;
   const isParameter = (card) => !/^[^>]*\[/.test(card);
 
+  const turned = (shape) => shape.split("×(").length > 1 || shape.split("×").length > 2 ? `(${shape})ᵀ` : shape.split("×").reverse().join("×");
+
   function annotate(arrow) {
-    const label = B.one("text", arrow);
-    B.one(".heat", arrow)?.remove();
-    if (!label) return;
-    const card = arrow.dataset.k;
-    label.dataset.symbol ??= label.textContent;
-    label.textContent = { symbol: label.dataset.symbol, shape: B.data.shapes[card], number: "" }[mode.label];
-    if (mode.label !== "number") return;
+    const label = B.one("text.f", arrow), card = arrow.dataset.k;
+    for (const old of B.all(".heat, text.s", arrow)) old.remove();
+    if (!label || mode.label === "symbol") return;
+    if (mode.label === "shape") {
+      const text = B.svg("text", { class: "s " + label.getAttribute("class").slice(2), x: label.getAttribute("x"), y: label.getAttribute("y") });
+      const shape = B.data.shapes[card] || "";
+      text.textContent = mode.backward ? turned(shape) : shape;
+      return void arrow.append(text);
+    }
     const found = B.stored((isParameter(card) ? "G:" : "J:") + card, step(arrow));
     if (!found) return;
-    const { rows, columns, values } = found;
-    const size = Math.min(6, 34 / Math.max(rows, columns));
+    let { rows, columns, values } = found;
+    if (mode.backward && !isParameter(card)) {
+      const [n, m] = [rows, columns];
+      values = Float32Array.from(values, (_, i) => found.values[(i % n) * m + Math.floor(i / n)]);
+      [rows, columns] = [m, n];
+    }
+    const size = Math.min(6, HEAT_HIGH / rows, +label.dataset.w / columns);
     const top = Math.max(...values.map(Math.abs)) || 1;
     const width = columns * size, high = rows * size;
-    const anchor = label.getAttribute("class");
+    const anchor = label.getAttribute("class").slice(2);
     const x = +label.getAttribute("x") - (anchor === "l" ? width : anchor === "m" ? width / 2 : 0);
-    const y = +label.getAttribute("y") - (anchor === "m" ? high - 2 : high / 2 + 3);
+    const y = +label.getAttribute("y") + 2 - high;
     const heat = B.svg("g", { class: "heat", transform: `translate(${x} ${y})` });
     heat.append(B.svg("rect", { x: -1, y: -1, width: width + 2, height: high + 2, rx: 2, fill: "var(--sheet)", stroke: "var(--line-strong)", "stroke-width": 0.6 }));
     values.forEach((value, i) => {
@@ -106,6 +124,7 @@
     for (const svg of pictures) {
       svg.classList.toggle("backward", mode.backward);
       svg.classList.toggle("quiet", !mode.all);
+      svg.dataset.label = mode.label;
       const isHere = svg.id === (mode.folded ? "graph-folded" : "graph-full");
       svg.closest(".canvas").hidden = !isHere;
       if (isHere) B.all(".e", svg).forEach(annotate);
@@ -127,6 +146,7 @@
       for (const arrow of B.all(".e", svg)) {
         const lag = /\[t-(\d+)\]/.exec(arrow.dataset.k);
         const from = step(arrow) - (lag ? +lag[1] : 0);
+        arrow.classList.toggle("later", lag !== null);
         arrow.classList.toggle("lit", from === t && !arrow.classList.contains("cut"));
       }
       for (const node of B.all(".n.node", svg)) {

@@ -39,6 +39,8 @@
     document.documentElement.lang = B.lang() === "zh" ? "zh-CN" : "en";
     document.title = B.data.title[B.lang()];
     B.refreshLab?.();
+    B.refreshWalk?.();
+    B.refreshPlay?.();
   }
   for (const name of ["lang", "theme"]) {
     for (const choice of B.all(`input[name="${name}"]`)) {
@@ -65,6 +67,8 @@
   for (const part of B.all("details[data-closed]")) part.open = false;
   B.startGraph();
   B.startLab();
+  B.startWalk();
+  B.startPlay();
   language();
   B.go(B.t);
   B.ready = B.loadKatex();

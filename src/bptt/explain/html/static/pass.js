@@ -7,6 +7,7 @@
     if (!trees.has(text)) trees.set(text, B.parseFormula(text).right);
     return trees.get(text);
   };
+  B.treeOf = tree;
   const sizeOf = (name) => B.data.places[name].shape.reduce((a, b) => a * b, 1);
   const isNode = (name) => lab.order.includes(name);
   const pulls = new Map(), reads = new Map();
@@ -66,7 +67,11 @@
         if (basis && !basis.isTotal && at !== basis.t) continue;
         if (at >= 1 && at <= B.tau) total = add(total, this.evaluated(edge.formula, at, node));
       }
-      if (!basis && Object.hasOwn(lab.seeds, name) && t >= 1 && t <= B.tau) total = add(total, this.evaluated(lab.seeds[name], t, node));
+      const isSeeded = !basis && (this.only === undefined || this.only === t);
+      if (isSeeded && Object.hasOwn(lab.seeds, name) && t >= 1 && t <= B.tau) {
+        const isWeighted = B.weights && name === lab.loss;
+        total = add(total, isWeighted ? Float64Array.of(B.weights[t]) : this.evaluated(lab.seeds[name], t, node));
+      }
       return total;
     }
 
@@ -100,6 +105,13 @@
     }
   }
   B.Pass = Pass;
+
+  /* What one edge gives its source, when `data` is the gradient of its target at t. */
+  B.pull = function (edge, t, data) {
+    const given = { gradient: () => data, isBeyond: () => false };
+    return new B.Evaluator("columns", given, { t }).value(tree(edge.formula)).data;
+  };
+  B.seedAt = (name, t) => new B.Evaluator("columns", null, { t }).value(tree(lab.seeds[name])).data;
 
   /* ----- ∂y/∂x, dy/dx: pulled back from every element of y at once ----- */
 
@@ -138,8 +150,7 @@
     const isHit = (edge) => edge.source === source && (B.data.places[source].isParameter ? s === "" || s === t : s === t - edge.lag);
     const direct = isTotal ? [] : (reads.get(target) || []).filter(isHit);
     if (direct.length) {
-      const given = { gradient: () => data, isBeyond: () => false };
-      return direct.map((edge) => new B.Evaluator("columns", given, { t }).value(tree(edge.formula)).data).reduce(add);
+      return direct.map((edge) => B.pull(edge, t, data)).reduce(add);
     }
     const pass = new Pass(null);
     pass.basis = { name: target, t, data, isTotal };

@@ -1,15 +1,15 @@
 /* Equations by KaTeX in place of MathML; a symbol under the pointer is shown everywhere. */
 (function () {
-  const options = {
+  const options = B.katexOptions = {
     throwOnError: true, output: "htmlAndMathml", strict: "ignore",
-    trust: (context) => context.command === "\\htmlData",
-    macros: { "\\s": "\\htmlData{sym=#1}{#2}" },
+    trust: (context) => ["\\htmlData", "\\htmlClass"].includes(context.command),
+    macros: { "\\s": "\\htmlData{sym=#1}{#2}", "\\q": "\\htmlClass{arrow-#1}{#2}" },
   };
 
   /* LaTeX without the marks that tell symbols apart on this page. */
   B.plainLatex = function (marked) {
-    const start = "\\s{";
-    for (let at = marked.indexOf(start); at >= 0; at = marked.indexOf(start)) {
+    const start = /\\[sq]\{/;
+    for (let at = marked.search(start); at >= 0; at = marked.search(start)) {
       const body = marked.indexOf("}{", at) + 2;
       let depth = 1, end = body;
       for (; depth; end++) depth += marked[end] === "{" ? 1 : marked[end] === "}" ? -1 : 0;
@@ -25,6 +25,7 @@
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     document.head.append(B.make("script", { text: await new Response(stream).text() }));
     B.typesetLater();
+    B.refreshWalk?.();
   };
 
   B.typeset = function (root) {

@@ -9,6 +9,8 @@ import torch
 from torch import sigmoid, tanh
 from torch.nn.functional import logsigmoid, relu, silu, softplus
 
+from tests.catalogue.loops.steps import LOOPS
+
 
 def _unit(u):
     return u / u.square().sum().sqrt()
@@ -221,8 +223,7 @@ def attention_decoder(p, inputs, s, tau):
     return torch.stack(out)
 
 
-# Cell -> its loop, and the node whose sequence it returns.
-LOOPS = {
+LOOPS |= {
     "mlstm": (mlstm, "h"), "slstm": (slstm, "h"),
     "gated_deltanet": (gated_deltanet, "y"),
     "linear_attention": (linear_attention, "o"), "s6": (s6, "y"),

@@ -1,0 +1,49 @@
+"""`bptt compare`: finished runs beside each other."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from bptt.cli.output import print_json
+from bptt.train import Comparison, compare_runs, write_comparison
+
+
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Folders that `bptt train` wrote."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Also write a page with curves.", show_default=False),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as JSON.")
+    ] = False,
+) -> None:
+    """Compare finished runs: a row for runs that differ in the seed alone.
+
+    Several seeds are shown as mean and standard deviation.
+    """
+    found = compare_runs(runs)
+    if out is not None:
+        write_comparison(found, out)
+    if json:
+        print_json(found.to_json())
+    else:
+        show(found, Console())
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    """Print a comparison as a table; words are never cut."""
+    title = f"loss in {comparison.unit}"
+    table = Table(title=title, title_justify="left", box=SIMPLE)
+    for i, head in enumerate(comparison.heads()):
+        table.add_column(head, justify="right" if i else "left", overflow="fold")
+    for cells in comparison.cells():
+        table.add_row(*cells)
+    console.print(table, highlight=False, markup=False)

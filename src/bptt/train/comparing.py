@@ -1,0 +1,185 @@
+"""Several runs beside each other: runs that differ in the seed alone are one row."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from bptt.page.chart import Chart, Curve, figure
+from bptt.page.report import document, table
+from bptt.page.tags import tag
+from bptt.train.errors import ComparisonError
+from bptt.train.files import write_whole
+from bptt.train.report import format_figure, format_loss, in_words
+from bptt.train.run_folder import read_metrics
+from bptt.train.summary import Summary, read_summary
+from bptt.train.tallies import PERPLEXITY
+
+# What does not change the result of a run.
+ASIDE = ("seed", "process_timeout", "tensorboard", "checkpoint_every")
+N_COLOURS = 8
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over several runs: its mean and sample standard deviation (n - 1)."""
+
+    values: Sequence[float]
+
+    @property
+    def mean(self) -> float:
+        """The mean."""
+        return fmean(self.values)
+
+    @property
+    def deviation(self) -> float | None:
+        """The sample standard deviation; None for a single run."""
+        return stdev(self.values) if len(self.values) > 1 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Mean, deviation and the values."""
+        return {
+            "mean": self.mean,
+            "deviation": self.deviation,
+            "values": list(self.values),
+        }
+
+
+@dataclass(frozen=True)
+class RowOfRuns:
+    """Runs with the same options and data but for the seed; figures by name."""
+
+    label: str
+    runs: Sequence[Summary]
+    figures: Mapping[str, Spread]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows in the order in which their first run was given, and the unit of all."""
+
+    unit: str
+    rows: Sequence[RowOfRuns]
+
+    @property
+    def names(self) -> list[str]:
+        """The figures that every row has, in order."""
+        first, *others = [row.figures for row in self.rows]
+        return [name for name in first if all(name in other for other in others)]
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """The table as text, a row each: label, number of runs, figures."""
+        return [
+            (
+                row.label,
+                str(len(row.runs)),
+                *(_shown(name, row.figures[name]) for name in self.names),
+            )
+            for row in self.rows
+        ]
+
+    def heads(self) -> list[str]:
+        """The heads of the columns of `cells`."""
+        return ["", "runs", *map(in_words, self.names)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that is printed, and the single values."""
+        rows = [
+            {
+                "label": row.label,
+                "runs": [str(run.folder) for run in row.runs],
+                "seeds": [run.record.seed for run in row.runs],
+                "figures": {n: s.to_json() for n, s in row.figures.items()},
+            }
+            for row in self.rows
+        ]
+        return {"unit": self.unit, "rows": rows}
+
+
+def compare_runs(folders: Sequence[Path]) -> Comparison:
+    """Read the summaries of finished runs and put like runs together.
+
+    Raises: the errors of `read_summary`; ComparisonError if losses have two units.
+    """
+    runs = [read_summary(folder) for folder in folders]
+    units = {run.record.unit: run.folder for run in runs}
+    if len(units) > 1:
+        raise ComparisonError(units)
+    groups: dict[str, list[Summary]] = {}
+    for run in runs:
+        groups.setdefault(repr(_identity(run)), []).append(run)
+    listed = list(groups.values())
+    differing = _differing([group[0] for group in listed])
+    rows = [RowOfRuns(_label(g, differing), g, _figures(g)) for g in listed]
+    return Comparison(runs[0].record.unit, rows)
+
+
+def write_comparison(comparison: Comparison, path: Path) -> None:
+    """Write a page with the table and the held-out curves of all runs.
+
+    Raises: the errors of `read_metrics`, FolderNotWritableError.
+    """
+    key = "validation_" + comparison.unit.replace(" ", "_")
+    curves = []
+    for i, row in enumerate(comparison.rows):
+        for run in row.runs:
+            records = read_metrics(run.folder)
+            points = [
+                (float(r["window"]), float(r[key])) for r in records if r.get(key)
+            ]
+            name = f"{row.label}, seed {run.record.seed}"
+            curves.append(Curve(name, points, f"s{i % N_COLOURS}", has_dots=True))
+    chart = Chart(
+        f"Held out, {comparison.unit}", "window", curves, width=900.0, height=420.0
+    )
+    shown = table("Runs", comparison.heads(), comparison.cells())
+    content = document("Runs compared", tag("h1", "Runs"), shown, figure(chart))
+    write_whole(path, content.encode())
+
+
+def _identity(run: Summary) -> dict[str, Any]:
+    options = {k: v for k, v in run.record.options.items() if k not in ASIDE}
+    return {**dict(sorted(options.items())), "sha256": run.record.data.get("sha256")}
+
+
+def _differing(runs: Sequence[Summary]) -> list[str]:
+    known = [_identity(run) for run in runs]
+    names = sorted({name for one in known for name in one})
+    return [n for n in names if len({repr(one.get(n)) for one in known}) > 1]
+
+
+def _label(group: Sequence[Summary], differing: Sequence[str]) -> str:
+    first = group[0]
+    known = {**_identity(first), "sha256": first.record.data.get("source")}
+    said = [
+        f"{'data' if name == 'sha256' else name} {known.get(name)}"
+        for name in differing
+    ]
+    return ", ".join(said) or str(first.folder)
+
+
+def _figures(group: Sequence[Summary]) -> dict[str, Spread]:
+    found: dict[str, list[float]] = {}
+    for run in group:
+        record = run.record
+        parts = (("held-out", record.best), ("test", record.test or {}))
+        for part, known in parts:
+            for name, value in known.items():
+                if isinstance(value, int | float) and name not in (
+                    "window",
+                    PERPLEXITY,
+                ):
+                    found.setdefault(f"{part} {name}", []).append(float(value))
+        found.setdefault("parameters", []).append(float(record.parameters))
+        found.setdefault("seconds", []).append(float(record.seconds))
+    return {n: Spread(v) for n, v in found.items() if len(v) == len(group)}
+
+
+def _shown(name: str, spread: Spread) -> str:
+    kind = name.rpartition(" ")[2]
+    if name in ("parameters", "seconds"):
+        return f"{spread.mean:,.0f}"
+    show = format_loss if kind == "loss" else (lambda v: format_figure(kind, v))
+    text = show(spread.mean)
+    return text if spread.deviation is None else f"{text} ± {show(spread.deviation)}"

@@ -1,0 +1,122 @@
+"""The end of a run: what is left to measure, and where every figure goes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bptt.train.checkpoint import BEST, Parameters, path_of, read_checkpoint
+from bptt.train.data.baselines import Baselines
+from bptt.train.evaluation import evaluate_part
+from bptt.train.full_batch import FullBatchSession
+from bptt.train.processes import Processes
+from bptt.train.report import PartReport, Report
+from bptt.train.run_folder import METRICS_FILE, Metrics, read_config
+from bptt.train.run_page import write_page
+from bptt.train.session import Session, Setting, write_sample
+from bptt.train.summary import write_summary
+from bptt.train.tensorboard import Board
+from bptt.train.trivial import Predictor, Trivial
+
+SAMPLE_LENGTH = 300
+
+
+def finish(
+    run: Session | FullBatchSession, setting: Setting, *, was_interrupted: bool
+) -> Report:
+    """Measure what there is to measure with the best parameters, and write it down.
+
+    The first process writes summary.json, the last line of metrics.jsonl, TensorBoard's
+    figures and report.html.
+    """
+    folder, task, meter = setting.folder, setting.task, run.meter
+    assert task.unit is not None
+    parameters = _best(setting, run.parameters)
+    tested = None
+    if "test" in task.parts:
+        found = evaluate_part(
+            setting.model, parameters, task, "test", setting.processes
+        )
+        tested = PartReport(found.loss, found.figures, found.by_class)
+    last = meter.validation if meter.validation is not None else float("nan")
+    report = Report(
+        cell=setting.options.cell,
+        unit=task.unit,
+        n_parameters=sum(p.size for p in run.parameters.values()),
+        n_items=meter.items,
+        n_windows=meter.windows,
+        seconds=meter.seconds,
+        last=PartReport(last, meter.figures),
+        best_part=PartReport(meter.best, meter.best_figures, meter.best_by_class),
+        best_window=meter.best_window,
+        tested=tested,
+        clip_share=meter.clipped / max(1, meter.windows),
+        skipped=meter.skipped,
+        baselines=task.baselines() if task.baselines else None,
+        sample=write_sample(setting, parameters, length=SAMPLE_LENGTH),
+        folder=folder,
+        was_interrupted=was_interrupted,
+    )
+    if setting.processes.is_first:
+        report = _with_references(report, setting)
+        _write(report, setting)
+    return report
+
+
+def _with_references(report: Report, setting: Setting) -> Report:
+    task, model = setting.task, setting.model
+    if model.loss == "other":
+        return report
+    trivial = Trivial(task.parts["training"], task.form, model.loss)
+
+    def of(part: str) -> list[Predictor]:
+        assert task.unit is not None
+        found = trivial.measure(task.parts[part], task.offset(part) / task.unit.factor)
+        name = "unigram" if task.baselines else found.name
+        shown = replace(found, name=name, loss=found.loss * task.unit.factor)
+        return [shown, *_lzma(report.baselines if part == "validation" else None)]
+
+    best = replace(report.best_part, references=of("validation"))
+    tested = report.tested
+    if tested is not None:
+        tested = replace(tested, references=of("test"))
+    return replace(report, best_part=best, tested=tested)
+
+
+def _lzma(baselines: Baselines | None) -> Sequence[Predictor]:
+    if baselines is None or baselines.lzma is None:
+        return ()
+    name = "lzma, given the training text"
+    return (Predictor(name, baselines.lzma, {}, is_trivial=False),)
+
+
+def _write(report: Report, setting: Setting) -> None:
+    folder = setting.folder
+    write_summary(folder, report.to_json(), read_config(folder))
+    record: dict[str, Any] = report.figures()
+    with Metrics(folder, (folder / METRICS_FILE).stat().st_size) as metrics:
+        metrics.write(record)
+    wanted = setting.options.tensorboard
+    with Board(folder / "tensorboard" if wanted else None, 0) as board:
+        board.write(record)
+    write_page(folder)
+
+
+def has_checkpoint(folder: Path, name: str, processes: Processes) -> bool:
+    """Whether the first process, which writes the folder, has a checkpoint."""
+    found = np.array([path_of(folder, name).is_file()], np.float64)
+    return bool(processes.first_says({"found": found})["found"][0])
+
+
+def _best(setting: Setting, last: Parameters) -> Parameters:
+    """The parameters of the best validation, as the first process wrote them.
+
+    Only what was measured before an interruption is in the checkpoint "best".
+    """
+    folder, processes = setting.folder, setting.processes
+    if not has_checkpoint(folder, BEST, processes):
+        return last
+    found = read_checkpoint(folder, BEST).parameters if processes.is_first else last
+    return processes.first_says(found)

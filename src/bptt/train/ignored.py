@@ -1,0 +1,44 @@
+"""Options that would mean nothing with this data, cell or optimiser: refused."""
+
+from bptt.train.data.opening import Data
+from bptt.train.data.sequence_files import SequenceFiles
+from bptt.train.data.task import TrainingTask
+from bptt.train.model import Model
+from bptt.train.options import TrainingOptions
+
+# What a method that evaluates all sequences at once has no use for.
+NOT_IN_FULL_BATCH = (
+    "tau", "k1", "k2", "learning_rate", "schedule", "scheduler_options",
+    "scheduler_step", "clip", "clip_value", "weight_decay", "on_nonfinite",
+    "validations", "checkpoint_every", "tensorboard",
+)  # fmt: skip
+NOISE = ("dropout", "recurrent_dropout", "zoneout")
+
+
+def refuse_ignored(
+    options: TrainingOptions,
+    task: TrainingTask,
+    data: Data,
+    model: Model,
+    *,
+    is_full_batch: bool,
+) -> None:
+    """Refuse options away from their defaults that nothing would read.
+
+    Raises: IgnoredOptionError, which names the option and why.
+    """
+    if is_full_batch:
+        why = "L-BFGS takes whole sequences, without steps of its own, to convergence"
+        options.refuse_ignored(why, *NOT_IN_FULL_BATCH)
+        options.refuse_ignored("L-BFGS needs the same function every time", *NOISE)
+    if task.kind == "sequences" and options.k1 and options.k2:
+        options.refuse_ignored("--k1 and --k2 say it for sequences", "tau")
+    if isinstance(data, SequenceFiles):
+        if "validation" in data.parts:
+            options.refuse_ignored("the data names its validation part", "held_out")
+        if "training" in data.parts:
+            options.refuse_ignored("the data names its parts", "test")
+    sized = {*model.sizes(task.form), *options.sizes}
+    if not set(model.cell.dims) - sized:
+        why = "the data and --size say the size of every dimension"
+        options.refuse_ignored(why, "n_h")

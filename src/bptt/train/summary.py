@@ -1,0 +1,76 @@
+"""`summary.json`: every figure of a finished run, and what it came from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from bptt.train.door.limits import Refusal
+from bptt.train.door.records import MAX_CONFIG, SummaryRecord, hold_to, parse_json
+from bptt.train.errors import DamagedRunError
+from bptt.train.files import write_whole
+from bptt.train.run_folder import read_text
+
+SUMMARY_FILE = "summary.json"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run reached, as its folder says: a typed part, and all of it.
+
+    record: figures by name; content: the whole of summary.json.
+    """
+
+    folder: Path
+    record: SummaryRecord
+    content: Mapping[str, Any]
+
+
+def write_summary(
+    folder: Path, report: Mapping[str, Any], config: Mapping[str, Any]
+) -> None:
+    """Write the figures of a report with options, data and versions beside them.
+
+    Raises: FolderNotWritableError.
+    """
+    data = config.get("data", {})
+    content = {
+        **report,
+        "seed": config["options"]["seed"],
+        "options": config["options"],
+        "data": {name: data.get(name) for name in ("source", "sha256", "summary")},
+        "versions": config.get("versions", {}),
+    }
+    text = json.dumps(without_infinity(content), indent=1, allow_nan=False)
+    write_whole(folder / SUMMARY_FILE, (text + "\n").encode())
+
+
+def without_infinity(value: Any) -> Any:
+    """A value of JSON, which has null for what is no number."""
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): without_infinity(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_infinity(item) for item in value]
+    return value
+
+
+def read_summary(folder: Path) -> Summary:
+    """What a finished run reached.
+
+    Raises: RunNotFoundError if there is no summary, DamagedRunError.
+    """
+    try:
+        content = parse_json(read_text(folder, SUMMARY_FILE, MAX_CONFIG))
+        record = hold_to(SummaryRecord, content)
+    except Refusal as refusal:
+        raise DamagedRunError(folder / SUMMARY_FILE, str(refusal)) from refusal
+    return Summary(folder, record, content)
+
+
+def drop_summary(folder: Path) -> None:
+    """Take away the summary of a run that goes on: it is no longer true."""
+    (folder / SUMMARY_FILE).unlink(missing_ok=True)

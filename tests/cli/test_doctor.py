@@ -1,0 +1,41 @@
+"""`bptt doctor` says what is there, and that a wrong kernel is wrong."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from bptt.cli import doctor as module
+
+
+def test_the_doctor_names_what_is_there_and_ends_with_one_line():
+    ended = subprocess.run(
+        [sys.executable, "-m", "bptt", "doctor"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    *table, line = ended.stdout.strip().splitlines()
+    for name in ("bptt", "Python", "numpy", "llvmlite", "CPU", "system", "self-test"):
+        assert any(row.startswith(name) for row in table), name
+    assert re.search(r"vectors of (128|256|512) bits", line)
+    assert "test passed" in line
+    assert all(len(row) <= 80 for row in table)
+
+
+def test_a_wrong_kernel_fails_the_test(monkeypatch, capsys):
+    cell = module.cells.lstm
+    right = type(cell).gradient
+
+    def wrong(self, *arguments, executor, **options):
+        found = right(self, *arguments, executor=executor, **options)
+        if executor == module.COMPILED:
+            found = {name: found[name].copy() for name in self.parameters}
+            found["W_f"][1, 2] += 1e-9 * abs(found["W_f"]).max()
+        return found
+
+    monkeypatch.setattr(type(cell), "gradient", wrong)
+    with pytest.raises(typer.Exit):
+        module.doctor()
+    assert "FAILED" in capsys.readouterr().out
