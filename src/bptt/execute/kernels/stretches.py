@@ -20,6 +20,7 @@ from bptt.execute.checkpoints import CheckpointPlan, Limit, plan, walk
 from bptt.execute.compile.compiler import Executable, compile_program
 from bptt.execute.compile.sweeps import Pair
 from bptt.execute.cutting import count_alive, cut_steps, initial_of, place_of, steps_of
+from bptt.execute.effort import is_least
 from bptt.execute.kernels.demand import find_demand
 from bptt.execute.kernels.executor import KernelCall, count_threads, host_target
 from bptt.execute.kernels.memory import Loan, Workspace, borrow
@@ -36,8 +37,11 @@ def begin(
     program: Program, bindings: Bindings, threads: int | None, limit: Limit
 ) -> StretchedCall:
     """A call that keeps what a limit allows. Raises: MemoryBudgetError."""
+    target = host_target()
+    if is_least():
+        target = replace(target, effort=0)
     executable = compile_program(
-        program, bindings.sizes, bindings.dtype.itemsize, host_target()
+        program, bindings.sizes, bindings.dtype.itemsize, target
     )
     return StretchedCall(program, executable, bindings, count_threads(threads), limit)
 
