@@ -26,7 +26,7 @@ from bptt.calculus.program import Program, forward_program
 from bptt.check.instances import Instance
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
-from bptt.step.graph import Graph, InputSpec, Node, rebuild, rewrite, walk
+from bptt.step.graph import Graph, InputSpec, Node, rebuild, rewrite, shift_of, walk
 from bptt.step.ops import OPS, apply
 from bptt.step.places import align_indices
 from bptt.step.shapes import Array
@@ -123,6 +123,8 @@ class Prober:
             kink = OPS[node.op].kink if node.op in OPS else None
             if kink is None or _is_decided_elsewhere(node):
                 continue
+            if not _can_move(node, self._fixed):
+                continue
             observed = {f"kink {i}": child for i, child in enumerate(node.inputs)}
             values = _run(
                 _observed(self.graph, observed), self.bindings, tuple(observed)
@@ -135,6 +137,17 @@ class Prober:
             ]
             nearest = min(nearest, float(np.min(kink(*arguments))))
         return float(nearest)
+
+    @cached_property
+    def _fixed(self) -> frozenset[str]:
+        """The definitions that nothing moves, such as the number of the step."""
+        definitions = self.graph.definitions
+        fixed = frozenset(definitions) & self.graph.times.hidden.keys()
+        kept = frozenset(n for n in fixed if not _can_move(definitions[n], fixed))
+        while kept != fixed:
+            fixed = kept
+            kept = frozenset(n for n in fixed if not _can_move(definitions[n], fixed))
+        return fixed
 
     # ----- perturbed runs -----
 
@@ -325,14 +338,27 @@ class Prober:
         return self.graph.inputs[target.name].shape
 
 
+def _can_move(node: Node, fixed: frozenset[str]) -> bool:
+    """Whether a value depends on anything but numbers, indices and what is fixed."""
+    return any(
+        leaf.op in ("parameter", "input")
+        or (leaf.op == "shift" and shift_of(leaf)[0] not in fixed)
+        for leaf in walk([node])
+    )
+
+
 def _is_decided_elsewhere(node: Node) -> bool:
-    """A `where` on a comparison has its kink where the comparison has one."""
-    if node.op != "where":
-        return False
-    condition = node.inputs[0]
-    while condition.op == "named":
-        condition = condition.inputs[0]
-    return condition.op in COMPARISONS
+    """A `where` on comparisons has its kinks where the comparisons have theirs."""
+    return node.op == "where" and _is_of_comparisons(node.inputs[0])
+
+
+def _is_of_comparisons(condition: Node) -> bool:
+    """Whether a condition is comparisons and numbers alone, such as u == v."""
+    if condition.op in (*COMPARISONS, "constant"):
+        return True
+    return condition.op in ("named", "add", "sub", "mul") and all(
+        map(_is_of_comparisons, condition.inputs)
+    )
 
 
 def complex_steps(
