@@ -47,10 +47,10 @@ def find_demand(
 def _aligned_bytes(executable: Executable) -> int:
     """Per row, the copies that a ragged batch makes of other steps' rows."""
     plan, layout = executable.plan, executable.layout
-    reads = {
-        (layout.places[plan.padded[shift_of(node)[0]]].buffer, shift_of(node)[1])
-        for nodes in executable.other_steps for node in nodes
-    }  # fmt: skip
+    shifts = [shift_of(node) for nodes in executable.other_steps for node in nodes]
+    reads = dict.fromkeys(
+        (layout.places[plan.padded[name]].buffer, lag) for name, lag in shifts
+    )
     return sum(layout.buffers[n].stride for n, _ in reads) * executable.real_bytes
 
 

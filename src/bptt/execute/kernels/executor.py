@@ -28,7 +28,7 @@ from bptt.execute.kernels.memory import (
 )
 from bptt.execute.kernels.ragged import Ragged, RaggedValues
 from bptt.execute.kernels.threads import RowPool, choose_threads, split_rows
-from bptt.execute.kernels.totals import Product, Total
+from bptt.execute.kernels.totals import RowProduct, Total
 from bptt.execute.kernels.values import KernelValues
 from bptt.step.graph import Node
 from bptt.version import __version__
@@ -319,12 +319,12 @@ class KernelCall:
 
     # ----- the totals over time -----
 
-    def make_products(self) -> list[Product]:
+    def make_products(self) -> list[RowProduct]:
         """The products over all rows, nothing of them summed."""
         executable = self._executable
         direction = executable.sweeps.direction
         return [
-            Product(executable, number, direction, self._asked, self._each)
+            RowProduct(executable, number, direction, self._asked, self._each)
             for number in range(len(executable.sums.jobs))
         ]
 

@@ -31,7 +31,7 @@ def collected(program: Program, executable: Executable) -> list[Node]:
     return [roots[name] for name in names if roots[name].timed]
 
 
-class Record:
+class StretchRecord:
     """What is kept of the stretches that are visited."""
 
     def __init__(
@@ -116,7 +116,7 @@ class StretchValues(KernelValues):
     """Static values as ever; timed ones from the record, or found once more."""
 
     def __init__(
-        self, executable: Executable, bindings: Bindings, loan: Loan, record: Record,
+        self, executable: Executable, bindings: Bindings, loan: Loan, record: StretchRecord,
         run_again: Callable[[Callable[[int, int, Any], None]], None],
     ) -> None:  # fmt: skip
         """run_again: calls back with every stretch's first step, last, and values."""

@@ -24,8 +24,8 @@ from bptt.execute.effort import is_least
 from bptt.execute.kernels.demand import find_demand
 from bptt.execute.kernels.executor import KernelCall, count_threads, host_target
 from bptt.execute.kernels.memory import Loan, Workspace, borrow
-from bptt.execute.kernels.stretch_values import Record, StretchValues
-from bptt.execute.kernels.totals import Product, Total
+from bptt.execute.kernels.stretch_values import StretchRecord, StretchValues
+from bptt.execute.kernels.totals import RowProduct, Total
 from bptt.step.graph import Node
 
 FloatArray = NDArray[Any]
@@ -116,12 +116,12 @@ class StretchedCall:
             lambda: Workspace(executable, *shape, bindings.dtype),
         )
         self._edges = self._find_edges()
-        self._record = Record(program, executable, bindings)
+        self._record = StretchRecord(program, executable, bindings)
         self.values = StretchValues(
             executable, bindings, self.loan, self._record, self._collect
         )
         self._first: Stretch
-        self._products: Sequence[Product] = ()
+        self._products: Sequence[RowProduct] = ()
         self._totals: dict[Node, Total] = {}
         self._n_state_bytes = self._n_waiting_bytes = 0
 
@@ -246,8 +246,8 @@ class StretchedCall:
         self._note_states(known)
 
     def _note_states(self, kept: Iterable[States]) -> None:
-        arrays = {id(a): a.nbytes for states in kept for a in states.values()}
-        self._n_state_bytes = max(self._n_state_bytes, sum(arrays.values()))
+        held = sum(array.nbytes for states in kept for array in states.values())
+        self._n_state_bytes = max(self._n_state_bytes, held)
 
     # ----- what a visit is for -----
 

@@ -138,7 +138,7 @@ class Total:
         self._sum = part if self._sum is None else self._sum + part
 
 
-class Product:
+class RowProduct:
     """One product over all rows: see `SumJob`."""
 
     def __init__(
