@@ -116,7 +116,8 @@ class StretchValues(KernelValues):
     """Static values as ever; timed ones from the record, or found once more."""
 
     def __init__(
-        self, executable: Executable, bindings: Bindings, loan: Loan, record: StretchRecord,
+        self, executable: Executable, bindings: Bindings, loan: Loan,
+        record: StretchRecord,
         run_again: Callable[[Callable[[int, int, Any], None]], None],
     ) -> None:  # fmt: skip
         """run_again: calls back with every stretch's first step, last, and values."""
