@@ -23,7 +23,7 @@ from bptt.results import Gradient, Run
 from bptt.step import draws
 from bptt.step import initial as initial_values
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array, Shape, numbers_of
+from bptt.step.shapes import Array, Shape, numbers_of, summands
 
 if TYPE_CHECKING:
     from bptt.execute.compile.describe import Lowering
@@ -107,8 +107,9 @@ class Engine:
         needed = {
             dim
             for spec in self.graph.parameters.values()
-            for dim in spec.shape
-            if isinstance(dim, str)
+            for whole in spec.shape
+            if isinstance(whole, str)
+            for dim in summands(whole)
         }
         initial_values.check_sizes(self.dims, sizes)
         for dim in self.dims:

@@ -30,7 +30,7 @@ from bptt.execute.weighting import (
     weigh,
 )
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array, Shape, number_of, numbers_of, show_shape
+from bptt.step.shapes import Array, Shape, number_of, numbers_of, show_shape, summands
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,34 @@ class _Sizes:
     def __init__(self) -> None:
         self.known: dict[str, int] = {}
         self._said_by: dict[str, str] = {}
+        self._sums: list[tuple[str, str, int]] = []
+
+    def _fit_sums(self) -> None:
+        """Compare sums, `n_h+n_x`, with their parts; one unknown part follows."""
+        for what, dim, size in self._sums:
+            parts = summands(dim)
+            names = [part for part in parts if isinstance(part, str)]
+            unknown = [name for name in names if name not in self.known]
+            rest = size - sum(part for part in parts if isinstance(part, int))
+            rest -= sum(self.known[name] for name in names if name in self.known)
+            n = len(unknown)
+            if len({*unknown}) == 1 and rest > 0 and rest % n == 0:
+                self.known[unknown[0]] = rest // n
+                self._said_by[unknown[0]] = what
+            elif rest <= 0 < n or (rest and not n) or (n and len({*unknown}) == 1):
+                known = [f"{n} is {self.known[n]}" for n in names if n in self.known]
+                raise errors.SizeError(
+                    f"{what}: the size {size} stands where {dim} is expected"
+                    + (f", and {', '.join(dict.fromkeys(known))}" if known else "")
+                )
 
     def fit(self, what: str, shape: Shape, found: tuple[int, ...]) -> None:
         """Record the sizes of an array's last axes, its core, or refuse them."""
         for dim, size in zip(shape, found[len(found) - len(shape) :], strict=True):
             if isinstance(dim, str) and self.known.get(dim) == size:
+                continue
+            if isinstance(dim, str) and "+" in dim:
+                self._sums.append((f"{what} {show_shape(shape)}", dim, size))
                 continue
             if size == 0:
                 raise errors.SizeError(
@@ -134,6 +157,8 @@ class _Sizes:
                     f"{what} {show_shape(shape)} has shape {found}: {name} is {size} "
                     f"here, but {known} in {who}"
                 )
+        if self._sums:
+            self._fit_sums()
 
 
 def parameter_arrays(

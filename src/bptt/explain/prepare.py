@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from bptt.errors import ArgumentError
 from bptt.step.graph import Graph, Node, rebuild, rewrite, walk
+from bptt.step.ops import INDEX_OPS
 
 WHOLE = frozenset({"softmax", "log_softmax", "layer_norm"})
 LOSSES = frozenset({"nll", "nll_soft"})
@@ -25,10 +26,17 @@ class IndexedCellError(ArgumentError):
 
 
 def refuse_indices(graph: Graph) -> None:
-    """Say of a cell with indices that nothing explains it yet.
+    """Say of a cell with indices, or parts of vectors, that nothing explains it yet.
 
     Raises: IndexedCellError.
     """
+    for node in walk(graph.definitions.values()):
+        if node.op in INDEX_OPS and not graph.indices:
+            raise IndexedCellError(
+                "the cell puts vectors together, takes parts of them or counts their "
+                "places: its derivation is not written yet. check(), flow and lower "
+                "read it; `W @ [h[t-1]; x[t]]` is a sum, `V @ h[t-1] + U @ x[t]`"
+            )
     for name in graph.indices:
         raise IndexedCellError(
             f"the cell has the index {name}: its derivation is not written yet. "

@@ -15,6 +15,7 @@ from bptt.language.declared import check_declaration
 from bptt.language.dimensions import Names, name_dimensions, resolve
 from bptt.language.indexed import Index, read_indices
 from bptt.language.inner import expand_inner
+from bptt.language.lookups import LookUps
 from bptt.language.places import (
     INDEXED,
     IndexedNodes,
@@ -24,7 +25,13 @@ from bptt.language.places import (
     resolve_data,
     undeclared,
 )
-from bptt.language.ranks import OF_ONE_VECTOR, OF_ONE_VECTOR_FIX, OPS_RANKS, RANK_FIXES
+from bptt.language.ranks import (
+    OF_ONE_VECTOR,
+    OF_ONE_VECTOR_FIX,
+    OPS_RANKS,
+    RANK_FIXES,
+    product_problem,
+)
 from bptt.language.syntax import parse_text
 from bptt.language.times import rewrite_times
 from bptt.language.tree import LOSS, Declaration, Piece
@@ -40,7 +47,7 @@ from bptt.step.graph import (
     rewrite,
     shift,
 )
-from bptt.step.ops import OPS, infer
+from bptt.step.ops import TABLE, infer
 from bptt.step.shapes import DimVar, Shape, ShapeRuleError, unify_inferring
 
 
@@ -60,7 +67,7 @@ def parse_cell(text: str) -> Graph:
     return _CellBuilder(uses, indices, count_places(step.equations)).build()
 
 
-class _CellBuilder:
+class _CellBuilder(LookUps):
     """Builds nodes with unknown dimensions, then resolves them."""
 
     def __init__(
@@ -75,7 +82,7 @@ class _CellBuilder:
             self._dims,
         )  # fmt: skip
         self._shapes: dict[str, Shape] = {}
-        self._index: dict[str, DimVar] = {}
+        self._index, self._counted = {}, {}
         self._leaves: dict[object, Node] = {}
         self._definitions: dict[str, Node] = {}
         self._nodes: dict[int, tuple[Piece, Node]] = {}
@@ -83,6 +90,7 @@ class _CellBuilder:
             if uses.is_index(name):
                 self._index[name] = DimVar()
                 self._shapes[name] = ()
+        self._shapes |= {n: () for n in uses.as_number if n not in uses.declared}
 
     def build(self) -> Graph:
         for declaration in self._uses.declared.values():
@@ -92,6 +100,9 @@ class _CellBuilder:
             expression = self._node(equation.expression)
             self._indexed.check_free(expression, equation)
             self._settle(name, expression)
+            if expression.op == "argmax" and name in self._uses.as_number:
+                counted = self._counted.setdefault(name, DimVar())
+                self._join_counted(equation.expression, expression, counted)
             named = Node("named", (expression,), self._shapes[name], name)
             self._definitions[name] = named
         self._check_indices()
@@ -100,10 +111,14 @@ class _CellBuilder:
     # ----- names and their shapes -----
 
     def _declared_shape(self, declaration: Declaration) -> Shape:
-        return tuple(
-            self._dims.setdefault(dim, DimVar(dim)) if isinstance(dim, str) else dim
-            for dim in declaration.shape
-        )
+        def find(dim: shapes.Dim) -> shapes.Dim:
+            if isinstance(dim, str) and "+" in dim:
+                return self._indexed.sum_dim(dim, find)
+            return (
+                self._dims.setdefault(dim, DimVar(dim)) if isinstance(dim, str) else dim
+            )
+
+        return tuple(map(find, declaration.shape))
 
     def _shape_of(self, name: str) -> Shape:
         """A name's shape: known, declared, or by its first letter."""
@@ -142,6 +157,14 @@ class _CellBuilder:
                 f"L[t] is the loss of one step, a scalar, but this is "
                 f"{shapes.RANK_NAMES[len(found)]}",
                 fix="sum(...), mean(...), or a loss such as nll(softmax(o[t]), y[t])",
+                shapes=self._known(),
+            )
+        if name in self._uses.as_number and found != ():
+            raise errors.IndexKindError(
+                span,
+                f"{name}[t] is computed by the cell and picks a column, so it is one "
+                f"whole number, but this is {shapes.RANK_NAMES[len(found)]}",
+                fix="argmax(u), sample(p, u), or an integer input that no line defines",
                 shapes=self._known(),
             )
         if name not in self._shapes and name not in self._uses.declared:
@@ -188,7 +211,7 @@ class _CellBuilder:
             return self._indexed.make(expr)
         nodes = tuple(self._node(argument) for argument in expr.arguments)
         op = self._operation(expr, nodes)
-        data: object = len(nodes[0].shape) if OPS[op].data == "rank" else expr.data
+        data: object = len(nodes[0].shape) if TABLE[op].data == "rank" else expr.data
         try:
             shape = infer(op, nodes, data, unify_inferring)
         except ShapeRuleError as error:
@@ -209,39 +232,6 @@ class _CellBuilder:
                 self._leaves[expr.data] = shift(name, lag, self._shape_of(name))
             return self._leaves[expr.data]
         return self._definitions.get(name) or self._leaf("input", name)
-
-    def _lookup(self, expr: Piece) -> Node:
-        matrix = self._node(expr.arguments[0])
-        index = expr.arguments[1]
-        if index.op != "read":
-            raise errors.UnsupportedSyntaxError(
-                index.span,
-                "a look-up takes its column from an integer input",
-                fix="`U[:, x[t]]`",
-            )
-        node = self._read(index)
-        if matrix.rank != 2:
-            raise errors.RankError(
-                expr.span,
-                f"a look-up reads a column of a matrix, not of "
-                f"{shapes.RANK_NAMES[matrix.rank]}",
-                fix="start the name with a capital, or declare it `(n, m)`",
-                shapes=self._known(),
-            )
-        self._join_index(index, matrix.shape[1])
-        return Node("lookup", (matrix, node), matrix.shape[:1])
-
-    def _join_index(self, expr: Piece, dim: shapes.Dim) -> None:
-        assert isinstance(expr.data, tuple)
-        try:
-            unify_inferring(self._index[expr.data[0]], dim)
-        except ShapeRuleError as error:
-            raise errors.DimensionClashError(
-                expr.span,
-                f"{expr.data[0]} would count two dimensions: {error.detail}",
-                fix="use two inputs, or declare the two sizes alike",
-                shapes=self._known(),
-            ) from None
 
     def _operation(self, expr: Piece, nodes: tuple[Node, ...]) -> str:
         """The row of the table that an expression means, given its arguments' ranks."""
@@ -264,7 +254,7 @@ class _CellBuilder:
     ) -> errors.CellError:
         known = self._known()
         if expr.op == "product":
-            problem, fix = self._product_problem(expr, nodes, error)
+            problem, fix = product_problem(expr, nodes, error, self._show)
             return errors.ProductShapeError(expr.span, problem, fix=fix, shapes=known)
         described = ", ".join(
             f"{_text(argument)} is {shapes.RANK_NAMES[node.rank]} "
@@ -288,36 +278,6 @@ class _CellBuilder:
             shapes=known,
         )
 
-    def _product_problem(
-        self, expr: Piece, nodes: tuple[Node, ...], error: ShapeRuleError
-    ) -> tuple[str, str]:
-        left, right = (_text(argument) for argument in expr.arguments)
-        a, b = nodes
-        described = (
-            f"{left} is {shapes.RANK_NAMES[a.rank]} {self._show(a.shape)} and {right} "
-            f"{shapes.RANK_NAMES[b.rank]} {self._show(b.shape)}"
-        )
-        if 0 in (a.rank, b.rank):
-            return f"{described}: @ multiplies matrices", f"{left} * {right}"
-        if (a.rank, b.rank) == (1, 2):
-            return (
-                f"{described}: vectors are columns, so the matrix stands on the left",
-                f"{right} @ {left}, or {right}.T @ {left}",
-            )
-        if (a.rank, b.rank) == (1, 1):
-            fix = (
-                f"dot({left}, {right}) for a number, outer({left}, {right}) for a "
-                "matrix"
-            )
-            if expr.arguments[0].op == "parameter" and left.islower():
-                fix = f"a matrix has a capital, {left.capitalize()}, or a declaration, "
-                fix += f"`{left}: (n, m)`; dot({left}, {right}) for a number"
-            return f"{described}: two columns have no product", fix
-        fix = "correct the declaration"
-        if a.shape[0] == b.shape[0]:
-            fix = f"{left}.T @ {right}, or {fix}"
-        return f"{described}: the inner sizes differ, {error.detail}", fix
-
     def _known(self) -> str:
         names = self._dimension_names()
         return ", ".join(
@@ -330,15 +290,18 @@ class _CellBuilder:
         names = self._dimension_names()
         return shapes.show_shape(resolve(shape, names, unknown="?"))
 
-    def _dimension_names(self) -> Names:
+    def _dimension_names(self, *, is_final: bool = False) -> Names:
         """After what a person wrote, not after what was added to it."""
         hidden = self._uses.times.hidden
         shapes = self._named_after()
         seen = {name: shape for name, shape in shapes.items() if name not in hidden}
         definitions = [name for name in self._definitions if name not in hidden]
-        names = name_dimensions(seen, definitions, self._index, self._uses.now)
+        known: Names = dict.fromkeys(self._indexed.sums.roots(), "")
+        names = name_dimensions(seen, definitions, self._index, self._uses.now, known)
         rest = name_dimensions(shapes, (), {}, (), names) if hidden else {}
-        return names | rest
+        names |= rest
+        self._indexed.sums.name(names, self._known if is_final else None)
+        return names
 
     # ----- resolution -----
 
@@ -373,7 +336,7 @@ class _CellBuilder:
         return found
 
     def _resolved(self) -> Graph:
-        names = self._dimension_names()
+        names = self._dimension_names(is_final=True)
         for dim, variable in self._dims.items():  # also of an index that nothing reads
             names.setdefault(variable.find(), dim)
 
@@ -418,6 +381,7 @@ class _CellBuilder:
         for name in (*self._uses.bare, *self._uses.inputs):
             sized.update(dim for dim in self._shapes[name] if isinstance(dim, DimVar))
         roots = {dim.find() for dim in sized}
+        self._indexed.sums.add_sized(roots)
         for name, span in self._uses.carried.items():
             shape = self._shapes[name]
             for dim in shape:

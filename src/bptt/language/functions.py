@@ -16,7 +16,7 @@ from importlib import resources
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.source import FunctionText, Source
-from bptt.step.ops import OPS
+from bptt.step.ops import TABLE
 
 # Names of operations that cells could use for their own things before there were
 # functions: these alone may not name a node, a parameter or a function.
@@ -25,7 +25,7 @@ KEPT = frozenset({
     "sqrt", "sin", "cos", "abs", "stop_gradient", "softmax", "log_softmax",
     "layer_norm", "sum", "mean", "dot", "outer", "nll", "bce", "mse",
 })  # fmt: skip
-CALLS = {name: op for name, op in OPS.items() if op.written == "call"}
+CALLS = {name: op for name, op in TABLE.items() if op.written == "call"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ import keyword
 import re
 
 STACKED = (
-    "a product with stacked vectors is the sum of two products: "
-    "`W @ h[t-1] + U @ x[t]`, each part with a matrix of its own"
+    "vectors are put together as `[h[t-1]; x[t]]`; a product with them is also the sum "
+    "of two products, `W @ h[t-1] + U @ x[t]`"
 )
 # Names of other libraries that no operation here has.
 CALLS_INSTEAD = {
@@ -31,7 +31,7 @@ CALLS_INSTEAD = {
     "embedding": "`E[:, x[t]]`, the column of a token",
     "dropout": "declare a mask that is drawn, `m: n_h = dropout(0.5)`, and multiply by "
     "m[t]",
-    **dict.fromkeys(("concat", "concatenate", "cat", "stack", "hstack", "vstack"),
+    **dict.fromkeys(("concat", "concatenate", "cat", "hstack", "vstack"),
                     STACKED),
 }  # fmt: skip
 # Signs of print that a keyboard has no key for, and what the language writes.
@@ -95,7 +95,7 @@ def _stacked(code: str, column: int) -> Hint | None:
             opened.pop()
     if not opened:
         return None
-    return opened[-1], "vectors are not stacked in the language", STACKED
+    return opened[-1], "a `;` inside this bracket", STACKED
 
 
 def _bars(code: str) -> Hint | None:

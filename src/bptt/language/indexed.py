@@ -18,7 +18,7 @@ from bptt.language.source import FunctionText, Source
 from bptt.language.tree import RESERVED, Equation, Piece
 
 # `sum(j, u)` leaves the index out, `softmax(j, u)` keeps it.
-REDUCING = ("sum", "mean", "max", "logsumexp")
+REDUCING = ("sum", "mean", "max", "min", "prod", "argmax", "logsumexp")
 KEEPING = ("softmax", "log_softmax", "cumsum")
 
 
@@ -305,11 +305,41 @@ class IndexReader(CallReader):
             return Piece("eye", (), span, along)
         if name == "diag" and len(node.args) == 1:
             return Piece("diag", (self.expression(first),), span)
+        if name == "roll" and len(node.args) == 2:
+            return self._rolled(node, span)
         if name == "stack":
             return Piece("whole", tuple(map(self.expression, node.args)), span, 0)
         if name == "fill" and len(node.args) > 1:
             return Piece("fill", (self.expression(first),), span, self._dims(node))
         return super()._call(node, span)
+
+    def _rolled(self, node: ast.Call, span: Span) -> Piece:
+        number = whole(node.args[1])
+        if number is None:
+            raise errors.ArgumentCountError(
+                self.span(node.args[1]),
+                f"roll goes round by a whole number, not {self._show(node.args[1])}",
+                fix="roll(u, 1); by a weight for each place, `sum(k, s[t, k] * "
+                "u[t, wrap(i-k)])`",
+            )
+        return Piece("roll", (self.expression(node.args[0]),), span, number)
+
+    def part(self, node: ast.Subscript, span: Span) -> Piece:
+        """`u[2, ..., 4]`, `h[t, 1, ..., n_h]`: the elements from one to another."""
+        parts = self._parts(node)
+        n = len(parts) - 3
+        ends = counted_dims(parts[n]), counted_dims(parts[n + 2])
+        if None in ends or n > 1 or (n == 1 and not _is_time(parts[0])):
+            raise errors.IndexUseError(
+                span,
+                f"{self._show(node)} is no part of a vector",
+                fix="`u[2, ..., 4]`, `h[t, 1, ..., n_h]`, "
+                "`a[t, n_h+1, ..., 2*n_h]`: whole numbers and dimensions",
+            )
+        base = node.value
+        if n:
+            base = ast.copy_location(ast.Subscript(base, parts[0], node.ctx), node)
+        return Piece("slice", (self.expression(base),), span, ends)
 
     def _dims(self, node: ast.Call) -> tuple[str | int, ...]:
         """The dimensions that `fill(value, n, m)` names."""
@@ -328,6 +358,38 @@ class IndexReader(CallReader):
                     "dimensions, or whole numbers",
                 )
         return tuple(found)
+
+
+def is_part(node: ast.Subscript) -> bool:
+    """Whether a bracket ends in `first, ..., last`."""
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else []
+    return len(parts) > 2 and _is_dots(parts[-2])
+
+
+def counted_dims(node: ast.expr) -> tuple[tuple[tuple[str, int], ...], int] | None:
+    """`2 * n_h + n_x + 1` as how often each dimension counts and a whole number."""
+    counts: dict[str, int] = {}
+
+    def add(node: ast.expr, sign: int) -> int | None:
+        number = whole(node)
+        if number is not None:
+            return sign * number
+        if isinstance(node, ast.Name):
+            counts[node.id] = counts.get(node.id, 0) + sign
+            return 0
+        if not isinstance(node, ast.BinOp):
+            return None
+        if isinstance(node.op, ast.Mult):
+            factor = whole(node.left)
+            return None if factor is None else add(node.right, sign * factor)
+        if not isinstance(node.op, ast.Add | ast.Sub):
+            return None
+        left = add(node.left, sign)
+        right = add(node.right, sign if isinstance(node.op, ast.Add) else -sign)
+        return None if left is None or right is None else left + right
+
+    total = add(node, 1)
+    return None if total is None else (tuple(counts.items()), total)
 
 
 def _is_time(node: ast.expr) -> bool:

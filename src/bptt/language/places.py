@@ -14,6 +14,7 @@ from bptt import errors
 from bptt.errors import Span
 from bptt.language.dimensions import Names, resolve
 from bptt.language.indexed import KEEPING, Index, PlaceText
+from bptt.language.joined import JOINED, JoinedNodes
 from bptt.language.tree import Declaration, Equation, Piece
 from bptt.step import ops, shapes
 from bptt.step.graph import Node, constant
@@ -22,17 +23,9 @@ from bptt.step.places import IndexPlace, PlaceTerm
 from bptt.step.shapes import Dim, DimVar, ShapeRuleError, unify_inferring
 
 INDEXED = (
-    "at",
-    "put",
-    "whole",
-    "fill",
-    "filled",
-    "over",
-    "index",
-    "size",
-    "eye",
-    "diag",
-)
+    "at", "put", "whole", "fill", "filled", "over", "index", "size", "eye", "diag",
+    *JOINED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,7 +79,7 @@ def core_rank(equation: Equation) -> int:
     return len(data) if equation.expression.op == "put" else 0
 
 
-class IndexedNodes:
+class IndexedNodes(JoinedNodes):
     """Makes nodes of expressions with indices; `node` makes those of their parts."""
 
     def __init__(
@@ -100,6 +93,7 @@ class IndexedNodes:
     ) -> None:
         """`known` and `show` write shapes for messages; named: declared dimensions."""
         self._named = named
+        self._joined_setup(node, known)
         self._indices, self._node = indices, node
         self._shape_of, self._known, self._show = shape_of, known, show
 
@@ -139,6 +133,8 @@ class IndexedNodes:
 
     def _dimension(self, name: str) -> Dim:
         """A declared dimension, or n_ and the name of the vector that has it."""
+        if "+" in name:
+            return self.sum_dim(name, self._dimension)
         if name not in self._named and name.startswith("n_"):
             shape = self._shape_of(name[2:])
             if shape:
@@ -261,6 +257,8 @@ class IndexedNodes:
             )
         whole = self._indices.whole(name)
         vector = ops.put(x, whole)
+        if function == "min":
+            return -Node("max", (-vector,), ())
         shape = infer(function, (vector,), None, unify_inferring)
         made = Node(function, (vector,), shape)
         return ops.at(made, whole) if function in KEEPING else made
@@ -334,7 +332,7 @@ def resolve_data(node: Node, names: Names) -> Any:
         return (data[0], name(data[1]), *data[2:])
     if node.op in ("size", "eye"):
         return name(data)
-    if node.op == "fill":
+    if node.op in ("fill", "one_hot_of"):
         return tuple(map(name, data))
     return data
 

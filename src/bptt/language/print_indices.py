@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bptt.language.indexed import KEEPING, REDUCING
+from bptt.language.joined import joined_text
 from bptt.step.graph import Graph, Node
-from bptt.step.places import IndexPlace
+from bptt.step.places import UNNAMED, IndexPlace
 
 INDEXED = frozenset({"at", "put", "index_sum", "index_fill", "index", "size", "eye"})
 
@@ -22,7 +23,7 @@ def index_lines(graph: Graph) -> Iterator[str]:
 def split_target(body: Node) -> tuple[tuple[str, ...], Node]:
     """The indices on an equation's left, and its right."""
     names: list[str] = []
-    while body.op == "put":
+    while _is_put(body):
         names.append(_put_index(body))
         body = body.inputs[0]
     return tuple(names), body
@@ -46,15 +47,18 @@ def indexed_text(node: Node, text: Callable[[Node], str]) -> str | None:
         return text(node.inputs[0])
     if node.op == "index_sum":
         return f"sum({data[0]}, {text(node.inputs[0])})"
-    if node.op in REDUCING and node.inputs[0].op == "put":
+    if node.op in REDUCING and _is_put(node.inputs[0]):
         return _along(node, text)
+    joined = joined_text(node, text)
+    if joined is not None:
+        return joined
     if node.op in ("add", "put"):
         parts = stacked(node)
         return f"stack({', '.join(map(text, parts))})" if parts else None
     if node.op != "at":
         return None
     inner = node.inputs[0]
-    if inner.op in KEEPING and inner.inputs[0].op == "put":
+    if inner.op in KEEPING and _is_put(inner.inputs[0]):
         return _along(inner, text)
     return _read(node, text)
 
@@ -83,6 +87,12 @@ def _along(node: Node, text: Callable[[Node], str]) -> str:
     return f"{node.op}({_put_index(whole)}, {text(whole.inputs[0])})"
 
 
+def _is_put(node: Node) -> bool:
+    """Whether an index of the text becomes a dimension here."""
+    data: Any = node.data
+    return node.op == "put" and data[0].names not in ((), (UNNAMED,))
+
+
 def _put_index(node: Node) -> str:
     data: Any = node.data
     return str(data[0].terms[0].name)
@@ -105,7 +115,7 @@ def _read(node: Node, text: Callable[[Node], str]) -> str:
 
 def _is_along(node: Node) -> bool:
     inner = node.inputs[0]
-    return inner.op in KEEPING and inner.inputs[0].op == "put"
+    return inner.op in KEEPING and _is_put(inner.inputs[0])
 
 
 def _place(place: IndexPlace) -> str:

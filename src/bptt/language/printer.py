@@ -11,7 +11,7 @@ from bptt.language.print_indices import (
     with_places,
 )
 from bptt.step.graph import Graph, Initial, Node, Times, name_of, shift_of
-from bptt.step.ops import OPS
+from bptt.step.ops import OPS, TABLE
 from bptt.step.shapes import Shape
 
 INFIX = {
@@ -105,9 +105,11 @@ class Writer:
             return indexed, ATOM
         if node.op == "diag":
             return f"diag({self.text(node.inputs[0])})", ATOM
+        if _is_one_hot_product(node):
+            return _call_column(self, node), ATOM
         if node.op == "fill":
             return _call(self, node, *node.shape), ATOM
-        binding = OPS[node.op].precedence
+        binding = TABLE[node.op].precedence
         if node.op in INFIX:
             return _infix(self, node, binding), binding
         if node.op == "neg":
@@ -158,6 +160,16 @@ class Writer:
         return f"{kind}(t, {replace(self, is_inside=True).text(inner)})"
 
 
+def _is_one_hot_product(node: Node) -> bool:
+    return node.op == "matvec" and node.inputs[1].op == "one_hot_of"
+
+
+def _call_column(writer: Writer, node: Node) -> str:
+    """`U[:, argmax(o[t])]`, the column that a computed number says."""
+    matrix, one_hot = node.inputs
+    return f"{writer.inside(matrix, ATOM)}[:, {writer.text(one_hot.inputs[0])}]"
+
+
 def _infix(writer: Writer, node: Node, binding: int) -> str:
     left, right = node.inputs
     # ** binds to the right and binds tighter than a minus on its left.
@@ -173,7 +185,7 @@ def _infix(writer: Writer, node: Node, binding: int) -> str:
 
 def _call(writer: Writer, node: Node, *more: object) -> str:
     arguments = [*(writer.text(child) for child in node.inputs), *map(str, more)]
-    if OPS[node.op].data == "value":
+    if TABLE[node.op].data == "value":
         arguments.append(f"eps={node.data!r}")
     return f"{WRITTEN_AS.get(node.op, node.op)}({', '.join(arguments)})"
 

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from bptt.language.tree import Piece
+from bptt.step import shapes
+from bptt.step.graph import Node
+from bptt.step.shapes import Shape, ShapeRuleError
+
 OPS_RANKS = {
     "transpose": "only a matrix has a transpose",
     "softmax": "softmax takes a vector",
@@ -29,3 +36,39 @@ RANK_FIXES = {
     "log_softmax": "give it a vector, for example V @ h[t]",
     "layer_norm": "give it a vector, for example W @ h[t-1]",
 }
+
+
+def product_problem(
+    expr: Piece,
+    nodes: tuple[Node, ...],
+    error: ShapeRuleError,
+    show: Callable[[Shape], str],
+) -> tuple[str, str]:
+    """What is wrong with a product, and what to write instead."""
+    left, right = (_text(argument) for argument in expr.arguments)
+    a, b = nodes
+    described = (
+        f"{left} is {shapes.RANK_NAMES[a.rank]} {show(a.shape)} and {right} "
+        f"{shapes.RANK_NAMES[b.rank]} {show(b.shape)}"
+    )
+    if 0 in (a.rank, b.rank):
+        return f"{described}: @ multiplies matrices", f"{left} * {right}"
+    if (a.rank, b.rank) == (1, 2):
+        return (
+            f"{described}: vectors are columns, so the matrix stands on the left",
+            f"{right} @ {left}, or {right}.T @ {left}",
+        )
+    if (a.rank, b.rank) == (1, 1):
+        fix = f"dot({left}, {right}) for a number, outer({left}, {right}) for a matrix"
+        if expr.arguments[0].op == "parameter" and left.islower():
+            fix = f"a matrix has a capital, {left.capitalize()}, or a declaration, "
+            fix += f"`{left}: (n, m)`; dot({left}, {right}) for a number"
+        return f"{described}: two columns have no product", fix
+    fix = "correct the declaration"
+    if a.shape[0] == b.shape[0]:
+        fix = f"{left}.T @ {right}, or {fix}"
+    return f"{described}: the inner sizes differ, {error.detail}", fix
+
+
+def _text(expr: Piece) -> str:
+    return expr.span.line[expr.span.start : expr.span.end]

@@ -56,6 +56,8 @@ class Source:
         text = self._text
         for place in signs:  # one character for another: every place stays true
             text = f"{text[:place]};{text[place + 1 :]}"
+        for place in _joints(text):
+            text = f"{text[:place]},{text[place + 1 :]}"
         return _join_functions(self._parse(text), set(signs.values()))
 
     def _parse(self, text: str) -> list[ast.stmt]:
@@ -179,6 +181,28 @@ def _function_signs(text: str) -> dict[int, tuple[int, int]]:
         elif mark in "\n;" and depth == 0:
             is_head = _HEAD.match(text, end) is not None
     return found
+
+
+def _joints(text: str) -> list[int]:
+    """Where the `;` of `[u; v]` stand: in a list that closes, not after a name."""
+    found: list[int] = []
+    if "[" not in text or ";" not in text:
+        return found
+    opened: list[list[int] | None] = []
+    before = ""
+    for piece in _PIECE.finditer(text):
+        mark = piece.group()
+        if mark in ("(", "[", "{"):
+            is_place = before[-1:].isalnum() or before[-1:] in ("_", "]", ")")
+            opened.append([] if mark == "[" and not is_place else None)
+        elif mark in (")", "]", "}") and opened:
+            found += opened.pop() or []
+        elif mark == ";" and opened:
+            joints = opened[-1]
+            if joints is not None:
+                joints.append(piece.start())
+        before = mark.rstrip() or before
+    return sorted(found)
 
 
 def _join_functions(

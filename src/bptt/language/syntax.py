@@ -17,7 +17,9 @@ from bptt.language.indexed import (
     Index,
     IndexReader,
     collect_indices,
+    counted_dims,
     is_index_line,
+    is_part,
 )
 from bptt.language.places import with_sizes
 from bptt.language.source import FunctionText, Source
@@ -197,6 +199,11 @@ class _EquationReader(IndexReader):
             )
         if isinstance(node, ast.Name) and node.id not in RESERVED:
             return node.id
+        if isinstance(node, ast.BinOp):
+            counted = counted_dims(node)
+            if counted is not None and min(counted[1], *dict(counted[0]).values()) >= 0:
+                names = [n for n, count in counted[0] for _ in range(count)]
+                return "+".join([*names, *([str(counted[1])] if counted[1] else [])])
         if (
             isinstance(node, ast.Constant)
             and type(node.value) is int
@@ -206,7 +213,8 @@ class _EquationReader(IndexReader):
         raise errors.DeclarationError(
             self.span(node),
             "a dimension is a name such as n_h, or a whole number from 1 to 2147483647",
-            fix="`W: (n_h, n_x)`; time and batch are not part of a shape",
+            fix="`W: (n_h, n_x)`, or a sum, `W: (n_h, n_h + n_x)`; time and batch are "
+            "not part of a shape",
         )
 
     def _initial(self, node: ast.expr) -> Initial:
@@ -281,12 +289,18 @@ class _EquationReader(IndexReader):
             return self._negative(node, span)
         if isinstance(node, ast.Compare):
             return self._comparison(node, span)
+        if isinstance(node, ast.Call):
+            return self._call(node, span)
+        return self._bracketed(node, span)
+
+    def _bracketed(self, node: ast.expr, span: Span) -> Piece:
+        """What has square brackets, or a dot."""
+        if isinstance(node, ast.List) and len(node.elts) > 1:
+            return Piece("concat", tuple(map(self.expression, node.elts)), span)
         if isinstance(node, ast.Attribute):
             return self._transpose(node, span)
         if isinstance(node, ast.Subscript):
             return self._subscripted(node, span)
-        if isinstance(node, ast.Call):
-            return self._call(node, span)
         raise errors.UnsupportedSyntaxError(
             span,
             f"{self._show(node)} is not part of the cell language",
@@ -334,6 +348,8 @@ class _EquationReader(IndexReader):
 
     def _subscripted(self, node: ast.Subscript, span: Span) -> Piece:
         index = node.slice
+        if is_part(node):
+            return self.part(node, span)
         if self.has_places(node) and self.indices:
             return self.with_places(node, span)
         if isinstance(index, ast.Tuple):

@@ -35,6 +35,7 @@ class Uses:
     after: dict[str, Span] = field(default_factory=dict)
     carried: dict[str, Span] = field(default_factory=dict)
     as_index: dict[str, Span] = field(default_factory=dict)
+    as_number: dict[str, Span] = field(default_factory=dict)
     as_target: dict[str, Span] = field(default_factory=dict)
     as_value: dict[str, Span] = field(default_factory=dict)
     like: dict[str, Piece] = field(default_factory=dict)
@@ -121,7 +122,10 @@ def _collect(uses: Uses, root: Piece) -> None:
             by_role = {
                 "value": uses.as_value, "index": uses.as_index, "target": uses.as_target
             }  # fmt: skip
-            by_role[role].setdefault(name, expr.span)
+            is_computed = role == "index" and name in uses.defined
+            if is_computed:
+                uses.as_number[name] = expr.span
+            by_role["value" if is_computed else role].setdefault(name, expr.span)
 
 
 def _read_of(expr: Piece) -> tuple[str, int]:
@@ -218,14 +222,6 @@ def _check_kinds(uses: Uses) -> None:
                 fix=f"{name}[t] for an input; a parameter is declared: `{name}: n`",
             )
     for name, span in uses.as_index.items():
-        if name in uses.defined:
-            raise errors.IndexKindError(
-                span,
-                f"{name}[t] is computed by the cell; a column look-up takes an integer "
-                "input",
-                fix="read an input that no line defines, or write a product with "
-                f"{name}",
-            )
         if name in uses.as_value:
             raise errors.IndexKindError(
                 uses.as_value[name],

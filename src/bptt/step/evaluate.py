@@ -100,6 +100,8 @@ def _reading(node: Node, numbers: Callable[[Shape], tuple[int, ...]]) -> PlaceRe
     place: IndexPlace = data if node.op == "at" else data[0]
     whole, part = (node.inputs[0], node) if node.op == "at" else (node, node.inputs[0])
     sized = place.resolve(lambda dim: numbers((dim,))[0])
+    if sized.dims:
+        sized = sized.with_numbers(int)  # type: ignore[arg-type]
     return PlaceReading(sized, _names(whole), _names(part), part.rank)
 
 

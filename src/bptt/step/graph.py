@@ -210,7 +210,7 @@ class Times:
     wholes: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """One time step of a cell: its definitions in order, and its leaves by name.
 
@@ -280,7 +280,13 @@ class Graph:
             seen |= dict.fromkeys(spec.shape)
         for node in self.definitions.values():
             seen |= dict.fromkeys(node.shape)
-        return tuple(dim for dim in seen if isinstance(dim, str))
+        parts = dict.fromkeys(
+            part
+            for dim in seen
+            if isinstance(dim, str)
+            for part in shapes.summands(dim)
+        )
+        return tuple(part for part in parts if isinstance(part, str))
 
 
 def walk(roots: Iterable[Node]) -> Iterator[Node]:

@@ -118,6 +118,22 @@ def largest(x: Array) -> Array:
     return np.asarray(np.take_along_axis(x, place[..., None], axis=-1)[..., 0])
 
 
+def product(x: Array) -> Array:
+    """The product of all elements."""
+    return np.asarray(x.prod(axis=-1))
+
+
+def first_largest(x: Array) -> Array:
+    """The place of the largest element, the first of equal ones, from 0."""
+    return np.asarray(real(x).argmax(axis=-1)).astype(x.dtype)
+
+
+def one_hot_of(k: Array, sizes: tuple[int]) -> Array:
+    """1 at the place that a whole number of real type says, else 0."""
+    found = real(k)[..., None] == np.arange(sizes[0])
+    return np.asarray(found.astype(k.dtype))
+
+
 def cumsum(x: Array) -> Array:
     """Sums of the first 1, 2, ... elements."""
     return np.asarray(np.cumsum(x, axis=-1))

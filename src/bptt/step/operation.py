@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from bptt.step import shapes as s
 from bptt.step.graph import Node
 from bptt.step.shapes import Array
@@ -61,3 +63,29 @@ class Op:
     def is_elementwise(self) -> bool:
         """Whether each element of the result depends on the same element alone."""
         return self.shape is s.elementwise
+
+
+def kink_at_zero(x: Any) -> Any:
+    """The distance from 0."""
+    return np.abs(x)
+
+
+def kink_at_whole(x: Any) -> Any:
+    """The distance from the nearest whole number."""
+    return np.abs(x - np.rint(x))
+
+
+def kink_of_max(x: Any) -> Any:
+    """Half the distance of the two largest: where the largest changes."""
+    top = np.sort(x, axis=-1)[..., -2:]
+    return np.broadcast_to((top[..., -1:] - top[..., :1]) / 2, x.shape)
+
+
+def kink_where_equal(x: Any, y: Any) -> Any:
+    """The distance of two inputs."""
+    return np.abs(x - y)
+
+
+def identity(x: Any, *_: Any) -> Any:
+    """The input as it is."""
+    return x

@@ -28,8 +28,14 @@ from bptt.step.operation import (
     Activation,
     Gradients,
     Op,
+    identity,
+    kink_at_whole,
+    kink_at_zero,
+    kink_of_max,
+    kink_where_equal,
 )
 from bptt.step.places import IndexPlace, read_place, write_place
+from bptt.step.product import others_product
 from bptt.step.shapes import Shape
 from bptt.step.table import Table
 
@@ -42,7 +48,7 @@ def apply(name: str, *operands: Operand, data: Hashable = None) -> Node:
 
 def infer(name: str, nodes: tuple[Node, ...], data: Any, unify: s.Unify) -> Shape:
     """The shape of the operation's result by its rule."""
-    if name in ("fill", "one_hot"):
+    if name in ("fill", "one_hot", "one_hot_of"):
         return tuple(data)
     if name in ("scatter", "total_scatter"):
         return (nodes[0].shape[0], *data)
@@ -235,28 +241,6 @@ def _bprop_never(g: Node, y: Node, *xs: Node) -> Gradients:
     raise NotImplementedError("made by simplification, after differentiation")
 
 
-def _kink_at_zero(x: Any) -> Any:
-    return np.abs(x)
-
-
-def _kink_at_whole(x: Any) -> Any:
-    return np.abs(x - np.rint(x))
-
-
-def _kink_of_max(x: Any) -> Any:
-    """Half the distance of the two largest: where the largest changes."""
-    top = np.sort(x, axis=-1)[..., -2:]
-    return np.broadcast_to((top[..., -1:] - top[..., :1]) / 2, x.shape)
-
-
-def _kink_where_equal(x: Any, y: Any) -> Any:
-    return np.abs(x - y)
-
-
-def _identity(x: Any, *_: Any) -> Any:
-    return x
-
-
 TWO = (REAL_LINE, REAL_LINE)
 SUM, PRODUCT, UNARY, POWER, CALL = 10, 20, 30, 40, 100
 
@@ -276,14 +260,14 @@ _ROWS = (
     Op("neg", 1, s.elementwise, np.negative, lambda g, y, x: (-g,), "",
        "-{0}", "infix", UNARY),
     Op("maximum", 2, s.elementwise, m.maximum, _bprop_maximum, "x",
-       r"\max\left({0}, {1}\right)", domain=TWO, kink=_kink_where_equal),
+       r"\max\left({0}, {1}\right)", domain=TWO, kink=kink_where_equal),
     Op("minimum", 2, s.elementwise, m.minimum, _bprop_minimum, "x",
-       r"\min\left({0}, {1}\right)", domain=TWO, kink=_kink_where_equal),
+       r"\min\left({0}, {1}\right)", domain=TWO, kink=kink_where_equal),
     Op("greater", 2, s.elementwise, m.greater, lambda g, y, a, b: (None, None), "",
-       r"\mathbf{{1}}_{{{0} > {1}}}", "infix", 5, TWO, _kink_where_equal),
+       r"\mathbf{{1}}_{{{0} > {1}}}", "infix", 5, TWO, kink_where_equal),
     Op("greater_equal", 2, s.elementwise, m.greater_equal,
        lambda g, y, a, b: (None, None), "",
-       r"\mathbf{{1}}_{{{0} \ge {1}}}", "infix", 5, TWO, _kink_where_equal),
+       r"\mathbf{{1}}_{{{0} \ge {1}}}", "infix", 5, TWO, kink_where_equal),
     Op("where", 3, s.elementwise, m.where,
        lambda g, y, c, a, b: (None, where(c, g, 0.0), where(c, 0.0, g)), "x",
        r"\operatorname{{where}}\left({0}, {1}, {2}\right)",
@@ -299,7 +283,7 @@ _ROWS = (
        activation=Activation(lambda y: y * (1 - y), 0.25)),
     Op("relu", 1, s.elementwise, m.relu,
        lambda g, y, x: (where(apply("greater", x, 0.0), g, 0.0),), "x",
-       r"\operatorname{{relu}}\left({0}\right)", kink=_kink_at_zero,
+       r"\operatorname{{relu}}\left({0}\right)", kink=kink_at_zero,
        activation=Activation(lambda y: np.asarray(y > 0, float), 1.0)),
     Op("softplus", 1, s.elementwise, m.softplus,
        lambda g, y, x: (g * apply("sigmoid", x),), "x",
@@ -317,14 +301,14 @@ _ROWS = (
     Op("cos", 1, s.elementwise, np.cos, lambda g, y, x: (-g * apply("sin", x),), "x",
        r"\cos\left({0}\right)"),
     Op("abs", 1, s.elementwise, m.absolute, lambda g, y, x: (g * apply("sign", x),),
-       "x", r"\left|{0}\right|", kink=_kink_at_zero),
+       "x", r"\left|{0}\right|", kink=kink_at_zero),
     Op("sign", 1, s.elementwise, m.sign, lambda g, y, x: (None,), "",
-       r"\operatorname{{sign}}\left({0}\right)", kink=_kink_at_zero),
+       r"\operatorname{{sign}}\left({0}\right)", kink=kink_at_zero),
     Op("floor", 1, s.elementwise, m.floor, lambda g, y, x: (None,), "",
-       r"\operatorname{{floor}}\left({0}\right)", kink=_kink_at_whole),
+       r"\operatorname{{floor}}\left({0}\right)", kink=kink_at_whole),
     Op("round", 1, s.elementwise, m.nearest, lambda g, y, x: (None,), "",
        r"\operatorname{{round}}\left({0}\right)",
-       kink=lambda x: _kink_at_whole(x + 0.5)),
+       kink=lambda x: kink_at_whole(x + 0.5)),
     Op("expm1", 1, s.elementwise, np.expm1, lambda g, y, x: (g * (y + 1.0),), "y",
        r"\left(\exp\left({0}\right) - 1\right)"),
     Op("erf", 1, s.elementwise, erf,
@@ -333,7 +317,7 @@ _ROWS = (
     Op("with_derivative", 2, s.elementwise, m.with_derivative,
        lambda g, y, v, x: (None, g), "",
        r"\operatorname{{replaced}}\left({0}, {1}\right)", domain=TWO),
-    Op("stop_gradient", 1, s.same, _identity, lambda g, y, x: (None,), "",
+    Op("stop_gradient", 1, s.same, identity, lambda g, y, x: (None,), "",
        r"\operatorname{{stop}}\left({0}\right)"),
     # --- over the features of a vector ---
     Op("softmax", 1, s.vector, m.softmax, lambda g, y, x: (y * (g - dot(g, y)),), "y",
@@ -347,7 +331,7 @@ _ROWS = (
     Op("layer_norm", 1, s.vector, m.layer_norm, _bprop_layer_norm, "xy",
        r"\operatorname{{LN}}\left({0}\right)", data="value"),
     Op("max", 1, s.only_vector, m.largest, _bprop_max, "xy",
-       r"\operatorname{{largest}}\left({0}\right)", kink=_kink_of_max),
+       r"\operatorname{{largest}}\left({0}\right)", kink=kink_of_max),
     Op("cumsum", 1, s.vector, m.cumsum,
        lambda g, y, x: (sum_features(g) - apply("cumsum", g) + g,), "",
        r"\operatorname{{cumsum}}\left({0}\right)"),
@@ -405,8 +389,8 @@ _ROWS = (
     Op("mse", 2, s.pairwise_loss, m.mse, _bprop_mse, "x",
        r"\operatorname{{mse}}\left({0}, {1}\right)", domain=TWO, data="rank"),
     # --- names, and the passage between a step and the whole sequence ---
-    Op("named", 1, s.same, _identity, lambda g, y, x: (g,), "", "{data}", ""),
-    Op("spread", 1, s.same, _identity, lambda g, y, x: (g,), "", "{0}", ""),
+    Op("named", 1, s.same, identity, lambda g, y, x: (g,), "", "{data}", ""),
+    Op("spread", 1, s.same, identity, lambda g, y, x: (g,), "", "{0}", ""),
     Op("total", 1, s.same, m.total, lambda g, y, x: (g,), "",
        r"\sum_t {0}", "", data="rank"),
     Op("total_outer", 2, s.outer, m.total_outer, _bprop_total_outer, "x",
@@ -419,7 +403,7 @@ _ROWS = (
 
 OPS = Table("OPS", "step/ops.py", {row.name: row for row in _ROWS})
 
-# What the brackets of a name and reductions along an index become.
+# What the brackets of a name become; reductions and integers beside them.
 _INDEX_ROWS = (
     Op("at", 1, s.same, read_place, _bprop_at, "",
        "{0}", "", data="place"),
@@ -431,6 +415,13 @@ _INDEX_ROWS = (
        "{0}", "", data="axis"),
     Op("total_outer_at", 2, s.outer_at, m.total_outer_at, _bprop_never, "",
        r"\sum_t {0} {1}^\top", "", domain=TWO, data="rank"),
+    Op("prod", 1, s.only_vector, m.product,
+       lambda g, y, x: (g * others_product(x, apply),), "x",
+       r"\prod_i {0}_i"),
+    Op("argmax", 1, s.only_vector, m.first_largest, lambda g, y, x: (None,), "",
+       r"\operatorname{{argmax}}\left({0}\right)", kink=kink_of_max),
+    Op("one_hot_of", 1, s.same, m.one_hot_of, lambda g, y, k: (None,), "",
+       r"\mathbf{{1}}_{{{0}}}", "", data="dims"),
     Op("diag", 1, s.diag, m.diag, lambda g, y, x: (apply("diagonal", g),), "",
        r"\operatorname{{diag}}\left({0}\right)", ""),
     Op("diagonal", 1, s.diagonal, m.diagonal, lambda g, y, a: (apply("diag", g),), "",

@@ -17,6 +17,7 @@ import numpy as np
 
 from bptt.step.shapes import Array, Dim
 
+UNNAMED = "#"  # of an index that has no name in a cell's text
 _einsum: Any = np.einsum  # its stubs do not know axes given as numbers
 
 
@@ -34,19 +35,23 @@ class PlaceTerm:
 class IndexPlace:
     """`terms` plus `offset`, in the dimension `dim`, which counts from 1.
 
-    An index alone is every place of its dimension, whatever it counts from.
+    An index alone is every place of its dimension, whatever it counts from. dims: sizes
+    of dimensions that are added or subtracted; part: "joined" or "slice" where another
+    dimension is counted than the one that is read.
     """
 
     dim: Dim
     terms: tuple[PlaceTerm, ...]
     offset: int = 0
     is_wrapped: bool = False
+    dims: tuple[tuple[Dim, int], ...] = ()
+    part: str = ""
 
     @property
     def is_plain(self) -> bool:
         """An index alone."""
         (term, *more) = self.terms or (None,)
-        is_alone = term is not None and not more and not self.offset
+        is_alone = term is not None and not (more or self.offset or self.part)
         return bool(is_alone and term.sign > 0 and not self.is_wrapped)  # type: ignore[union-attr]
 
     @property
@@ -82,12 +87,20 @@ class IndexPlace:
             PlaceTerm("'", self.dim, 1, sign),
             *(replace(t, sign=-sign * t.sign) for t in rest),
         )
-        return term, IndexPlace(term.dim, terms, offset, self.is_wrapped)
+        dims = tuple((dim, -sign * count) for dim, count in self.dims)
+        place = IndexPlace(term.dim, terms, offset, self.is_wrapped, dims, self.part)
+        return term, place
 
     def resolve(self, name: Callable[[Dim], Dim]) -> IndexPlace:
         """The same with other names of dimensions."""
         terms = tuple(replace(term, dim=name(term.dim)) for term in self.terms)
-        return replace(self, dim=name(self.dim), terms=terms)
+        dims = tuple((name(dim), count) for dim, count in self.dims)
+        return replace(self, dim=name(self.dim), terms=terms, dims=dims)
+
+    def with_numbers(self, number: Callable[[Dim], int]) -> IndexPlace:
+        """The same with sizes in its offset."""
+        added = sum(count * number(dim) for dim, count in self.dims)
+        return replace(self, offset=self.offset + added, dims=())
 
 
 @dataclass(frozen=True)

@@ -218,6 +218,8 @@ def number_of(dim: Dim, sizes: Mapping[str, int]) -> int:
     """A named dimension's size; a fixed one is its own."""
     if isinstance(dim, int):
         return dim
+    if "+" in str(dim):
+        return sum(number_of(part, sizes) for part in summands(str(dim)))
     if str(dim) not in sizes:
         raise errors.MissingSizeError(
             f"nothing that was given has the size {dim}, so it is not known: give an "
@@ -225,6 +227,15 @@ def number_of(dim: Dim, sizes: Mapping[str, int]) -> int:
             f"`h: (5)` instead of `h: ({dim})`"
         )
     return sizes[str(dim)]
+
+
+def summands(dim: str) -> tuple[str | int, ...]:
+    """The parts of a dimension that is a sum.
+
+    >>> summands("n_h+n_x+1")
+    ('n_h', 'n_x', 1)
+    """
+    return tuple(int(t) if t.isdigit() else t for t in dim.split("+"))
 
 
 def numbers_of(shape: Shape, sizes: Mapping[str, int]) -> tuple[int, ...]:

@@ -106,6 +106,11 @@ def fill_axis(x: Tensor, axis: int, size: int) -> Tensor:
     return wide.expand(shape)
 
 
+def one_hot_of(k: Tensor, sizes: tuple[int]) -> Tensor:
+    """1 at the place that a whole number of real type says, else 0."""
+    return (k[..., None] == torch.arange(sizes[0], device=k.device)).to(k.dtype)
+
+
 def total(x: Tensor, rank: int) -> Tensor:
     """The sum over time and batch; the core axes stay."""
     return x.sum(tuple(range(x.ndim - rank)))
@@ -172,6 +177,8 @@ MEANINGS: Table[Callable[..., Tensor]] = Table("MEANINGS", "torch/meanings.py", 
     "mse": lambda o, y, rank: mean_of((o - y) ** 2, rank),
     "at": read_place, "put": write_place, "index_fill": fill_axis,
     "index_sum": lambda x, axis, size: x.sum(axis),
+    "prod": lambda x: torch.prod(x, -1),
+    "argmax": lambda x: x.detach().argmax(-1).to(x.dtype), "one_hot_of": one_hot_of,
     "diag": torch.diag_embed, "diagonal": lambda a: torch.diagonal(a, 0, -2, -1),
     "named": lambda x, *_: x, "spread": lambda x: x,
     "total": total, "total_outer": total_outer, "total_outer_at": total_outer_at,

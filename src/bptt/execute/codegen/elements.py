@@ -49,11 +49,14 @@ class Coord:
 
 @dataclass(frozen=True)
 class PlaceCoord:
-    """A coordinate made of others: a sum with signs and a start, around ends or not."""
+    """A coordinate made of others: a sum with signs and a start.
+
+    around: the number of places that it goes round; 0 where it has ends.
+    """
 
     terms: tuple[tuple[Coord | PlaceCoord, int], ...]
     start: int
-    is_wrapped: bool = False
+    around: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -93,7 +96,7 @@ def stride_of_lanes(coords: Sequence[AnyCoord], sizes: Sequence[int]) -> int:
     )
 
 
-def _positions(e: Emitter, coord: AnyCoord, size: int) -> Value:
+def _positions(e: Emitter, coord: AnyCoord) -> Value:
     """The coordinate in every lane, a vector of whole numbers."""
     numbers = ir.Constant(ir.VectorType(INDEX, e.lanes), list(range(e.lanes)))
     if isinstance(coord, Coord):
@@ -101,12 +104,12 @@ def _positions(e: Emitter, coord: AnyCoord, size: int) -> Value:
         return e.builder.add(value, numbers) if coord.is_lane else value
     total = e.splat(e.index(coord.start))
     for part, sign in coord.terms:
-        value = _positions(e, part, size)
+        value = _positions(e, part)
         add = e.builder.add if sign > 0 else e.builder.sub
         total = add(total, value)
-    if not coord.is_wrapped:
+    if not coord.around:
         return total
-    wide = e.splat(e.index(size))
+    wide = e.splat(e.index(coord.around))
     rest = e.builder.srem(total, wide)
     is_low = e.builder.icmp_signed("<", rest, e.splat(e.index(0)))
     return e.builder.select(is_low, e.builder.add(rest, wide), rest)
@@ -114,7 +117,7 @@ def _positions(e: Emitter, coord: AnyCoord, size: int) -> Value:
 
 def is_inside(e: Emitter, coord: AnyCoord, size: int) -> Value:
     """1 in the lanes whose coordinate is a place of the dimension, else 0."""
-    is_there = _bounds(e, _positions(e, coord, size), size)
+    is_there = _bounds(e, _positions(e, coord), size)
     return e.builder.select(is_there, e.constant(1.0), e.constant(0.0))
 
 
@@ -130,7 +133,7 @@ def _load_places(
     """Elements at places made of others: 0 for those outside."""
     total, is_there = None, None
     for coord, stride, size in zip(coords, strides_of(sizes), sizes, strict=True):
-        positions = _positions(e, coord, size)
+        positions = _positions(e, coord)
         inside = _bounds(e, positions, size)
         is_there = inside if is_there is None else e.builder.and_(is_there, inside)
         step = e.builder.mul(positions, e.splat(e.index(stride)))
@@ -158,7 +161,7 @@ def _row_at(
         if isinstance(coord, Coord):
             position = coord.value
         else:
-            vector = _positions(e, coord, size)
+            vector = _positions(e, coord)
             position = e.builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
             low = e.builder.icmp_signed(">=", position, e.index(0))
             high = e.builder.icmp_signed("<", position, e.index(size))
@@ -240,7 +243,7 @@ def store(
 
 def are_equal(e: Emitter, a: AnyCoord, b: AnyCoord) -> Value:
     """1 in the lanes where two coordinates are equal, else 0."""
-    is_equal = e.builder.icmp_signed("==", _positions(e, a, 0), _positions(e, b, 0))
+    is_equal = e.builder.icmp_signed("==", _positions(e, a), _positions(e, b))
     return e.builder.select(is_equal, e.constant(1.0), e.constant(0.0))
 
 

@@ -77,7 +77,7 @@ def lay_out(
     program: Program, sizes: Mapping[str, int], real_bytes: int
 ) -> tuple[Program, StagedProgram, Layout]:
     """Everything before code: the program in primitives, its stages, its memory."""
-    lowered = lower_program(program)
+    lowered = lower_program(program, sizes)
     count = sum(len(segment.nodes) for segment in lowered.segments)
     if count > MOST_NODES:
         raise NotCompilableError(
@@ -151,9 +151,9 @@ def _collection_paused() -> Iterator[None]:
             gc.enable()
 
 
-def lower_program(program: Program) -> Program:
+def lower_program(program: Program, sizes: Mapping[str, int]) -> Program:
     """The same program in primitives, carried products rotated; not ordered yet."""
-    roots, rotated = rotate(expand(program.unordered), program.graph.definitions)
+    roots, rotated = rotate(expand(program.unordered, sizes), program.graph.definitions)
     leaves = {name: leaf for name, leaf in program.leaves.items()
               if name in program.graph.inputs}  # fmt: skip
     # A carry that only an initial gradient reads is made from its parts when asked for.

@@ -10,9 +10,15 @@ subexpressions become one node, so a softmax and its log share their reductions.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from bptt.step import ops
 from bptt.step.graph import Node, constant, rebuild, rewrite
+from bptt.step.places import IndexPlace
+from bptt.step.product import all_places, new_index
+from bptt.step.product import number_of as index_number
+from bptt.step.shapes import number_of
 
 REDUCTIONS = frozenset({"row_sum", "row_max", "pick"})
 # Of which an element is a sum, or a maximum, over elements.
@@ -23,7 +29,7 @@ class NotCompilableError(Exception):
     """The kernels have no form for something; the message says what, for the user."""
 
 
-def expand(roots: Mapping[str, Node]) -> dict[str, Node]:
+def expand(roots: Mapping[str, Node], sizes: Mapping[str, int]) -> dict[str, Node]:
     """The same named roots in primitives."""
     shared: dict[Hashable, Node] = {}
 
@@ -34,7 +40,16 @@ def expand(roots: Mapping[str, Node]) -> dict[str, Node]:
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
         node = rebuild(node, inputs)
+        data: Any = node.data
+        if node.op == "at" and (data.dims or data.is_wrapped):
+            place = data.with_numbers(lambda dim: number_of(dim, sizes))
+            place = replace(place, dim=number_of(data.dim, sizes))
+            return share(Node("at", inputs, node.shape, place))
         rule = _RULES.get(node.op) if node.timed else None
+        if node.timed and node.op == "prod":
+            return _share_all(
+                _product(node, number_of(inputs[0].shape[0], sizes)), share
+            )
         return share(node) if rule is None else _share_all(rule(node), share)
 
     new = rewrite(roots.values(), step)
@@ -85,6 +100,35 @@ def _cumsum(node: Node) -> Node:
     return ops.matvec(ops.apply("lower_part", ones), x)
 
 
+def _product(node: Node, size: int) -> Node:
+    """Element times element: a product has no reduction of its own."""
+    (x,) = node.inputs
+    if size > LONGEST_PRODUCT:
+        raise NotCompilableError(f"a product of more than {LONGEST_PRODUCT} elements")
+    found = ops.at(x, IndexPlace(x.shape[0], (), 1))
+    for number in range(2, size + 1):
+        found = found * ops.at(x, IndexPlace(x.shape[0], (), number))
+    return found
+
+
+def _argmax(node: Node) -> Node:
+    """The smallest number of a place whose element is the largest, from 0."""
+    (x,) = node.inputs
+    (term,) = new_index(x)
+    place = all_places(term)
+    largest = ops.apply("greater_equal", ops.at(x, place), _row("row_max", x))
+    later = ops.where(largest, 1.0 - index_number(term), -ops.count(x.shape))
+    return -_row("row_max", ops.put(later, place))
+
+
+def _one_hot_of(node: Node) -> Node:
+    (k,) = node.inputs
+    (term,) = new_index(Node("fill", (k,), node.shape, node.shape))
+    number = index_number(term) - 1.0
+    here = ops.apply("greater_equal", k, number) * ops.apply("greater_equal", number, k)
+    return ops.put(here, all_places(term))
+
+
 def _layer_norm(node: Node) -> Node:
     (x,) = node.inputs
     assert isinstance(node.data, float)
@@ -132,6 +176,9 @@ def _mse(node: Node) -> Node:
     return _mean(squares) if o.rank else squares
 
 
+# Longer ones would be one operation of code for each element.
+LONGEST_PRODUCT = 64
+
 _RULES: dict[str, Callable[[Node], Node]] = {
     "softmax": _softmax,
     "log_softmax": _log_softmax,
@@ -140,6 +187,8 @@ _RULES: dict[str, Callable[[Node], Node]] = {
     "sum": lambda node: _row_sum(node.inputs[0]),
     "max": lambda node: _row("row_max", node.inputs[0]),
     "cumsum": _cumsum,
+    "argmax": _argmax,
+    "one_hot_of": _one_hot_of,
     "mean": lambda node: _mean(node.inputs[0]),
     "dot": lambda node: _row_sum(node.inputs[0] * node.inputs[1]),
     "nll": _nll,

@@ -139,4 +139,6 @@ def place_coord(place: IndexPlace, coords: Mapping[str, AnyCoord]) -> PlaceCoord
     """A place that is more than an index, as a coordinate."""
     terms = tuple((coords[t.name], t.sign) for t in place.terms)
     start = place.offset - 1 + sum(t.sign * t.first for t in place.terms)
-    return PlaceCoord(terms, start, place.is_wrapped)
+    around = place.dim if place.is_wrapped else 0
+    assert isinstance(around, int)  # `expand` has put a number there
+    return PlaceCoord(terms, start, around)
