@@ -10,7 +10,7 @@ from bptt.cell import Cell
 from bptt.step.shapes import Array
 
 
-class Predictor(torch.nn.Module):
+class TorchPredictor(torch.nn.Module):
     """x, (tau, n_b, n_x) or tokens (tau, n_b), to o, (tau, n_b, n_o).
 
     network: a `bptt.torch.Recurrent`; what is drawn in training is at its mean.
@@ -34,7 +34,7 @@ class Predictor(torch.nn.Module):
 
 def predictor(
     cell: Cell, parameters: Mapping[str, Array], scores: str, means: Mapping[str, Array]
-) -> Predictor:
+) -> TorchPredictor:
     """A module with these parameters."""
     sizes: dict[str, Any] = {}
     for name, spec in cell.graph.parameters.items():
@@ -43,4 +43,4 @@ def predictor(
     network = bptt.torch.Recurrent(cell, outputs=scores, **sizes)
     tensors = {n: torch.from_numpy(p.copy()) for n, p in parameters.items()}
     network.load_state_dict(tensors)
-    return Predictor(network, scores, means)
+    return TorchPredictor(network, scores, means)
