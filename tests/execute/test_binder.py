@@ -41,7 +41,7 @@ def bits(grad):
 @pytest.mark.parametrize("name", CELLS)
 def test_a_call_like_an_earlier_one_gives_the_same_bits(name, dtype):
     cell = Cell(CELLS[name].text)
-    for tau, n_b in ((4, 3), (1, 1), (4, 3), (5, 2)):
+    for tau, n_b in ((4, 3), (1, 1), (4, 3), (130, 2)):
         for seed in (0, 1):
             case = make_case(cell, sizes_of(cell), tau, n_b, dtype, seed)
             grad = cell.gradient(**case, threads=1, initial_gradient=True)

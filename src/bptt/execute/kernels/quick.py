@@ -51,8 +51,23 @@ class Recipe:
         for name, node in statics.tables.items():
             self.others.append((numbers[name], node, True))
         rows = {0: n_rows, 1: n_b, -1: n_b}
+        self.products = [
+            (self._from_end(executable, job.a), job.m,
+             self._from_end(executable, job.b), job.n, not job.is_swapped)
+            for job in executable.sums.jobs
+        ]  # fmt: skip
         self.kernels = [(phase, direction, kernel, rows[direction])
                         for phase, direction, kernel in executable.kernels]  # fmt: skip
+
+    def _from_end(
+        self, executable: Executable, place: tuple[int, int, int]
+    ) -> tuple[int, int, int]:
+        """An operand's rows in the order of `totals.RowProduct`: see there."""
+        number, begin, stride = place
+        if executable.sweeps.direction > 0:
+            return place
+        last = (self.n_rows - 1) * stride * executable.real_bytes
+        return number, begin + last, -stride
 
 
 def find_recipe(
@@ -122,6 +137,7 @@ class QuickCall(KernelCall):
         loan = self._borrow()
         self._workspace = loan.workspace
         self._workspace.restore()
+        self._workspace.resize(recipe.shape[0])
         self._asked = self._threads = 1
         self._ragged = None
         self.values = KernelValues(executable, bindings, loan)
@@ -179,7 +195,7 @@ class QuickCall(KernelCall):
                 kernel(order.place, order.count, 0, rows, table)
         for when, node in self._executable.totals:
             if when == phase:
-                self.values.totals[node] = self._total(node)
+                self.values.totals[node] = self._total(node, phase)
 
     def _sum_all(self) -> None:
         workspace, reduce = self._workspace, self._executable.reduce
@@ -187,11 +203,14 @@ class QuickCall(KernelCall):
             workspace.make_work(1)
         table: Any = workspace.table
         places = iter(workspace.result_addresses)
-        for job in self._executable.sums.jobs:
-            (a, a_begin, a_stride), (b, b_begin, b_stride) = job.a, job.b
+        for (a, a_begin, a_stride), m, (
+            b,
+            b_begin,
+            b_stride,
+        ), n, keeps in self._recipe.products:
             place, sums = next(places), next(places)
             reduce(
-                self._n_rows, table[a] + a_begin, a_stride, 0, job.m,
-                table[b] + b_begin, b_stride, job.n, place, job.n,
-                0 if job.is_swapped else sums, workspace.work[0],
+                self._n_rows, table[a] + a_begin, a_stride, 0, m,
+                table[b] + b_begin, b_stride, n, place, n,
+                sums if keeps else 0, workspace.work[0], 0,
             )  # fmt: skip
