@@ -215,12 +215,12 @@ class Engine:
         params: Mapping[str, Any],
         inputs: Mapping[str, Any],
         *,
-        nodes: Iterable[str] = (),
-        initial: Mapping[str, Any] | None = None,
         seeds: Mapping[str, Any] | None = None,
-        reduction: str = "sum",
+        initial: Mapping[str, Any] | None = None,
+        nodes: Iterable[str] = (),
         input_gradient: bool = False,
         initial_gradient: bool = False,
+        reduction: str = "sum",
         threads: int | None = None,
     ) -> Prepared:
         """A gradient to be computed again and again, with nothing looked up or checked.
