@@ -18,6 +18,7 @@ from bptt.calculus.program import (
 )
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind, parameter_arrays
+from bptt.execute.checkpoints import Limit, read_limit
 from bptt.language import parse_cell, print_graph
 from bptt.results import Gradient, Run
 from bptt.step import draws
@@ -177,6 +178,8 @@ class Engine:
         initial_gradient: bool = False,
         executor: str = dispatch.COMPILED,
         threads: int | None = None,
+        memory: int | str | None = None,
+        checkpoint: int | str | None = None,
     ) -> Gradient:
         """The exact gradient of the total loss through time.
 
@@ -186,7 +189,12 @@ class Engine:
         `grad.inputs`; initial_gradient: also `grad.initial`; seeds: node ->
         (tau, n_b, *shape), a gradient that arrives from outside, for a cell without a
         loss or in addition to it. Other arguments: see `forward`.
-        Raises: NoLossError, UnknownNodeError and the errors of `forward`.
+        memory: bytes, or a text such as "512MB", in which the same gradient is found,
+        bit for bit, by running steps forward once more; checkpoint: instead, how many
+        states to keep, "sqrt" of tau, or "optimal", the number that takes the least
+        memory; see docs/long-sequences.md and `grad.schedule`.
+        Raises: NoLossError, UnknownNodeError, MemoryBudgetError, CheckpointError and
+        the errors of `forward`.
         """
         seeds = seeds or {}
         if self.graph.loss is None and not seeds:
@@ -196,6 +204,7 @@ class Engine:
                 "shape (tau, n_b, ...)"
             )
         wanted = self.known_nodes(nodes)
+        limit = read_limit(memory, checkpoint)
         bindings = bind(
             self.graph, params, inputs, initial, seeds, reduction, weights,
             lengths=lengths,
@@ -207,7 +216,7 @@ class Engine:
             initial_gradient,
             tuple(sorted(seeds)),
         )
-        return self.run_gradient(bindings, request, executor, threads)
+        return self.run_gradient(bindings, request, executor, threads, limit)
 
     def run_gradient(
         self,
@@ -215,10 +224,11 @@ class Engine:
         request: Request,
         executor: str = dispatch.COMPILED,
         threads: int | None = None,
+        limit: Limit | None = None,
     ) -> Gradient:
         """The gradient of arrays that are bound already, for other parts of bptt."""
         program = self.gradient_program(request)
-        program, values = dispatch.run(program, bindings, executor, threads)
+        program, values = dispatch.run(program, bindings, executor, threads, limit)
         return Gradient(
             program, bindings, values, request,
             lambda: self._forward(bindings, executor, threads),
@@ -284,24 +294,30 @@ class Engine:
         """
         return draws.draw_inputs(self.graph, params, inputs, seed, mean=mean)
 
-    def lower(self, *, dtype: DTypeLike = np.float32, **sizes: int) -> Lowering:
+    def lower(
+        self, *, dtype: DTypeLike = np.float32, memory: int | str | None = None,
+        checkpoint: int | str | None = None, tau: int = 1, n_b: int = 1, **sizes: int,
+    ) -> Lowering:  # fmt: skip
         """The plan by which kernels compute this cell's gradient.
 
         It lists the stages of a step, what is hoisted out of the loop and what is kept.
         A cell without a loss is seeded on the vector defined last. Print the result;
-        its `ir` is the LLVM IR of the kernels.
+        its `ir` is the LLVM IR of the kernels. memory, checkpoint: as `gradient` takes
+        them, for a batch of n_b sequences of tau steps: the last line then says how
+        they are run, and in how many bytes.
 
         >>> from bptt import cells
         >>> cells.elman.lower(n_x=3, n_h=4).flops_per_step
         144
 
-        Raises: MissingSizeError, SizeError, NotLowerableError.
+        Raises: MissingSizeError, SizeError, NotLowerableError, MemoryBudgetError.
         """
         self._check_sizes(sizes)
+        limit = read_limit(memory, checkpoint)
         vectors = self.graph.vectors()
         seeds = () if self.graph.loss else tuple(vectors[-1:])
         program = self.gradient_program(Request(seeds=seeds))
-        return dispatch.lower(program, sizes, np.dtype(dtype))
+        return dispatch.lower(program, sizes, np.dtype(dtype), limit, (tau, n_b))
 
     def known_nodes(self, nodes: Iterable[str]) -> tuple[str, ...]:
         """The names as a tuple, each once. Raises: UnknownNodeError."""

@@ -15,6 +15,7 @@ from bptt.cli.compare import compare
 from bptt.cli.doctor import doctor
 from bptt.cli.evaluate import evaluate
 from bptt.cli.explain import explain
+from bptt.cli.export import export
 from bptt.cli.failure import describe
 from bptt.cli.flow import flow
 from bptt.cli.sample import sample
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command("train", cls=GROUPED)(train)
 app.command("sample")(sample)
 app.command("eval")(evaluate)
+app.command("export")(export)
 app.command("compare")(compare)
 app.command("sweep")(sweep)
 app.command("check")(check)
