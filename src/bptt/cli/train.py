@@ -17,6 +17,7 @@ from bptt.cli.parameters import (
     read_options,
     with_options,
 )
+from bptt.errors import FlowError
 from bptt.train import (
     BEST,
     LAST,
@@ -116,7 +117,7 @@ EXTRAS = (
             Path | None,
             typer.Option(
                 metavar="RUN",
-                help="Go on with a run that was stopped; its own options hold.",
+                help="Go on with a run; its options hold, or more --epochs.",
                 show_default=False,
             ),
         ],
@@ -152,11 +153,14 @@ EXTRAS = (
         ],
         False,
         RUN,
+        is_common=False,
     ),
     HELP_ALL,
 )
 GROUPED = grouped_command(TrainingOptions, EXTRAS, GROUPS)
-WITH_RESUME = ("data", "pattern", "limit", "resume", "checkpoint", "json")
+WITH_RESUME = (
+    "data", "pattern", "limit", "resume", "checkpoint", "json", "epochs",
+)  # fmt: skip
 
 
 @with_options(TrainingOptions, EXTRAS)
@@ -221,19 +225,28 @@ def _resume(
             "--checkpoint", checkpoint, f"one of {', '.join(CHECKPOINTS)}"
         )
     data = open_data(_request(given, None)) if "data" in given else None
-    return resume_run(values["resume"], console, data, checkpoint), data
+    epochs = given.get("epochs")
+    report = resume_run(values["resume"], console, data, checkpoint, epochs)
+    return report, data
 
 
 def _end(report: Report, console: Console, data: Data | None, *, as_json: bool) -> None:
     if is_first_process():
         print_report(report, console)
         if not report.was_interrupted:
-            flow = write_flows(report.folder, data)["last"]
-            console.print(f"gradients: {flow.verdict}", highlight=False, markup=False)
+            console.print(_flow(report.folder, data), highlight=False, markup=False)
         if as_json:
             print_json(read_summary(report.folder).content)
     if report.was_interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _flow(folder: Path, data: Data | None) -> str:
+    """The last verdict on the gradients, or why there is none: the run is done."""
+    try:
+        return f"gradients: {write_flows(folder, data)['last'].verdict}"
+    except (FlowError, OptionError) as error:
+        return f"gradients: not measured: {error}"
 
 
 def _default_folder() -> Path:
