@@ -179,10 +179,11 @@ def held_initial(case: Case, given: Mapping[str, np.ndarray]) -> dict[str, Any]:
     found = {}
     for name, array in given.items():
         holders = case.holders(name)
+        if len(holders) == 1:
+            found[name] = array
+            continue
         ordered = array if case.states[name] > 0 else array[::-1]
-        found |= dict(
-            zip(holders, ordered if len(holders) > 1 else [array], strict=True)
-        )
+        found |= dict(zip(holders, ordered, strict=True))
     return found
 
 
