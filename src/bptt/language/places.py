@@ -110,7 +110,8 @@ class IndexedNodes(JoinedNodes):
         return Node("size", data=self._dimension(str(expr.data)))
 
     def _eye(self, expr: Piece) -> Node:
-        dim = self._dimension(str(expr.data))
+        data: Any = expr.data
+        dim = data if isinstance(data, int) else self._dimension(data)
         return Node("eye", (), (dim, dim), dim)
 
     def _fill(self, expr: Piece) -> Node:
@@ -302,7 +303,7 @@ def with_sizes(
     def step(expr: Piece) -> Piece:
         if expr.op == "parameter" and expr.data in dims - taken:
             return Piece("size", (), expr.span, expr.data)
-        if expr.op == "eye" and expr.data not in dims:
+        if expr.op == "eye" and expr.data not in dims and isinstance(expr.data, str):
             raise errors.IndexUseError(
                 expr.span,
                 f"{expr.data} is not a dimension of the cell",
