@@ -4,6 +4,7 @@ nox -s quick      unit tests, less than two minutes on two cores
 nox -s tests      every test, with README and documentation code
 nox -s lint       style, types, layers
 nox -s docs       README and documentation code alone
+nox -s site       the site, strictly
 nox -s bench      every benchmark; arguments after --
 """
 
@@ -59,6 +60,12 @@ def lint(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """README and documentation code."""
     _python(session, "pytest", "-q", "tests/house/test_pages.py", *session.posargs)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """The site, written to build/site."""
+    _python(session, "mkdocs", "build", "--strict", *session.posargs)
 
 
 @nox.session

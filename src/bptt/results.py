@@ -22,7 +22,7 @@ from bptt.calculus.program import (
 from bptt.execute.bindings import Bindings
 from bptt.execute.protocol import Values
 from bptt.step.evaluate import evaluate
-from bptt.step.graph import TO_STATIC, Node, walk
+from bptt.step.graph import TO_STATIC, Node
 from bptt.step.shapes import Array
 
 
@@ -385,4 +385,14 @@ def _over(totals: Sequence[Node], static: Sequence[Node]) -> list[Node]:
 
 def _static_nodes(root: Node) -> list[Node]:
     """Nodes from the totals up to the root, inputs first; nothing timed."""
-    return [node for node in walk([root]) if not node.timed]
+    found: dict[Node, None] = {}
+    work = [(root, False)]
+    while work:
+        node, is_ready = work.pop()
+        if is_ready:
+            found[node] = None
+        elif node not in found and not node.timed:
+            work.append((node, True))
+            if node.op not in TO_STATIC:  # what was summed over time lies below
+                work += [(child, False) for child in reversed(node.inputs)]
+    return list(found)

@@ -31,6 +31,10 @@ def binary(value):
     return (value > 0).astype(value.dtype)
 
 
+def covariance(value):
+    return value @ value.swapaxes(-1, -2)
+
+
 def constant(number):
     return lambda value: np.full_like(value, number)
 
@@ -47,6 +51,7 @@ MEANT = {
     ("gru_d", "delta"): positive, ("t_lstm", "delta"): positive,
     ("cfc", "delta"): positive, ("ode_rnn", "delta"): positive,
     ("lmu", "theta"): positive, ("stp", "tau_x"): positive, ("stp", "tau_u"): positive,
+    ("kalman", "P"): covariance, ("ltc", "rate"): positive, ("ltc", "dt"): positive,
     ("pendulum", "dt"): constant(0.05), ("lif", "z"): binary, ("alif", "z"): binary,
 }  # fmt: skip
 

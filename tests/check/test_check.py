@@ -16,8 +16,11 @@ from bptt.check import (
     check_cell,
     check_instance,
     make_instance,
+    probes,
 )
+from bptt.check.context import Trial
 from bptt.check.oracles import EPSILONS
+from bptt.check.probes import Moved, complex_steps
 from tests.execute.library import IN_ALL_VARIANTS
 
 LAYER = "h[t] = {}(w * h[t-1] + x[t])\nL[t] = sum(h[t] * v)"
@@ -232,3 +235,54 @@ def test_an_initial_state_without_influence_has_a_gradient_of_zero():
     assert set(grad.initial) == {"s", "h"}
     assert grad.initial["h"].shape == (2, 3) and not grad.initial["h"].any()
     assert grad.initial["s"].all()
+
+
+def test_directions_find_one_wrong_element_of_a_large_cell(monkeypatch):
+    """What stands for every element where those are too many."""
+    monkeypatch.setattr(probes, "LARGE", 0)
+    cell = bptt.cells.book
+    ledger = cell.check(instances=2, executor="reference")
+    assert ledger.passed, str(ledger)
+    assert "; moved along 4 random directions of each array" in ledger.instances[0]
+    notes = {row.what: row.note for row in ledger.rows if row.how == "complex step"}
+    assert notes["∇_W"].startswith("4 random directions of ")
+
+    def gradient(params, inputs, **options):
+        found = dict(cell.gradient(params, inputs, **options))
+        found["W"] = found["W"].copy()
+        found["W"][1, -1] *= 1 + 1e-6
+        return found
+
+    context = Trial(cell, make_instance(cell.graph, 1, seed=0), gradient)
+    context.__dict__["scale"] = 1.0  # of the right gradient, which has inputs' too
+    target = Moved("parameter", "W")
+    ((_, found),) = complex_steps(
+        context.prober, [target], h=1e-20, each_step=lambda _: False
+    )
+    claimed = context.prober.along(target, context.claimed(target))
+    assert claimed.shape == (4,)
+    right = np.abs(claimed - found.sum(axis=1)) <= 1e-12
+    assert not right.any()
+
+
+def test_many_targets_in_one_run_give_the_same_as_each_alone(monkeypatch):
+    cell = bptt.cells.lstm
+    trial = Trial(cell, make_instance(cell.graph, 1, seed=0), cell.gradient)
+
+    def slopes(targets):
+        found = complex_steps(
+            trial.prober, targets, h=1e-20, each_step=lambda t: t.kind == "node"
+        )
+        return [array for _, array in found]
+
+    targets = trial.targets()
+    together = slopes(targets)
+    monkeypatch.setattr(probes, "MOST_REALS", 0)
+    for one, other in zip(together, slopes(targets), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-15)
+
+
+def test_the_share_that_is_done_grows_to_1():
+    shares = []
+    bptt.cells.irnn.check(instances=2, executor="reference", progress=shares.append)
+    assert shares == sorted(shares) and shares[-1] == 1 and len(shares) == 26

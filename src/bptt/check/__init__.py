@@ -17,12 +17,14 @@ from bptt.check import branches, oracles, padding, structure
 from bptt.check.context import GradientFunction, Trial
 from bptt.check.instances import Instance, make_instance
 from bptt.check.ledger import FAILED, NOT_CHECKED, PASSED, Ledger, Row
+from bptt.check.probes import DIRECTIONS, Prober
 from bptt.engine import Engine
 from bptt.execute import dispatch
+from bptt.execute.effort import least_effort
 
 __all__ = [
     "CHECKS", "FAILED", "INSTANCES", "NOT_CHECKED", "PASSED", "Instance", "Ledger",
-    "Row", "check_cell", "check_instance",
+    "Row", "check_cell", "check_instance", "silent",
 ]  # fmt: skip
 
 INSTANCES = 3
@@ -44,6 +46,10 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
+def silent(_share: float) -> None:
+    """Tell nobody how far it is."""
+
+
 def check_cell(
     cell: Engine,
     *,
@@ -52,11 +58,13 @@ def check_cell(
     executor: str = dispatch.COMPILED,
     gradient: GradientFunction | None = None,
     checks: tuple[Check, ...] = CHECKS,
+    progress: Callable[[float], None] = silent,
 ) -> Ledger:
     """Check a cell's gradients on random instances; see `Cell.check`.
 
     gradient: what is under test, by default `cell.gradient` with this executor (the
-    oracles always use the NumPy reference); checks: which to make.
+    oracles always use the NumPy reference); checks: which to make; progress: is told
+    the share that is done.
     """
     rows: list[Row] = []
     shown: list[str] = []
@@ -68,11 +76,19 @@ def check_cell(
                 note="no random point was found where every value is finite",
             ))  # fmt: skip
             continue
-        shown.append(str(instance))
+        shown.append(str(instance) + _directions(cell, instance))
         rows += check_instance(
-            cell, instance, executor=executor, gradient=gradient, checks=checks
-        )
+            cell, instance, executor=executor, gradient=gradient, checks=checks,
+            progress=partial(_tell, progress, number - 1, instances),
+        )  # fmt: skip
     return Ledger(tuple(rows), seed, tuple(shown))
+
+
+def _tell(
+    progress: Callable[[float], None], done: int, instances: int, share: float
+) -> None:
+    """Of one instance's share, that of all."""
+    progress((done + share) / instances)
 
 
 def check_instance(
@@ -82,10 +98,22 @@ def check_instance(
     executor: str = dispatch.COMPILED,
     gradient: GradientFunction | None = None,
     checks: tuple[Check, ...] = CHECKS,
+    progress: Callable[[float], None] = silent,
 ) -> list[Row]:
     """The rows of one instance."""
+    rows: list[Row] = []
     tested = gradient or partial(cell.gradient, executor=executor)
     context = Trial(cell, instance, tested)
     # A value that is not finite fails its row; NumPy's warning would say it twice.
-    with np.errstate(all="ignore"):
-        return [row for check in checks for row in check(context)]
+    with np.errstate(all="ignore"), least_effort():
+        for number, check in enumerate(checks, 1):
+            rows += check(context)
+            progress(number / len(checks))
+    return rows
+
+
+def _directions(cell: Engine, instance: Instance) -> str:
+    """What a ledger says of a cell too large to move every element alone."""
+    if not Prober(cell.graph, instance).is_large:
+        return ""
+    return f"; moved along {DIRECTIONS} random directions of each array"

@@ -23,7 +23,7 @@ class Row:
     error: max |difference| / max |oracle|, where an oracle below a thousandth of the
     instance's largest gradient is measured against that thousandth (a gradient that is
     zero but for rounding has no relative error); tolerance: what passes; sweep: error
-    by epsilon; note: why a row was not checked, or where the worst element is.
+    by epsilon; note: why a row was not checked, or what else is to be said of it.
     """
 
     what: str

@@ -11,12 +11,12 @@ import numpy as np
 
 from bptt.check.context import COMPLEX_STEP, SCALE_FLOOR, Trial, label
 from bptt.check.ledger import Row
-from bptt.check.probes import Moved, central_differences, complex_step
+from bptt.check.probes import Moved, central_differences, complex_steps
 from bptt.execute.dispatch import REFERENCE
 from bptt.step.shapes import Array
 from bptt.unrolled.local import (
     LocalEquation,
-    cut_equation,
+    cut_equations,
     evaluate,
     hold_stops,
     jacobians,
@@ -43,79 +43,94 @@ def check_determinism(context: Trial) -> Iterator[Row]:
 
 
 def check_complex_step(context: Trial) -> Iterator[Row]:
-    """Every element of every parameter, node, input, initial state: Im L(v + ih)/h."""
-    for target in context.targets():
-        is_node = target.kind == "node"
-        how = "complex step, each node moved" if is_node else "complex step"
-        note = context.near_kink(COMPLEX_STEP)
-        if note:
-            yield context.unchecked(
-                label(context, target), how, COMPLEX_TOLERANCE, note
-            )
-            continue
-        claimed = context.claimed(target)
-        oracle = _by_complex_step(context, target)
-        error = context.relative(claimed, oracle)
+    """Every element of every parameter, node, input, initial state: Im L(v + ih)/h.
+
+    In a large cell random directions of the elements: see `Prober.basis`.
+    """
+    note = context.near_kink(COMPLEX_STEP)
+    if note:
+        for target in context.targets():
+            how, what = _moved_how(target), label(context, target)
+            yield context.unchecked(what, how, COMPLEX_TOLERANCE, note)
+        return
+    prober = context.prober
+    every = complex_steps(
+        prober, context.targets(), h=COMPLEX_STEP, each_step=_is_sequence
+    )
+    for target, found in every:
+        claimed = prober.along(target, context.claimed(target))
+        error = context.relative(claimed, _as_claimed(context, target, found))
         yield context.row(
-            label(context, target), how, error, COMPLEX_TOLERANCE, epsilon=COMPLEX_STEP
-        )
+            label(context, target), _moved_how(target), error, COMPLEX_TOLERANCE,
+            epsilon=COMPLEX_STEP, note=prober.note(target),
+        )  # fmt: skip
 
 
-def _by_complex_step(context: Trial, target: Moved) -> Array:
-    """The gradient in the form that `Gradient` has."""
-    each_step = target.kind in ("node", "input")
-    found = complex_step(context.prober, target, each_step=each_step, h=COMPLEX_STEP)
-    shape = context.prober.shape_of(target)
+def _moved_how(target: Moved) -> str:
+    is_node = target.kind == "node"
+    return "complex step, each node moved" if is_node else "complex step"
+
+
+def _is_sequence(target: Moved) -> bool:
+    return target.kind in ("node", "input")
+
+
+def _as_claimed(context: Trial, target: Moved, found: Array) -> Array:
+    """Slopes by group and row in the order of `Prober.along`."""
     if target.kind == "parameter":
-        return np.asarray(found.sum(axis=1).reshape(shape))
-    lead = (context.tau,) if each_step else ()
-    rows = found.reshape(*lead, -1, context.n_b)
-    return np.swapaxes(rows, -1, -2).reshape(*lead, context.n_b, *shape)
+        return np.asarray(found.sum(axis=1))
+    lead = (context.tau,) if _is_sequence(target) else ()
+    return np.swapaxes(found.reshape(*lead, -1, context.n_b), -1, -2)
 
 
 def check_differences(context: Trial) -> Iterator[Row]:
     """Every parameter by central differences, epsilon from 1e-2 to 1e-10."""
     how = "central differences"
     usable = [eps for eps in EPSILONS if not context.near_kink(eps)]
-    for name in context.graph.parameters:
-        target = Moved("parameter", name)
-        if not usable:
-            note = context.near_kink(EPSILONS[-1])
-            yield context.unchecked(
-                label(context, target), how, DIFFERENCE_TOLERANCE, note
-            )
-            continue
-        claimed = context.claimed(target)
-        sweep = []
-        every = central_differences(context.prober, target, usable)
-        for epsilon, slopes in zip(usable, every, strict=True):
-            oracle = slopes.sum(axis=1).reshape(context.prober.shape_of(target))
-            sweep.append((epsilon, context.relative(claimed, oracle)))
+    targets = [Moved("parameter", name) for name in context.graph.parameters]
+    if not usable:
+        note = context.near_kink(EPSILONS[-1])
+        for target in targets:
+            what = label(context, target)
+            yield context.unchecked(what, how, DIFFERENCE_TOLERANCE, note)
+        return
+    prober = context.prober
+    for target, every in central_differences(prober, targets, usable):
+        claimed = prober.along(target, context.claimed(target))
+        sweep = [
+            (epsilon, context.relative(claimed, slopes.sum(axis=1)))
+            for epsilon, slopes in zip(usable, every, strict=True)
+        ]
         best = min(sweep, key=lambda point: point[1])
         yield context.row(
             label(context, target), how, best[1], DIFFERENCE_TOLERANCE, epsilon=best[0],
-            sweep=tuple(sweep),
+            sweep=tuple(sweep), note=prober.note(target),
         )  # fmt: skip
 
 
 def check_copies(context: Trial) -> Iterator[Row]:
     """Each copy θ^(t) moved alone; and the copies sum to the total."""
-    note = context.near_kink(COMPLEX_STEP)
-    for name in context.graph.parameters:
+    how, note = "each copy moved", context.near_kink(COMPLEX_STEP)
+    prober = context.prober
+    targets = [Moved("parameter", name) for name in context.graph.parameters]
+    moved = {} if note else dict(
+        complex_steps(prober, targets, h=COMPLEX_STEP, each_step=lambda _: True)
+    )  # fmt: skip
+    for target in targets:
+        name = target.name
         what = f"∇_{name}^(t)"
         copies = np.stack(
             [np.asarray(context.plain.copies[name][t]) for t in range(context.tau)]
         )
         if note:
-            yield context.unchecked(what, "each copy moved", COMPLEX_TOLERANCE, note)
+            yield context.unchecked(what, how, COMPLEX_TOLERANCE, note)
         else:
-            target = Moved("parameter", name)
-            found = complex_step(context.prober, target, each_step=True, h=COMPLEX_STEP)
-            oracle = found.sum(axis=1).reshape(copies.shape)
-            error = context.relative(copies, oracle)
+            oracle = moved[target].sum(axis=1).reshape(context.tau, -1)
+            error = context.relative(prober.along(target, copies), oracle)
             yield context.row(
-                what, "each copy moved", error, COMPLEX_TOLERANCE, epsilon=COMPLEX_STEP
-            )
+                what, how, error, COMPLEX_TOLERANCE, epsilon=COMPLEX_STEP,
+                note=prober.note(target),
+            )  # fmt: skip
         yield context.row(
             f"∇_{name}", "sum over copies", _sum_error(context, name, copies),
             COPY_SUM_TOLERANCE,
@@ -141,8 +156,7 @@ def check_edges(context: Trial) -> Iterator[Row]:
         initial=context.instance.initial,
         executor=REFERENCE,
     )  # fmt: skip
-    for name in context.graph.definitions:
-        equation = cut_equation(context.graph, name)
+    for name, equation in cut_equations(context.graph).items():
         if not equation.real_reads:
             continue
         if note:

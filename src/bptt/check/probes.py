@@ -12,7 +12,10 @@ A stopped gradient is held at its unperturbed value: that is what its derivative
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import math
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -23,12 +26,16 @@ from bptt.calculus.program import Program, forward_program
 from bptt.check.instances import Instance
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
-from bptt.step.graph import Graph, InputSpec, Node, rebuild, rewrite, walk
+from bptt.step.graph import Graph, InputSpec, Node, rebuild, rewrite, shift_of, walk
 from bptt.step.ops import OPS, apply
 from bptt.step.places import align_indices
 from bptt.step.shapes import Array
 
 PROBE = "probe"
+# Elements times nodes; beyond it a few directions stand for the elements of a matrix.
+LARGE = 50_000
+DIRECTIONS = 4
+MOST_REALS = 1_000_000  # of the probes of one run, per row of the batch
 COMPARISONS = ("greater", "greater_equal")
 
 
@@ -62,8 +69,10 @@ class Prober:
 
     whole: Graph
     instance: Instance
-    # One program per target: a sweep over epsilon runs it again and again.
-    _programs: dict[Moved, tuple[Program, bool]] = field(default_factory=dict)
+    # By targets: the copies of the parameters run the same programs again.
+    _programs: dict[tuple[Moved, ...], tuple[Program, dict[Moved, str]]] = field(
+        default_factory=dict
+    )
 
     @cached_property
     def graph(self) -> Graph:
@@ -114,6 +123,8 @@ class Prober:
             kink = OPS[node.op].kink if node.op in OPS else None
             if kink is None or _is_decided_elsewhere(node):
                 continue
+            if not _can_move(node, self._fixed):
+                continue
             observed = {f"kink {i}": child for i, child in enumerate(node.inputs)}
             values = _run(
                 _observed(self.graph, observed), self.bindings, tuple(observed)
@@ -127,6 +138,17 @@ class Prober:
             nearest = min(nearest, float(np.min(kink(*arguments))))
         return float(nearest)
 
+    @cached_property
+    def _fixed(self) -> frozenset[str]:
+        """The definitions that nothing moves, such as the number of the step."""
+        definitions = self.graph.definitions
+        fixed = frozenset(definitions) & self.graph.times.hidden.keys()
+        kept = frozenset(n for n in fixed if not _can_move(definitions[n], fixed))
+        while kept != fixed:
+            fixed = kept
+            kept = frozenset(n for n in fixed if not _can_move(definitions[n], fixed))
+        return fixed
+
     # ----- perturbed runs -----
 
     def shape_of(self, target: Moved) -> tuple[int, ...]:
@@ -138,15 +160,62 @@ class Prober:
             return b.inputs[target.name].shape[2:]
         return b.numbers(self.graph.definitions[target.name].shape)
 
+    def basis(self, target: Moved) -> Array:
+        """What the target is moved by in turn: (count, *shape).
+
+        Every element alone; in a large cell a few directions of random signs, where
+        there are more elements than that.
+        """
+        shape = self.shape_of(target)
+        count = math.prod(shape)
+        if not self.has_directions(target):
+            return np.eye(count).reshape(count, *shape)
+        own = zlib.crc32(f"{target.kind} {target.name}".encode())
+        rng = np.random.default_rng([self.instance.seed, self.instance.number, own])
+        return np.asarray(rng.choice((-1.0, 1.0), (DIRECTIONS, *shape)))
+
+    def along(self, target: Moved, gradient: Array) -> Array:
+        """A gradient (..., *shape) along the basis of its target: (..., count).
+
+        One of a wrong shape stays as it is, and equals nothing.
+        """
+        shape = self.shape_of(target)
+        lead = gradient.ndim - len(shape)
+        if lead < 0 or gradient.shape[lead:] != shape:
+            return gradient
+        flat = gradient.reshape(*gradient.shape[:lead], math.prod(shape))
+        if not self.has_directions(target):
+            return flat
+        return np.asarray(flat @ self.basis(target).reshape(DIRECTIONS, -1).T)
+
+    def has_directions(self, target: Moved) -> bool:
+        """Whether random directions stand for the elements of a target."""
+        return self.is_large and math.prod(self.shape_of(target)) > DIRECTIONS
+
+    def note(self, target: Moved) -> str:
+        """What was moved, if not every element alone."""
+        if not self.has_directions(target):
+            return ""
+        count = math.prod(self.shape_of(target))
+        return f"{DIRECTIONS} random directions of {count} elements"
+
+    @cached_property
+    def is_large(self) -> bool:
+        """Whether moving every element alone would take many times the gradient."""
+        b, graph = self.bindings, self.graph
+        sizes = [array.size for array in b.parameters.values()]
+        sizes += [math.prod(b.numbers(n.shape)) for n in graph.definitions.values()]
+        n_nodes = sum(1 for _ in walk(graph.definitions.values()))
+        return sum(sizes) * n_nodes > LARGE
+
     def offsets(self, target: Moved, *, each_step: bool) -> Array:
         """One unit perturbation per group: (tau, groups, 1, *shape).
 
         each_step: one group per step and element; else one per element, at all steps.
         For an initial value there is one step, 0.
         """
-        shape = self.shape_of(target)
-        count = int(np.prod(shape))
-        basis = np.eye(count).reshape(count, *shape)
+        basis = self.basis(target)
+        count, shape = len(basis), basis.shape[1:]
         tau = 1 if target.kind == "initial" else self.bindings.tau
         if not each_step:
             return np.broadcast_to(basis[None, :, None], (tau, count, 1, *shape))
@@ -154,32 +223,41 @@ class Prober:
         result[np.arange(tau), np.arange(tau)] = basis
         return result.reshape(tau, tau * count, 1, *shape)
 
-    def losses(self, target: Moved, offsets: Array) -> Array:
+    def losses(self, moves: Sequence[tuple[Moved, Array]]) -> list[Array]:
         """w_t L^(t) (and <seed, node>) of every step, group and row, perturbed.
 
-        offsets: (tau, groups, 1, *shape). Returns: (tau, groups, n_b).
+        moves: targets, each with its offsets (tau, groups, 1, *shape); one run has the
+        groups of all side by side. Returns: (tau, groups, n_b) for each.
         """
-        groups = offsets.shape[1]
-        if target not in self._programs:
-            graph, has_leaf = self._probed(target)
-            self._programs[target] = forward_program(graph, self._weighed), has_leaf
-        program, leaves = self._programs[target]
-        bound = self._repeat(groups, np.result_type(offsets.dtype, np.float64))
-        rows = (groups, bound.n_b // groups)
-        spread = np.broadcast_to(
-            offsets, (len(offsets), *rows, *offsets.shape[3:])
-        ).reshape(len(offsets), bound.n_b, *offsets.shape[3:])
+        targets = tuple(target for target, _ in moves)
+        if targets not in self._programs:
+            graph, leaves = self._probed(targets)
+            self._programs[targets] = forward_program(graph, self._weighed), leaves
+        program, leaves = self._programs[targets]
+        ends = list(itertools.accumulate(array.shape[1] for _, array in moves))
+        groups = ends[-1]
+        dtype = np.result_type(np.float64, *(array.dtype for _, array in moves))
+        bound = self._repeat(groups, dtype)
         inputs, initial = dict(bound.inputs), dict(bound.initial)
-        if target.kind == "input":
-            inputs[target.name] = inputs[target.name] + spread
-        elif target.kind == "initial":
-            shape = (bound.n_b, *self.shape_of(target))
-            start = initial.get(target.name, np.zeros(shape))
-            initial[target.name] = start + spread[0]
-        elif leaves:
-            inputs[PROBE] = spread
+        for (target, array), end in zip(moves, ends, strict=True):
+            spread = self._spread(array, groups, end)
+            if target.kind == "input":
+                inputs[target.name] = inputs[target.name] + spread
+            elif target.kind == "initial":
+                start = initial.get(target.name, np.zeros(spread.shape[1:]))
+                initial[target.name] = start + spread[0]
+            elif target in leaves:
+                inputs[leaves[target]] = spread
         bound = replace(bound, inputs=inputs, initial=initial)
-        return self._weigh(program, bound, rows)
+        total = self._weigh(program, bound, (groups, bound.n_b // groups))
+        return np.split(total, ends[:-1], axis=1)
+
+    def _spread(self, offsets: Array, groups: int, end: int) -> Array:
+        """Offsets among all groups, whose last is `end`: (tau, rows, *shape)."""
+        tau, own, _, *shape = offsets.shape
+        wide = np.zeros((tau, groups, self.bindings.n_b, *shape), offsets.dtype)
+        wide[:, end - own : end] = offsets
+        return wide.reshape(tau, -1, *shape)
 
     @property
     def _weighed(self) -> tuple[str, ...]:
@@ -221,20 +299,26 @@ class Prober:
             seeds={name: tile(value, 1) for name, value in b.seeds.items()},
         )  # fmt: skip
 
-    def _probed(self, target: Moved) -> tuple[Graph, bool]:
-        """The graph with a probe at the target and stopped gradients held."""
+    def _probed(self, targets: Sequence[Moved]) -> tuple[Graph, dict[Moved, str]]:
+        """The graph with a probe at each target and stopped gradients held."""
         held = {node: position for position, node in enumerate(self._stops)}
         inputs = dict(self.graph.inputs)
-        shape = self._dims(target)
-        leaf = Node("input", (), shape, PROBE)
+        inside = [t for t in targets if t.kind in ("parameter", "node")]
+        leaves = {t: f"{PROBE} {number}" for number, t in enumerate(inside)}
+
+        def leaf(kind: str, node: Node) -> Node | None:
+            target = Moved(kind, str(node.data))
+            if target not in leaves:
+                return None
+            return Node("input", (), self._dims(target), leaves[target])
 
         def step(node: Node, children: tuple[Node, ...]) -> Node:
             if node in held:
                 return Node("input", (), node.shape, _frozen_name(held[node]))
-            if target == Moved("parameter", str(node.data)) and node.op == "parameter":
-                return apply("add", node, leaf)
-            if target == Moved("node", str(node.data)) and node.op == "named":
-                moved = apply("add", children[0], leaf)
+            if node.op == "parameter" and (probe := leaf("parameter", node)):
+                return apply("add", node, probe)
+            if node.op == "named" and (probe := leaf("node", node)):
+                moved = apply("add", children[0], probe)
                 return Node("named", (moved,), node.shape, node.data)
             return rebuild(node, children)
 
@@ -242,10 +326,9 @@ class Prober:
         definitions = {name: new[node] for name, node in self.graph.definitions.items()}
         for node, position in held.items():
             inputs[_frozen_name(position)] = InputSpec(node.shape)
-        has_leaf = target.kind in ("parameter", "node")
-        if has_leaf:
-            inputs[PROBE] = InputSpec(shape)
-        return replace(self.graph, definitions=definitions, inputs=inputs), has_leaf
+        for target, name in leaves.items():
+            inputs[name] = InputSpec(self._dims(target))
+        return replace(self.graph, definitions=definitions, inputs=inputs), leaves
 
     def _dims(self, target: Moved) -> Any:
         if target.kind == "parameter":
@@ -255,36 +338,79 @@ class Prober:
         return self.graph.inputs[target.name].shape
 
 
+def _can_move(node: Node, fixed: frozenset[str]) -> bool:
+    """Whether a value depends on anything but numbers, indices and what is fixed."""
+    return any(
+        leaf.op in ("parameter", "input")
+        or (leaf.op == "shift" and shift_of(leaf)[0] not in fixed)
+        for leaf in walk([node])
+    )
+
+
 def _is_decided_elsewhere(node: Node) -> bool:
-    """A `where` on a comparison has its kink where the comparison has one."""
-    if node.op != "where":
-        return False
-    condition = node.inputs[0]
-    while condition.op == "named":
-        condition = condition.inputs[0]
-    return condition.op in COMPARISONS
+    """A `where` on comparisons has its kinks where the comparisons have theirs."""
+    return node.op == "where" and _is_of_comparisons(node.inputs[0])
 
 
-def complex_step(prober: Prober, target: Moved, *, each_step: bool, h: float) -> Array:
-    """Im L(v + i h) / h for every group: (groups, n_b); exact to rounding."""
-    offsets = 1j * h * prober.offsets(target, each_step=each_step)
-    return np.asarray(prober.losses(target, offsets).imag.sum(axis=0) / h)
+def _is_of_comparisons(condition: Node) -> bool:
+    """Whether a condition is comparisons and numbers alone, such as u == v."""
+    if condition.op in (*COMPARISONS, "constant"):
+        return True
+    return condition.op in ("named", "add", "sub", "mul") and all(
+        map(_is_of_comparisons, condition.inputs)
+    )
+
+
+def complex_steps(
+    prober: Prober, targets: Sequence[Moved], *, h: float,
+    each_step: Callable[[Moved], bool],
+) -> Iterator[tuple[Moved, Array]]:  # fmt: skip
+    """Each target with Im L(v + i h) / h for every group: (groups, n_b).
+
+    Exact to rounding.
+    """
+    moves = [(t, prober.offsets(t, each_step=each_step(t))) for t in targets]
+    for batch in _batches(moves):
+        found = prober.losses([(target, 1j * h * array) for target, array in batch])
+        for (target, _), losses in zip(batch, found, strict=True):
+            yield target, np.asarray(losses.imag.sum(axis=0) / h)
 
 
 def central_differences(
-    prober: Prober, target: Moved, epsilons: Sequence[float]
-) -> Array:
-    """(L(v + eps) - L(v - eps)) / 2 eps by element: (epsilons, groups, n_b).
+    prober: Prober, targets: Sequence[Moved], epsilons: Sequence[float]
+) -> Iterator[tuple[Moved, Array]]:
+    """Each target with (L(v + eps) - L(v - eps)) / 2 eps: (epsilons, groups, n_b).
 
     Elements are moved at all steps, and every epsilon with either sign in one run. The
     terms are subtracted step by step before they are summed, which keeps digits.
     """
-    unit = prober.offsets(target, each_step=False)
-    moved = [sign * epsilon * unit for epsilon in epsilons for sign in (1, -1)]
-    losses = prober.losses(target, np.concatenate(moved, axis=1))
-    signed = losses.reshape(len(losses), len(epsilons), 2, unit.shape[1], -1)
-    difference = (signed[:, :, 0] - signed[:, :, 1]).sum(axis=0)
-    return np.asarray(difference / (2 * np.reshape(epsilons, (-1, 1, 1))))
+    signed = [sign * epsilon for epsilon in epsilons for sign in (1, -1)]
+    moves = []
+    for target in targets:
+        unit = prober.offsets(target, each_step=False)
+        moves.append((target, np.concatenate([s * unit for s in signed], axis=1)))
+    for batch in _batches(moves):
+        for (target, _), found in zip(batch, prober.losses(batch), strict=True):
+            pairs = found.reshape(len(found), len(epsilons), 2, -1, found.shape[-1])
+            difference = (pairs[:, :, 0] - pairs[:, :, 1]).sum(axis=0)
+            yield target, difference / (2 * np.reshape(epsilons, (-1, 1, 1)))
+
+
+def _batches(
+    moves: Sequence[tuple[Moved, Array]],
+) -> Iterator[list[tuple[Moved, Array]]]:
+    """Moves that fit into one run: each target needs room in the rows of all."""
+    batch: list[tuple[Moved, Array]] = []
+    for move in moves:
+        grown = [*batch, move]
+        groups = sum(array.shape[1] for _, array in grown)
+        room = groups * sum(array[:, 0].size for _, array in grown)
+        if batch and room > MOST_REALS:
+            yield batch
+            grown = [move]
+        batch = grown
+    if batch:
+        yield batch
 
 
 def _with_indices(value: Array, child: Node, node: Node) -> tuple[int, ...]:

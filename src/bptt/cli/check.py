@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from bptt.cell import Cell
+from bptt.check import Ledger
 from bptt.errors import ArgumentError
 from bptt.train.model import load_cell
 
@@ -37,7 +39,7 @@ def check(
     """
     chosen, console = load_cell(cell), Console()
     if equation is None:
-        ledger = chosen.check(seed=seed)
+        ledger = _checked(chosen, seed)
         console.print(ledger)
         passed = ledger.passed
     else:
@@ -45,6 +47,18 @@ def check(
         console.print(said, markup=False, highlight=False, soft_wrap=True)
     if not passed:
         raise typer.Exit(1)
+
+
+def _checked(cell: Cell, seed: int) -> Ledger:
+    """The ledger, with a bar on the error stream where someone sees it."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return cell.check(seed=seed)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("check", total=1.0)
+        return cell.check(
+            seed=seed, progress=lambda share: bar.update(task, completed=share)
+        )
 
 
 def _judged(cell: Cell, equation: str, seed: int, lang: str) -> tuple[str, bool]:

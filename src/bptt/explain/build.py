@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bptt.check import silent
 from bptt.engine import Engine
 from bptt.explain import model as m
-from bptt.explain.context import Subject, silent
+from bptt.explain.context import Subject
 from bptt.explain.instances import Options
 from bptt.explain.panels import against, closing, derivation, opening, sharing, unrolled
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from bptt.check import silent
 from bptt.engine import Engine
 from bptt.explain.algebra.derive import Derivation
 from bptt.explain.algebra.point import Point, Scope
@@ -14,10 +15,6 @@ from bptt.explain.instances import Options, check_points, shown_point
 from bptt.explain.model import Chain
 from bptt.explain.prepare import prepare
 from bptt.explain.verify import Verifier
-
-
-def silent(share: float) -> None:
-    """Tell nobody how far a document is."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bptt.check import silent
 from bptt.errors import ArgumentError
 from bptt.explain import model as m
 from bptt.explain.build import build_document
-from bptt.explain.context import silent
 from bptt.explain.html import html_page
 from bptt.explain.instances import Options
 from bptt.explain.prepare import refuse_indices

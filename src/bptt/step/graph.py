@@ -210,7 +210,7 @@ class Times:
     wholes: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
     """One time step of a cell: its definitions in order, and its leaves by name.
 

@@ -16,7 +16,7 @@ from bptt.execute.bindings import Bindings, bind
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array, Shape
 from bptt.unrolled.graph import Unrolled
-from bptt.unrolled.local import LocalEquation, Read, cut_equation, jacobians
+from bptt.unrolled.local import LocalEquation, Read, cut_equations, jacobians
 from bptt.unrolled.places import Edge, Place
 
 TOTAL = Place("total", "L")
@@ -149,7 +149,7 @@ class _UnrolledBuilder:
                     yield Edge(source, TOTAL, row, row.shape, dims, ())
 
     def _equation_edges(self, name: str, values: Mapping[str, Array]) -> Iterator[Edge]:
-        equation = cut_equation(self.graph, name)
+        equation = cut_equations(self.graph)[name]
         read_values = self._read_values(equation, values)
         found = jacobians(equation, read_values, self.bindings.sizes)
         out_dims = self.graph.definitions[name].shape

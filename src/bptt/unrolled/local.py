@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from bptt.calculus.program import (
+    Program,
     Request,
     forward_program,
     gradient_at,
@@ -55,7 +58,7 @@ class Read:
         return f"{self.name}[t{self.lag:+d}]" if self.lag else f"{self.name}[t]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LocalEquation:
     """One definition cut free: a graph whose only inputs are its reads."""
 
@@ -68,6 +71,17 @@ class LocalEquation:
         """The keys of reads that hold real numbers; an integer has no derivative."""
         return tuple(k for k in self.reads if self.graph.inputs[k].index is None)
 
+    @cached_property
+    def forward(self) -> Program:
+        """The program of the result."""
+        return forward_program(self.graph, (self.name,))
+
+    @cached_property
+    def backward(self) -> Program:
+        """The program of the gradients of all real reads, for a seed of the result."""
+        request = Request(inputs=self.real_reads, seeds=(self.name,))
+        return gradient_program(self.graph, request)
+
 
 def _read_of(node: Node) -> Read | None:
     if node.op == "parameter":
@@ -77,6 +91,19 @@ def _read_of(node: Node) -> Read | None:
     if node.op == "shift":
         return Read(*shift_of(node))
     return None
+
+
+def cut_equations(graph: Graph) -> Mapping[str, LocalEquation]:
+    """Every equation of a graph, with a leaf for everything that it reads.
+
+    Cut once for a graph: their programs serve every instance and row.
+    """
+    if graph not in _CUT:
+        _CUT[graph] = {name: cut_equation(graph, name) for name in graph.definitions}
+    return _CUT[graph]
+
+
+_CUT: WeakKeyDictionary[Graph, Mapping[str, LocalEquation]] = WeakKeyDictionary()
 
 
 def cut_equation(graph: Graph, name: str) -> LocalEquation:
@@ -141,8 +168,7 @@ def jacobians(
     basis = np.eye(count, dtype=dtype).reshape(1, count, *shape)
     seeds = {equation.name: np.broadcast_to(basis, (tau, count, *shape))}
     rows = {key: spread_rows(values[key], tau, count) for key in equation.reads}
-    request = Request(inputs=equation.real_reads, seeds=(equation.name,))
-    program = gradient_program(equation.graph, request)
+    program = equation.backward
     run = reference.run(program, _bindings(rows, seeds, tau, count, sizes, dtype))
     for key in equation.real_reads:
         root = program.roots.get(gradient_at(key))
@@ -159,7 +185,7 @@ def evaluate(
 
     values: read key -> (tau, rows, *shape), real or complex.
     """
-    program = forward_program(equation.graph, (equation.name,))
+    program = equation.forward
     tau, rows = next(iter(values.values())).shape[:2]
     dtype = np.result_type(*(values[key].dtype for key in equation.real_reads))
     run = reference.run(program, _bindings(values, {}, tau, rows, sizes, dtype))
@@ -176,6 +202,8 @@ def hold_stops(
     """
     root = equation.graph.definitions[equation.name]
     stops = [node for node in walk([root]) if node.op == "stop_gradient"]
+    if not stops:
+        return equation, dict(values)
     held = {node: f"held {number}" for number, node in enumerate(stops)}
     numbers = dict(values)
     for node, name in held.items():

@@ -130,3 +130,15 @@ def _extend(scores, A, e):
 
 
 LOOPS |= {"crf": (crf, "L")}
+
+
+@loop("L")
+def kalman(p, x, s, back):
+    V = p.A @ s.P @ p.A.T + p.G @ p.G.T
+    variance = p.c @ V @ p.c + torch.exp(p.r)
+    gain = V @ p.c / variance
+    mean = p.A @ s.m
+    error = x.y - p.c @ mean
+    missing = torch.distributions.Normal(p.c @ mean, variance.sqrt()).log_prob(x.y)
+    keep = torch.eye(len(gain), dtype=gain.dtype) - torch.outer(gain, p.c)
+    return {"m": mean + gain * error, "P": keep @ V, "L": -missing}

@@ -102,3 +102,9 @@ def bidirectional(p, inputs, s, tau):
 
 
 LOOPS |= {"last_output": (last_output, "L"), "bidirectional": (bidirectional, "L")}
+
+
+@loop("L")
+def echo_state(p, x, s, back):
+    h = tanh(p.W.detach() @ s.h + p.U.detach() @ x.x)
+    return {"h": h, "L": (p.c + p.V @ h - x.y).square().mean()}

@@ -179,3 +179,14 @@ def fastgrnn(p, x, s, back):
     a = p.W_1 @ p.W_2.T @ x.x + p.U_1 @ p.U_2.T @ s.h
     z, n = sigmoid(p.b_z + a), tanh(p.b_n + a)
     return {"h": (sigmoid(p.zeta) * (1 - z) + sigmoid(p.nu)) * n + z * s.h}
+
+
+@loop("s_5")
+def highway(p, x, s, back):
+    state = s.s_5
+    for k in range(1, 6):
+        h, g = (getattr(p, f"R_{n}{k}") @ state + getattr(p, f"b_{n}{k}") for n in "hg")
+        if k == 1:
+            h, g = h + p.W_h @ x.x, g + p.W_g @ x.x
+        state = tanh(h) * sigmoid(g) + state * (1 - sigmoid(g))
+    return {"s_5": state}

@@ -226,3 +226,12 @@ def alif(p, x, s, back):
     theta = 1 + p.beta.detach() * s.a
     z = _Spike.apply(v - theta, lambda u: 0.3 * relu(1 - u.abs()))
     return {"v": v, "theta": theta, "a": p.rho * s.a + s.z, "z": z}
+
+
+@loop("h")
+def ltc(p, x, s, back):
+    h, dt = s.h, p.dt.detach()
+    for _ in range(6):
+        f = sigmoid(p.b + p.W @ h + p.U @ x.x)
+        h = (h + dt * f * p.a) / (1 + dt * (p.rate + f))
+    return {"h": h}

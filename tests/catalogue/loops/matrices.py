@@ -9,7 +9,7 @@ import torch
 from torch import sigmoid, tanh
 from torch.nn.functional import logsigmoid, relu, silu, softplus
 
-from tests.catalogue.loops.steps import LOOPS
+from tests.catalogue.loops.steps import LOOPS, loop
 
 
 def _unit(u):
@@ -208,7 +208,8 @@ def hmm(p, inputs, s, tau):
 
 def attention_decoder(p, inputs, s, tau):
     state, out = s["s"], []
-    for x, m in zip(inputs["x"], inputs["m"], strict=True):
+    m = inputs["m"]
+    for x in inputs["x"]:
         e = [p["v"] @ tanh(p["W_e"] @ state + p["U_e"] @ row) for row in m]
         alpha = torch.softmax(torch.stack(e), 0)
         c = sum(a * row for a, row in zip(alpha, m, strict=True))
@@ -232,3 +233,26 @@ LOOPS |= {
     "ntm": (ntm, "m"), "conv_lstm": (conv_lstm, "h"), "hmm": (hmm, "alpha"),
     "attention_decoder": (attention_decoder, "s"),
 }  # fmt: skip
+
+
+@loop("h")
+def conv_lstm_2d(p, x, s, back):
+    n_l, n_m = s.h.shape[:2]
+    near = [(j, k) for j in range(3) for k in range(3)]
+
+    def total(gate, here, there):
+        u = getattr(p, f"b_{gate}")
+        for j, k in near:
+            a, b = here + j - 1, there + k - 1
+            if 0 <= a < n_l and 0 <= b < n_m:
+                u = u + getattr(p, f"W_{gate}")[j, k] @ s.h[a, b]
+                u = u + getattr(p, f"U_{gate}")[j, k] @ x.x[a, b]
+        return u
+
+    h, state = torch.empty_like(s.h), torch.empty_like(s.s)
+    for a in range(n_l):
+        for b in range(n_m):
+            i, f, o = (sigmoid(total(gate, a, b)) for gate in "ifo")
+            state[a, b] = f * s.s[a, b] + i * tanh(total("s", a, b))
+            h[a, b] = o * tanh(state[a, b])
+    return {"s": state, "h": h}

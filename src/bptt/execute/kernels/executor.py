@@ -19,6 +19,7 @@ from bptt.execute.codegen.target import Target, get_host_target
 from bptt.execute.codegen.turns import Turns
 from bptt.execute.compile.compiler import Executable, compile_program
 from bptt.execute.compile.sums import SumJob
+from bptt.execute.effort import is_least
 from bptt.execute.kernels.memory import (
     Workspace,
     address_of,
@@ -108,6 +109,8 @@ def begin(
     Raises: NotCompilableError with a reason, for what kernels have no form for.
     """
     target = target or host_target()
+    if is_least():
+        target = replace(target, effort=0)
     executable = compile_program(
         program, bindings.sizes, bindings.dtype.itemsize, target
     )

@@ -1,0 +1,64 @@
+"""What the site takes from outside `docs`: the reports, the change log, and KaTeX.
+
+Called by mkdocs, which is told of this file in mkdocs.yml.
+"""
+
+import re
+from pathlib import Path
+
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).parent.parent
+KATEX = ROOT / "src/bptt/explain/html/vendor/katex"
+OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")
+# A link out of `docs`, "../benchmarks/results/report.md".
+LINK = re.compile(r"\]\(((?:\.\./)*)((?:benchmarks/results/|CHANGE|CONTRIB)[^)]*)\)")
+ELSEWHERE = "https://unpkg.com/iframe-worker/shim"
+FOLDER = re.compile(r"\[([^\]]*)\]\((?:\.\./)*examples[^)]*\)")
+
+
+@event_priority(-100)  # after the plugin that sorts the files by language
+def on_files(files, config):
+    """Add the files that stand elsewhere in the repository."""
+    for name in OUTSIDE:
+        files.append(File.generated(config, name, content=_read(ROOT / name)))
+    for path in sorted((ROOT / "benchmarks/results").iterdir()):
+        name = path.relative_to(ROOT).as_posix()
+        files.append(File.generated(config, name, abs_src_path=str(path)))
+    for path in sorted(KATEX.rglob("*")):
+        if path.is_file():
+            name = f"assets/katex/{path.relative_to(KATEX).as_posix()}"
+            files.append(File.generated(config, name, abs_src_path=str(path)))
+    for path in sorted((ROOT / "website/assets").iterdir()):
+        files.append(
+            File.generated(config, f"assets/{path.name}", abs_src_path=str(path))
+        )
+    return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Let links out of `docs` lead to what was added."""
+    if page.file.dest_uri.startswith("zh/api/"):
+        # Docstrings are English; a second copy would make every name ambiguous.
+        here = page.file.dest_uri.removeprefix("zh/")
+        return f'# {page.file.name}\n\n参考只有英文：<a href="../../{here}">{here}</a>'
+    depth = page.file.src_uri.count("/")
+    text = LINK.sub(lambda m: f"]({'../' * depth}{m[2]})", markdown)
+    return FOLDER.sub(r"\1", text)  # a folder of code is no page
+
+
+def _read(path):
+    text = path.read_text(encoding="utf-8")
+    return re.sub(r"\]\(docs/", "](", text)
+
+
+def on_post_page(output, page, config):
+    """The search of pages opened from disk, from here instead of another host."""
+    root = "../" * page.url.count("/")
+    return output.replace(ELSEWHERE, f"{root}assets/worker.js")
+
+
+def on_post_template(output_content, template_name, config):
+    """The same for pages that are no page of `docs`, as 404.html."""
+    return output_content.replace(ELSEWHERE, "/assets/worker.js")
