@@ -98,7 +98,7 @@ def hippo_legs(rng: Generator, shape: tuple[int, ...]) -> Array:
 
     (Gu et al., 2020, theorem 2; in this form Gu et al., 2022, equation 2.)
     """
-    root = np.sqrt(2.0 * np.arange(shape[0] if shape else 1) + 1)
+    root: Array = np.sqrt(2.0 * np.arange(shape[0] if shape else 1) + 1)
     if len(shape) == 1:
         return root
     _square(shape, "hippo_legs")
