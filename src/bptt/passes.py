@@ -7,7 +7,7 @@ two, so nothing is computed twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from bptt.calculus.program import Program, Request
 from bptt.execute import dispatch
@@ -43,16 +43,22 @@ class ForwardPass:
         request: Request,
         executor: str = dispatch.COMPILED,
         threads: int | None = None,
+        memory: Sequence[Array] | None = None,
+        *,
+        is_resumed: bool = False,
     ) -> None:
         """Run the first phase of a phased program; the bindings hold no seeds.
 
+        memory, is_resumed: see `dispatch.begin`; what is resumed has run already.
         Raises: UnknownExecutorError, ThreadsError.
         """
         self.bindings, self.request = bindings, request
         self._begin: Callable[[], Call] = lambda: dispatch.begin(
             program, bindings, executor, threads
         )
-        call = self._begin()
+        call = dispatch.begin(
+            program, bindings, executor, threads, memory, is_resumed=is_resumed
+        )
         # `list.pop` is atomic: of two threads that go back at once, one gets it.
         self._calls = [call]
         self.run = Run(call.program, bindings, call.values)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bptt.passes import ForwardPass
 from bptt.torch.guard import Way, choose
 from bptt.torch.interpret import interpret
+from bptt.torch.kept import Buffers, is_hooked, restored
 from bptt.torch.plan import Plan
 from bptt.torch.record import Record
 
@@ -31,15 +33,23 @@ class CellFunction(torch.autograd.Function):
         """Tensors in the order of the job; sequences come out without a copy."""
         needs = ctx.needs_input_grad[2:]
         arrays = [t.detach().numpy() for t in tensors]
-        forward = plan.forward(arrays, needs, torch.get_num_threads())
+        buffers = Buffers() if is_hooked() else None
+        forward = plan.forward(
+            arrays, needs, torch.get_num_threads(),
+            place=buffers.make if buffers else None,
+        )  # fmt: skip
         collected = plan.collect(forward.run, forward.bindings)
+        kept = buffers.tensors if buffers else []
+        if kept:  # what comes out lies in buffers, which are the hooks' from here on
+            collected = [np.array(array) for array in collected]
         out = tuple(torch.from_numpy(array) for array in collected)
         # Sequences that come out are read again on the way back: saving them makes
         # torch refuse to go on if someone wrote into one.
-        ctx.save_for_backward(*tensors, *out[: plan.n_sequences])
+        ctx.save_for_backward(*tensors, *out[: plan.n_sequences], *kept)
         ctx.set_materialize_grads(False)
         ctx.plan, ctx.record, ctx.needs = plan, record, needs
-        ctx.passes = [forward]
+        ctx.request = forward.request
+        ctx.passes = [] if kept else [forward]
         return out
 
     @staticmethod
@@ -47,7 +57,8 @@ class CellFunction(torch.autograd.Function):
         """Gradients of all tensors; differentiable where torch records them."""
         plan, needs = ctx.plan, ctx.needs
         arrived = [grad for grad in grads if grad is not None]
-        tensors = ctx.saved_tensors[: len(needs)]
+        saved = ctx.saved_tensors
+        tensors, buffers = saved[: len(needs)], saved[len(needs) + plan.n_sequences :]
         # Taken out, so that its buffers are free again when this is over, although the
         # graph may live on. Of two threads that go back at once, one gets it.
         kept = ctx.passes.pop() if ctx.passes else None
@@ -56,6 +67,11 @@ class CellFunction(torch.autograd.Function):
         # Gradients in batches (`is_grads_batched`), of a subclass, lazily negated, ...
         if torch.is_grad_enabled() or choose(arrived) is not Way.KERNELS:
             return None, None, *differentiate(plan, tensors, grads, needs)
+        if buffers:
+            kept = plan.resume(
+                ctx.request, [t.detach().numpy() for t in tensors], restored(buffers),
+                torch.get_num_threads(),
+            )  # fmt: skip
         found, seeds = go_back(plan, kept, tensors, grads, needs)
         if ctx.record is not None:
             ctx.record.keep(plan, tensors, seeds)

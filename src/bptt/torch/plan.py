@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bptt.calculus.program import Request
+from bptt.calculus.program import Program, Request
 from bptt.call import CellCall, decode
 from bptt.cell import Cell
 from bptt.execute import dispatch
@@ -18,6 +18,12 @@ from bptt.passes import ForwardPass
 from bptt.results import Gradient, Run
 from bptt.step.shapes import Array
 from bptt.weights import Stacking
+
+if TYPE_CHECKING:
+    from bptt.execute.kernels.executor import Kept
+
+# Shapes and an element type -> arrays.
+Place = Callable[[Sequence[tuple[int, ...]], Any], list[Array]]
 
 
 @functools.cache
@@ -133,10 +139,12 @@ class Plan:
         needs: Sequence[int],
         threads: int,
         nodes: tuple[str, ...] = (),
+        place: Place | None = None,
     ) -> ForwardPass:
         """Run forward for gradients of the tensors that need one.
 
-        nodes: also the gradients on these nodes.
+        nodes: also the gradients on these nodes; place: makes the arrays that are to
+        hold what the way back needs, from their shapes and element type.
         """
         tensors, inputs, _, _ = self.names
         asked = zip(inputs, needs[len(tensors) :], strict=False)
@@ -148,8 +156,27 @@ class Plan:
             values=self.call.outputs,
             is_phased=True,
         )
-        program = self.cell.gradient_program(request)
-        return ForwardPass(program, self.bind(arrays), request, threads=threads)
+        program, bindings = self.cell.gradient_program(request), self.bind(arrays)
+        kept = self._find_kept(program, bindings) if place else None
+        memory = place(kept.shapes, bindings.dtype) if place and kept else None
+        return ForwardPass(program, bindings, request, threads=threads, memory=memory)
+
+    def resume(
+        self, request: Request, arrays: Sequence[Array], memory: list[Array],
+        threads: int,
+    ) -> ForwardPass | None:  # fmt: skip
+        """A forward pass that left its buffers in memory; None if they do not fit."""
+        program, bindings = self.cell.gradient_program(request), self.bind(arrays)
+        kept = self._find_kept(program, bindings)
+        found = [(array.shape, array.dtype) for array in memory]
+        if not kept or found != [(shape, bindings.dtype) for shape in kept.shapes]:
+            return None
+        return ForwardPass(
+            program, bindings, request, threads=threads, memory=memory, is_resumed=True
+        )
+
+    def _find_kept(self, program: Program, b: Bindings) -> Kept | None:
+        return dispatch.find_kept(program, b.sizes, b.dtype.itemsize, b.tau, b.n_b)
 
     def seeds(
         self, bindings: Bindings, grads: Sequence[Array | None]

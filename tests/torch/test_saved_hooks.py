@@ -1,0 +1,175 @@
+"""Saved-tensor hooks see every buffer, may move or free it, and change no number."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from torch.autograd.graph import save_on_cpu, saved_tensors_hooks
+from torch.utils.checkpoint import checkpoint
+
+import bptt
+import bptt.torch
+
+TAU, N_B, N_X, N_H = 7, 3, 4, 5
+LENGTHS = torch.tensor([7, 2, 5])
+
+
+def lstm(dtype):
+    torch.manual_seed(0)
+    return bptt.torch.LSTM(N_X, N_H, num_layers=2, bidirectional=True, dtype=dtype)
+
+
+def recurrent(dtype):
+    torch.manual_seed(0)
+    return bptt.torch.Recurrent(bptt.cells.lem, n_x=N_X, n_h=N_H, dtype=dtype)
+
+
+def ragged(dtype):
+    layer = recurrent(dtype)
+
+    class Ragged(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            return self.layer(x, lengths=LENGTHS)
+
+    return Ragged()
+
+
+MAKERS = [lstm, recurrent, ragged]
+
+
+def tensors_of(out):
+    if out is None:
+        return []
+    if isinstance(out, torch.Tensor):
+        return [out]
+    parts = out.values() if isinstance(out, dict) else out
+    return [t for part in parts for t in tensors_of(part)]
+
+
+def total(layer, x):
+    out = tensors_of(layer(x))
+    return sum((t * torch.linspace(-1, 1, t.numel()).view_as(t)).sum() for t in out)
+
+
+def gradients(layer, x, loss):
+    layer.zero_grad()
+    x.grad = None
+    loss.backward(retain_graph=True)
+    named = {name: p.grad.clone() for name, p in layer.named_parameters()}
+    return named | {"x": x.grad.clone()}
+
+
+def equal(found, expected):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+
+
+def make_x(dtype):
+    x = np.random.default_rng(0).standard_normal((TAU, N_B, N_X))
+    return torch.tensor(x, dtype=dtype, requires_grad=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("make", MAKERS)
+def test_moved_buffers_give_the_same_bits_twice(make, dtype):
+    layer, x = make(dtype), make_x(dtype)
+    expected = gradients(layer, x, total(layer, x))
+    with save_on_cpu():
+        loss = total(layer, x)
+    for _ in range(2):  # a backward pass leaves what the hooks gave as it was
+        equal(gradients(layer, x, loss), expected)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_every_buffer_goes_through_the_hooks_and_is_read_from_them(make):
+    layer, x = make(torch.float64), make_x(torch.float64)
+    expected = gradients(layer, x, total(layer, x))
+    seen = []
+
+    def to_bytes(tensor):
+        seen.append(tensor.shape)
+        return tensor.shape, tensor.dtype, tensor.detach().numpy().tobytes()
+
+    def from_bytes(packed):
+        shape, dtype, data = packed
+        return torch.frombuffer(bytearray(data), dtype=dtype).view(shape)
+
+    with saved_tensors_hooks(to_bytes, from_bytes):
+        loss = total(layer, x)
+    n_before = len(seen)
+    equal(gradients(layer, x, loss), expected)
+    sizes = [shape.numel() for shape in seen]
+    # LSTM and LEM keep several values of N_H for each step and row beside the input.
+    assert sum(sizes) >= 3 * TAU * N_B * N_H
+    assert n_before == len(seen)
+
+
+def test_buffers_that_hooks_zero_are_what_is_read():
+    """Were they kept elsewhere too, the gradient would not change."""
+    layer, x = recurrent(torch.float64), make_x(torch.float64)
+    expected = gradients(layer, x, total(layer, x))
+    given = {p.data_ptr() for p in (*layer.parameters(), x)}
+
+    def unpack(tensor):
+        return tensor if tensor.data_ptr() in given else torch.zeros_like(tensor)
+
+    with saved_tensors_hooks(lambda tensor: tensor, unpack):
+        loss = total(layer, x)
+    found = gradients(layer, x, loss)
+    assert not torch.equal(found["x"], expected["x"])
+
+
+def test_buffers_that_hooks_drop_are_free():
+    layer, x = lstm(torch.float64), make_x(torch.float64)
+    dropped = []
+
+    def pack(tensor):
+        dropped.append(weakref.ref(tensor))
+
+    with saved_tensors_hooks(pack, lambda _: None):
+        out = layer(x)[0]
+    gc.collect()
+    alive = {p.data_ptr() for p in (*layer.parameters(), x, out)}
+    left = [t for ref in dropped if (t := ref()) is not None]
+    assert {t.data_ptr() for t in left} <= alive
+    assert len(dropped) > len(left)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_checkpoint_computes_the_buffers_again(make):
+    layer, x = make(torch.float64), make_x(torch.float64)
+    expected = gradients(layer, x, total(layer, x))
+    layer.zero_grad()
+    x.grad = None
+    checkpoint(total, layer, x, use_reentrant=False).backward()
+    found = {name: p.grad for name, p in layer.named_parameters()} | {"x": x.grad}
+    equal(found, expected)
+
+
+def test_second_gradients_under_hooks_stay():
+    layer, x = recurrent(torch.float64), make_x(torch.float64)
+
+    def second():
+        (first,) = torch.autograd.grad(total(layer, x), x, create_graph=True)
+        return torch.autograd.grad((first**2).sum(), x)[0]
+
+    expected = second()
+    with save_on_cpu():
+        found = second()
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_an_empty_batch_under_hooks():
+    layer = lstm(torch.float64)
+    x = torch.zeros(TAU, 0, N_X, dtype=torch.float64, requires_grad=True)
+    with save_on_cpu():
+        out, _ = layer(x)
+    out.sum().backward()
+    assert x.grad.shape == x.shape
