@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bptt import errors
-from bptt.calculus.program import Request
 from bptt.check import INSTANCES, Ledger, check_cell, silent
 from bptt.engine import Engine
 from bptt.execute import dispatch
-from bptt.execute.bindings import bind
-from bptt.flow import GradientFlow, measure_run
+from bptt.flow import FlowSetting, GradientFlow, measure_run
 from bptt.language import open_loss_text, print_graph, stepwise_text
 from bptt.objective import Objective
 from bptt.step import variants
@@ -145,31 +143,45 @@ class Cell(Engine):
         seeds: Mapping[str, Any] | None = None,
         reduction: str = "sum",
         weights: Any = None,
+        lengths: Any = None,
         row: int = 0,
+        lag: int | None = None,
+        window: int | None = None,
+        clip: float | None = None,
+        spectrum: str = "auto",
+        name: str = "",
+        data: str = "",
+        seed: int | None = None,
         tick: Callable[[], None] = lambda: None,
     ) -> GradientFlow:
         """How far gradients travel through time in this run; see docs/flow.md.
 
-        The norm of ∇_{h^(t)} L with what enters at t and what arrives from later steps,
+        The norm of ∇_{h^(t)} L with what enters at t and what arrives from other steps,
         its terms by lag, what truncation loses, products of Jacobians with singular
         values and Lyapunov exponents, saturation, the copies of every parameter, and
-        the first number that is not finite. `print` it, `plot()` it, `save` it.
+        the first number that is not finite; from them, diagnoses with remedies. `print`
+        it, `plot()` it, `save` it, `try_` a remedy.
 
-        row: of the batch, whose Jacobians are multiplied; tick: called for every lag.
-        Other arguments: see `gradient`.
+        lag: the steps that the task must bridge, 20 if not given; window: a truncation
+        window to judge; clip: a threshold on the gradient's norm to judge; row: of the
+        batch, whose singular values are shown; spectrum: "full", "leading", or "auto",
+        all of them where that takes a second; name, data, seed: named in the report, of
+        the cell, of the data, and of the parameters; tick: called for every lag. Other
+        arguments: see `gradient`.
         Raises: FlowError, NoLossError and the errors of `gradient`.
+
+        >>> import numpy as np
+        >>> from bptt import Cell
+        >>> cell = Cell("h[t] = W @ h[t-1] + x[t]; L[t] = sum(h[t])")
+        >>> x = np.random.default_rng(0).normal(size=(30, 2, 2))
+        >>> flow = cell.flow({"W": 0.5 * np.eye(2)}, {"x": x})
+        >>> [found.kind for found in flow.diagnoses]
+        ['vanishing']
         """
-        if self.graph.loss is None and not seeds:
-            raise errors.NoLossError(
-                "the cell has no loss L[t], so no gradient enters it; seed one: "
-                f"flow(..., seeds={{{tuple(self.graph.definitions)[-1]!r}: g}})"
-            )
-        bindings = bind(self.graph, params, inputs, initial, seeds, reduction, weights)
-        cell = self._open_loss()  # the weights leave out all but the last step
-        names = tuple(cell.graph.definitions)
-        request = Request(names, seeds=tuple(sorted(seeds or {})))
-        grad = cell.run_gradient(bindings, request)
-        return measure_run(cell.graph, grad, bindings, row, tick)
+        return measure_run(FlowSetting(
+            self, self._open_loss(), params, inputs, initial, seeds, reduction, weights,
+            lengths, row, lag, window, clip, spectrum, name, data, seed, tick,
+        ))  # fmt: skip
 
     def _stepwise(self) -> Cell:
         """The same with what is of other times written at every step."""

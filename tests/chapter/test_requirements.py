@@ -58,8 +58,9 @@ REQUIREMENTS: dict[int, Requirement] = {
         f"{BOOK}::test_the_numbers_shown_are_those_of_back_propagation_written_by_hand",
     ),
     5: chapter(
-        "a preset for 10.8 and 10.12, references restored",
+        "preset for equations 10.8 and 10.12; references restored",
         "test_the_book_preset_is_10_8_to_10_14_with_its_references",
+        f"{BOOK}::test_the_one_row_that_differs_from_the_book_is_the_printed_order_of_10_21",
     ),
     6: chapter(
         "the node set: U, V, W, b, c and x, h, o, L, a, y_hat, y per t, h(0)",
@@ -112,8 +113,10 @@ REQUIREMENTS: dict[int, Requirement] = {
         "test_10_20_holds_for_t_below_tau_and_for_h_0",
     ),
     18: chapter(
-        "two successors for t < tau: both terms with their norms",
+        'two successors for t < tau: both terms shown with their norms ("from now", '
+        '"from the future"); their sum equals the gradient of h',
         "test_two_successors_give_two_terms_with_their_norms",
+        "explain/test_browser.py::test_both_terms_of_a_state_are_shown_with_their_norms",
     ),
     19: chapter(
         "edge Jacobians as objects, checked by finite differences",
@@ -129,9 +132,12 @@ REQUIREMENTS: dict[int, Requirement] = {
         "explain/test_equation.py::test_the_printed_order_of_10_21_is_refused_with_its_shapes_and_what_it_costs",
     ),
     21: chapter(
-        "the transposed Jacobian is W^T diag, not W^T",
+        "Q2: term-by-term colour matching between 10.20 and 10.21; "
+        "(...)^T = W^T diag(...), not W^T",
         "test_the_jacobian_of_two_steps_is_diagonal_times_w_and_not_w",
         f"{BOOK}::test_q2_is_matched_factor_by_factor_and_the_index_is_t_plus_1",
+        "explain/test_browser.py"
+        "::test_the_factors_on_a_card_have_the_colours_of_their_arrows",
     ),
     22: chapter(
         "the diagonal has the index t + 1",
@@ -148,7 +154,7 @@ REQUIREMENTS: dict[int, Requirement] = {
         "test_node_gradients_come_first_and_parameter_gradients_second",
     ),
     25: chapter(
-        "sharing; immediate and total derivative distinguished",
+        "sharing across steps explained; immediate and total derivative distinguished",
         "test_the_immediate_derivative_is_one_edge_and_the_total_the_sum_of_paths",
         f"{BOOK}::test_immediate_and_total_derivative_are_two_notations_with_two_values",
     ),
@@ -203,16 +209,28 @@ REQUIREMENTS: dict[int, Requirement] = {
         "explain/test_picture.py::test_a_parameter_is_drawn_once_with_one_edge_per_step",
     ),
     39: chapter(
-        "a gradient on each edge",
+        "gradient on each edge (step 1), all edges incl. h->h and parameters",
         "test_every_edge_has_its_gradient",
         "explain/test_picture.py::test_every_label_is_the_jacobian_of_its_edge",
+        "explain/test_picture.py"
+        "::test_every_transposed_label_carries_what_its_arrow_carries",
         "explain/test_browser.py::test_a_click_on_an_edge_opens_its_card_at_its_step",
     ),
-    40: chapter("the seed is 1", "test_the_seed_of_the_recursion_is_1"),
+    40: chapter(
+        "seed: the gradient of L by L is 1 (step 2)",
+        "test_the_seed_of_the_recursion_is_1",
+        "explain/test_browser.py"
+        "::test_backward_every_arrow_is_labelled_with_the_transpose",
+    ),
     41: chapter(
-        "multiply in series, add in parallel; the number of paths",
+        '"multiply in series, add in parallel" (step 3): path list per parameter; the '
+        "sum over paths is the gradient; tau (tau + 1) / 2 paths for W, U, b and tau "
+        "for V, c",
         "test_multiply_in_series_and_add_in_parallel",
         "unrolled/test_unrolled.py::test_grouped_and_enumerated_paths_agree_lag_by_lag",
+        "explain/test_walk.py::test_the_box_of_a_parameter_fills_up_to_its_gradient",
+        "explain/test_walk.py"
+        "::test_a_path_is_multiplied_factor_by_factor_and_then_added",
     ),
     42: chapter(
         "the same result as the book, but for the order of 10.21",

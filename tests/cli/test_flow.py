@@ -17,12 +17,23 @@ def test_a_cell_gets_a_read_out_and_a_page(tmp_path):
     command = "flow elman --tau 9 --rows 2 --n-h 5 --seed 3 --out flow.html"
     ended = bptt(*command.split(), cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert "gradient flow: loss" in ended.stdout
-    assert "over 9 steps the direction that fares best" in ended.stdout
+    assert "Gradient flow: loss" in ended.stdout
+    assert "elman; random inputs, 2 rows of 9 steps; n_h = 5" in ended.stdout
+    assert "float64; seed 3" in ended.stdout
     assert "written: flow.html" in ended.stdout
     page = (tmp_path / "flow.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
-    assert "over 9 steps" in page
+    assert "random inputs, 2 rows of 9 steps" in page
+
+
+def test_the_text_is_in_chinese_where_asked_and_judged_at_the_lag_given(tmp_path):
+    command = "flow lstm --tau 12 --rows 2 --n-h 5 --lang zh --lag 40"
+    ended = bptt(*command.split(), cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "梯度往回传 40 步" in ended.stdout
+    ended = bptt("flow", "elman", "--tau", "4", "--lang", "fr", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "language 'fr': a flow is written in en and zh" in ended.stderr
 
 
 def test_a_cell_with_inputs_that_are_drawn_runs(tmp_path):
@@ -31,7 +42,7 @@ def test_a_cell_with_inputs_that_are_drawn_runs(tmp_path):
     )
     ended = bptt("flow", "noisy.cell", "--tau", "4", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert "over 4 steps" in ended.stdout
+    assert "4 rows of 4 steps" in ended.stdout
 
 
 def test_a_trained_model_reads_a_text(tmp_path):
@@ -54,7 +65,8 @@ def test_a_trained_model_reads_a_text(tmp_path):
     )
     inputs = {"x": tokens[:-1], "y": tokens[1:]}
     loss = cell.forward(params, inputs, reduction="mean").loss
-    assert f"gradient flow: loss {loss:.5g}" in ended.stdout
+    assert "run; 3 rows of 12 characters of text.txt" in ended.stdout
+    assert f"Gradient flow: loss {loss:.5g}" in ended.stdout
 
 
 def test_a_missing_cell_is_a_mistake(tmp_path):

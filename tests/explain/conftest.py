@@ -75,8 +75,10 @@ class Opened:
     def text(self, selector):
         """What is to be read there; the browser lays a panel out when it is in view."""
         return self.run(
-            "async (s) => { const e = document.querySelector(s); e.scrollIntoView();"
-            " for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);"
+            "async (s) => { const e = document.querySelector(s);"
+            # Panels above get their height as they come into view: it may move on.
+            " for (let i = 0; i < 20 && (i < 2 || !e.innerText); i++) {"
+            " e.scrollIntoView(); await new Promise(requestAnimationFrame); }"
             " return e.innerText; }",
             selector,
         )

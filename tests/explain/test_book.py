@@ -17,6 +17,7 @@ from bptt.explain.instances import Options
 from bptt.explain.notation.parse import parse
 from bptt.explain.notation.plain import to_ascii
 from bptt.explain.render.common import numbers_of
+from bptt.explain.sentences import table
 from bptt.explain.texts import pieces
 from tests.chapter import handwritten
 from tests.explain.documents import explained
@@ -88,8 +89,52 @@ def test_q1_the_derivative_by_one_loss_is_derived_from_the_sum():
 def test_q1_follows_the_way_the_losses_are_added(options, last):
     cards = explained("book", **options).document.cards
     card = next(card for card in cards if card.id == "10.17")
-    assert to_ascii(card.chains[0].links[-1].expr) == last
+    total, derivative = card.chains
+    assert to_ascii(derivative.links[-1].expr) == last
     assert card.status == m.PASSED
+    # L is made of the losses in an equation of its own, from which the rest follows.
+    left, right = (to_ascii(link.expr) for link in total.links)
+    times = "" if last == "1" else "w[t] * " if last == "w[t]" else "(1 / tau) * "
+    assert (left, right) == ("L", f"sum(t, 1, tau, {times}L[t])")
+
+
+@pytest.mark.parametrize(
+    ("number", "card", "words"),
+    [
+        ("Q1", "10.17", {"en": ["derived", "is 1", "sum"], "zh": ["推出来", "等于 1"]}),
+        ("Q2", "10.21", {"en": ["diagonal", "tanh", "still"], "zh": ["对角", "仍"]}),
+        ("Q3", "tanh", {"en": ["hyperbolic", "quotient"], "zh": ["双曲正切", "商"]}),
+    ],
+)  # fmt: skip
+def test_each_question_is_stated_in_words_where_it_is_answered(number, card, words):
+    found = CARDS[card]
+    assert found.question == number
+    for lang, wanted in words.items():
+        parts = (found.asks, found.claim, found.why[0].text)
+        said = " ".join(table(lang)[text.id] for text in parts)
+        for word in wanted:
+            assert word in said, (lang, word)
+
+
+def test_the_derivative_of_tanh_is_derived_and_not_stated():
+    element = next(w for w in CARDS["tanh"].why if w.kind == "element")
+    links = [to_ascii(k.expr) for k in element.chains[1].links]
+    assert links[0] == "partial(h[t,i], a[t,i])"
+    assert "exp(a[t,i])" in links[1]
+    assert links[-1] == "1 - h[t,i]**2"
+    assert all(link.status == m.PASSED for c in element.chains for link in c.links)
+
+
+def test_the_general_algorithm_stands_beside_the_equations_it_becomes():
+    general = next(b for b in DOCUMENT.panel("derivation").blocks
+                   if isinstance(b, m.ShownTable))  # fmt: skip
+    calls = {row.cells[0].fields["node"].name: row for row in general.rows[1:]}
+    assert list(calls) == ["L", "y_hat", "o", "h", "a"]
+    assert to_ascii(calls["h"].cells[1]) == "W.T @ grad_a[t+1] + V.T @ grad_o[t]"
+    assert to_ascii(calls["a"].cells[1]) == "diag(1 - h[t]**2) @ grad_h[t]"
+    assert all(row.check.status == m.PASSED for row in general.rows[1:])
+    text = explained("book").text()
+    assert "bprop(o⁽ᵗ⁾, h⁽ᵗ⁾, ∇_o⁽ᵗ⁾ L)" in text
 
 
 def test_q2_is_matched_factor_by_factor_and_the_index_is_t_plus_1():
@@ -176,7 +221,8 @@ def test_the_one_row_that_differs_from_the_book_is_the_printed_order_of_10_21():
     assert [row.cells[0] for row in bad] == ["10.21"]
     assert to_ascii(bad[0].cells[1]).startswith("W.T @ grad_h[t+1] @ diag(")
     assert bad[0].check.status == m.FAILED
-    assert len(table.rows) == 10
+    numbers = [row.cells[0] for row in table.rows]
+    assert numbers == [f"10.{n}" for n in range(17, 29)]
     for row in table.rows:
         if row.mark == "good":
             assert row.check.status == m.PASSED

@@ -164,6 +164,63 @@ def test_the_factors_on_a_card_have_the_colours_of_their_arrows(open_page, card)
         assert factors[-1][1] == "V⊤"
 
 
+def test_both_terms_of_a_state_are_shown_with_their_norms(open_page):
+    page = open_page("book")
+    page.run("B.go(2)")
+    point = explained("book", tau=4).document.shown
+
+    def grad(name, t):
+        return point.graph.grad(point.graph.place(name, t))
+
+    W, V, h = point.value("W", None), point.value("V", None), point.value("h", 3)[:, 0]
+    later, now = W.T @ ((1 - h**2) * grad("h", 3)), V.T @ grad("o", 2)
+    shown = [
+        float(page.text(f"[data-v='share:10.21:1:{way}'] td").replace("\u2212", "-"))
+        for way in ("later", "now", "whole")
+    ]
+    wanted = [np.linalg.norm(x) for x in (later, now, later + now)]
+    assert shown == pytest.approx(wanted, rel=5e-3)
+    assert later + now == pytest.approx(grad("h", 2))
+    text = page.text("[id='card-10.21']")
+    assert "from the future" in text
+    assert "from now" in text
+
+
+def test_the_answers_to_the_questions_are_open_and_the_others_are_not(open_new):
+    page = open_new("book")
+    cards = page.run(
+        "Object.fromEntries(Array.from(document.querySelectorAll('.card'), c =>"
+        " [c.id, [c.querySelector('.asks') !== null,"
+        " c.querySelector('details.more')?.open ?? null]]))"
+    )
+    asked = {name for name, (asks, _) in cards.items() if asks}
+    assert asked == {"card-10.17", "card-10.21", "card-tanh"}
+    for name, (asks, is_open) in cards.items():
+        assert is_open == asks, name
+
+
+def test_the_contents_have_numbers_without_gaps(open_page):
+    for name in EVERY_PAGE:
+        numbers = open_page(name).run(
+            "Array.from(document.querySelectorAll('nav.contents i, h2 > i'),"
+            " i => i.textContent).filter(Boolean)"
+        )
+        count = len(numbers) // 2
+        assert count >= 12
+        assert [int(n) for n in numbers] == [*range(count)] * 2, name
+
+
+def test_one_unit_by_hand_says_what_one_unit_hides(open_page):
+    page = open_page("lstm")
+    text = page.text("#hand")
+    assert text.count("0.1405") == 3  # three lines, one number
+    assert "What one unit hides" in text
+    h = np.tanh(0.5 * 0.4 + 1.0), np.tanh(0.5 * np.tanh(0.5 * 0.4 + 1.0) - 0.5)
+    grad_a2 = (1 - h[1] ** 2) * (h[1] - 0.2)
+    grad_a1 = (1 - h[0] ** 2) * (0.5 * grad_a2 + h[0] - 0.5)
+    assert f"{abs(grad_a1 * 0.4 + grad_a2 * h[0]):.4f}" in text
+
+
 def test_folding_hides_the_inner_nodes_and_multiplies_across_them(open_page):
     page = open_page("book")
     page.press("[data-set='folded=true']")

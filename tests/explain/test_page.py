@@ -99,7 +99,7 @@ def test_text_of_a_cell_cannot_end_a_script_or_start_a_tag():
 def test_the_language_asked_for_is_shown_first_and_both_are_in_the_file():
     page = explained("book", "zh").html()
     chosen = [a["id"] for _, a in Reader(page).tags if "checked" in a]
-    assert chosen == ["lang-zh", "theme-auto"]
+    assert chosen == ["lang-zh", "theme-auto", "play-every"]
     assert '<html lang="zh-CN">' in page or "<html lang=zh-CN>" in page
     assert "展开图" in page and "The unrolled graph" in page
 

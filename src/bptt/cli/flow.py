@@ -40,6 +40,10 @@ def flow(
     rows: Annotated[int, typer.Option(help="Sequences.", min=1)] = 4,
     n_h: Annotated[int, typer.Option(help="Units of a CELL.", min=1)] = 32,
     seed: Annotated[int, typer.Option(help="Of a CELL's numbers.", min=0)] = 0,
+    lag: Annotated[
+        int | None, typer.Option(help="Steps that the task must bridge.", min=1)
+    ] = None,
+    lang: Annotated[str, typer.Option(help="Of the text: en or zh.")] = "en",
     out: Annotated[Path | None, typer.Option(help="Also write this HTML page.")] = None,
 ) -> None:
     """Show how far gradients travel through time.
@@ -47,10 +51,13 @@ def flow(
     A RUN reads a text with its trained parameters; a CELL reads random inputs with its
     initial ones, and gets a read-out if it has no loss.
     """
-    if Path(target).is_dir():
+    is_run = Path(target).is_dir()
+    if is_run:
         saved = read_run(Path(target))
         cell, params = Cell(saved.cell_text), saved.parameters
         inputs = _read_windows(saved, text, tau, rows)
+        source = "the standard library's text" if text is None else str(text)
+        data = f"{rows} rows of {tau} characters of {source}"
     else:
         cell = load_cell(target).with_readout()
         sizes = {
@@ -58,12 +65,14 @@ def flow(
         }
         params = cell.init(seed=seed, dtype=np.float64, **sizes)
         inputs = _make_inputs(cell, params, sizes, (tau, rows), seed)
+        data = f"random inputs, {rows} rows of {tau} steps"
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("measuring lags", total=min(tau - 1, LAGS))
         report = cell.flow(
-            params, inputs, reduction="mean", tick=lambda: progress.advance(task)
-        )
-    sys.stdout.write(f"{report}\n")
+            params, inputs, reduction="mean", tick=lambda: progress.advance(task),
+            lag=lag, name=target, data=data, seed=None if is_run else seed,
+        )  # fmt: skip
+    sys.stdout.write(f"{report.text(lang)}\n")
     if out is not None:
         report.save(out)
         sys.stdout.write(f"written: {out}\n")

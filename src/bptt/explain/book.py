@@ -99,7 +99,8 @@ SPECS = (
     ),
     Spec(
         "10.17", "loss",
-        (Line("grad_L[t] = partial(L, L[t]) = {weight}", number="10.17"),),
+        (Line("L = sum(t, 1, tau, {times}L[t])", ONCE),
+         Line("grad_L[t] = partial(L, L[t]) = {weight}", number="10.17")),
         element=(Line("partial(L, L[t]) = sum(s, 1, tau, {weight_s}partial(L[s], L[t]))"
                       " = {weight}"),),
         shapes="L[t]; L", edges="L>", number="10.17", node="L", question="Q1",
@@ -134,7 +135,16 @@ SPECS = (
     Spec(
         "tanh", "nodes",
         (Line("partial(h[t], a[t]) = diag(1 - h[t]**2)"),),
-        element=(Line("partial(h[t,i], a[t,j]) = delta(i, j) * (1 - tanh(a[t,i])**2)"
+        element=(Line("h[t,i] = tanh(a[t,i]) = (exp(a[t,i]) - exp(-a[t,i]))"
+                      " / (exp(a[t,i]) + exp(-a[t,i]))", letters="i:n_h"),
+                 Line("partial(h[t,i], a[t,i])"
+                      " = ((exp(a[t,i]) + exp(-a[t,i]))**2"
+                      " - (exp(a[t,i]) - exp(-a[t,i]))**2)"
+                      " / (exp(a[t,i]) + exp(-a[t,i]))**2"
+                      " = 1 - ((exp(a[t,i]) - exp(-a[t,i]))"
+                      " / (exp(a[t,i]) + exp(-a[t,i])))**2"
+                      " = 1 - h[t,i]**2", letters="i:n_h"),
+                 Line("partial(h[t,i], a[t,j]) = delta(i, j) * (1 - tanh(a[t,i])**2)"
                       " = delta(i, j) * (1 - h[t,i]**2)", letters="i:n_h j:n_h"),),
         matrix=(Line("partial(h[t], a[t]) = partial(h[t], a[t]).T"),
                 Line("partial(h[t+1], h[t]) = diag(1 - h[t+1]**2) @ W", INNER)),

@@ -148,7 +148,8 @@ class Card:
 
     number: the book's equation number or ""; phase: one of `PHASES`; node: what it is
     the gradient of (a name) or "", with `boundary` "last" (t = tau), "inner" (t < tau),
-    "start" (t = 0) or ""; question: "Q1" to "Q3" where it answers one.
+    "start" (t = 0) or ""; question: "Q1" to "Q3" where it answers one; code: its lines
+    in NumPy, "" where they have none.
     """
 
     id: str
@@ -165,12 +166,18 @@ class Card:
     node: str = ""
     boundary: str = ""
     question: str = ""
+    code: str = ""
 
     @property
     def wrong_label(self) -> str:
         """Which label stands before `wrong`: of a mistake, or of another case."""
         is_case = self.wrong is not None and self.wrong.id in OTHER_CASES
         return "case" if is_case else "wrong"
+
+    @property
+    def asks(self) -> Text | None:
+        """The reader's question, in words, where the card answers one."""
+        return Text(f"question.{self.question}") if self.question else None
 
     @property
     def all_chains(self) -> tuple[Chain, ...]:

@@ -17,6 +17,8 @@ from enum import StrEnum
 
 import numpy as np
 
+from bptt.flow.graded import log_values
+from bptt.flow.numeric import norm
 from bptt.flow.steps import Step, steps_of
 from bptt.step.graph import Graph
 from bptt.step.ops import OPS
@@ -45,11 +47,13 @@ class Flow:
 
     states: the names that carry the past; n is their sizes added up
     norms, injected, arrived: of ∇_{h^(t)} L and its two parts, state -> (tau,)
-    jacobians: J_t, (tau, n, n)
-    singular_values: of ∂s^(tau)/∂s^(t) for t = 0..tau, (tau + 1, n), descending
+    jacobians: J_t, (tau, n, n); None where they were not formed
+    log_singular_values: of ∂s^(tau)/∂s^(t) for t = 0..tau, (tau + 1, n), descending
+    natural logarithms; NaN where rounding leaves nothing of a value, -inf for 0
     exponents: finite-time Lyapunov exponents per step, (n,), descending
     slopes: dy/da of every node that is one elementwise function, name -> (tau, size)
     steepest: the steepest slope that each of these functions has anywhere
+    is_full: whether singular values and exponents are all n, or lower bounds of a few
     """
 
     tau: int
@@ -57,21 +61,29 @@ class Flow:
     norms: Mapping[str, Array]
     injected: Mapping[str, Array]
     arrived: Mapping[str, Array]
-    jacobians: Array
-    singular_values: Array
+    jacobians: Array | None
+    log_singular_values: Array
     exponents: Array
     slopes: Mapping[str, Array]
     steepest: Mapping[str, float]
+    is_full: bool = True
+
+    @property
+    def singular_values(self) -> Array:
+        """Of ∂s^(tau)/∂s^(t); 0 or inf where a number of 64 bits cannot hold one."""
+        with np.errstate(over="ignore", under="ignore"):
+            return np.asarray(np.exp(self.log_singular_values))
 
     @property
     def verdict(self) -> Verdict:
         """By the largest singular value of ∂s^(tau)/∂s^(0) alone, see VANISHED."""
         if not self.states:
             return Verdict.NO_STATE
-        largest = self.singular_values[0, 0]
-        if largest < VANISHED:
+        largest = self.log_singular_values[0, 0]
+        if largest < np.log(VANISHED):
             return Verdict.VANISHING
-        return Verdict.EXPLODING if largest > EXPLODED else Verdict.NEITHER
+        is_large = largest > np.log(EXPLODED)
+        return Verdict.EXPLODING if is_large else Verdict.NEITHER
 
     @property
     def rate(self) -> float:
@@ -106,45 +118,27 @@ def measure(graph: Graph, unrolled: Unrolled) -> Flow:
         return {name: _norms([part(step, name) for step in steps]) for name in states}
 
     slopes, steepest = _slopes(graph, unrolled)
+    n = jacobians.shape[-1] if states else 0
+    singular = log_values((j.T for j in jacobians[::-1]), n)[::-1]
     return Flow(
         unrolled.tau, states, norms(Step.total_of), norms(Step.injected_of),
-        norms(Step.arrived_of), jacobians, singular_values(jacobians),
-        exponents(jacobians), slopes, steepest,
+        norms(Step.arrived_of), jacobians, singular, exponents(jacobians), slopes,
+        steepest,
     )  # fmt: skip
 
 
 def _norms(arrays: list[Array]) -> Array:
-    return np.array([np.linalg.norm(array) for array in arrays])
-
-
-def singular_values(jacobians: Array) -> Array:
-    """Of J_tau ... J_{t+1} for t = 0..tau; at t = tau the identity's ones.
-
-    The product is scaled as it grows, so that it neither overflows nor vanishes before
-    its singular values do.
-    """
-    product, scale = np.eye(jacobians.shape[1]), 0.0
-    rows = [np.linalg.svd(product, compute_uv=False)]
-    for jacobian in jacobians[::-1]:
-        product = product @ jacobian
-        largest = np.abs(product).max(initial=0.0)
-        if largest > 0:
-            product, scale = product / largest, scale + np.log(largest)
-        values = np.linalg.svd(product, compute_uv=False)
-        with np.errstate(over="ignore", under="ignore"):
-            rows.append(values * np.exp(scale))
-    return np.array(rows[::-1])
+    return np.array([norm(array) for array in arrays])
 
 
 def exponents(jacobians: Array) -> Array:
     """Mean over t of log |diag R_t|, J_t Q_{t-1} = Q_t R_t; -inf: a direction died."""
-    tau, size = jacobians.shape[:2]
-    q, total = np.eye(size), np.zeros(size)
+    q, total = np.eye(jacobians.shape[1]), np.zeros(jacobians.shape[1])
     for jacobian in jacobians:
         q, r = np.linalg.qr(jacobian @ q)
         with np.errstate(divide="ignore"):
             total += np.log(np.abs(np.diag(r)))
-    return np.sort(total / tau)[::-1]
+    return -np.sort(-total / len(jacobians))
 
 
 def _slopes(

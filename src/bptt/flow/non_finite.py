@@ -1,4 +1,4 @@
-"""Where a number first stops being one: forward in time, or on the way back."""
+"""Where a number first stops being one, or a gradient becomes 0 by rounding alone."""
 
 from __future__ import annotations
 
@@ -32,6 +32,21 @@ class NonFinite:
         return f"{what} of row {self.row} is {self.value}, the first ({direction})"
 
 
+@dataclass(frozen=True)
+class Underflow:
+    """The first step, on the way back, where a whole gradient is 0 by rounding.
+
+    t: 1..tau; name: of the state; row: of the batch; steps: of that row that get 0;
+    exact: the norm there in float64.
+    """
+
+    t: int
+    name: str
+    row: int
+    steps: int
+    exact: float
+
+
 def find_non_finite(
     names: Iterable[str], values: Mapping[str, Array], grads: Mapping[str, Array]
 ) -> NonFinite | None:
@@ -42,6 +57,25 @@ def find_non_finite(
     names = tuple(names)
     found = _first(names, values, is_forward=True)
     return found or _first(names[::-1], grads, is_forward=False)
+
+
+def find_underflow(
+    grads: Mapping[str, Array], exact: Mapping[str, Array]
+) -> Underflow | None:
+    """The first step on the way back where all of a row's gradient is 0, wrongly.
+
+    grads: of the states in the run's element type; exact: in float64.
+    """
+    found: list[Underflow] = []
+    for name, rows in grads.items():
+        flat = rows.reshape(*rows.shape[:2], -1)
+        true = np.abs(exact[name].reshape(*rows.shape[:2], -1)).max(axis=2)
+        died = ~flat.any(axis=2) & (true > 0)
+        for row in np.flatnonzero(died.any(axis=0)):
+            t = int(np.flatnonzero(died[:, row])[-1])
+            steps = int(died[:, row].sum())
+            found.append(Underflow(t + 1, name, int(row), steps, float(true[t, row])))
+    return max(found, key=lambda u: u.t, default=None)
 
 
 def _first(

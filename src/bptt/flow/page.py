@@ -1,19 +1,42 @@
-"""The flow of gradients as one HTML file: no script, no network, light and dark."""
+"""The flow of gradients as one HTML file: no script, no network, light and dark.
+
+Both languages are in it; which one shows is a switch that the style sheet reads.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bptt.flow.findings import Findings
+import numpy as np
+
+from bptt.flow.findings import Diagnosis, Findings
 from bptt.flow.panels import FlowPanel, make_panels
-from bptt.flow.text import exponents_line, sentence
+from bptt.flow.text import (
+    columns,
+    copies_rows,
+    exponents_line,
+    headline,
+    leading_line,
+    loss_of,
+    remedies_of,
+    spectra_lines,
+    spoken,
+    subject_of,
+    summary,
+    truncation_rows,
+    truncation_title,
+)
+from bptt.flow.words import say
 from bptt.page.chart import Chart, Curve, key, svg
-from bptt.page.report import document, table
-from bptt.page.tags import Markup, tag
+from bptt.page.report import bilingual, document, table
+from bptt.page.tags import Markup, join, tag
 
 if TYPE_CHECKING:
     import os
+
+POINTS = 300  # of a curve: one for every other pixel
 
 
 def write_page(report: Findings, path: str | os.PathLike[str]) -> None:
@@ -23,25 +46,59 @@ def write_page(report: Findings, path: str | os.PathLike[str]) -> None:
 
 def page_text(report: Findings) -> str:
     """The page as text."""
-    loss = "" if report.loss is None else f"loss {report.loss:.6g}, "
-    return document(
-        "Gradient flow",
-        tag("h1", "Gradient flow"),
-        tag("p", f"{loss}{report.n_b} rows"),
-        tag("p", sentence(report), class_="verdict"),
-        _exponents(report),
-        tag("div", *map(_figure, make_panels(report)), class_="grid-2"),
-        _truncation_table(report),
-        _copies_table(report),
-    )
+    both = {lang: _body(report, lang) for lang in ("en", "zh")}
+    return document(say("text.title", "en"), *bilingual(both))
+
+
+def _body(report: Findings, lang: str) -> Markup:
+    return join(
+        tag("h1", say("text.title", lang)),
+        tag("p", subject_of(report, lang)),
+        tag("p", loss_of(report, lang)),
+        tag("p", headline(report, lang), class_="verdict"),
+        tag("p", " ".join(summary(report, lang))),
+        _diagnoses(report, lang),
+        _exponents(report, lang),
+        tag("div", *(_figure(p) for p in make_panels(report, lang)), class_="grid-2"),
+        _truncation_table(report, lang),
+        table(say("text.copies", lang), columns("text.columns-copies", lang),
+              copies_rows(report)),
+        *(tag("p", line) for line in spectra_lines(report, lang)),
+    )  # fmt: skip
+
+
+def _diagnoses(report: Findings, lang: str) -> Markup | None:
+    if not report.diagnoses:
+        return None
+    cards = (_card(found, lang) for found in report.diagnoses)
+    title = tag("h2", say("panel.diagnoses", lang))
+    return tag("section", title, tag("div", *cards, class_="cards"))
+
+
+def _card(found: Diagnosis, lang: str) -> Markup:
+    severity = tag("span", say(f"severity.{found.severity}", lang), class_="mark")
+    return tag(
+        "article", severity, tag("p", spoken(found, lang)),
+        tag("ul", *_remedies(found, lang)) if found.remedies else None,
+        class_=found.severity,
+    )  # fmt: skip
+
+
+def _remedies(found: Diagnosis, lang: str) -> Iterator[Markup]:
+    for action, reason in remedies_of(found, lang):
+        yield tag("li", tag("code", action) if action else None,
+                  ": " if action else None, reason)  # fmt: skip
 
 
 def chart_of(panel: FlowPanel) -> Chart:
-    """A panel's lines as curves."""
+    """A panel's lines as curves, of at most POINTS points each."""
+    few = np.unique(np.linspace(0, len(panel.x) - 1, POINTS).round().astype(int))
+    x = panel.x[few].tolist()
     curves = [
-        Curve(name, list(zip(panel.x.tolist(), y.tolist(), strict=True)), f"s{number}")
+        Curve(name, list(zip(x, y[few].tolist(), strict=True)), f"s{number}",
+              has_dots=panel.has_dots)
         for number, (name, y) in enumerate(panel.lines.items())
-    ]
+    ]  # fmt: skip
     return Chart(panel.title, panel.x_label, curves, panel.is_log, has_steps=True)
 
 
@@ -50,30 +107,15 @@ def _figure(panel: FlowPanel) -> Markup:
     return tag("figure", tag("figcaption", *caption), svg(chart_of(panel)))
 
 
-def _exponents(report: Findings) -> Markup | None:
+def _exponents(report: Findings, lang: str) -> Markup | None:
     if report.numbers is None:
         return None
-    return tag("p", exponents_line(report.numbers, report.row))
+    more = None if report.numbers.is_full else leading_line(report, lang)
+    return tag("p", exponents_line(report, lang), " " if more else None, more)
 
 
-def _truncation_table(report: Findings) -> Markup | None:
+def _truncation_table(report: Findings, lang: str) -> Markup | None:
     if not report.truncations:
         return None
-    rows = [(str(r.k), f"{r.cosine:.4f}", f"{r.ratio:.4f}") for r in report.truncations]
-    title = "Truncated back-propagation: lags below k, against the full gradient"
-    return table(title, ("k", "cosine", "norm ratio"), rows)
-
-
-def _copies_table(report: Findings) -> Markup:
-    rows = []
-    for name, norms in report.copies.items():
-        radius, sigma = report.spectra.get(name, (None, None))
-        rows.append((
-            name, f"{norms.sum():.3g}", f"{report.cancellation[name]:.3f}",
-            "" if radius is None else f"{radius:.3g}",
-            "" if sigma is None else f"{sigma:.3g}",
-        ))  # fmt: skip
-    head = ("parameter", "sum of the copies' norms", "left after cancellation",
-            "spectral radius", "largest singular value")  # fmt: skip
-    title = "Copies; the spectra are context, they do not say what gradients do"
-    return table(title, head, rows)
+    head = columns("text.columns-truncation", lang)
+    return table(truncation_title(report, lang), head, truncation_rows(report))

@@ -1,30 +1,44 @@
 """`Cell.flow`: how far gradients travel in one run, at any size.
 
-Norms, lags, truncation and copies are of the whole batch; Jacobian products, singular
-values and exponents of one row of it. All of it in float64, except the search for the
-first number that is not finite, which is in the element type that was used.
+Norms, lags, truncation, copies and growth are of every row of the batch; the full set
+of singular values is of one. All of it in float64, but for what is asked of the element
+type that was used: the first number that is not finite, and gradients that become 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bptt import errors
-from bptt.calculus.program import Request, gradient_program
-from bptt.execute import reference
-from bptt.execute.bindings import Bindings
-from bptt.flow import cut as cuts
-from bptt.flow.findings import Findings
-from bptt.flow.measure import Flow, exponents, singular_values, slopes_of
-from bptt.flow.non_finite import find_non_finite
+from bptt.execute.bindings import Bindings, bind
+from bptt.flow.case import LAG, NEEDED, Case
+from bptt.flow.facts import Facts
+from bptt.flow.findings import Clipping, Findings, FlowSubject
+from bptt.flow.growth import (
+    FULL_WORK,
+    Spectrum,
+    full_cost,
+    full_spectrum,
+    leading_spectrum,
+    loops_of,
+    measure_growth,
+)
+from bptt.flow.maps import StepMaps, cut_at_states
+from bptt.flow.measure import Flow
+from bptt.flow.non_finite import find_underflow
+from bptt.flow.numeric import norm, norms
+from bptt.flow.rules import diagnose
+from bptt.flow.runs import FlowRun, first_non_finite, row_gradients, run_flow
+from bptt.flow.setting import FlowSetting
+from bptt.flow.slots import Slots
 from bptt.flow.text import sentence, tables
-from bptt.flow.travel import measure_travel
-from bptt.results import Gradient, Run
+from bptt.flow.travel import choose_sources, measure_travel
 from bptt.step.graph import Graph
+from bptt.step.ops import OPS
 from bptt.step.shapes import Array
 
 if TYPE_CHECKING:
@@ -32,7 +46,10 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from bptt.flow.trial import RemedyTrial
 
+
+@dataclass(frozen=True, eq=False)
 class GradientFlow(Findings):
     """How far gradients travel through time; `print` it, `plot()` it, `save` it.
 
@@ -41,22 +58,41 @@ class GradientFlow(Findings):
 
     @property
     def verdict(self) -> str:
-        """Vanishing, exploding or neither: a sentence with numbers and thresholds."""
+        """The worst diagnosis, or a clean bill: a sentence with numbers."""
         return sentence(self)
+
+    def text(self, lang: str = "en") -> str:
+        """The verdict and tables in a language: "en" or "zh".
+
+        Raises: FlowError.
+        """
+        return tables(self, lang)
 
     def __str__(self) -> str:
         """The verdict and tables, as text."""
         return tables(self)
 
-    def plot(self) -> Figure:
-        """A figure of matplotlib with the page's panels.
+    def try_(self, action: str) -> RemedyTrial[GradientFlow]:
+        """The same run with a remedy applied: before and after.
 
-        Raises: MissingExtraError if matplotlib is not installed.
+        action: a remedy's, such as "forget_bias=1"; see docs/flow.md for all of them.
+        Raises: FlowError for an action that this cell does not have.
+        """
+        from bptt.flow.trial import try_action  # noqa: PLC0415
+
+        return try_action(self, action, measure_run)
+
+    def plot(self, *panels: str) -> Figure:
+        """A figure of matplotlib: all panels, or those named.
+
+        panels: of `panel_names(self)`, such as "lags".
+        Raises: MissingExtraError if matplotlib is not installed; FlowError for a panel
+        that this flow does not have.
         """
         # Imported here: a report is read as text more often than drawn.
         from bptt.flow.plot import draw  # noqa: PLC0415
 
-        return draw(self)
+        return draw(self, panels)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one HTML file that needs no network, light or dark as the reader's."""
@@ -65,93 +101,160 @@ class GradientFlow(Findings):
         write_page(self, path)
 
 
-def measure_run(
-    graph: Graph,
-    gradient: Gradient,
-    bindings: Bindings,
-    row: int,
-    tick: Callable[[], None] = lambda: None,
-) -> GradientFlow:
+def measure_run(setting: FlowSetting) -> GradientFlow:
     """The flow of one run.
 
-    gradient: of every node, with the forward values in `run`; bindings: what it was
-    computed from; row: of the batch, whose Jacobians are multiplied; tick: called for
-    every lag that is measured.
-    Raises: FlowError for a cell without a state, or with one that runs backward.
+    Raises: FlowError for a cell without a state, and the errors of `gradient`.
     """
-    _check(graph, bindings, row)
-    names = tuple(gradient.nodes)
-    run = {name: _rows(gradient.run[name], bindings) for name in graph.definitions}
-    grads = {name: _rows(gradient.nodes[name], bindings) for name in names}
-    found = find_non_finite(graph.definitions, run, grads)
-    copies = {name: gradient.copies[name].norms() for name in graph.parameters}
-    loss = gradient.loss
-    report = GradientFlow(
-        None if loss is None else float(np.real(loss)), bindings.n_b, row, None,
-        np.zeros(0), (), copies,
-        {name: _cancellation(gradient[name], copies[name]) for name in copies},
-        _spectra(bindings.parameters), found,
+    setting.check()
+    engine = setting.engine
+    bindings = bind(
+        setting.source.graph, setting.params, setting.inputs, setting.initial,
+        setting.seeds, setting.reduction, setting.weights, lengths=setting.lengths,
     )  # fmt: skip
+    graph = engine.graph
+    cut = cut_at_states(graph, bindings.seeds)
+    _check(graph, bindings, setting.row, cut.states)
+    mine = run_flow(engine, bindings, cut.states)
+    empty = _empty(setting, bindings, mine)
+    found = first_non_finite(engine, mine)
     if found is not None:
-        return report
-    return _measure(graph, report, _as_float64(bindings), tick)
+        broken = replace(empty, non_finite=found)
+        case = _case(broken, Facts(cut), bindings, {}, {}, {}, {}, setting)
+        return replace(broken, diagnoses=diagnose(case))
+    exact = mine
+    if bindings.dtype != np.float64:
+        exact = run_flow(engine, _as_float64(bindings), cut.states)
+    maps = StepMaps(cut, exact.bindings, exact.values)
+    report = _measure(empty, setting, maps, mine, exact)
+    slopes, _ = _slopes_of(graph, exact.values)
+    case = _case(report, Facts(cut), maps.bindings, exact.values, slopes, exact.reads,
+                 exact.gradients, setting)  # fmt: skip
+    return replace(report, diagnoses=diagnose(case))
 
 
-def _run_again(graph: Graph, bindings: Bindings) -> tuple[Run, Gradient]:
-    """Values of all nodes and gradients of the states, by the reference."""
-    states = tuple(name for name in graph.states if name in graph.definitions)
-    seeds, values = tuple(sorted(bindings.seeds)), tuple(graph.definitions)
-    request = Request(states, seeds=seeds, values=values)
-    program = gradient_program(graph, request)
-    found = reference.run(program, bindings)
-    run = Run(program, bindings, found)
-    return run, Gradient(program, bindings, found, request, lambda: run)
+def _case(
+    findings: Findings, facts: Facts, bindings: Bindings, values: Mapping[str, Array],
+    slopes: Mapping[str, Array], reads: Mapping[str, bool],
+    gradients: Mapping[str, Array], setting: FlowSetting,
+) -> Case:  # fmt: skip
+    return Case(
+        findings, facts, bindings, values, slopes, reads, gradients,
+        setting.lag or LAG, setting.window, setting.lag is not None,
+    )  # fmt: skip
+
+
+def _check(graph: Graph, bindings: Bindings, row: int, states: tuple[str, ...]) -> None:
+    if not states:
+        raise errors.FlowError("the cell has no state, so no gradient travels")
+    if bindings.dtype.kind == "c":
+        raise errors.FlowError("flow measures real runs, not complex ones")
+    if not 0 <= row < bindings.n_b:
+        raise errors.FlowError(f"row={row}: the batch has rows 0 to {bindings.n_b - 1}")
+
+
+def _empty(setting: FlowSetting, bindings: Bindings, run: FlowRun) -> GradientFlow:
+    """What is known of a run before anything is multiplied."""
+    shapes = ", ".join(f"{n} {np.shape(a)}" for n, a in setting.inputs.items())
+    subject = FlowSubject(
+        setting.name or f"cell with states {', '.join(setting.engine.states)}",
+        setting.data or shapes, dict(bindings.sizes), setting.seed,
+        str(bindings.dtype), bindings.tau, bindings.n_b, setting.row,
+    )  # fmt: skip
+    copies = run.copies
+    sums = {name: float(rows.sum()) for name, rows in copies.items()}
+    sizes = {name: norm(rows) for name, rows in run.gradients.items()}
+    left = {
+        n: min(sizes[n] / total, 1.0) if total else 1.0 for n, total in sums.items()
+    }
+    nothing = np.zeros(0)
+    return GradientFlow(
+        subject, run.loss, None, (), nothing, np.zeros((0, bindings.n_b)), nothing, (),
+        run.state_gradients, sizes, copies, left, _spectra(bindings.parameters), None,
+        None, needed=setting.lag or NEEDED, setting=setting,
+    )  # fmt: skip
 
 
 def _measure(
-    graph: Graph, report: GradientFlow, bindings: Bindings, tick: Callable[[], None]
+    empty: GradientFlow,
+    setting: FlowSetting,
+    maps: StepMaps,
+    mine: FlowRun,
+    exact: FlowRun,
 ) -> GradientFlow:
-    """What takes products of Jacobians."""
-    run, grad = _run_again(graph, bindings)
-    grads, cut = grad.nodes, cuts.cut_at_states(graph)
-    before = {b: cuts.values_before(bindings, run, n) for n, b in cut.before.items()}
-    bindings = replace(bindings, inputs={**bindings.inputs, **before})
-    alone, states = cut.of_states_alone(), tuple(sorted(cut.before))
-    seeded = tuple(sorted({*states, *bindings.seeds}))
-    travel = measure_travel(
-        cut, cuts.StepGradient(cut, bindings, seeded),
-        cuts.StepGradient(alone, bindings, states), bindings.seeds, grad, tick,
-    )  # fmt: skip
-    products = cuts.jacobians(alone, bindings, report.row)
-    slopes, steepest = slopes_of(graph, run.__getitem__)
-    numbers = Flow(
-        bindings.tau, tuple(cut.before),
-        {name: _norms(grads[name]) for name in cut.before},
-        {name: _norms(rows) for name, rows in travel.injected.items()},
-        {n: _arrived(grads[n], rows) for n, rows in travel.injected.items()},
-        products, singular_values(products), exponents(products), slopes, steepest,
-    )  # fmt: skip
-    return replace(
-        report, numbers=numbers, lags=travel.lags, truncations=travel.truncations
+    """Everything that travels through steps."""
+    count = sum(rows.size for rows in exact.gradients.values())
+    sources = choose_sources(maps, count)
+    full = exact.of_steps(setting.engine, sources)
+    travel = measure_travel(maps, sources, full, setting.tick)
+    loops = loops_of(maps)
+    growth = tuple(measure_growth(loop, setting.lag or LAG) for loop in loops)
+    cost = full_cost(loops[0], setting.row)
+    is_full = setting.spectrum == "full" or (
+        setting.spectrum == "auto" and cost <= FULL_WORK
     )
+    make = full_spectrum if is_full else leading_spectrum
+    numbers = _numbers(maps, exact, travel.injected, make(loops[0], setting.row))
+    base = _empty(setting, maps.bindings, exact)
+    return replace(
+        base, subject=empty.subject, numbers=numbers, growth=growth, lags=travel.lags,
+        lags_by_row=travel.lags_by_row, sources=travel.sources,
+        truncations=travel.truncations,
+        underflow=find_underflow(mine.state_gradients, exact.state_gradients),
+        clipping=_clip(setting, exact),
+    )  # fmt: skip
 
 
-def _check(graph: Graph, bindings: Bindings, row: int) -> None:
-    states = [name for name in graph.states if name in graph.definitions]
-    if not states:
-        raise errors.FlowError("the cell has no state, so no gradient travels")
-    if graph.backward:
-        raise errors.FlowError(
-            f"the state {min(graph.backward)} runs from the last step to the first; "
-            "flow follows cells of one direction, so measure the two apart"
-        )
-    if bindings.packing is not None:
-        raise errors.FlowError(
-            "flow follows sequences of one length; give the rows of one length, or the "
-            "weight 0 to padding: weights=..."
-        )
-    if not 0 <= row < bindings.n_b:
-        raise errors.FlowError(f"row={row}: the batch has rows 0 to {bindings.n_b - 1}")
+def _numbers(
+    maps: StepMaps, run: FlowRun, injected: Mapping[str, Array], spectrum: Spectrum
+) -> Flow:
+    slots, grads = maps.slots, run.state_gradients
+    own = {n: slots.spread(rows) for n, rows in injected.items()}
+    slopes, steepest = _slopes_of(maps.cut.graph, run.values)
+    total = {n: norms(grads[n].reshape(slots.tau, -1)) for n in maps.states}
+    return Flow(
+        slots.tau, maps.states, total,
+        {n: norms(own[n].reshape(slots.tau, -1)) for n in maps.states},
+        {n: _arrived(grads[n], own[n], slots, maps.lag(n)) for n in maps.states},
+        spectrum.jacobians, spectrum.log_singular_values, spectrum.exponents,
+        slopes, steepest, spectrum.is_full,
+    )  # fmt: skip
+
+
+def _arrived(total: Array, own: Array, slots: Slots, lag: int) -> Array:
+    rest = total - own
+    # Nothing comes after the last step: a difference is rounding.
+    beyond = np.zeros(slots.mask.shape, bool)
+    at_end = slots.neighbour(-lag) < 0
+    beyond[slots.mask] = at_end
+    rest[beyond] = 0.0
+    return norms(rest.reshape(slots.tau, -1))
+
+
+def _slopes_of(
+    graph: Graph, values: Mapping[str, Array]
+) -> tuple[dict[str, Array], dict[str, float]]:
+    slopes, steepest = {}, {}
+    for name, node in graph.definitions.items():
+        op = OPS.get(node.inputs[0].op)
+        if op is not None and op.activation is not None:
+            slopes[name] = op.activation.slope(values[name])
+            steepest[name] = op.activation.steepest
+    return slopes, steepest
+
+
+def _clip(setting: FlowSetting, run: FlowRun) -> Clipping | None:
+    if setting.clip is None:
+        return None
+    rows = row_gradients(setting.engine, run)
+    sizes = np.array([norm(np.concatenate([g.ravel() for g in r.values()]))
+                      for r in rows])  # fmt: skip
+    factors = np.minimum(1.0, setting.clip / np.maximum(sizes, 1e-300))
+    flat = np.array([np.concatenate([g.ravel() for g in r.values()]) for r in rows])
+    whole, clipped = flat.sum(axis=0), (factors[:, None] * flat).sum(axis=0)
+    both = norm(whole) * norm(clipped)
+    cosine = float(whole @ clipped / both) if both else 1.0
+    return Clipping(setting.clip, float((factors < 1).mean()), cosine, sizes)
 
 
 def _as_float64(bindings: Bindings) -> Bindings:
@@ -162,32 +265,11 @@ def _as_float64(bindings: Bindings) -> Bindings:
         }
 
     return replace(
-        bindings, dtype=np.dtype(np.float64), is_batched=True,
+        bindings, dtype=np.dtype(np.float64),
         parameters=cast(bindings.parameters),
         inputs=cast(bindings.inputs), initial=cast(bindings.initial),
         seeds=cast(bindings.seeds), weight=bindings.weight.astype(np.float64),
     )  # fmt: skip
-
-
-def _rows(array: Array, bindings: Bindings) -> Array:
-    rows = np.asarray(array, np.float64)
-    return rows if bindings.is_batched else rows[:, None]
-
-
-def _norms(rows: Array) -> Array:
-    """Over rows and features, (tau,)."""
-    return np.asarray(np.sqrt((rows.reshape(len(rows), -1) ** 2).sum(axis=1)))
-
-
-def _arrived(total: Array, injected: Array) -> Array:
-    norms = _norms(total - injected)
-    norms[-1] = 0.0  # nothing comes after the last step: a difference is rounding
-    return norms
-
-
-def _cancellation(gradient: Array, norms: Array) -> float:
-    total = float(norms.sum())
-    return float(np.linalg.norm(gradient)) / total if total else 1.0
 
 
 def _spectra(parameters: Mapping[str, Array]) -> dict[str, tuple[float, float]]:

@@ -2,116 +2,267 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 
-from bptt.flow.findings import Findings
-from bptt.flow.measure import EXPLODED, SATURATED, VANISHED, Flow, Verdict
+from bptt.flow.case import GROWING, LAG, REACHED, SAME
+from bptt.flow.findings import Diagnosis, Findings
+from bptt.flow.measure import SATURATED
+from bptt.flow.words import power, say
 
 STEPS = 8  # rows of a table over time
-SAME = 0.99  # a cosine above this is called the same direction
+WIDE = 13  # of a column
 
 
-def sentence(report: Findings) -> str:
-    """The verdict, the numbers that it rests on, and the thresholds."""
-    if report.non_finite is not None:
-        return f"not finite: {report.non_finite}"
-    numbers = report.numbers
-    assert numbers is not None
-    largest = float(numbers.singular_values[0, 0])
-    word = {Verdict.NEITHER: "neither vanishing nor exploding"}.get(
-        numbers.verdict, numbers.verdict.value
-    )
-    return (
-        f"{word}: over {numbers.tau} steps the direction that fares best is multiplied "
-        f"by {largest:.2g} (below {VANISHED:g} is called vanishing, above {EXPLODED:g} "
-        f"exploding); the largest Lyapunov exponent is {numbers.rate:+.3f} per step, "
-        f"a factor of {np.exp(numbers.rate):.3g}"
-    )
+def sentence(report: Findings, lang: str = "en") -> str:
+    """The worst diagnosis, or a clean bill, and what truncation would lose."""
+    head = headline(report, lang)
+    return " ".join(filter(None, (head, *summary(report, lang))))
 
 
-def tables(report: Findings) -> str:
+def headline(report: Findings, lang: str = "en") -> str:
+    """The worst diagnosis with its numbers, or a clean bill."""
+    worst = [d for d in report.diagnoses if d.severity != "note"]
+    if worst:
+        return spoken(worst[0], lang)
+    return _clean(report, lang)
+
+
+def spoken(found: Diagnosis, lang: str = "en") -> str:
+    """A diagnosis as a word and its sentence."""
+    word = say(f"word.{found.kind}", lang)
+    return f"{word}: {say(f'says.{found.kind}', lang, **found.fields)}."
+
+
+def remedies_of(found: Diagnosis, lang: str = "en") -> Iterator[tuple[str, str]]:
+    """Every remedy: its action, "" if it takes a person, and its reason."""
+    for remedy in found.remedies:
+        yield remedy.action, say(remedy.key, lang, **remedy.fields)
+
+
+def _clean(report: Findings, lang: str) -> str:
+    if not report.growth:
+        return say("word.healthy", lang)
+    growth = report.growth[0]
+    logs, rates = growth.by_row, growth.rates
+    # The row that is farthest from keeping what it gets.
+    worst = int(np.argmax(np.where(np.isfinite(logs), np.abs(logs), np.inf)))
+    rate = float(np.median(rates))
+    body = say(
+        "says.healthy", lang, lag=growth.lag, growth=power(float(np.median(logs))),
+        factor=power(rate), rate=f"{rate:+.3f}", n_b=report.n_b, row=worst,
+        worst=power(float(logs[worst])), needed=report.needed, limit=GROWING,
+    )  # fmt: skip
+    return f"{say('word.healthy', lang)}: {body}."
+
+
+def summary(report: Findings, lang: str = "en") -> Iterator[str]:
+    """How far the terms reach, and what truncation loses of the worst parameter."""
+    if report.numbers is None or not len(report.lags):
+        return
+    reach = float(np.median(report.reach(REACHED)))
+    if math.isinf(reach):
+        yield say("says.reach-all", lang, reach=len(report.lags) - 1)
+    elif math.isfinite(reach):
+        yield say("says.reach", lang, reach=f"{reach:.0f}")
+    rows = [row for row in report.truncations[:-1] if row.each]
+    if rows:
+        row = min(rows, key=lambda r: abs(r.k - LAG / 2))
+        yield say(
+            "says.truncation", lang, k=row.k, worst=row.worst,
+            cosine=f"{row.each[row.worst][0]:.3f}", pooled=f"{row.cosine:.3f}",
+            enough=enough_of(report), same=SAME,
+        )  # fmt: skip
+
+
+def enough_of(report: Findings) -> int:
+    """The smallest measured k from which on every parameter keeps its direction."""
+    good = report.truncations[-1].k
+    for row in reversed(report.truncations):
+        if row.each and min(cosine for cosine, _ in row.each.values()) < SAME:
+            break
+        good = row.k
+    return good
+
+
+def subject_of(report: Findings, lang: str = "en") -> str:
+    """The cell, data, sizes, element type and seed."""
+    subject = report.subject
+    sizes = ", ".join(f"{name} = {size}" for name, size in subject.sizes.items())
+    seed = say("text.unknown", lang) if subject.seed is None else str(subject.seed)
+    return say("text.subject", lang, name=subject.name, data=subject.data, sizes=sizes,
+               dtype=subject.dtype, seed=seed)  # fmt: skip
+
+
+def loss_of(report: Findings, lang: str = "en") -> str:
+    """The loss, rows and steps."""
+    loss = "-" if report.loss is None else f"{report.loss:.6g}"
+    return say("text.loss", lang, loss=loss, n_b=report.n_b, tau=report.subject.tau)
+
+
+def tables(report: Findings, lang: str = "en") -> str:
     """Everything as text, a table for each question."""
-    loss = "" if report.loss is None else f"loss {report.loss:.6g}, "
-    lines = [f"gradient flow: {loss}{report.n_b} rows", sentence(report), ""]
+    lines = [f"{say('text.title', lang)}: {loss_of(report, lang)}",
+             subject_of(report, lang), "", sentence(report, lang)]  # fmt: skip
+    for found in report.diagnoses:
+        severity = say(f"severity.{found.severity}", lang)
+        lines += ["", f"[{severity}] {spoken(found, lang)}"]
+        for action, reason in remedies_of(found, lang):
+            what = say("text.remedy" if action else "text.no-remedy", lang)
+            lines.append(f"  {what}{f' {action!r}' if action else ''}: {reason}")
+    lines.append("")
     if report.numbers is not None:
-        lines += _over_time(report)
-        lines += _memory(report)
-    lines += _copies(report)
+        lines += [*_rows(report, lang), *_over_time(report, lang)]
+        lines += _memory(report, lang)
+    lines += _copies(report, lang)
     return "\n".join(lines)
 
 
-def _over_time(report: Findings) -> list[str]:
+def _rows(report: Findings, lang: str) -> Iterator[str]:
+    reach = report.reach(REACHED)
+    for growth in report.growth:
+        yield say("text.rows", lang, lag=growth.lag)
+        yield _columns("text.columns-rows", lang)
+        shown = list(range(report.n_b))
+        if report.n_b > 2 * STEPS:
+            order = np.argsort(growth.by_row)
+            shown = sorted({*order[:STEPS].tolist(), *order[-STEPS:].tolist()})
+        for row in shown:
+            yield _row(str(row), power(growth.by_row[row]), f"{growth.rates[row]:+.3f}",
+                       f"{reach[row]:.0f}")  # fmt: skip
+        if len(shown) < report.n_b:
+            yield say("text.more-rows", lang, count=report.n_b - len(shown))
+        yield ""
+
+
+def _over_time(report: Findings, lang: str) -> Iterator[str]:
     numbers = report.numbers
     assert numbers is not None
-    steps = pick_steps(numbers.tau, STEPS)
-    lines = []
     for name in numbers.states:
-        lines.append(f"‖∇_{name}^(t) L‖, what enters at t and what arrives from later")
-        lines.append(_row("t", "norm", "enters", "arrives"))
-        for t in steps:
+        yield say("text.time", lang, name=name)
+        yield _columns("text.columns-time", lang)
+        for t in pick_steps(numbers.tau, STEPS):
             parts = (numbers.norms, numbers.injected, numbers.arrived)
-            lines.append(_row(str(t), *(f"{part[name][t - 1]:.3g}" for part in parts)))
-        lines.append("")
-    lines += _products(numbers, report.row)
+            yield _row(str(t), *(f"{part[name][t - 1]:.3g}" for part in parts))
+        yield ""
+    yield from _products(report, lang)
     for name in numbers.slopes:
         share = numbers.saturated(name).mean()
-        lines.append(
-            f"{name}: {100 * share:.0f} % of its slopes are below {SATURATED:g} of the "
-            "steepest"
-        )
-    return [*lines, ""]
+        yield say("text.flat", lang, name=name, share=f"{100 * share:.0f}",
+                  limit=SATURATED)  # fmt: skip
+    yield ""
 
 
-def _products(numbers: Flow, row: int) -> list[str]:
-    whole = f"∂s^({numbers.tau})/∂s^(t)"
-    lines = [f"singular values of {whole}, s all states together, row {row}"]
-    lines.append(_row("t", "largest", "median"))
-    for t in [0, *pick_steps(numbers.tau, STEPS)]:
-        values = numbers.singular_values[t]
-        lines.append(_row(str(t), f"{values[0]:.3g}", f"{np.median(values):.3g}"))
-    return [*lines, exponents_line(numbers, row), ""]
+def _products(report: Findings, lang: str) -> Iterator[str]:
+    numbers = report.numbers
+    assert numbers is not None
+    logs = numbers.log_singular_values
+    steps = len(logs) - 1
+    yield say("text.singular", lang, tau=steps, row=report.row)
+    if not numbers.is_full:
+        yield leading_line(report, lang)
+    yield _columns("text.columns-singular", lang)
+    for t in [0, *pick_steps(steps, STEPS)]:
+        middle = float(np.median(logs[t]))
+        yield _row(str(t), power(logs[t, 0]), power(middle), power(logs[t, -1]))
+    yield exponents_line(report, lang)
+    yield ""
 
 
-def exponents_line(numbers: Flow, row: int) -> str:
+def leading_line(report: Findings, lang: str = "en") -> str:
+    """That only some directions were followed, and what the full set costs."""
+    numbers = report.numbers
+    assert numbers is not None
+    rows = report.state_gradients
+    n = sum(int(np.prod(rows[name].shape[2:])) for name in numbers.states)
+    return say("text.leading", lang, count=numbers.log_singular_values.shape[1],
+               cost=f"{30.0 * numbers.tau * n**3:.0e}")  # fmt: skip
+
+
+def exponents_line(report: Findings, lang: str = "en") -> str:
     """The spectrum of finite-time Lyapunov exponents in a sentence."""
+    numbers = report.numbers
+    assert numbers is not None
     found = numbers.exponents
-    return (
-        f"Lyapunov exponents per step, row {row}: largest {found[0]:+.3f}, median "
-        f"{np.median(found):+.3f}, smallest {found[-1]:+.3f}"
-    )
+    return say(
+        "text.exponents", lang, row=report.row, largest=f"{found[0]:+.3f}",
+        median=f"{np.median(found):+.3f}", smallest=f"{found[-1]:+.3f}",
+    )  # fmt: skip
 
 
-def _memory(report: Findings) -> list[str]:
-    lines = ["truncated to lags below k, against the full gradient"]
-    lines.append(_row("k", "cosine", "norm ratio"))
-    lines += [
-        _row(str(row.k), f"{row.cosine:.4f}", f"{row.ratio:.4f}")
-        for row in report.truncations
-    ]
-    enough = next(row.k for row in report.truncations if row.cosine >= SAME)
-    return [*lines, f"from k = {enough} on the cosine is at least {SAME:g}", ""]
+def truncation_title(report: Findings, lang: str = "en") -> str:
+    """What the table of truncations compares."""
+    tau, count = report.subject.tau, len(report.sources)
+    is_sampled = 0 < count < int(_loss_steps(report))
+    key = "truncation-sampled" if is_sampled else "truncation"
+    return say(f"text.{key}", lang, count=count, tau=tau)
 
 
-def _copies(report: Findings) -> list[str]:
-    lines = [
-        "copies: sum over t of ‖∇_{W^(t)} L‖, what cancellation leaves, the largest"
-    ]
-    lines.append(_row("", "sum", "left", "at t"))
-    for name, norms in report.copies.items():
-        lines.append(_row(
-            name, f"{norms.sum():.3g}", f"{report.cancellation[name]:.3f}",
-            str(int(np.argmax(norms)) + 1),
-        ))  # fmt: skip
+def _loss_steps(report: Findings) -> int:
+    numbers = report.numbers
+    assert numbers is not None
+    entered = sum(np.asarray(rows) > 0 for rows in numbers.injected.values())
+    return int(np.count_nonzero(entered))
+
+
+def truncation_rows(report: Findings) -> list[tuple[str, ...]]:
+    """The table of truncations."""
+    rows: list[tuple[str, ...]] = []
+    for row in report.truncations:
+        worst = row.worst
+        mine = f"{row.each[worst][0]:.4f}" if worst else ""
+        rows.append((str(row.k), f"{row.cosine:.4f}", f"{row.ratio:.4f}", worst, mine))
+    return rows
+
+
+def _memory(report: Findings, lang: str) -> Iterator[str]:
+    if not report.truncations:
+        return
+    yield truncation_title(report, lang)
+    yield _columns("text.columns-truncation", lang)
+    for cells in truncation_rows(report):
+        yield _row(*cells)
+    yield say("text.enough", lang, k=enough_of(report), same=SAME)
+    yield ""
+
+
+def copies_rows(report: Findings) -> list[tuple[str, ...]]:
+    """The table of copies."""
+    return [
+        (name, f"{norms.sum():.3g}", f"{report.cancellation[name]:.3f}",
+         str(int(np.argmax(norms)) + 1), f"{report.gradient_norms[name]:.3g}")
+        for name, norms in report.copies.items()
+    ]  # fmt: skip
+
+
+def spectra_lines(report: Findings, lang: str = "en") -> Iterator[str]:
+    """The spectra, with what they do not say."""
     for name, (radius, sigma) in report.spectra.items():
-        lines.append(
-            f"{name}: spectral radius {radius:.3g}, largest singular value {sigma:.3g}"
-            " (context: they do not say what gradients do)"
-        )
-    return lines
+        yield say("text.spectra", lang, name=name, radius=f"{radius:.3g}",
+                  sigma=f"{sigma:.3g}")  # fmt: skip
+
+
+def _copies(report: Findings, lang: str) -> Iterator[str]:
+    yield say("text.copies", lang)
+    yield _columns("text.columns-copies", lang)
+    for cells in copies_rows(report):
+        yield _row(*cells)
+    yield from spectra_lines(report, lang)
+
+
+def columns(key: str, lang: str) -> list[str]:
+    """The heads of a table."""
+    return say(key, lang).split("|")
+
+
+def _columns(key: str, lang: str) -> str:
+    return _row(*columns(key, lang))
 
 
 def _row(*cells: str) -> str:
-    return "".join(f"{cell:>12}" for cell in cells)
+    return "".join(f"{cell:>{WIDE}}" for cell in cells)
 
 
 def pick_steps(tau: int, count: int) -> list[int]:

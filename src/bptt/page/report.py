@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bptt.page.style import CHART, REPORT
 from bptt.page.tags import Markup, tag
+
+NAMES = {"en": "English", "zh": "中文"}
 
 
 def document(title: str, *body: Any) -> str:
@@ -17,6 +19,25 @@ def document(title: str, *body: Any) -> str:
         tag("title", title), tag("style", Markup(REPORT + CHART)),
     )  # fmt: skip
     return f"<!doctype html>{tag('html', head, tag('body', *body), lang='en')}\n"
+
+
+def bilingual(bodies: Mapping[str, Markup]) -> list[Markup]:
+    """A page in several languages, and a switch that works without a script.
+
+    bodies: language -> its page; the first shows until the reader chooses.
+    """
+    switches = []
+    for number, lang in enumerate(bodies):
+        mark = f"show-{lang}"
+        switch = tag("input", type="radio", name="language", id=mark, class_=mark,
+                     checked=number == 0)  # fmt: skip
+        label = tag("label", NAMES[lang], for_=mark, lang=lang)
+        switches += [switch, label]
+    pages = [
+        tag("main", body, lang=lang, class_=f"in-{lang}")
+        for lang, body in bodies.items()
+    ]
+    return [*switches, *pages]
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Markup:

@@ -98,6 +98,24 @@ pre { background: var(--sheet); border: 1px solid var(--line); border-radius: 10
 table { border-collapse: collapse; font-size: .88rem; }
 td, th { text-align: left; padding: .22rem 1.4rem .22rem 0; vertical-align: top; }
 th { color: var(--soft); font-weight: 500; }
+input[name=language] { position: absolute; opacity: 0; }
+label { display: inline-block; font-size: .85rem; color: var(--soft); cursor: pointer;
+  padding: .15rem .7rem; border: 1px solid var(--line); border-radius: 99px;
+  margin: 0 .4rem 1.2rem 0; }
+input:checked + label { color: var(--ink); border-color: var(--line-strong); }
+input:focus-visible + label { outline: 2px solid var(--lit); outline-offset: 2px; }
+.show-en:not(:checked) ~ .in-en, .show-zh:not(:checked) ~ .in-zh { display: none; }
+.cards { display: grid; gap: .8rem; }
+.cards article { background: var(--sheet); border: 1px solid var(--line);
+  border-left: 4px solid var(--line-strong); border-radius: 10px;
+  padding: .7rem 1rem; }
+.cards .fault { border-left-color: var(--s1); }
+.cards .caution { border-left-color: var(--s4); }
+.cards p { margin: 0; max-width: 60rem; color: var(--ink); }
+.cards ul { margin: .4rem 0 0; padding-left: 1.1rem; color: var(--soft);
+  max-width: 60rem; }
+.cards code { color: var(--ink); overflow-wrap: anywhere; }
+.mark { font-size: .78rem; color: var(--soft); }
 details { margin-top: .6rem; } summary { cursor: pointer; color: var(--soft); }
 @media print { body { max-width: none; } figure { break-inside: avoid; } }
 """

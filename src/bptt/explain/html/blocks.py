@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from bptt.explain import model as m
 from bptt.explain.algebra import expr as e
 from bptt.explain.html.values import side_by_side
@@ -120,7 +122,11 @@ def _card(writer: PageWriter, card: m.Card) -> Markup:
 
 
 def _body(writer: PageWriter, card: m.Card) -> list[Any]:
+    asks = (
+        None if card.asks is None else tag("p", writer.text(card.asks), class_="asks")
+    )
     body: list[Any] = [
+        asks,
         tag("p", writer.text(card.claim), class_="claim"),
         *_coloured(writer, card),
         tag(
@@ -140,9 +146,12 @@ def _body(writer: PageWriter, card: m.Card) -> list[Any]:
                 *inner,
                 class_="more",
                 open=True,
-                data_closed=True,
+                # The answer to a reader's question is open from the start.
+                data_closed=not card.question,
             )
         )
+    if card.code:
+        body.append(tag("pre", tag("code", card.code), class_="numpy", tabindex=0))
     if card.shapes:
         notes = [tag("li", writer.eq(note.symbol), " : ", _shape(note.shape))
                  for note in card.shapes]  # fmt: skip
@@ -156,9 +165,37 @@ def _body(writer: PageWriter, card: m.Card) -> list[Any]:
 def _coloured(writer: PageWriter, card: m.Card) -> list[Markup]:
     """A card's own chains; of a node's, the factors in the colours of its arrows."""
     writer.colours = ColouredLatex() if card.node and card.boundary else None
-    chains = [writer.chain(chain) for chain in card.chains]
+    chains = []
+    for chain in card.chains:
+        chains += [writer.chain(chain), _shares(writer, card, chain)]
     writer.colours = None
-    return chains
+    return [chain for chain in chains if chain is not None]
+
+
+def _shares(writer: PageWriter, card: m.Card, chain: m.Chain) -> Markup | None:
+    """How much of a node's gradient comes from now, and how much from the future."""
+    last = chain.links[-1].expr
+    if not card.node or chain.letters or not isinstance(last, e.Sum):
+        return None
+    named: dict[str, e.Expr] = {}
+    for way in ("later", "now"):
+        terms = [term for term in last.terms if _way(term) == way]
+        if not terms:
+            return None
+        named[way] = e.total(*terms)
+    parts: list[Any] = []
+    for way, expr in {**named, "whole": chain.links[0].expr}.items():
+        found = writer.by_step(expr, chain.first, chain.last)
+        norms = {t: np.linalg.norm(value) for t, value in found.items()}
+        key = f"share:{card.id}:{chain.first}:{way}"
+        parts.append(writer.values.widget(key, norms, word(f"share-{way}")))
+    return side_by_side(tag("span", word("share"), class_="note"), *parts)
+
+
+def _way(term: e.Expr) -> str:
+    """Whether a term reads a gradient of the next step."""
+    grads = [part for part in e.walk(term) if isinstance(part, e.Nabla)]
+    return arrow_of(grads[-1].of) if grads else "now"
 
 
 def _why(writer: PageWriter, why: m.Why) -> Markup:

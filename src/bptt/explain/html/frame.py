@@ -13,10 +13,10 @@ from bptt.page.tags import Markup, tag
 
 @dataclass(frozen=True)
 class Section:
-    """A panel as it stands on the page."""
+    """A panel as it stands on the page; number: None for the first, which has none."""
 
     id: str
-    number: int
+    number: int | None
     title: Markup
     body: Markup
 
@@ -79,11 +79,11 @@ def _radios(name: str, legend: str, chosen: str, **options: Any) -> Markup:
 
 def contents(shown: list[Section]) -> Markup:
     """A link to every panel."""
-    links = [
-        tag("li", tag("a", tag("i", str(section.number)), tag("span", section.title),
-                      href=f"#{section.id}"))
-        for section in shown
-    ]  # fmt: skip
+    links = []
+    for section in shown:
+        number = "" if section.number is None else str(section.number)
+        inner = tag("i", number), tag("span", section.title)
+        links.append(tag("li", tag("a", *inner, href=f"#{section.id}")))
     return tag(
         "nav", tag("ol", *links), class_="contents", aria_label=plain("contents")["en"]
     )

@@ -15,6 +15,7 @@ from bptt.explain.html.frame import Section, bar, contents, header, open_all
 from bptt.explain.html.panels.edges import edges_panel
 from bptt.explain.html.panels.flow import flow_panel
 from bptt.explain.html.panels.graph import graph_panel
+from bptt.explain.html.panels.hand import hand_panel
 from bptt.explain.html.panels.lab import lab_panel
 from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.panels.paths import paths_panel
@@ -34,9 +35,10 @@ HUGE, BRIEF = 50, 240  # and above which formulas of more bytes fall back on Uni
 # Tables that stand in, in other formats, for what the page draws itself.
 DRAWN = ("contributions", "paths", "edges", "flow:")
 # Panels that the page alone has: id -> number.
-EXTRA = {"training": 8, "break": 10}
+EXTRA = {"hand": 0, "training": 8, "break": 10}
 # What the page adds to a panel of the document, after its blocks.
 WIDGETS: dict[str, Callable[[PageContext], Markup]] = {
+    "hand": hand_panel,
     "graph": graph_panel,
     "edges": edges_panel,
     "sharing": sharing_panel,
@@ -66,8 +68,11 @@ def html_page(document: m.Document, lang: str = "en") -> str:
 
 
 def _body(page: PageContext, lang: str) -> Markup:
-    shown = (_section(page, panel) for panel in _with_extra(page.document.panels))
-    sections = [section for section in shown if section is not None]
+    sections: list[Section] = []
+    for panel in _with_extra(page.document.panels):
+        # Numbers follow each other; the header has none.
+        section = _section(page, panel, len(sections) - 1)
+        sections += [section] if section is not None else []
     main = tag("main", *(section.body for section in sections), id="main")
     return join(
         tag("a", word("skip"), href="#main", class_="skip"),
@@ -115,10 +120,10 @@ def _with_extra(panels: tuple[m.PagePanel, ...]) -> list[m.PagePanel]:
     known = {panel.id for panel in panels}
     extra = [m.PagePanel(id_, number, m.Text(f"panel.{id_}"), ())
              for id_, number in EXTRA.items() if id_ not in known]  # fmt: skip
-    return sorted((*panels, *extra), key=lambda panel: panel.number)
+    return sorted((*panels, *extra), key=lambda p: (p.number, p.id == "hand"))
 
 
-def _section(page: PageContext, panel: m.PagePanel) -> Section | None:
+def _section(page: PageContext, panel: m.PagePanel, number: int) -> Section | None:
     """A panel's blocks, then what the page adds; None if there is nothing in it."""
     shown = [block for block in panel.blocks if not _is_drawn(block)]
     late = [b for b in shown if panel.id == "graph" and isinstance(b, m.ShownTable)]
@@ -126,11 +131,11 @@ def _section(page: PageContext, panel: m.PagePanel) -> Section | None:
     after = [write_block(page.writer, block) for block in late]
     title = page.writer.text(panel.title)
     if panel.id == "header":
-        return Section(panel.id, panel.number, title, header(page, panel, blocks))
+        return Section(panel.id, None, title, header(page, panel, blocks))
     widget = WIDGETS[panel.id](page) if panel.id in WIDGETS else Markup("")
     if not blocks and not widget:
         return None
-    head = tag("h2", tag("i", str(panel.number)), title, id=f"{panel.id}-title")
+    head = tag("h2", tag("i", str(number)), title, id=f"{panel.id}-title")
     tools = open_all() if panel.id in ("derivation", "edges", "paths") else None
     body = tag(
         "section",
@@ -143,7 +148,7 @@ def _section(page: PageContext, panel: m.PagePanel) -> Section | None:
         id=panel.id,
         aria_labelledby=f"{panel.id}-title",
     )
-    return Section(panel.id, panel.number, title, body)
+    return Section(panel.id, number, title, body)
 
 
 def _is_drawn(block: m.Block) -> bool:

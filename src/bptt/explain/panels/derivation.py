@@ -6,16 +6,20 @@ import itertools
 from dataclasses import replace
 
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.expr import TAU, Expr, Nabla, T, Value
+from bptt.explain.algebra.expr import FIRST, TAU, Expr, Nabla, T, Value
+from bptt.explain.algebra.point import Scope
 from bptt.explain.algebra.shape import shape_of, show
 from bptt.explain.book import BookMaker
 from bptt.explain.cards import CardMaker
 from bptt.explain.context import Subject
+from bptt.explain.formula.backward import Pull, Rules
 from bptt.explain.model import (
     Block,
     Card,
     Cards,
     Cell,
+    Chain,
+    Link,
     Matrices,
     PagePanel,
     Paragraph,
@@ -23,6 +27,7 @@ from bptt.explain.model import (
     TableRow,
     Text,
 )
+from bptt.explain.notation.numpy_code import numpy_code
 
 
 def derivation(context: Subject) -> PagePanel:
@@ -36,7 +41,9 @@ def derivation(context: Subject) -> PagePanel:
     count, done = sum(len(group.cards) for group in made), itertools.count(1)
 
     def check(card: Card) -> Card:
-        checked = context.verifier.card(card)
+        checked = context.verifier.card(
+            replace(card, code=code_of(card, context.scope))
+        )
         # The cards are about half of the work; see `build_document`.
         context.progress(0.1 + 0.4 * next(done) / count)
         return checked
@@ -46,9 +53,60 @@ def derivation(context: Subject) -> PagePanel:
     )
     return PagePanel("derivation", 3, Text("panel.derivation"), (
         Paragraph(Text("derivation.intro")),
+        Paragraph(Text("derivation.general")),
+        _general(context),
         Paragraph(_skipped(context)),
         Cards(groups),
     ))  # fmt: skip
+
+
+def code_of(card: Card, scope: Scope) -> str:
+    """The card's own lines in NumPy; of an element's, its form as matrices."""
+    matrices = [c for why in card.why if why.kind == "matrix" for c in why.chains]
+    for chains in (card.chains, matrices):
+        found = [
+            numpy_code(c.links[0].expr, c.links[-1].expr, (c.first, c.last), scope)
+            for c in chains if len(c.links) > 1
+        ]  # fmt: skip
+        if any(found):
+            return "\n".join(filter(None, found))
+    return ""
+
+
+def _general(context: Subject) -> ShownTable:
+    """The calls of the general algorithm beside the equations that they become."""
+    graph, rules = context.scope.graph, Rules(context.derivation)
+    weight = CardMaker(context.derivation, context.scope, context.options).weight(T)
+    rows = [TableRow((Text("derivation.seed-call"), e.Number(1.0)))]
+    for name in reversed(tuple(graph.definitions)):
+        value, pulls, seed = Value(name, T), rules.pulls(name), rules.seed(name)
+        terms = [e.at_step(pull.formula, T.moved(pull.lag)) for pull in pulls]
+        calls = [_call(value, pull) for pull in pulls]
+        if seed is not None:
+            outside = Text("derivation.outside-call", {"node": value})
+            is_loss = name == graph.loss
+            total = Text("derivation.call", {
+                "target": Value("L"), "node": value, "gradient": e.Number(1.0),
+            })  # fmt: skip
+            calls.insert(0, total if is_loss else outside)
+            terms.append(weight if is_loss else seed)
+        if not terms:
+            continue
+        lags = [pull.lag for pull in pulls]
+        first = FIRST.moved(-min([0, *lags]))
+        last = TAU.moved(-max([0, *lags]))
+        links = Link(Nabla(value)), Link(e.total(*terms))
+        check = context.checked(Chain(links, first, last)).links[1].tree
+        text = Text("derivation.calls", {"node": value, "calls": tuple(calls)})
+        rows.append(TableRow((text, e.total(*terms)), "", check))
+    columns = tuple(Text(f"derivation.column-{c}") for c in ("call", "becomes"))
+    return ShownTable("general", columns, tuple(rows))
+
+
+def _call(value: Value, pull: Pull) -> Text:
+    target = Value(pull.reader, T.moved(pull.lag))
+    fields = {"target": target, "node": value, "gradient": Nabla(target)}
+    return Text("derivation.call", fields)
 
 
 def _skipped(context: Subject) -> Text:

@@ -107,10 +107,15 @@ class TerminalWriter:
         number = f"{card.id} · " if card.number else ""
         title = self._plain(f" {number}") + self._writer.sentence(card.title) + " "
         body: list[RenderableType] = []
+        if card.asks is not None:
+            body.append(Prose(((self._writer.sentence(card.asks), "italic"),)))
         if card.status != m.FAILED:
             body.append(Prose(((self._writer.sentence(card.claim), "bold"),)))
             body.append(self._labelled("reason", card.reason))
         body += [Padding(self._chain(chain), (1, 0, 0, 0)) for chain in card.chains]
+        if card.code:
+            code = Text(card.code, "cyan", overflow="fold")
+            body.append(Padding(code, (1, 0, 0, 4)))
         if card.shapes:
             body.append(Padding(self._shapes(card), (1, 0, 0, 0)))
         body += self._numbers(card)

@@ -68,10 +68,14 @@ class DocumentWalk:
     def _card(self, card: m.Card) -> Iterator[str]:
         """A card: claim and reason unless it failed, formulas, numbers, verdict."""
         yield self._card_title(card)
+        if card.asks is not None:
+            yield self._emphasis(self._writer.sentence(card.asks))
         if card.status != m.FAILED:
             yield self._bold(self._writer.sentence(card.claim))
             yield self._labelled("reason", card.reason)
         yield from map(self._chain, card.chains)
+        if card.code:
+            yield self._listing(card.code)
         if card.shapes:
             notes = "; ".join(
                 f"{self._writer.formula(note.symbol)}{self._after_symbol}"

@@ -30,7 +30,8 @@ def play_panel(page: PageContext) -> Markup:
     sliders.append(_slider("initial", word("play-initial"), 0, 3, 0.001))
     where = [
         tag("label", tag("input", type="radio", name="play-where", value=value,
-                         checked=value == "every"), tag("span", word(f"play-{value}")))
+                         id=f"play-{value}", checked=value == "every"),
+            tag("span", word(f"play-{value}")))
         for value in ("every", "last")
     ]  # fmt: skip
     presets = [

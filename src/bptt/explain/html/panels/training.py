@@ -35,9 +35,9 @@ class History:
 
 
 def training_panel(page: PageContext) -> Markup:
-    """Small charts against the iteration; nothing for a cell without a loss."""
+    """Small charts against the iteration; a line for a cell without a loss."""
     if page.graph.loss is None or not page.graph.parameters:
-        return Markup("")
+        return tag("p", word("training-none"))
     states = [name for name in page.graph.states if name in page.graph.definitions]
     history = train(page, states[:1])
     loss = {"loss": np.array(history.loss)}

@@ -1,0 +1,138 @@
+"""What a cell's equations say about a gradient's way: its gates, who reads whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from bptt.flow.maps import CutStep
+from bptt.step.graph import Node, is_constant, name_of, shift_of, walk
+from bptt.step.ops import OPS
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate g that decides how much of a state stays: s = g s_before + ...
+
+    bias: the parameter that is added to its argument, "" if there is none;
+    keeps_at_one: or, with 1 - g in its place, at 0.
+    """
+
+    state: str
+    name: str
+    bias: str
+    keeps_at_one: bool
+
+
+class Facts:
+    """Of one cut step."""
+
+    def __init__(self, cut: CutStep) -> None:
+        """Nothing is looked for yet."""
+        self.cut = cut
+        self._before = set(cut.before.values())
+
+    @cached_property
+    def recurrent(self) -> tuple[str, ...]:
+        """Parameters that act on something of a step before."""
+        states = [self.cut.definitions[name] for name in self.cut.before]
+        return self._acting_on(self._before, states)
+
+    @cached_property
+    def of_input(self) -> tuple[str, ...]:
+        """Parameters that act on an input, and not on something of a step before."""
+        inputs = {
+            n for n in walk(self.cut.definitions.values())
+            if n.op in ("input", "shift") and n not in self._before
+        }  # fmt: skip
+        states = [self.cut.definitions[name] for name in self.cut.before]
+        found = self._acting_on(inputs, states)
+        return tuple(n for n in found if n not in self.recurrent)
+
+    def _acting_on(self, sources: set[Node], roots: list[Node]) -> tuple[str, ...]:
+        reached = _reached(roots, sources)
+        found: dict[str, None] = {}
+        for node in walk(roots):
+            if node.op not in ("matvec", "mul", "lookup", "at"):
+                continue
+            others = [c for c in node.inputs if c in reached]
+            for child in node.inputs:
+                if others and child not in reached:
+                    found |= dict.fromkeys(_parameters(child))
+        order = self.cut.graph.parameters
+        return tuple(name for name in order if name in found)
+
+    @cached_property
+    def gates(self) -> tuple[Gate, ...]:
+        """The gates that multiply a state of the step before."""
+        found: list[Gate] = []
+        for state, before in self.cut.before.items():
+            body = self.cut.definitions[state].inputs[0]
+            for node in walk([body]):
+                if node.op == "mul" and before in node.inputs:
+                    other = node.inputs[1 if node.inputs[0] is before else 0]
+                    gate = self._gate(state, other)
+                    if gate is not None and gate not in found:
+                        found.append(gate)
+        return tuple(found)
+
+    def _gate(self, state: str, node: Node) -> Gate | None:
+        keeps = True
+        if node.op == "sub" and is_constant(node.inputs[0], 1.0):
+            node, keeps = node.inputs[1], False
+        if node.op != "named" or node.inputs[0].op != "sigmoid":
+            return None
+        bias = _bias(node.inputs[0].inputs[0], self.cut.graph.parameters)
+        return Gate(state, name_of(node), bias, keeps)
+
+    def bias_of(self, name: str) -> str:
+        """The parameter added to the argument of a node's function, or ""."""
+        node: Node | None = self.cut.definitions[name].inputs[0]
+        while node is not None and node.op == "named":
+            node = node.inputs[0]
+        if node is None or not node.inputs:
+            return ""
+        return _bias(node.inputs[0], self.cut.graph.parameters)
+
+    def function_of(self, name: str) -> str:
+        """The elementwise function that a node is, or ""."""
+        op = self.cut.definitions[name].inputs[0].op
+        known = OPS.get(op)
+        return op if known is not None and known.activation is not None else ""
+
+    def unread_inputs(self) -> tuple[str, ...]:
+        """Inputs that neither the loss nor a state depends on."""
+        graph = self.cut.graph
+        ends = [*self.cut.before, *([graph.loss] if graph.loss is not None else [])]
+        read = self.inputs_of(ends)
+        return tuple(n for n in graph.inputs if n not in read and ends)
+
+    def inputs_of(self, names: Iterable[str]) -> set[str]:
+        """The inputs that some definitions are computed from within a step."""
+        nodes = list(walk(self.cut.definitions[name] for name in names))
+        read = {name_of(n) for n in nodes if n.op == "input"}
+        return read | {shift_of(n)[0] for n in nodes if n.op == "shift"}
+
+
+def _reached(roots: Iterable[Node], sources: set[Node]) -> set[Node]:
+    found = set(sources)
+    for node in walk(roots):
+        if any(child in found for child in node.inputs):
+            found.add(node)
+    return found
+
+
+def _parameters(node: Node) -> list[str]:
+    return [name_of(n) for n in walk([node]) if n.op == "parameter"]
+
+
+def _bias(node: Node, known: Iterable[str]) -> str:
+    """A parameter that is added, of a chain of sums."""
+    while node.op == "named":
+        node = node.inputs[0]
+    if node.op == "parameter":
+        return name_of(node) if name_of(node) in known else ""
+    if node.op == "add":
+        return next(filter(None, (_bias(c, known) for c in node.inputs)), "")
+    return ""

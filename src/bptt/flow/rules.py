@@ -1,0 +1,328 @@
+"""From numbers to opinions: growth, saturation, and what stops learning.
+
+Every rule looks at one case and gives what it finds; `diagnose` puts the worst first.
+A rule stays silent where another explains the same numbers better: weights that are 0
+are not called vanishing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from bptt.flow.case import (
+    APART,
+    GROWING,
+    MANY,
+    SHORT,
+    STUCK,
+    Case,
+    diagnosis,
+    remedy,
+    show_log,
+)
+from bptt.flow.findings import Diagnosis, Remedy
+from bptt.flow.rules_of_data import DATA_RULES
+from bptt.step.shapes import Array
+
+ORDER = ("fault", "caution", "note")
+TRANSIENT = float(np.log(10.0))  # over the lag, from a step that only shrinks
+
+
+def diagnose(case: Case) -> tuple[Diagnosis, ...]:
+    """Everything that is the matter, or is worth knowing."""
+    rules: tuple[Callable[[Case], Iterator[Diagnosis]], ...]
+    if case.findings.numbers is None:
+        rules = (_non_finite,)
+    else:
+        rules = (*DATA_RULES, _stuck, _dead_units, _exploding, _vanishing, *_SMALLER)
+    found = [d for rule in rules for d in rule(case)]
+    return tuple(sorted(found, key=lambda d: ORDER.index(d.severity)))
+
+
+def _non_finite(case: Case) -> Iterator[Diagnosis]:
+    where = case.findings.non_finite
+    assert where is not None
+    remedies = [remedy("", "remedy.smaller-values")]
+    if not where.is_forward:
+        remedies = [_scale_down(case), remedy("clip=1", "remedy.clip-first")]
+    if case.findings.subject.dtype == "float32":
+        remedies.append(remedy("dtype=float64", "remedy.wider"))
+    yield diagnosis("not-finite", "fault", *remedies, where=str(where), t=where.t,
+                    row=where.row)  # fmt: skip
+
+
+def _scale_down(case: Case) -> Remedy:
+    square = case.square
+    if square:
+        return remedy("spectral_radius=0.95", "remedy.radius", names=", ".join(square))
+    names = case.facts.recurrent
+    if names:
+        return remedy(f"{names[0]}*=0.5", "remedy.smaller-weights", names=names[0])
+    return remedy("", "remedy.smaller-values")
+
+
+# ----- exploding, vanishing -----
+
+
+def _exploding(case: Case) -> Iterator[Diagnosis]:
+    grows = _growing_rows(case)
+    if not grows.any():
+        return
+    if _is_transient(case):
+        yield _transient(case)
+        return
+    rows = np.flatnonzero(grows)
+    worst = rows[np.argsort(-case.pace[rows])]
+    remedies = [_scale_down(case), remedy("clip=1", "remedy.clip")]
+    is_all = grows.mean() >= MANY
+    if not is_all:
+        remedies.insert(0, remedy("", "remedy.look-at-rows"))
+    yield diagnosis(
+        "exploding" if is_all else "exploding-rows", "fault", *remedies,
+        rows=case.rows_of(worst), count=len(rows), n_b=case.findings.n_b,
+        pace=f"{case.pace[worst[0]]:+.3f}", lag=case.lag, limit=GROWING,
+        growth=show_log(case.log_growth[worst[0]]),
+        rate=f"{case.rates[worst[0]]:+.3f}", factor=show_log(case.rates[worst[0]]),
+    )  # fmt: skip
+
+
+def _growing_rows(case: Case) -> Array:
+    """Rows that grow: all where the median does, else those far above it."""
+    pace = np.where(np.isnan(case.pace), -np.inf, case.pace)
+    middle = float(np.median(pace))
+    with np.errstate(invalid="ignore"):
+        apart = (pace > GROWING + APART / 2) & (pace > middle + APART)
+    return np.asarray(pace > GROWING if middle > GROWING else apart)
+
+
+def _radius(case: Case) -> float:
+    """The spectral radius of the mean Jacobian of the row that is shown."""
+    numbers = case.findings.numbers
+    assert numbers is not None
+    if numbers.jacobians is None:
+        return np.nan
+    return float(np.abs(np.linalg.eigvals(numbers.jacobians.mean(axis=0))).max())
+
+
+def _is_transient(case: Case) -> bool:
+    """Growth from steps whose own eigenvalues all lie inside the unit circle.
+
+    The Jacobian must be about the same at every step: of a product of different ones
+    the radii say nothing.
+    """
+    numbers = case.findings.numbers
+    assert numbers is not None
+    jacobians = numbers.jacobians
+    if jacobians is None or case.log_growth[case.findings.row] < TRANSIENT:
+        return False
+    mean = jacobians.mean(axis=0)
+    spread = np.abs(jacobians - mean).max() / max(np.abs(mean).max(), 1e-300)
+    return bool(spread < 0.3 and _radius(case) < 1.0)
+
+
+def _transient(case: Case) -> Diagnosis:
+    numbers = case.findings.numbers
+    assert numbers is not None
+    largest = numbers.log_singular_values[::-1, 0]  # by distance to the end
+    peak = int(np.nanargmax(largest))
+    return diagnosis(
+        "transient", "caution",
+        remedy("W=orthogonal" if "W" in case.square else _orthogonal(case),
+               "remedy.normal"),
+        remedy("clip=1", "remedy.clip"),
+        growth=show_log(case.log_growth[case.findings.row]), lag=case.lag,
+        radius=_radius(case), peak=peak, most=show_log(largest[peak]),
+        row=case.findings.row,
+    )  # fmt: skip
+
+
+def _orthogonal(case: Case) -> str:
+    return f"{case.square[0]}=orthogonal" if case.square else ""
+
+
+def _vanishing(case: Case) -> Iterator[Diagnosis]:
+    """A reach shorter than the task's lag; where nobody gave one, a very short one."""
+    needed = case.findings.needed
+    limit = needed if case.is_lag_given else SHORT
+    is_short = case.reach < limit
+    if not is_short.any() or _has_zero_memory(case) or _is_stuck(case):
+        return
+    if any(case.dead_units(name).mean() >= MANY for name in _rectified(case)):
+        return
+    dies = case.reach < needed
+    kind, rows = "vanishing", np.flatnonzero(dies)
+    if dies.mean() < MANY:
+        kind = "short-memory" if is_short.mean() >= MANY else "vanishing-rows"
+        rows = np.flatnonzero(is_short if kind == "short-memory" else dies)
+        if not len(rows):
+            return
+    worst = rows[np.argsort(case.reach[rows])]
+    middle = float(np.median(case.log_growth[rows]))
+    yield diagnosis(
+        kind, "fault" if kind == "vanishing" else "caution", *_longer_memory(case),
+        rows=case.rows_of(worst), count=len(rows), n_b=case.findings.n_b,
+        growth=show_log(middle), lag=case.lag, needed=needed, limit=limit,
+        reach=float(np.floor(np.median(case.reach[rows]))),
+        factor=show_log(middle / case.lag),
+    )  # fmt: skip
+
+
+def _rectified(case: Case) -> list[str]:
+    return [name for name in case.slopes if name not in case.bounded]
+
+
+def _has_zero_memory(case: Case) -> bool:
+    """Whether every recurrent matrix is 0: memory never began."""
+    matrices = [n for n in case.facts.recurrent if case.bindings.parameters[n].ndim > 1]
+    return bool(matrices) and all(n in case.zero_matrices for n in matrices)
+
+
+def _longer_memory(case: Case) -> Iterator[Remedy]:
+    """What lengthens memory, the cause that the numbers show first."""
+    gates = [g for g in case.facts.gates if g.bias]
+    for gate in gates[:1]:
+        mean = case.mean_of(gate.name)
+        keeps = mean if gate.keeps_at_one else 1 - mean
+        yield remedy(_open(gate.bias, keeps_at_one=gate.keeps_at_one),
+                     "remedy.open-gate", gate=gate.name, keeps=keeps,
+                     bias=gate.bias)  # fmt: skip
+    if gates:
+        return
+    flat = [n for n in case.bounded if case.flat_share(n) > 0.25]
+    if flat:
+        yield from _unsaturate(case, max(flat, key=case.flat_share))
+    small = [n for n in case.square if case.findings.spectra[n][1] < 0.95]
+    for name in small[:1]:
+        yield remedy(f"{name}=orthogonal", "remedy.orthogonal", name=name,
+                     sigma=case.findings.spectra[name][1])  # fmt: skip
+    yield remedy("", "remedy.gated")
+
+
+def _open(bias: str, *, keeps_at_one: bool) -> str:
+    """Set the bias so that the gate keeps: to 4, where a sigmoid is 0.98."""
+    if bias == "b_f" and keeps_at_one:
+        return "forget_bias=4"
+    return f"{bias}=4" if keeps_at_one else f"{bias}=-4"
+
+
+def _largest_input(case: Case) -> str:
+    """A real input whose elements are large: root mean square above 5."""
+    for name, array in case.bindings.inputs.items():
+        if array.dtype.kind == "f" and np.sqrt((array**2).mean()) > 5:
+            return name
+    return ""
+
+
+# ----- what stops learning -----
+
+
+def _is_stuck(case: Case) -> bool:
+    """Whether no recurrent parameter receives a gradient worth the name."""
+    if _has_zero_memory(case) or not case.facts.recurrent:
+        return False
+    norms = case.findings.gradient_norms
+    if not max(norms.values(), default=0.0):
+        return False
+    flat = [n for n in case.bounded if case.flat_share(n) > MANY]
+    return case.recurrent_share < STUCK and bool(flat)
+
+
+def _stuck(case: Case) -> Iterator[Diagnosis]:
+    if not _is_stuck(case):
+        return
+    flat = max(case.bounded, key=case.flat_share)
+    remedies = [
+        remedy(f"{gate.bias}=1", "remedy.reset-gate", gate=gate.name,
+               mean=case.mean_of(gate.name))
+        for gate in case.facts.gates
+        if case.flat_share(gate.name) > MANY and gate.bias
+    ]  # fmt: skip
+    if not remedies:
+        remedies = list(_unsaturate(case, flat))
+    yield diagnosis(
+        "stuck", "fault", *remedies, node=flat, share=100 * case.flat_share(flat),
+        ratio=case.recurrent_share, limit=STUCK, mean=case.mean_of(flat),
+        growth=show_log(float(np.median(case.log_growth))), lag=case.lag,
+        names=", ".join(case.facts.recurrent),
+    )  # fmt: skip
+
+
+def _unsaturate(case: Case, flat: str) -> Iterator[Remedy]:
+    """What holds a node in its flat end: its bias, its weights, or its input."""
+    bias = case.facts.bias_of(flat)
+    if bias and np.abs(case.bindings.parameters[bias]).mean() > 3:
+        yield remedy(f"{bias}=0", "remedy.reset-bias", name=bias, node=flat)
+        return
+    large = _largest_input(case)
+    if large:
+        yield remedy(f"{large}=normalised", "remedy.normalise", name=large)
+        return
+    for name in case.square:
+        if case.findings.spectra[name][1] > 2:
+            yield remedy(f"{name}=orthogonal", "remedy.smaller", name=name,
+                         sigma=case.findings.spectra[name][1])  # fmt: skip
+            return
+    for name in case.facts.of_input[:1]:
+        yield remedy(f"{name}*=0.1", "remedy.unsaturate", name=name, node=flat,
+                     share=100 * case.flat_share(flat))  # fmt: skip
+
+
+# ----- smaller things -----
+
+
+def _dead_units(case: Case) -> Iterator[Diagnosis]:
+    for name in _rectified(case):
+        dead = case.dead_units(name)
+        if not dead.any():
+            continue
+        bias = case.facts.bias_of(name)
+        remedies = [remedy(f"{bias}=0.1", "remedy.revive", name=bias)] if bias else []
+        share = float(dead.mean())
+        severity = "fault" if share >= MANY else "caution" if share >= 0.1 else "note"
+        yield diagnosis(
+            "dead-units", severity, *remedies, node=name, count=int(dead.sum()),
+            units=dead.size, share=100 * share,
+            first=case.rows_of(np.flatnonzero(dead)),
+        )  # fmt: skip
+
+
+def _healthy_saturation(case: Case) -> Iterator[Diagnosis]:
+    """A gate at its end that carries memory, said so that nobody mends it."""
+    if _is_stuck(case):
+        return
+    with np.errstate(invalid="ignore"):
+        carries = float(np.median(case.log_growth)) > np.log(0.1)
+    for gate in case.facts.gates:
+        share, mean = case.flat_share(gate.name), case.mean_of(gate.name)
+        keeps = mean if gate.keeps_at_one else 1 - mean
+        if share > MANY and keeps > 0.9 and carries:
+            yield diagnosis(
+                "memory", "note", gate=gate.name, share=100 * share, mean=mean,
+                growth=show_log(float(np.median(case.log_growth))), lag=case.lag,
+                ratio=case.recurrent_share, limit=STUCK,
+            )  # fmt: skip
+
+
+def _same_units(case: Case) -> Iterator[Diagnosis]:
+    """Units that do the same, and get the same gradient: they never part."""
+    for name in case.facts.cut.states:
+        rows = case.values[name][case.useful]
+        units = rows.reshape(len(rows), -1)
+        grads = case.findings.state_gradients[name][case.useful]
+        both = np.concatenate([units, grads.reshape(len(grads), -1)])
+        count = len(np.unique(both, axis=1).T)
+        if units.shape[1] > 1 and count == 1 and both.any():
+            what = (*case.square, *case.facts.recurrent)[0:1]
+            more = case.facts.of_input[0:1]
+            remedies = [
+                remedy(f"{n}=initial", "remedy.break-symmetry", name=n)
+                for n in (*more, *what)
+            ]
+            yield diagnosis("same-units", "fault", *remedies, node=name,
+                            units=units.shape[1])  # fmt: skip
+            return
+
+
+_SMALLER = (_healthy_saturation, _same_units)

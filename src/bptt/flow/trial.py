@@ -1,0 +1,250 @@
+"""A remedy tried: the same run with one thing changed, before and after.
+
+PARAM=0.5   every element          PARAM=orthogonal, identity, initial, zeros
+PARAM*=0.1  a multiple             spectral_radius=0.95   of all recurrent squares
+x=normalised   mean 0, deviation 1 over steps and rows;   x*=0.1
+forget_bias=1  the biases of all gates that keep a state
+weights=all, window=20, clip=1, dtype=float64, lag=50
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from bptt import errors
+from bptt.flow.case import LAG, REACHED
+from bptt.flow.facts import Facts
+from bptt.flow.findings import Findings
+from bptt.flow.maps import cut_at_states
+from bptt.flow.setting import FlowSetting
+from bptt.flow.text import headline
+from bptt.flow.words import power, say
+from bptt.step import initial as initial_values
+from bptt.step.graph import Initial
+from bptt.step.shapes import Array
+
+ACTION = re.compile(r"\s*(\w+)\s*(\*?=)\s*(\S+)\s*")
+COLUMN = 36
+
+
+F = TypeVar("F", bound=Findings)
+
+
+@dataclass(frozen=True, eq=False)
+class RemedyTrial(Generic[F]):
+    """action: what was changed; before, after: the flows of the two runs."""
+
+    action: str
+    before: F
+    after: F
+
+    def rows(self, lang: str = "en") -> list[tuple[str, str, str]]:
+        """Each measure before and after."""
+        k = max(1, LAG // 2)
+        both = [_measures(flow, k) for flow in (self.before, self.after)]
+        names = {
+            "growth": say("text.growth", lang, lag=LAG),
+            "rate": say("text.rate", lang), "reach": say("text.reach", lang),
+            "share": say("text.share", lang), "worst": say("text.worst", lang, k=k),
+        }  # fmt: skip
+        return [(names[key], both[0][key], both[1][key]) for key in names]
+
+    def text(self, lang: str = "en") -> str:
+        """A table, and both verdicts."""
+        head = say("text.columns-trial", lang).split("|")
+        lines = [say("text.worked", lang, action=self.action)]
+        for name, old, new in (head, *self.rows(lang)):
+            lines.append(f"{name:<{COLUMN}}{old:>14}{new:>14}")
+        for word, flow in zip(head[1:], (self.before, self.after), strict=True):
+            lines.append(f"{word}: {headline(flow, lang)}")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def _measures(flow: Findings, k: int) -> dict[str, str]:
+    if flow.numbers is None:
+        return dict.fromkeys(("growth", "rate", "reach", "share", "worst"), "-")
+    growth = flow.growth[0]
+    log = float(np.median(growth.by_row)) * LAG / growth.lag
+    row = min(flow.truncations, key=lambda r: abs(r.k - k))
+    most = max(flow.gradient_norms.values(), default=0.0)
+    assert flow.setting is not None
+    facts = Facts(cut_at_states(flow.setting.engine.graph))
+    mine = max((flow.gradient_norms[n] for n in facts.recurrent), default=0.0)
+    worst = f"{row.worst} {row.each[row.worst][0]:.3f}" if row.worst else "-"
+    return {
+        "growth": power(log), "rate": f"{np.median(growth.rates):+.3f}",
+        "reach": f"{np.median(flow.reach(REACHED)):.0f}",
+        "share": f"{mine / most:.2g}" if most else "0", "worst": worst,
+    }  # fmt: skip
+
+
+def try_action(
+    flow: F, action: str, measure: Callable[[FlowSetting], F]
+) -> RemedyTrial[F]:
+    """Measure again with an action applied.
+
+    measure: makes a flow of a setting.
+    Raises: FlowError for an action that cannot be read, or that this cell lacks.
+    """
+    setting = flow.setting
+    assert setting is not None
+    match = ACTION.fullmatch(action)
+    if match is None:
+        raise errors.FlowError(
+            f"try_({action!r}): an action is NAME=VALUE or NAME*=FACTOR, such as "
+            "'forget_bias=1' or 'U*=0.1'"
+        )
+    name, sign, value = match.groups()
+    changed = _change(setting, name, sign, value, action)
+    return RemedyTrial(action, flow, measure(changed))
+
+
+def _change(
+    setting: FlowSetting, name: str, sign: str, value: str, action: str
+) -> FlowSetting:
+    if name in setting.params:
+        array = _new_parameter(setting, name, sign, value, action)
+        return replace(setting, params={**setting.params, name: array})
+    if name in setting.inputs:
+        changed = _new_input(np.asarray(setting.inputs[name]), sign, value, action)
+        return replace(setting, inputs={**setting.inputs, name: changed})
+    known = CHANGES.get(name)
+    if known is None or sign != "=":
+        names = (*setting.params, *setting.inputs, *CHANGES)
+        raise errors.FlowError(
+            f"try_({action!r}): {name} is no parameter, input or option of this run; "
+            f"there are: {', '.join(names)}"
+        )
+    return known(setting, value, action)
+
+
+def _number(text: str, action: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise errors.FlowError(
+            f"try_({action!r}): {text!r} is neither a number nor a rule; rules are "
+            f"{', '.join(('initial', 'normalised', *initial_values.RULES))}"
+        ) from None
+
+
+def _new_parameter(
+    setting: FlowSetting, name: str, sign: str, value: str, action: str
+) -> Array:
+    array = np.asarray(setting.params[name])
+    if sign == "*=":
+        return np.asarray(array * array.dtype.type(_number(value, action)))
+    spec = setting.source.graph.parameters[name]
+    if value == "initial":
+        rule = spec
+    elif value in initial_values.RULES:
+        rule = replace(spec, initial=Initial(value))
+        if not initial_values.takes(value, 0):
+            raise errors.FlowError(f"try_({action!r}): write the number, {name}=0.1")
+    else:
+        return np.full_like(array, _number(value, action))
+    try:
+        drawn = initial_values.draw(name, rule, array.shape, setting.seed or 0)
+    except errors.InitialValueError as error:
+        raise errors.FlowError(f"try_({action!r}): {name}: {error}") from None
+    return drawn.astype(array.dtype)
+
+
+def _new_input(array: Array, sign: str, value: str, action: str) -> Array:
+    if array.dtype.kind != "f":
+        raise errors.FlowError(f"try_({action!r}): this input holds whole numbers")
+    if sign == "*=":
+        return np.asarray(array * array.dtype.type(_number(value, action)))
+    if value in ("normalised", "normalized"):
+        deviation = array.std() or 1.0
+        return np.asarray((array - array.mean()) / deviation, array.dtype)
+    return np.full_like(array, _number(value, action))
+
+
+def _forget_bias(setting: FlowSetting, value: str, action: str) -> FlowSetting:
+    number = _number(value, action)
+    facts = Facts(cut_at_states(setting.engine.graph))
+    gates = [gate for gate in facts.gates if gate.bias in setting.params]
+    if not gates:
+        raise errors.FlowError(
+            f"try_({action!r}): no gate of this cell multiplies a state of the step "
+            "before, so there is no forget bias; cells with one: lstm, gru"
+        )
+    params: dict[str, Any] = dict(setting.params)
+    for gate in gates:
+        signed = number if gate.keeps_at_one else -number
+        params[gate.bias] = np.full_like(np.asarray(params[gate.bias]), signed)
+    return replace(setting, params=params)
+
+
+def _radius(setting: FlowSetting, value: str, action: str) -> FlowSetting:
+    wanted = _number(value, action)
+    facts = Facts(cut_at_states(setting.engine.graph))
+    params: dict[str, Any] = dict(setting.params)
+    found = False
+    for name in facts.recurrent:
+        array = np.asarray(params[name])
+        if array.ndim == 2 and array.shape[0] == array.shape[1]:
+            radius = np.abs(np.linalg.eigvals(array)).max()
+            if radius > 0:
+                params[name] = (array * (wanted / radius)).astype(array.dtype)
+                found = True
+    if not found:
+        raise errors.FlowError(
+            f"try_({action!r}): this cell has no square recurrent matrix with a "
+            "spectral radius above 0"
+        )
+    return replace(setting, params=params)
+
+
+def _dtype(setting: FlowSetting, value: str, action: str) -> FlowSetting:
+    if value not in ("float32", "float64"):
+        raise errors.FlowError(f"try_({action!r}): dtype is float32 or float64")
+    params = {n: np.asarray(a).astype(value) for n, a in setting.params.items()}
+    return replace(setting, params=params)
+
+
+def _weights(setting: FlowSetting, value: str, action: str) -> FlowSetting:
+    if value != "all":
+        raise errors.FlowError(f"try_({action!r}): weights=all lets every step count")
+    if setting.source.graph.ends_in_loss:
+        raise errors.FlowError(
+            f"try_({action!r}): the equations have a loss of the last step alone; "
+            "write it as L[t]"
+        )
+    reduction = "sum" if setting.reduction == "last" else setting.reduction
+    return replace(setting, weights=None, reduction=reduction)
+
+
+def _steps(name: str) -> Callable[[FlowSetting, str, str], FlowSetting]:
+    def change(setting: FlowSetting, value: str, action: str) -> FlowSetting:
+        number = _number(value, action)
+        if name == "clip":
+            return replace(setting, clip=number)
+        if not number.is_integer():
+            raise errors.FlowError(f"try_({action!r}): {name} is a number of steps")
+        steps = int(number)
+        if name == "window":
+            return replace(setting, window=steps)
+        return replace(setting, lag=steps)
+
+    return change
+
+
+CHANGES: Mapping[str, Callable[[FlowSetting, str, str], FlowSetting]] = {
+    "forget_bias": _forget_bias,
+    "spectral_radius": _radius,
+    "dtype": _dtype,
+    "weights": _weights,
+    "window": _steps("window"),
+    "clip": _steps("clip"),
+    "lag": _steps("lag"),
+}
