@@ -220,12 +220,12 @@ class Times:
         }  # fmt: skip
         return replace(
             self,
-            once=frozenset(map(name, self.once)),
-            row_inputs=frozenset(map(name, self.row_inputs)),
+            once=frozenset(map(name, sorted(self.once))),
+            row_inputs=frozenset(map(name, sorted(self.row_inputs))),
             hidden=hidden,
             starts={name(a): name(b) for a, b in self.starts.items()},
             delays={name(a): tuple(map(name, b)) for a, b in self.delays.items()},
-            wholes=frozenset(map(name, self.wholes)),
+            wholes=frozenset(map(name, sorted(self.wholes))),
         )
 
     def joined(self, other: Times) -> Times:
