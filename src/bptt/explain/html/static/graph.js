@@ -191,6 +191,7 @@
       const [key, value] = button.dataset.set.split("=");
       mode[key] = value === "true" ? true : value === "false" ? false : value;
       draw();
+      follow(B.t);
     }
     if (event.target.closest("[data-expand]")) {
       isShort = !isShort;
