@@ -45,6 +45,18 @@ def script() -> str:
     return "\n".join(_without_comments(_read("static", name)) for name in SCRIPTS)
 
 
+@cache
+def slides_style() -> str:
+    """The style sheet of the slides."""
+    return _without_comments(_read("static", "slides.css"))
+
+
+@cache
+def slides_script() -> str:
+    """The script of the slides."""
+    return _without_comments(_read("static", "slides.js"))
+
+
 def _without_comments(source: str) -> str:
     """The source without comments and indentation; no string of ours has either."""
     return re.sub(r"\n\s*", "\n", re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL))
