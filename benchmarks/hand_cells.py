@@ -444,7 +444,7 @@ class HandLayer:
             work = self.work[number].ctypes.data
             kernel(
                 n_rows, a_data, a_stride, begin, end, b_data, n, n, c_data, n,
-                sum_data, work,
+                sum_data, work, 0,
             )  # fmt: skip
 
         threads = choose_threads(2 * n_rows * n_a * n, self.threads)

@@ -63,13 +63,15 @@ class Cell(Engine):
         reduction: str = "sum",
         weights: Any = None,
         lengths: Any = None,
+        memory: int | str | None = None,
+        checkpoint: int | str | None = None,
         **sizes: int,
     ) -> Objective:
         """A function of one flat vector for `scipy.optimize`: -> (loss, flat gradient).
 
         The vector holds the parameters one after another in the cell's order. Shapes
         come from `params`, or from `sizes` and the inputs; one size that is still
-        unknown is solved from the vector's length.
+        unknown is solved from the vector's length. Other arguments: see `gradient`.
 
         >>> import numpy as np
         >>> cell = Cell('h[t] = tanh(W @ h[t-1] + U @ x[t]); L[t] = sum(h[t] ** 2)')
@@ -80,7 +82,7 @@ class Cell(Engine):
         """
         return Objective(
             self, inputs, params, sizes, initial=initial, reduction=reduction,
-            weights=weights, lengths=lengths,
+            weights=weights, lengths=lengths, memory=memory, checkpoint=checkpoint,
         )  # fmt: skip
 
     # ----- what a person reads of it -----

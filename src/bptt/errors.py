@@ -306,6 +306,18 @@ class ThreadsError(ArgumentError):
     """A number of threads that cannot be."""
 
 
+class MemoryBudgetError(ArgumentError):
+    """A number of bytes that says nothing, or in which a call cannot run."""
+
+
+class CheckpointError(ArgumentError):
+    """A way to keep some states alone that does not exist, or not for this call."""
+
+
+class TruncationError(ArgumentError):
+    """Windows of truncated backpropagation that make no sense, or not here."""
+
+
 class UnknownExecutorError(ArgumentError):
     """No executor has this name."""
 

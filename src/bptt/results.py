@@ -20,6 +20,7 @@ from bptt.calculus.program import (
     gradient_of,
 )
 from bptt.execute.bindings import Bindings
+from bptt.execute.checkpoints import CheckpointPlan
 from bptt.execute.protocol import Values
 from bptt.step.evaluate import evaluate
 from bptt.step.graph import TO_STATIC, Node
@@ -47,10 +48,7 @@ class Run(Mapping[str, Array]):
     @property
     def loss(self) -> float | complex | None:
         """The total loss."""
-        if self._program.graph.loss is None:
-            return None
-        value: float | complex = self._values[self._program.roots[LOSS]].item()
-        return value
+        return _total_loss(self._program, self._values)
 
     @property
     def final(self) -> dict[str, Array]:
@@ -90,6 +88,13 @@ class Run(Mapping[str, Array]):
         return f"<Run tau={b.tau} n_b={b.n_b}{loss}: {', '.join(self._names)}>"
 
 
+def _total_loss(program: Program, values: Values) -> float | complex | None:
+    if program.graph.loss is None:
+        return None
+    value: float | complex = values[program.roots[LOSS]].item()
+    return value
+
+
 class Gradient(Mapping[str, Array]):
     """The gradient of a total loss: `grad["W"]` is ∇_W L with the shape of W.
 
@@ -113,7 +118,28 @@ class Gradient(Mapping[str, Array]):
         self._forward = forward
         self._run: Run | None = None
         self._request = request
-        self.loss = Run(program, bindings, values).loss
+        self.loss = _total_loss(program, values)
+
+    def renew(self, bindings: Bindings) -> None:
+        """Go on with what a repeated run left in the same memory, of these arrays."""
+        self._bindings, self._run = bindings, None
+        self.loss = _total_loss(self._program, self._values)
+
+    @property
+    def schedule(self) -> CheckpointPlan | None:
+        """How its steps were run, where not all of them were kept; print it."""
+        return self._values.schedule
+
+    @property
+    def losses(self) -> Array:
+        """L^(t) at every step, before its weight: (tau, n_b), zero in the padding."""
+        loss = self._program.graph.loss
+        if loss is None:
+            raise errors.NoLossError("the cell has no loss L[t]")
+        root = self._program.roots[loss]
+        pieces = self._values.map_steps((root,), lambda found, _: found[root].copy())
+        value = np.concatenate(pieces)
+        return value if self._bindings.is_batched else value[:, 0]
 
     # Made when asked for: a gradient that held them would hold itself, and its buffers
     # would wait for the garbage collector instead of going to the next call.
@@ -295,7 +321,12 @@ class Copies:
             raise IndexError(f"copy {t} of {self._name}: there are {len(self)} steps")
         if self._root is None:
             return np.zeros(self._shape, self._bindings.dtype)
-        now = {node: self._slice(node, t) for node in self._totals}
+        return self._copy(self._values.__getitem__, t)
+
+    def _copy(self, read: Callable[[Node], Array], t: int) -> Array:
+        """One contribution; read: a total's factor at steps of which t is one."""
+        assert self._root is not None
+        now = {node: self._slice(node, read, t) for node in self._totals}
         for node in self._static:
             now[node] = self._evaluate(node, now)
         whole = now[self._root] if self._root in now else self._values[self._root]
@@ -304,9 +335,9 @@ class Copies:
     def __iter__(self) -> Iterator[Array]:
         return (self[t] for t in range(len(self)))
 
-    def _slice(self, node: Node, t: int) -> Array:
+    def _slice(self, node: Node, read: Callable[[Node], Array], t: int) -> Array:
         """A total over time and batch, restricted to one step."""
-        arguments = [self._values[child][t] for child in node.inputs]
+        arguments = [read(child)[t] for child in node.inputs]
         return evaluate(node, arguments, self._bindings.numbers)
 
     def _evaluate(self, node: Node, now: Mapping[Node, Array]) -> Array:
@@ -330,36 +361,51 @@ class Copies:
         """‖∇_{W^(t)} L‖, the Frobenius norm for every t, (tau,).
 
         For one product, ‖G^T X‖^2 = sum of (G G^T) * (X X^T): n_b x n_b matrices
-        instead of the parameter's own shape, where that is less work.
+        instead of the parameter's own shape, where that is less work. Where not all
+        steps are kept, the norms are found stretch after stretch.
         """
+        if self._root is None:
+            return np.zeros(len(self), self._bindings.real_dtype)
+        nodes = tuple(child for node in self._totals for child in node.inputs)
+        return np.concatenate(self._values.map_steps(nodes, self._norms_of))
+
+    def _norms_of(self, factors: Mapping[Node, Array], is_whole: bool) -> Array:
+        """The norms of some consecutive steps, from the totals' factors there."""
         root = self._root
         while root is not None and root.op == "transpose":
             root = root.inputs[0]
-        if root is None or self._bindings.dtype.kind == "c":
-            return np.array([np.linalg.norm(copy) for copy in self])
-        factors = [self._values[child] for child in root.inputs]
-        if root.op == "total_outer":
-            return self._norms_of_products(root, *factors)
-        if root.op == "total" and factors[0].shape[2:] == self._shape != ():
-            # The sum over rows as a product: three times as quick as `sum`.
-            ones = np.ones((1, factors[0].shape[1]), factors[0].dtype)
-            sums = np.matmul(ones, factors[0].reshape(*factors[0].shape[:2], -1))
-            return np.asarray(np.linalg.norm(sums[:, 0], axis=1))
-        return np.array([np.linalg.norm(copy) for copy in self])
+        grams = self._grams if is_whole else {}
+        if root in self._totals and self._bindings.dtype.kind != "c":
+            values = [factors[child] for child in root.inputs]
+            if root.op == "total_outer":
+                return self._norms_of_products(root, values[0], values[1], grams)
+            if root.op == "total" and values[0].shape[2:] == self._shape != ():
+                # The sum over rows as a product: three times as quick as `sum`.
+                ones = np.ones((1, values[0].shape[1]), values[0].dtype)
+                sums = np.matmul(ones, values[0].reshape(*values[0].shape[:2], -1))
+                return np.asarray(np.linalg.norm(sums[:, 0], axis=1))
+        count = len(next(iter(factors.values())))
+        copies = (self._copy(factors.__getitem__, t) for t in range(count))
+        return np.array([np.linalg.norm(copy) for copy in copies])
 
-    def _norms_of_products(self, root: Node, g: Array, x: Array) -> Array:
+    def _norms_of_products(
+        self, root: Node, g: Array, x: Array, grams: dict[Node, Array]
+    ) -> Array:
         n_b, n, m = g.shape[1], g.shape[2], x.shape[2]
         if n_b * (n + m) >= n * m:
             pairs = zip(g, x, strict=True)
             return np.array([np.linalg.norm(a.T @ b) for a, b in pairs])
-        one, other = map(self._gram, root.inputs, (g, x))
+        one, other = (
+            self._gram(node, value, grams)
+            for node, value in zip(root.inputs, (g, x), strict=True)
+        )
         squares = np.einsum("tij,tij->t", one, other)
         # Rounding may leave a tiny negative sum where the norm is zero.
         return np.asarray(np.sqrt(np.maximum(squares, 0)))
 
-    def _gram(self, node: Node, value: Array) -> Array:
+    def _gram(self, node: Node, value: Array, grams: dict[Node, Array]) -> Array:
         """value @ value^T at every step, (tau, n_b, n_b)."""
-        if node not in self._grams:
+        if node not in grams:
             columns = value.swapaxes(1, 2)
             gram = np.empty((*value.shape[:2], value.shape[1]), value.dtype)
             # In two halves: for a matrix times its own transpose NumPy calls BLAS's
@@ -367,8 +413,8 @@ class Copies:
             half = value.shape[1] // 2
             np.matmul(value[:, :half], columns, out=gram[:, :half])
             np.matmul(value[:, half:], columns, out=gram[:, half:])
-            self._grams[node] = gram
-        return self._grams[node]
+            grams[node] = gram
+        return grams[node]
 
     def __repr__(self) -> str:
         return f"<Copies of {self._name} {self._shape}, t = 1..{len(self)}>"

@@ -9,6 +9,7 @@ from bptt import errors
 from bptt.calculus.program import Program
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
+from bptt.execute.checkpoints import Limit, plan
 from bptt.execute.protocol import Call, Values
 
 if TYPE_CHECKING:
@@ -34,13 +35,19 @@ def run(
     bindings: Bindings,
     executor: str = COMPILED,
     threads: int | None = None,
+    limit: Limit | None = None,
 ) -> tuple[Program, Values]:
     """Run a program.
 
+    limit: of what is kept of its steps; None keeps all.
     Returns: the program whose roots the values belong to, and the values.
-    Raises: UnknownExecutorError, ThreadsError.
+    Raises: UnknownExecutorError, ThreadsError; with a limit CheckpointError and
+    MemoryBudgetError.
     """
-    call = begin(program, bindings, executor, threads)
+    if limit is not None:
+        call = _begin_stretched(program, bindings, executor, threads, limit)
+    else:
+        call = begin(program, bindings, executor, threads)
     call.finish()
     return call.program, call.values
 
@@ -62,18 +69,15 @@ def begin(
     compiled takes it too, and says so once.
     Raises: UnknownExecutorError, ThreadsError.
     """
-    if executor not in EXECUTORS:
-        raise errors.UnknownExecutorError(
-            f"executor {executor!r}; use one of {', '.join(EXECUTORS)}"
-        )
+    _check_executor(executor)
     if executor == REFERENCE or bindings.dtype.kind == "c":
         return reference.begin(program, bindings)
     # Imported here so that the core, its derivations and its checks need no LLVM.
     from bptt.execute.compile.expand import NotCompilableError
-    from bptt.execute.kernels import executor as kernels
+    from bptt.execute.kernels import quick
 
     try:
-        return kernels.begin(
+        return quick.begin(
             program, bindings, threads, memory=memory, is_resumed=is_resumed
         )
     except NotCompilableError as reason:
@@ -84,6 +88,36 @@ def begin(
             stacklevel=5,
         )
         return reference.begin(program, bindings)
+
+
+def _begin_stretched(
+    program: Program, bindings: Bindings, executor: str, threads: int | None,
+    limit: Limit,
+) -> Call:  # fmt: skip
+    """Run nothing yet: a call that keeps some states alone. Raises: CheckpointError."""
+    from bptt.execute.compile.expand import NotCompilableError
+    from bptt.execute.kernels import stretches
+
+    _check_executor(executor)
+    if executor == REFERENCE or bindings.dtype.kind == "c":
+        raise errors.CheckpointError(
+            "the NumPy reference keeps every value: leave out memory= and checkpoint=, "
+            f"or use executor={COMPILED!r} with real parameters"
+        )
+    try:
+        return stretches.begin(program, bindings, threads, limit)
+    except NotCompilableError as reason:
+        raise errors.CheckpointError(
+            f"kernels have no form for {reason}, so this cell runs in NumPy, which "
+            "keeps every value: leave out memory= and checkpoint="
+        ) from None
+
+
+def _check_executor(executor: str) -> None:
+    if executor not in EXECUTORS:
+        raise errors.UnknownExecutorError(
+            f"executor {executor!r}; use one of {', '.join(EXECUTORS)}"
+        )
 
 
 def find_kept(
@@ -99,14 +133,19 @@ def find_kept(
         return None
 
 
-def lower(program: Program, sizes: Mapping[str, int], dtype: np.dtype[Any]) -> Lowering:
+def lower(
+    program: Program, sizes: Mapping[str, int], dtype: np.dtype[Any],
+    limit: Limit | None = None, shape: tuple[int, int] = (1, 1),
+) -> Lowering:  # fmt: skip
     """The plan by which kernels run a program.
 
-    Raises: NotLowerableError with the reason if they cannot.
+    limit: of what is kept of the steps; shape: tau and n_b.
+    Raises: NotLowerableError with the reason if they cannot; MemoryBudgetError.
     """
     from bptt.execute.compile.compiler import compile_program
     from bptt.execute.compile.describe import describe
     from bptt.execute.compile.expand import NotCompilableError
+    from bptt.execute.kernels.demand import find_demand
     from bptt.execute.kernels.executor import host_target
 
     try:
@@ -116,4 +155,9 @@ def lower(program: Program, sizes: Mapping[str, int], dtype: np.dtype[Any]) -> L
         raise errors.NotLowerableError(
             f"kernels have no form for {reason}; such a cell runs in NumPy"
         ) from None
-    return describe(executable, str(dtype))
+    if limit is None:
+        return describe(executable, str(dtype))
+    demand = find_demand(
+        program, executable, shape[1], shape[0] * shape[1], is_ragged=False
+    )
+    return describe(executable, str(dtype), plan(limit, shape[0], demand))

@@ -27,7 +27,8 @@ class Packing:
     tau, n_b: the caller's padded steps and rows; lengths: per row, in the caller's
     order; order: the caller's rows, longest first; alive: rows that still run, per
     step; offsets: where each step begins among the stored rows, (tau + 1,); places:
-    t * n_b + row in the caller's arrays, per stored row.
+    t * n_b + row in the caller's arrays, per stored row; following: of steps that were
+    cut out of longer ones, how many rows run at the step after the last.
     """
 
     tau: int
@@ -37,6 +38,7 @@ class Packing:
     alive: Array
     offsets: Array
     places: Array
+    following: int = 0
 
     @property
     def n_rows(self) -> int:
@@ -67,12 +69,30 @@ class Packing:
         flat[self.places] = rows
         return flat.reshape(self.tau, self.n_b, *rows.shape[1:])
 
+    def cut(self, begin: int, end: int) -> Packing:
+        """The steps begin..end alone, of rows by their place in `order`."""
+        lengths = np.clip(self.lengths[self.order] - begin, 0, end - begin)
+        alive = self.alive[begin:end]
+        is_alive = np.arange(self.n_b) < alive[:, None]
+        offsets = self.offsets[begin : end + 1] - self.offsets[begin]
+        order = np.arange(self.n_b)
+        places = np.flatnonzero(is_alive)
+        following = int(self.alive[end]) if end < self.tau else self.following
+        return Packing(
+            end - begin, self.n_b, lengths, order, alive, offsets, places, following
+        )
+
     def at(self, rows: Array, index: int) -> Array:
         """Every row's first step (index 0) or its own last one (-1), (n_b, ...)."""
-        steps = 0 if index == 0 else self.lengths[self.order] - 1
         result = np.empty((self.n_b, *rows.shape[1:]), rows.dtype)
-        result[self.order] = rows[self.offsets[steps] + np.arange(self.n_b)]
+        result[self.order] = self.pick(rows, index)
         return result
+
+    def pick(self, rows: Array, index: int) -> Array:
+        """The same in the order of `order`."""
+        steps = 0 if index == 0 else self.lengths[self.order] - 1
+        found: Array = rows[self.offsets[steps] + np.arange(self.n_b)]
+        return found
 
 
 def pack_lengths(lengths: Any, tau: int, n_b: int, is_batched: bool) -> Packing | None:

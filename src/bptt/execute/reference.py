@@ -8,7 +8,7 @@ complex128 and is the oracle that other executors are compared with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from bptt.calculus.program import Program
 from bptt.calculus.recurrence import Segment
 from bptt.execute.bindings import Bindings
+from bptt.execute.checkpoints import CheckpointPlan
 from bptt.step.evaluate import evaluate, static_leaf
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of, walk
 from bptt.step.shapes import Array
@@ -71,6 +72,7 @@ class ReferenceValues:
 
     def __init__(self, program: Program, bindings: Bindings) -> None:
         """Nothing is evaluated yet."""
+        self.schedule: CheckpointPlan | None = None
         self._program = program
         self._bindings = bindings
         self._lead = (bindings.tau, bindings.n_b)
@@ -129,6 +131,14 @@ class ReferenceValues:
         result = np.zeros_like(value)
         result[self._alive] = value[self._alive]
         return result
+
+    def map_steps(
+        self,
+        nodes: tuple[Node, ...],
+        use: Callable[[Mapping[Node, Array], bool], Array],
+    ) -> list[Array]:
+        """See `protocol.Values`: all steps are here."""
+        return [use({node: self[node] for node in nodes}, True)]
 
     def read_stack(self, nodes: tuple[Node, ...]) -> None:
         """Nothing lies together here."""

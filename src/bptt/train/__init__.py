@@ -39,6 +39,7 @@ from bptt.train.run_config import RunConfig, read_run_config
 from bptt.train.sampling import Sampler, open_run
 from bptt.train.summary import Summary, read_summary
 from bptt.train.sweep import FAILED, JobOutcome, read_sweep, run_sweep
+from bptt.train.trained import Trained, export_run, load
 from bptt.train.training import resume, train
 
 __all__ = [
@@ -61,14 +62,17 @@ __all__ = [
     "SeveralProcessesError",
     "Summary",
     "TrainError",
+    "Trained",
     "TrainingOptions",
     "compare_runs",
     "defined",
+    "export_run",
     "format_figure",
     "format_loss",
     "has_several_processes",
     "in_words",
     "is_first_process",
+    "load",
     "measure_run",
     "open_data",
     "open_run",

@@ -16,10 +16,10 @@ class TrainError(BpttError):
 class TrainExtraMissingError(TrainError):
     """A package of the extra `train` is not installed."""
 
-    def __init__(self, package: str) -> None:
+    def __init__(self, package: str, extra: str = "train") -> None:
         super().__init__(
             f"this command needs the package {package}, which is not installed: "
-            'pip install "bptt[train]"'
+            f'pip install "bptt[{extra}]"'
         )
 
 
@@ -175,6 +175,26 @@ class SweepError(TrainError):
         )
 
 
+class LossError(TrainError):
+    """The targets are not what the loss that is asked for needs."""
+
+    def __init__(self, loss: str, source: str, needed: str) -> None:
+        super().__init__(
+            f"--loss {loss}: needs targets that are {needed}; those of {source!r} hold "
+            "others. Give another --loss, or leave it out: the type of y then says it."
+        )
+
+
+class StartError(TrainError):
+    """The parameters of another run do not fit the model that is to begin with them."""
+
+    def __init__(self, folder: Path, name: str, mine: object, its: object) -> None:
+        super().__init__(
+            f"--start {str(folder)!r}: the parameter {name} has shape {its} there and "
+            f"{mine} here. Give the same --cell, --layers and sizes."
+        )
+
+
 class UnknownOptimiserError(TrainError):
     """No optimiser in torch.optim has this name, or it cannot be used here."""
 
@@ -250,6 +270,23 @@ class SeveralProcessesError(TrainError):
 
     def __init__(self, found: str, fix: str) -> None:
         super().__init__(f"several processes (torchrun): {found}. {fix}")
+
+
+class ExportError(TrainError):
+    """A model, or a part of it, has no form in the format that is asked for."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(
+            f"{what!r} cannot be exported: {reason}. bptt.train.load(run) gives the "
+            "model to Python, torch and JAX."
+        )
+
+
+class PredictInputError(TrainError):
+    """An array to predict from is not one that the model reads."""
+
+    def __init__(self, found: str, wanted: str) -> None:
+        super().__init__(f"x holds {found}: this model reads {wanted}, time first.")
 
 
 class NotSampledError(TrainError):

@@ -1,6 +1,7 @@
 """A^T B and the column sums of A, for sizes around every tile and block boundary."""
 
 import functools
+import itertools
 
 import llvmlite.ir as ir
 import numpy as np
@@ -34,9 +35,31 @@ def reduce(level, a, b, m_range=None):
     kernel(
         len(a), a.ctypes.data, a.strides[0] // a.itemsize, begin, end,
         b.ctypes.data, b.strides[0] // b.itemsize, n,
-        c.ctypes.data, n, sums.ctypes.data, work.ctypes.data,
+        c.ctypes.data, n, sums.ctypes.data, work.ctypes.data, 0,
     )  # fmt: skip
     return c, sums
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_rows_given_in_pieces_of_whole_blocks_give_the_bits_of_one_call(direction):
+    random = np.random.default_rng(0)
+    a, b = (random.normal(size=(700, n)).astype(np.float32) for n in (19, 35))
+    kernel, work = compile_reduce("host", "float32")
+    results = []
+    for cuts in ((0, 700), (0, 256, 700), (0, 512, 700), (0, 256, 512, 700)):
+        c, sums = np.full((19, 35), np.nan, "f4"), np.full(19, np.nan, "f4")
+        for begin, end in itertools.pairwise(cuts):
+            part_a, part_b = a[::direction][begin:end], b[::direction][begin:end]
+            kernel(
+                end - begin, part_a.__array_interface__["data"][0], direction * 19,
+                0, 19, part_b.__array_interface__["data"][0], direction * 35, 35,
+                c.ctypes.data, 35, sums.ctypes.data, work.ctypes.data, begin,
+            )  # fmt: skip
+        results.append((c, sums))
+    for c, sums in results[1:]:
+        np.testing.assert_array_equal(c, results[0][0])
+        np.testing.assert_array_equal(sums, results[0][1])
+    np.testing.assert_allclose(c, a.T @ b, atol=1e-3)
 
 
 def check(level, a, b):

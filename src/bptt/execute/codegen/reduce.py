@@ -32,7 +32,7 @@ DEPTH = 256  # rows of a block: a panel of 2 vectors is 32 KiB, two thirds of a 
 BREADTH = 512  # columns of a block: its panels are 512 KiB, half of the L2
 VECTORS = 2
 
-# (n_rows, a, a_stride, m_begin, m_end, b, b_stride, n, c, c_stride, sums, work)
+# (n_rows, a, a_stride, m_begin, m_end, b, b_stride, n, c, c_stride, sums, work, adds)
 REDUCE_TYPES: list[Any] = [
     ctypes.c_int64,
     ctypes.c_void_p,
@@ -43,6 +43,7 @@ REDUCE_TYPES: list[Any] = [
     ctypes.c_int64,
     ctypes.c_void_p,
     ctypes.c_void_p,
+    ctypes.c_int64,
 ]
 _ARGUMENTS = [POINTER if t is ctypes.c_void_p else INDEX for t in REDUCE_TYPES]
 
@@ -64,7 +65,9 @@ def emit_reduce(module: ir.Module, name: str, target: Target, real_bytes: int) -
 
     Computes rows m_begin..m_end of C and the same entries of `sums`; threads take
     disjoint ranges of m and a `work` (count_reduce_work reals, aligned to a vector)
-    each. A pointer `sums` of 0 leaves the sums out. Needs n_rows >= 1.
+    each. A pointer `sums` of 0 leaves the sums out. Unless `adds` is 0, blocks are
+    added to what C and `sums` hold: rows given in several calls, each of whole blocks
+    but the last, give the bits of one call. Strides may be negative; n_rows >= 1.
     """
     tiles = [
         (rows, _emit_block(module, f"{name}_{rows}", rows, target, real_bytes))
@@ -72,7 +75,7 @@ def emit_reduce(module: ir.Module, name: str, target: Target, real_bytes: int) -
     ]
     pack_b = _emit_pack_b(module, f"{name}_pack", target, real_bytes)
     e = start_function(module, name, _ARGUMENTS, target, real_bytes, is_public=True)
-    n_rows, a, a_stride, begin, end, b, b_stride, n, c, c_stride, sums, work = (
+    n_rows, a, a_stride, begin, end, b, b_stride, n, c, c_stride, sums, work, adds = (
         e.function.args
     )
     builder = e.builder
@@ -83,7 +86,7 @@ def emit_reduce(module: ir.Module, name: str, target: Target, real_bytes: int) -
         breadth = e.minimum_index(e.index(BREADTH), builder.sub(n, column))
         source = e.at(b, builder.mul(row, b_stride), column)
         builder.call(pack_b, [source, b_stride, depth, breadth, work])
-        is_first = builder.icmp_signed("==", row, e.index(0))
+        is_first = builder.icmp_signed("==", builder.or_(row, adds), e.index(0))
         is_first_column = builder.icmp_signed("==", column, e.index(0))
         no_sums = ir.Constant(POINTER, None)
         totals = builder.select(is_first_column, sums, no_sums)

@@ -51,6 +51,11 @@ class Turns:
         self.place: int = numbers.__array_interface__["data"][0]
         self.count = len(numbers)
 
+    @property
+    def n_bytes(self) -> int:
+        """The memory they take."""
+        return self._numbers.nbytes
+
 
 def load_field(builder: Any, turn: Any, number: int) -> Any:
     """Emit the load of one number of a turn."""
@@ -92,5 +97,9 @@ def ragged_turns(packing: Packing, direction: int, beyond: int | None) -> IntArr
         return running[::direction].copy()
     running[:-1, END] = ending[:-1, BEGIN] = alive[1:]
     running[:, NOW + 1], ending[:, NOW + 1] = offsets[1:], beyond
+    # Rows that go on elsewhere take turns as if they went on here: a turn of one row
+    # sums its products in another order.
+    running[-1, END] = ending[-1, BEGIN] = packing.following
+    running[-1, NOW + 1] = beyond
     ending[:, END] = alive
     return turns[::direction].reshape(-1, FIELDS)

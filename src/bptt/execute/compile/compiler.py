@@ -27,6 +27,7 @@ from bptt.execute.compile.reuse import find_reads, find_successors
 from bptt.execute.compile.rotate import rotate
 from bptt.execute.compile.stages import StagedProgram, is_other_step, plan_program
 from bptt.execute.compile.sums import Sums, plan_sums
+from bptt.execute.compile.sweeps import Sweeps, plan_sweeps
 from bptt.step.graph import Node
 
 # The largest cell of the library has 361; 2,800, a chain of 400 equations, take 9 s.
@@ -43,7 +44,8 @@ class Executable:
     order, with the phase and direction of each; other_steps: per kernel, and at the end
     for the sums, the values of other steps that it reads; sums and totals: what is
     summed over time after them, by `reduce` and in NumPy, totals with their phase;
-    pool: spare workspaces.
+    sweeps: which way each kernel runs where steps run in stretches; pool: spare
+    workspaces; recipes: what plain calls do, by their shape.
     """
 
     program: Program
@@ -56,10 +58,12 @@ class Executable:
     reduce: Kernel
     sums: Sums
     totals: tuple[tuple[int, Node], ...]
+    sweeps: Sweeps
     work_per_row: int  # multiply-adds per row and step, about
     target: Target
     real_bytes: int
     pool: list[Any]
+    recipes: dict[Any, Any]
 
 
 def compile_program(
@@ -108,10 +112,13 @@ def _compile(
     totals = tuple(
         (s.phase, n) for s in plan.segments for n in s.totals if n not in sums.views
     )
+    summed = [node for item in layout.sums for node in (*item.nodes, item.operand)]
+    summed += [child for _, total in totals for child in plan.canon.inputs(total)]
+    sweeps = plan_sweeps(plan, [number for number, _ in code.kernels], summed)
     work = sum(packed.n_reals for packed in code.packed)
     return Executable(
         lowered, plan, layout, code, kernels, _find_other_steps(plan, layout, code),
-        pack, reduce, sums, totals, work, target, real_bytes, [],
+        pack, reduce, sums, totals, sweeps, work, target, real_bytes, [], {},
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bptt.execute.checkpoints import CheckpointPlan
 from bptt.execute.compile.compiler import Executable
 from bptt.execute.compile.expand import REDUCTIONS
 from bptt.execute.compile.stages import StagePlan
@@ -19,19 +20,23 @@ class Lowering:
 
     text: the plan; ir: the LLVM IR of its kernels; bytes_per_step: memory kept per step
     and batch row; flops_per_step: of all matrix products, forward, backward and sums
-    over time, per step and batch row (a multiply-add is two).
+    over time, per step and batch row (a multiply-add is two); schedule: how a sequence
+    is run in the memory that was asked for.
     """
 
     text: str
     ir: str
     bytes_per_step: int
     flops_per_step: int
+    schedule: CheckpointPlan | None = None
 
     def __str__(self) -> str:
         return self.text
 
 
-def describe(executable: Executable, dtype: str) -> Lowering:
+def describe(
+    executable: Executable, dtype: str, schedule: CheckpointPlan | None = None
+) -> Lowering:
     """The plan of an executable as text."""
     names = _Names(executable)
     sizes = executable.layout.sizes
@@ -45,7 +50,9 @@ def describe(executable: Executable, dtype: str) -> Lowering:
         *_sum_lines(executable, names),
         f"per step and row: {kept:,} bytes kept, {flops:,} flops of matrix products",
     ]
-    return Lowering("\n".join(lines), executable.code.text, kept, flops)
+    if schedule is not None:
+        lines.append(str(schedule))
+    return Lowering("\n".join(lines), executable.code.text, kept, flops, schedule)
 
 
 class _Names:

@@ -18,9 +18,9 @@ from bptt.execute.bindings import Bindings
 from bptt.execute.codegen.target import Target, get_host_target
 from bptt.execute.codegen.turns import Turns
 from bptt.execute.compile.compiler import Executable, compile_program
-from bptt.execute.compile.sums import SumJob
 from bptt.execute.effort import is_least
 from bptt.execute.kernels.memory import (
+    Loan,
     Workspace,
     address_of,
     borrow,
@@ -28,8 +28,8 @@ from bptt.execute.kernels.memory import (
 )
 from bptt.execute.kernels.ragged import Ragged, RaggedValues
 from bptt.execute.kernels.threads import RowPool, choose_threads, split_rows
+from bptt.execute.kernels.totals import RowProduct, Total
 from bptt.execute.kernels.values import KernelValues
-from bptt.step.evaluate import evaluate
 from bptt.step.graph import Node
 from bptt.version import __version__
 
@@ -154,14 +154,18 @@ class KernelCall:
     """
 
     def __init__(
-        self, executable: Executable, bindings: Bindings, threads: int
-    ) -> None:
+        self, executable: Executable, bindings: Bindings, threads: int,
+        loan: Loan | None = None,
+    ) -> None:  # fmt: skip
+        """loan: of a workspace that is given; else one is borrowed."""
         self._executable, self._bindings = executable, bindings
         self._n_rows = bindings.weight.size
         self._shape = (-(-self._n_rows // bindings.n_b), bindings.n_b)
-        loan = borrow(executable.pool, self._shape, self._make_workspace)
+        if loan is None:
+            loan = self._borrow()
         self._workspace: Workspace = loan.workspace
         self._workspace.restore()
+        self._workspace.resize(self._shape[0])
         # A reverse step does about as much as a forward one: half of it to each kernel.
         flops = executable.work_per_row * self._n_rows
         self._asked = threads
@@ -192,6 +196,9 @@ class KernelCall:
         """The program in primitives."""
         return self._executable.program
 
+    def _borrow(self) -> Loan:
+        return borrow(self._executable.pool, self._shape, self._make_workspace)
+
     def _make_workspace(self) -> Workspace:
         return Workspace(self._executable, *self._shape, self._bindings.dtype)
 
@@ -216,22 +223,29 @@ class KernelCall:
         self._run_phase(1)
         if self._ragged is not None:
             self._ragged.align(len(self._executable.kernels))
-        for number, job in enumerate(self._executable.sums.jobs):
-            self._sum_products(number, job)
+        self._sum_all()
+
+    def _sum_all(self) -> None:
+        for product in self.make_products():
+            product.add_all(self._workspace, self._n_rows)
 
     def _run_phase(self, phase: int) -> None:
         """Kernels in order, then the totals over time that are no products."""
-        for number, (when, direction, kernel) in enumerate(self._executable.kernels):
-            if when != phase:
-                continue
-            if self._ragged is not None:
-                turns = self._ragged.prepare(number, direction)
-            else:
-                turns = self._workspace.turns[direction]
-            self._split(kernel, direction, turns)
+        for number, (when, _, _) in enumerate(self._executable.kernels):
+            if when == phase:
+                self.run_kernel(number)
         for when, node in self._executable.totals:
             if when == phase:
-                self.values.totals[node] = self._total(node)
+                self.values.totals[node] = self._total(node, phase)
+
+    def run_kernel(self, number: int) -> None:
+        """Run one kernel over all rows."""
+        _, direction, kernel = self._executable.kernels[number]
+        if self._ragged is not None:
+            turns = self._ragged.prepare(number, direction)
+        else:
+            turns = self._workspace.turns[direction]
+        self._split(kernel, direction, turns)
 
     def _split(self, kernel: Callable[..., Any], direction: int, turns: Turns) -> None:
         rows = self._bindings.n_b if direction else self._n_rows
@@ -263,7 +277,11 @@ class KernelCall:
 
     def _fill_table(self) -> None:
         """The entries that change from call to call: leaves and static values."""
-        table, numbers = self._workspace.table, self._workspace.numbers
+        self._fill_boundaries()
+        self._enter(self._leaves())
+        self.fill_statics()
+
+    def _fill_boundaries(self) -> None:
         for name, part in self._workspace.boundaries:
             value = self._bindings.initial.get(name)
             if value is None:
@@ -272,7 +290,10 @@ class KernelCall:
             if self._ragged is not None:
                 value = value[self._ragged.packing.order]
             part[...] = value.reshape(part.shape)
-        self._enter(self._leaves())
+
+    def fill_statics(self) -> None:
+        """Enter static values; they stay for the calls that share the workspace."""
+        table, numbers = self._workspace.table, self._workspace.numbers
         statics = self._executable.code.statics
         for name, node in statics.arrays.items():
             table[numbers[name]] = self._keep(self.values.get_static(node))
@@ -304,26 +325,29 @@ class KernelCall:
 
     # ----- the totals over time -----
 
-    def _sum_products(self, number: int, job: SumJob) -> None:
-        place, sums = self._workspace.result_addresses[2 * number : 2 * number + 2]
-        table, rows = self._workspace.table, self._n_rows
-        a, b = ((table[p[0]] or 0) + p[1] for p in (job.a, job.b))
-        given = 0 if job.is_swapped else sums
+    def make_products(self) -> list[RowProduct]:
+        """The products over all rows, nothing of them summed."""
+        executable = self._executable
+        direction = executable.sweeps.direction
+        return [
+            RowProduct(executable, number, direction, self._asked, self._each)
+            for number in range(len(executable.sums.jobs))
+        ]
 
-        def run(thread: int, begin: int, end: int) -> None:
-            self._executable.reduce(
-                rows, a, job.a[2], begin, end, b, job.b[2], job.n, place, job.n, given,
-                self._workspace.work[thread],
-            )  # fmt: skip
+    def make_total(self, node: Node, phase: int) -> Total:
+        """A total over time that is no product, nothing of it summed."""
+        executable, b = self._executable, self._bindings
+        # Of a first phase the values come in the order of its own loop.
+        is_early = executable.program.is_phased and phase == 0
+        sweeps = executable.sweeps
+        direction = sweeps.directions[0] if is_early else sweeps.direction
+        return Total(node, b.numbers, direction, b.dtype)
 
-        threads = choose_threads(2 * rows * job.m * job.n, self._asked)
-        ranges = split_rows(job.m, threads, 14) if threads > 1 else [(0, job.m)]
-        self._workspace.make_work(len(ranges))
-        self._each(ranges, run)
+    def add_to(self, total: Total) -> None:
+        """Add the rows that this call has computed."""
+        total.add([self.values.stored(child) for child in total.node.inputs])
 
-    def _total(self, node: Node) -> FloatArray:
-        values = [self.values.stored(child) for child in node.inputs]
-        if node.op == "total" and not (node.rank or node.indices):
-            # Summed in float64: the loss of a long sequence keeps its digits.
-            return np.asarray(values[0].sum(dtype=np.float64), self._bindings.dtype)
-        return evaluate(node, values, self._bindings.numbers)
+    def _total(self, node: Node, phase: int) -> FloatArray:
+        total = self.make_total(node, phase)
+        self.add_to(total)
+        return total.value()

@@ -21,6 +21,7 @@ from bptt.execute.codegen.turns import Turns, flat_turn, full_turns
 from bptt.execute.compile.compiler import Executable
 from bptt.execute.compile.layout import Layout
 from bptt.execute.kernels.workspace import empty_aligned, empty_together
+from bptt.step.graph import Node
 
 FloatArray = NDArray[Any]
 KEPT = 3  # spare workspaces per executable
@@ -45,7 +46,7 @@ class Workspace:
 
     def __init__(self, executable: Executable, tau: int, n_b: int, dtype: Any) -> None:
         """Allocate; a row beyond the last step holds a boundary value, or zero."""
-        self.shape = (tau, n_b)
+        self.shape = self._capacity = (tau, n_b)
         self.dtype = np.dtype(dtype)
         self._executable, code = executable, executable.code
         self.buffers: Sequence[FloatArray] = ()
@@ -64,11 +65,9 @@ class Workspace:
             *(addresses.get(name, 0) for name in code.names)
         )
         self.table_address = ctypes.addressof(self.table)
-        self.turns = {
-            1: Turns(full_turns(tau, n_b, 1)),
-            -1: Turns(full_turns(tau, n_b, -1)),
-            0: Turns(flat_turn(tau * n_b)),
-        }
+        self._turns: dict[int, dict[int, Turns]] = {}
+        self.turns = self._make_turns()
+        self.interfaces: dict[int, Any] = {}  # of results, made once: 1 us each
         self._aligned: dict[tuple[int, int], FloatArray] = {}
         self._pointed: dict[int, Any] = {}
 
@@ -78,12 +77,7 @@ class Workspace:
         memory: what `buffer_shapes` says, of which a ragged batch takes a part.
         """
         if memory is None:
-            if self._own is None:
-                shapes = buffer_shapes(self._executable, *self.shape)
-                own = [self._empty(*shape) for shape in shapes]
-                self._clear(own)
-                self._own = own
-            memory = self._own
+            memory = self._get_own()
             if self._placed is memory:
                 return
         layout, plan = self._executable.layout, self._executable.plan
@@ -106,13 +100,67 @@ class Workspace:
                 self.boundaries.append((padded[node], part))
         self._placed = memory
 
+    def _make_turns(self) -> dict[int, Turns]:
+        """The turns of a full batch of this shape."""
+        tau, n_b = self.shape
+        if tau not in self._turns:
+            if len(self._turns) > KEPT:
+                self._turns.clear()
+            self._turns[tau] = {
+                1: Turns(full_turns(tau, n_b, 1)),
+                -1: Turns(full_turns(tau, n_b, -1)),
+                0: Turns(flat_turn(tau * n_b)),
+            }
+        return self._turns[tau]
+
+    def _get_own(self) -> Sequence[FloatArray]:
+        """Memory of its own, for as many steps as it was made for."""
+        if self._own is None:
+            shapes = buffer_shapes(self._executable, *self._capacity)
+            own = [self._empty(*shape) for shape in shapes]
+            self._clear(own)
+            self._own = own
+        return self._own
+
+    def resize(self, tau: int) -> None:
+        """Use the first part of its own memory, for so many steps."""
+        if tau == self.shape[0]:
+            return
+        self.shape = (tau, self.shape[1])
+        self.turns = self._make_turns()
+        own = self._get_own()
+        if self.shape != self._capacity:
+            shapes = buffer_shapes(self._executable, *self.shape)
+            own = _first_parts(own, shapes)
+        self.place(own)
+
+    def unfold(self) -> None:
+        """Undo `resize`, and what calls left beyond the first and last steps."""
+        self.resize(self._capacity[0])
+        self._clear(self.buffers)
+
+    def step_rows(self, node: Node, begin: int, count: int) -> FloatArray:
+        """Rows of a value that other steps read, counted from those of the first."""
+        place = self._executable.layout.places[node]
+        buffer = self.buffers[place.buffer]
+        rows = buffer.reshape(-1, buffer.shape[2])
+        begin += self.shape[1]
+        part: FloatArray = rows[begin : begin + count]
+        return part[:, place.column : place.column + place.width]
+
+    @property
+    def n_bytes(self) -> int:
+        """All memory that it has allocated."""
+        turns = sum(t.n_bytes for kept in self._turns.values() for t in kept.values())
+        own = self._own or ()
+        arrays = (*own, *self.results, *self._work, *self._aligned.values())
+        packed = sum(array.nbytes for array in self.packed.values())
+        return turns + packed + sum(array.nbytes for array in arrays)
+
     def adopt(self, memory: Sequence[FloatArray], *, is_new: bool) -> None:
         """Place the values in a caller's memory, whole or, if new, to be written."""
         shapes = buffer_shapes(self._executable, *self.shape)
-        parts = [
-            array.reshape(-1)[: math.prod(shape)].reshape(shape)
-            for array, shape in zip(memory, shapes, strict=True)
-        ]
+        parts = _first_parts(memory, shapes)
         if is_new:
             self._clear(parts)
         self.place(parts)
@@ -141,7 +189,7 @@ class Workspace:
         """Space for a buffer's rows as they are read `lag` steps away."""
         key = (number, lag)
         if key not in self._aligned:
-            n_rows = self.shape[0] * self.shape[1]
+            n_rows = self._capacity[0] * self._capacity[1]
             self._aligned[key] = self._empty(n_rows, self.buffers[number].shape[2])
         return self._aligned[key]
 
@@ -169,6 +217,15 @@ class Workspace:
         return {name: start + row, f"{name}@-1": start, f"{name}@+1": start + 2 * row}
 
 
+def _first_parts(
+    memory: Sequence[FloatArray], shapes: Sequence[tuple[int, ...]]
+) -> list[FloatArray]:
+    return [
+        array.reshape(-1)[: math.prod(shape)].reshape(shape)
+        for array, shape in zip(memory, shapes, strict=True)
+    ]
+
+
 def address_of(array: FloatArray) -> int:
     """Where a contiguous array's data begins.
 
@@ -176,9 +233,20 @@ def address_of(array: FloatArray) -> int:
     that ctypes takes.
     """
     if array.flags.writeable:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+        buffer: Any = array
+        return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
     address: int = array.__array_interface__["data"][0]
     return address
+
+
+def array_at(
+    address: int, n_rows: int, width: int, stride: int, dtype: np.dtype[Any]
+) -> FloatArray:
+    """Rows of a buffer as an array; the caller keeps the memory alive."""
+    n_bytes = ((n_rows - 1) * stride + width) * dtype.itemsize
+    memory = (ctypes.c_char * n_bytes).from_address(address)
+    strides = (stride * dtype.itemsize, dtype.itemsize)
+    return np.ndarray((n_rows, width), dtype, memoryview(memory), 0, strides)
 
 
 class Loan:
@@ -191,16 +259,25 @@ class Loan:
 
     def view(self, array: FloatArray) -> FloatArray:
         """The same memory as an array that keeps the loan alive."""
-        return np.asarray(_Lent(self, array))
+        return np.asarray(_Lent(self, array, array.__array_interface__))
+
+    def view_result(self, number: int) -> FloatArray:
+        """The same of one of the workspace's results."""
+        array, known = self.workspace.results[number], self.workspace.interfaces
+        if number not in known:
+            known[number] = array.__array_interface__
+        return np.asarray(_Lent(self, array, known[number]))
 
 
 class _Lent:
     """NumPy makes this object the base of the array it builds from it."""
 
-    def __init__(self, loan: Loan, array: FloatArray) -> None:
+    __slots__ = ("__array_interface__", "_array", "_loan")
+
+    def __init__(self, loan: Loan, array: FloatArray, interface: Any) -> None:
         self._loan = loan
         self._array = array
-        self.__array_interface__ = array.__array_interface__
+        self.__array_interface__ = interface
 
 
 def _give_back(workspace: Workspace, pool: list[Workspace]) -> None:

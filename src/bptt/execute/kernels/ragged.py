@@ -172,5 +172,11 @@ class RaggedValues(KernelValues):
 
     def at(self, name: str, index: int) -> FloatArray:
         """A definition's value at each row's first step (0) or its last (-1)."""
-        rows = self.stored(self._executable.program.roots[name])
-        return self._ragged.packing.at(rows, index)
+        packing = self._ragged.packing
+        rows = self._at(self._executable.program.roots[name], index)
+        result = np.empty((packing.n_b, *rows.shape[1:]), rows.dtype)
+        result[packing.order] = rows
+        return result
+
+    def _pick(self, rows: FloatArray, index: int) -> FloatArray:
+        return self._ragged.packing.pick(rows, index)

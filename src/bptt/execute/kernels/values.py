@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bptt.execute.bindings import Bindings
+from bptt.execute.checkpoints import CheckpointPlan
 from bptt.execute.compile.compiler import Executable
 from bptt.execute.compile.expand import REDUCTIONS
 from bptt.execute.compile.stages import is_leaf
@@ -26,6 +27,7 @@ class KernelValues:
 
     def __init__(self, executable: Executable, bindings: Bindings, loan: Loan) -> None:
         """Empty: static values and totals are added as they are computed."""
+        self.schedule: CheckpointPlan | None = None
         self._executable = executable
         self._bindings = bindings
         self._loan = loan
@@ -34,6 +36,11 @@ class KernelValues:
         self._static: dict[Node, FloatArray] = {}
         self._results: dict[int, FloatArray] = {}
 
+    @property
+    def n_rows(self) -> int:
+        """Rows of all steps."""
+        return self._bindings.weight.size
+
     def rebind(self, bindings: Bindings) -> None:
         """Go on with the same arrays, wherever they lie, and a second phase's seeds."""
         self._bindings = bindings
@@ -41,7 +48,8 @@ class KernelValues:
 
     def __getitem__(self, node: Node) -> FloatArray:
         """A node's value, timed ones as (tau, n_b, *shape)."""
-        return self.stored(node)
+        place = self._executable.sums.views.get(node)
+        return self.stored(node) if place is None else self._view(place)
 
     def stored(self, node: Node) -> FloatArray:
         """A node's value as it lies in memory: a ragged batch's rows are packed."""
@@ -110,6 +118,14 @@ class KernelValues:
         """A total that a product over all rows left in the workspace."""
         return self._view(self._executable.sums.views[node])
 
+    def map_steps(
+        self,
+        nodes: tuple[Node, ...],
+        use: Callable[[Mapping[Node, FloatArray], bool], FloatArray],
+    ) -> list[FloatArray]:
+        """See `protocol.Values`: all steps are here."""
+        return [use({node: self[node] for node in nodes}, True)]
+
     def read_stack(self, nodes: tuple[Node, ...]) -> FloatArray | None:
         """Totals one under the other, where they lie so in one result; else None."""
         place = self._executable.sums.find_stack(nodes)
@@ -117,8 +133,7 @@ class KernelValues:
 
     def _view(self, place: View) -> FloatArray:
         if place.result not in self._results:
-            result = self._loan.workspace.results[place.result]
-            self._results[place.result] = self._loan.view(result)
+            self._results[place.result] = self._loan.view_result(place.result)
         # Its base is that array, which holds the loan.
         whole = self._results[place.result]
         return np.ndarray(place.shape, whole.dtype, whole, place.start, place.strides)
@@ -145,19 +160,37 @@ class KernelValues:
 
     def _recompute(self, node: Node) -> FloatArray:
         """A value that no kernel stored, from those stored, in plain NumPy."""
-        arguments = [self.stored(child) for child in node.inputs]
-        if node.op in REDUCTIONS:
-            value: FloatArray = _reduce(node, arguments)
-        else:
-            value = evaluate(node, arguments, self._bindings.numbers)
+        value = self._make(node, [self.stored(child) for child in node.inputs])
         axes = (*(dim for _, dim in node.indices), *node.shape)
         shape = (*self._bindings.weight.shape, *self._bindings.numbers(axes))
         return np.broadcast_to(value, shape)
 
+    def _make(self, node: Node, arguments: list[FloatArray]) -> FloatArray:
+        if node.op in REDUCTIONS:
+            return np.asarray(_reduce(node, arguments))
+        return evaluate(node, arguments, self._bindings.numbers)
+
     def at(self, name: str, index: int) -> FloatArray:
         """A definition's value at each row's first step (0) or its last (-1)."""
-        row: FloatArray = self[self._executable.program.roots[name]][index]
+        rows = self._at(self._executable.program.roots[name], index)
+        n_b = self._bindings.n_b
+        core = rows.shape[2:]
+        row: FloatArray = np.broadcast_to(rows, (1, n_b, *core))[0]
         return row
+
+    def _at(self, node: Node, index: int) -> FloatArray:
+        """The rows of one step alone: what is made of others is made for them."""
+        if not node.timed:
+            return self.get_static(node)
+        node = self._executable.plan.canon(node)
+        layout = self._executable.layout
+        is_kept = node in layout.places and node not in layout.overwritten
+        if is_kept or is_leaf(node):
+            return self._pick(self.stored(node), index)
+        return self._make(node, [self._at(child, index) for child in node.inputs])
+
+    def _pick(self, rows: FloatArray, index: int) -> FloatArray:
+        return rows[index:][:1]
 
 
 def _walk_static(root: Node) -> Iterator[Node]:

@@ -1,0 +1,281 @@
+"""A gradient whose steps are run in stretches, with some states kept: bounded memory.
+
+The same kernels run, on a workspace of one stretch. What they read of the step before
+the first, or after the last, is put into the boundary rows of the workspace: the row
+that the neighbouring stretch left there. So every value has the bits that it has where
+all steps are kept; see `compile.sweeps` for the order, and `totals` for the sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bptt.calculus.program import Program
+from bptt.execute.bindings import Bindings
+from bptt.execute.checkpoints import CheckpointPlan, Limit, plan, walk
+from bptt.execute.compile.compiler import Executable, compile_program
+from bptt.execute.compile.sweeps import Pair
+from bptt.execute.cutting import count_alive, cut_steps, initial_of, place_of, steps_of
+from bptt.execute.effort import is_least
+from bptt.execute.kernels.demand import find_demand
+from bptt.execute.kernels.executor import KernelCall, count_threads, host_target
+from bptt.execute.kernels.memory import Loan, Workspace, borrow
+from bptt.execute.kernels.stretch_values import StretchRecord, StretchValues
+from bptt.execute.kernels.totals import RowProduct, Total
+from bptt.step.graph import Node
+
+FloatArray = NDArray[Any]
+States = dict[Pair, FloatArray]
+Visit = Callable[["Stretch"], None]
+
+
+def begin(
+    program: Program, bindings: Bindings, threads: int | None, limit: Limit
+) -> StretchedCall:
+    """A call that keeps what a limit allows. Raises: MemoryBudgetError."""
+    target = host_target()
+    if is_least():
+        target = replace(target, effort=0)
+    executable = compile_program(
+        program, bindings.sizes, bindings.dtype.itemsize, target
+    )
+    return StretchedCall(program, executable, bindings, count_threads(threads), limit)
+
+
+class Stretch(KernelCall):
+    """Consecutive steps, run in a workspace that is given.
+
+    begin, end: the steps, counted from 0.
+    """
+
+    def __init__(
+        self, owner: StretchedCall, begin: int, end: int, states: Mapping[Pair, Any]
+    ) -> None:
+        """states: what is known of the steps beside these."""
+        self.begin, self.end = begin, end
+        whole = owner.bindings
+        graph = owner.executable.program.graph
+        bindings = cut_steps(whole, graph, begin, end)
+        super().__init__(owner.executable, bindings, owner.threads, owner.loan)
+        self._enter(self._leaves())
+        self._n_last = count_alive(whole, end - 1)
+        self._last = place_of(whole, end - 1) - place_of(whole, begin)
+        self._n_first = count_alive(whole, begin)
+        beyond = self._shape[0] * bindings.n_b
+        for (node, lag), state in states.items():
+            where = -bindings.n_b if lag < 0 else beyond
+            rows = self._workspace.step_rows(node, where, bindings.n_b)
+            rows[...] = state
+
+    def hand_on(self, states: States, pairs: Iterable[Pair], edges: States) -> None:
+        """Leave, for the next stretch in their direction, what pairs read there."""
+        for node, lag in pairs:
+            begin, count = (0, self._n_first) if lag > 0 else (self._last, self._n_last)
+            state = edges[node, lag].copy()
+            state[:count] = self._workspace.step_rows(node, begin, count)
+            states[node, lag] = state
+
+    def align(self) -> None:
+        """Lay out beside each other what the sums read of other steps."""
+        if self._ragged is not None:
+            self._ragged.align(len(self._executable.kernels))
+
+
+class StretchedCall:
+    """One run of an executable in stretches: see `protocol.Call`.
+
+    plan: how its steps are cut; bindings: of all steps.
+    """
+
+    def __init__(
+        self, program: Program, executable: Executable, bindings: Bindings,
+        threads: int, limit: Limit,
+    ) -> None:  # fmt: skip
+        """program: as it was asked for; nothing is run yet. Raises: CheckpointError."""
+        self.executable, self.bindings, self.threads = executable, bindings, threads
+        sweeps = executable.sweeps
+        self._steps = steps_of(bindings)
+        demand = find_demand(
+            program, executable, bindings.n_b, bindings.weight.size,
+            is_ragged=bindings.packing is not None,
+        )  # fmt: skip
+        self.plan: CheckpointPlan = plan(limit, self._steps, demand)
+        cuts = self.plan.cuts
+        if sweeps.directions[0] < 0:  # the short one is the first to be run
+            cuts = tuple(self._steps - cut for cut in reversed(cuts))
+        self._cuts = cuts
+        rows = [self._count_rows(n) for n in range(len(cuts) - 1)]
+        shape = (-(-max(rows) // bindings.n_b), bindings.n_b)
+        self.loan: Loan = borrow(
+            executable.pool,
+            shape,
+            lambda: Workspace(executable, *shape, bindings.dtype),
+        )
+        self._edges = self._find_edges()
+        self._record = StretchRecord(program, executable, bindings)
+        self.values = StretchValues(
+            executable, bindings, self.loan, self._record, self._collect
+        )
+        self._first: Stretch
+        self._products: Sequence[RowProduct] = ()
+        self._totals: dict[Node, Total] = {}
+        self._n_state_bytes = self._n_waiting_bytes = 0
+
+    @property
+    def program(self) -> Program:
+        """The program in primitives."""
+        return self.executable.program
+
+    def finish(
+        self,
+        seeds: Mapping[str, FloatArray] | None = None,
+        bindings: Bindings | None = None,
+    ) -> None:
+        """Run everything: see `protocol.Call`."""
+        self._prepare()
+        self._products = self._first.make_products()
+        self._totals = {
+            node: self._first.make_total(node, phase)
+            for phase, node in self.executable.totals
+        }
+        self._run(self._sum_up)
+        workspace = self.loan.workspace
+        for product in self._products:
+            product.end(workspace)
+        self.values.totals.update((n, t.value()) for n, t in self._totals.items())
+        held = workspace.n_bytes + self._n_state_bytes + self._n_waiting_bytes
+        self.plan = self.plan.with_measured(held + self._record.n_bytes)
+        self.values.schedule = self.plan
+        workspace.unfold()
+
+    # ----- stretches -----
+
+    def _prepare(self) -> None:
+        """What all stretches share: packed weights and static values."""
+        workspace = self.loan.workspace
+        workspace.place()
+        self._first = self._stretch(0, {})  # kept: it holds the static values
+        self._first.fill_statics()
+        if self.executable.pack is not None:
+            self.executable.pack(workspace.table_address)
+
+    def _count_rows(self, number: int) -> int:
+        begin, end = self._cuts[number], self._cuts[number + 1]
+        return place_of(self.bindings, end) - place_of(self.bindings, begin)
+
+    def _find_edges(self) -> States:
+        """What is read before the first step, and after the last."""
+        layout, plan_ = self.executable.layout, self.executable.plan
+        backward = self.executable.program.graph.backward
+        names = {node: name for name, node in plan_.padded.items()}
+        edges = {}
+        for node, lag in self.executable.sweeps.levels_of:
+            name, width = names[node], layout.width(node)
+            # Each state has one initial value, on the side where its loop begins.
+            is_given = (lag > 0) == (name in backward)
+            here = self.bindings if is_given else replace(self.bindings, initial={})
+            edges[node, lag] = initial_of(here, name, width)
+        return edges
+
+    def _run(self, visit: Visit) -> None:
+        """All sweeps, with `visit` for every stretch of the last one."""
+        directions = self.executable.sweeps.directions
+        if len(directions) == 2:
+            self._run_two_ways(visit)
+        else:
+            self._run_sweeps(visit)
+
+    def _stretch(self, number: int, states: Mapping[Pair, Any]) -> Stretch:
+        return Stretch(self, self._cuts[number], self._cuts[number + 1], states)
+
+    def _in_order(self, direction: int) -> Iterable[int]:
+        numbers = range(len(self._cuts) - 1)
+        return numbers if direction > 0 else reversed(numbers)
+
+    def _run_two_ways(self, visit: Visit) -> None:
+        """Forward from states that are kept and dropped, as the plan says."""
+        sweeps = self.executable.sweeps
+        order = list(self._in_order(sweeps.directions[0]))
+        ahead, back = sweeps.carried(0), sweeps.carried(1)
+        kernels = sweeps.kernels(0)
+        start = {pair: self._edges[pair] for pair in ahead}
+        arriving = {pair: self._edges[pair] for pair in back}
+        kept: dict[int, States] = {0: start}
+        running = dict(start)
+        for action in walk(len(order), self.plan.slots):
+            if action.kind == "start":
+                running = dict(kept[action.begin])
+            elif action.kind == "keep":
+                kept[action.begin] = dict(running)
+                self._note_states([*kept.values(), running, arriving])
+            elif action.kind == "drop":
+                del kept[action.begin]
+            elif action.kind == "advance":
+                for number in range(action.begin, action.end):
+                    stretch = self._stretch(order[number], running)
+                    for kernel in kernels:
+                        stretch.run_kernel(kernel)
+                    stretch.hand_on(running, ahead, self._edges)
+            else:
+                stretch = self._stretch(order[action.begin], {**running, **arriving})
+                visit(stretch)
+                stretch.hand_on(arriving, back, self._edges)
+
+    def _run_sweeps(self, visit: Visit) -> None:
+        """One sweep after the other, with the states of all of them at every cut."""
+        sweeps = self.executable.sweeps
+        count = len(self._cuts) - 1
+        known: list[States] = [{} for _ in range(count)]
+        for sweep, direction in enumerate(sweeps.directions):
+            pairs, kernels = sweeps.carried(sweep), sweeps.kernels(sweep)
+            running = {pair: self._edges[pair] for pair in pairs}
+            is_last = sweep == len(sweeps.directions) - 1
+            for number in self._in_order(direction):
+                known[number] |= running
+                stretch = self._stretch(number, known[number])
+                if is_last:
+                    visit(stretch)
+                else:
+                    for kernel in kernels:
+                        stretch.run_kernel(kernel)
+                stretch.hand_on(running, pairs, self._edges)
+        self._note_states(known)
+
+    def _note_states(self, kept: Iterable[States]) -> None:
+        held = sum(array.nbytes for states in kept for array in states.values())
+        self._n_state_bytes = max(self._n_state_bytes, held)
+
+    # ----- what a visit is for -----
+
+    def _run_all(self, stretch: Stretch) -> None:
+        for kernel in range(len(self.executable.kernels)):
+            stretch.run_kernel(kernel)
+        stretch.align()
+
+    def _sum_up(self, stretch: Stretch) -> None:
+        """The first visit: everything that the result holds."""
+        self._run_all(stretch)
+        n_rows = stretch.values.n_rows
+        for product in self._products:
+            product.add(self.loan.workspace, n_rows)
+        for total in self._totals.values():
+            stretch.add_to(total)
+        self._record.note(stretch.begin, stretch.end, stretch.values)
+        waiting = sum(product.n_bytes for product in self._products)
+        waiting += sum(total.n_bytes for total in self._totals.values())
+        self._n_waiting_bytes = max(self._n_waiting_bytes, waiting)
+
+    def _collect(self, use: Callable[[int, int, Any], None]) -> None:
+        """Run once more, for values that nobody asked for before."""
+        self._prepare()
+
+        def visit(stretch: Stretch) -> None:
+            self._run_all(stretch)
+            use(stretch.begin, stretch.end, stretch.values)
+
+        self._run(visit)
+        self.loan.workspace.unfold()

@@ -1,0 +1,219 @@
+"""A trained model in the hands of Python: arrays in, predictions out."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bptt.cell import Cell
+from bptt.step.shapes import Array
+from bptt.train.checkpoint import Parameters
+from bptt.train.data.form import Form
+from bptt.train.data.vocabulary import Vocabulary
+from bptt.train.errors import CellNotTrainableError, ExportError, PredictInputError
+from bptt.train.export.c_header import c_header
+from bptt.train.export.onnx_model import onnx_model
+from bptt.train.export.single_step import SingleStep, single_step
+from bptt.train.files import write_whole
+from bptt.train.model import Model
+from bptt.train.optimiser import import_torch
+from bptt.train.run_folder import SavedRun, read_run
+from bptt.train.sampling import Sampler, best_or_last
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run learned: `load` makes one.
+
+    run: the folder as it was read; model: the cell with its loss, as it was trained.
+    """
+
+    run: SavedRun
+    model: Model
+
+    @property
+    def cell(self) -> Cell:
+        """The cell with its read-out and loss."""
+        return self.model.cell
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters, name -> array."""
+        return self.run.parameters
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The vocabulary of a model of text."""
+        return self.run.vocabulary
+
+    @property
+    def form(self) -> Form:
+        """The form of the data that it reads."""
+        return self.run.form
+
+    def predict(self, x: Array, *, lengths: Array | None = None) -> Array:
+        """The predictions of every step: probabilities, or real numbers.
+
+        softmax(o[t]) of classes, sigmoid(o[t]) of binary targets, o[t] of real ones.
+        Masks and noise are at their mean, and every row starts from a zero state.
+        x: (tau, n_b, n_x), or tokens (tau, n_b); lengths: (n_b,), the useful steps.
+        Returns: (tau, n_b, n_o), zero beyond a length.
+        Raises: PredictInputError for another shape, CellNotTrainableError if the model
+        has no o in its loss.
+        """
+        o = self.scores(x, lengths=lengths)
+        found = _link(self.model.loss, o)
+        if lengths is not None:
+            found[np.arange(len(x))[:, None] >= np.asarray(lengths)] = 0
+        return found
+
+    def scores(self, x: Array, *, lengths: Array | None = None) -> Array:
+        """The o[t] of the loss, (tau, n_b, n_o): as `predict`, before softmax."""
+        self._refuse_other(np.asarray(x))
+        scores = _scores_of(self.model)
+        run = self.cell.forward(self.parameters, self._inputs(x), lengths=lengths)
+        return np.array(run[scores])
+
+    def sample(self, prompt: str, length: int, **how: Any) -> Iterator[str]:
+        """Text, or tokens, that goes on from a prompt; see `Sampler.write`.
+
+        Raises: CellNotTrainableError if its loss is not nll(softmax(o), y).
+        """
+        sampler = Sampler(self.model, self.parameters, self.vocabulary)
+        return sampler.write(prompt, length, **how)
+
+    @cached_property
+    def network(self) -> Cell:
+        """The cell without its loss: it reads x alone, and whatever is drawn."""
+        lines = self.cell.text.splitlines()
+        kept = [line for line in lines if not line.lstrip().startswith("L[t]")]
+        network = Cell("\n".join(kept) + "\n")
+        left = [n for n, s in network.graph.inputs.items() if s.draw is None]
+        if left != ["x"] or network.graph.loss is not None:
+            found = f"without L[t] its inputs are {', '.join(left)}"
+            raise CellNotTrainableError(self.model.name, found, "It must read x alone.")
+        return network
+
+    @property
+    def step(self) -> SingleStep:
+        """One time step as operations on numbers. Raises: ExportError."""
+        return single_step(self.model, self.form, self.parameters)
+
+    def torch_module(self) -> Any:
+        """A torch module of x, (tau, n_b, n_x), that gives o, (tau, n_b, n_o).
+
+        Its parameters have the equations' names, under `network`, and can be trained
+        on. Raises: TrainExtraMissingError without torch.
+        """
+        import_torch()
+        make: Any = import_module("bptt.train.export.torch_module").predictor
+        return make(self.network, self.parameters, _scores_of(self.model), self._means)
+
+    def jax_function(self) -> Callable[[Mapping[str, Any], Any], Any]:
+        """A JAX function f(parameters, x) that gives o, (tau, n_b, n_o).
+
+        Raises: ImportError without jax.
+        """
+        jax_room: Any = import_module("bptt.jax")
+        jnp: Any = import_module("jax.numpy")
+        scores = _scores_of(self.model)
+        network = jax_room.recurrent(self.network, nodes=(scores,))
+        means = self._means
+
+        def predict(parameters: Mapping[str, Any], x: Any) -> Any:
+            lead = x.shape[:2]
+            noise = {
+                n: jnp.broadcast_to(m, (*lead, *m.shape)) for n, m in means.items()
+            }
+            return network(parameters, {"x": x, **noise}).nodes[scores]
+
+        return predict
+
+    def export(self, kind: str) -> bytes:
+        """The model as "onnx", "c" or "torch" (a state_dict, as safetensors).
+
+        Raises: ExportError, TrainExtraMissingError.
+        """
+        if kind == "onnx":
+            return onnx_model(self.step)
+        if kind == "c":
+            return c_header(self.step).encode()
+        if kind == "torch":
+            save: Any = import_module("safetensors.numpy").save
+            solid = {n: np.ascontiguousarray(p) for n, p in self.parameters.items()}
+            content: bytes = save(solid, metadata={"cell": self.cell.text})
+            return content
+        raise ExportError(kind, "there is no such format; there are onnx, c and torch")
+
+    @cached_property
+    def _means(self) -> dict[str, Array]:
+        """What is drawn in training, at its mean, without steps and rows."""
+        x = np.zeros((1, 1), np.int64)
+        if not self.form.x_is_token:
+            x = np.zeros((1, 1, self.form.n_x), np.float32)
+        drawn = self.cell.draw(self.parameters, {"x": x, "y": x}, mean=True)
+        return {n: a[0, 0] for n, a in drawn.items() if n not in ("x", "y")}
+
+    def _inputs(self, x: Array) -> dict[str, Array]:
+        spec = self.cell.graph.inputs["y"]
+        lead = x.shape[:2]
+        y = np.zeros(lead, np.int64)
+        if spec.index is None:
+            y = np.zeros((*lead, *((self.form.n_o,) if spec.shape else ())), np.float32)
+        return self.cell.draw(self.parameters, {"x": x, "y": y}, mean=True)
+
+    def _refuse_other(self, x: Array) -> None:
+        form = self.form
+        if form.x_is_token:
+            wanted = f"(tau, n_b) integers below {form.n_x}"
+            fits = x.ndim == 2 and x.dtype.kind in "iu" and x.max(initial=0) < form.n_x
+        else:
+            wanted = f"(tau, n_b, {form.n_x}) numbers"
+            fits = x.ndim == 3 and x.shape[2] == form.n_x and x.dtype.kind in "biuf"
+        if not fits:
+            raise PredictInputError(f"{x.dtype} {x.shape}", wanted)
+
+
+def load(folder: Path, checkpoint: str | None = None) -> Trained:
+    """What a run learned.
+
+    checkpoint: "best" or "last"; without, the best if there is one.
+    Raises: the errors of `read_run`.
+
+    >>> load(Path("runs/one")).predict(x)  # doctest: +SKIP
+    """
+    folder = Path(folder)
+    name = best_or_last(folder) if checkpoint is None else checkpoint
+    saved = read_run(folder, name)
+    return Trained(saved, saved.model)
+
+
+def export_run(
+    folder: Path, path: Path, kind: str, checkpoint: str | None = None
+) -> None:
+    """Write a run's model to a file, whole or not at all; kind: as `Trained.export`.
+
+    Raises: the errors of `load` and of `Trained.export`, FolderNotWritableError.
+    """
+    write_whole(path, load(folder, checkpoint).export(kind))
+
+
+def _scores_of(model: Model) -> str:
+    if model.scores is None:
+        found = "its loss names no o that a prediction could be made of"
+        fix = "Write o[t] = ... on a line of its own, and the loss of it."
+        raise CellNotTrainableError(model.name, found, fix)
+    return model.scores
+
+
+def _link(loss: str, o: Array) -> Array:
+    if loss == "nll":
+        weights = np.exp(o - o.max(axis=-1, keepdims=True))
+        return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+    if loss == "bce":
+        return np.asarray(np.exp(-np.logaddexp(0, -o)))
+    return o
