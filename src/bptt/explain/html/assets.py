@@ -34,7 +34,9 @@ def _read(*parts: str) -> str:
 @cache
 def style() -> str:
     """The page's style sheet."""
-    return _without_comments(CHART + _read("static", "page.css"))
+    source = _without_comments(CHART + _read("static", "page.css"))
+    # A space before a colon tells a descendant; around these signs it tells nothing.
+    return re.sub(r"\s*([{};])\s*", r"\1", source).replace(";}", "}")
 
 
 @cache
