@@ -18,6 +18,7 @@ from bptt.cli.explain import explain
 from bptt.cli.export import export
 from bptt.cli.failure import describe
 from bptt.cli.flow import flow
+from bptt.cli.predict import forecast, predict
 from bptt.cli.sample import sample
 from bptt.cli.sweep import sweep
 from bptt.cli.train import GROUPED, train
@@ -41,6 +42,8 @@ app.command("train", cls=GROUPED)(train)
 app.command("sample")(sample)
 app.command("eval")(evaluate)
 app.command("export")(export)
+app.command("predict")(predict)
+app.command("forecast")(forecast)
 app.command("compare")(compare)
 app.command("sweep")(sweep)
 app.command("check")(check)
