@@ -48,10 +48,7 @@ class Run(Mapping[str, Array]):
     @property
     def loss(self) -> float | complex | None:
         """The total loss."""
-        if self._program.graph.loss is None:
-            return None
-        value: float | complex = self._values[self._program.roots[LOSS]].item()
-        return value
+        return _total_loss(self._program, self._values)
 
     @property
     def final(self) -> dict[str, Array]:
@@ -91,6 +88,13 @@ class Run(Mapping[str, Array]):
         return f"<Run tau={b.tau} n_b={b.n_b}{loss}: {', '.join(self._names)}>"
 
 
+def _total_loss(program: Program, values: Values) -> float | complex | None:
+    if program.graph.loss is None:
+        return None
+    value: float | complex = values[program.roots[LOSS]].item()
+    return value
+
+
 class Gradient(Mapping[str, Array]):
     """The gradient of a total loss: `grad["W"]` is ∇_W L with the shape of W.
 
@@ -114,7 +118,12 @@ class Gradient(Mapping[str, Array]):
         self._forward = forward
         self._run: Run | None = None
         self._request = request
-        self.loss = Run(program, bindings, values).loss
+        self.loss = _total_loss(program, values)
+
+    def renew(self, bindings: Bindings) -> None:
+        """Go on with what a repeated run left in the same memory, of these arrays."""
+        self._bindings, self._run = bindings, None
+        self.loss = _total_loss(self._program, self._values)
 
     @property
     def schedule(self) -> CheckpointPlan | None:
