@@ -8,20 +8,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bptt.cli.bench import bench
-from bptt.cli.cache import cache
-from bptt.cli.cells import cells
-from bptt.cli.check import check
-from bptt.cli.compare import compare
-from bptt.cli.doctor import doctor
-from bptt.cli.evaluate import evaluate
-from bptt.cli.explain import explain
-from bptt.cli.export import export
-from bptt.cli.flow import flow
-from bptt.cli.predict import forecast, predict
-from bptt.cli.sample import sample
-from bptt.cli.sweep import sweep
-from bptt.cli.train import GROUPED, train
 from bptt.errors import BpttError
 from bptt.version import __version__
 
@@ -43,6 +29,16 @@ COMMANDS = {
         "export",
         "export",
         "Write a trained model as ONNX, as C, or as a torch state_dict.",
+    ),
+    "predict": (
+        "predict",
+        "predict",
+        "Write a model's predictions of sequences: a row per step, or per sequence.",
+    ),
+    "forecast": (
+        "predict",
+        "forecast",
+        "Go on with a series, the network fed its own output.",
     ),
     "compare": (
         "compare",
@@ -120,21 +116,6 @@ app = typer.Typer(
     no_args_is_help=True,
     **SETTINGS,
 )
-app.command("train", cls=GROUPED)(train)
-app.command("sample")(sample)
-app.command("eval")(evaluate)
-app.command("export")(export)
-app.command("predict")(predict)
-app.command("forecast")(forecast)
-app.command("compare")(compare)
-app.command("sweep")(sweep)
-app.command("check")(check)
-app.command("explain")(explain)
-app.command("bench")(bench)
-app.command("cells")(cells)
-app.command("flow")(flow)
-app.command("cache")(cache)
-app.command("doctor")(doctor)
 
 
 def _print_version(is_asked: bool) -> None:
