@@ -173,7 +173,7 @@ def _go_on(
     processes: Processes,
 ) -> Report:
     folder = saved.folder
-    data = data or _read_again(saved)
+    data = data or read_again(saved)
     recorded = saved.config.get("data", {})
     if fingerprint(data) != recorded.get("sha256"):
         raise DataChangedError(data.source)
@@ -199,7 +199,8 @@ def _go_on(
     return _go(run, setting, shown)
 
 
-def _read_again(saved: SavedRun) -> Data:
+def read_again(saved: SavedRun) -> Data:
+    """The data of a run, by the request that it was read with."""
     request = saved.config.get("data", {}).get("request")
     if request is None:
         raise OptionError("--resume", saved.folder, "the run's DATA, which was no file")
