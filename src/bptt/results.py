@@ -106,12 +106,13 @@ class Gradient(Mapping[str, Array]):
         values: Values,
         request: Request,
         forward: Callable[[], Run],
+        exact: Callable[[], Gradient] | None = None,
     ) -> None:
         """Results are read from the executor's values when they are asked for."""
         self._program = program
         self._bindings = bindings
         self._values = values
-        self._forward = forward
+        self._forward, self._exact = forward, exact
         self._run: Run | None = None
         self._request = request
         self.loss = Run(program, bindings, values).loss
@@ -131,6 +132,25 @@ class Gradient(Mapping[str, Array]):
         pieces = self._values.map_steps((root,), lambda found, _: found[root].copy())
         value = np.concatenate(pieces)
         return value if self._bindings.is_batched else value[:, 0]
+
+    def bias(self) -> dict[str, tuple[float, float]]:
+        """What truncation loses of each parameter's gradient: (error, cosine).
+
+        ‖g - ∇L‖ / ‖∇L‖ and g·∇L / (‖g‖ ‖∇L‖), with ∇L the exact gradient, which is
+        computed for it.
+        """
+        exact = self if self._exact is None else self._exact()
+        found = {}
+        for name in self:
+            ours = self[name].astype(np.float64).ravel()
+            theirs = exact[name].astype(np.float64).ravel()
+            norm, own = np.linalg.norm(theirs), np.linalg.norm(ours)
+            error = np.linalg.norm(ours - theirs)
+            found[name] = (
+                float(error / norm) if norm else float(error),
+                float(ours @ theirs / (norm * own)) if norm * own else 0.0,
+            )
+        return found
 
     # Made when asked for: a gradient that held them would hold itself, and its buffers
     # would wait for the garbage collector instead of going to the next call.
