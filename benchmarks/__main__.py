@@ -2,7 +2,7 @@
 
 python -m benchmarks [--cells ...] [--shapes 100,32,256,256 ...] [--threads 1 2]
     [--dtype float32] [--rounds 7] [--quick] [--compile] [--out FOLDER]
-    [--library [CELL ...]] [--ragged [CELL ...]]
+    [--library [CELL ...]] [--ragged [CELL ...]] [--catalogue [CELL ...]]
 """
 
 import argparse
@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks import catalogue
+from benchmarks.catalogue_report import write_catalogue
 from benchmarks.measure import start_worker
 from benchmarks.memory import measure_memory
 from benchmarks.models import measure_models, write_models
@@ -64,6 +66,13 @@ def make_parser():
         metavar="CELL",
         help="the table of ragged batches alone, or of these cells",
     )
+    add(
+        "--catalogue",
+        nargs="*",
+        choices=catalogue.CASES,
+        metavar="CELL",
+        help="published recurrences alone, or these",
+    )
     add("--models", action="store_true", help="training steps of torch models alone")
     add("--out", type=Path, help="folder for results.json, report.md and pictures")
     return parser
@@ -89,6 +98,7 @@ def make_options(arguments, threads):
         "cells": arguments.cells if is_whole(arguments) else [],
         "library": choose(arguments.library, LIBRARY, is_full),
         "library_shape": LIBRARY_SHAPE,
+        "catalogue": [],
         "ragged": choose(arguments.ragged, CASES, is_full),
         "ragged_shape": RAGGED_SHAPE,
         "shapes": shapes,
@@ -139,14 +149,37 @@ def run_models(arguments):
         rows += measure_models(make_options(arguments, threads))
     print(write_models(rows))
     if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        found = {"machine": describe_machine(), "rows": rows}
-        (arguments.out / "models.json").write_text(json.dumps(found, indent=1) + "\n")
+        write_rows(arguments.out / "models.json", rows)
     return 0
+
+
+def run_catalogue(arguments):
+    """Published recurrences beside torch, JAX and transformers."""
+    rows = []
+    none = {"cells": [], "library": [], "ragged": []}
+    for threads in arguments.threads:
+        names = arguments.catalogue or list(catalogue.CASES)
+        options = make_options(arguments, threads) | none | {"catalogue": names}
+        for row in start_worker(options):
+            rows.append(row)
+            print(row["catalogue"], row["seconds"], file=sys.stderr, flush=True)
+            if arguments.out:
+                write_rows(arguments.out / "catalogue.json", rows)
+    print(write_catalogue(rows))
+    return 0
+
+
+def write_rows(path, rows):
+    """The machine and the rows of one table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = {"machine": describe_machine(), "rows": rows}
+    path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def main():
     arguments = make_parser().parse_args()
+    if arguments.catalogue is not None:
+        return run_catalogue(arguments)
     if arguments.models:
         return run_models(arguments)
     begin = time.perf_counter()

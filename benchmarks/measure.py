@@ -114,6 +114,10 @@ def run_worker(options):
 
     warm = CASES["elman"]
     measure_row(warm, (2, 1, 3, 5), options | {"rounds": 1})
+    for name in options["catalogue"]:
+        from benchmarks.catalogue import measure_case
+
+        yield measure_case(name, options)
     for name in options["library"]:
         from benchmarks.library import measure_cell
 

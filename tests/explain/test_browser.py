@@ -475,3 +475,50 @@ def test_the_invented_cell_is_the_users_own():
     cell = bptt.Cell(USER_CELLS["branches"])
     assert "branches" not in bptt.cells.names()
     assert cell.explain(tau=2).passed
+
+
+WIDE = """() => {
+  for (const part of document.querySelectorAll("section.panel")) {
+    part.style.contentVisibility = "visible";
+  }
+  for (const part of document.querySelectorAll("details")) part.open = true;
+  B.typeset(document);
+  const inner = ".scroll, .canvas, .tall, .chain, .mxw, pre, .walk-product, .bar"
+    + ", .edge > summary";
+  return Array.from(document.querySelectorAll("main *")).filter((e) =>
+    e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(inner)
+  ).map((e) => e.tagName + "." + (e.getAttribute("class") || ""));
+}"""
+
+
+@pytest.mark.parametrize("name", ["book", "lstm"])
+def test_on_a_phone_nothing_is_wider_than_the_screen_and_the_bar_is_low(open_new, name):
+    page = open_new(name, viewport={"width": 390, "height": 844}).ready()
+    assert page.run(WIDE) == []
+    assert page.run("document.documentElement.scrollWidth") <= 390
+    assert page.run("document.querySelector('.bar').offsetHeight") <= 64
+    sizes = page.run(
+        "Array.from(document.querySelectorAll('p, td, li, pre'), e =>"
+        " parseFloat(getComputedStyle(e).fontSize))"
+    )
+    assert min(sizes) >= 12
+
+
+def test_on_paper_everything_is_open_and_nothing_scrolls(open_new):
+    page = open_new("book").ready()
+    page.run("window.dispatchEvent(new Event('beforeprint'))")
+    page.tab.emulate_media(media="print")
+    assert page.run("document.querySelectorAll('details:not([open])').length") == 0
+    scrolled = page.run(
+        "Array.from(document.querySelectorAll('.chain > *, .mxw, pre, .scroll, .tall,"
+        " .canvas')).filter(e => ['auto', 'scroll'].includes("
+        "getComputedStyle(e).overflowX)).length"
+    )
+    assert scrolled == 0
+    marks = page.run(
+        "Array.from(document.querySelectorAll('summary'), s =>"
+        " getComputedStyle(s).listStyleType).filter(x => x !== 'none').length"
+    )
+    assert marks == 0
+    page.run("window.dispatchEvent(new Event('afterprint'))")
+    assert page.run("document.querySelectorAll('details:not([open])').length") > 5

@@ -161,7 +161,10 @@ def test_eye_and_diag_say_what_they_take():
     assert "diag takes a vector" in refused(HEADS + "h[t, j] = diag(W[j]) @ x[t, j]")
 
 
-def test_an_explanation_says_that_it_does_not_know_indices():
+def test_an_explanation_shows_the_gradient_at_every_index_and_no_page():
     cell = Cell(HEADS + "h[t, j] = tanh(w[j] * h[t-1, j] + U[j] @ x[t])")
+    explanation = cell.explain()
+    assert "grad_h[t, j] = incoming_h[t, j] + grad_h[t+1, j]" in explanation.text()
+    assert explanation.passed
     with pytest.raises(IndexedCellError, match="the cell has the index j"):
-        cell.explain()
+        explanation.html()

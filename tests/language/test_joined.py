@@ -193,6 +193,8 @@ def test_sizes_that_are_no_sum_of_their_parts_are_refused():
     assert "n_x is 3 here, but 2 in parameter W (n_h, n_h+n_x)" in str(caught.value)
 
 
-def test_an_explanation_says_that_it_does_not_show_parts_yet():
+def test_an_explanation_shows_the_gradient_of_parts_and_no_page():
+    explanation = Cell("h[t] = tanh(W @ [h[t-1]; x[t]])").explain()
+    assert "grad_W = sum(t, outer(" in explanation.text()
     with pytest.raises(IndexedCellError, match="takes parts of them"):
-        Cell("h[t] = tanh(W @ [h[t-1]; x[t]])").explain().text()
+        explanation.html()

@@ -114,7 +114,7 @@ EXTRAS = (
             Path | None,
             typer.Option(
                 metavar="RUN",
-                help="Go on with a run that was stopped; its own options hold.",
+                help="Go on with a run; its options hold, or more --epochs.",
                 show_default=False,
             ),
         ],
@@ -150,11 +150,14 @@ EXTRAS = (
         ],
         False,
         RUN,
+        is_common=False,
     ),
     HELP_ALL,
 )
 GROUPED = grouped_command(TrainingOptions, EXTRAS, GROUPS)
-WITH_RESUME = ("data", "pattern", "limit", "resume", "checkpoint", "json")
+WITH_RESUME = (
+    "data", "pattern", "limit", "resume", "checkpoint", "json", "epochs",
+)  # fmt: skip
 
 
 @with_options(TrainingOptions, EXTRAS)
@@ -217,7 +220,8 @@ def _resume(
             "--checkpoint", checkpoint, f"one of {', '.join(CHECKPOINTS)}"
         )
     data = open_data(_request(given, None)) if "data" in given else None
-    return resume_run(values["resume"], console, data, checkpoint)
+    epochs = given.get("epochs")
+    return resume_run(values["resume"], console, data, checkpoint, epochs)
 
 
 def _end(report: Report, console: Console, *, as_json: bool) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from bptt.check import silent
 from bptt.engine import Engine
+from bptt.explain import indexed
 from bptt.explain import model as m
 from bptt.explain.context import Subject
 from bptt.explain.instances import Options
 from bptt.explain.panels import against, closing, derivation, opening, sharing, unrolled
+from bptt.explain.prepare import has_indices
 
 
 def build_document(
@@ -23,6 +26,8 @@ def build_document(
     share that is done.
     """
     context = Subject(cell, name, options, progress)
+    if has_indices(cell.graph):
+        return _in_equations(context, with_ledger=with_ledger)
     panels = [
         opening.header(context),
         opening.cell(context),
@@ -37,13 +42,7 @@ def build_document(
     progress(0.6)
     broken = against.break_it(context)
     panels += [broken] if broken else []
-    document = m.Document(
-        m.Text("title", {"cell": name}) if name else m.Text("title-unnamed"),
-        cell.text.strip(), context.scope, context.shown,
-        {"tau": options.tau, "seed": options.seed, "reduction": options.kind,
-         "sizes": dict(context.shown.sizes)},
-        tuple(panels),
-    )  # fmt: skip
+    document = _document(context, panels)
     last = [closing.glossary()]
     if with_ledger:
         found = closing.make_ledger(context)
@@ -53,3 +52,23 @@ def build_document(
         document.title, document.source, document.scope, document.shown,
         document.options, (*document.panels, *last),
     )  # fmt: skip
+
+
+def _document(context: Subject, panels: list[m.PagePanel]) -> m.Document:
+    options, name = context.options, context.name
+    return m.Document(
+        m.Text("title", {"cell": name}) if name else m.Text("title-unnamed"),
+        context.cell.text.strip(), context.scope, context.shown,
+        {"tau": options.tau, "seed": options.seed, "reduction": options.kind,
+         "sizes": dict(context.shown.sizes)},
+        tuple(panels),
+    )  # fmt: skip
+
+
+def _in_equations(context: Subject, *, with_ledger: bool) -> m.Document:
+    """A cell with indices: equations, those of the gradient, and the ledger."""
+    document = _document(context, indexed.panels(context))
+    if not with_ledger:
+        return document
+    found = closing.ledger(context, document.badge, closing.make_ledger(context))
+    return replace(document, panels=(*document.panels, found))

@@ -13,7 +13,7 @@ from bptt.explain.algebra.point import Point, Scope
 from bptt.explain.book import is_book
 from bptt.explain.instances import Options, check_points, shown_point
 from bptt.explain.model import Chain
-from bptt.explain.prepare import prepare
+from bptt.explain.prepare import has_indices, prepare
 from bptt.explain.verify import Verifier
 
 
@@ -28,8 +28,9 @@ class Subject:
 
     @cached_property
     def scope(self) -> Scope:
-        """The cell's names, inner nodes named."""
-        return Scope(prepare(self.cell.graph))
+        """The cell's names, inner nodes named; as they are, of a cell with indices."""
+        graph = self.cell.graph
+        return Scope(graph if has_indices(graph) else prepare(graph))
 
     @cached_property
     def derivation(self) -> Derivation:

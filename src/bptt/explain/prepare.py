@@ -25,8 +25,14 @@ class IndexedCellError(ArgumentError):
     """An explanation, or a formula's check, is asked for of a cell with indices."""
 
 
+def has_indices(graph: Graph) -> bool:
+    """Whether a cell has indices, or takes parts of vectors."""
+    nodes = walk(graph.definitions.values())
+    return bool(graph.indices) or any(node.op in INDEX_OPS for node in nodes)
+
+
 def refuse_indices(graph: Graph) -> None:
-    """Say of a cell with indices, or parts of vectors, that nothing explains it yet.
+    """Say of a cell with indices, or parts of vectors, what cannot be done with it.
 
     Raises: IndexedCellError.
     """
@@ -34,14 +40,14 @@ def refuse_indices(graph: Graph) -> None:
         if node.op in INDEX_OPS and not graph.indices:
             raise IndexedCellError(
                 "the cell puts vectors together, takes parts of them or counts their "
-                "places: its derivation is not written yet. check(), flow and lower "
-                "read it; `W @ [h[t-1]; x[t]]` is a sum, `V @ h[t-1] + U @ x[t]`"
+                "places: it has no page, no cards and no checked formulas. explain() "
+                "prints its equations and its gradient as text, Markdown and LaTeX"
             )
     for name in graph.indices:
         raise IndexedCellError(
-            f"the cell has the index {name}: its derivation is not written yet. "
-            "check(), flow and lower read it; write one head without an index to see "
-            "its derivation"
+            f"the cell has the index {name}: it has no page, no cards and no checked "
+            "formulas. explain() prints its equations and its gradient as text, "
+            "Markdown and LaTeX; write one head without an index to see the rest"
         )
 
 

@@ -102,7 +102,7 @@ def _read(node: Node, text: Callable[[Node], str]) -> str:
     places: list[str] = []
     while node.op == "at" and not _is_along(node):
         place: Any = node.data
-        places.insert(0, _place(place))
+        places.insert(0, place_text(place))
         node = node.inputs[0]
     if node.op == "lookup":
         matrix, index = node.inputs
@@ -118,7 +118,8 @@ def _is_along(node: Node) -> bool:
     return inner.op in KEEPING and _is_put(inner.inputs[0])
 
 
-def _place(place: IndexPlace) -> str:
+def place_text(place: IndexPlace) -> str:
+    """A place as it stands in brackets."""
     parts = [("+" if term.sign > 0 else "-") + term.name for term in place.terms]
     if place.offset or not parts:
         parts.append(f"{place.offset:+d}")

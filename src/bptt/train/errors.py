@@ -175,6 +175,26 @@ class SweepError(TrainError):
         )
 
 
+class LossError(TrainError):
+    """The targets are not what the loss that is asked for needs."""
+
+    def __init__(self, loss: str, source: str, needed: str) -> None:
+        super().__init__(
+            f"--loss {loss}: needs targets that are {needed}; those of {source!r} hold "
+            "others. Give another --loss, or leave it out: the type of y then says it."
+        )
+
+
+class StartError(TrainError):
+    """The parameters of another run do not fit the model that is to begin with them."""
+
+    def __init__(self, folder: Path, name: str, mine: object, its: object) -> None:
+        super().__init__(
+            f"--start {str(folder)!r}: the parameter {name} has shape {its} there and "
+            f"{mine} here. Give the same --cell, --layers and sizes."
+        )
+
+
 class UnknownOptimiserError(TrainError):
     """No optimiser in torch.optim has this name, or it cannot be used here."""
 

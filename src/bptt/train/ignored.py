@@ -33,6 +33,8 @@ def refuse_ignored(
         options.refuse_ignored("L-BFGS needs the same function every time", *NOISE)
     if task.kind == "sequences" and options.k1 and options.k2:
         options.refuse_ignored("--k1 and --k2 say it for sequences", "tau")
+    if task.kind != "sequences":
+        options.refuse_ignored("the target is the next character or token", "loss")
     if isinstance(data, SequenceFiles):
         if "validation" in data.parts:
             options.refuse_ignored("the data names its validation part", "held_out")

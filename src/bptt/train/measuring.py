@@ -10,6 +10,7 @@ from bptt.train.data.form import LossUnit, unit_of
 from bptt.train.data.opening import Data
 from bptt.train.data.sequence_files import SequenceFiles
 from bptt.train.data.sequence_task import sequence_evaluation
+from bptt.train.data.targets import with_loss
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.token_files import TokenFile, token_evaluation
 from bptt.train.errors import UnlikeDataError
@@ -81,6 +82,7 @@ def _task(saved: SavedRun, data: Data) -> TrainingTask:
     if isinstance(data, TokenFile):
         return token_evaluation(data, saved.options, saved.form.n_x)
     if isinstance(data, SequenceFiles):
-        return sequence_evaluation(data, saved.options, saved.form)
+        meant = with_loss(data, saved.options.loss)
+        return sequence_evaluation(meant, saved.options, saved.form)
     assert saved.vocabulary is not None
     return text_evaluation(data, saved.options, saved.vocabulary)

@@ -72,6 +72,10 @@ class TrainingOptions:
         {}, "Size of one dimension; may be repeated.", MODEL,
         within=whole(1), flags=("--size",), metavar="NAME=N", read=parse_size,
     )  # fmt: skip
+    loss: str | None = option(
+        None, "What y of sequences is: a class, 0 and 1, or real.", MODEL,
+        within=one_of("nll", "bce", "mse"), otherwise="as the type of y says",
+    )  # fmt: skip
     layers: int = option(
         1, "Layers on top of each other.", MODEL, within=whole(1), is_common=True
     )
@@ -157,6 +161,9 @@ class TrainingOptions:
         0, "Seed of parameters, order, noise and sample.", RUN,
         within=whole(0), is_common=True,
     )  # fmt: skip
+    start: str | None = option(
+        None, "A run whose best parameters are the first ones here.", RUN, metavar="RUN"
+    )
     checkpoint_every: int | None = option(
         None, "Windows between checkpoints.", RUN, within=whole(1),
         otherwise="once a minute",

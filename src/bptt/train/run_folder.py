@@ -70,13 +70,17 @@ REPORT_FILE = "report.html"
 
 @dataclass(frozen=True)
 class SavedRun:
-    """What a run folder holds: enough to use the model again, or to go on."""
+    """What a run folder holds: enough to use the model again, or to go on.
+
+    is_extended: whether its options say more epochs than config.json does.
+    """
 
     folder: Path
     cell_text: str
     config: dict[str, Any]
     vocabulary: Vocabulary | None
     checkpoint: Checkpoint
+    is_extended: bool = False
 
     @property
     def parameters(self) -> Parameters:
@@ -170,6 +174,11 @@ def create_run(
     finally:
         if part.is_dir():
             shutil.rmtree(part)
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Replace config.json, whole or not at all. Raises: FolderNotWritableError."""
+    write_whole(folder / CONFIG_FILE, _to_json(config))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from bptt.train.checkpoint import (
 )
 from bptt.train.data.form import unit_of
 from bptt.train.data.opening import Data, DataRequest, fingerprint, make_task, open_data
+from bptt.train.data.sequence_task import refuse_unlike
 from bptt.train.data.task import TrainingTask
 from bptt.train.door.limits import Refusal
 from bptt.train.errors import (
@@ -25,6 +26,7 @@ from bptt.train.errors import (
     OptionError,
     SeveralProcessesError,
 )
+from bptt.train.extending import extended, read_first, taken_over
 from bptt.train.finish import finish, has_checkpoint
 from bptt.train.full_batch import FullBatchSession
 from bptt.train.ignored import refuse_ignored
@@ -41,6 +43,7 @@ from bptt.train.run_folder import (
     hold_run,
     read_run,
     refuse_used,
+    write_config,
 )
 from bptt.train.session import Session, Setting
 from bptt.train.summary import drop_summary
@@ -82,13 +85,19 @@ def train(
 
 
 def resume(
-    folder: Path, console: Console, data: Data | None = None, checkpoint: str = LAST
+    folder: Path,
+    console: Console,
+    data: Data | None = None,
+    checkpoint: str = LAST,
+    epochs: int | None = None,
 ) -> Report:
     """Take a run up where its checkpoint was written, as if it had never stopped.
 
     data: the same data again, if it did not come from files; otherwise the files are
-    read again from where they were.
-    Raises: the errors of `read_run`, DataChangedError, and those of `train`.
+    read again from where they were. epochs: so many in all from now on, more than the
+    run was begun with; a schedule that falls over the run is that of the longer one.
+    Raises: the errors of `read_run`, DataChangedError, and those of `train`;
+    OptionError if epochs is not more, or the run's patience is over.
     """
     # A folder that is no run is said before what is not installed.
     silence = read_run(folder, checkpoint).options.process_timeout
@@ -96,7 +105,7 @@ def resume(
     import_safetensors()
     processes = join_processes(silence)
     try:
-        return _resume(folder, console, data, checkpoint, processes)
+        return _resume(folder, console, data, checkpoint, processes, epochs)
     finally:
         processes.close()
 
@@ -109,14 +118,19 @@ def _train(
     request: DataRequest | None,
     processes: Processes,
 ) -> Report:
-    task = make_task(data, options)
+    first = None if options.start is None else read_first(Path(options.start))
+    task = make_task(data, options, None if first is None else first.vocabulary)
+    if first is not None:
+        refuse_unlike(data.source, task.form, first.form)
+        task = replace(task, form=first.form)
     model = build_model(options, task.form)
     task = _with_unit(task, model)
     is_full = _is_full_batch(options, task, processes)
     refuse_ignored(options, task, data, model, is_full_batch=is_full)
-    start = Checkpoint(
-        model.init(task.form, options, "float64" if is_full else "float32")
-    )
+    made = model.init(task.form, options, "float64" if is_full else "float32")
+    if first is not None:
+        made = taken_over(made, first, options)
+    start = Checkpoint(made)
     setting = Setting(options, task, model, folder, processes)
     run = _session(setting, start)
     refuse_used(folder)
@@ -140,9 +154,12 @@ def _resume(
     data: Data | None,
     checkpoint: str,
     processes: Processes,
+    epochs: int | None = None,
 ) -> Report:
     with _held(folder, processes):
         saved = read_run(folder, checkpoint)
+        if epochs is not None:
+            saved = extended(saved, epochs)
         processes.wait()  # the first one writes the folder once the others have read it
         return _go_on(saved, console, data, checkpoint, processes)
 
@@ -166,6 +183,12 @@ def _go_on(
         run = _session(setting, saved.checkpoint)
     except Refusal as refusal:
         raise damaged(folder, checkpoint, str(refusal)) from refusal
+    if saved.is_extended:
+        if run.is_over():
+            expected = "a run whose patience is not over, and that can still learn"
+            raise OptionError("--epochs", options.epochs, expected)
+        if processes.is_first:
+            write_config(folder, saved.config)
     shown = _shown(console, processes)
     shown.print(
         f"{folder}: going on after window {run.meter.windows:,} of "
@@ -268,3 +291,7 @@ def _announce(setting: Setting, parameters: Any, console: Console) -> None:
         markup=False,
         soft_wrap=True,
     )
+    for remark in task.remarks:
+        console.print(
+            f"warning: {remark}", highlight=False, markup=False, soft_wrap=True
+        )

@@ -302,7 +302,9 @@ class _LatexReader(LatexTokens):
     def _symbol_value(self) -> Meaning:
         if self.peek() == r"\overline":
             return self._incoming()
-        if self.peek() == "w" and "w" not in self._scope.names:
+        # An upright label belongs to a name: w_{\mathrm{i}}.
+        is_weight = "w" not in self._scope.names and self.peek(3) != r"\mathrm"
+        if self.peek() == "w" and is_weight:
             self.need("w", "_", "{")
             step = self._time()
             self.need("}")

@@ -42,13 +42,14 @@ def make_ledger(context: Subject) -> Ledger:
 def ledger(context: Subject, badge: Badge, found: Ledger) -> PagePanel:
     """What was checked, how, how far apart, and the command that repeats it."""
     rows = tuple(_line(found, line) for line in found.summary())
-    fields = {
-        "equations": badge.equations, "checked": badge.checked,
-        "instances": len(context.points), "worst": show_error(badge.worst),
-    }  # fmt: skip
+    blocks: list[Block] = []
+    if badge.equations:
+        blocks.append(Paragraph(Text("ledger.equations", {
+            "equations": badge.equations, "checked": badge.checked,
+            "instances": len(context.points), "worst": show_error(badge.worst),
+        })))  # fmt: skip
     titles = tuple(Text(f"ledger.column-{column}") for column in COLUMNS)
-    blocks: list[Block] = [
-        Paragraph(Text("ledger.equations", fields)),
+    blocks += [
         Paragraph(Text("ledger.intro")),
         ShownTable("ledger", titles, rows),
         Listing("\n".join(found.instances), "instances"),

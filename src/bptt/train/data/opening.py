@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bptt.train.data.characters import text_task
 from bptt.train.data.sequence_files import SUFFIXES, SequenceFiles, read_sequences
 from bptt.train.data.sequence_task import sequence_task
+from bptt.train.data.targets import remarks, with_loss
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.text import LargeText, PlainText, files_of, read_text
 from bptt.train.data.token_files import TokenFile, read_tokens, token_task
@@ -83,7 +84,8 @@ def make_task(
     if isinstance(data, TokenFile):
         return token_task(data, options)
     if isinstance(data, SequenceFiles):
-        return sequence_task(data, options)
+        meant = with_loss(data, options.loss)
+        return replace(sequence_task(meant, options), remarks=tuple(remarks(meant)))
     return text_task(data, options, vocabulary)
 
 

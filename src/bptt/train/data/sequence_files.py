@@ -9,12 +9,15 @@ has none. The number of axes of x tells which:
         multi-hot:  (n, tau, n_o), (n, n_o)                  bool, or integers 0 and 1
         real:       the same shapes as multi-hot             floats
 
+    mask  (n, tau), (tau,): 1 where the loss of a step counts; a class y of -100 says
+          the same as a 0 there
+
 Integers in x are tokens. Without y the target of a step is the x of the next one. A
 part has its own names, x_train, x_validation, x_test and so on, or a folder of its own.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +39,8 @@ PART_NAMES = {
     "test": ("test",),
 }
 WHOLE = "whole"  # records that belong to no part yet
-STEMS = ("x", "y", "lengths")
+STEMS = ("x", "y", "lengths", "mask")
+LEFT_OUT = -100  # a class of torch's losses that is no class
 ENDINGS = ("", *(f"_{name}" for names in PART_NAMES.values() for name in names))
 KNOWN = tuple(stem + ending for stem in STEMS for ending in ENDINGS)
 NAMES = f"{', '.join(STEMS)}, and each with {', '.join(ENDINGS[1:])}"
@@ -52,6 +56,7 @@ class SequenceFiles:
     files: tuple[Path, ...]
     parts: Mapping[str, Sequences]
     form: Form
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Count the records of all parts."""
@@ -65,6 +70,7 @@ class _Record:
     x: Array
     y: Array
     per_step: bool
+    scored: Array | None = None
 
     def refuse(self, reason: str) -> BadRecordError:
         return BadRecordError(self.file, self.number, reason)
@@ -76,9 +82,11 @@ def read_sequences(source: str, files: Sequence[Path]) -> SequenceFiles:
     Raises: DataUnreadableError, EmptyDataError, BadRecordError (file, record, reason).
     """
     records: dict[str, list[_Record]] = {}
+    remarks: dict[str, None] = {}
     for file in files:
         arrays = _load(file)
         for part, chosen in _parts_of(file, arrays).items():
+            remarks |= dict.fromkeys(_doubts(chosen))
             records.setdefault(part, []).extend(_records(file, part, chosen))
     every = [record for part in records.values() for record in part]
     if not every:
@@ -88,11 +96,32 @@ def read_sequences(source: str, files: Sequence[Path]) -> SequenceFiles:
         raise first.refuse("belongs to no part, while other records do")
     for record in every:
         _check_like(record, every[0])
-    parts = {
-        part: Sequences([r.x for r in these], [r.y for r in these], these[0].per_step)
-        for part, these in records.items()
-    }
-    return SequenceFiles(source, tuple(files), parts, _form(every))
+    parts = {part: _together(source, part, these) for part, these in records.items()}
+    return SequenceFiles(source, tuple(files), parts, _form(every), tuple(remarks))
+
+
+def _doubts(arrays: Arrays) -> Iterator[str]:
+    """What y means where its second size is the number of steps by chance, maybe."""
+    x, y = arrays["x"], arrays.get("y")
+    if y is None or y.ndim != 2 or x.ndim < 2 or y.shape != x.shape[:2]:
+        return
+    is_class = y.dtype.kind in "iu" and y.max(initial=0) > 1
+    if not is_class:
+        yield (
+            f"y of shape {y.shape} is read as one target for each of {y.shape[1]} "
+            "steps. If it is one vector per sequence, give x one more step of padding, "
+            "and lengths."
+        )
+
+
+def _together(source: str, part: str, records: list[_Record]) -> Sequences:
+    scored = [r.scored for r in records]
+    if all(one is None for one in scored):
+        scored = []
+    elif not any(one is None or one.any() for one in scored):
+        raise EmptyDataError(source, f"no step of the part {part} has a target")
+    x, y = [r.x for r in records], [r.y for r in records]
+    return Sequences(x, y, records[0].per_step, scored or None)
 
 
 def _load(file: Path) -> Arrays:
@@ -130,7 +159,7 @@ def _parts_of(file: Path, arrays: Arrays) -> dict[str, Arrays]:
     found: dict[str, Arrays] = {}
     for part, names in PART_NAMES.items():
         for name in names:
-            keys = {"x": f"x_{name}", "y": f"y_{name}", "lengths": f"lengths_{name}"}
+            keys = {stem: f"{stem}_{name}" for stem in STEMS}
             if keys["x"] in arrays:
                 found[part] = {k: arrays[v] for k, v in keys.items() if v in arrays}
     if found:
@@ -158,12 +187,32 @@ def _records(file: Path, part: str, arrays: Arrays) -> Iterable[_Record]:
     x_is_token = x.dtype.kind in "iu" and x.ndim < 3
     axes = x.ndim - (0 if x_is_token else 1)
     if axes == 1:
-        yield _check(_single(file, x, arrays.get("y")))
+        yield _check(_masked(_single(file, x, arrays.get("y")), arrays, x.shape[:1]))
     elif axes == 2:
-        yield from map(_check, _padded(file, x, arrays))
+        for record in _padded(file, x, arrays):
+            yield _check(_masked(record, arrays, x.shape[:2]))
     else:
         reason = f"x has shape {x.shape}; see the shapes in docs/training.md"
         raise BadRecordError(file, None, reason)
+
+
+def _masked(record: _Record, arrays: Arrays, steps: tuple[int, ...]) -> _Record:
+    """A record with its row of the mask."""
+    mask = arrays.get("mask")
+    if mask is None:
+        return record
+    if mask.shape != steps or mask.dtype.kind not in "biu" or mask.max(initial=0) > 1:
+        reason = (
+            f"mask holds {mask.dtype} of shape {mask.shape}; 0 or 1 for each step of "
+            f"x, {steps}, is needed"
+        )
+        raise BadRecordError(record.file, None, reason)
+    if not record.per_step:
+        raise record.refuse("has a mask of steps, but one target for the sequence")
+    row = mask if record.number is None else mask[record.number]
+    if "y" not in arrays:  # the target of a step is the next x
+        row = row[1:]
+    return replace(record, scored=row[: len(record.x)] != 0)
 
 
 def _single(file: Path, x: Array, y: Array | None) -> _Record:
@@ -220,6 +269,7 @@ def _check(record: _Record) -> _Record:
     """Refuse values that cannot be used; columns for real numbers without an axis."""
     if not len(record.x):
         raise record.refuse("has no step")
+    record = _without_left_out(record)
     for name, array in (("x", record.x), ("y", record.y)):
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             where = np.argwhere(~np.isfinite(array))[0]
@@ -240,7 +290,22 @@ def _check(record: _Record) -> _Record:
         y = y[..., None]
     if y.ndim == steps + 1 and y.dtype.kind in "biu" and y.max(initial=0) > 1:
         raise record.refuse(f"y is a vector of integers up to {y.max()}, not 0 and 1")
-    return _Record(record.file, record.number, record.x, y, record.per_step)
+    return replace(record, y=y)
+
+
+def _without_left_out(record: _Record) -> _Record:
+    """A record whose classes of -100 are steps that do not count."""
+    y = record.y
+    if y.dtype.kind != "i" or not (y == LEFT_OUT).any():
+        return record
+    if not record.per_step or y.ndim != 1:
+        reason = (
+            f"y is {LEFT_OUT}, which leaves out a step, where y is no class per step"
+        )
+        raise record.refuse(f"{reason}; leave the record out")
+    counts = y != LEFT_OUT
+    scored = counts if record.scored is None else counts & record.scored
+    return replace(record, y=np.where(counts, y, 0), scored=scored)
 
 
 def _check_like(record: _Record, first: _Record) -> None:

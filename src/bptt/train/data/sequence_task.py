@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bptt.step.shapes import Array
 from bptt.train.data.form import Form
 from bptt.train.data.sequence_files import WHOLE, SequenceFiles
 from bptt.train.data.sequences import Batches, Sequences, split_records
@@ -71,6 +72,7 @@ def sequence_evaluation(
             [x for part in every for x in part.x],
             [y for part in every for y in part.y],
             every[0].per_step,
+            _all_scored(every),
         )
     return TrainingTask(
         kind="sequences",
@@ -81,6 +83,12 @@ def sequence_evaluation(
         summary=f"{data.source}: {len(chosen):,} sequences of "
         f"{_describe({'test': chosen}, form)}",
     )
+
+
+def _all_scored(parts: list[Sequences]) -> "list[Array | None] | None":
+    if all(part.scored is None for part in parts):
+        return None
+    return [s for part in parts for s in (part.scored or [None] * len(part))]
 
 
 def refuse_unlike(source: str, found: Form, known: Form) -> None:

@@ -15,12 +15,23 @@ class Sequences:
     """Records x[i], (length_i, ...), and y[i]: per step, or one for the sequence.
 
     per_step: whether y[i] has the steps of x[i]; otherwise the loss counts at the last
-    step of the sequence alone.
+    step of the sequence alone. scored[i]: (length_i,), the steps whose loss counts,
+    None where all do.
     """
 
     x: Sequence[Array]
     y: Sequence[Array]
     per_step: bool
+    scored: Sequence[Array | None] | None = None
+
+    def steps(self, row: int) -> Array:
+        """Whether the loss of each step of a record counts, (length,)."""
+        if not self.per_step:
+            last = np.zeros(len(self.x[row]), bool)
+            last[-1] = True
+            return last
+        known = None if self.scored is None else self.scored[row]
+        return np.ones(len(self.x[row]), bool) if known is None else known
 
     def __len__(self) -> int:
         """Count the records."""
@@ -29,7 +40,10 @@ class Sequences:
     def take(self, rows: Rows) -> "Sequences":
         """Some of the records."""
         return Sequences(
-            [self.x[i] for i in rows], [self.y[i] for i in rows], self.per_step
+            [self.x[i] for i in rows],
+            [self.y[i] for i in rows],
+            self.per_step,
+            None if self.scored is None else [self.scored[i] for i in rows],
         )
 
 
@@ -59,6 +73,9 @@ class Batches:
 
     def count(self, rows: Rows, start: int, stop: int) -> int:
         """The number of steps with a target, or of sequences that end here."""
+        if self.sequences.scored is not None:
+            steps = (self.sequences.steps(i)[start:stop] for i in rows)
+            return sum(int(one.sum()) for one in steps)
         lengths = np.array([len(self.sequences.x[i]) for i in rows], int)
         if self.sequences.per_step:
             return int(np.clip(lengths - start, 0, stop - start).sum())
@@ -77,7 +94,7 @@ class Batches:
             x[:n, column] = data.x[row][start:end]
             if data.per_step:
                 y[:n, column] = data.y[row][start:end]
-                scored[:n, column] = True
+                scored[:n, column] = data.steps(row)[start:end]
             else:
                 y[:n, column] = data.y[row]
                 last = len(data.x[row]) - 1

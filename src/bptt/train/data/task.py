@@ -17,7 +17,8 @@ class TrainingTask:
     parts: "training", and "validation" and "test" where there are any; offsets: what is
     added to the loss of a part, in the unit (the spelling of unknown characters);
     truncation: of the training part; evaluation: of the others; summary: one line for
-    the person; unit: None until the loss of the cell is known.
+    the person; remarks: what looks like a mistake; unit: None until the loss of the
+    cell is known.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class TrainingTask:
     offsets: Mapping[str, float] | None = None
     vocabulary: Vocabulary | None = None
     baselines: Callable[[], Baselines] | None = None
+    remarks: tuple[str, ...] = ()
 
     def offset(self, part: str) -> float:
         """What is added to a part's loss."""

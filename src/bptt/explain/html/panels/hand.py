@@ -61,19 +61,21 @@ def hand_panel(page: PageContext) -> Markup:
             tag("td", show_number(_value(text), 4), class_="num"))
         for kind, text in SAME
     ]  # fmt: skip
+    table = tag("table", tag("tbody", *same), class_="nums")
     return join(
         tag("p", word("hand-intro")),
         tag("div", tag("div", tag("h4", word("hand-forward")), lines[0]),
             tag("div", tag("h4", word("hand-backward")), lines[1]), class_="two"),
         tag("p", word("hand-reading")), tag("h4", word("hand-hides")),
-        tag("p", word("hand-one")), tag("table", tag("tbody", *same), class_="nums"),
+        tag("p", word("hand-one")), tag("div", table, class_="scroll"),
         tag("p", word("hand-more")),
     )  # fmt: skip
 
 
 def _lines(page: PageContext, lines: tuple[str, ...]) -> Markup:
     rows = [_line(page, *line.split(" = ")) for line in lines]
-    return tag("table", tag("tbody", *rows), class_="nums hand")
+    table = tag("table", tag("tbody", *rows), class_="nums hand")
+    return tag("div", table, class_="scroll", tabindex=0)
 
 
 def _line(page: PageContext, left: str, right: str) -> Markup:

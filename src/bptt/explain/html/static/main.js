@@ -63,6 +63,21 @@
   }, { rootMargin: "-15% 0px -75% 0px" });
   for (const panel of B.all("section.panel")) seen.observe(panel);
 
+  /* On paper everything is open, and a picture is as wide as the page. */
+  let closed = [];
+  window.addEventListener("beforeprint", function () {
+    closed = B.all("details:not([open])");
+    for (const part of closed) part.open = true;
+    B.typeset(document);
+    for (const canvas of B.all("#graph .canvas:not([hidden])")) {
+      canvas.style.zoom = Math.min(1, 660 / canvas.scrollWidth);
+    }
+  });
+  window.addEventListener("afterprint", function () {
+    for (const part of closed) part.open = false;
+    for (const canvas of B.all(".canvas")) canvas.style.zoom = "";
+  });
+
   document.documentElement.classList.add("js");
   for (const part of B.all("details[data-closed]")) part.open = false;
   B.startGraph();
