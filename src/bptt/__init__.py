@@ -16,17 +16,19 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from bptt import cells
-from bptt.cell import Cell
-from bptt.check import Ledger
-from bptt.compose import bidirectional, dropout, noise, stack, zoneout
 from bptt.errors import BpttError, MissingExtraError, did_you_mean
-from bptt.exchange import from_keras, from_torch, to_keras, to_torch
-from bptt.results import Copies, Gradient, Run
 from bptt.version import __version__
 
 if TYPE_CHECKING:
+    from bptt import cells
+    from bptt.cell import Cell
+    from bptt.check import Ledger
+
+    # Two of them are called as the files that hold them.
+    from bptt.compose import bidirectional, dropout, noise, stack, zoneout  # type: ignore[no-redef]
+    from bptt.exchange import from_keras, from_torch, to_keras, to_torch
     from bptt.explain import EquationReport, Explanation
+    from bptt.results import Copies, Gradient, Run
 
 __all__ = [
     "BpttError",
@@ -63,18 +65,35 @@ def check_equation(
 
     See `Cell.check_equation`.
     """
-    return (cell or cells.book).check_equation(text, seed=seed)
+    whose: Cell = cell or importlib.import_module(f"{__name__}.cells").book
+    return whose.check_equation(text, seed=seed)
 
 
-# What takes time to import is imported when it is first named.
+# Everything is imported when it is first named: the command prints its help, and a
+# program that may never need a gradient starts, without NumPy.
+_HOMES = {
+    "Cell": "cell", "Ledger": "check", "bidirectional": "compose",
+    "dropout": "compose", "noise": "compose", "stack": "compose", "zoneout": "compose",
+    "from_keras": "exchange", "from_torch": "exchange", "to_keras": "exchange",
+    "to_torch": "exchange", "EquationReport": "explain", "Explanation": "explain",
+    "Copies": "results", "Gradient": "results", "Run": "results",
+}  # fmt: skip
+_ROOMS = frozenset({
+    "calculus", "cell", "cells", "check", "compose", "engine", "exchange", "execute",
+    "flow", "language", "objective", "prepared", "results", "step", "unrolled",
+    "weights",
+})  # fmt: skip
 # Front ends of frameworks: name -> the extra.
 _FRONT_ENDS = {"torch": "train", "jax": "jax"}
-_EXPLANATION = frozenset({"EquationReport", "Explanation"})
 
 
 def __getattr__(name: str) -> Any:
-    if name in _EXPLANATION:
-        return getattr(importlib.import_module(f"{__name__}.explain"), name)
+    if name in _HOMES:
+        home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+        found = globals()[name] = getattr(home, name)
+        return found
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _FRONT_ENDS:
         raise AttributeError(
             f"module {__name__!r} has no attribute {name!r}"
@@ -87,3 +106,7 @@ def __getattr__(name: str) -> Any:
             f"bptt.{name} needs {error.name}, which is not installed: "
             f'pip install "bptt[{_FRONT_ENDS[name]}]"'
         ) from error
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,9 +17,11 @@ from bptt.calculus.program import (
     gradient_program,
 )
 from bptt.execute import dispatch
+from bptt.execute.binder import Binder
 from bptt.execute.bindings import Bindings, bind, parameter_arrays
 from bptt.execute.checkpoints import Limit, read_limit
 from bptt.language import parse_cell, print_graph
+from bptt.prepared import Prepared
 from bptt.results import Gradient, Run
 from bptt.step import draws
 from bptt.step import initial as initial_values
@@ -42,6 +44,8 @@ class Engine:
         self.text = text
         self.graph: Graph = parse_cell(text)
         self._programs: dict[object, Program] = {}
+        self._requests: dict[object, Request] = {}
+        self._binder = Binder(self.graph)
 
     # ----- what it consists of -----
 
@@ -149,10 +153,9 @@ class Engine:
         computed.
         Raises: a subclass of `errors.ArgumentError` for every array that does not fit.
         """
-        bindings = bind(
-            self.graph, params, inputs, initial, None, reduction, weights,
-            lengths=lengths,
-        )  # fmt: skip
+        bindings = self._binder.bind(
+            params, inputs, initial, None, reduction, weights, lengths
+        )
         return self._forward(bindings, executor, threads)
 
     def _forward(
@@ -199,27 +202,82 @@ class Engine:
         Raises: NoLossError, UnknownNodeError, MemoryBudgetError, CheckpointError,
         TruncationError and the errors of `forward`.
         """
-        seeds = seeds or {}
+        self._refuse_no_loss(seeds)
+        wanted = self.known_nodes(nodes) if nodes else ()
+        limit = read_limit(memory, checkpoint, truncate)
+        bindings = self._binder.bind(
+            params, inputs, initial, seeds, reduction, weights, lengths
+        )
+        request = self._request(
+            wanted, input_gradient, initial_gradient, tuple(sorted(seeds or {}))
+        )
+        return self.run_gradient(bindings, request, executor, threads, limit)
+
+    def prepare(
+        self,
+        params: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        *,
+        seeds: Mapping[str, Any] | None = None,
+        initial: Mapping[str, Any] | None = None,
+        nodes: Iterable[str] = (),
+        input_gradient: bool = False,
+        initial_gradient: bool = False,
+        reduction: str = "sum",
+        threads: int | None = None,
+    ) -> Prepared:
+        """A gradient to be computed again and again, with nothing looked up or checked.
+
+        The arguments are those of `gradient`, and are checked now. `run()` takes the
+        same arrays as they are then; `run(params, inputs)` takes others, of any shapes
+        that the cell takes. Its result is overwritten by the next call.
+
+        >>> from bptt import cells
+        >>> params = cells.elman.init(n_x=2, n_h=3)
+        >>> x, ones = np.ones((4, 1, 2)), np.ones((4, 1, 3))
+        >>> run = cells.elman.prepare(params, {"x": x}, seeds={"h": ones})
+        >>> params["W"] -= 0.1 * run()["W"]  # in place: the next call sees it
+        >>> again = cells.elman.gradient(params, {"x": x}, seeds={"h": ones})
+        >>> bool((run()["U"] == again["U"]).all())
+        True
+
+        Raises: the errors of `gradient`.
+        """
+        self._refuse_no_loss(seeds)
+        request = self._request(
+            self.known_nodes(nodes), input_gradient, initial_gradient,
+            tuple(sorted(seeds or {})),
+        )  # fmt: skip
+        program = self.gradient_program(request)
+        compiled = dispatch.COMPILED
+        return Prepared(
+            lambda given, looks: self._binder.bind_own(given, reduction, looks=looks),
+            self._binder.fits_indices,
+            lambda bindings: dispatch.begin(program, bindings, compiled, threads),
+            lambda bindings: self._forward(bindings, compiled, threads),
+            request, (params, inputs, initial, seeds),
+        )  # fmt: skip
+
+    def _refuse_no_loss(self, seeds: Mapping[str, Any] | None) -> None:
         if self.graph.loss is None and not seeds:
             raise errors.NoLossError(
                 "the cell has no loss L[t], so its gradient must be seeded: "
                 f"gradient(..., seeds={{{tuple(self.nodes)[-1]!r}: g}}) with g of "
                 "shape (tau, n_b, ...)"
             )
-        wanted = self.known_nodes(nodes)
-        limit = read_limit(memory, checkpoint, truncate)
-        bindings = bind(
-            self.graph, params, inputs, initial, seeds, reduction, weights,
-            lengths=lengths,
-        )  # fmt: skip
-        real = tuple(n for n, s in self.graph.inputs.items() if s.index is None)
-        request = Request(
-            wanted,
-            real if input_gradient else (),
-            initial_gradient,
-            tuple(sorted(seeds)),
-        )
-        return self.run_gradient(bindings, request, executor, threads, limit)
+
+    def _request(
+        self, nodes: tuple[str, ...], has_inputs: bool, has_initial: bool,
+        seeds: tuple[str, ...],
+    ) -> Request:  # fmt: skip
+        """One object for every kind of request, whose program is found by it."""
+        key = (nodes, bool(has_inputs), bool(has_initial), seeds)
+        if key not in self._requests:
+            graph = self.graph
+            real = tuple(n for n, s in graph.inputs.items() if s.index is None)
+            inputs = real if has_inputs else ()
+            self._requests[key] = Request(nodes, inputs, has_initial, seeds)
+        return self._requests[key]
 
     def run_gradient(
         self,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bptt import errors
+from bptt.bias import compare
 from bptt.calculus.program import (
     LOSS,
     Program,
@@ -48,10 +49,7 @@ class Run(Mapping[str, Array]):
     @property
     def loss(self) -> float | complex | None:
         """The total loss."""
-        if self._program.graph.loss is None:
-            return None
-        value: float | complex = self._values[self._program.roots[LOSS]].item()
-        return value
+        return _total_loss(self._program, self._values)
 
     @property
     def final(self) -> dict[str, Array]:
@@ -91,6 +89,13 @@ class Run(Mapping[str, Array]):
         return f"<Run tau={b.tau} n_b={b.n_b}{loss}: {', '.join(self._names)}>"
 
 
+def _total_loss(program: Program, values: Values) -> float | complex | None:
+    if program.graph.loss is None:
+        return None
+    value: float | complex = values[program.roots[LOSS]].item()
+    return value
+
+
 class Gradient(Mapping[str, Array]):
     """The gradient of a total loss: `grad["W"]` is ∇_W L with the shape of W.
 
@@ -115,7 +120,12 @@ class Gradient(Mapping[str, Array]):
         self._forward, self._exact = forward, exact
         self._run: Run | None = None
         self._request = request
-        self.loss = Run(program, bindings, values).loss
+        self.loss = _total_loss(program, values)
+
+    def renew(self, bindings: Bindings) -> None:
+        """Go on with what a repeated run left in the same memory, of these arrays."""
+        self._bindings, self._run = bindings, None
+        self.loss = _total_loss(self._program, self._values)
 
     @property
     def schedule(self) -> CheckpointPlan | None:
@@ -134,23 +144,8 @@ class Gradient(Mapping[str, Array]):
         return value if self._bindings.is_batched else value[:, 0]
 
     def bias(self) -> dict[str, tuple[float, float]]:
-        """What truncation loses of each parameter's gradient: (error, cosine).
-
-        ‖g - ∇L‖ / ‖∇L‖ and g·∇L / (‖g‖ ‖∇L‖), with ∇L the exact gradient, which is
-        computed for it.
-        """
-        exact = self if self._exact is None else self._exact()
-        found = {}
-        for name in self:
-            ours = self[name].astype(np.float64).ravel()
-            theirs = exact[name].astype(np.float64).ravel()
-            norm, own = np.linalg.norm(theirs), np.linalg.norm(ours)
-            error = np.linalg.norm(ours - theirs)
-            found[name] = (
-                float(error / norm) if norm else float(error),
-                float(ours @ theirs / (norm * own)) if norm * own else 0.0,
-            )
-        return found
+        """By parameter (‖g - ∇L‖ / ‖∇L‖, cosine): what truncation loses of ∇L."""
+        return compare(self, self if self._exact is None else self._exact())
 
     # Made when asked for: a gradient that held them would hold itself, and its buffers
     # would wait for the garbage collector instead of going to the next call.

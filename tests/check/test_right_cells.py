@@ -69,3 +69,8 @@ def test_a_right_cell_is_explained(text):
     assert explanation.passed
     assert explanation.text()
     assert explanation.latex()
+
+
+def test_a_cell_without_parameters_and_loss_passes():
+    ledger = bptt.Cell("s[t] = tanh(s[t-1] + x[t])").check(instances=1)
+    assert ledger.passed, str(ledger)

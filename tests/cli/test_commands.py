@@ -1,13 +1,17 @@
 """The command line as a person meets it: text, exit codes, no traceback."""
 
+import inspect
 import json
 import os
 import subprocess
 import sys
 from importlib.util import find_spec
 
+import click
 import pytest
+import typer
 
+from bptt.cli.app import COMMANDS, app
 from bptt.train.definition import defined
 from bptt.train.options import TrainingOptions
 
@@ -289,3 +293,29 @@ def test_sampling_from_a_folder_that_is_no_run_says_so(tmp_path):
     ended = bptt("sample", tmp_path, cwd=tmp_path)
     assert ended.returncode == 2
     assert "Give a folder that `bptt train` wrote" in ended.stderr
+
+
+def test_the_table_of_commands_says_what_the_commands_say():
+    """Help is printed from the table: no command is imported for it."""
+    group = typer.main.get_command(app)
+    context = click.Context(group)
+    for name, (_, _, said) in COMMANDS.items():
+        command = group.get_command(context, name)
+        assert command.name == name
+        paragraph = inspect.cleandoc(command.callback.__doc__).split("\n\n")[0]
+        assert " ".join(paragraph.split()) == said
+    assert group.get_command(context, "trian") is None
+
+
+def test_help_and_the_list_of_cells_load_no_numpy():
+    for arguments in (["--help"], ["cells"]):
+        code = (
+            "import sys; from bptt.cli import main\n"
+            f"sys.argv = ['bptt', *{arguments}]\n"
+            "try:\n    main()\nfinally:\n    print('numpy' in sys.modules)"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert result.stdout.splitlines()[-1] == "False"
+        assert len(result.stdout.splitlines()) > 15

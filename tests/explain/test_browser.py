@@ -522,3 +522,12 @@ def test_on_paper_everything_is_open_and_nothing_scrolls(open_new):
     assert marks == 0
     page.run("window.dispatchEvent(new Event('afterprint'))")
     assert page.run("document.querySelectorAll('details:not([open])').length") > 5
+
+
+def test_the_factors_of_a_gated_cell_have_the_colours_of_their_arrows(open_page):
+    page = open_page("lstm")
+    found = page.run(
+        "['later', 'now'].map(w => document.querySelectorAll("
+        '`[id="card-node:s"] .katex-html .arrow-${w}`).length)'
+    )
+    assert min(found) >= 2

@@ -17,13 +17,14 @@ SPREAD = 0.6
 
 @dataclass(frozen=True)
 class Equation:
-    """`name[t] = right`."""
+    """`name[t] = right`; at: "[t]", "[t, j]", "[0]", "[tau+1]" or nothing."""
 
     name: str
     right: str
+    at: str = "[t]"
 
     def __str__(self) -> str:
-        return f"{self.name}[t] = {self.right}"
+        return f"{self.name}{self.at} = {self.right}"
 
     @property
     def reads(self) -> set[str]:
@@ -36,9 +37,10 @@ class Case:
     """A cell, its sizes, and one call.
 
     shapes: of every parameter, real input and node, in dimensions; kinds: name ->
-    "parameter", "input", "index" or "node"; counts: index input -> the dimension it
-    counts; n_b: rows, 0 for sequences without a batch axis; start: states whose
-    initial value is given; weights: "", "step" or "row"; values: seed of the arrays.
+    "parameter", "input", "index", "node", or without time "static" and "class";
+    counts: index input -> the dimension it counts; indices: index -> dimension; n_b:
+    rows, 0 for sequences without a batch axis; start: states whose initial value is
+    given; weights: "", "step" or "row"; values: seed of the arrays.
     """
 
     equations: tuple[Equation, ...]
@@ -60,32 +62,54 @@ class Case:
     threads: int = 1
     dtype: str = "float64"
     values: int = 0
-    extras: frozenset[str] = field(default_factory=frozenset)
+    indices: Mapping[str, str] = field(default_factory=dict)
 
     # ----- the cell -----
 
     @property
     def defined(self) -> tuple[str, ...]:
-        """The names that equations define."""
-        return tuple(equation.name for equation in self.equations)
+        """The names that equations of a step define."""
+        return tuple(eq.name for eq in self.equations if eq.at.startswith("[t"))
+
+    @property
+    def lasts(self) -> tuple[str, ...]:
+        """The names that equations without a step define."""
+        return tuple(eq.name for eq in self.equations if not eq.at)
+
+    @property
+    def statics(self) -> tuple[str, ...]:
+        """The inputs without time."""
+        return (*self.used("static"), *self.used("class"))
+
+    def index_of(self, name: str) -> str:
+        """The index for whose every place the equation of a name holds, or nothing."""
+        at = next(eq.at for eq in self.equations if eq.name == name)
+        return at[4:-1] if at.startswith("[t, ") else ""
 
     @property
     def has_loss(self) -> bool:
         """Whether an equation is the loss."""
-        return "L" in self.defined
+        return "L" in (*self.defined, *self.lasts)
 
     def used(self, kind: str) -> tuple[str, ...]:
         """The names of a kind that some equation reads or defines, in fixed order."""
-        here = set(self.defined).union(*(eq.reads for eq in self.equations))
+        here = {eq.name for eq in self.equations}.union(
+            *(eq.reads for eq in self.equations)
+        )
         return tuple(n for n, k in self.kinds.items() if k == kind and n in here)
 
     @property
     def text(self) -> str:
         """The cell as bptt reads it."""
-        lines = []
-        for kind in ("parameter", "input", "node"):
-            names = [n for n in self.used(kind) if n in self.declared and n != "L"]
-            lines += [f"{name}: ({', '.join(self.shapes[name])})" for name in names]
+        lines = [f"{index} = 1, ..., {dim}" for index, dim in self.indices.items()
+                 if f", {index}]" in "".join(map(str, self.equations))]  # fmt: skip
+        for kind in ("parameter", "input", "node", "static"):
+            said = {*self.used("static"), *self.declared} - {"L"}
+            names = [name for name in self.used(kind) if name in said]
+            how = " = input" if kind == "static" else ""
+            lines += [
+                f"{name}: ({', '.join(self.shapes[name])}){how}" for name in names
+            ]
         return "\n".join([*lines, *self.functions, *map(str, self.equations), ""])
 
     @property
@@ -113,10 +137,25 @@ class Case:
 
     @property
     def states(self) -> dict[str, int]:
-        """Every name read at another step -> the lag."""
+        """Every name read at another step -> the sign of the lag."""
+        return {name: 1 if lag > 0 else -1 for name, lag in self._reads()}
+
+    def depth(self, name: str) -> int:
+        """How many steps away a state is read at most."""
+        return max(abs(lag) for read, lag in self._reads() if read == name)
+
+    def holders(self, name: str) -> list[str]:
+        """The definitions that hold what lies 1, 2, ... steps away, as bptt names them.
+
+        See docs/language.md.
+        """
+        word = "lag" if self.states[name] < 0 else "ahead"
+        return [name, *(f"{name}_{word}{n}" for n in range(1, self.depth(name)))]
+
+    def _reads(self) -> list[tuple[str, int]]:
         text = "\n".join(equation.right for equation in self.equations)
-        found = re.findall(r"([A-Za-z_]\w*)\[t ?([+-]) ?1\]", text)
-        return {name: 1 if sign == "+" else -1 for name, sign in found}
+        found = re.findall(r"([A-Za-z_]\w*)\[t ?([+-]) ?(\d+)", text)
+        return [(name, int(sign + lag)) for name, sign, lag in found]
 
     # ----- the arrays -----
 
@@ -131,9 +170,11 @@ class Case:
         return scale * self.rng(name).standard_normal(shape)
 
     def sequence(self, name: str) -> np.ndarray:
-        """An input, (tau, rows, *shape)."""
+        """An input, (tau, rows, *shape), or without time (rows, *shape)."""
         rng, lead = self.rng(name), (self.tau, self.rows)
-        if self.kinds[name] == "index":
+        if self.kinds[name] in ("static", "class"):
+            lead = (self.rows,)
+        if self.kinds[name] in ("index", "class"):
             return rng.integers(0, self.sizes[self.counts[name]], lead)
         shape = (*lead, *self.number(self.shapes[name]))
         if name.startswith("q"):
@@ -141,16 +182,20 @@ class Case:
         return SPREAD * rng.standard_normal(shape)
 
     def initial(self) -> dict[str, np.ndarray]:
-        """The initial values that are given, (rows, *shape)."""
+        """The initial values that are given, (rows, *shape) or (depth, rows, *shape).
+
+        Several are in the order of time.
+        """
         found = {}
         for name in self.states:
             if name not in self.start:
                 continue
-            rng = self.rng(f"{name}^(0)")
+            rng, depth = self.rng(f"{name}^(0)"), self.depth(name)
+            lead = (self.rows,) if depth == 1 else (depth, self.rows)
             if self.kinds[name] == "index":
-                found[name] = rng.integers(0, self.sizes[self.counts[name]], self.rows)
+                found[name] = rng.integers(0, self.sizes[self.counts[name]], lead)
             else:
-                shape = (self.rows, *self.number(self.shapes[name]))
+                shape = (*lead, *self.number(self.shapes[name]))
                 found[name] = SPREAD * rng.standard_normal(shape)
         return found
 
@@ -180,7 +225,7 @@ class Case:
 
     def inputs(self) -> dict[str, np.ndarray]:
         """Every input that is read."""
-        names = (*self.used("input"), *self.used("index"))
+        names = (*self.used("input"), *self.used("index"), *self.statics)
         return {name: self.sequence(name) for name in names}
 
     def but(self, **changes: object) -> Case:

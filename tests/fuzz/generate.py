@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 
 from tests.fuzz.case import Case, Equation
+from tests.fuzz.forms import after_time, delayed, indexed, starts
 from tests.fuzz.grammar import Dims, Writer
 
 SMALL = (1, 2, 2, 3, 3, 4, 5)
@@ -43,12 +44,17 @@ class _Builder:
         written: list[Equation] = []
         for _ in range(self.rng.choice((1, 1, 2, 2, 3))):
             written += self.block()
-        if self.rng.random() < 0.8:
+        if self.rng.random() < 0.15:
+            written += indexed(self.w)
+        written = starts(self.w, written) + written
+        if self.rng.random() < 0.2:
+            written += after_time(self.w)
+        elif self.rng.random() < 0.8:
             self.w.lagged = [n for n in self.w.now if self.rng.random() < 0.3]
             self.w.names.shapes["L"], self.w.names.kinds["L"] = (), "node"
             self.w.names.ways["L"] = -1
             written.append(Equation("L", self.loss()))
-        return self.complete(written)
+        return self.complete(delayed(self.rng, written))
 
     def block(self) -> list[Equation]:
         """Some equations that run one way."""
@@ -135,7 +141,8 @@ class _Builder:
         """Read what must be read at t, and give every dimension a parameter."""
         names, extra = self.w.names, []
         text = "\n".join(equation.right for equation in written)
-        unread = [n for n in names.ways if f"{n}[t" in text and f"{n}[t]" not in text]
+        unread = [n for n in names.ways if f"{n}[t" in text and f"{n}[t]" not in text
+                  and f"{n}[t, j]" not in text]  # fmt: skip
         for name in unread:
             if names.kinds[name] == "index":
                 dim = names.counts[name]
@@ -166,8 +173,12 @@ def _call(
 ) -> Case:
     """The sizes and options of one call."""
     rng, names = builder.rng, builder.w.names
-    defined = tuple(equation.name for equation in equations)
-    has_loss = "L" in defined
+    defined = tuple(eq.name for eq in equations if eq.at.startswith("[t"))
+    has_loss = any(equation.name == "L" for equation in equations)
+    is_last = any(not equation.at for equation in equations)
+    indices = {"j": "n_j"} if "n_j" in str(names.shapes) else {}
+    if indices:
+        sizes = {**sizes, "n_j": rng.choice((1, 2, 3))}
     tau = rng.choice((1, 2, 3, 4, 5, 6, 8))
     n_b = rng.choice((0, 1, 2, 3, 4, 5, rng.choice(EDGES)))
     lengths = None
@@ -178,7 +189,8 @@ def _call(
         equations, dict(names.shapes), kinds, dict(names.counts), frozenset(kinds),
         sizes, tau, n_b, lengths,
         weights=rng.choice(("", "", "step", "row" if n_b else "step"))
-        if has_loss else "",
+        if has_loss and not is_last else "",
+        indices=indices,
         reduction=rng.choice(("sum", "batch_mean", "mean")) if has_loss else "sum",
         nodes=_some(rng, defined, rng.choice((0, 0.3, 1))),
         wants_inputs=rng.random() < 0.5, wants_initial=rng.random() < 0.5,
@@ -188,7 +200,9 @@ def _call(
     seeds = _some(rng, defined, 0.2 if has_loss else 0.5)
     if not has_loss and not seeds:
         seeds = frozenset({rng.choice(defined)})
-    start = _some(rng, sorted(case.states), rng.choice((0, 0.5, 1)))
+    started = {eq.name for eq in equations if eq.at in ("[0]", "[tau+1]")}
+    states = [name for name in sorted(case.states) if name not in started]
+    start = _some(rng, states, rng.choice((0, 0.5, 1)))
     # Only what nothing else settles is declared in a third of the cases.
     optional = [n for n, s in case.shapes.items()
                 if len(s) == (1 if n[0].islower() else 2) and n[0] != "q"]  # fmt: skip

@@ -53,6 +53,16 @@ NEWER = (
     "twice({0})",
     "soft({0})",
     "soft({0}, 0.5)",
+    "ceil(3 * ({0}))",
+    "swish({0})",
+    "softshrink({0})",
+    "relu6({0})",
+    "selu({0})",
+    "celu({0})",
+    "tanhshrink({0})",
+    "hardsigmoid({0})",
+    "hardswish({0})",
+    "prelu({0}, 0.3)",
 )
 DEFINED = (
     "gate(u, v) = sigmoid(u) * tanh(v)",
@@ -96,6 +106,7 @@ class Writer:
         self.now: list[str] = []  # nodes that may be read at t
         self.lagged: list[str] = []  # nodes that may be read at the step of their way
         self.static = False
+        self.has_statics = rng.random() < 0.15
         self.has_matrices = rng.random() < 0.25  # matrices that change in time
 
     # ----- choices -----
@@ -138,6 +149,19 @@ class Writer:
         self.names.shapes[name], self.names.kinds[name] = shape, "input"
         return f"{name}[t]"
 
+    def static_input(self, shape: Dims) -> str:
+        """An input without time."""
+        name = f"{'abV'[len(shape)]}_given_" + "".join(dim[-1] for dim in shape)
+        self.names.shapes[name], self.names.kinds[name] = shape, "static"
+        return name
+
+    def static_class(self, dim: str) -> str:
+        """A class of a whole row."""
+        name = f"k_row_{dim[-1]}"
+        self.names.counts[name] = dim
+        self.names.shapes[name], self.names.kinds[name] = (), "class"
+        return name
+
     def _sequence(self, name: str, kind: str, shape: Dims) -> str:
         names = self.names
         names.shapes[name], names.kinds[name] = shape, kind
@@ -158,6 +182,8 @@ class Writer:
             options.append(lambda: self.pick(NUMBERS))
         if not self.static:
             options.append(lambda: self.input(shape))
+            if self.has_statics:
+                options.append(lambda: self.static_input(shape))
             known = self.nodes(shape)
             if known:
                 options += [lambda: self.pick(known)] * 4
@@ -294,7 +320,7 @@ SPECIAL: Mapping[int, tuple[Form, ...]] = {
         _reduced("sum", 1), _reduced("mean", 1), _reduced("sum", 2),
         _reduced("mean", 2), _paired("dot"), _paired("dot"), _paired("mse"),
         _class_loss, _soft_loss, _binary_loss, _reduced("max", 1), _reduced("min", 1),
-        _reduced("logsumexp", 1), _reduced("norm", 1),
+        _reduced("logsumexp", 1), _reduced("norm", 1), _reduced("prod", 1),
     ),
     1: (_product, _product, _plain_product, _plain_product, _lookup),
     2: (_transposed, _matrix_product, _outer, _outer, _skew, _lower_part),

@@ -11,6 +11,7 @@ import ast
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from tests.fuzz.case import Case, Equation
 
@@ -40,6 +41,7 @@ def is_sound(case: Case) -> bool:
         return False
     text = "\n".join(eq.right for eq in case.equations)
     known = {*case.defined, *case.used("input"), *case.used("index")}
+    known |= {name for name in case.used("parameter") if case.indices}
     seen: set[str] = set()
     for equation in case.equations:
         now = set(re.findall(r"([A-Za-z_]\w*)\[t\]", equation.right))
@@ -47,6 +49,8 @@ def is_sound(case: Case) -> bool:
             return False
         seen.add(equation.name)
     reads = re.findall(r"([A-Za-z_]\w*)\[t", text)
+    if "tau" in text and not case.has_loss:
+        return False
     inputs = {name for name in reads if name not in case.defined}
     return set(reads) <= known and all(f"{name}[t]" in text for name in inputs)
 
@@ -56,13 +60,13 @@ def candidates(case: Case) -> Iterator[Case]:
     for i, equation in enumerate(case.equations):
         rest = case.equations[:i] + case.equations[i + 1 :]
         yield _fitted(case, rest)
-        if equation.name != "L":
+        if equation.name != "L" and equation.at == "[t]":
             # What read it reads a new input instead.
             yield _as_input(case, i)
     yield from _plainer(case)
     for i, equation in enumerate(case.equations):
         for right in shorter(equation.right):
-            changed = Equation(equation.name, right)
+            changed = replace(equation, right=right)
             yield _fitted(
                 case, (*case.equations[:i], changed, *case.equations[i + 1 :])
             )

@@ -8,16 +8,17 @@ leaf of its own at every step; torch's autograd does the rest.
 from __future__ import annotations
 
 import ast
+import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 
 from tests.fuzz.case import Case
+from tests.fuzz.meanings import BINARY, COMPARE, FUNCTIONS
 
 Tensor = torch.Tensor
 DEPTH = 50_000
@@ -69,10 +70,13 @@ class _Run:
 
     def __init__(self, case: Case, jitter: float) -> None:
         self.case = case
-        self.trees = {
-            eq.name: ast.parse(eq.right.strip(), mode="eval").body
-            for eq in case.equations
-        }
+        self.trees: dict[str, ast.expr] = {}
+        self.starts: dict[str, ast.expr] = {}
+        self.lasts: dict[str, ast.expr] = {}
+        for eq in case.equations:
+            place = {"[0]": self.starts, "[tau+1]": self.starts, "": self.lasts}
+            tree = ast.parse(eq.right.strip(), mode="eval").body
+            place.get(eq.at, self.trees)[eq.name] = tree
         self.bodies = {line.partition("(")[0]: line for line in case.functions}
         self.lags = case.states
         self.kink = np.inf
@@ -89,41 +93,77 @@ class _Run:
         for name, array in case.params().items():
             whole = leaf(array).detach()
             self.copies[name] = {t: whole.clone().requires_grad_() for t in steps}
+        every = case.inputs()
+        self.statics = {
+            name: [leaf(row) for row in every.pop(name)] for name in case.statics
+        }
         self.inputs = {
             name: {(t, b): leaf(array[t - 1, b]) for t in steps
                    for b in range(case.rows)}
-            for name, array in case.inputs().items()
+            for name, array in every.items()
         }  # fmt: skip
         given = case.initial()
+        # Per row what lies 1, 2, ... steps before the first step, or after the last.
         self.initial = {
-            name: [leaf(self._start(name, given, b)) for b in range(case.rows)]
+            name: [[leaf(a) for a in self._start(name, given, b)]
+                   for b in range(case.rows)]
             for name in self.lags
-        }
+        }  # fmt: skip
         self.probes: dict[tuple[str, int, int], Tensor] = {}
         self.values: dict[tuple[str, int, int], Tensor] = {}
 
     def _start(self, name: str, given: Mapping[str, np.ndarray], row: int):
+        depth = self.case.depth(name)
         if name in given:
-            return np.asarray(given[name][row])
+            array = given[name]
+            order = 1 if self.lags[name] > 0 else -1
+            rows = array[None, row] if depth == 1 else array[::order, row]
+            return [np.asarray(part) for part in rows]
         if self.case.kinds[name] == "index":
-            return np.zeros((), np.int64)
-        return np.zeros(self.case.number(self.case.shapes[name]))
+            return [np.zeros((), np.int64)] * depth
+        return [np.zeros(self.case.number(self.case.shapes[name]))] * depth
 
     # ----- values -----
 
     def value(self, name: str, t: int, row: int) -> Tensor:
         """The value of a node or input at a step, before and after the row, too."""
-        if not 1 <= t <= self.case.length(row):
-            return self.initial[name][row]
+        length = self.case.length(row)
+        if not 1 <= t <= length:
+            distance = -t if t < 1 else t - length - 1
+            if name in self.starts and not distance:
+                key = (name, t, row)
+                if key not in self.values:
+                    reader = _Reader(self, 1 if t < 1 else length, row)
+                    self.values[key] = reader.read(self.starts[name])
+                return self.values[key]
+            return self.initial[name][row][distance]
         if name not in self.trees:
             return self.inputs[name][t, row]
         key = (name, t, row)
         if key not in self.values:
-            found = _Reader(self, t, row).read(self.trees[name])
+            found = self._equation(name, t, row)
             shape = self.case.number(self.case.shapes[name])
             probe = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
             self.probes[key] = probe
             self.values[key] = found + probe
+        return self.values[key]
+
+    def _equation(self, name: str, t: int, row: int) -> Tensor:
+        index = self.case.index_of(name)
+        if not index:
+            return _Reader(self, t, row).read(self.trees[name])
+        places = range(self.case.sizes[self.case.indices[index]])
+        return torch.stack([
+            _Reader(self, t, row, {index: place}).read(self.trees[name])
+            for place in places
+        ])  # fmt: skip
+
+    def last(self, name: str, row: int) -> Tensor:
+        """The value of an equation without a step, after a row's own last one."""
+        key = (name, 0, row)
+        if key not in self.values:
+            reader = _Reader(self, self.case.length(row), row)
+            self.values[key] = reader.read(self.lasts[name])
         return self.values[key]
 
     def near(self, distance: Tensor) -> None:
@@ -139,11 +179,17 @@ class _Run:
         case = self.case
         cells = [(t, b) for b in range(case.rows)
                  for t in range(1, case.length(b) + 1)]  # fmt: skip
+        for name in self.lasts:
+            for b in range(case.rows):
+                self.last(name, b)
         for name in case.defined:
             for t, b in cells if self.lags.get(name, -1) < 0 else cells[::-1]:
                 self.value(name, t, b)
         loss = torch.zeros((), dtype=torch.float64)
-        if case.has_loss:
+        if "L" in self.lasts:
+            share = 1 if case.reduction == "sum" else 1 / case.rows
+            loss = share * sum(self.last("L", b) for b in range(case.rows))
+        elif case.has_loss:
             w = self._weight(cells)
             for t, b in cells:
                 loss = loss + w[t - 1, b] * self.value("L", t, b)
@@ -177,14 +223,22 @@ class _Run:
             if case.kinds[name] == "input":
                 grads = {key: _grad(leaves[key]) for key in cells}
                 out.inputs[name] = self._sequence(name, grads)
+        for name, leaves in self.statics.items():
+            if case.kinds[name] == "static":
+                out.inputs[name] = np.stack([_grad(row) for row in leaves])
+        for name in self.lasts:
+            rows = [self.last(name, b).detach().numpy() for b in range(case.rows)]
+            out.values.update({name: np.stack(rows)} if name != "L" else {})
         for name in case.defined:
             grads = {key: _grad(self.probes[name, *key]) for key in cells}
             out.nodes[name] = self._sequence(name, grads)
             values = {key: self.values[name, *key].detach().numpy() for key in cells}
             out.values[name] = self._sequence(name, values)
         for name, rows in self.initial.items():
-            if case.kinds[name] != "index":
-                out.initial[name] = np.stack([_grad(leaf) for leaf in rows])
+            deep = np.stack([[_grad(leaf) for leaf in row] for row in rows], axis=1)
+            for number, label in enumerate(case.holders(name)):
+                if case.kinds[name] != "index" and label not in self.starts:
+                    out.initial[label] = deep[number]
             ends = [(case.length(b) if self.lags[name] < 0 else 1, b)
                     for b in range(case.rows)]  # fmt: skip
             final = [self.value(name, t, b).detach().numpy() for t, b in ends]
@@ -211,9 +265,10 @@ class _Reader:
     """One right side at one step of one row."""
 
     def __init__(
-        self, run: _Run, t: int, row: int, bound: Mapping[str, Tensor] | None = None
-    ) -> None:
-        """Bound: in the body of a function, the values of its parameters."""
+        self, run: _Run, t: int, row: int,
+        bound: Mapping[str, Tensor | int] | None = None,
+    ) -> None:  # fmt: skip
+        """Bound: the values of a function's parameters, and the places of indices."""
         self.run, self.t, self.row, self.bound = run, t, row, bound or {}
 
     def read(self, node: ast.expr) -> Tensor:
@@ -226,6 +281,10 @@ class _Reader:
     def _Name(self, node: ast.Name) -> Tensor:
         if node.id in self.bound:
             return self.bound[node.id]
+        if node.id in self.run.lasts:
+            return self.run.last(node.id, self.row)
+        if node.id in self.run.statics:
+            return self.run.statics[node.id][self.row]
         return self.run.copies[node.id][self.t]
 
     def _UnaryOp(self, node: ast.UnaryOp) -> Tensor:
@@ -250,11 +309,27 @@ class _Reader:
         return self.read(node.value).T
 
     def _Subscript(self, node: ast.Subscript) -> Tensor:
+        if isinstance(node.slice, ast.Name) and node.slice.id in self.bound:
+            return self.read(node.value)[self.bound[node.slice.id]]
+        if (
+            isinstance(node.slice, ast.Tuple)
+            and isinstance(node.value, ast.Name)
+            and (not isinstance(node.slice.elts[0], ast.Slice))
+        ):
+            step, index = node.slice.elts
+            assert isinstance(index, ast.Name)
+            whole = self._at(node.value.id, step)
+            return whole[self.bound[index.id]]
         if isinstance(node.slice, ast.Tuple):
             column = self.read(node.slice.elts[1])
             return self.read(node.value)[:, int(column)]
         assert isinstance(node.value, ast.Name)
-        return self.run.value(node.value.id, self.t + self._lag(node.slice), self.row)
+        return self._at(node.value.id, node.slice)
+
+    def _at(self, name: str, step: ast.expr) -> Tensor:
+        if isinstance(step, ast.Name) and step.id == "tau":
+            return self.run.value(name, self.run.case.length(self.row), self.row)
+        return self.run.value(name, self.t + self._lag(step), self.row)
 
     @staticmethod
     def _lag(node: ast.expr) -> int:
@@ -267,12 +342,36 @@ class _Reader:
     def _Call(self, node: ast.Call) -> Tensor:
         assert isinstance(node.func, ast.Name)
         name = node.func.id
+        first = node.args[0]
+        if isinstance(first, ast.Name) and first.id in {"t", *self.run.case.indices}:
+            return self._along(name, first.id, node.args[1])
         options = {k.arg: float(ast.literal_eval(k.value)) for k in node.keywords}
         arguments = [self.read(argument) for argument in node.args]
         if name in self.run.bodies:
             return self._body(self.run.bodies[name], arguments)
         self._note_kinks(name, arguments)
         return FUNCTIONS[name](*arguments, **options)
+
+    def _along(self, name: str, axis: str, body: ast.expr) -> Tensor:
+        """Along a row's steps or an index: gone, or for softmax at the own place."""
+        case = self.run.case
+        steps = range(1, case.length(self.row) + 1)
+        places = steps if axis == "t" else range(case.sizes[case.indices[axis]])
+        readers = [
+            _Reader(self.run, place, self.row, self.bound) if axis == "t"
+            else _Reader(self.run, self.t, self.row, {**self.bound, axis: place})
+            for place in places
+        ]  # fmt: skip
+        values = torch.stack([reader.read(body) for reader in readers])
+        if name in ("max", "min"):
+            ordered = values.sort(0).values
+            self.run.near(ordered[1:] - ordered[:-1])
+            larger = torch.maximum if name == "max" else torch.minimum
+            return functools.reduce(larger, values)  # in time: a tie halves each time
+        if name == "softmax":
+            here = self.t - 1 if axis == "t" else self.bound[axis]
+            return torch.softmax(values, 0)[here]
+        return values.sum(0) if name == "sum" else values.mean(0)
 
     def _body(self, line: str, arguments: list[Tensor]) -> Tensor:
         """A function of the cell: its body with the arguments in place."""
@@ -295,10 +394,19 @@ class _Reader:
             self.run.near(arguments[0] - arguments[1])
         elif name in ("relu", "abs", "where", "sign", "leaky_relu", "elu"):
             self.run.near(arguments[0])
-        elif name == "floor":
+        elif name in ("floor", "ceil"):
             self.run.near(arguments[0] - arguments[0].round())
         elif name == "round":
             self.run.near((arguments[0] - 0.5) - (arguments[0] - 0.5).round())
+        elif name in ("selu", "celu", "prelu"):
+            self.run.near(arguments[0])
+        elif name == "softshrink":
+            self.run.near(arguments[0].abs() - 0.5)
+        elif name == "relu6":
+            self.run.near(arguments[0])
+            self.run.near(arguments[0] - 6)
+        elif name in ("hardsigmoid", "hardswish"):
+            self.run.near(arguments[0].abs() - 3)
         elif name == "hardtanh":
             self.run.near(arguments[0].abs() - 1)
         elif name == "clip":
@@ -307,92 +415,3 @@ class _Reader:
         elif name in ("max", "min"):
             ordered = arguments[0].flatten().sort().values
             self.run.near(ordered[1:] - ordered[:-1])
-
-
-def _layer_norm(u: Tensor, eps: float = 1e-5) -> Tensor:
-    centred = u - u.mean()
-    return centred / ((centred * centred).mean() + eps).sqrt()
-
-
-def _nll(p: Tensor, target: Tensor) -> Tensor:
-    if target.dtype == torch.int64:
-        return -p[target].log()
-    return -(target * p.log()).sum()
-
-
-def _bce(p: Tensor, y: Tensor) -> Tensor:
-    return -(y * p.log() + (1 - y) * (1 - p).log()).sum()
-
-
-def _broadcast(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda *parts: f(*torch.broadcast_tensors(*parts))
-
-
-def _remainder(a: Tensor, b: Tensor) -> Tensor:
-    return a - b * torch.floor(a / b)
-
-
-BINARY: Mapping[type, Callable[[Tensor, Tensor], Tensor]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
-    ast.MatMult: lambda a, b: a @ b,
-    ast.Mod: _remainder,
-}
-COMPARE: Mapping[type, Callable[[Tensor, Tensor], Tensor]] = {
-    ast.Gt: lambda a, b: a > b,
-    ast.GtE: lambda a, b: a >= b,
-    ast.Lt: lambda a, b: a < b,
-    ast.LtE: lambda a, b: a <= b,
-}
-FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "relu": torch.relu,
-    "softplus": lambda u: torch.logaddexp(u, torch.zeros_like(u)),
-    "exp": torch.exp,
-    "log": torch.log,
-    "sqrt": torch.sqrt,
-    "sin": torch.sin,
-    "cos": torch.cos,
-    "abs": torch.abs,
-    "maximum": _broadcast(torch.maximum),
-    "minimum": _broadcast(torch.minimum),
-    "where": lambda c, u, v: torch.where(c != 0, u, v),
-    "softmax": lambda u: torch.softmax(u, 0),
-    "log_softmax": lambda u: torch.log_softmax(u, 0),
-    "layer_norm": _layer_norm,
-    "sum": torch.sum,
-    "mean": torch.mean,
-    "dot": torch.dot,
-    "outer": torch.outer,
-    "stop_gradient": lambda u: u.detach(),
-    "nll": _nll,
-    "bce": _bce,
-    "mse": lambda u, v: ((u - v) ** 2).mean(),
-    "expm1": torch.expm1,
-    "erf": torch.erf,
-    "floor": torch.floor,
-    "round": torch.round,
-    "sign": torch.sign,
-    "silu": F.silu,
-    "gelu": F.gelu,
-    "elu": F.elu,
-    "leaky_relu": F.leaky_relu,
-    "softsign": F.softsign,
-    "log_sigmoid": lambda u: -torch.logaddexp(-u, torch.zeros_like(u)),
-    "mish": lambda u: u * torch.tanh(torch.logaddexp(u, torch.zeros_like(u))),
-    "hardtanh": F.hardtanh,
-    "clip": lambda u, low, high: torch.minimum(torch.maximum(u, low), high),
-    "cumsum": lambda u: torch.cumsum(u, 0),
-    "rms_norm": lambda u, eps: u / ((u * u).mean() + eps).sqrt(),
-    "softmin": lambda u: torch.softmax(-u, 0),
-    "glu": lambda u, v: u * torch.sigmoid(v),
-    "with_derivative": lambda v, u: u + (v - u).detach(),
-    "max": torch.amax,
-    "min": torch.amin,
-    "logsumexp": lambda u: torch.logsumexp(u, 0),
-    "norm": torch.linalg.vector_norm,
-    "lower_part": torch.tril,
-}

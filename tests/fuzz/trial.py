@@ -25,6 +25,7 @@ TOLERANCE = {"float64": (2e-9, 2e-11), "float32": (1e-2, 1e-3)}
 JITTER = 1e-11
 KINK = {"float64": 1e-8, "float32": 2e-4}
 LARGEST = 1e5
+AXES = ("node", "input", "value", "initial", "final")
 
 
 @dataclass(frozen=True)
@@ -156,10 +157,14 @@ def call_arguments(case: Case) -> tuple[dict, dict, dict]:
         return array.astype(dtype) if array.dtype.kind == "f" else array
 
     params = {name: cast(array) for name, array in case.params().items()}
-    inputs = {n: cast(a)[:, axis] for n, a in case.inputs().items()}
+    inputs = {n: cast(a)[axis] if n in case.statics else cast(a)[:, axis]
+              for n, a in case.inputs().items()}  # fmt: skip
     weights = case.weight()
     options = {
-        "initial": {n: cast(a)[axis] for n, a in case.initial().items()},
+        "initial": {
+            n: cast(a)[axis] if case.depth(n) == 1 else cast(a)[:, axis]
+            for n, a in case.initial().items()
+        },
         "weights": None if weights is None else cast(weights),
         "lengths": None if case.lengths is None else np.array(case.lengths),
         "reduction": case.reduction,
@@ -167,6 +172,24 @@ def call_arguments(case: Case) -> tuple[dict, dict, dict]:
     if not case.n_b and weights is not None and weights.ndim == 2:
         options["weights"] = cast(weights)[:, 0]
     return params, inputs, options
+
+
+def held_initial(case: Case, given: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Initial values as front ends take them: one for each definition of a step."""
+    found = {}
+    for name, array in given.items():
+        holders = case.holders(name)
+        if len(holders) == 1:
+            found[name] = array
+            continue
+        ordered = array if case.states[name] > 0 else array[::-1]
+        found |= dict(zip(holders, ordered, strict=True))
+    return found
+
+
+def has_rows_first(case: Case, what: str, name: str) -> bool:
+    """Whether the first axis of an array is the batch, not time or a distance."""
+    return what in ("initial", "final") or name in (*case.statics, *case.lasts)
 
 
 class Comparer:
@@ -180,10 +203,9 @@ class Comparer:
     def same(self, what: str, name: str, found: Any, expected: Any) -> None:
         """One array, within the tolerance; shapes always, values if they mean much."""
         found, expected = np.asarray(found), np.asarray(expected)
-        if not self.case.n_b and what in ("node", "input", "value"):
-            expected = expected[:, 0]
-        if not self.case.n_b and what in ("initial", "final"):
-            expected = expected[0]
+        if not self.case.n_b and what in AXES:
+            is_first = has_rows_first(self.case, what, name)
+            expected = expected[0] if is_first else expected[:, 0]
         if found.shape != expected.shape:
             detail = f"{name}: shape {found.shape}, expected {expected.shape}"
             self.out.faults.append(Fault(self.stage, f"shape of {what}", detail))

@@ -94,3 +94,75 @@ def test_a_mistake_is_named(kind, text, sizes, message):
         cell.init(**sizes)
     assert type(caught.value).__name__ == kind + "Error"
     assert message in str(caught.value)
+
+
+# ----- rules with a structure -----
+
+
+def made(line, **sizes):
+    return Cell(f"{line}\nh[t] = tanh(W @ x[t])").init(**sizes, seed=2)["W"]
+
+
+def test_a_spectral_radius_is_the_largest_eigenvalue():
+    w = made("W: (n_x, n_x) = spectral(0.9, 0.25)", n_x=12)
+    assert np.abs(np.linalg.eigvals(w)).max() == pytest.approx(0.9, abs=1e-12)
+    assert ((w != 0).sum(1) == 3).all()
+
+
+def test_sparse_rows_have_a_fixed_number_of_elements():
+    w = made("W: (n_h, n_x) = sparse(0.2, 3)", n_h=400, n_x=15)
+    assert ((w != 0).sum(1) == 3).all()
+    assert w[w != 0].std() == pytest.approx(3, rel=0.05)
+    assert ((w != 0).sum(0) > 40).all()
+
+
+def test_blocks_are_orthogonal_and_stand_on_the_diagonal():
+    w = made("W: (6, 6) = block(3, 2)")
+    np.testing.assert_allclose(w @ w.T, 4 * np.eye(6), atol=1e-14)
+    assert (w[np.kron(np.eye(3), np.ones((2, 2))) == 0] == 0).all()
+
+
+def test_numbers_stand_row_by_row():
+    assert made("W: (2, 3) = values(1, -2, 3, 4, 5.5, 6)").tolist() == [
+        [1, -2, 3], [4, 5.5, 6],
+    ]  # fmt: skip
+
+
+def test_hippo_matrices_hold_what_their_papers_say():
+    scaled = -np.array([[1, 0, 0], [3**0.5, 2, 0], [5**0.5, 15**0.5, 3]])
+    np.testing.assert_allclose(made("W: (3, 3) = hippo_legs"), scaled, rtol=1e-15)
+    shifted = np.array([[-1, -1, -1], [3, -3, -3], [-5, 5, -5]])
+    assert made("W: (3, 3) = hippo_legt").tolist() == shifted.tolist()
+    text = "b: 3 = hippo_legs\nc: 3 = hippo_legt(2)\nh[t] = (b + c) * x[t]"
+    params = Cell(text).init()
+    np.testing.assert_allclose(params["b"], np.sqrt([1, 3, 5]))
+    assert params["c"].tolist() == [0.5, -1.5, 2.5]
+
+
+def test_a_discrete_legendre_memory_remembers_its_window():
+    # A constant input is the constant polynomial: m = (1, 0, 0, ...) once it is full.
+    cell = Cell("A: (6, 6) = hippo_legt(8, 1); b: 6 = hippo_legt(8, 1)\n"
+                "m[t] = A @ m[t-1] + b * u[t]\nu: ()")  # fmt: skip
+    m = cell.forward(cell.init(), {"u": np.full(64, 1.5)})["m"][-1]
+    np.testing.assert_allclose(m, [1.5, 0, 0, 0, 0, 0], atol=1e-6)
+
+
+def test_an_array_with_an_index_has_a_matrix_for_every_value():
+    text = "j = 1, ..., 4\nh[t, j] = tanh(W[j] @ h[t-1, j] + U[j] @ x[t])"
+    params = Cell(text).init(n_x=3, n_h=5, seed=1)
+    for w in params["W"]:
+        np.testing.assert_allclose(w @ w.T, np.eye(5), atol=1e-14)
+    assert np.abs(params["U"]).max() <= np.sqrt(6 / 8)
+    assert len({float(u[0, 0]) for u in params["U"]}) == 4
+
+
+@pytest.mark.parametrize(("rule", "words"), [
+    ("spectral(0.9)", "spectral needs a square matrix"),
+    ("sparse(0)", "a density is a share above 0"),
+    ("block(2)", "block needs a square matrix"),
+    ("values(1, 2)", "2 numbers for 12 elements"),
+    ("hippo_legs", "hippo_legs needs a square matrix"),
+])  # fmt: skip
+def test_a_rule_that_does_not_fit_says_why(rule, words):
+    with pytest.raises(errors.InitialValueError, match=words):
+        made(f"W: (3, 4) = {rule}")

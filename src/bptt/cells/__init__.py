@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from bptt import errors
-from bptt.cell import Cell
+
+if TYPE_CHECKING:
+    from bptt.cell import Cell
 
 SUFFIX = ".cell"
 
@@ -21,9 +24,8 @@ def names() -> tuple[str, ...]:
     return tuple(name.removesuffix(SUFFIX) for name in files if name.endswith(SUFFIX))
 
 
-@cache
-def get(name: str) -> Cell:
-    """The cell of this name.
+def text(name: str) -> str:
+    """The equations of a cell, as they stand in its file.
 
     Raises: UnknownCellError, listing the names there are.
     """
@@ -32,7 +34,17 @@ def get(name: str) -> Cell:
             f"no cell is called {name}{errors.did_you_mean(name, names()) or '.'} "
             f"There are: {', '.join(names())}"
         )
-    return Cell(resources.files(__name__).joinpath(name + SUFFIX).read_text("utf-8"))
+    return resources.files(__name__).joinpath(name + SUFFIX).read_text("utf-8")
+
+
+@cache
+def get(name: str) -> Cell:
+    """The cell of this name. Raises: UnknownCellError."""
+    equations = text(name)
+    # Imported here: whoever lists the cells needs neither NumPy nor a parser.
+    from bptt.cell import Cell
+
+    return Cell(equations)
 
 
 def __getattr__(name: str) -> Cell:

@@ -2,25 +2,12 @@
 
 import os
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
-from bptt.cli.bench import bench
-from bptt.cli.cache import cache
-from bptt.cli.cells import cells
-from bptt.cli.check import check
-from bptt.cli.compare import compare
-from bptt.cli.doctor import doctor
-from bptt.cli.evaluate import evaluate
-from bptt.cli.explain import explain
-from bptt.cli.export import export
-from bptt.cli.failure import describe
-from bptt.cli.flow import flow
-from bptt.cli.sample import sample
-from bptt.cli.sweep import sweep
-from bptt.cli.train import GROUPED, train
 from bptt.errors import BpttError
 from bptt.version import __version__
 
@@ -29,27 +16,96 @@ MISTAKE = 2  # the person can put it right; the message says how
 UNFORESEEN = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # 128 + SIGINT: what shells expect of a command stopped by Ctrl-C
 
+# name: its module here, its function, and the first sentence of what that says.
+COMMANDS = {
+    "train": ("train", "train", "Train a model and keep it in a folder."),
+    "sample": ("sample", "sample", "Continue a text with a trained model."),
+    "eval": (
+        "evaluate",
+        "evaluate",
+        "Measure a trained model on data: its loss in its own unit, and its accuracy.",
+    ),
+    "export": (
+        "export",
+        "export",
+        "Write a trained model as ONNX, as C, or as a torch state_dict.",
+    ),
+    "compare": (
+        "compare",
+        "compare",
+        "Compare finished runs: a row for runs that differ in the seed alone.",
+    ),
+    "sweep": (
+        "sweep",
+        "sweep",
+        "Train every combination of the lists in [grid]; the same command goes on.",
+    ),
+    "check": (
+        "check",
+        "check",
+        "Check every gradient of CELL against independent oracles.",
+    ),
+    "explain": (
+        "explain",
+        "explain",
+        "Derive the gradient of CELL, step by step, with every equality checked.",
+    ),
+    "bench": (
+        "bench",
+        "bench",
+        "Time the elman, gru and lstm gradients here, beside torch.nn if installed.",
+    ),
+    "cells": ("cells", "cells", "List the cells of the library, or show one."),
+    "flow": ("flow", "flow", "Show how far gradients travel through time."),
+    "cache": (
+        "cache",
+        "cache",
+        "Show where compiled cells are kept, how many and how large; or remove them.",
+    ),
+    "doctor": (
+        "doctor",
+        "doctor",
+        "Say what this machine has, and test the kernels on it for two seconds.",
+    ),
+}
+
+
+class Commands(TyperGroup):
+    """The commands, each imported when it is asked for: help alone needs none."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """In the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """One command, or None where there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        home, function, _ = COMMANDS[cmd_name]
+        module = import_module(f"bptt.cli.{home}")
+        single = typer.Typer(**SETTINGS)
+        kind = getattr(module, "GROUPED", None)
+        single.command(cmd_name, cls=kind)(getattr(module, function))
+        return typer.main.get_command(single)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List them by the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, row[2]) for name, row in COMMANDS.items()])
+
+
+SETTINGS: dict[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+}
 app = typer.Typer(
     name="bptt",
+    cls=Commands,
     help="The exact gradient of a recurrent network through time, from its equations.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+    **SETTINGS,
 )
-app.command("train", cls=GROUPED)(train)
-app.command("sample")(sample)
-app.command("eval")(evaluate)
-app.command("export")(export)
-app.command("compare")(compare)
-app.command("sweep")(sweep)
-app.command("check")(check)
-app.command("explain")(explain)
-app.command("bench")(bench)
-app.command("cells")(cells)
-app.command("flow")(flow)
-app.command("cache")(cache)
-app.command("doctor")(doctor)
 
 
 def _print_version(is_asked: bool) -> None:
@@ -91,11 +147,15 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:  # noqa: BLE001  # nobody foresaw it: that is the point
+        from bptt.cli.failure import describe
+
         _say(describe(error))
         sys.exit(UNFORESEEN)
 
 
 def _say(text: str) -> None:
+    from rich.console import Console
+
     console = Console(stderr=True)
     console.print("bptt: ", style="bold red", end="")
     # A terminal would cut inside a word; what reads a pipe wants whole lines.

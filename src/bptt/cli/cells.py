@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from bptt import cells as library
-from bptt.train.model import load_cell
 
 
 def split_text(text: str) -> tuple[str, str]:
@@ -27,7 +26,7 @@ def make_list(names: tuple[str, ...]) -> Group:
     lines.add_column(no_wrap=True, style="bold")
     lines.add_column()
     for name in names:
-        comment, _ = split_text(library.get(name).text)
+        comment, _ = split_text(library.text(name))
         lines.add_row(name, first_sentence(comment))
     return Group(
         f"{len(names)} cells of the library\n",
@@ -49,7 +48,7 @@ def make_table(names: tuple[str, ...]) -> Table:
     table.add_column("cell", no_wrap=True, style="bold")
     table.add_column("source and equations")
     for name in names:
-        comment, equations = split_text(library.get(name).text)
+        comment, equations = split_text(library.text(name))
         shown = Group(Text(comment, style="dim"), Text(equations))
         table.add_row(name, shown)
     return table
@@ -57,6 +56,8 @@ def make_table(names: tuple[str, ...]) -> Table:
 
 def show_cell(name: str) -> Group:
     """One cell: source, equations, and what a call needs and gives."""
+    from bptt.train.model import load_cell
+
     cell = load_cell(name)
     comment, equations = split_text(cell.text)
     facts = Table.grid(padding=(0, 2))

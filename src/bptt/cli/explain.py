@@ -23,6 +23,7 @@ class Format(StrEnum):
     TEXT = "text"
     LATEX = "latex"
     MARKDOWN = "markdown"
+    SLIDES = "slides"
 
 
 def explain(
@@ -103,6 +104,8 @@ def _write(found: Explanation, form: Format | None, output: Path) -> None:
 def _as(found: Explanation, form: Format | None) -> str:
     if form is Format.HTML:
         return found.html()
+    if form is Format.SLIDES:
+        return found.slides()
     if form is Format.LATEX:
         return found.latex()
     return found.markdown() if form is Format.MARKDOWN else found.text()

@@ -9,7 +9,7 @@ from bptt.cell import Cell
 from bptt.compose.layers import ENDS, LayerParts, Renaming, as_layer
 from bptt.compose.sizes import Sizes
 from bptt.language import print_graph
-from bptt.step.graph import Graph, Node, Times, rebuild, rewrite, shift, shift_of
+from bptt.step.graph import Graph, Node, rebuild, rewrite, shift, shift_of
 from bptt.step.variants import output_names
 
 
@@ -56,7 +56,9 @@ def bidirectional(cell: Cell, backward: Cell | None = None) -> Cell:
     outputs: list[Node] = []
     for number, layer in enumerate(layers):
         graph, end = layer.graph, ENDS[number]
-        all_names = (*graph.definitions, *graph.parameters, *graph.inputs)
+        all_names = (
+            *graph.definitions, *graph.parameters, *graph.inputs, *graph.indices
+        )  # fmt: skip
         names = {name: name + end for name in all_names}
         names[layer.input] = layers[0].input
         outputs += Renaming(layer, names, new_dims[number]).add_to(parts)
@@ -68,7 +70,17 @@ def bidirectional(cell: Cell, backward: Cell | None = None) -> Cell:
 
 
 def turn_round(graph: Graph) -> Graph:
-    """The same equations with time reversed: t-1 for t+1 and t+1 for t-1."""
+    """The same equations with time reversed: t-1 for t+1 and t+1 for t-1.
+
+    Raises: LayerError for what counts steps or is known after the last one.
+    """
+    kinds = {written[0] for written in graph.times.hidden.values()}
+    if graph.times.once or kinds & {"clock", "tau", "sum", "max"}:
+        raise errors.LayerError(
+            "the cell reads t or tau, or has equations after the last step, which are "
+            "other values when time is reversed; leave them out of the layers and "
+            "write them into the whole"
+        )
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
         if node.op == "shift":
@@ -81,5 +93,5 @@ def turn_round(graph: Graph) -> Graph:
         graph,
         definitions={name: new[node] for name, node in graph.definitions.items()},
         backward=frozenset(graph.states) - graph.backward,
-        times=Times(),  # its equations are printed as they are
+        times=graph.times.turned(),
     )

@@ -20,13 +20,15 @@ from bptt.step.graph import (
     InputSpec,
     Node,
     ParameterSpec,
+    Times,
     rewrite,
     shift,
     shift_of,
     walk,
 )
 from bptt.step.ops import matvec
-from bptt.step.shapes import Dim, Shape
+from bptt.step.places import map_data
+from bptt.step.shapes import Dim, Shape, summands
 from bptt.step.variants import output_names
 
 ENDS = ("_fw", "_bw")
@@ -99,6 +101,8 @@ class LayerParts:
     inputs: dict[str, InputSpec] = field(default_factory=dict)
     states: dict[str, None] = field(default_factory=dict)
     backward: set[str] = field(default_factory=set)
+    indices: dict[str, tuple[int, Dim]] = field(default_factory=dict)
+    times: Times = field(default_factory=Times)
 
     def define(self, name: str, value: Node) -> Node:
         """A further equation."""
@@ -110,7 +114,7 @@ class LayerParts:
         """The whole."""
         return Graph(
             self.definitions, self.parameters, self.inputs, tuple(self.states), None,
-            frozenset(self.backward),
+            frozenset(self.backward), self.indices, self.times,
         )  # fmt: skip
 
 
@@ -143,6 +147,9 @@ class Renaming:
                 parts.inputs.setdefault(self.names[name], renamed)
         parts.states.update((self._state(name), None) for name in graph.states)
         parts.backward.update(self._state(name) for name in graph.backward)
+        parts.times = parts.times.joined(graph.times.renamed(self._state))
+        for name, (first, dim) in graph.indices.items():
+            parts.indices[self._index(name)] = first, self._dim(dim)
         return tuple(new[graph.definitions[name]] for name in self.layer.outputs)
 
     def _state(self, name: str) -> str:
@@ -150,8 +157,18 @@ class Renaming:
             return str(self.feed[0].data)
         return self.names[name]
 
+    def _dim(self, dim: Dim) -> Dim:
+        """A new name; of a sum, `n_h+n_x`, those of its parts."""
+        if dim in self.dims or not isinstance(dim, str) or "+" not in dim:
+            return self.dims.get(dim, dim)
+        parts = [self.dims.get(part, part) for part in summands(dim)]
+        return "+".join(map(str, parts))
+
     def _shape(self, shape: Shape) -> Shape:
-        return tuple(self.dims.get(dim, dim) for dim in shape)
+        return tuple(map(self._dim, shape))
+
+    def _index(self, name: str) -> str:
+        return self.names.get(name, name)
 
     def _step(self, node: Node, inputs: tuple[Node, ...], cut: dict[str, None]) -> Node:
         shape = self._shape(node.shape)
@@ -167,7 +184,8 @@ class Renaming:
             return Node(node.op, inputs, shape, self.names[str(node.data)])
         reads = [n.op == "input" and n.data == self.layer.input for n in node.inputs]
         if not any(reads) or len(self.feed) < 2:
-            return Node(node.op, inputs, shape, node.data)
+            data = map_data(node.op, node.data, self._dim, self._index)
+            return Node(node.op, inputs, shape, data)
         if node.op != "matvec" or reads[0] or node.inputs[0].op != "parameter":
             raise self._not_a_product(f"in `{node.op}`")
         cut[str(node.inputs[0].data)] = None

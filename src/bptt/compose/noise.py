@@ -12,6 +12,7 @@ from dataclasses import replace
 from bptt import errors
 from bptt.cell import Cell
 from bptt.language import print_graph
+from bptt.language.printer import print_node
 from bptt.step.draws import check_rate
 from bptt.step.graph import (
     Graph,
@@ -148,6 +149,34 @@ def _mask(graph: Graph, name: str, draw: Initial) -> Graph:
     return _before(graph, value, _named(f"{name}_drop", mask * value))
 
 
+def _rewritten(graph: Graph, definitions: Mapping[str, Node]) -> Graph:
+    """The graph with other equations, as it may then be printed.
+
+    What no line has is printed as what it was written for, `h[t-3]`; where it is not
+    that any more, the equations of every step are printed as they are.
+    Raises: LayerError where they would count otherwise.
+    """
+    hidden = graph.times.hidden
+    is_same = all(
+        _says_the_same(graph.definitions[name], definitions[name]) for name in hidden
+    )
+    if is_same:
+        return replace(graph, definitions=definitions)
+    if graph.times.once:
+        raise errors.LayerError(
+            "the cell has equations after the last step, and what is changed is read "
+            "through a start or a delay; write the mask or the noise into the cell: "
+            "`m: n_h = dropout(0.2)`, and m[t] * h[t]"
+        )
+    times = Times(row_inputs=graph.times.row_inputs)
+    return replace(graph, definitions=definitions, times=times)
+
+
+def _says_the_same(old: Node, new: Node) -> bool:
+    """Whether two equations have one text, whatever their names stand for."""
+    return print_node(old.inputs[0]) == print_node(new.inputs[0])
+
+
 def _before(graph: Graph, leaf: Node, stand_in: Node) -> Graph:
     """`stand_in`, defined first, is read in the place of a leaf."""
 
@@ -158,7 +187,7 @@ def _before(graph: Graph, leaf: Node, stand_in: Node) -> Graph:
     new = rewrite(graph.definitions.values(), step)
     definitions = {str(stand_in.data): stand_in}
     definitions |= {name: new[node] for name, node in graph.definitions.items()}
-    return replace(graph, definitions=definitions, times=Times())
+    return _rewritten(graph, definitions)
 
 
 def _after(graph: Graph, name: str, make: Callable[[Node], Node]) -> Graph:
@@ -178,7 +207,7 @@ def _after(graph: Graph, name: str, make: Callable[[Node], Node]) -> Graph:
         definitions[other] = new[node]
         if other == name:
             definitions[str(stand_in.data)] = stand_in
-    return replace(graph, definitions=definitions, times=Times())
+    return _rewritten(graph, definitions)
 
 
 def _disturb(graph: Graph, name: str, draw: Initial) -> Graph:
@@ -196,7 +225,7 @@ def _disturb(graph: Graph, name: str, draw: Initial) -> Graph:
 
     new = rewrite(graph.definitions.values(), step)
     definitions = {n: new[node] for n, node in graph.definitions.items()}
-    return replace(graph, definitions=definitions, times=Times())
+    return _rewritten(graph, definitions)
 
 
 def _zone(graph: Graph, rates: Mapping[str, float]) -> Graph:
@@ -234,4 +263,4 @@ def _zone(graph: Graph, rates: Mapping[str, float]) -> Graph:
         for name, node in graph.definitions.items()
         if node not in inner
     }
-    return replace(graph, definitions=definitions, times=Times())
+    return _rewritten(graph, definitions)

@@ -86,7 +86,7 @@ def _layers(cells: Cell | Iterable[Cell], n: int | None) -> list[Layer]:
 
 def _names(layer: Layer) -> tuple[str, ...]:
     graph = layer.graph
-    return (*graph.definitions, *graph.parameters, *graph.inputs)
+    return (*graph.definitions, *graph.parameters, *graph.inputs, *graph.indices)
 
 
 def _join(sizes: Sizes, layers: list[Layer], number: int, *, residual: bool) -> None:

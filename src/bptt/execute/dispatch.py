@@ -74,10 +74,10 @@ def begin(
         return reference.begin(program, bindings)
     # Imported here so that the core, its derivations and its checks need no LLVM.
     from bptt.execute.compile.expand import NotCompilableError
-    from bptt.execute.kernels import executor as kernels
+    from bptt.execute.kernels import quick
 
     try:
-        return kernels.begin(
+        return quick.begin(
             program, bindings, threads, memory=memory, is_resumed=is_resumed
         )
     except NotCompilableError as reason:

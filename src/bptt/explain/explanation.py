@@ -13,7 +13,7 @@ from bptt.check import silent
 from bptt.errors import ArgumentError
 from bptt.explain import model as m
 from bptt.explain.build import build_document
-from bptt.explain.html import html_page
+from bptt.explain.html import html_page, slides
 from bptt.explain.instances import Options
 from bptt.explain.prepare import has_indices, refuse_indices
 from bptt.explain.render.common import FormatWriter
@@ -128,6 +128,10 @@ class Explanation:
         Raises: BackwardLoopError, IndexedCellError.
         """
         return self._whole(".html")
+
+    def slides(self) -> str:
+        """The derivation as slides: one file that needs no network, both languages."""
+        return slides(self.document, self.lang)
 
     def _whole(self, suffix: str) -> str:
         if suffix not in FORMATS:

@@ -237,6 +237,8 @@ class _CellBuilder(LookUps):
         """The row of the table that an expression means, given its arguments' ranks."""
         if expr.op == "product":
             return "matmul" if nodes[1].rank == 2 else "matvec"
+        if expr.op == "solve" and nodes[1].rank == 2:
+            return "solve_columns"
         if expr.op == "nll":
             target = expr.arguments[1]
             is_read = target.op == "read" and isinstance(target.data, tuple)

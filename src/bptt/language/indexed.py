@@ -301,8 +301,9 @@ class IndexReader(CallReader):
         if is_along and along in self.indices:
             body = self.expression(node.args[1])
             return Piece("over", (body,), span, (name, along))
-        if name == "eye" and along and len(node.args) == 1:
-            return Piece("eye", (), span, along)
+        size = whole(first)
+        if name == "eye" and (along or size) and len(node.args) == 1:
+            return Piece("eye", (), span, along or size)
         if name == "diag" and len(node.args) == 1:
             return Piece("diag", (self.expression(first),), span)
         if name == "roll" and len(node.args) == 2:

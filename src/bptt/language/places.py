@@ -19,7 +19,7 @@ from bptt.language.tree import Declaration, Equation, Piece
 from bptt.step import ops, shapes
 from bptt.step.graph import Node, constant
 from bptt.step.ops import infer
-from bptt.step.places import IndexPlace, PlaceTerm
+from bptt.step.places import IndexPlace, PlaceTerm, map_data
 from bptt.step.shapes import Dim, DimVar, ShapeRuleError, unify_inferring
 
 INDEXED = (
@@ -110,7 +110,8 @@ class IndexedNodes(JoinedNodes):
         return Node("size", data=self._dimension(str(expr.data)))
 
     def _eye(self, expr: Piece) -> Node:
-        dim = self._dimension(str(expr.data))
+        data: Any = expr.data
+        dim = data if isinstance(data, int) else self._dimension(data)
         return Node("eye", (), (dim, dim), dim)
 
     def _fill(self, expr: Piece) -> Node:
@@ -302,7 +303,7 @@ def with_sizes(
     def step(expr: Piece) -> Piece:
         if expr.op == "parameter" and expr.data in dims - taken:
             return Piece("size", (), expr.span, expr.data)
-        if expr.op == "eye" and expr.data not in dims:
+        if expr.op == "eye" and expr.data not in dims and isinstance(expr.data, str):
             raise errors.IndexUseError(
                 expr.span,
                 f"{expr.data} is not a dimension of the cell",
@@ -319,22 +320,7 @@ def with_sizes(
 
 def resolve_data(node: Node, names: Names) -> Any:
     """What a node carries, with every unknown dimension replaced by its name."""
-    data: Any = node.data
-
-    def name(dim: Dim) -> Dim:
-        return resolve((dim,), names)[0]
-
-    if node.op == "at":
-        return data.resolve(name)
-    if node.op == "put":
-        return data[0].resolve(name), data[1]
-    if node.op in ("index", "index_fill", "index_sum"):
-        return (data[0], name(data[1]), *data[2:])
-    if node.op in ("size", "eye"):
-        return name(data)
-    if node.op in ("fill", "one_hot_of"):
-        return tuple(map(name, data))
-    return data
+    return map_data(node.op, node.data, lambda dim: resolve((dim,), names)[0])
 
 
 def _text(expr: Piece) -> str:

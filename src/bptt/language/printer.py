@@ -19,7 +19,7 @@ INFIX = {
     "matvec": " @ ", "matmul": " @ ", "greater": " > ", "greater_equal": " >= ",
 }  # fmt: skip
 ATOM = 1000
-WRITTEN_AS = {"nll_soft": "nll"}
+WRITTEN_AS = {"nll_soft": "nll", "solve_columns": "solve"}
 
 
 def print_graph(graph: Graph) -> str:

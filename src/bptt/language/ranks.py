@@ -18,8 +18,13 @@ OPS_RANKS = {
     "mean": "a mean is over the elements of a vector or matrix",
     "dot": "dot takes two vectors",
     "outer": "outer takes two vectors",
+    **dict.fromkeys(("inverse", "expm", "cholesky", "diagonal"),
+                    "only a square matrix has it"),
+    "solve": "solve takes a square matrix, and a vector or a matrix",
+    "prod": "prod takes a vector",
+    "argmax": "argmax takes a vector",
     "nll": "nll takes a vector of probabilities and a class or a vector of targets",
-}
+}  # fmt: skip
 OF_ONE_VECTOR = frozenset({"softmax", "log_softmax", "layer_norm"})
 OF_ONE_VECTOR_FIX = (
     "of a matrix, say of which vector: a column, {op}(A[:, x[t]]), or a product, "
@@ -35,7 +40,10 @@ RANK_FIXES = {
     "softmax": "give it a vector, for example V @ h[t]",
     "log_softmax": "give it a vector, for example V @ h[t]",
     "layer_norm": "give it a vector, for example W @ h[t-1]",
-}
+    "solve": "solve(A, u) for the x with A @ x = u",
+    "inverse": "1 / u for a number or element by element",
+    "expm": "exp(u) element by element",
+}  # fmt: skip
 
 
 def product_problem(

@@ -32,6 +32,8 @@ STATIC_LEAVES = frozenset({"constant", "size", "parameter", "index", "eye"})
 LEAVES = TIMED_LEAVES | STATIC_LEAVES
 TO_STATIC = frozenset({"total", "total_outer", "total_outer_at", "total_scatter"})
 TO_TIMED = frozenset({"named", "spread"})
+# Of what a hidden definition stands for, those that say it of another name.
+NAMING = frozenset({"lag", "start", "tau", "place"})
 # Names and dimensions of the indices that an expression still has: j in `C[t, j]`.
 Indices = tuple[tuple[str, Dim], ...]
 
@@ -208,6 +210,46 @@ class Times:
     end_loss: str = ""
     is_end_loss: bool = False
     wholes: frozenset[str] = frozenset()
+
+    def renamed(self, name: Callable[[str], str]) -> Times:
+        """The same for definitions with other names."""
+        hidden = {
+            name(key): (kind, *(name(first) if kind in NAMING else first
+                                for first in rest[:1]), *rest[1:])
+            for key, (kind, *rest) in self.hidden.items()
+        }  # fmt: skip
+        return replace(
+            self,
+            once=frozenset(map(name, sorted(self.once))),
+            row_inputs=frozenset(map(name, sorted(self.row_inputs))),
+            hidden=hidden,
+            starts={name(a): name(b) for a, b in self.starts.items()},
+            delays={name(a): tuple(map(name, b)) for a, b in self.delays.items()},
+            wholes=frozenset(map(name, sorted(self.wholes))),
+        )
+
+    def joined(self, other: Times) -> Times:
+        """Those of two graphs in one."""
+        return replace(
+            self,
+            once=self.once | other.once,
+            row_inputs=self.row_inputs | other.row_inputs,
+            hidden={**self.hidden, **other.hidden},
+            starts={**self.starts, **other.starts},
+            delays={**self.delays, **other.delays},
+            wholes=self.wholes | other.wholes,
+        )
+
+    def turned(self) -> Times:
+        """The same with time reversed: starts are ends, delays look ahead."""
+        ends = {"0": "tau+1", "tau+1": "0"}
+        hidden = {
+            key: (kind, rest[0], str(-int(rest[1]))) if kind == "lag"
+            else (kind, rest[0], ends[rest[1]]) if kind == "start"
+            else (kind, *rest)
+            for key, (kind, *rest) in self.hidden.items()
+        }  # fmt: skip
+        return replace(self, hidden=hidden)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,8 @@
 
 A declaration in the cell decides (`b_f: n_h = 1`, `W: (n_h, n_h) = orthogonal`).
 Without one: a square matrix is orthogonal (it is recurrent in all but name), any other
-matrix is Glorot uniform, a vector or scalar is zero. Every parameter draws from a
+matrix is Glorot uniform, a vector or scalar is zero. Of an array with indices, W[j],
+the last two dimensions are a matrix. Every parameter draws from a
 generator of its own, seeded by the seed and its name, so adding one parameter changes
 no other.
 """
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bptt import errors
+from bptt.step import structured
 from bptt.step.graph import Initial, ParameterSpec
 
 Array = NDArray[np.float64]
@@ -87,6 +89,12 @@ RULES: dict[str, Rule] = {
     "glorot": glorot,
     "orthogonal": orthogonal,
     "identity": identity,
+    "spectral": structured.spectral,
+    "sparse": structured.sparse,
+    "block": structured.block,
+    "values": structured.values,
+    "hippo_legs": structured.hippo_legs,
+    "hippo_legt": structured.hippo_legt,
 }
 
 
@@ -103,7 +111,7 @@ def default_rule(spec: ParameterSpec) -> Initial:
     """The rule of a parameter without a declared one."""
     if len(spec.shape) < 2:
         return Initial("zeros")
-    return Initial("orthogonal" if spec.shape[0] == spec.shape[1] else "glorot")
+    return Initial("orthogonal" if spec.shape[-2] == spec.shape[-1] else "glorot")
 
 
 def check_sizes(dims: tuple[str, ...], sizes: Mapping[str, Any]) -> None:
@@ -131,6 +139,11 @@ def draw(
     initial = spec.initial or default_rule(spec)
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     try:
+        if len(shape) > 2 and initial.rule != "values":  # a matrix for every index
+            many = int(np.prod(shape[:-2]))
+            made = [RULES[initial.rule](rng, shape[-2:], *initial.arguments)
+                    for _ in range(many)]  # fmt: skip
+            return np.stack(made).reshape(shape)
         return RULES[initial.rule](rng, shape, *initial.arguments)
     except (TypeError, ValueError, errors.InitialValueError) as error:
         numbers = ", ".join(map(repr, initial.arguments))

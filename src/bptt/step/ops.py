@@ -20,6 +20,7 @@ from bptt.step import meanings as m
 from bptt.step import shapes as s
 from bptt.step.erf import erf
 from bptt.step.graph import Node, Operand, as_node
+from bptt.step.linear import linear_rows
 from bptt.step.operation import (
     INDEX,
     POSITIVE,
@@ -425,8 +426,10 @@ _INDEX_ROWS = (
     Op("diag", 1, s.diag, m.diag, lambda g, y, x: (apply("diagonal", g),), "",
        r"\operatorname{{diag}}\left({0}\right)", ""),
     Op("diagonal", 1, s.diagonal, m.diagonal, lambda g, y, a: (apply("diag", g),), "",
-       r"\operatorname{{diagonal}}\left({0}\right)", ""),
+       r"\operatorname{{diagonal}}\left({0}\right)"),
 )  # fmt: skip
 
-INDEX_OPS: dict[str, Op] = {row.name: row for row in _INDEX_ROWS}
+INDEX_OPS: dict[str, Op] = {
+    row.name: row for row in (*_INDEX_ROWS, *linear_rows(apply))
+}
 TABLE: Mapping[str, Op] = ChainMap(INDEX_OPS, OPS)

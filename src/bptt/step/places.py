@@ -103,6 +103,28 @@ class IndexPlace:
         return replace(self, offset=self.offset + added, dims=())
 
 
+def map_data(
+    op: str, data: Any, dim: Callable[[Dim], Dim], index: Callable[[str], str] = str
+) -> Any:
+    """What a node of an operation carries, with other dimensions and index names."""
+
+    def place(found: IndexPlace) -> IndexPlace:
+        terms = tuple(replace(t, name=index(t.name)) for t in found.terms)
+        return replace(found, terms=terms).resolve(dim)
+
+    if op == "at":
+        return place(data)
+    if op == "put":
+        return place(data[0]), tuple(map(index, data[1]))
+    if op in ("index", "index_fill", "index_sum"):
+        return (index(data[0]), dim(data[1]), *data[2:])
+    if op in ("size", "eye"):
+        return dim(data)
+    if op in ("fill", "one_hot_of"):
+        return tuple(map(dim, data))
+    return data
+
+
 @dataclass(frozen=True)
 class PlaceReading:
     """One read or write of a place in arrays (..., indices, [dim,] rest).

@@ -66,7 +66,12 @@ def output_names(graph: Graph) -> tuple[str, ...]:
 
     A bidirectional layer has two, `h_fw` and `h_bw`; a cell without a vector has none.
     """
-    vectors = [name for name, node in graph.definitions.items() if node.rank == 1]
+    elsewhere = {*graph.times.hidden, *graph.times.once}
+    vectors = [
+        name
+        for name, node in graph.definitions.items()
+        if node.rank == 1 and name not in elsewhere
+    ]
     if "h" in vectors:
         return ("h",)
     if not vectors:

@@ -76,7 +76,10 @@ class Edge:
         """J^T grad: what the gradient of the target gives to the source."""
         if self.array is None:
             return grad
-        return np.tensordot(grad, self.array, axes=grad.ndim)
+        # What tensordot does, without its search for the axes.
+        rest = self.array.shape[grad.ndim :]
+        flat = np.dot(grad.reshape(1, -1), self.array.reshape(grad.size, -1))
+        return np.asarray(flat.reshape(rest))
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,7 +50,7 @@ class Executable:
     for the sums, the values of other steps that it reads; sums and totals: what is
     summed over time after them, by `reduce` and in NumPy, totals with their phase;
     sweeps: which way each kernel runs where steps run in stretches; pool: spare
-    workspaces.
+    workspaces; recipes: what plain calls do, by their shape.
     """
 
     program: Program
@@ -68,6 +68,7 @@ class Executable:
     target: Target
     real_bytes: int
     pool: list[Any]
+    recipes: dict[Any, Any]
 
 
 def compile_program(
@@ -123,7 +124,7 @@ def _compile(
     work = sum(packed.n_reals for packed in code.packed)
     return Executable(
         lowered, plan, layout, code, kernels, _find_other_steps(plan, layout, code),
-        pack, reduce, sums, totals, sweeps, work, target, real_bytes, [],
+        pack, reduce, sums, totals, sweeps, work, target, real_bytes, [], {},
     )  # fmt: skip
 
 

@@ -129,6 +129,15 @@ def _one_hot_of(node: Node) -> Node:
     return ops.put(here, all_places(term))
 
 
+def _solve(node: Node) -> Node:
+    """With a static matrix a product with its inverse, made before the loops."""
+    a, b = node.inputs
+    if a.timed or a.indices:
+        return node
+    product = "matvec" if node.op == "solve" else "matmul"
+    return ops.apply(product, ops.apply("inverse", a), b)
+
+
 def _layer_norm(node: Node) -> Node:
     (x,) = node.inputs
     assert isinstance(node.data, float)
@@ -188,6 +197,8 @@ _RULES: dict[str, Callable[[Node], Node]] = {
     "max": lambda node: _row("row_max", node.inputs[0]),
     "cumsum": _cumsum,
     "argmax": _argmax,
+    "solve": _solve,
+    "solve_columns": _solve,
     "one_hot_of": _one_hot_of,
     "mean": lambda node: _mean(node.inputs[0]),
     "dot": lambda node: _row_sum(node.inputs[0] * node.inputs[1]),

@@ -162,7 +162,7 @@ class KernelCall:
         self._n_rows = bindings.weight.size
         self._shape = (-(-self._n_rows // bindings.n_b), bindings.n_b)
         if loan is None:
-            loan = borrow(executable.pool, self._shape, self._make_workspace)
+            loan = self._borrow()
         self._workspace: Workspace = loan.workspace
         self._workspace.restore()
         self._workspace.resize(self._shape[0])
@@ -196,6 +196,9 @@ class KernelCall:
         """The program in primitives."""
         return self._executable.program
 
+    def _borrow(self) -> Loan:
+        return borrow(self._executable.pool, self._shape, self._make_workspace)
+
     def _make_workspace(self) -> Workspace:
         return Workspace(self._executable, *self._shape, self._bindings.dtype)
 
@@ -220,6 +223,9 @@ class KernelCall:
         self._run_phase(1)
         if self._ragged is not None:
             self._ragged.align(len(self._executable.kernels))
+        self._sum_all()
+
+    def _sum_all(self) -> None:
         for product in self.make_products():
             product.add_all(self._workspace, self._n_rows)
 

@@ -67,6 +67,7 @@ class Workspace:
         self.table_address = ctypes.addressof(self.table)
         self._turns: dict[int, dict[int, Turns]] = {}
         self.turns = self._make_turns()
+        self.interfaces: dict[int, Any] = {}  # of results, made once: 1 us each
         self._aligned: dict[tuple[int, int], FloatArray] = {}
         self._pointed: dict[int, Any] = {}
 
@@ -236,7 +237,8 @@ def address_of(array: FloatArray) -> int:
     that ctypes takes.
     """
     if array.flags.writeable:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+        buffer: Any = array
+        return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
     address: int = array.__array_interface__["data"][0]
     return address
 
@@ -261,16 +263,25 @@ class Loan:
 
     def view(self, array: FloatArray) -> FloatArray:
         """The same memory as an array that keeps the loan alive."""
-        return np.asarray(_Lent(self, array))
+        return np.asarray(_Lent(self, array, array.__array_interface__))
+
+    def view_result(self, number: int) -> FloatArray:
+        """The same of one of the workspace's results."""
+        array, known = self.workspace.results[number], self.workspace.interfaces
+        if number not in known:
+            known[number] = array.__array_interface__
+        return np.asarray(_Lent(self, array, known[number]))
 
 
 class _Lent:
     """NumPy makes this object the base of the array it builds from it."""
 
-    def __init__(self, loan: Loan, array: FloatArray) -> None:
+    __slots__ = ("__array_interface__", "_array", "_loan")
+
+    def __init__(self, loan: Loan, array: FloatArray, interface: Any) -> None:
         self._loan = loan
         self._array = array
-        self.__array_interface__ = array.__array_interface__
+        self.__array_interface__ = interface
 
 
 def _give_back(workspace: Workspace, pool: list[Workspace]) -> None:

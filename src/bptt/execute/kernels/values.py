@@ -48,7 +48,8 @@ class KernelValues:
 
     def __getitem__(self, node: Node) -> FloatArray:
         """A node's value, timed ones as (tau, n_b, *shape)."""
-        return self.stored(node)
+        place = self._executable.sums.views.get(node)
+        return self.stored(node) if place is None else self._view(place)
 
     def stored(self, node: Node) -> FloatArray:
         """A node's value as it lies in memory: a ragged batch's rows are packed."""
@@ -132,8 +133,7 @@ class KernelValues:
 
     def _view(self, place: View) -> FloatArray:
         if place.result not in self._results:
-            result = self._loan.workspace.results[place.result]
-            self._results[place.result] = self._loan.view(result)
+            self._results[place.result] = self._loan.view_result(place.result)
         # Its base is that array, which holds the loan.
         whole = self._results[place.result]
         return np.ndarray(place.shape, whole.dtype, whole, place.start, place.strides)

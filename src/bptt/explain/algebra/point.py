@@ -99,6 +99,7 @@ class Point:
     seeds: Mapping[str, Array] = field(default_factory=dict)
     label: str = ""
     _cache: dict[Any, Array] = field(default_factory=dict, repr=False)
+    _pulled: dict[Any, dict[Place, Array]] = field(default_factory=dict, repr=False)
 
     @property
     def tau(self) -> int:
@@ -185,12 +186,22 @@ class Point:
             if direct[0].is_cut:
                 return np.zeros((*shape, *np.shape(self._value_of(source))))
             return direct[0].jacobian
+        key = (target, total)
+        if key not in self._pulled:
+            self._pulled[key] = self._pulled_from(target, total=total)
+        rest = np.shape(self._value_of(source))
+        found = self._pulled[key].get(source)
+        if found is None:
+            found = np.zeros((int(np.prod(shape)), *rest))
+        return np.reshape(found, (*shape, *rest))
+
+    def _pulled_from(self, target: Place, *, total: bool) -> dict[Place, Array]:
+        """Reverse mode from every element of the target at once, to every place."""
+        shape = np.shape(self._value_of(target))
         count = int(np.prod(shape))
-        # Reverse mode from every element of the target at once.
-        basis = np.eye(count).reshape(count, *shape)
-        grads: dict[Place, Array] = {target: basis}
+        grads: dict[Place, Array] = {target: np.eye(count).reshape(count, *shape)}
         for place in self.graph.visit_order():
-            if place == source or place not in grads:
+            if place not in grads:
                 continue
             if not total and place != target and place.t != target.t:
                 continue
@@ -198,11 +209,7 @@ class Point:
                 if not edge.is_cut:
                     part = self._pull(edge, grads[place])
                     grads[edge.source] = grads.get(edge.source, 0) + part
-        rest = np.shape(self._value_of(source))
-        found = grads.get(source)
-        if found is None:
-            found = np.zeros((count, *rest))
-        return np.reshape(found, (*shape, *rest))
+        return grads
 
     def _value_of(self, place: Place) -> Any:
         if place == self.graph.total:
@@ -213,4 +220,8 @@ class Point:
     def _pull(edge: Edge, grads: Array) -> Array:
         if edge.array is None:
             return grads
-        return np.tensordot(grads, edge.array, axes=grads.ndim - 1)
+        rest = edge.array.shape[grads.ndim - 1 :]
+        size = int(np.prod(grads.shape[1:]))
+        # As a product of matrices: tensordot takes longer to find its axes.
+        found = grads.reshape(-1, size) @ edge.array.reshape(size, -1)
+        return found.reshape(-1, *rest)

@@ -34,13 +34,27 @@ def _read(*parts: str) -> str:
 @cache
 def style() -> str:
     """The page's style sheet."""
-    return _without_comments(CHART + _read("static", "page.css"))
+    source = _without_comments(CHART + _read("static", "page.css"))
+    # A space before a colon tells a descendant; around these signs it tells nothing.
+    return re.sub(r"\s*([{};])\s*", r"\1", source).replace(";}", "}")
 
 
 @cache
 def script() -> str:
     """The page's script."""
     return "\n".join(_without_comments(_read("static", name)) for name in SCRIPTS)
+
+
+@cache
+def slides_style() -> str:
+    """The style sheet of the slides."""
+    return _without_comments(_read("static", "slides.css"))
+
+
+@cache
+def slides_script() -> str:
+    """The script of the slides."""
+    return _without_comments(_read("static", "slides.js"))
 
 
 def _without_comments(source: str) -> str:

@@ -164,7 +164,7 @@ def _body(writer: PageWriter, card: m.Card) -> list[Any]:
 
 def _coloured(writer: PageWriter, card: m.Card) -> list[Markup]:
     """A card's own chains; of a node's, the factors in the colours of its arrows."""
-    writer.colours = ColouredLatex() if card.node and card.boundary else None
+    writer.colours = ColouredLatex() if card.node else None
     chains = []
     for chain in card.chains:
         chains += [writer.chain(chain), _shares(writer, card, chain)]

@@ -17,7 +17,7 @@ from bptt.page.tags import Markup, join, tag
 from bptt.step.shapes import Array
 from bptt.unrolled import Path
 
-FIRST_ROWS, LAST_ROWS = 8, 24  # shown at once, and at all
+FIRST_ROWS, LAST_ROWS = 6, 24  # shown at once, and at all
 FEW = 6  # parameters; of more than this only the first rows are shown
 LONGEST = 8  # places of a path that are written out
 
@@ -50,12 +50,12 @@ def _list(page: PageContext, name: str, last: int) -> Markup:
     if not paths:
         return tag("details", head, class_="more")
     grad = unrolled.grad(place)
-    rows, left = _rows(paths, grad)
+    rows, left = _rows(paths, grad, last)
     shown = [_table(rows[:FIRST_ROWS])]
-    if len(rows) > FIRST_ROWS:
-        more = tag("summary", word("path-rest", count=str(len(rows) - FIRST_ROWS)))
+    if len(paths) > FIRST_ROWS:
+        more = tag("summary", word("path-rest", count=str(len(paths) - FIRST_ROWS)))
         rest = _table(rows[FIRST_ROWS:last]) if last > FIRST_ROWS else None
-        smaller = len(rows) - last
+        smaller = len(paths) - last
         note = (
             None
             if smaller <= 0
@@ -70,13 +70,13 @@ def _list(page: PageContext, name: str, last: int) -> Markup:
     )
 
 
-def _rows(paths: list[Path], grad: Array) -> tuple[list[Markup], float]:
-    """A row per path, with what is left to the gradient after it."""
+def _rows(paths: list[Path], grad: Array, count: int) -> tuple[list[Markup], float]:
+    """A row for the first paths, and what is left to the gradient after all."""
     top = float(np.linalg.norm(paths[0].product)) or 1.0
     whole = float(np.linalg.norm(grad)) or 1.0
     total: Any = 0.0
-    rows, left = [], 1.0
-    for path in paths:
+    rows = []
+    for path in paths[:count]:
         total = total + path.product
         left = float(np.linalg.norm(grad - total)) / whole
         norm = float(np.linalg.norm(path.product))
@@ -87,7 +87,9 @@ def _rows(paths: list[Path], grad: Array) -> tuple[list[Markup], float]:
             tag("td", show_number(left, 2)),
             data_t=start if path.count == 1 else None,
         ))  # fmt: skip
-    return rows, left
+    for path in paths[count:]:
+        total = total + path.product
+    return rows, float(np.linalg.norm(grad - total)) / whole
 
 
 def _ways(path: Path) -> Markup:

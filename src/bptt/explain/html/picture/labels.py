@@ -32,6 +32,9 @@ class Labels:
     is_plain_sum: bool
     _forms: dict[str, Expr | None] = field(default_factory=dict, compare=False)
     _turned: dict[str, Expr | None] = field(default_factory=dict, compare=False)
+    _lines: dict[str, tuple[tuple[str, str], ...]] = field(
+        default_factory=dict, compare=False
+    )
 
     def general(self, arrow: Arrow) -> Expr:
         """∂target/∂source, as a symbol."""
@@ -146,6 +149,11 @@ class Labels:
         """(forward, backward): the Jacobian and its transpose; the symbols last."""
         if arrow.jacobian is None:
             return ()
+        if arrow.key not in self._lines:
+            self._lines[arrow.key] = self._found_lines(arrow)
+        return self._lines[arrow.key]
+
+    def _found_lines(self, arrow: Arrow) -> tuple[tuple[str, str], ...]:
         symbols = self.symbol(arrow), self.turned_symbol(arrow)
         form, turned = self.form(arrow), self.turned(arrow)
         if form is None or turned is None:

@@ -243,10 +243,13 @@ class _Painter:
         is_brief = self.fitted.texts[arrow.kind] == self._last_lines(arrow.kind)[-1]
         forward, backward = lines[-1 if is_brief else 0]
         slot = self.grid.slot(arrow.kind)
-        place = {"x": round(slot.x), "y": round(slot.y, 1)}
+        place = {"x": round(slot.x), "y": round(slot.y)}
         wide = round(width(self.fitted.texts, arrow.kind))
-        yield tag("text", lettering.written(forward), class_=f"f {slot.anchor}",
+        way = "fb" if forward == backward else "f"
+        yield tag("text", lettering.written(forward), class_=f"{way} {slot.anchor}",
                   data_w=wide, **place)  # fmt: skip
+        if forward == backward:
+            return
         yield tag("text", lettering.written(backward), class_=f"b {slot.anchor}",
                   **place)  # fmt: skip
 
@@ -293,4 +296,4 @@ def _toward(a: Point, b: Point, size: float) -> Point:
 
 
 def _at(point: Point) -> str:
-    return f"{number(point[0])} {number(point[1])}"
+    return f"{point[0]:.0f} {point[1]:.0f}"

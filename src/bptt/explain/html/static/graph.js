@@ -82,11 +82,12 @@
   const turned = (shape) => shape.split("×(").length > 1 || shape.split("×").length > 2 ? `(${shape})ᵀ` : shape.split("×").reverse().join("×");
 
   function annotate(arrow) {
-    const label = B.one("text.f", arrow), card = arrow.dataset.k;
+    const card = arrow.dataset.k;
     for (const old of B.all(".heat, text.s", arrow)) old.remove();
+    const label = B.one("text", arrow);
     if (!label || mode.label === "symbol") return;
     if (mode.label === "shape") {
-      const text = B.svg("text", { class: "s " + label.getAttribute("class").slice(2), x: label.getAttribute("x"), y: label.getAttribute("y") });
+      const text = B.svg("text", { class: "s " + label.getAttribute("class").split(" ")[1], x: label.getAttribute("x"), y: label.getAttribute("y") });
       const shape = B.data.shapes[card] || "";
       text.textContent = mode.backward ? turned(shape) : shape;
       return void arrow.append(text);
@@ -102,7 +103,7 @@
     const size = Math.min(6, HEAT_HIGH / rows, +label.dataset.w / columns);
     const top = Math.max(...values.map(Math.abs)) || 1;
     const width = columns * size, high = rows * size;
-    const anchor = label.getAttribute("class").slice(2);
+    const anchor = label.getAttribute("class").split(" ")[1];
     const x = +label.getAttribute("x") - (anchor === "l" ? width : anchor === "m" ? width / 2 : 0);
     const y = +label.getAttribute("y") + 2 - high;
     const heat = B.svg("g", { class: "heat", transform: `translate(${x} ${y})` });
@@ -190,6 +191,7 @@
       const [key, value] = button.dataset.set.split("=");
       mode[key] = value === "true" ? true : value === "false" ? false : value;
       draw();
+      follow(B.t);
     }
     if (event.target.closest("[data-expand]")) {
       isShort = !isShort;

@@ -1,0 +1,116 @@
+"""What each function and operator of a cell's text means, in torch."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+Tensor = torch.Tensor
+
+
+def _layer_norm(u: Tensor, eps: float = 1e-5) -> Tensor:
+    centred = u - u.mean()
+    return centred / ((centred * centred).mean() + eps).sqrt()
+
+
+def _nll(p: Tensor, target: Tensor) -> Tensor:
+    if target.dtype == torch.int64:
+        return -p[target].log()
+    return -(target * p.log()).sum()
+
+
+def _bce(p: Tensor, y: Tensor) -> Tensor:
+    return -(y * p.log() + (1 - y) * (1 - p).log()).sum()
+
+
+def _broadcast(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda *parts: f(*torch.broadcast_tensors(*parts))
+
+
+def _hardsigmoid(u: Tensor) -> Tensor:
+    return ((u + 3) / 6).clamp(0, 1)
+
+
+def _remainder(a: Tensor, b: Tensor) -> Tensor:
+    return a - b * torch.floor(a / b)
+
+
+BINARY: Mapping[type, Callable[[Tensor, Tensor], Tensor]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.MatMult: lambda a, b: a @ b,
+    ast.Mod: _remainder,
+}
+COMPARE: Mapping[type, Callable[[Tensor, Tensor], Tensor]] = {
+    ast.Gt: lambda a, b: a > b,
+    ast.GtE: lambda a, b: a >= b,
+    ast.Lt: lambda a, b: a < b,
+    ast.LtE: lambda a, b: a <= b,
+}
+FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "relu": torch.relu,
+    "softplus": lambda u: torch.logaddexp(u, torch.zeros_like(u)),
+    "exp": torch.exp,
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "abs": torch.abs,
+    "maximum": _broadcast(torch.maximum),
+    "minimum": _broadcast(torch.minimum),
+    "where": lambda c, u, v: torch.where(c != 0, u, v),
+    "softmax": lambda u: torch.softmax(u, 0),
+    "log_softmax": lambda u: torch.log_softmax(u, 0),
+    "layer_norm": _layer_norm,
+    "sum": torch.sum,
+    "mean": torch.mean,
+    "dot": torch.dot,
+    "outer": torch.outer,
+    "stop_gradient": lambda u: u.detach(),
+    "nll": _nll,
+    "bce": _bce,
+    "mse": lambda u, v: ((u - v) ** 2).mean(),
+    "expm1": torch.expm1,
+    "erf": torch.erf,
+    "floor": torch.floor,
+    "round": torch.round,
+    "sign": torch.sign,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "elu": F.elu,
+    "leaky_relu": F.leaky_relu,
+    "softsign": F.softsign,
+    "log_sigmoid": lambda u: -torch.logaddexp(-u, torch.zeros_like(u)),
+    "mish": lambda u: u * torch.tanh(torch.logaddexp(u, torch.zeros_like(u))),
+    "hardtanh": F.hardtanh,
+    "clip": lambda u, low, high: torch.minimum(torch.maximum(u, low), high),
+    "cumsum": lambda u: torch.cumsum(u, 0),
+    "rms_norm": lambda u, eps: u / ((u * u).mean() + eps).sqrt(),
+    "softmin": lambda u: torch.softmax(-u, 0),
+    "glu": lambda u, v: u * torch.sigmoid(v),
+    "with_derivative": lambda v, u: u + (v - u).detach(),
+    "max": torch.amax,
+    "min": torch.amin,
+    "logsumexp": lambda u: torch.logsumexp(u, 0),
+    "norm": torch.linalg.vector_norm,
+    "lower_part": torch.tril,
+    "ceil": torch.ceil,
+    "prod": torch.prod,
+    "swish": F.silu,
+    "softshrink": F.softshrink,
+    "relu6": F.relu6,
+    "selu": F.selu,
+    "celu": F.celu,
+    "tanhshrink": F.tanhshrink,
+    # torch's own have the slope 1/6 of float32.
+    "hardsigmoid": _hardsigmoid,
+    "hardswish": lambda u: u * _hardsigmoid(u),
+    "prelu": lambda u, slope: torch.where(u > 0, u, slope * u),
+}
