@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from bptt.cli.columns import TABLE_EXTRAS, table_request
 from bptt.cli.output import print_json
 from bptt.cli.parameters import (
     HELP_ALL,
@@ -17,6 +18,7 @@ from bptt.cli.parameters import (
     read_options,
     with_options,
 )
+from bptt.errors import FlowError
 from bptt.train import (
     BEST,
     LAST,
@@ -38,6 +40,8 @@ from bptt.train import (
 )
 from bptt.train import resume as resume_run
 from bptt.train import train as train_model
+from bptt.train.data.opening import Data
+from bptt.train.flow_report import write_flows
 from bptt.train.options import DATA, GROUPS, PARTS, RUN
 
 INTERRUPTED = 130  # 128 + SIGINT: what shells expect of a command stopped by Ctrl-C
@@ -81,6 +85,7 @@ EXTRAS = (
         DATA,
         is_common=False,
     ),
+    *TABLE_EXTRAS,
     Extra(
         "config",
         Annotated[
@@ -171,7 +176,8 @@ def train(ctx: typer.Context, **values: Any) -> None:
     console = Console(stderr=values["json"])
     given = given_in(ctx, values)
     if values["resume"] is not None:
-        _end(_resume(given, values, console), console, as_json=values["json"])
+        report, data = _resume(given, values, console)
+        _end(report, console, data, as_json=values["json"])
         return
     if "checkpoint" in given:
         raise IgnoredOptionError("--checkpoint", "it says where --resume begins")
@@ -181,8 +187,9 @@ def train(ctx: typer.Context, **values: Any) -> None:
     options = TrainingOptions(**{**config.options, **_options(given)})
     request = _request(given, config.request)
     out = values["out"] or config.out or _default_folder()
-    report = train_model(open_data(request), options, out, console, request)
-    _end(report, console, as_json=values["json"])
+    data = open_data(request)
+    report = train_model(data, options, out, console, request)
+    _end(report, console, data, as_json=values["json"])
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,12 +211,13 @@ def _request(given: Mapping[str, Any], known: DataRequest | None) -> DataRequest
         raise OptionError("--limit", limit, "a whole number from 1")
     if limit is None and not paths:
         limit = STANDARD_LIBRARY_CHARACTERS
-    return DataRequest(paths, given.get("pattern", known.pattern), limit)
+    pattern = given.get("pattern", known.pattern)
+    return DataRequest(paths, pattern, limit, table_request(given, known.table))
 
 
 def _resume(
     given: Mapping[str, Any], values: Mapping[str, Any], console: Console
-) -> Report:
+) -> tuple[Report, Data | None]:
     for name in given:
         if name not in WITH_RESUME:
             flag = "--" + name.replace("_", "-")
@@ -221,16 +229,27 @@ def _resume(
         )
     data = open_data(_request(given, None)) if "data" in given else None
     epochs = given.get("epochs")
-    return resume_run(values["resume"], console, data, checkpoint, epochs)
+    report = resume_run(values["resume"], console, data, checkpoint, epochs)
+    return report, data
 
 
-def _end(report: Report, console: Console, *, as_json: bool) -> None:
+def _end(report: Report, console: Console, data: Data | None, *, as_json: bool) -> None:
     if is_first_process():
         print_report(report, console)
+        if not report.was_interrupted:
+            console.print(_flow(report.folder, data), highlight=False, markup=False)
         if as_json:
             print_json(read_summary(report.folder).content)
     if report.was_interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _flow(folder: Path, data: Data | None) -> str:
+    """The last verdict on the gradients, or why there is none: the run is done."""
+    try:
+        return f"gradients: {write_flows(folder, data)['last'].verdict}"
+    except (FlowError, OptionError) as error:
+        return f"gradients: not measured: {error}"
 
 
 def _default_folder() -> Path:

@@ -19,9 +19,11 @@ from bptt.flow.maps import StepMaps
 from bptt.flow.measure import exponents
 from bptt.step.shapes import Array
 
-BLOCK = 4  # directions that a power iteration carries
-TURNS = 6  # of a power iteration, at most
-SETTLED = 3e-3  # of a logarithm
+BLOCK = 4  # directions that a power iteration carries, of small states
+LARGE = 256  # units from which it carries two
+TURNS = 3  # of a power iteration, at most
+SETTLED = 0.02  # of a logarithm: two per cent
+WINDOWS = 64  # over all rows; more are left out evenly, but three of each row stay
 LEADING = 8  # directions where the full set is not asked for
 FULL_WORK = 2.2e8  # tau n^3 up to which the full set is found by itself: a second
 FORMED = 1 << 22  # elements of Jacobians that are formed at once
@@ -130,7 +132,7 @@ def measure_growth(loop: Loop, lag: int) -> Growth:
     """Windows of `lag` steps in every row, and the rows' exponents."""
     lengths = loop.maps.slots.lengths
     lag = int(min(lag, lengths.max()))
-    starts = np.arange(0, int(lengths.max()) - lag + 1, lag)
+    starts = _thin(np.arange(0, int(lengths.max()) - lag + 1, lag), len(lengths))
     rows, first = np.meshgrid(np.arange(len(lengths)), starts)
     # A row that is shorter than one window is measured as far as it goes.
     steps = np.minimum(lag, lengths[rows] - first)
@@ -142,8 +144,17 @@ def measure_growth(loop: Loop, lag: int) -> Growth:
     return Growth(lag, starts, found, _rates(loop))
 
 
+def _thin(starts: Array, n_b: int) -> Array:
+    """Evenly spread ones of many windows, the first and the last among them."""
+    count = max(3, WINDOWS // n_b)
+    if len(starts) <= count:
+        return starts
+    places = np.linspace(0, len(starts) - 1, count).round().astype(int)
+    return np.asarray(starts[places])
+
+
 def _window_values(loop: Loop, rows: Array, first: Array, steps: Array) -> Array:
-    p = min(loop.n, BLOCK)
+    p = min(loop.n, BLOCK if loop.n < LARGE else 2)
     random = np.random.default_rng(0)
     start = random.standard_normal((len(rows), loop.n, p))
     v = np.linalg.qr(start)[0]

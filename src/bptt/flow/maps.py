@@ -170,7 +170,6 @@ class StepMaps:
         }
         return self._sheet(roots, [*map(moved, self.states), *map(seeded, self.states)])
 
-    @cached_property
     def _enter(self) -> Sheet:
         """What the loss and the seeds of a step give to its states."""
         found = self._adjoint(self._loss_seeds(), []).nodes
@@ -263,7 +262,7 @@ class StepMaps:
 
     def entering(self) -> Both:
         """What every slot's own loss and seeds give, as `back`."""
-        return self._split(self._enter(slice(0, len(self.slots)), {}))
+        return self._split(self._enter()(slice(0, len(self.slots)), {}))
 
     def parameters(
         self, where: Where, parts: Parts, loss_share: Array

@@ -99,7 +99,8 @@ def chart_of(panel: FlowPanel) -> Chart:
               has_dots=panel.has_dots)
         for number, (name, y) in enumerate(panel.lines.items())
     ]  # fmt: skip
-    return Chart(panel.title, panel.x_label, curves, panel.is_log, has_steps=True)
+    return Chart(panel.title, panel.x_label, curves, panel.is_log, has_steps=True,
+                 decades=640)  # fmt: skip
 
 
 def _figure(panel: FlowPanel) -> Markup:

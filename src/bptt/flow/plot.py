@@ -60,7 +60,7 @@ def _draw_panel(axes: Axes, panel: FlowPanel) -> None:
         axes.set_yscale("log", nonpositive="mask")
     axes.set_title(panel.title)
     axes.set_xlabel(panel.x_label)
-    axes.set_ylabel(panel.symbol)
+    axes.set_ylabel(panel.symbol, math_fontfamily="cm")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.2)
     if len(panel.lines) > 1:

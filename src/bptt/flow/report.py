@@ -116,7 +116,7 @@ def measure_run(setting: FlowSetting) -> GradientFlow:
     cut = cut_at_states(graph, bindings.seeds)
     _check(graph, bindings, setting.row, cut.states)
     mine = run_flow(engine, bindings, cut.states)
-    empty = _empty(setting, bindings, mine)
+    empty = _empty(setting, bindings, mine, _spectra(bindings.parameters))
     found = first_non_finite(engine, mine)
     if found is not None:
         broken = replace(empty, non_finite=found)
@@ -153,7 +153,12 @@ def _check(graph: Graph, bindings: Bindings, row: int, states: tuple[str, ...]) 
         raise errors.FlowError(f"row={row}: the batch has rows 0 to {bindings.n_b - 1}")
 
 
-def _empty(setting: FlowSetting, bindings: Bindings, run: FlowRun) -> GradientFlow:
+def _empty(
+    setting: FlowSetting,
+    bindings: Bindings,
+    run: FlowRun,
+    spectra: Mapping[str, tuple[float, float]],
+) -> GradientFlow:
     """What is known of a run before anything is multiplied."""
     shapes = ", ".join(f"{n} {np.shape(a)}" for n, a in setting.inputs.items())
     subject = FlowSubject(
@@ -170,7 +175,7 @@ def _empty(setting: FlowSetting, bindings: Bindings, run: FlowRun) -> GradientFl
     nothing = np.zeros(0)
     return GradientFlow(
         subject, run.loss, None, (), nothing, np.zeros((0, bindings.n_b)), nothing, (),
-        run.state_gradients, sizes, copies, left, _spectra(bindings.parameters), None,
+        run.state_gradients, sizes, copies, left, spectra, None,
         None, needed=setting.lag or NEEDED, setting=setting,
     )  # fmt: skip
 
@@ -195,7 +200,7 @@ def _measure(
     )
     make = full_spectrum if is_full else leading_spectrum
     numbers = _numbers(maps, exact, travel.injected, make(loops[0], setting.row))
-    base = _empty(setting, maps.bindings, exact)
+    base = _empty(setting, maps.bindings, exact, empty.spectra)
     return replace(
         base, subject=empty.subject, numbers=numbers, growth=growth, lags=travel.lags,
         lags_by_row=travel.lags_by_row, sources=travel.sources,

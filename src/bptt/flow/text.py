@@ -33,7 +33,12 @@ def headline(report: Findings, lang: str = "en") -> str:
 def spoken(found: Diagnosis, lang: str = "en") -> str:
     """A diagnosis as a word and its sentence."""
     word = say(f"word.{found.kind}", lang)
-    return f"{word}: {say(f'says.{found.kind}', lang, **found.fields)}."
+    return _sentence(word, say(f"says.{found.kind}", lang, **found.fields), lang)
+
+
+def _sentence(word: str, body: str, lang: str) -> str:
+    colon, stop = ("：", "。") if lang == "zh" else (": ", ".")
+    return f"{word}{colon}{body}{stop}"
 
 
 def remedies_of(found: Diagnosis, lang: str = "en") -> Iterator[tuple[str, str]]:
@@ -55,7 +60,7 @@ def _clean(report: Findings, lang: str) -> str:
         factor=power(rate), rate=f"{rate:+.3f}", n_b=report.n_b, row=worst,
         worst=power(float(logs[worst])), needed=report.needed, limit=GROWING,
     )  # fmt: skip
-    return f"{say('word.healthy', lang)}: {body}."
+    return _sentence(say("word.healthy", lang), body, lang)
 
 
 def summary(report: Findings, lang: str = "en") -> Iterator[str]:

@@ -21,7 +21,7 @@ from bptt.flow.numeric import compare, compare_each, norm, norms
 from bptt.flow.slots import NOWHERE
 from bptt.step.shapes import Array
 
-WORK = 6e10  # multiplications and additions that the lags may cost: seconds
+WORK = 3e10  # multiplications and additions that the lags may cost: seconds
 FEWEST = 4  # steps whose loss is followed, at least
 DIED = 1e-30  # a term that small beside the largest is followed no further
 LAGS = 4096  # the longest lag

@@ -34,7 +34,8 @@ class Chart:
     """One picture: its title says the quantity, the axes their units.
 
     levels: values drawn across, each with a word; cursor: the step that is marked, and
-    that the page's script can move; has_steps: the axis below counts whole steps.
+    that the page's script can move; has_steps: the axis below counts whole steps;
+    decades: of a logarithmic axis, at most.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Chart:
     levels: Sequence[tuple[float, str]] = ()
     cursor: float | None = None
     has_steps: bool = False
+    decades: int = 16
     width: float = 560.0
     height: float = 250.0
 
@@ -102,7 +104,12 @@ def _axes(chart: Chart) -> _Axes:
     return _Axes(
         chart,
         Scale(low, high if high > low else low + 1.0, chart.width - LEFT - RIGHT),
-        make_scale(values, chart.height - TOP - BOTTOM, is_log=chart.is_log),
+        make_scale(
+            values,
+            chart.height - TOP - BOTTOM,
+            is_log=chart.is_log,
+            decades=chart.decades,
+        ),
     )
 
 

@@ -42,17 +42,22 @@ def linear_ticks(low: float, high: float, is_whole: bool = False) -> list[float]
     return [k * step for k in range(first, floor(high / step + 1e-9) + 1)]
 
 
-def make_scale(values: list[float], length: float, *, is_log: bool = False) -> Scale:
-    """An axis that holds all finite values, and all positive ones if logarithmic."""
+def make_scale(
+    values: list[float], length: float, *, is_log: bool = False, decades: int = 16
+) -> Scale:
+    """An axis that holds all finite values, and all positive ones if logarithmic.
+
+    decades: of a logarithmic axis, at most; what is smaller lies on its lower end.
+    """
     usable = [v for v in values if isfinite(v) and (v > 0 or not is_log)]
     if not usable:
         return Scale(0.1 if is_log else 0.0, 1.0, length, is_log)
     low, high = min(usable), max(usable)
     if is_log:
-        # Whole decades, at least one and at most sixteen: what is smaller is no signal.
+        # Whole decades, at least one and at most so many.
         bottom = floor(log10(low) + 1e-9)
         top = max(ceil(log10(high) - 1e-9), bottom + 1)
-        bottom = max(bottom, top - 16)
+        bottom = max(bottom, top - decades)
         return Scale(10.0**bottom, 10.0**top, length, is_log)
     if low == high:
         low, high = low - abs(low) * 0.1 - 1e-9, high + abs(high) * 0.1 + 1e-9

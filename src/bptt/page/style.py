@@ -105,7 +105,7 @@ label { display: inline-block; font-size: .85rem; color: var(--soft); cursor: po
 input:checked + label { color: var(--ink); border-color: var(--line-strong); }
 input:focus-visible + label { outline: 2px solid var(--lit); outline-offset: 2px; }
 .show-en:not(:checked) ~ .in-en, .show-zh:not(:checked) ~ .in-zh { display: none; }
-.cards { display: grid; gap: .8rem; }
+.cards { display: grid; gap: .8rem; margin-bottom: 1.6rem; }
 .cards article { background: var(--sheet); border: 1px solid var(--line);
   border-left: 4px solid var(--line-strong); border-radius: 10px;
   padding: .7rem 1rem; }

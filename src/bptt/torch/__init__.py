@@ -13,6 +13,7 @@ from bptt.torch.layers import GRU, LSTM, RNN
 from bptt.torch.record import NoRecordError
 from bptt.torch.recurrent import Output, Recurrent
 from bptt.torch.run import InterpretedWarning
+from bptt.torch.watch import FlowWatch
 
 __all__ = [
     "GRU",
@@ -21,6 +22,7 @@ __all__ = [
     "Conversion",
     "ConversionError",
     "DeviceError",
+    "FlowWatch",
     "InterpretedWarning",
     "LayoutError",
     "NoRecordError",

@@ -35,7 +35,7 @@ class CellFunction(torch.autograd.Function):
         arrays = [t.detach().numpy() for t in tensors]
         buffers = Buffers() if is_hooked() else None
         forward = plan.forward(
-            arrays, needs, torch.get_num_threads(),
+            arrays, needs, torch.get_num_threads(), _watched(plan, record),
             place=buffers.make if buffers else None,
         )  # fmt: skip
         collected = plan.collect(forward.run, forward.bindings)
@@ -72,10 +72,17 @@ class CellFunction(torch.autograd.Function):
                 ctx.request, [t.detach().numpy() for t in tensors], restored(buffers),
                 torch.get_num_threads(),
             )  # fmt: skip
-        found, seeds = go_back(plan, kept, tensors, grads, needs)
+        found, seeds = go_back(plan, kept, tensors, grads, needs, ctx.record)
         if ctx.record is not None:
             ctx.record.keep(plan, tensors, seeds)
         return None, None, *found
+
+
+def _watched(plan: Plan, record: Record | None) -> tuple[str, ...]:
+    """The states, whose gradients are kept where someone watches them."""
+    if record is None or record.watch is None:
+        return ()
+    return tuple(name for name in plan.cell.states if name in plan.cell.nodes)
 
 
 def go_back(
@@ -84,19 +91,24 @@ def go_back(
     tensors: Sequence[Tensor],
     grads: Sequence[Tensor | None],
     needs: Sequence[int],
+    record: Record | None = None,
 ) -> tuple[list[Tensor | None], dict[str, Any]]:
     """Gradients of all tensors, by kernels; forward again where that must be.
 
+    record: whose watch, if it has one, sees the states' gradients.
     Returns: a gradient or None per tensor, and the gradients on nodes that arrived.
     """
     arrays = [t.detach().numpy() for t in tensors]
     threads = torch.get_num_threads()
-    forward = forward or plan.forward(arrays, needs, threads)
+    nodes = _watched(plan, record)
+    forward = forward or plan.forward(arrays, needs, threads, nodes)
     arrived = [None if grad is None else grad.detach().numpy() for grad in grads]
     seeds = plan.seeds(forward.bindings, arrived)
     if not plan.is_ready(forward, seeds):
-        forward = plan.forward(arrays, needs, threads)
+        forward = plan.forward(arrays, needs, threads, nodes)
     gradient = plan.backward(forward, seeds)
+    if record is not None and record.watch is not None:
+        record.watch(gradient)
     found = [
         None if part is None else torch.from_numpy(part)
         for part in plan.gradients(gradient, needs)

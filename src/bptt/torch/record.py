@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,6 +24,8 @@ class Record:
 
     def __init__(self) -> None:
         """Empty until the first backward pass."""
+        # What looks at the gradients of the states while they are there: `FlowWatch`.
+        self.watch: Callable[[Gradient], None] | None = None
         self._kept: tuple[Plan, list[Any], list[int], dict[str, Any]] | None = None
 
     def keep(

@@ -209,6 +209,11 @@ class Recurrent(torch.nn.Module):
 
     # ----- looking inside -----
 
+    @property
+    def record(self) -> Record:
+        """What the last backward pass went through."""
+        return self._record
+
     def node_gradients(self, name: str) -> Tensor:
         """∇_{h^(t)} L for every t, of any node, after `backward()`: (tau, n_b, *shape).
 

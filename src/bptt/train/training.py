@@ -17,6 +17,7 @@ from bptt.train.checkpoint import (
 )
 from bptt.train.data.form import unit_of
 from bptt.train.data.opening import Data, DataRequest, fingerprint, make_task, open_data
+from bptt.train.data.sequence_files import SequenceFiles
 from bptt.train.data.sequence_task import refuse_unlike
 from bptt.train.data.task import TrainingTask
 from bptt.train.door.limits import Refusal
@@ -172,7 +173,7 @@ def _go_on(
     processes: Processes,
 ) -> Report:
     folder = saved.folder
-    data = data or _read_again(saved)
+    data = data or read_again(saved)
     recorded = saved.config.get("data", {})
     if fingerprint(data) != recorded.get("sha256"):
         raise DataChangedError(data.source)
@@ -198,7 +199,8 @@ def _go_on(
     return _go(run, setting, shown)
 
 
-def _read_again(saved: SavedRun) -> Data:
+def read_again(saved: SavedRun) -> Data:
+    """The data of a run, by the request that it was read with."""
     request = saved.config.get("data", {}).get("request")
     if request is None:
         raise OptionError("--resume", saved.folder, "the run's DATA, which was no file")
@@ -259,6 +261,7 @@ def _config(
             "request": request.to_json() if request is not None else None,
             "sha256": fingerprint(data),
             "summary": task.summary,
+            "horizon": data.horizon if isinstance(data, SequenceFiles) else None,
         },
         "form": describe_form(task.form),
         "versions": {

@@ -1,0 +1,48 @@
+"""How far gradients travel in a run, before it learnt and after, in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bptt.flow import GradientFlow
+from bptt.train.data.opening import Data, make_task
+from bptt.train.data.windows import weights_of
+from bptt.train.run_folder import read_run
+from bptt.train.sampling import best_or_last
+from bptt.train.training import read_again
+
+FLOW_FILES = {"first": "flow_first.html", "last": "flow_last.html"}
+ROWS, STEPS = 4, 100  # of the training data's beginning
+
+
+def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlow]:
+    """Write the flow of the initial parameters, and of the best ones.
+
+    On the first steps of the training data's first rows, at most 4 rows of 100 steps,
+    as they were trained. data: without it, what the run was recorded to have read.
+    Returns: both, "first" and "last".
+    """
+    saved = read_run(folder, best_or_last(folder))
+    data = data or read_again(saved)
+    task = make_task(data, saved.options, saved.vocabulary)
+    dataset = task.parts["training"]
+    rows = np.sort(np.concatenate(dataset.groups(0)))[:ROWS]
+    stop = min(dataset.length_of(rows), task.truncation.k2 or STEPS, STEPS)
+    block = dataset.read(rows, 0, stop)
+    weights = weights_of(block, stop)
+    weights = weights / (weights.sum() or 1.0)
+    cell = saved.model.cell
+    initial = saved.model.init(task.form, saved.options, "float32")
+    found = {}
+    for when, parameters in (("first", initial), ("last", saved.parameters)):
+        inputs = cell.draw(parameters, {"x": block.x, "y": block.y}, mean=True)
+        found[when] = cell.flow(
+            parameters, inputs, weights=weights, lengths=block.lengths,
+            window=task.truncation.k2, name=f"{saved.options.cell}, {when}",
+            data=f"{task.summary}: {len(rows)} rows of {stop} steps",
+            seed=saved.options.seed,
+        )  # fmt: skip
+        found[when].save(folder / FLOW_FILES[when])
+    return found
