@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -147,7 +147,7 @@ def _find_other_steps(
     )
 
 
-def _find_parts(roots: Collection[Node], plan: StagedProgram) -> list[Node]:
+def _find_parts(roots: Sequence[Node], plan: StagedProgram) -> list[Node]:
     """What is in memory, or was given, of which a caller's values are made."""
     found: dict[Node, None] = {}
     stack = [plan.canon(root) for root in roots if root.timed]
