@@ -1,7 +1,10 @@
 """Reading text: order, limits, and mistakes by their message."""
 
+import gzip
+
 import pytest
 
+from bptt.train.data import text as text_module
 from bptt.train.data.text import STANDARD_LIBRARY, read_text, standard_library_files
 from bptt.train.errors import (
     DataNotFoundError,
@@ -98,9 +101,36 @@ def test_a_file_that_cannot_be_opened_says_why(tmp_path, monkeypatch):
     file = tmp_path / "a.txt"
     file.write_text("text")
 
-    def refuse(_path):
+    def refuse(_path, _mode):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    monkeypatch.setattr("pathlib.Path.open", refuse)
     with pytest.raises(DataUnreadableError, match="Permission denied"):
         read_text([file])
+
+
+def test_a_packed_text_is_the_text(tmp_path, monkeypatch):
+    words = "höher, schneller\n" * 400
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(words.encode()))
+    assert read_text([tmp_path / "a.txt.gz"]).characters == words
+    monkeypatch.setattr(text_module, "IN_MEMORY_BYTES", 1000)
+    large = read_text([tmp_path / "a.txt.gz"])  # larger than it lies there
+    assert large.is_large
+    assert "".join(large.blocks()) == words
+    whole = (tmp_path / "a.txt.gz").read_bytes()
+    (tmp_path / "a.txt.gz").write_bytes(whole[:-9])
+    with pytest.raises(DataUnreadableError, match="ended before"):
+        read_text([tmp_path / "a.txt.gz"])
+    (tmp_path / "b.txt.gz").write_bytes(b"no archive")
+    with pytest.raises(DataUnreadableError, match="Not a gzipped file"):
+        read_text([tmp_path / "b.txt.gz"])
+    (tmp_path / "c.zst").write_bytes(b"x")
+    with pytest.raises(DataUnreadableError, match="unpack it first: zstd -d"):
+        read_text([tmp_path / "c.zst"])
+
+
+def test_an_archive_that_expands_beyond_all_measure_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_module, "FREE_EXPANSION", 10_000)
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(4_000_000)))
+    with pytest.raises(DataUnreadableError, match="unpacks to more than"):
+        read_text([tmp_path / "bomb.gz"])

@@ -30,6 +30,16 @@ COMMANDS = {
         "export",
         "Write a trained model as ONNX, as C, or as a torch state_dict.",
     ),
+    "predict": (
+        "predict",
+        "predict",
+        "Write a model's predictions of sequences: a row per step, or per sequence.",
+    ),
+    "forecast": (
+        "predict",
+        "forecast",
+        "Go on with a series, the network fed its own output.",
+    ),
     "compare": (
         "compare",
         "compare",

@@ -59,7 +59,7 @@ def _of_option(one: Defined) -> inspect.Parameter:
     kind, default, flags = one.type, one.default, one.flags
     if one.option.read is not None:
         kind, default = list[str] | None, None
-    elif default is False:
+    elif one.is_switch:
         flags = (f"{flags[0]}/--no-{flags[0][2:]}",)
     elif not isinstance(kind, type | UnionType) or get_args(kind) == ():
         kind = type(default)

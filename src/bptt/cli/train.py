@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from bptt.cli.columns import TABLE_EXTRAS, table_request
 from bptt.cli.output import print_json
 from bptt.cli.parameters import (
     HELP_ALL,
@@ -84,6 +85,7 @@ EXTRAS = (
         DATA,
         is_common=False,
     ),
+    *TABLE_EXTRAS,
     Extra(
         "config",
         Annotated[
@@ -209,7 +211,8 @@ def _request(given: Mapping[str, Any], known: DataRequest | None) -> DataRequest
         raise OptionError("--limit", limit, "a whole number from 1")
     if limit is None and not paths:
         limit = STANDARD_LIBRARY_CHARACTERS
-    return DataRequest(paths, given.get("pattern", known.pattern), limit)
+    pattern = given.get("pattern", known.pattern)
+    return DataRequest(paths, pattern, limit, table_request(given, known.table))
 
 
 def _resume(

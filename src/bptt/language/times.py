@@ -312,6 +312,10 @@ class _Rewriter(Additions):
         body = self._at(equation.expression, AT_STEPS)
         start = self.free(f"{name}_start")
         self.starts[name] = start
+        is_declared = any(d.name == name for d in self.declarations)
+        if equation.expression.op == "put" and not is_declared:
+            # `h[0, j] = ...` says the rank of h, which is read whole beside its start.
+            self.like[name] = read(start, 0, equation.span)
         self.made["start", name] = str(way)
         self.hidden[start] = ("start", name, equation.when)
         self.done.append(Equation(start, body, equation.span))

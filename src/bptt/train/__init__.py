@@ -13,6 +13,7 @@ from bptt.train.checkpoint import BEST, LAST
 from bptt.train.comparing import Comparison, compare_runs, write_comparison
 from bptt.train.data.opening import DataRequest, open_data
 from bptt.train.data.sequence_files import read_sequences
+from bptt.train.data.tables import TableRequest
 from bptt.train.data.text import PlainText, read_text
 from bptt.train.definition import Defined, defined
 from bptt.train.errors import (
@@ -27,6 +28,7 @@ from bptt.train.options import (
     STANDARD_LIBRARY_CHARACTERS,
     TrainingOptions,
 )
+from bptt.train.predicting import forecast_run, predict_run
 from bptt.train.processes import has_several_processes, is_first_process
 from bptt.train.report import (
     Report,
@@ -61,12 +63,14 @@ __all__ = [
     "Sampler",
     "SeveralProcessesError",
     "Summary",
+    "TableRequest",
     "TrainError",
     "Trained",
     "TrainingOptions",
     "compare_runs",
     "defined",
     "export_run",
+    "forecast_run",
     "format_figure",
     "format_loss",
     "has_several_processes",
@@ -80,6 +84,7 @@ __all__ = [
     "parse_scheduler_option",
     "parse_size",
     "parse_split",
+    "predict_run",
     "print_report",
     "read_run_config",
     "read_sequences",

@@ -93,6 +93,11 @@ class Defined:
         return self.option.flags or ("--" + self.name.replace("_", "-"),)
 
     @property
+    def is_switch(self) -> bool:
+        """Whether it is on or off, and has no value on the command line."""
+        return self.option.within is SWITCH
+
+    @property
     def shown_default(self) -> str:
         """The default in words; nothing where there is none to speak of."""
         if self.option.otherwise is not None:
@@ -146,7 +151,7 @@ def as_markdown(groups: Mapping[str, Sequence[Defined]]) -> str:
             flags = " or ".join(f"`{flag}`" for flag in one.flags)
             value = f" `{one.option.metavar}`" if one.option.metavar else ""
             within = one.option.within.expected if one.option.within else ""
-            within = "" if one.default is False else within  # a switch says itself
+            within = "" if one.is_switch else within  # a switch says itself
             lines.append(
                 f"| {flags}{value} | {one.shown_default} | {within} | "
                 f"{one.option.help} |"

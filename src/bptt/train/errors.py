@@ -282,6 +282,28 @@ class ExportError(TrainError):
         )
 
 
+class ForecastError(TrainError):
+    """A model whose target is not the next x in real numbers cannot forecast."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"RUN {str(folder)!r}: its target is not the next x of a real series, so "
+            "it cannot be fed its own output. bptt predict RUN DATA gives its "
+            "predictions."
+        )
+
+
+class NotPredictedError(TrainError):
+    """Predictions of files are those of sequences."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        super().__init__(
+            f"RUN {str(folder)!r}: predictions are written of files of sequences, and "
+            f"this is a model of {kind}. bptt sample RUN writes text, and "
+            "bptt.train.load(RUN).predict takes arrays."
+        )
+
+
 class PredictInputError(TrainError):
     """An array to predict from is not one that the model reads."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from bptt.train.checkpoint import BEST, Parameters, path_of, read_checkpoint
 from bptt.train.data.baselines import Baselines
+from bptt.train.data.sequences import Batches
 from bptt.train.evaluation import evaluate_part
 from bptt.train.full_batch import FullBatchSession
 from bptt.train.processes import Processes
@@ -18,7 +19,7 @@ from bptt.train.run_page import write_page
 from bptt.train.session import Session, Setting, write_sample
 from bptt.train.summary import write_summary
 from bptt.train.tensorboard import Board
-from bptt.train.trivial import Predictor, Trivial
+from bptt.train.trivial import Predictor, Trivial, measure_lagged
 
 SAMPLE_LENGTH = 300
 
@@ -76,7 +77,17 @@ def _with_references(report: Report, setting: Setting) -> Report:
         found = trivial.measure(task.parts[part], task.offset(part) / task.unit.factor)
         name = "unigram" if task.baselines else found.name
         shown = replace(found, name=name, loss=found.loss * task.unit.factor)
-        return [shown, *_lzma(report.baselines if part == "validation" else None)]
+        data = task.parts[part]
+        lagged = [
+            measure_lagged(name, back, data, task.form)
+            for name, back in task.lags.items()
+            if isinstance(data, Batches)
+        ]
+        return [
+            shown,
+            *lagged,
+            *_lzma(report.baselines if part == "validation" else None),
+        ]
 
     best = replace(report.best_part, references=of("validation"))
     tested = report.tested

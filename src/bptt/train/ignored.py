@@ -34,7 +34,12 @@ def refuse_ignored(
     if task.kind == "sequences" and options.k1 and options.k2:
         options.refuse_ignored("--k1 and --k2 say it for sequences", "tau")
     if task.kind != "sequences":
-        options.refuse_ignored("the target is the next character or token", "loss")
+        why = "the target is the next character or token"
+        options.refuse_ignored(why, "loss", "standardise", "season")
+    elif task.form.x_is_token:
+        options.refuse_ignored("tokens have no mean", "standardise")
+    if task.kind == "sequences" and not task.lags:
+        options.refuse_ignored("the target is no later step of a real series", "season")
     if isinstance(data, SequenceFiles):
         if "validation" in data.parts:
             options.refuse_ignored("the data names its validation part", "held_out")

@@ -149,6 +149,14 @@ class TrainingOptions:
     held_out: float = option(
         0.05, "Fraction of the data kept for validation.", PARTS, within=FRACTION
     )
+    standardise: bool | None = option(
+        None, "Learn from (x - mean) / deviation of the training part.", PARTS,
+        within=SWITCH, otherwise="tables: yes",
+    )  # fmt: skip
+    season: int | None = option(
+        None, "Steps of a season: of the seasonal naive forecast.", PARTS,
+        within=whole(1),
+    )  # fmt: skip
     test: float = option(
         0.0, "Fraction kept for a test at the end.", PARTS, within=FRACTION_OR_0
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 from bptt.train.assignments import check_split
 from bptt.train.data.opening import DataRequest
+from bptt.train.data.tables import TableRequest
 from bptt.train.definition import defined
 from bptt.train.door.limits import Refusal, read_bounded
 from bptt.train.door.records import MAX_CONFIG, ConfigTable, hold_to, parse_json
@@ -24,7 +25,8 @@ from bptt.train.errors import ConfigFileError
 from bptt.train.options import TrainingOptions
 from bptt.train.run_folder import CONFIG_FILE, read_config
 
-OWN = ("data", "pattern", "limit", "out", "split")
+TABLE = ("columns", "time", "group", "target", "horizon")
+OWN = ("data", "pattern", "limit", "out", "split", *TABLE)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,12 @@ def from_table(path: Path, table: Mapping[str, Any]) -> RunConfig:
     request = None
     if record.data is not None:
         paths = [record.data] if isinstance(record.data, str) else record.data
-        request = DataRequest(tuple(map(Path, paths)), record.pattern, record.limit)
+        table = {name: own[name] for name in TABLE if name in own}
+        if "columns" in table:
+            table["columns"] = tuple(table["columns"])
+        request = DataRequest(
+            tuple(map(Path, paths)), record.pattern, record.limit, TableRequest(**table)
+        )
     return RunConfig(options, request, None if record.out is None else Path(record.out))
 
 

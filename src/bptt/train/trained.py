@@ -13,8 +13,15 @@ from bptt.cell import Cell
 from bptt.step.shapes import Array
 from bptt.train.checkpoint import Parameters
 from bptt.train.data.form import Form
+from bptt.train.data.series_task import normal
 from bptt.train.data.vocabulary import Vocabulary
-from bptt.train.errors import CellNotTrainableError, ExportError, PredictInputError
+from bptt.train.errors import (
+    CellNotTrainableError,
+    ExportError,
+    ForecastError,
+    OptionError,
+    PredictInputError,
+)
 from bptt.train.export.c_header import c_header
 from bptt.train.export.onnx_model import onnx_model
 from bptt.train.export.single_step import SingleStep, single_step
@@ -66,7 +73,7 @@ class Trained:
         has no o in its loss.
         """
         o = self.scores(x, lengths=lengths)
-        found = _link(self.model.loss, o)
+        found = self._in_units(_link(self.model.loss, o))
         if lengths is not None:
             found[np.arange(len(x))[:, None] >= np.asarray(lengths)] = 0
         return found
@@ -74,9 +81,34 @@ class Trained:
     def scores(self, x: Array, *, lengths: Array | None = None) -> Array:
         """The o[t] of the loss, (tau, n_b, n_o): as `predict`, before softmax."""
         self._refuse_other(np.asarray(x))
+        x = self._normal(x)
         scores = _scores_of(self.model)
         run = self.cell.forward(self.parameters, self._inputs(x), lengths=lengths)
         return np.array(run[scores])
+
+    def forecast(self, x: Array, steps: int) -> Array:
+        """Further steps of series, the network fed its own output.
+
+        x: (tau, n_b, n_x), the series so far; steps: how many to go on.
+        Returns: (steps, n_b, n_x), in the units of the data.
+        Raises: OptionError if steps is below 1; ForecastError if the target is not the
+        next x, in real numbers.
+        """
+        if steps < 1:
+            raise OptionError("--steps", steps, "a whole number from 1")
+        data = self.run.config.get("data", {})
+        if self.model.loss != "mse" or data.get("horizon") != 1:
+            raise ForecastError(self.run.folder)
+        self._refuse_other(np.asarray(x))
+        scores, state, found = _scores_of(self.model), None, []
+        now = self._normal(x)
+        for _ in range(steps):
+            inputs = self._inputs(now)
+            run = self.cell.forward(self.parameters, inputs, initial=state)
+            state = run.final
+            found.append(self._in_units(np.array(run[scores][-1:])))
+            now = self._normal(found[-1])
+        return np.concatenate(found)
 
     def sample(self, prompt: str, length: int, **how: Any) -> Iterator[str]:
         """Text, or tokens, that goes on from a prompt; see `Sampler.write`.
@@ -101,6 +133,9 @@ class Trained:
     @property
     def step(self) -> SingleStep:
         """One time step as operations on numbers. Raises: ExportError."""
+        if self.form.x_scale:
+            found = "it reads standardised columns; train with --no-standardise"
+            raise ExportError(self.model.name, found)
         return single_step(self.model, self.form, self.parameters)
 
     def torch_module(self) -> Any:
@@ -157,6 +192,18 @@ class Trained:
             x = np.zeros((1, 1, self.form.n_x), np.float32)
         drawn = self.cell.draw(self.parameters, {"x": x, "y": x}, mean=True)
         return {n: a[0, 0] for n, a in drawn.items() if n not in ("x", "y")}
+
+    def _in_units(self, o: Array) -> Array:
+        """What the network says, in the units of the data."""
+        form = self.form
+        if not form.y_scale:
+            return o
+        return np.asarray(o * np.array(form.y_scale) + np.array(form.y_mean))
+
+    def _normal(self, x: Array) -> Array:
+        """x as the network reads it."""
+        form = self.form
+        return normal(x, form.x_mean, form.x_scale) if form.x_scale else x
 
     def _inputs(self, x: Array) -> dict[str, Array]:
         spec = self.cell.graph.inputs["y"]

@@ -17,6 +17,7 @@ from bptt.train.checkpoint import (
 )
 from bptt.train.data.form import unit_of
 from bptt.train.data.opening import Data, DataRequest, fingerprint, make_task, open_data
+from bptt.train.data.sequence_files import SequenceFiles
 from bptt.train.data.sequence_task import refuse_unlike
 from bptt.train.data.task import TrainingTask
 from bptt.train.door.limits import Refusal
@@ -260,6 +261,7 @@ def _config(
             "request": request.to_json() if request is not None else None,
             "sha256": fingerprint(data),
             "summary": task.summary,
+            "horizon": data.horizon if isinstance(data, SequenceFiles) else None,
         },
         "form": describe_form(task.form),
         "versions": {

@@ -15,6 +15,7 @@ import numpy as np
 from bptt.step.shapes import Array
 from bptt.train.data.baselines import count_entries
 from bptt.train.data.form import Form
+from bptt.train.data.sequences import Batches
 from bptt.train.data.streams import Streams
 from bptt.train.data.windows import Dataset, plan_epoch, weights_of
 from bptt.train.tallies import ClassTally, Figures, make_tally, with_perplexity
@@ -98,3 +99,22 @@ def _count_classes(training: Dataset, n: int) -> Array:
     for y in targets_of(training):
         counts += np.bincount(y, minlength=n)
     return counts
+
+
+def measure_lagged(name: str, back: int, dataset: Batches, form: Form) -> Predictor:
+    """The predictor that says x[t - back] of every step t, or x[1] before that.
+
+    The target of a step is a later x; back is 0 for the naive forecast.
+    """
+    tally = make_tally(form, "mse")
+    assert tally is not None
+    loss, n = 0.0, 0
+    data = dataset.sequences
+    for row in range(len(data)):
+        x, counts = data.x[row], data.steps(row)
+        guess = x[np.maximum(np.arange(len(x)) - back, 0)][counts]
+        true = data.y[row][counts]
+        tally.add(guess, true)
+        loss += float(((guess.astype(np.float64) - true) ** 2).mean(axis=-1).sum())
+        n += len(true)
+    return Predictor(name, loss / max(1, n), tally.figures())

@@ -1,8 +1,8 @@
 """Matrices that change in time, compiled: against the reference and against torch.
 
 Bounds: both executors round in another order; 1e-12 of the largest element of a result
-(float64) and 2e-5 (float32) are four times the largest difference seen, where a result
-that is zero but for rounding is compared with 0.1.
+(float64) and 2e-5 (float32), where a result that is zero but for rounding is compared
+with 0.1. The largest differences seen between the two are 1.3e-14 and 3.6e-6.
 """
 
 import numpy as np

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from math import log
 
+import numpy as np
+
+from bptt.step.shapes import Array
+
 
 @dataclass(frozen=True)
 class Form:
@@ -10,7 +14,9 @@ class Form:
 
     n_x: size of x[t], or the number of entries if x is a token; target: "class" (an
     index), "multi-hot" or "real" (vectors); n_o: classes, or size of the vector;
-    per_step: whether every step has a target, not only the last one of a sequence.
+    per_step: whether every step has a target, not only the last one of a sequence;
+    x_mean, x_scale, y_mean, y_scale: of each column, where the network reads
+    (x - mean) / scale; empty where it reads the data as they are.
     """
 
     n_x: int
@@ -18,11 +24,15 @@ class Form:
     target: str
     n_o: int
     per_step: bool = True
+    x_mean: tuple[float, ...] = ()
+    x_scale: tuple[float, ...] = ()
+    y_mean: tuple[float, ...] = ()
+    y_scale: tuple[float, ...] = ()
 
     @property
-    def scale_of_y(self) -> float:
-        """What one unit of y is in the units of the data."""
-        return 1.0
+    def scale_of_y(self) -> Array | float:
+        """What one unit of y is in the units of the data, for each element."""
+        return np.array(self.y_scale) if self.y_scale else 1.0
 
 
 @dataclass(frozen=True)

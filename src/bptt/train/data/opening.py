@@ -2,22 +2,36 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from bptt.train.data.characters import text_task
 from bptt.train.data.sequence_files import SUFFIXES, SequenceFiles, read_sequences
 from bptt.train.data.sequence_task import sequence_task
+from bptt.train.data.tables import TABLE_SUFFIXES, TableRequest, read_tables
 from bptt.train.data.targets import remarks, with_loss
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.text import LargeText, PlainText, files_of, read_text
 from bptt.train.data.token_files import TokenFile, read_tokens, token_task
 from bptt.train.data.vocabulary import Vocabulary
-from bptt.train.errors import IgnoredOptionError, MixedDataError
+from bptt.train.errors import (
+    DataUnreadableError,
+    IgnoredOptionError,
+    MixedDataError,
+)
 from bptt.train.options import TrainingOptions
 
 Data = PlainText | LargeText | TokenFile | SequenceFiles
+
+# What people have, and what makes of it what can be read.
+CONVERT = {
+    ".mid": "a MIDI file is no array; make a piano roll (steps, pitches) of it, for "
+    "example with pretty_midi's get_piano_roll, and save x with numpy.savez",
+    ".mat": "a MATLAB file; scipy.io.loadmat reads it: save its arrays as x and y "
+    "with numpy.savez",
+}
+CONVERT[".midi"] = CONVERT[".mid"]
 
 WHOLE_HASH = 64 * 2**20  # bytes of a file that are hashed in full
 EDGE = 2**20  # of a larger file: its first and last bytes
@@ -30,6 +44,7 @@ class DataRequest:
     paths: tuple[Path, ...] = ()
     pattern: str = "*"
     limit: int | None = None
+    table: TableRequest = field(default_factory=TableRequest)
 
     def to_json(self) -> dict[str, Any]:
         """Paths are made absolute: a run may be resumed from another folder."""
@@ -37,20 +52,28 @@ class DataRequest:
             "paths": [str(path.resolve()) for path in self.paths],
             "pattern": self.pattern,
             "limit": self.limit,
+            **asdict(self.table),
         }
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "DataRequest":
         """The reverse of `to_json`."""
         paths = tuple(map(Path, record["paths"]))
-        return cls(paths, record["pattern"], record["limit"])
+        names = {one.name for one in fields(TableRequest)}
+        table: dict[str, Any] = {
+            name: tuple(value) if name == "columns" else value
+            for name, value in record.items()
+            if name in names
+        }
+        return cls(paths, record["pattern"], record["limit"], TableRequest(**table))
 
 
 def open_data(request: DataRequest) -> Data:
     """Read text, a token file or sequence files; which, their names say.
 
-    `.npy` is a token file; `.npz` and `.safetensors` are sequences, also in a folder,
-    where other files are then left out; anything else is text.
+    `.csv`, `.tsv` and `.parquet` are tables; `.npy` is a token file; `.npz` and
+    `.safetensors` are sequences, also in a folder, where other files are then left
+    out; anything else is text.
     Raises: DataNotFoundError, MixedDataError, IgnoredOptionError, and the errors of
     each kind.
     """
@@ -61,6 +84,9 @@ def open_data(request: DataRequest) -> Data:
     _refuse_ignored(request, *(found or ["text"]))
     if found == ["tokens"]:
         return read_tokens(request.paths)
+    if found == ["table"]:
+        files = [f for path in request.paths for f in _table_files(path, request)]
+        return read_tables(" ".join(map(str, request.paths)), files, request.table)
     if found == ["sequences"]:
         files = [f for path in request.paths for f in _sequence_files(path, request)]
         return read_sequences(" ".join(map(str, request.paths)), files)
@@ -70,6 +96,8 @@ def open_data(request: DataRequest) -> Data:
 def _refuse_ignored(request: DataRequest, kind: str) -> None:
     if request.limit is not None and kind != "text":
         raise IgnoredOptionError("--limit", "it counts characters of text")
+    if request.table.given and kind != "table":
+        raise IgnoredOptionError(request.table.given[0], "it names columns of tables")
     if request.pattern != "*" and not any(path.is_dir() for path in request.paths):
         raise IgnoredOptionError("--pattern", "it chooses files of folders")
 
@@ -120,13 +148,23 @@ def _hash_file(digest: Any, file: Path) -> None:
 
 
 def _kind(path: Path) -> str:
+    if path.suffix in TABLE_SUFFIXES:
+        return "table"
+    if path.suffix in CONVERT:
+        raise DataUnreadableError(path, CONVERT[path.suffix])
     if path.suffix == ".npy":
         return "tokens"
     if path.suffix in SUFFIXES:
         return "sequences"
     if path.is_dir() and any(f.suffix in SUFFIXES for f in files_of(path, "*")):
         return "sequences"
+    if path.is_dir() and any(f.suffix in TABLE_SUFFIXES for f in files_of(path, "*")):
+        return "table"
     return "text"
+
+
+def _table_files(path: Path, request: DataRequest) -> Sequence[Path]:
+    return [f for f in files_of(path, request.pattern) if f.suffix in TABLE_SUFFIXES]
 
 
 def _sequence_files(path: Path, request: DataRequest) -> Sequence[Path]:

@@ -50,13 +50,23 @@ MAX_UNUSED = 1000  # indices without a single use, for each that is used
 
 @dataclass(frozen=True)
 class SequenceFiles:
-    """Checked records by part ("whole" where the files name none), and their form."""
+    """Checked records by part ("whole" where the files name none), and their form.
+
+    horizon: how many steps ahead the target lies, where it is x itself.
+    """
 
     source: str
     files: tuple[Path, ...]
     parts: Mapping[str, Sequences]
     form: Form
     remarks: tuple[str, ...] = ()
+    horizon: int | None = None
+    is_table: bool = False
+
+    @property
+    def is_one_series(self) -> bool:
+        """Whether it is one series whose target is a later step of it."""
+        return self.horizon is not None and len(self) == 1
 
     def __len__(self) -> int:
         """Count the records of all parts."""
@@ -83,8 +93,11 @@ def read_sequences(source: str, files: Sequence[Path]) -> SequenceFiles:
     """
     records: dict[str, list[_Record]] = {}
     remarks: dict[str, None] = {}
+    horizon: int | None = 1
     for file in files:
         arrays = _load(file)
+        if any(name.startswith("y") for name in arrays):
+            horizon = None
         for part, chosen in _parts_of(file, arrays).items():
             remarks |= dict.fromkeys(_doubts(chosen))
             records.setdefault(part, []).extend(_records(file, part, chosen))
@@ -97,7 +110,9 @@ def read_sequences(source: str, files: Sequence[Path]) -> SequenceFiles:
     for record in every:
         _check_like(record, every[0])
     parts = {part: _together(source, part, these) for part, these in records.items()}
-    return SequenceFiles(source, tuple(files), parts, _form(every), tuple(remarks))
+    return SequenceFiles(
+        source, tuple(files), parts, _form(every), tuple(remarks), horizon
+    )
 
 
 def _doubts(arrays: Arrays) -> Iterator[str]:

@@ -1,13 +1,16 @@
 """From sequence files to batches of training, validation and test records."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from bptt.step.shapes import Array
 from bptt.train.data.form import Form
 from bptt.train.data.sequence_files import WHOLE, SequenceFiles
 from bptt.train.data.sequences import Batches, Sequences, split_records
+from bptt.train.data.series_task import in_own_units, split_in_time, standardised
 from bptt.train.data.task import TrainingTask
-from bptt.train.errors import TooFewRecordsError, UnlikeDataError
+from bptt.train.errors import OptionError, TooFewRecordsError, UnlikeDataError
 from bptt.train.options import TrainingOptions
 from bptt.train.truncation import Truncation
 
@@ -19,6 +22,8 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
 
     Raises: TooFewRecordsError if a part that is asked for has no record.
     """
+    if data.is_one_series:
+        data = split_in_time(data, options)
     parts = dict(data.parts)
     if "training" not in parts:
         parts = _split(data, options)
@@ -29,6 +34,10 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
         parts |= {name: whole.take(r) for name, r in rows.items() if len(r)}
     if "validation" not in parts:
         raise TooFewRecordsError(data.source, "validation", len(data))
+    form = data.form
+    if data.is_table if options.standardise is None else options.standardise:
+        form = standardised(form, parts["training"])
+        parts = {name: in_own_units(p, form) for name, p in parts.items()}
     batches = {
         name: Batches(p, options.n_b, options.seed if name == "training" else None)
         for name, p in parts.items()
@@ -36,12 +45,26 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
     counts = ", ".join(f"{len(parts[n]):,} {n}" for n in batches)
     return TrainingTask(
         kind="sequences",
-        form=data.form,
+        form=form,
         parts=batches,
         truncation=options.truncation(options.tau),
         evaluation=EVALUATION,
         summary=f"{data.source}: {counts} sequences of {_describe(parts, data.form)}",
+        lags=_lags(data, options),
     )
+
+
+def _lags(data: SequenceFiles, options: TrainingOptions) -> dict[str, int]:
+    """The predictors that say x[t - n] at step t of a target that is a later x."""
+    if data.horizon is None or data.form.target != "real":
+        return {}
+    found = {"naive forecast": 0}
+    if options.season is not None:
+        if options.season < data.horizon:
+            expected = f"at least the horizon, {data.horizon}"
+            raise OptionError("--season", options.season, expected)
+        found["seasonal naive forecast"] = options.season - data.horizon
+    return found
 
 
 def _split(data: SequenceFiles, options: TrainingOptions) -> dict[str, Sequences]:
@@ -64,6 +87,8 @@ def sequence_evaluation(
     Raises: UnlikeDataError if the arrays are not those that the model was trained on.
     """
     refuse_unlike(data.source, data.form, form)
+    parts = {name: in_own_units(p, form) for name, p in data.parts.items()}
+    data = replace(data, parts=parts)
     if "test" in data.parts:
         chosen = data.parts["test"]
     else:

@@ -1,7 +1,7 @@
 """What is to be learned: data sets cut into parts, their form and their unit."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bptt.train.data.baselines import Baselines
 from bptt.train.data.form import Form, LossUnit
@@ -18,7 +18,8 @@ class TrainingTask:
     added to the loss of a part, in the unit (the spelling of unknown characters);
     truncation: of the training part; evaluation: of the others; summary: one line for
     the person; remarks: what looks like a mistake; unit: None until the loss of the
-    cell is known.
+    cell is known; lags: predictors that say
+    x[t - n] at step t, and their n.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class TrainingTask:
     vocabulary: Vocabulary | None = None
     baselines: Callable[[], Baselines] | None = None
     remarks: tuple[str, ...] = ()
+    lags: Mapping[str, int] = field(default_factory=dict)
 
     def offset(self, part: str) -> float:
         """What is added to a part's loss."""

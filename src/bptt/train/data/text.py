@@ -1,21 +1,28 @@
 """Reading training text: files, folders, or the source of the standard library."""
 
 import codecs
+import gzip
 import hashlib
 import os
 import sysconfig
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol, cast
 
+from bptt.train.door.arrays import FREE_EXPANSION, MAX_EXPANSION
+from bptt.train.door.limits import in_words
 from bptt.train.errors import (
     DataNotFoundError,
     DataUnreadableError,
     EmptyDataError,
     NotUtf8Error,
 )
+
+PACKED = (".gz", ".zst")
+BROKEN = (OSError, EOFError, zlib.error)  # of a file, or of what is packed in it
 
 STANDARD_LIBRARY = "the source of Python's standard library"
 
@@ -120,8 +127,8 @@ def read_text(
     Without paths it reads the `*.py` source of Python's standard library. A folder's
     files are those whose name matches `pattern`, sorted by path, without hidden ones.
     `limit` keeps the first so many characters. A file that does not end its last line
-    is given a newline, so that two files never share a line. More than 256 MiB are not
-    read here but piece by piece as they are needed (`LargeText`).
+    is given a newline, so that two files never share a line; `.gz` is unpacked. More
+    than 256 MiB are not read here but piece by piece as they are needed (`LargeText`).
     Raises: DataNotFoundError, DataUnreadableError, NotUtf8Error (file and byte
     offset), EmptyDataError if no character is left.
 
@@ -206,10 +213,34 @@ def _join(files: list[Path], source: str, limit: int | None) -> PlainText:
 
 
 def _size(file: Path) -> int:
+    """Bytes of text, of a `.gz` file once it is unpacked."""
     try:
-        return file.stat().st_size
-    except OSError as error:
-        raise DataUnreadableError(file, error.strerror or str(error)) from error
+        packed = file.stat().st_size
+        if file.suffix not in PACKED:
+            return packed
+        size = 0
+        with _opened(file) as stream:
+            while block := stream.read(BLOCK_BYTES):
+                size += len(block)
+                if size > max(FREE_EXPANSION, MAX_EXPANSION * packed):
+                    reason = f"unpacks to more than {in_words(size)}"
+                    raise DataUnreadableError(file, reason)
+        return size
+    except BROKEN as error:
+        raise DataUnreadableError(file, _reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _opened(file: Path) -> IO[bytes]:
+    """A file to read the bytes of its text from."""
+    if file.suffix == ".zst":
+        raise DataUnreadableError(file, "unpack it first: zstd -d, or save it as .gz")
+    if file.suffix == ".gz":
+        return cast(IO[bytes], gzip.open(file))  # the caller closes it
+    return file.open("rb")
 
 
 def _pieces(file: Path) -> Iterator[str]:
@@ -217,7 +248,7 @@ def _pieces(file: Path) -> Iterator[str]:
     read = 0  # bytes before the block
     last = ""
     try:
-        with file.open("rb") as stream:
+        with _opened(file) as stream:
             while block := stream.read(BLOCK_BYTES):
                 waiting = len(decoder.getstate()[0])
                 try:
@@ -231,8 +262,8 @@ def _pieces(file: Path) -> Iterator[str]:
                 last = piece[-1:] or last
                 yield piece
             waiting_bytes = decoder.getstate()[0]
-    except OSError as error:
-        raise DataUnreadableError(file, error.strerror or str(error)) from error
+    except BROKEN as error:
+        raise DataUnreadableError(file, _reason(error)) from error
     if waiting_bytes:
         raise NotUtf8Error(file, read - len(waiting_bytes), waiting_bytes[0])
     if last and last != "\n":
@@ -241,9 +272,10 @@ def _pieces(file: Path) -> Iterator[str]:
 
 def _read_file(file: Path) -> str:
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise DataUnreadableError(file, error.strerror or str(error)) from error
+        with _opened(file) as stream:
+            content = stream.read()
+    except BROKEN as error:
+        raise DataUnreadableError(file, _reason(error)) from error
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -24,6 +24,7 @@ Number = (
 )
 
 
+Scale = Annotated[float, msgspec.Meta(gt=0, le=1e200)]
 Figure: Any = Number | None
 
 
@@ -33,6 +34,11 @@ class RequestRecord(msgspec.Struct):
     paths: list[str]
     pattern: str
     limit: Size | None
+    columns: tuple[str, ...] = ()
+    time: str | None = None
+    group: str | None = None
+    target: str | None = None
+    horizon: Size = 1
 
 
 class DataRecord(msgspec.Struct):
@@ -43,6 +49,7 @@ class DataRecord(msgspec.Struct):
     request: RequestRecord | None = None
     sha256: str = ""
     summary: str = ""
+    horizon: Size | None = None
 
 
 class FormRecord(msgspec.Struct):
@@ -53,6 +60,17 @@ class FormRecord(msgspec.Struct):
     target: Literal["class", "multi-hot", "real"]
     n_o: Size
     per_step: bool
+    x_mean: tuple[float, ...] = ()
+    x_scale: tuple[Scale, ...] = ()
+    y_mean: tuple[float, ...] = ()
+    y_scale: tuple[Scale, ...] = ()
+
+    def __post_init__(self) -> None:
+        """A mean and a scale for every column, or none at all."""
+        for n, each in ((self.n_x, (self.x_mean, self.x_scale)),
+                        (self.n_o, (self.y_mean, self.y_scale))):  # fmt: skip
+            if {len(numbers) for numbers in each} not in ({0}, {n}):
+                raise ValueError(f"a mean and a scale for each of {n} columns")
 
 
 class ConfigRecord(msgspec.Struct):
@@ -71,6 +89,11 @@ class ConfigTable(msgspec.Struct):
     pattern: str = "*"
     limit: Size | None = None
     out: str | None = None
+    columns: list[str] | None = None
+    time: str | None = None
+    group: str | None = None
+    target: str | None = None
+    horizon: Size | None = None
     split: list[float] | None = None
 
 

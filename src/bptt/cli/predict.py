@@ -1,0 +1,63 @@
+"""`bptt predict` and `bptt forecast`: what a trained model says, as a table."""
+
+import csv
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bptt.train import forecast_run, predict_run
+
+Run = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A folder that `bptt train` wrote.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="A file for the table. [default: the screen]", show_default=False
+    ),
+]
+
+
+def predict(
+    run: Run,
+    data: Annotated[
+        list[Path],
+        typer.Argument(metavar="DATA", help="Sequences of the kind it was trained on."),
+    ],
+    out: Out = None,
+) -> None:
+    """Write a model's predictions of sequences: a row per step, or per sequence.
+
+    Probabilities of classes or of ones, or real numbers in the units of the data.
+    """
+    _write(predict_run(run, data), out)
+
+
+def forecast(
+    run: Run,
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="DATA", help="The series so far. [default: what it learned from]"
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="How many steps to go on.")] = 12,
+    out: Out = None,
+) -> None:
+    """Go on with a series, the network fed its own output."""
+    _write(forecast_run(run, data or (), steps), out)
+
+
+def _write(
+    table: tuple[Sequence[str], Iterable[Sequence[Any]]], out: Path | None
+) -> None:
+    heads, rows = table
+    opened = nullcontext(sys.stdout) if out is None else out.open("w", newline="")
+    with opened as stream:
+        writer = csv.writer(stream)
+        writer.writerow(heads)
+        writer.writerows(rows)

@@ -1,0 +1,179 @@
+"""Tables and series: what is read, split in time, standardised, predicted, forecast."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from bptt.cli.app import app
+from bptt.train import DataRequest, TableRequest, TrainingOptions, load, open_data
+from bptt.train.data.opening import make_task
+from bptt.train.errors import (
+    BadRecordError,
+    DataUnreadableError,
+    ForecastError,
+    IgnoredOptionError,
+    OptionError,
+)
+from bptt.train.trivial import measure_lagged
+
+pandas = pytest.importorskip("pandas")
+
+MONTHS = 60
+SALES = 100 + np.arange(MONTHS) + 20 * np.sin(np.arange(MONTHS) * np.pi / 6)
+
+
+@pytest.fixture
+def sales(tmp_path):
+    """Five years of monthly sales, the newest first."""
+    file = tmp_path / "sales.csv"
+    lines = [f"2020-{i:03},{v:.4f}" for i, v in enumerate(SALES)]
+    file.write_text("month,sales\n" + "\n".join(lines[::-1]) + "\n")
+    return file
+
+
+def read(file, **table):
+    return open_data(DataRequest((file,), table=TableRequest(**table)))
+
+
+def test_one_series_is_sorted_split_in_time_and_standardised(
+    sales,
+):
+    data = read(sales, time="month", horizon=3)
+    options = TrainingOptions(held_out=0.2, test=0.1, season=12)
+    task = make_task(data, options)
+    n = MONTHS - 3
+    n_test, n_validation = round(n * 0.1), round(n * 0.2)
+    first = n - n_test - n_validation
+    mean, scale = SALES[:first].mean(), SALES[:first].std()
+    # The file has four decimals, and a number of it is a float32.
+    assert task.form.x_mean == pytest.approx((mean,), rel=1e-5)
+    assert task.form.x_scale == pytest.approx((scale,), rel=1e-5)
+    bounds = {"training": (0, first), "validation": (first, first + n_validation)}
+    bounds["test"] = (first + n_validation, n)
+    y_mean, y_scale = task.form.y_mean[0], task.form.y_scale[0]
+    for part, (start, stop) in bounds.items():
+        (x,) = task.parts[part].sequences.x
+        (y,) = task.parts[part].sequences.y
+        np.testing.assert_allclose(x[:, 0], (SALES[:stop] - mean) / scale, atol=1e-5)
+        np.testing.assert_allclose(y[:, 0] * y_scale + y_mean, SALES[3 : stop + 3],
+                                   rtol=1e-5)  # fmt: skip
+        counts = task.parts[part].sequences.steps(0)
+        assert np.flatnonzero(counts).tolist() == list(range(start, stop))
+    assert task.lags == {"naive forecast": 0, "seasonal naive forecast": 9}
+
+
+def test_the_naive_forecasts_are_those_by_hand(sales):
+    data = read(sales, time="month")
+    options = TrainingOptions(held_out=0.3, season=12, standardise=False)
+    task = make_task(data, options)
+    n = MONTHS - 1
+    first = n - round(n * 0.3)
+    true = SALES[first + 1 :]
+    for name, guess in (
+        ("naive forecast", SALES[first:-1]),
+        ("seasonal naive forecast", SALES[first + 1 - 12 : -12]),
+    ):
+        found = measure_lagged(
+            name, task.lags[name], task.parts["validation"], task.form
+        )
+        assert found.figures["rmse"] == pytest.approx(
+            np.sqrt(((guess - true) ** 2).mean()), rel=1e-5
+        )
+        assert found.loss == pytest.approx(((guess - true) ** 2).mean(), rel=1e-5)
+
+
+def test_a_group_is_a_sequence_with_a_label_of_its_own_or_one_per_row(tmp_path):
+    file = tmp_path / "ragged.tsv"
+    rows = [("b", 1.0, 2, 1), ("a", 2.0, 3, 0), ("b", 3.0, 4, 1), ("a", 4.0, 5, 0),
+            ("a", 6.0, 7, 0)]  # fmt: skip
+    text = "\n".join("\t".join(map(str, row)) for row in rows)
+    file.write_text("who\tp\tq\tlabel\n" + text + "\n")
+    data = read(file, group="who", target="label")
+    assert (data.form.target, data.form.n_o, data.form.per_step) == ("class", 2, False)
+    a, b = data.parts["whole"].x
+    np.testing.assert_array_equal(a, [[2, 3], [4, 5], [6, 7]])
+    np.testing.assert_array_equal(b, [[1, 2], [3, 4]])
+    assert [int(y) for y in data.parts["whole"].y] == [0, 1]
+    data = read(file, group="who", target="q", columns=("p",))
+    assert (data.form.n_x, data.form.n_o, data.form.per_step) == (1, 8, True)
+    data = read(file, group="who", target="p", columns=("q",))
+    assert (data.form.target, data.form.n_o) == ("real", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "table", "error", "message"),
+    [
+        ("a,b\n1,2\n3,\n", {}, BadRecordError, "record 1 .* has 'b' missing"),
+        ("a,b\n1,x\n3,y\n", {}, BadRecordError, "column 'b' of .*no numbers; choose"),
+        ("sale\n1\n2\n", {"columns": ("sales",)}, OptionError, "did you mean sale"),
+        ("a\n1\n", {}, BadRecordError, "no more than 1 rows"),
+        ("a,y\n1,-1\n2,0\n", {"target": "y"}, BadRecordError, "classes count from 0"),
+        ("", {}, DataUnreadableError, "No columns to parse"),
+    ],
+)
+def test_a_table_that_cannot_be_used_says_why(tmp_path, text, table, error, message):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(error, match=message):
+        read(tmp_path / "t.csv", **table)
+
+
+def test_other_kinds_of_files_are_named_and_columns_are_for_tables_alone(tmp_path):
+    for name, word in (("a.mid", "piano roll"), ("a.mat", "scipy.io.loadmat")):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(DataUnreadableError, match=word):
+            read(tmp_path / name)
+    (tmp_path / "a.txt").write_text("some text")
+    with pytest.raises(IgnoredOptionError, match="--group: it would be ignored"):
+        read(tmp_path / "a.txt", group="x")
+
+
+def test_a_run_on_monthly_sales_predicts_and_forecasts_in_their_units(
+    sales, tmp_path, capsys
+):
+    pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    run = tmp_path / "run"
+    small = "--cell elman --n-h 6 --epochs 150 --learning-rate 0.02 --validations 1"
+    asked = ["--time", "month", "--season", "12", "--split", "0.7,0.2,0.1"]
+    given = ["train", str(sales), *asked, *small.split(), "--out", str(run), "--json"]
+    app(given, standalone_mode=False)
+    found = json.loads(capsys.readouterr().out)
+    names = ["training mean", "naive forecast", "seasonal naive forecast"]
+    assert list(found["baselines"]["validation"]) == names
+    # In the units of the sales: the deviation around the mean of a trend is above 20.
+    mean = found["baselines"]["test"]["training mean"]
+    assert found["best"]["rmse"] < 20 < mean["rmse"]
+    model = load(run)
+    x = SALES[:-1].reshape(-1, 1, 1).astype(np.float32)
+    p = model.predict(x)
+    assert abs(p[:30, 0, 0] - SALES[1:31]).mean() < 20
+    app(["predict", str(run), str(sales), "--out", str(tmp_path / "p.csv")],
+        standalone_mode=False)  # fmt: skip
+    with (tmp_path / "p.csv").open() as stream:
+        heads, *rows = csv.reader(stream)
+    assert heads == ["sequence", "step", "y0"]
+    np.testing.assert_allclose([float(r[2]) for r in rows], p[:, 0, 0], rtol=1e-4)
+    app(["forecast", str(run), "--steps", "3"], standalone_mode=False)
+    heads, *rows = csv.reader(capsys.readouterr().out.splitlines())
+    assert [r[:2] for r in rows] == [["1", "1"], ["1", "2"], ["1", "3"]]
+    series = SALES.reshape(-1, 1, 1).astype(np.float32)
+    for row in rows:  # each step is the last prediction of the series so far
+        last = model.predict(series)[-1:]
+        assert float(row[2]) == pytest.approx(float(last[0, 0, 0]), rel=1e-4)
+        series = np.concatenate([series, last.astype(np.float32)])
+
+
+def test_a_model_of_classes_does_not_forecast(tmp_path, quiet):
+    from bptt.train import read_sequences, train
+
+    pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    x = np.random.default_rng(0).normal(size=(8, 4, 2))
+    np.savez(tmp_path / "x.npz", x=x, y=(x[..., 0] > 0).astype(int))
+    data = read_sequences("x", [tmp_path / "x.npz"])
+    options = TrainingOptions(cell="elman", n_h=2, validations=1, held_out=0.3)
+    train(data, options, tmp_path / "run", quiet)
+    with pytest.raises(ForecastError, match="its target is not the next x"):
+        load(tmp_path / "run").forecast(x.swapaxes(0, 1), 2)
