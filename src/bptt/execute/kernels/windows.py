@@ -31,7 +31,7 @@ MOST_TURNS = KEPT + 1
 
 
 @dataclass(frozen=True)
-class Window:
+class SlidingWindow:
     """Steps begin..end, counted from 0, of which those from `block` on bring a loss."""
 
     begin: int
@@ -39,17 +39,17 @@ class Window:
     end: int
 
 
-def cut_windows(tau: int, k1: int, k2: int) -> Iterator[Window]:
+def cut_windows(tau: int, k1: int, k2: int) -> Iterator[SlidingWindow]:
     """The windows of tau steps, in order; the last block may be shorter."""
     for block in range(0, tau, k1):
         end = min(block + k1, tau)
-        yield Window(max(0, end - k2), block, end)
+        yield SlidingWindow(max(0, end - k2), block, end)
 
 
 class WindowRecord(StretchRecord):
     """What is kept of windows: gradients of steps in several of them are added."""
 
-    def note_window(self, window: Window, values: KernelValues) -> None:
+    def note_window(self, window: SlidingWindow, values: KernelValues) -> None:
         """Add what one window gives."""
         packing = self._bindings.packing
         first, last = window.begin, window.end
@@ -108,7 +108,7 @@ class TruncatedCall(StretchedCall):
         rows = [self._count_rows(window) for window in self._windows]
         return max(super()._count_longest(), *rows)
 
-    def _count_rows(self, window: Window) -> int:
+    def _count_rows(self, window: SlidingWindow) -> int:
         begin, end = (place_of(self.bindings, t) for t in (window.begin, window.end))
         return end - begin
 
@@ -124,7 +124,7 @@ class TruncatedCall(StretchedCall):
             if following and following[0].begin > window.begin:
                 stretch.hand_on(states, ahead, self._edges, following[0].begin)
 
-    def _window(self, window: Window, states: Mapping[Pair, Any]) -> Stretch:
+    def _window(self, window: SlidingWindow, states: Mapping[Pair, Any]) -> Stretch:
         whole = self.bindings
         first = place_of(whole, window.begin)
         silent = place_of(whole, window.block) - first
