@@ -65,6 +65,7 @@ class Cell(Engine):
         lengths: Any = None,
         memory: int | str | None = None,
         checkpoint: int | str | None = None,
+        truncate: tuple[int, int] | None = None,
         **sizes: int,
     ) -> Objective:
         """A function of one flat vector for `scipy.optimize`: -> (loss, flat gradient).
@@ -83,6 +84,7 @@ class Cell(Engine):
         return Objective(
             self, inputs, params, sizes, initial=initial, reduction=reduction,
             weights=weights, lengths=lengths, memory=memory, checkpoint=checkpoint,
+            truncate=truncate,
         )  # fmt: skip
 
     # ----- what a person reads of it -----

@@ -183,6 +183,7 @@ class Engine:
         threads: int | None = None,
         memory: int | str | None = None,
         checkpoint: int | str | None = None,
+        truncate: tuple[int, int] | None = None,
     ) -> Gradient:
         """The exact gradient of the total loss through time.
 
@@ -196,12 +197,14 @@ class Engine:
         bit for bit, by running steps forward once more; checkpoint: instead, how many
         states to keep, "sqrt" of tau, or "optimal", the number that takes the least
         memory; see docs/long-sequences.md and `grad.schedule`.
-        Raises: NoLossError, UnknownNodeError, MemoryBudgetError, CheckpointError and
-        the errors of `forward`.
+        truncate: (k1, k2): not the exact gradient, but that of sliding windows: the
+        losses of every k1 steps go back k2 steps; `grad.bias()` tells what is lost.
+        Raises: NoLossError, UnknownNodeError, MemoryBudgetError, CheckpointError,
+        TruncationError and the errors of `forward`.
         """
         self._refuse_no_loss(seeds)
         wanted = self.known_nodes(nodes) if nodes else ()
-        limit = read_limit(memory, checkpoint)
+        limit = read_limit(memory, checkpoint, truncate)
         bindings = self._binder.bind(
             params, inputs, initial, seeds, reduction, weights, lengths
         )
@@ -290,6 +293,9 @@ class Engine:
         return Gradient(
             program, bindings, values, request,
             lambda: self._forward(bindings, executor, threads),
+            lambda: self.run_gradient(
+                bindings, request, executor, threads, Limit(checkpoint="optimal")
+            ),
         )  # fmt: skip
 
     def hessian_vector(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bptt import errors
+from bptt.bias import compare
 from bptt.calculus.program import (
     LOSS,
     Program,
@@ -110,12 +111,13 @@ class Gradient(Mapping[str, Array]):
         values: Values,
         request: Request,
         forward: Callable[[], Run],
+        exact: Callable[[], Gradient] | None = None,
     ) -> None:
         """Results are read from the executor's values when they are asked for."""
         self._program = program
         self._bindings = bindings
         self._values = values
-        self._forward = forward
+        self._forward, self._exact = forward, exact
         self._run: Run | None = None
         self._request = request
         self.loss = _total_loss(program, values)
@@ -140,6 +142,10 @@ class Gradient(Mapping[str, Array]):
         pieces = self._values.map_steps((root,), lambda found, _: found[root].copy())
         value = np.concatenate(pieces)
         return value if self._bindings.is_batched else value[:, 0]
+
+    def bias(self) -> dict[str, tuple[float, float]]:
+        """By parameter (‖g - ∇L‖ / ‖∇L‖, cosine): what truncation loses of ∇L."""
+        return compare(self, self if self._exact is None else self._exact())
 
     # Made when asked for: a gradient that held them would hold itself, and its buffers
     # would wait for the garbage collector instead of going to the next call.

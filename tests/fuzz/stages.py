@@ -55,6 +55,41 @@ def _gradient(executor: str, stage: str) -> Stage:
     return run
 
 
+def _stretches(cell: bptt.Cell, case: Case, known: Answer, out: Outcome) -> None:
+    """With some states kept: the bits of the gradient that keeps every step.
+
+    One long window of truncation is the exact gradient, up to rounding.
+    """
+    params, inputs, options = call_arguments(case)
+    axis = slice(None) if case.n_b else 0
+    asked = options | {
+        "threads": case.threads,
+        "nodes": [n for n in case.defined if n in case.nodes],
+        "seeds": {n: a[:, axis].astype(case.dtype)
+                  for n, a in case.seed_arrays().items()},
+        "input_gradient": case.wants_inputs,
+        "initial_gradient": case.wants_initial,
+    }  # fmt: skip
+    try:
+        found = cell.gradient(params, inputs, **asked, checkpoint=1 + case.values % 4)
+    except bptt.errors.CheckpointError:
+        return  # no kernels for this cell
+    whole = cell.gradient(params, inputs, **asked)
+    for part in ("nodes", "inputs", "initial", "final"):
+        ours, theirs = getattr(found, part), getattr(whole, part)
+        for name in theirs:
+            if not np.array_equal(ours[name], theirs[name], equal_nan=True):
+                out.faults.append(Fault("stretches", f"{part} {name} differ"))
+    for name in whole:
+        if not np.array_equal(found[name], whole[name], equal_nan=True):
+            out.faults.append(Fault("stretches", f"the gradient of {name} differs"))
+    try:
+        window = cell.gradient(params, inputs, **asked, truncate=(case.tau, case.tau))
+    except bptt.errors.TruncationError:
+        return  # reads later steps
+    Comparer("truncated", case, known, out).each("parameter", window, known.params)
+
+
 def _check(cell: bptt.Cell, case: Case, known: Answer, out: Outcome) -> None:
     """`check` passes every right cell."""
     ledger = cell.check(seed=case.values % 1000, instances=1)
@@ -198,6 +233,7 @@ KERNELS = {"kernels": _gradient("llvm", "kernels")}
 CORE: Mapping[str, Stage] = {
     "NumPy": _gradient("reference", "NumPy"),
     **KERNELS,
+    "stretches": _stretches,
     "text": _text,
 }
 SLOW: Mapping[str, Stage] = {

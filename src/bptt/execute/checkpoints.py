@@ -33,10 +33,11 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Limit:
-    """What a caller asked for: a number of bytes, or how many states to keep."""
+    """What a caller asked for: bytes, how many states to keep, or windows (k1, k2)."""
 
     memory: int | None = None
     checkpoint: int | str | None = None
+    truncate: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -158,11 +159,20 @@ def walk(count: int, slots: int) -> Iterator[Action]:
             yield Action("drop", begin)
 
 
-def read_limit(memory: object, checkpoint: object) -> Limit | None:
-    """What a caller gave as `memory=` and `checkpoint=`; None for neither.
+def read_limit(
+    memory: object, checkpoint: object, truncate: object = None
+) -> Limit | None:
+    """What a caller gave as `memory=`, `checkpoint=`, `truncate=`; None for none.
 
-    Raises: MemoryBudgetError, CheckpointError.
+    Raises: MemoryBudgetError, CheckpointError, TruncationError.
     """
+    if truncate is not None:
+        if memory is not None or checkpoint is not None:
+            raise errors.TruncationError(
+                f"truncate={truncate!r} holds one window at a time, of k2 steps: leave "
+                "out memory= and checkpoint="
+            )
+        return Limit(truncate=_read_windows(truncate))
     if memory is None and checkpoint is None:
         return None
     if memory is not None and checkpoint not in (None, "optimal"):
@@ -181,6 +191,23 @@ def read_limit(memory: object, checkpoint: object) -> Limit | None:
         f"checkpoint={checkpoint!r}: use a number of states to keep, at least 1, or "
         "one of 'sqrt' and 'optimal'"
     )
+
+
+def _read_windows(truncate: object) -> tuple[int, int]:
+    given = truncate if isinstance(truncate, (tuple, list)) else ()
+    numbers = [n for n in given if isinstance(n, int) and not isinstance(n, bool)]
+    if len(given) != 2 or len(numbers) != 2 or min(numbers) < 1:
+        raise errors.TruncationError(
+            f"truncate={truncate!r}: use (k1, k2): every k1 steps, their losses go "
+            "back k2 steps"
+        )
+    k1, k2 = numbers
+    if k2 < k1:
+        raise errors.TruncationError(
+            f"truncate=({k1}, {k2}): k2 must be at least k1, or the losses of the "
+            f"first {k1 - k2} of every {k1} steps would give no gradient at all"
+        )
+    return k1, k2
 
 
 def read_bytes(memory: object) -> int:

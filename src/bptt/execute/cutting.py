@@ -54,6 +54,21 @@ def cut_steps(bindings: Bindings, graph: Graph, begin: int, end: int) -> Binding
     )
 
 
+def silence(bindings: Bindings, heard: Array) -> Bindings:
+    """The losses and seeds of some rows, numbered in order of time, taken away.
+
+    heard: 1 for each row that keeps them, else 0.
+    """
+
+    def masked(array: Array) -> Array:
+        lead = array.shape[: bindings.weight.ndim]
+        found: Array = array * heard.reshape(*lead, *[1] * (array.ndim - len(lead)))
+        return found
+
+    seeds = {name: masked(array) for name, array in bindings.seeds.items()}
+    return replace(bindings, weight=masked(bindings.weight), seeds=seeds)
+
+
 def initial_of(bindings: Bindings, name: str, width: int) -> Array:
     """A state's value before its first step, (n_b, width), rows in their order."""
     value = bindings.initial.get(name)

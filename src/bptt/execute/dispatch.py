@@ -96,16 +96,19 @@ def _begin_stretched(
 ) -> Call:  # fmt: skip
     """Run nothing yet: a call that keeps some states alone. Raises: CheckpointError."""
     from bptt.execute.compile.expand import NotCompilableError
-    from bptt.execute.kernels import stretches
+    from bptt.execute.kernels import stretches, windows
 
     _check_executor(executor)
     if executor == REFERENCE or bindings.dtype.kind == "c":
         raise errors.CheckpointError(
-            "the NumPy reference keeps every value: leave out memory= and checkpoint=, "
-            f"or use executor={COMPILED!r} with real parameters"
+            "the NumPy reference keeps every value: leave out memory=, checkpoint= and "
+            f"truncate=, or use executor={COMPILED!r} with real parameters"
         )
     try:
-        return stretches.begin(program, bindings, threads, limit)
+        kind = stretches.StretchedCall
+        if limit.truncate is not None:
+            kind = windows.TruncatedCall
+        return stretches.begin(program, bindings, threads, limit, kind)
     except NotCompilableError as reason:
         raise errors.CheckpointError(
             f"kernels have no form for {reason}, so this cell runs in NumPy, which "
@@ -146,7 +149,7 @@ def lower(
     from bptt.execute.compile.describe import describe
     from bptt.execute.compile.expand import NotCompilableError
     from bptt.execute.kernels.demand import find_demand
-    from bptt.execute.kernels.executor import host_target
+    from bptt.execute.kernels.executor import count_threads, host_target
 
     try:
         target = host_target()
@@ -158,6 +161,7 @@ def lower(
     if limit is None:
         return describe(executable, str(dtype))
     demand = find_demand(
-        program, executable, shape[1], shape[0] * shape[1], is_ragged=False
-    )
+        program, executable, shape[1], shape[0] * shape[1],
+        threads=count_threads(None), is_ragged=False,
+    )  # fmt: skip
     return describe(executable, str(dtype), plan(limit, shape[0], demand))

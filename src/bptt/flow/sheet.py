@@ -20,7 +20,7 @@ from bptt.step.graph import TO_STATIC, TO_TIMED, Node, name_of, shift_of, walk
 from bptt.step.shapes import Array
 
 CHUNK = 1 << 22  # elements that a chunk's nodes hold together: 32 MiB
-KEPT = 1 << 25  # elements of values that are kept between calls: 256 MiB
+KEPT = 1 << 23  # elements of values that are kept between calls: 64 MiB
 
 Where = slice | Array
 

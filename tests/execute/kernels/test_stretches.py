@@ -33,6 +33,11 @@ TEXTS = {
         q[t] = P @ v[t+1]
         h[t] = 0.5 * h[t-1] + Z @ q[t]
         L[t] = dot(v[t], h[t])""",
+    "a gradient read elsewhere": """
+        x: (n_h)
+        s[t] = b * s[t-1] + tanh(x[t-1])
+        z[t] = x[t]
+        L[t] = sum(s[t] ** 2)""",
     "backward": "h[t] = tanh(W @ h[t+1] + U @ x[t]); L[t] = sum(h[t] ** 2)",
     "no loop": "o[t] = tanh(U @ x[t]); L[t] = sum(o[t] ** 2)",
     "vectors": "h[t] = tanh(w * h[t-1] + U @ x[t] + b) * s; L[t] = sum(h[t] ** 2)",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,7 +25,12 @@ from bptt.execute.compile.expand import NotCompilableError, expand
 from bptt.execute.compile.layout import Layout
 from bptt.execute.compile.reuse import find_reads, find_successors
 from bptt.execute.compile.rotate import rotate
-from bptt.execute.compile.stages import StagedProgram, is_other_step, plan_program
+from bptt.execute.compile.stages import (
+    StagedProgram,
+    is_leaf,
+    is_other_step,
+    plan_program,
+)
 from bptt.execute.compile.sums import Sums, plan_sums
 from bptt.execute.compile.sweeps import Sweeps, plan_sweeps
 from bptt.step.graph import Node
@@ -114,6 +119,7 @@ def _compile(
     )
     summed = [node for item in layout.sums for node in (*item.nodes, item.operand)]
     summed += [child for _, total in totals for child in plan.canon.inputs(total)]
+    summed += _find_parts([lowered.roots[name] for name in program.outputs], plan)
     sweeps = plan_sweeps(plan, [number for number, _ in code.kernels], summed)
     work = sum(packed.n_reals for packed in code.packed)
     return Executable(
@@ -139,6 +145,19 @@ def _find_other_steps(
         tuple(n for n in dict.fromkeys(found) if is_other_step(n, plan))
         for found in reads
     )
+
+
+def _find_parts(roots: Sequence[Node], plan: StagedProgram) -> list[Node]:
+    """What is in memory, or was given, of which a caller's values are made."""
+    found: dict[Node, None] = {}
+    stack = [plan.canon(root) for root in roots if root.timed]
+    while stack:
+        node = stack.pop()
+        if node in plan.memory or is_leaf(node):
+            found[node] = None
+        else:
+            stack += [plan.canon(child) for child in node.inputs if child.timed]
+    return list(found)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from bptt.execute.codegen.reduce import DEPTH, count_reduce_work
 from bptt.execute.codegen.turns import FIELDS
 from bptt.execute.compile.compiler import Executable
 from bptt.execute.kernels.stretch_values import collected
-from bptt.execute.kernels.totals import block_rows
+from bptt.execute.kernels.totals import block_rows, count_ranges
 from bptt.execute.kernels.workspace import ALIGNMENT
 from bptt.step.graph import shift_of
 
@@ -17,11 +17,12 @@ TURN_BYTES, FLAT_TURN_BYTES = 4 * FIELDS * 8, 2 * FIELDS * 8
 
 
 def find_demand(
-    program: Program, executable: Executable, n_b: int, n_rows: int, *, is_ragged: bool
-) -> Demand:
+    program: Program, executable: Executable, n_b: int, n_rows: int, *,
+    threads: int, is_ragged: bool, n_summed: int | None = None,
+) -> Demand:  # fmt: skip
     """The bytes of everything that `measured` counts.
 
-    n_rows: useful steps of all rows.
+    n_rows: useful steps of all rows; n_summed: rows that sums take, if more.
     """
     item = executable.real_bytes
     layout, sweeps = executable.layout, executable.sweeps
@@ -36,9 +37,8 @@ def find_demand(
     ends = [n for n in (*program.graph.states, *program.carried.values())
             if n in executable.program.roots]  # fmt: skip
     back += sum(layout.width(executable.program.roots[n]) for n in ends) * item * n_b
-    fixed = (
-        FLAT_TURN_BYTES + 2 * padded * n_b + back + _shared_bytes(executable, n_rows)
-    )
+    fixed = FLAT_TURN_BYTES + 2 * padded * n_b + back
+    fixed += _shared_bytes(executable, n_summed or n_rows, threads)
     return Demand(
         fixed + kept * item * n_rows, state, n_b * row + TURN_BYTES, is_binary
     )
@@ -54,7 +54,7 @@ def _aligned_bytes(executable: Executable) -> int:
     return sum(layout.buffers[n].stride for n, _ in reads) * executable.real_bytes
 
 
-def _shared_bytes(executable: Executable, n_rows: int) -> int:
+def _shared_bytes(executable: Executable, n_rows: int, threads: int) -> int:
     """Packed weights, results, and rows that wait until their block is whole."""
     item, layout = executable.real_bytes, executable.layout
     line = ALIGNMENT // item
@@ -62,8 +62,8 @@ def _shared_bytes(executable: Executable, n_rows: int) -> int:
     reals += sum(executable.sums.sizes)
     waiting = min(DEPTH, n_rows)
     reals += sum(waiting * (job.m + job.n) for job in executable.sums.jobs)
-    if executable.sums.jobs:
-        reals += count_reduce_work(executable.target, item)
+    spaces = [count_ranges(job, n_rows, threads) for job in executable.sums.jobs]
+    reals += max(spaces, default=0) * count_reduce_work(executable.target, item)
     for _, total in executable.totals:
         width = sum(layout.width(child) for child in total.inputs)
         # An index has 8 bytes in every element type.

@@ -193,6 +193,10 @@ class Workspace:
             self._aligned[key] = self._empty(n_rows, self.buffers[number].shape[2])
         return self._aligned[key]
 
+    def drop_copies(self) -> None:
+        """Forget the space that ragged batches copied to."""
+        self._aligned.clear()
+
     def make_work(self, n_threads: int) -> None:
         """Let `work` hold the address of a work space for each of so many threads.
 

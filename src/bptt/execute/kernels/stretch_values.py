@@ -124,6 +124,14 @@ class StretchValues(KernelValues):
         super().__init__(executable, bindings, loan)
         self._record, self._run_again = record, run_again
 
+    def replace_record(
+        self,
+        record: StretchRecord,
+        run_again: Callable[[Callable[[int, int, Any], None]], None],
+    ) -> None:
+        """Read from another record: see `windows`."""
+        self._record, self._run_again = record, run_again
+
     def __getitem__(self, node: Node) -> FloatArray:
         """A node's value, timed ones as (tau, n_b, *shape)."""
         if not node.timed:

@@ -8,6 +8,7 @@ all steps are kept; see `compile.sweeps` for the order, and `totals` for the sum
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,10 +17,17 @@ from numpy.typing import NDArray
 
 from bptt.calculus.program import Program
 from bptt.execute.bindings import Bindings
-from bptt.execute.checkpoints import CheckpointPlan, Limit, plan, walk
+from bptt.execute.checkpoints import CheckpointPlan, Demand, Limit, plan, walk
 from bptt.execute.compile.compiler import Executable, compile_program
 from bptt.execute.compile.sweeps import Pair
-from bptt.execute.cutting import count_alive, cut_steps, initial_of, place_of, steps_of
+from bptt.execute.cutting import (
+    count_alive,
+    cut_steps,
+    initial_of,
+    place_of,
+    silence,
+    steps_of,
+)
 from bptt.execute.effort import is_least
 from bptt.execute.kernels.demand import find_demand
 from bptt.execute.kernels.executor import KernelCall, count_threads, host_target
@@ -34,8 +42,9 @@ Visit = Callable[["Stretch"], None]
 
 
 def begin(
-    program: Program, bindings: Bindings, threads: int | None, limit: Limit
-) -> StretchedCall:
+    program: Program, bindings: Bindings, threads: int | None, limit: Limit,
+    kind: Callable[..., StretchedCall],
+) -> StretchedCall:  # fmt: skip
     """A call that keeps what a limit allows. Raises: MemoryBudgetError."""
     target = host_target()
     if is_least():
@@ -43,7 +52,7 @@ def begin(
     executable = compile_program(
         program, bindings.sizes, bindings.dtype.itemsize, target
     )
-    return StretchedCall(program, executable, bindings, count_threads(threads), limit)
+    return kind(program, executable, bindings, count_threads(threads), limit)
 
 
 class Stretch(KernelCall):
@@ -57,7 +66,7 @@ class Stretch(KernelCall):
     ) -> None:
         """states: what is known of the steps beside these."""
         self.begin, self.end = begin, end
-        whole = owner.bindings
+        whole = self._whole = owner.bindings
         graph = owner.executable.program.graph
         bindings = cut_steps(whole, graph, begin, end)
         super().__init__(owner.executable, bindings, owner.threads, owner.loan)
@@ -71,10 +80,27 @@ class Stretch(KernelCall):
             rows = self._workspace.step_rows(node, where, bindings.n_b)
             rows[...] = state
 
-    def hand_on(self, states: States, pairs: Iterable[Pair], edges: States) -> None:
-        """Leave, for the next stretch in their direction, what pairs read there."""
+    def silence(self, heard: FloatArray) -> None:
+        """Take the losses and seeds of some rows away: see `cutting.silence`."""
+        self._bindings = silence(self._bindings, heard)
+        self.values.rebind(self._bindings)
+        self._enter(self._leaves())
+
+    def hand_on(
+        self, states: States, pairs: Iterable[Pair], edges: States,
+        before: int | None = None,
+    ) -> None:  # fmt: skip
+        """Leave, for the next stretch in their direction, what pairs read there.
+
+        before: the next stretch's first step, if it begins inside this one.
+        """
+        last, n_last = self._last, self._n_last
+        if before is not None:
+            whole = self._whole
+            last = place_of(whole, before - 1) - place_of(whole, self.begin)
+            n_last = count_alive(whole, before - 1)
         for node, lag in pairs:
-            begin, count = (0, self._n_first) if lag > 0 else (self._last, self._n_last)
+            begin, count = (0, self._n_first) if lag > 0 else (last, n_last)
             state = edges[node, lag].copy()
             state[:count] = self._workspace.step_rows(node, begin, count)
             states[node, lag] = state
@@ -97,19 +123,10 @@ class StretchedCall:
     ) -> None:  # fmt: skip
         """program: as it was asked for; nothing is run yet. Raises: CheckpointError."""
         self.executable, self.bindings, self.threads = executable, bindings, threads
-        sweeps = executable.sweeps
         self._steps = steps_of(bindings)
-        demand = find_demand(
-            program, executable, bindings.n_b, bindings.weight.size,
-            is_ragged=bindings.packing is not None,
-        )  # fmt: skip
-        self.plan: CheckpointPlan = plan(limit, self._steps, demand)
-        cuts = self.plan.cuts
-        if sweeps.directions[0] < 0:  # the short one is the first to be run
-            cuts = tuple(self._steps - cut for cut in reversed(cuts))
-        self._cuts = cuts
-        rows = [self._count_rows(n) for n in range(len(cuts) - 1)]
-        shape = (-(-max(rows) // bindings.n_b), bindings.n_b)
+        self.plan: CheckpointPlan = self._make_plan(program, limit)
+        self._cuts = self._find_cuts()
+        shape = (-(-self._count_longest() // bindings.n_b), bindings.n_b)
         self.loan: Loan = borrow(
             executable.pool,
             shape,
@@ -152,20 +169,39 @@ class StretchedCall:
         self.values.schedule = self.plan
         workspace.unfold()
 
+    def _find_demand(self, program: Program, n_summed: int | None = None) -> Demand:
+        return find_demand(
+            program, self.executable, self.bindings.n_b, self.bindings.weight.size,
+            threads=self.threads, is_ragged=self.bindings.packing is not None,
+            n_summed=n_summed,
+        )  # fmt: skip
+
+    def _make_plan(self, program: Program, limit: Limit) -> CheckpointPlan:
+        return plan(limit, self._steps, self._find_demand(program))
+
+    def _find_cuts(self) -> tuple[int, ...]:
+        cuts = self.plan.cuts
+        if self.executable.sweeps.directions[0] > 0:
+            return cuts
+        # The short one is the first to be run.
+        return tuple(self._steps - cut for cut in reversed(cuts))
+
+    def _count_longest(self) -> int:
+        """Rows of the stretch that has most of them."""
+        places = [place_of(self.bindings, cut) for cut in self._cuts]
+        return max(end - begin for begin, end in itertools.pairwise(places))
+
     # ----- stretches -----
 
     def _prepare(self) -> None:
         """What all stretches share: packed weights and static values."""
         workspace = self.loan.workspace
         workspace.place()
+        workspace.drop_copies()
         self._first = self._stretch(0, {})  # kept: it holds the static values
         self._first.fill_statics()
         if self.executable.pack is not None:
             self.executable.pack(workspace.table_address)
-
-    def _count_rows(self, number: int) -> int:
-        begin, end = self._cuts[number], self._cuts[number + 1]
-        return place_of(self.bindings, end) - place_of(self.bindings, begin)
 
     def _find_edges(self) -> States:
         """What is read before the first step, and after the last."""
@@ -264,10 +300,13 @@ class StretchedCall:
             product.add(self.loan.workspace, n_rows)
         for total in self._totals.values():
             stretch.add_to(total)
-        self._record.note(stretch.begin, stretch.end, stretch.values)
+        self._note(stretch)
         waiting = sum(product.n_bytes for product in self._products)
         waiting += sum(total.n_bytes for total in self._totals.values())
         self._n_waiting_bytes = max(self._n_waiting_bytes, waiting)
+
+    def _note(self, stretch: Stretch) -> None:
+        self._record.note(stretch.begin, stretch.end, stretch.values)
 
     def _collect(self, use: Callable[[int, int, Any], None]) -> None:
         """Run once more, for values that nobody asked for before."""

@@ -200,10 +200,20 @@ class RowProduct:
                 workspace.work[thread], adds,
             )  # fmt: skip
 
-        threads = choose_threads(2 * n_rows * job.m * job.n, self._asked)
-        ranges = split_rows(job.m, threads, 14) if threads > 1 else [(0, job.m)]
+        ranges = _split(job, n_rows, self._asked)
         workspace.make_work(len(ranges))
         self._each(ranges, run)
+
+
+def _split(job: SumJob, n_rows: int, asked: int) -> list[tuple[int, int]]:
+    """Ranges of a product's columns, one a thread."""
+    threads = choose_threads(2 * n_rows * job.m * job.n, asked)
+    return split_rows(job.m, threads, 14) if threads > 1 else [(0, job.m)]
+
+
+def count_ranges(job: SumJob, n_rows: int, asked: int) -> int:
+    """How many threads take part in a product over so many rows."""
+    return len(_split(job, n_rows, asked))
 
 
 def places_of(job: SumJob, workspace: Workspace) -> tuple[int, int]:
