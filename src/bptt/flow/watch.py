@@ -1,6 +1,6 @@
 """Norms of the states' gradients while a model trains: t against iteration.
 
-What `bptt.torch.FlowWatch` and `bptt.jax.FlowWatch` share. ‖∇_{h^(t)} L‖ over rows and
+What `bptt.torch.FlowWatch` reads, without torch. ‖∇_{h^(t)} L‖ over rows and
 units is kept for every layer, state and step t, of every watched iteration.
 """
 
