@@ -11,6 +11,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -21,8 +22,8 @@ N_X, N_H, N_O = 16, 256, 8
 
 def peak_mib() -> float:
     """The most memory that this process has had resident."""
-    with open("/proc/self/status") as file:
-        rows = dict(line.split(":", 1) for line in file)
+    lines = Path("/proc/self/status").read_text().splitlines()
+    rows = dict(line.split(":", 1) for line in lines)
     return float(rows["VmHWM"].split()[0]) / 1024
 
 
@@ -48,7 +49,7 @@ def main() -> None:
         return
     for memory in ("all", sys.argv[2]) * 2:
         command = [sys.executable, "-m", "benchmarks.long_sequences", "one"]
-        subprocess.run([*command, sys.argv[1], memory], check=True)
+        subprocess.run([*command, sys.argv[1], memory], check=True)  # noqa: S603
 
 
 if __name__ == "__main__":
