@@ -2,8 +2,8 @@
 
     python -m benchmarks.long_sequences 1000000 220MB
 
-Each call runs in a process of its own, on one thread, twice by turns: seconds of CPU, the
-most resident memory beyond that before the call, and the schedule.
+Each call runs in a process of its own, on one thread, twice by turns: seconds of CPU,
+the most resident memory beyond that before the call, and the schedule.
 """
 
 from __future__ import annotations
