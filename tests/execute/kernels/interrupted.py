@@ -52,7 +52,7 @@ def main():
             signal.setitimer(signal.ITIMER_REAL, 0)
         except KeyboardInterrupt:
             count += 1
-        assert not any(jobs._n_running for jobs in Jobs.made)
+        assert not any(jobs._running for jobs in Jobs.made)
         found = cell.gradient(**case, threads=3, lengths=which and lengths)
         for name, value in expected[which].items():
             assert value.tobytes() == found[name].tobytes(), name

@@ -117,6 +117,6 @@ def test_two_hundred_interrupts_leave_no_thread_in_borrowed_memory():
     command = [sys.executable, "-X", "faulthandler", "-m"]
     result = subprocess.run(
         [*command, "tests.execute.kernels.interrupted", "200"],
-        capture_output=True, text=True, timeout=600, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (result.stdout, result.stderr) == ("200 interrupts\n", "")

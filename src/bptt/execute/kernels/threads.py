@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 
 __all__ = ["ROW_MULTIPLE", "RowPool", "choose_threads", "split_rows"]
 
@@ -19,6 +20,8 @@ ROW_MULTIPLE = 4
 # Handing work to a thread and waiting for it takes 0.05 to 0.07 ms, so each thread
 # should have at least 0.1 ms of it (200 GF/s).
 FLOPS_PER_THREAD = 20_000_000
+
+PATIENCE = 0.01  # seconds between two looks at who still runs, after an interrupt
 
 
 def choose_threads(flops: int, n_threads: int) -> int:
@@ -42,48 +45,47 @@ def split_rows(
 class _Jobs:
     """The jobs that one call gives to other threads.
 
-    They are counted by the threads that run them: an interrupt may come between the
-    giving of a job and any note the caller could take of it.
+    An interrupt may come anywhere in the calling thread, inside a lock of Python's own
+    `threading` too, which is then never released. So nothing here takes one: threads
+    and caller meet in lists and in `SimpleQueue`, whose methods are single steps of C.
+    A job enters `_running` before it looks whether it is too late, and `close` says
+    that it is before it looks who runs: one of the two sees the other.
     """
 
     def __init__(self, run: Callable[[int, int, int], None]) -> None:
         self._run = run
-        self._changed = threading.Condition()
-        self._n_running = self._n_done = 0
+        self._running: list[int] = []
+        self._done: SimpleQueue[int] = SimpleQueue()
         self._is_closed = False
         self._errors: list[BaseException] = []
 
     def work(self, number: int, begin: int, end: int) -> None:
         """Run one job, on another thread, unless it is too late to begin."""
-        with self._changed:
-            if self._is_closed:
-                return
-            self._n_running += 1
+        self._running.append(number)
         try:
-            self._run(number, begin, end)
+            if not self._is_closed:
+                self._run(number, begin, end)
         except BaseException as error:  # noqa: BLE001 - raised where the call is
             self._errors.append(error)
         finally:
-            with self._changed:
-                self._n_running -= 1
-                self._n_done += 1
-                self._changed.notify_all()
+            self._running.remove(number)
+            self._done.put(number)
 
     def wait(self, n_jobs: int) -> None:
         """Until so many jobs are done."""
-        with self._changed:
-            while self._n_done < n_jobs:
-                self._changed.wait()
+        for _ in range(n_jobs):
+            self._done.get()
 
     def close(self) -> None:
         """Let no further job begin, and wait for those that run, interrupted or not."""
-        self._is_closed = True
         interrupt: BaseException | None = None
         while True:
             try:
-                with self._changed:
-                    while self._n_running:
-                        self._changed.wait()
+                self._is_closed = True
+                while self._running:
+                    # An interrupt may have taken a note of the queue with it.
+                    with contextlib.suppress(Empty):
+                        self._done.get(timeout=PATIENCE)
                 break
             except BaseException as error:  # noqa: BLE001 - raised when all are done
                 interrupt = error
@@ -94,6 +96,17 @@ class _Jobs:
         """The first exception of a job, if there was one."""
         if self._errors:
             raise self._errors[0]
+
+
+_Task = tuple[_Jobs, int, int, int]
+
+
+def _serve(tasks: SimpleQueue[_Task | None], native_ids: SimpleQueue[int]) -> None:
+    """A thread of a pool: task after task, until there is None."""
+    native_ids.put(threading.get_native_id())
+    while (task := tasks.get()) is not None:
+        jobs, *where = task
+        jobs.work(*where)
 
 
 class RowPool:
@@ -111,10 +124,9 @@ class RowPool:
         self._caller_cpu = -1
         self._get_cpu = _find_get_cpu()
         self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
-        if n_threads > 1:
-            self._pool = ThreadPoolExecutor(n_threads - 1, "bptt-rows")
-            self._start(self._pool)
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._start()
 
     def run(
         self, ranges: list[tuple[int, int]], run: Callable[[int, int, int], None]
@@ -125,7 +137,7 @@ class RowPool:
         are done; an exception of any of them is raised here. No exception leaves, not
         even Ctrl-C, before every range is done or will never begin.
         """
-        if self._pool is None or len(ranges) == 1:
+        if not self._threads or len(ranges) == 1:
             for number, (begin, end) in enumerate(ranges):
                 run(number, begin, end)
             return
@@ -133,7 +145,7 @@ class RowPool:
         jobs = _Jobs(run)
         try:
             for number in range(1, len(ranges)):
-                self._pool.submit(jobs.work, number, *ranges[number])
+                self._tasks.put((jobs, number, *ranges[number]))
             run(0, *ranges[0])
             jobs.wait(len(ranges) - 1)
         finally:
@@ -142,19 +154,23 @@ class RowPool:
 
     def close(self) -> None:
         """End the threads; the pool then runs everything on the caller."""
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        ending, self._threads = self._threads, []
+        for _ in ending:
+            self._tasks.put(None)
+        for thread in ending:
+            thread.join()
 
-    def _start(self, pool: ThreadPoolExecutor) -> None:
-        everyone = threading.Barrier(self.n_threads - 1)
-
-        def note() -> None:
-            self._native_ids.append(threading.get_native_id())
-            everyone.wait()
-
-        for future in [pool.submit(note) for _ in range(self.n_threads - 1)]:
-            future.result()
+    def _start(self) -> None:
+        native_ids: SimpleQueue[int] = SimpleQueue()
+        for number in range(self.n_threads - 1):
+            # Daemons: a call waits for its jobs, so none runs when Python ends.
+            thread = threading.Thread(
+                target=_serve, args=(self._tasks, native_ids), daemon=True,
+                name=f"bptt-rows-{number}",
+            )  # fmt: skip
+            thread.start()
+            self._threads.append(thread)
+        self._native_ids = [native_ids.get() for _ in self._threads]
 
     def _keep_apart(self) -> None:
         if self._get_cpu is None or sys.platform != "linux":
