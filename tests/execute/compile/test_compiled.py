@@ -21,7 +21,7 @@ from tests.strategies import cells as random_cells
 
 LIMIT = {np.dtype(np.float64): 200, np.dtype(np.float32): 400}
 
-EXAMPLES = 300  # 0.15 s of one core each
+EXAMPLES = 100  # up to a second of one core each; tests/fuzz draws more
 
 
 def compare(
@@ -120,7 +120,7 @@ def condition(cell, params, inputs, initial):
 @settings(max_examples=EXAMPLES)
 @given(random_cells())
 def test_random_cells_equal_the_reference(random):
-    """300 cells in float64, every third in float32 as well; none is refused."""
+    """A hundred cells in float64, every third in float32 as well; none is refused."""
     cell = Cell(random.text)
     digest = zlib.crc32(random.text.encode())
     for dtype in (np.float64, np.float32)[: 1 + (digest % 3 == 0)]:
