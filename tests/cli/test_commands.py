@@ -7,7 +7,6 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-import click
 import pytest
 import typer
 
@@ -298,7 +297,7 @@ def test_sampling_from_a_folder_that_is_no_run_says_so(tmp_path):
 def test_the_table_of_commands_says_what_the_commands_say():
     """Help is printed from the table: no command is imported for it."""
     group = typer.main.get_command(app)
-    context = click.Context(group)
+    context = group.context_class(group)
     for name, (_, _, said) in COMMANDS.items():
         command = group.get_command(context, name)
         assert command.name == name

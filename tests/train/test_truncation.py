@@ -337,13 +337,14 @@ def test_the_state_is_carried_as_in_one_long_run(learner, k):
 def test_validation_is_the_mean_over_every_step_whatever_the_window(learner, tau):
     from bptt.train.data.form import Form
 
-    model = as_model("mine", CELL, Form(6, True, "class", 6))
+    form = Form(6, True, "class", 6)
+    model = as_model("mine", CELL, form)
     tokens = Streams(TOKENS, 1, keeps_last=True)
     block = tokens.read(np.arange(1), 0, 43)
     run = CELL.forward(
         learner.parameters, {"x": block.x, "y": block.y}, reduction="mean"
     )
-    found = evaluate(model, learner.parameters, tokens, Truncation(tau, tau))
+    found = evaluate(model, form, learner.parameters, tokens, Truncation(tau, tau))
     assert found.loss == pytest.approx(run.loss, rel=1e-12)
     assert found.n == 43
     assert found.accuracy == pytest.approx(np.mean(run["o"].argmax(axis=-1) == block.y))
