@@ -60,3 +60,14 @@ def _compile_quickly(request):
 
 
 settings.load_profile(os.environ.get("BPTT_HYPOTHESIS", "ci"))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One browser for all tests of a process: a second one may not be started."""
+    from tests.explain import browser as browsers
+
+    playwright, found = browsers.start()
+    yield found
+    found.close()
+    playwright.stop()

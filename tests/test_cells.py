@@ -60,7 +60,8 @@ def test_the_library_is_known_by_name():
     assert cells.lstm is cells.get("lstm")
     assert set(cells.names()) <= set(dir(cells))
     with pytest.raises(
-        errors.UnknownCellError, match="no cell is called rnn\\. There are"
+        errors.UnknownCellError,
+        match="called rnn; did you mean irnn\\? There",
     ):
         cells.get("rnn")
     with pytest.raises(AttributeError, match="no cell 'rnn'"):

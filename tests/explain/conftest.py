@@ -1,19 +1,10 @@
-"""One browser and a few pages for all tests of the page."""
+"""A few pages for all tests of the page."""
 
 import pytest
 
-from tests.explain import browser as browsers
 from tests.explain.documents import explained
 
 INVENTED = "branches"
-
-
-@pytest.fixture(scope="session")
-def browser():
-    playwright, found = browsers.start()
-    yield found
-    found.close()
-    playwright.stop()
 
 
 @pytest.fixture(scope="session")

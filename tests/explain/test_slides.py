@@ -7,7 +7,6 @@ import pytest
 
 from bptt.explain import model as m
 from bptt.explain.html.slides import slides
-from tests.explain.browser import start
 from tests.explain.documents import explained
 
 
@@ -53,28 +52,24 @@ def test_a_card_that_failed_is_shown_without_its_claim():
     assert 'class="claim"' not in html
 
 
-def test_keys_turn_the_slides_and_change_the_language(tmp_path):
+def test_keys_turn_the_slides_and_change_the_language(browser, tmp_path):
     path = tmp_path / "slides.html"
     path.write_text(slides(explained("book", tau=4).document), encoding="utf-8")
-    driver, chromium = start()
-    try:
-        tab, complaints = chromium.new_page(), []
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.goto(path.as_uri())
-        total = tab.locator(".slide").count()
-        for key, at in (("ArrowRight", 2), (" ", 3), ("ArrowLeft", 2), ("End", total)):
-            tab.keyboard.press(key)
-            assert tab.inner_text("#where") == f"{at} / {total}"
-            assert tab.locator(".slide.now").count() == 1
-        tab.goto(path.as_uri() + "#13")
-        tab.reload()
-        tab.wait_for_selector(".slide.now .katex")
-        english = tab.inner_text(".slide.now h2")
-        tab.keyboard.press("l")
-        chinese = tab.inner_text(".slide.now h2")
-        assert english.isascii() != chinese.isascii()
-        assert tab.locator(".katex-error").count() == 0
-        assert complaints == []
-    finally:
-        chromium.close()
-        driver.stop()
+    tab, complaints = browser.new_page(), []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.goto(path.as_uri())
+    total = tab.locator(".slide").count()
+    for key, at in (("ArrowRight", 2), (" ", 3), ("ArrowLeft", 2), ("End", total)):
+        tab.keyboard.press(key)
+        assert tab.inner_text("#where") == f"{at} / {total}"
+        assert tab.locator(".slide.now").count() == 1
+    tab.goto(path.as_uri() + "#13")
+    tab.reload()
+    tab.wait_for_selector(".slide.now .katex")
+    english = tab.inner_text(".slide.now h2")
+    tab.keyboard.press("l")
+    chinese = tab.inner_text(".slide.now h2")
+    assert english.isascii() != chinese.isascii()
+    assert tab.locator(".katex-error").count() == 0
+    assert complaints == []
+    tab.close()

@@ -91,11 +91,11 @@ def test_a_row_of_a_ragged_batch_ends_with_its_own_step():
 def test_a_planted_mistake_is_found_and_made_small(monkeypatch):
     wrong = replace(OPS["softplus"], bprop=lambda g, y, x: (g * y,))
     monkeypatch.setitem(OPS, "softplus", wrong)
-    for seed in range(200):
-        if "softplus" in generate(seed).text:
-            found = attempt(generate(seed), {"NumPy": CORE["NumPy"]}).faults
-            if found:
-                break
+    found = []
+    seeds = (seed for seed in range(2000) if "softplus" in generate(seed).text)
+    while not found:
+        seed = next(seeds)
+        found = attempt(generate(seed), {"NumPy": CORE["NumPy"]}).faults
     assert found[0].kind[1].startswith("value of ")
     small = shrink(seed, found[0], 20.0)
     assert "softplus" in small.text

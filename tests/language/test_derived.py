@@ -77,7 +77,8 @@ POINTS = [-4.1, -2.2, -1.3, -0.61, -0.22, -0.05, 0.07, 0.3, 0.77, 1.4, 2.3, 3.2,
 
 def test_every_derived_operation_is_compared():
     called = {name for call in ACTIVATIONS for name in derived() if name + "(" in call}
-    assert called == set(derived())
+    # Those two give places: tests/language/test_joined.py.
+    assert called == set(derived()) - {"argmin", "sample"}
 
 
 @pytest.mark.parametrize("executor", ["llvm", "reference"])

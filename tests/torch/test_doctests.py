@@ -13,7 +13,8 @@ import bptt.torch
 MODULES = [
     found.name for found in pkgutil.walk_packages(bptt.torch.__path__, "bptt.torch.")
 ]
-WITH_EXAMPLES = ("bptt.torch.layers", "bptt.torch.recurrent", "bptt.torch.convert")
+WITH_EXAMPLES = ("bptt.torch.layers", "bptt.torch.recurrent", "bptt.torch.convert",
+                 "bptt.torch.watch")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MODULES)

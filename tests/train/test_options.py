@@ -40,10 +40,16 @@ from tests.train import option_table
         ({"k1": 0}, "--k1 0: expected a whole number from 1."),
         ({"patience": -1}, "--patience -1: expected a whole number from 0."),
         ({"clip_value": 0}, "--clip-value 0: expected a number above 0, or inf for no"),
-        ({"weight_decay": -1}, "--weight-decay -1: expected a number from 0."),
+        (
+            {"weight_decay": -1},
+            "--weight-decay -1: expected a number from 0 to 3.4e38.",
+        ),
         ({"n_h": 2.5}, "--n-h 2.5: expected a whole number from 1."),
         ({"layers": True}, "--layers True: expected a whole number from 1."),
-        ({"weight_decay": "much"}, "--weight-decay much: expected a number from 0."),
+        (
+            {"weight_decay": "much"},
+            "--weight-decay much: expected a number from 0 to 3.4e38.",
+        ),
         ({"residual": 1}, "--residual 1: expected true or false."),
         ({"zoneout": float("nan")}, "--zoneout nan: expected a rate from 0 to below 1"),
         ({"process_timeout": 0}, "--process-timeout 0: expected a number above 0."),

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.explain.browser import start
-
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 CHINESE = sorted(DOCS.rglob("*.zh.md"))
@@ -62,25 +60,20 @@ def test_the_reference_shows_examples_and_errors(site):
     assert 'id="bptt.errors.MissingSizeError"' in errors
 
 
-def test_a_page_from_disk_is_typeset_and_searched_without_a_network(site):
-    driver, chromium = start()
-    try:
-        asked = []
-        tab = chromium.new_page()
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.goto((site / "chapter.html").as_uri())
-        tab.wait_for_selector(".arithmatex .katex")
-        assert tab.locator(".katex-error").count() == 0
-        tab.keyboard.press("f")
-        # The index is ready when its first line says so; earlier letters are lost.
-        tab.wait_for_selector("text=Type to start searching")
-        tab.locator("input.md-search__input").press_sequentially("vanishing")
-        tab.wait_for_selector(".md-search-result__item")
-        assert "vanishing" in tab.inner_text(".md-search-result__list").lower()
-        assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-    finally:
-        chromium.close()
-        driver.stop()
+def test_a_page_from_disk_is_typeset_and_searched_without_a_network(browser, site):
+    asked, tab = [], browser.new_page()
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto((site / "chapter.html").as_uri())
+    tab.wait_for_selector(".arithmatex .katex")
+    assert tab.locator(".katex-error").count() == 0
+    tab.keyboard.press("f")
+    # The index is ready when its first line says so; earlier letters are lost.
+    tab.wait_for_selector("text=Type to start searching")
+    tab.locator("input.md-search__input").press_sequentially("vanishing")
+    tab.wait_for_selector(".md-search-result__item")
+    assert "vanishing" in tab.inner_text(".md-search-result__list").lower()
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    tab.close()
 
 
 @pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.name)

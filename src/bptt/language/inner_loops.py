@@ -53,17 +53,23 @@ def find_loops(
 ) -> Iterator[InnerLoop]:
     """The loops inside the step: sets of names that read each other at the step."""
     reads: dict[str, set[str]] = {}
-    for equation in equations:
+    written: dict[str, list[tuple[int, Equation]]] = {}
+    for place, equation in enumerate(equations):
         if equation.when == "t":
             found = reads.setdefault(equation.name, set())
             found |= reads_now(equation.expression)
-    order = list(reads)
+            written.setdefault(equation.name, []).append((place, equation))
+    order = {name: number for number, name in enumerate(reads)}
 
     def inputs(name: str) -> list[str]:
-        return [other for other in order if other in reads[name]]
+        found = reads[name] & order.keys()
+        return sorted(found, key=lambda x: order[x])  # order-free: each has its number
 
     for names in components(order, inputs):
-        own = [e for e in equations if e.when == "t" and e.name in names]
+        lines = sorted(
+            (line for name in names for line in written[name]), key=lambda line: line[0]
+        )
+        own = [equation for _, equation in lines]
         if len(names) > 1 or names[0] in reads[names[0]]:
             found_loop = _loop_of(own, indices)
             if found_loop is not None:

@@ -354,6 +354,7 @@ class _EquationReader(IndexReader):
             return self.with_places(node, span)
         if isinstance(index, ast.Tuple):
             if len(index.elts) == 2 and self._is_colon(index.elts[0]):
+                self._refuse_constant(index.elts[1])
                 matrix = self.expression(node.value)
                 return Piece("lookup", (matrix, self.expression(index.elts[1])), span)
             raise errors.UnsupportedSyntaxError(
@@ -366,6 +367,15 @@ class _EquationReader(IndexReader):
         if isinstance(node.value, ast.Name) and name == node.value.id:
             self._check_read(node.value)
         return Piece("read", (), span, (name, lag))
+
+    def _refuse_constant(self, node: ast.expr) -> None:
+        """A column by its number would count from 0, and everything else from 1."""
+        if isinstance(node, ast.Constant):
+            raise errors.UnsupportedSyntaxError(
+                self.span(node),
+                "the column of a look-up comes from an integer input or from argmax(u)",
+                fix="U[:, x[t]], or a parameter of its own for one column",
+            )
 
     @staticmethod
     def _is_colon(node: ast.expr) -> bool:

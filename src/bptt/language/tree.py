@@ -13,7 +13,7 @@ RESERVED = frozenset({"t", "tau", "n_b"})
 # Arguments beside which sizes are given by name: init(n_h=128, seed=0).
 ARGUMENTS = frozenset((
     "self", "cell", "seed", "dtype", "device", "inputs", "params", "initial",
-    "reduction", "weights", "lengths", "outputs",
+    "reduction", "weights", "lengths", "outputs", "memory", "checkpoint", "truncate",
 ))  # fmt: skip
 
 

@@ -36,6 +36,8 @@ def number(expected: str, holds: Callable[[float], bool]) -> Range:
 
 ABOVE_0 = number("a number above 0", lambda value: 0 < value < inf)
 FROM_0 = number("a number from 0", lambda value: 0 <= value < inf)
+# What an optimiser multiplies float32 parameters by.
+FLOAT32 = number("a number from 0 to 3.4e38", lambda value: 0 <= value <= 3.4e38)
 LIMIT = number("a number above 0, or inf for no clipping", lambda value: value > 0)
 RATE = number("a rate from 0 to below 1", lambda value: 0 <= value < 1)
 FRACTION = number("a fraction between 0 and 1", lambda value: 0 < value < 1)

@@ -13,9 +13,9 @@ from bptt.train.assignments import (
 )
 from bptt.train.definition import (
     ABOVE_0,
+    FLOAT32,
     FRACTION,
     FRACTION_OR_0,
-    FROM_0,
     LIMIT,
     RATE,
     SWITCH,
@@ -140,7 +140,7 @@ class TrainingOptions:
         inf, "Limit of each of its elements; inf for none.", LEARNING, within=LIMIT
     )
     weight_decay: float = option(
-        0.0, "The optimiser's weight decay.", LEARNING, within=FROM_0
+        0.0, "The optimiser's weight decay.", LEARNING, within=FLOAT32
     )
     on_nonfinite: str = option(
         "stop", "At infinity or NaN: stop, or skip the window.", LEARNING,
