@@ -105,7 +105,8 @@ def _lzma(baselines: Baselines | None) -> Sequence[Predictor]:
 
 def _write(report: Report, setting: Setting) -> None:
     folder = setting.folder
-    write_summary(folder, report.to_json(), read_config(folder))
+    config, seed = read_config(folder), setting.options.seed
+    write_summary(folder, report.to_json(), config, seed)
     record: dict[str, Any] = report.figures()
     with Metrics(folder, (folder / METRICS_FILE).stat().st_size) as metrics:
         metrics.write(record)

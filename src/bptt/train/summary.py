@@ -29,7 +29,7 @@ class Summary:
 
 
 def write_summary(
-    folder: Path, report: Mapping[str, Any], config: Mapping[str, Any]
+    folder: Path, report: Mapping[str, Any], config: Mapping[str, Any], seed: int
 ) -> None:
     """Write the figures of a report with options, data and versions beside them.
 
@@ -38,8 +38,8 @@ def write_summary(
     data = config.get("data", {})
     content = {
         **report,
-        "seed": config["options"]["seed"],
-        "options": config["options"],
+        "seed": seed,  # of the run: a folder from elsewhere may not name its own
+        "options": config.get("options", {}),
         "data": {name: data.get(name) for name in ("source", "sha256", "summary")},
         "versions": config.get("versions", {}),
     }
