@@ -14,6 +14,8 @@ from bptt.step.graph import shift_of
 
 # Of both directions, for stretches of two lengths; and those of batched kernels.
 TURN_BYTES, FLAT_TURN_BYTES = 4 * FIELDS * 8, 2 * FIELDS * 8
+# A stretch that a lone step has joined is of a third length.
+JOINED_TURN_BYTES = 3 * FIELDS * 8
 
 
 def find_demand(
@@ -37,7 +39,7 @@ def find_demand(
     ends = [n for n in (*program.graph.states, *program.carried.values())
             if n in executable.program.roots]  # fmt: skip
     back += sum(layout.width(executable.program.roots[n]) for n in ends) * item * n_b
-    fixed = FLAT_TURN_BYTES + 2 * padded * n_b + back
+    fixed = FLAT_TURN_BYTES + JOINED_TURN_BYTES + 2 * padded * n_b + back
     fixed += _shared_bytes(executable, n_summed or n_rows, threads)
     return Demand(
         fixed + kept * item * n_rows, state, n_b * row + TURN_BYTES, is_binary

@@ -137,6 +137,8 @@ class Workspace:
     def unfold(self) -> None:
         """Undo `resize`, and what calls left beyond the first and last steps."""
         self.resize(self._capacity[0])
+        # A later call counts what it holds: turns of other lengths are not its own.
+        self._turns = {self.shape[0]: self.turns}
         self._clear(self.buffers)
 
     def step_rows(self, node: Node, begin: int, count: int) -> FloatArray:
