@@ -49,11 +49,6 @@ class Growth:
         with np.errstate(invalid="ignore"):
             return np.asarray(np.nanmedian(self.windows, axis=0))
 
-    @property
-    def largest_by_row(self) -> Array:
-        """The window that grows most of every row, (n_b,)."""
-        return np.asarray(np.nanmax(self.windows, axis=0))
-
 
 class Loop:
     """The states of one direction, as one vector per slot."""

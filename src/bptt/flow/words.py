@@ -24,12 +24,6 @@ def say(key: str, lang: str = "en", **fields: Any) -> str:
     return sentence.format_map(dict(fields))
 
 
-def has(key: str) -> bool:
-    """Whether there is such a sentence."""
-    section, _, name = key.partition(".")
-    return name in table("en").get(section, {})
-
-
 @cache
 def table(lang: str) -> Mapping[str, Mapping[str, str]]:
     """All sentences of a language. Raises: FlowError."""

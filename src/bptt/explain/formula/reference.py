@@ -98,9 +98,3 @@ class Reference:
         if successor.name == graph.loss or reader in WHOLE:
             return gradient
         return e.at_step(terms[0].filled, value.time)
-
-    def fold_onto(self, expr: Expr, name: str) -> Expr:
-        """Folded until the gradient of `name` is read, as far as that is possible."""
-        while (folded := self.fold(expr, keep=name)) != expr:
-            expr = folded
-        return expr

@@ -75,11 +75,6 @@ class Compared:
         """The steps at which the sides differ, in words."""
         return self._named(self.failed)
 
-    @property
-    def fails_everywhere(self) -> bool:
-        """Whether they differ wherever they were compared."""
-        return self.failed == self.covered
-
     def _named(self, steps: dict[int, set[int]]) -> Text:
         if not self.letter:
             return Text("formula.steps.none")

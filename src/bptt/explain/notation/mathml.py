@@ -128,8 +128,3 @@ def wrap_mathml(inside: str, *, block: bool = False) -> str:
     """MathML elements in a `<math>` element of their own."""
     display = ' display="block"' if block else ""
     return f"<math{display}><mrow>{inside}</mrow></math>"
-
-
-def inner_mathml(expr: Expr) -> str:
-    """An expression as MathML elements, to go inside a larger formula."""
-    return MATHML(expr)

@@ -12,7 +12,6 @@ from bptt.explain import model as m
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.evaluate import evaluate
 from bptt.explain.algebra.expr import Expr
-from bptt.explain.sentences import label
 from bptt.explain.texts import pieces
 from bptt.step.shapes import Array
 
@@ -46,10 +45,6 @@ class FormatWriter:
     def label(self, name: str, **fields: Any) -> str:
         """A short sentence of the page itself: label.NAME."""
         return self.sentence(m.Text(f"label.{name}", fields))
-
-    def plain_label(self, name: str) -> str:
-        """The same without escapes."""
-        return label(f"label.{name}", self.lang)
 
     def cell(self, cell: m.Cell) -> str:
         """A cell of a table."""
