@@ -105,7 +105,7 @@ class Recurrent:
     """A cell as a function of JAX arrays; `recurrent` makes it.
 
     nodes: the sequences a call returns; text: the equations that a compiled program
-    holds.
+    holds; watched: the watch that looks at its gradients, and its name there.
     """
 
     cell: Cell
@@ -114,6 +114,7 @@ class Recurrent:
     threads: int | None
     check_finite: bool
     text: str
+    watched: tuple[int, str] | None = None
 
     def __call__(
         self,
@@ -137,7 +138,10 @@ class Recurrent:
             self.text, tuple(wanted), states, tuple(arrays.initial),
             has_lengths=lengths is not None, has_total=False,
         )  # fmt: skip
-        task = Task(call, self.threads, self.check_finite, divisor is not None)
+        task = Task(
+            call, self.threads, self.check_finite, divisor is not None,
+            watched=self.watched,
+        )  # fmt: skip
         operands = arrays.operands + ([] if divisor is None else [divisor])
         results = iter(primitives.forward(task, operands))
         sequences = {name: next(results) for name in call.outputs}
