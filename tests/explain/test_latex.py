@@ -20,7 +20,7 @@ HEADS = """
 j = 1, ..., n_head
 S[t, j] = S[t-1, j] @ diag(g[t, j]) + outer(v[t, j], k[t, j])
 """
-LONG = r"W^{\top} \operatorname{diag}\left(i^{(t+1)} \odot \left(1 - i^{(t+1)}\right)\right)"
+LONG = r"W^{\top} \operatorname{diag}\left(i^{(t+1)} \left(1 - i^{(t+1)}\right)\right)"
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

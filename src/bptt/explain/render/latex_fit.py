@@ -55,7 +55,7 @@ def broken(side: str, *, room: int = LINE) -> list[str]:
 
 
 def wrapped(listing: str) -> str:
-    """A listing with lines that fit; a comment goes on as one, code after a backslash."""
+    """A listing with lines that fit; a comment goes on as one, code by a backslash."""
     lines = []
     for line in listing.splitlines():
         lead = line[: len(line) - len(line.lstrip())]
