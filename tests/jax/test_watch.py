@@ -131,3 +131,14 @@ def test_an_error_inside_leaves_the_watch_off(parts):
     assert watch.iteration == 1
     watch.note("late", {"h": np.ones((3, 1, 1))})
     assert watch.norms == {}
+
+
+def test_steps_that_are_run_again_are_watched_too(parts):
+    lstm, book, params, data = parts
+    watch = bptt.jax.FlowWatch()
+    lower = watch.layer("lower", bptt.jax.recurrent(lstm, checkpoint=3))
+    upper = watch.layer("upper", bptt.jax.recurrent(book, checkpoint=2))
+    with watch:
+        jax.jit(jax.grad(network(lower, upper, data)))(params)
+    for name, row in expected(parts, params).items():
+        np.testing.assert_allclose(watch.norms[name], [row], rtol=1e-11)
