@@ -153,10 +153,8 @@ class Recurrent:
             has_lengths=lengths is not None, has_total=False,
             **share_limit(self.limit),
         )  # fmt: skip
-        task = Task(
-            call, self.threads, self.check_finite, divisor is not None,
-            watched=self.watched,
-        )  # fmt: skip
+        has_divisor, see = divisor is not None, self.watched
+        task = Task(call, self.threads, self.check_finite, has_divisor, watched=see)
         operands = arrays.operands + ([] if divisor is None else [divisor])
         results = iter(primitives.forward(task, operands))
         sequences = {name: next(results) for name in call.outputs}
