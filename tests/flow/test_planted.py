@@ -402,16 +402,18 @@ def test_a_promise_that_is_broken_is_said():
     assert flow.try_("U*=0.9").promise is None  # nobody proposed it
 
 
+LEAKY = "a[t] = b + W @ h[t-1] + U @ x[t]; h[t] = 0.75 * h[t-1] + 0.25 * tanh(a[t])\n"
+NORMALISED = "a[t] = b + layer_norm(W @ h[t-1] + U @ x[t]); h[t] = tanh(a[t])\n"
+
+
 def test_a_leak_and_normalisation_are_written_into_the_equations():
     """Against the same cells written by hand."""
     cell, params = make("book")
     flow = cell.flow(params, data())
     for action, lines in (
-        ("leak=0.25", "a[t] = b + W @ h[t-1] + U @ x[t]\n"
-                      "h[t] = 0.75 * h[t-1] + 0.25 * tanh(a[t])\n"),
-        ("normalisation=layer", "a[t] = b + layer_norm(W @ h[t-1] + U @ x[t])\n"
-                                "h[t] = tanh(a[t])\n"),
-    ):  # fmt: skip
+        ("leak=0.25", LEAKY),
+        ("normalisation=layer", NORMALISED),
+    ):
         mine = flow.try_(action).after
         other = bptt.Cell(
             f"{lines}o[t] = c + V @ h[t]; y_hat[t] = softmax(o[t])\n"
