@@ -78,7 +78,7 @@ def _pictures(page: PageContext) -> Markup:
     drawn = {"graph-full": page.full}
     if page.folded.folded:
         drawn["graph-folded"] = page.folded
-    figures = []
+    figures: list[Markup] = []
     for name, picture_of in drawn.items():
         title = plain(
             "graph-title", cell=page.document.options.get("cell", "the cell"),
