@@ -64,13 +64,23 @@ class Case:
 
     @cached_property
     def log_growth(self) -> Array:
-        """Log of what the best direction is multiplied by over the lag, by row."""
+        """Log of what the best direction is multiplied by over the lag, by row.
+
+        Where there are fewer steps the rest goes on at `pace`: a window's own errs
+        upward, and the exponent of a short run both ways.
+        """
         found = []
         for growth in self.findings.growth:
+            pace = (growth.by_row / growth.lag + growth.rates) / 2
             more = self.lag - growth.lag
             with np.errstate(invalid="ignore"):
-                found.append(growth.by_row + (more * growth.rates if more > 0 else 0.0))
+                found.append(growth.by_row + (more * pace if more > 0 else 0.0))
         return np.asarray(np.max(found, axis=0))
+
+    @property
+    def measured(self) -> int:
+        """The steps of the windows that were measured."""
+        return max(growth.lag for growth in self.findings.growth)
 
     @cached_property
     def rates(self) -> Array:

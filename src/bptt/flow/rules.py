@@ -85,7 +85,8 @@ def _exploding(case: Case) -> Iterator[Diagnosis]:
     yield diagnosis(
         "exploding" if is_all else "exploding-rows", "fault", *remedies,
         rows=case.rows_of(worst), count=len(rows), n_b=case.findings.n_b,
-        pace=f"{case.pace[worst[0]]:+.3f}", lag=case.lag, limit=GROWING,
+        pace=f"{case.pace[worst[0]]:+.3f}", lag=case.lag,
+        steps=case.measured, limit=GROWING,
         growth=show_log(case.log_growth[worst[0]]),
         rate=f"{case.rates[worst[0]]:+.3f}", factor=show_log(case.rates[worst[0]]),
     )  # fmt: skip
@@ -173,7 +174,8 @@ def _vanishing(case: Case) -> Iterator[Diagnosis]:
     yield diagnosis(
         kind, "fault" if kind == "vanishing" else "caution", *_longer_memory(case),
         rows=case.rows_of(worst), count=len(rows), n_b=case.findings.n_b,
-        growth=show_log(middle), lag=case.lag, needed=needed, limit=limit,
+        growth=show_log(middle), lag=case.lag, steps=case.measured, needed=needed,
+        limit=limit,
         reach=float(np.floor(np.median(case.reach[rows]))),
         factor=show_log(middle / case.lag),
     )  # fmt: skip
