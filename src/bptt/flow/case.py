@@ -13,6 +13,7 @@ from bptt.flow.facts import Facts
 from bptt.flow.findings import Diagnosis, Findings, Remedy
 from bptt.flow.slots import slots_of
 from bptt.flow.words import power
+from bptt.step.graph import Graph
 from bptt.step.shapes import Array
 
 LAG = 20  # steps of a window, if nobody says what lag the task must bridge
@@ -55,6 +56,13 @@ class Case:
     def useful(self) -> Array:
         """(tau, n_b), True where a row still runs."""
         return slots_of(self.bindings).mask
+
+    @property
+    def source(self) -> Graph:
+        """The cell as it was written."""
+        setting = self.findings.setting
+        assert setting is not None
+        return setting.source.graph
 
     @property
     def units(self) -> int:
