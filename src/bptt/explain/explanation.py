@@ -13,6 +13,8 @@ from bptt.check import silent
 from bptt.errors import ArgumentError
 from bptt.explain import model as m
 from bptt.explain.build import build_document
+from bptt.explain.figure import Figure, make_figure
+from bptt.explain.figure.pictured import Pictured
 from bptt.explain.html import html_page, slides
 from bptt.explain.instances import Options
 from bptt.explain.prepare import has_indices, refuse_indices
@@ -133,18 +135,35 @@ class Explanation:
         """The derivation as slides: one file that needs no network, both languages."""
         return slides(self.document, self.lang)
 
+    def figure(self, kind: str, *, of: str | None = None) -> Figure:
+        """A figure for print; its `save` writes .svg, .pdf or .tex (TikZ).
+
+        kind: "unrolled", the network in time; "edge", every edge with its Jacobian
+        and its transpose; "paths", the paths from a parameter to L and what each
+        brings. of: for "edge" the name at one of its ends, for "paths" the parameter,
+        else the one that the most paths lead from.
+
+        Raises: FigureError, BackwardLoopError, IndexedCellError.
+        """
+        self._refuse("figures draw")
+        return make_figure(Pictured(self.document, self.name, self.lang), kind, of)
+
     def _whole(self, suffix: str) -> str:
         if suffix not in FORMATS:
             raise UnknownFormatError(
                 f"no format for {suffix!r}; a name ends in one of {', '.join(FORMATS)}"
             )
+        self._refuse("the page draws")
+        return FORMATS[suffix](self.document, self.lang)
+
+    def _refuse(self, draws: str) -> None:
+        """Refuse cells that no picture shows."""
         refuse_indices(self.cell.graph)
         for state in sorted(self.cell.graph.backward):
             raise BackwardLoopError(
-                f"{state}[t+1] is read: the page draws loops that run from t = 1 to "
+                f"{state}[t+1] is read: {draws} loops that run from t = 1 to "
                 "tau. text(), markdown() and latex() take both directions"
             )
-        return FORMATS[suffix](self.document, self.lang)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a file; its suffix says the format: .html, .md, .tex or .txt.

@@ -130,7 +130,7 @@ def _read(file: Path) -> Any:
             return pandas.read_parquet(file)
         return pandas.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",")
     except ImportError as error:
-        raise TrainExtraMissingError("pyarrow") from error
+        raise TrainExtraMissingError("pyarrow", None) from error
     except (OSError, ValueError) as error:  # the parsers' errors are ValueErrors
         raise DataUnreadableError(file, " ".join(str(error).split())) from error
 

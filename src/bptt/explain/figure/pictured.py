@@ -1,0 +1,83 @@
+"""What every figure draws from: the two pictures of the graph in time, and labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.derive import Derivation
+from bptt.explain.algebra.expr import Time, Value
+from bptt.explain.figure.scene import Label, formula
+from bptt.explain.html.picture.drawn import Arrow, Drawn, draw
+from bptt.explain.html.picture.labels import Labels
+from bptt.explain.html.words import plain
+from bptt.explain.model import Document
+from bptt.explain.render.common import one_line
+from bptt.unrolled import Unrolled
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """A document as its figures see it; name: of the cell; lang: of their words."""
+
+    document: Document
+    name: str
+    lang: str
+
+    @property
+    def unrolled(self) -> Unrolled:
+        """The graph in time with the numbers that are shown."""
+        return self.document.shown.graph
+
+    @property
+    def cell(self) -> str:
+        """What the cell is called."""
+        return one_line(self.name) or self.word("unnamed")
+
+    @cached_property
+    def drawn(self) -> Drawn:
+        """The picture with all nodes."""
+        return draw(self.unrolled)
+
+    @cached_property
+    def folded(self) -> Drawn:
+        """The picture without inner nodes."""
+        return draw(self.unrolled, folded=True)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """What stands on the arrows."""
+        is_plain = bool(np.all(self.document.shown.weights == 1.0))
+        return Labels(Derivation(self.document.scope.graph), is_plain)
+
+    def word(self, key: str, **fields: object) -> str:
+        """A sentence of the figures in their language."""
+        return plain(f"figure-{key}", **fields)[self.lang]
+
+    # ----- labels in print -----
+
+    def form(self, arrow: Arrow, *, is_backward: bool = False) -> Label:
+        """The Jacobian at the arrow's own step, or its transpose."""
+        of = self.labels.turned if is_backward else self.labels.form
+        found = of(arrow)
+        if isinstance(found, e.Identity):
+            return Label("I", r"$\mathbf{I}$")
+        shown = found and formula(e.at_step(found, Time("", arrow.t)))
+        if not shown or r"\frac" in shown.latex:  # too high for a line
+            return self.symbol(arrow, is_backward=is_backward)
+        return shown
+
+    def symbol(self, arrow: Arrow, *, is_backward: bool = False) -> Label:
+        """`∂a/∂h′`, with a prime where the source is a step away."""
+        if arrow.target.kind == "total":
+            return formula(e.Number(1.0))
+        names = [formula(Value(n)).latex[1:-1] for n in
+                 (arrow.target.name, arrow.kind.source)]  # fmt: skip
+        prime = "'" if arrow.kind.lag else ""
+        latex = rf"\partial {names[0]}/\partial {names[1]}{prime}"
+        if is_backward:
+            return Label(self.labels.turned_symbol(arrow), rf"$({latex})^\top$")
+        return Label(self.labels.symbol(arrow), f"${latex}$")
