@@ -97,6 +97,7 @@ def evaluate_part(
     )
     loss = found.loss * task.unit.factor + task.offset(part)
     figures = with_perplexity(found.figures, model.loss, loss / task.unit.factor)
+    figures |= task.per_character(part, loss)
     return Evaluation(loss, found.n, figures, found.by_class)
 
 

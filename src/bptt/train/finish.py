@@ -10,6 +10,7 @@ import numpy as np
 from bptt.train.checkpoint import BEST, Parameters, path_of, read_checkpoint
 from bptt.train.data.baselines import Baselines
 from bptt.train.data.sequences import Batches
+from bptt.train.data.task import TrainingTask
 from bptt.train.evaluation import evaluate_part
 from bptt.train.full_batch import FullBatchSession
 from bptt.train.processes import Processes
@@ -76,7 +77,9 @@ def _with_references(report: Report, setting: Setting) -> Report:
         assert task.unit is not None
         found = trivial.measure(task.parts[part], task.offset(part) / task.unit.factor)
         name = "unigram" if task.baselines else found.name
-        shown = replace(found, name=name, loss=found.loss * task.unit.factor)
+        loss = found.loss * task.unit.factor
+        figures = {**found.figures, **task.per_character(part, loss)}
+        shown = replace(found, name=name, loss=loss, figures=figures)
         data = task.parts[part]
         lagged = [
             measure_lagged(name, back, data, task.form)
@@ -86,7 +89,7 @@ def _with_references(report: Report, setting: Setting) -> Report:
         return [
             shown,
             *lagged,
-            *_lzma(report.baselines if part == "validation" else None),
+            *(_lzma(report.baselines, task) if part == "validation" else ()),
         ]
 
     best = replace(report.best_part, references=of("validation"))
@@ -96,11 +99,12 @@ def _with_references(report: Report, setting: Setting) -> Report:
     return replace(report, best_part=best, tested=tested)
 
 
-def _lzma(baselines: Baselines | None) -> Sequence[Predictor]:
+def _lzma(baselines: Baselines | None, task: TrainingTask) -> Sequence[Predictor]:
     if baselines is None or baselines.lzma is None:
         return ()
     name = "lzma, given the training text"
-    return (Predictor(name, baselines.lzma, {}, is_trivial=False),)
+    figures = task.per_character("validation", baselines.lzma)
+    return (Predictor(name, baselines.lzma, figures, is_trivial=False),)
 
 
 def _write(report: Report, setting: Setting) -> None:

@@ -13,6 +13,8 @@ from bptt.train.data.sequence_task import sequence_evaluation
 from bptt.train.data.targets import with_loss
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.token_files import TokenFile, token_evaluation
+from bptt.train.data.token_text import token_text_evaluation
+from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.errors import UnlikeDataError
 from bptt.train.evaluation import evaluate_part
 from bptt.train.run_folder import SavedRun, read_run
@@ -85,4 +87,6 @@ def _task(saved: SavedRun, data: Data) -> TrainingTask:
         meant = with_loss(data, saved.options.loss)
         return sequence_evaluation(meant, saved.options, saved.form)
     assert saved.vocabulary is not None
-    return text_evaluation(data, saved.options, saved.vocabulary)
+    if isinstance(saved.vocabulary, Vocabulary):
+        return text_evaluation(data, saved.options, saved.vocabulary)
+    return token_text_evaluation(data, saved.options, saved.vocabulary)

@@ -12,9 +12,9 @@ import numpy as np
 from bptt.cell import Cell
 from bptt.step.shapes import Array
 from bptt.train.checkpoint import Parameters
+from bptt.train.data.entries import Entries
 from bptt.train.data.form import Form
 from bptt.train.data.series_task import normal
-from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.errors import (
     CellNotTrainableError,
     ExportError,
@@ -53,7 +53,7 @@ class Trained:
         return self.run.parameters
 
     @property
-    def vocabulary(self) -> Vocabulary | None:
+    def vocabulary(self) -> Entries | None:
         """The vocabulary of a model of text."""
         return self.run.vocabulary
 

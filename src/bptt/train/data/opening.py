@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bptt.train.data.characters import text_task
+from bptt.train.data.entries import Entries
 from bptt.train.data.sequence_files import SUFFIXES, SequenceFiles, read_sequences
 from bptt.train.data.sequence_task import sequence_task
 from bptt.train.data.tables import TABLE_SUFFIXES, TableRequest, read_tables
@@ -14,13 +15,15 @@ from bptt.train.data.targets import remarks, with_loss
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.text import LargeText, PlainText, files_of, read_text
 from bptt.train.data.token_files import TokenFile, read_tokens, token_task
+from bptt.train.data.token_text import token_text_task
 from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.errors import (
     DataUnreadableError,
     IgnoredOptionError,
     MixedDataError,
+    OptionError,
 )
-from bptt.train.options import TrainingOptions
+from bptt.train.options import CHARACTERS, TrainingOptions
 
 Data = PlainText | LargeText | TokenFile | SequenceFiles
 
@@ -103,7 +106,7 @@ def _refuse_ignored(request: DataRequest, kind: str) -> None:
 
 
 def make_task(
-    data: Data, options: TrainingOptions, vocabulary: Vocabulary | None = None
+    data: Data, options: TrainingOptions, vocabulary: Entries | None = None
 ) -> TrainingTask:
     """Cut data into parts, as options say; vocabulary: of a text, where known.
 
@@ -114,7 +117,15 @@ def make_task(
     if isinstance(data, SequenceFiles):
         meant = with_loss(data, options.loss)
         return replace(sequence_task(meant, options), remarks=tuple(remarks(meant)))
-    return text_task(data, options, vocabulary)
+    kind = options.tokens if vocabulary is None else vocabulary.kind
+    if kind != options.tokens:
+        expected = f"{kind}, as in the run that gives the vocabulary"
+        raise OptionError("--tokens", options.tokens, expected)
+    if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
+        return token_text_task(data, options, vocabulary)
+    if kind == CHARACTERS:
+        return text_task(data, options, vocabulary)
+    return token_text_task(data, options)
 
 
 def fingerprint(data: Data) -> str:

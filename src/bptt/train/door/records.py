@@ -97,6 +97,14 @@ class ConfigTable(msgspec.Struct):
     split: list[float] | None = None
 
 
+class VocabularyRecord(msgspec.Struct):
+    """vocabulary.json of words or of byte pairs."""
+
+    kind: Literal["words", "bpe"]
+    entries: list[str]
+    merges: list[tuple[str, str]] = msgspec.field(default_factory=list)
+
+
 class NormsRecord(msgspec.Struct):
     """Norms over t, as metrics.jsonl holds them."""
 
