@@ -18,7 +18,7 @@ from bptt.train.report import PartReport, Report
 from bptt.train.run_folder import METRICS_FILE, Metrics, read_config
 from bptt.train.run_page import write_page
 from bptt.train.session import Session, Setting, write_sample
-from bptt.train.summary import write_summary
+from bptt.train.summary import write_summary, write_trivial
 from bptt.train.tensorboard import Board
 from bptt.train.trivial import Predictor, Trivial, measure_lagged
 
@@ -71,32 +71,34 @@ def _with_references(report: Report, setting: Setting) -> Report:
     task, model = setting.task, setting.model
     if model.loss == "other":
         return report
-    trivial = Trivial(task.parts["training"], task.form, model.loss)
+    trivial = Trivial.of(task.parts["training"], task.form, model.loss)
+    write_trivial(setting.folder, trivial)
 
     def of(part: str) -> list[Predictor]:
-        assert task.unit is not None
-        found = trivial.measure(task.parts[part], task.offset(part) / task.unit.factor)
-        name = "unigram" if task.baselines else found.name
-        loss = found.loss * task.unit.factor
-        figures = {**found.figures, **task.per_character(part, loss)}
-        shown = replace(found, name=name, loss=loss, figures=figures)
-        data = task.parts[part]
-        lagged = [
-            measure_lagged(name, back, data, task.form)
-            for name, back in task.lags.items()
-            if isinstance(data, Batches)
-        ]
-        return [
-            shown,
-            *lagged,
-            *(_lzma(report.baselines, task) if part == "validation" else ()),
-        ]
+        by_lzma = _lzma(report.baselines, task) if part == "validation" else ()
+        return [*references(trivial, task, part), *by_lzma]
 
     best = replace(report.best_part, references=of("validation"))
     tested = report.tested
     if tested is not None:
         tested = replace(tested, references=of("test"))
     return replace(report, best_part=best, tested=tested)
+
+
+def references(trivial: Trivial, task: TrainingTask, part: str) -> list[Predictor]:
+    """What predictors without a network reach on a part, in the unit of the task."""
+    assert task.unit is not None
+    data = task.parts[part]
+    found = trivial.measure(data, task.offset(part) / task.unit.factor)
+    loss = found.loss * task.unit.factor
+    name = "unigram" if task.kind == "text" else found.name
+    figures = {**found.figures, **task.per_character(part, loss)}
+    lagged = [
+        measure_lagged(name, back, data, task.form)
+        for name, back in task.lags.items()
+        if isinstance(data, Batches)
+    ]
+    return [replace(found, name=name, loss=loss, figures=figures), *lagged]
 
 
 def _lzma(baselines: Baselines | None, task: TrainingTask) -> Sequence[Predictor]:

@@ -59,7 +59,7 @@ def refuse_ignored(
         options.refuse_ignored(why, "embedding", "tied")
     if task.kind != "sequences":
         why = "the target is the next character or token"
-        options.refuse_ignored(why, "loss", "standardise", "season")
+        options.refuse_ignored(why, "loss", "standardise", "season", "split_by")
     elif task.form.x_is_token:
         options.refuse_ignored("tokens have no mean", "standardise")
     if task.kind == "sequences" and not task.lags:
@@ -68,7 +68,7 @@ def refuse_ignored(
         if "validation" in data.parts:
             options.refuse_ignored("the data names its validation part", "held_out")
         if "training" in data.parts:
-            options.refuse_ignored("the data names its parts", "test")
+            options.refuse_ignored("the data names its parts", "test", "split_by")
     sized = {*model.sizes(task.form), *options.sizes}
     if not set(model.cell.dims) - sized:
         why = "the data and --size say the size of every dimension"

@@ -34,9 +34,10 @@ Arrays = Mapping[str, npt.NDArray[np.floating]]
 class Learned:
     """What one window gave.
 
-    loss: before the step, the mean over the losses that count here, in nats for nll
-    and bce; norm: the gradient's global norm before clipping; n: how many losses count,
-    over all processes; nonfinite: where a value was not finite, and no step was taken.
+    loss: before the step, the mean over the losses that count here, as they weigh, in
+    nats for nll and bce; norm: the gradient's global norm before clipping; n: how many
+    losses count, over all processes; nonfinite: where a value was not finite, and no
+    step was taken.
     """
 
     loss: float
@@ -71,7 +72,8 @@ class Learner:
         Raises: TrainingDivergedError, with the parameters as they were, if loss or norm
         is not finite and such windows are not skipped.
         """
-        n = dataset.count(window.rows, window.stop - window.scored, window.stop)
+        first = window.stop - window.scored
+        n = dataset.count(window.rows, first, window.stop)
         share = self.processes.share(window.rows)
         block, inputs = self._read(dataset, window, share, number)
         parameters = self._disturbed(number)
@@ -79,7 +81,8 @@ class Learner:
             later = self._advance(parameters, inputs, block, window, initial)
             return Learned(0.0, 0.0, 0), later
         # 1/n where a loss counts: the sum over all processes is then the mean.
-        weights = weights_of(block, window.scored) / n * share.counts
+        total = dataset.weight(window.rows, first, window.stop)
+        weights = weights_of(block, window.scored) / total * share.counts
         gradient = self.cell.gradient(
             parameters,
             inputs,

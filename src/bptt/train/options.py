@@ -39,6 +39,7 @@ STANDARD_LIBRARY_CHARACTERS = 4_000_000
 CHECKPOINT_SECONDS = 60.0  # at most so much work is lost
 ENTRIES = 10_000
 SCHEDULES = ("cosine", "constant")
+TIME, SEQUENCES = "time", "sequences"  # what a split divides
 STEPS = ("window", "epoch", "validation")
 
 # The headings of the command's help and of the table in docs/training.md.
@@ -187,6 +188,10 @@ class TrainingOptions:
     held_out: float = option(
         0.05, "Fraction of the data kept for validation.", PARTS, within=FRACTION
     )
+    split_by: str | None = option(
+        None, "Cut each series in time, or draw whole sequences for each part.", PARTS,
+        within=one_of(TIME, SEQUENCES), otherwise="tables and one series: time",
+    )  # fmt: skip
     standardise: bool | None = option(
         None, "Learn from (x - mean) / deviation of the training part.", PARTS,
         within=SWITCH, otherwise="tables: yes",
