@@ -73,6 +73,11 @@ class _Writer:
         given.append(self._value(o, ("n_b", *step.shape(step.o))))
         read.append(self._x("x_t", ("n_b",)))
         body = helper.make_graph(self._nodes, "step", read, given)
+        return self._whole(body)
+
+    def _whole(self, body: Any) -> Any:
+        """The model around the body of the Scan."""
+        helper, step, states = self._helper, self._step, list(self._step.states)
         inside, outside = self._in_units()
         scan = helper.make_node(
             "Scan",
