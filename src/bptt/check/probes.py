@@ -41,7 +41,10 @@ COMPARISONS = ("greater", "greater_equal")
 
 @dataclass(frozen=True)
 class Moved:
-    """What is moved: kind "parameter", "node", "input" or "initial", and its name."""
+    """What is moved: its kind and its name.
+
+    kind: "parameter", "copy" (of one at every step), "node", "input" or "initial".
+    """
 
     kind: str
     name: str
@@ -154,7 +157,7 @@ class Prober:
     def shape_of(self, target: Moved) -> tuple[int, ...]:
         """The shape of one value of the target."""
         b = self.bindings
-        if target.kind == "parameter":
+        if target.kind in ("parameter", "copy"):
             return b.parameters[target.name].shape
         if target.kind == "input" or target.name in self.graph.inputs:
             return b.inputs[target.name].shape[2:]

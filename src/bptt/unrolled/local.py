@@ -151,12 +151,14 @@ def spread_rows(value: Array, tau: int, rows: int) -> Array:
 
 
 def jacobians(
-    equation: LocalEquation, values: Mapping[str, Array], sizes: Mapping[str, int]
-) -> dict[str, Array | None]:
+    equation: LocalEquation, values: Mapping[str, Array], sizes: Mapping[str, int],
+    meaning: reference.Meaning = reference.AS_IT_IS,
+) -> dict[str, Array | None]:  # fmt: skip
     """The Jacobian of an equation's result with respect to each of its reads.
 
-    values: read key -> (tau, *shape). Returns: key -> (tau, *result shape, *read
-    shape), None where no gradient passes (integer, stopped gradient, comparison).
+    values: read key -> (tau, *shape); meaning: see `reference.run`. Returns: key ->
+    (tau, *result shape, *read shape), None where no gradient passes (integer, stopped
+    gradient, comparison).
     """
     result = equation.graph.definitions[equation.name]
     shape = numbers_of(result.shape, sizes)
@@ -170,7 +172,8 @@ def jacobians(
     seeds = {equation.name: np.broadcast_to(basis, (tau, count, *shape))}
     rows = {key: spread_rows(values[key], tau, count) for key in equation.reads}
     program = equation.backward
-    run = reference.run(program, _bindings(rows, seeds, tau, count, sizes, dtype))
+    bindings = _bindings(rows, seeds, tau, count, sizes, dtype)
+    run = reference.run(program, bindings, meaning)
     for key in equation.real_reads:
         root = program.roots.get(gradient_at(key))
         if root is not None:
