@@ -60,6 +60,7 @@ class Learner:
     processes: Processes = ALONE
     seed: int = 0
     weight_noise: float = 0.0
+    memory: str | None = None
 
     def learn_window(
         self, dataset: Dataset, window: Window, initial: Arrays | None, number: int = 1
@@ -89,6 +90,7 @@ class Learner:
             initial=initial,
             weights=weights,
             lengths=block.lengths,
+            memory=self.memory,
         )
         if window.advance == window.stop - window.start:
             state: Arrays | None = gradient.final
