@@ -37,10 +37,12 @@ def how_to_install(extra: str) -> str:
     return f'from a clone of bptt, pip install -c constraints.txt ".[{extra}]"'
 
 
-def not_installed(what: str, package: str, extra: str | None) -> str:
-    """What to say where `what` needs a package; extra: the one that brings it."""
-    how = how_to_install(extra) if extra else f"pip install {package}"
-    return f"{what} needs the package {package}, which is not installed: {how}"
+def not_installed(what: str, package: str, extra: str) -> str:
+    """What to say where `what` needs a package that an extra brings."""
+    return (
+        f"{what} needs the package {package}, which is not installed: "
+        f"{how_to_install(extra)}"
+    )
 
 
 @dataclass(frozen=True)

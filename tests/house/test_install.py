@@ -5,7 +5,6 @@ import tomllib
 from pathlib import Path
 
 from bptt.errors import how_to_install
-from bptt.train.errors import TrainExtraMissingError
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("src", "docs", "notebooks", "examples", "benchmarks", ".ci", ".github")
@@ -65,7 +64,3 @@ def test_the_command_names_what_a_clone_has():
     assert (ROOT / "constraints.txt").is_file()
     brought = {re.match(r"[\w-]+", need)[0] for e in extras.values() for need in e}
     assert used <= {*extras, *brought}
-
-
-def test_a_package_that_no_extra_brings_is_named_itself():
-    assert str(TrainExtraMissingError("pyarrow", None)).endswith("pip install pyarrow")

@@ -16,7 +16,7 @@ class TrainError(BpttError):
 class TrainExtraMissingError(TrainError):
     """A package of the extra `train` is not installed."""
 
-    def __init__(self, package: str, extra: str | None = "train") -> None:
+    def __init__(self, package: str, extra: str = "train") -> None:
         super().__init__(not_installed("this command", package, extra))
 
 
@@ -280,11 +280,11 @@ class ExportError(TrainError):
 
 
 class ForecastError(TrainError):
-    """A model whose target is not the next x in real numbers cannot forecast."""
+    """A model whose target is not a later x in real numbers cannot forecast."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"RUN {str(folder)!r}: its target is not the next x of a real series, so "
+            f"RUN {str(folder)!r}: its target is no later x of a real series, so "
             "it cannot be fed its own output. bptt predict RUN DATA gives its "
             "predictions."
         )

@@ -33,7 +33,7 @@ def edges(pictured: Pictured, of: str | None) -> Scene:
     step = min(2, pictured.unrolled.tau)
     arrows = [
         arrow
-        for arrow in pictured.drawn.at(step)
+        for arrow in pictured.full.at(step)
         if arrow.jacobian is not None and arrow.target.kind != "total"
         and (of is None or of in (arrow.kind.source, arrow.kind.target))
     ]  # fmt: skip

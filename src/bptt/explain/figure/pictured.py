@@ -3,55 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-
-import numpy as np
 
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.derive import Derivation
 from bptt.explain.algebra.expr import Time, Value
 from bptt.explain.figure.scene import Label, formula
-from bptt.explain.html.picture.drawn import Arrow, Drawn, draw
-from bptt.explain.html.picture.labels import Labels
+from bptt.explain.html.picture.drawn import Arrow
+from bptt.explain.html.picture.pictures import Pictures
 from bptt.explain.html.words import plain
-from bptt.explain.model import Document
 from bptt.explain.render.common import one_line
-from bptt.unrolled import Unrolled
 
 
 @dataclass(frozen=True)
-class Pictured:
+class Pictured(Pictures):
     """A document as its figures see it; name: of the cell; lang: of their words."""
 
-    document: Document
     name: str
     lang: str
-
-    @property
-    def unrolled(self) -> Unrolled:
-        """The graph in time with the numbers that are shown."""
-        return self.document.shown.graph
 
     @property
     def cell(self) -> str:
         """What the cell is called."""
         return one_line(self.name) or self.word("unnamed")
-
-    @cached_property
-    def drawn(self) -> Drawn:
-        """The picture with all nodes."""
-        return draw(self.unrolled)
-
-    @cached_property
-    def folded(self) -> Drawn:
-        """The picture without inner nodes."""
-        return draw(self.unrolled, folded=True)
-
-    @cached_property
-    def labels(self) -> Labels:
-        """What stands on the arrows."""
-        is_plain = bool(np.all(self.document.shown.weights == 1.0))
-        return Labels(Derivation(self.document.scope.graph), is_plain)
 
     def word(self, key: str, **fields: object) -> str:
         """A sentence of the figures in their language."""

@@ -35,7 +35,7 @@ FULL = 520.0  # a column that is wider is drawn without its inner nodes
 
 def unrolled(pictured: Pictured) -> Scene:
     """The figure; of a cell with many nodes without those that one equation reads."""
-    whole = _Columns(pictured, pictured.drawn)
+    whole = _Columns(pictured, pictured.full)
     chosen = (
         _Columns(pictured, pictured.folded)
         if whole.grid.pitch > FULL and pictured.folded.folded

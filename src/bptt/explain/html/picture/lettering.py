@@ -10,6 +10,7 @@ from bptt.page.tags import Markup, join, tag
 SIZE = 11.5  # of a label's letters, in CSS pixels
 HIGH, DEEP = 10.5, 3.5  # what a line of them takes above and below its baseline
 SMALL = 0.75  # of what is raised or lowered
+LOW_DIGITS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _NARROW = dict.fromkeys("ijl.,'|′:", 0.3) | dict.fromkeys("ft()r[]- /", 0.42)
 _WIDE = dict.fromkeys("mMW⊙∑⊕", 0.98) | dict.fromkeys("w−+=<>≥∇ΣΠ", 0.84)
 _RAISED = dict.fromkeys("⁽⁾", 0.27) | dict.fromkeys("⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ⁺⁻ᵢⱼₖₗₘ", 0.44)
@@ -42,7 +43,10 @@ def pieces(label: str) -> Iterator[tuple[str, str]]:
         if match.start() > rest:
             yield label[rest : match.start()], ""
         lowered = match.group(1) or match.group(2)
-        yield lowered or match.group(3), "sub" if lowered else "sup"
+        if lowered and lowered.isdigit():
+            yield lowered.translate(LOW_DIGITS), ""
+        else:
+            yield lowered or match.group(3), "sub" if lowered else "sup"
         rest = match.end()
     if label[rest:]:
         yield label[rest:], ""
