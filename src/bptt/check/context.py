@@ -13,6 +13,7 @@ from bptt.check.instances import Instance
 from bptt.check.ledger import FAILED, NOT_CHECKED, PASSED, Row
 from bptt.check.probes import Moved, Prober
 from bptt.engine import Engine
+from bptt.execute.rows import initial_row, starts_of
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array
 
@@ -129,8 +130,16 @@ class Trial:
         """What the gradient under test says of a target."""
         if target.kind == "parameter":
             return np.asarray(self.plain[target.name])
-        table = {"node": self.full.nodes, "input": self.full.inputs,
-                 "initial": self.full.initial}[target.kind]  # fmt: skip
+        return self.read(self.full, target)
+
+    def read(self, grad: GradientLike, target: Moved) -> Array:
+        """What a gradient says of a target."""
+        if target.kind == "initial":
+            starts = starts_of(self.graph)
+            return np.asarray(initial_row(starts, grad.initial, target.name))
+        if target.kind == "parameter":
+            return np.asarray(grad[target.name])
+        table = {"node": grad.nodes, "input": grad.inputs}[target.kind]
         return np.asarray(table[target.name])
 
     def targets(self) -> tuple[Moved, ...]:

@@ -39,8 +39,8 @@ def check_padding(context: Trial) -> Iterator[Row]:
     alone = [_run_alone(context, row, lengths[row]) for row in range(n_b)]
     how = "each row alone, without padding"
     for target in context.targets():
-        claimed = _read(found, target)
-        expected = _join(target, [_read(grad, target) for grad in alone], tau)
+        claimed = context.read(found, target)
+        expected = _join(target, [context.read(grad, target) for grad in alone], tau)
         error = context.relative(claimed, expected)
         if target.kind in ("node", "input") and np.any(claimed[is_dead] != 0):
             error = float("inf")
@@ -73,13 +73,6 @@ def _run_alone(context: Trial, row: int, length: int) -> GradientLike:
         initial_gradient=True,
         executor=REFERENCE,
     )
-
-
-def _read(grad: GradientLike, target: Moved) -> Array:
-    if target.kind == "parameter":
-        return np.asarray(grad[target.name])
-    table = {"node": grad.nodes, "input": grad.inputs, "initial": grad.initial}
-    return np.asarray(table[target.kind][target.name])
 
 
 def _join(target: Moved, rows: list[Array], tau: int) -> Array:

@@ -71,7 +71,7 @@ def _forward(task: Task, operands: Sequence[Array], results: Sequence[Array]) ->
             _forward_program(task.call), bindings, threads=task.threads
         )
         run = Run(program, bindings, values)
-    final = run.final
+    final = run.final_rows()
     values_out = [run[n] for n in task.call.outputs]
     values_out += [final[n] for n in task.call.finals]
     for result, value in zip(results, values_out, strict=False):
@@ -99,7 +99,7 @@ def _backward(task: Task, operands: Sequence[Array], results: Sequence[Array]) -
     grad = _go_on(task, bindings, read, seeds, memory) or _go_back(
         task, bindings, seeds
     )
-    tables = {"parameter": grad, "input": grad.inputs, "initial": grad.initial}
+    tables = {"parameter": grad, "input": grad.inputs, "initial": grad.initial_rows}
     for result, (kind, name) in zip(results, task.wanted, strict=False):
         result[...] = tables[kind][name]
 

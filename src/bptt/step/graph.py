@@ -295,7 +295,8 @@ class Graph:
 
         Not what `times` carries back from the end of a row: a later call has its own.
         """
-        own = self.backward & self.times.hidden.keys()
+        held = {name for holders in self.times.delays.values() for name in holders}
+        own = (self.backward & self.times.hidden.keys()) - held
         return tuple(name for name in self.states if name not in own)
 
     def lag(self, state: str) -> int:

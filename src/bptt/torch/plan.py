@@ -124,7 +124,7 @@ class Plan:
 
     def collect(self, run: Run, bindings: Bindings) -> list[Array]:
         """What comes out of a run: sequences in its own memory, last values copied."""
-        final = run.final if self.call.finals else {}
+        final = run.final_rows() if self.call.finals else {}
         out = [run[name] for name in self.call.outputs]
         out += [final[name] for name in self.call.finals]
         if self.loss is not None:
@@ -226,7 +226,7 @@ class Plan:
         asked = iter(needs)
         found = [self._parameter(gradient, n) if next(asked) else None for n in tensors]
         found += [gradient.inputs[n] if next(asked) else None for n in inputs]
-        found += [gradient.initial[n] if next(asked) else None for n in initial]
+        found += [gradient.initial_rows[n] if next(asked) else None for n in initial]
         return found + [None for _ in asked]
 
     def _parameter(self, gradient: Gradient, name: str) -> Array:
