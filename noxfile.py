@@ -5,6 +5,7 @@ nox -s tests      every test, with README and documentation code
 nox -s lint       style, types, layers
 nox -s docs       README and documentation code alone
 nox -s site       the site, strictly
+nox -s latex      every LaTeX document compiled, TeX installed for it; before a release
 nox -s bench      every benchmark; arguments after --
 """
 
@@ -66,6 +67,12 @@ def docs(session: nox.Session) -> None:
 def site(session: nox.Session) -> None:
     """The site, written to build/site."""
     _python(session, "mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session
+def latex(session: nox.Session) -> None:
+    """The LaTeX documents and figures, compiled."""
+    session.run("bash", ".ci/latex", external=True)
 
 
 @nox.session

@@ -121,7 +121,7 @@ def test_two_pieces_are_one_sequence(name):
         totals, total = [first.loss, second.loss], run.loss
     else:
         total = torch.sin(both.value(run)).sum()
-    groups = [t for t in (*params.values(), *real.values(), *initial.values())]
+    groups = [*params.values(), *real.values(), *initial.values()]
     found = torch.autograd.grad(sum(totals), groups, allow_unused=True)
     right = torch.autograd.grad(total, groups, allow_unused=True)
     for a, b in zip(found, right, strict=True):

@@ -41,6 +41,11 @@ CELLS = {
         L[t] = sum(x[t]) * mean(layer_norm(b, eps=0.01))
     """,
     "saturated": "h[t] = tanh(0.5 * h[t-1] + 40 * x[t]); L[t] = sum(h[t])",
+    "a slope that is rounding alone, made large": """
+        h[t] = tanh(U @ x[t])
+        o[t] = 1e6 * tanh(15 + W @ h[t])
+        L[t] = sum(o[t])
+    """,
     "a tie of a maximum": """
         h[t] = tanh(0.5 * h[t-1] + maximum(minimum(b, x[t]), x[t]))
         L[t] = sum(h[t])

@@ -246,7 +246,7 @@ class _Run:
         return out
 
     def _final(self, name: str) -> np.ndarray:
-        """What lies 1, 2, ... steps before a step that would follow, in order of time."""
+        """What a step that would follow reads, in order of time."""
         case, depth = self.case, self.case.depth(name)
         steps = []
         for distance in range(depth):

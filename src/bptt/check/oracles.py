@@ -6,13 +6,16 @@ Tolerances are relative, for float64; see `ledger.Row.error`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache, partial
 
 import numpy as np
 
-from bptt.check.context import COMPLEX_STEP, SCALE_FLOOR, Trial, label
+from bptt.check.context import COMPLEX_STEP, SCALE_FLOOR, Trial, label, over
 from bptt.check.ledger import Row
 from bptt.check.probes import Moved, central_differences, complex_steps
+from bptt.check.rounding import ULP, meanings, spread
 from bptt.execute.dispatch import REFERENCE
+from bptt.results import Gradient, Run
 from bptt.step.shapes import Array
 from bptt.unrolled.local import (
     LocalEquation,
@@ -27,6 +30,7 @@ COMPLEX_TOLERANCE = 1e-12
 DIFFERENCE_TOLERANCE = 1e-7
 COPY_SUM_TOLERANCE = 1e-13
 CURVATURE_TOLERANCE = 1e-10
+BEST_EPSILON = 1e-5
 EXACT = 0.0
 
 
@@ -60,7 +64,8 @@ def check_complex_step(context: Trial) -> Iterator[Row]:
     )
     for target, found in every:
         claimed = prober.along(target, context.claimed(target))
-        error = context.relative(claimed, _as_claimed(context, target, found))
+        oracle = _as_claimed(context, target, found)
+        error = context.relative(claimed, oracle, target)
         yield context.row(
             label(context, target), _moved_how(target), error, COMPLEX_TOLERANCE,
             epsilon=COMPLEX_STEP, note=prober.note(target),
@@ -103,10 +108,31 @@ def check_differences(context: Trial) -> Iterator[Row]:
             for epsilon, slopes in zip(usable, every, strict=True)
         ]
         best = min(sweep, key=lambda point: point[1])
+        note = "" if best[1] <= DIFFERENCE_TOLERANCE else _without_digits(context)
+        if note:
+            what = label(context, target)
+            yield context.unchecked(what, how, DIFFERENCE_TOLERANCE, note)
+            continue
         yield context.row(
             label(context, target), how, best[1], DIFFERENCE_TOLERANCE, epsilon=best[0],
             sweep=tuple(sweep), note=prober.note(target),
         )  # fmt: skip
+
+
+def _without_digits(context: Trial) -> str:
+    """Why differences of a loss much larger than its slopes prove nothing, or nothing.
+
+    A difference of losses L has a rounding of 2^-53 |L| / epsilon; at the epsilon that
+    is best for most cells, 1e-5, it must be below the tolerance.
+    """
+    loss = context.graph.loss
+    if loss is None:
+        return ""
+    values = _forward(context)[loss]
+    rounding = float(np.max(np.abs(values), initial=0.0)) * ULP / 2 / BEST_EPSILON
+    if rounding <= DIFFERENCE_TOLERANCE * context.floor:
+        return ""
+    return "the loss is so much larger than its slopes that a difference has no digits"
 
 
 def check_copies(context: Trial) -> Iterator[Row]:
@@ -120,14 +146,13 @@ def check_copies(context: Trial) -> Iterator[Row]:
     for target in targets:
         name = target.name
         what = f"∇_{name}^(t)"
-        copies = np.stack(
-            [np.asarray(context.plain.copies[name][t]) for t in range(context.tau)]
-        )
+        copy = Moved("copy", name)
+        copies = context.claimed(copy)
         if note:
             yield context.unchecked(what, how, COMPLEX_TOLERANCE, note)
         else:
             oracle = moved[target].sum(axis=1).reshape(context.tau, -1)
-            error = context.relative(prober.along(target, copies), oracle)
+            error = context.relative(prober.along(target, copies), oracle, copy)
             yield context.row(
                 what, how, error, COMPLEX_TOLERANCE, epsilon=COMPLEX_STEP,
                 note=prober.note(target),
@@ -152,11 +177,7 @@ def check_edges(context: Trial) -> Iterator[Row]:
     """Each edge's Jacobian column by column: the complex step on one equation alone."""
     how = "edge Jacobian, by column"
     note = context.near_kink(COMPLEX_STEP)
-    run = context.cell.forward(
-        context.instance.params, context.instance.inputs,
-        initial=context.instance.initial,
-        executor=REFERENCE,
-    )  # fmt: skip
+    run = _forward(context)
     for name, equation in cut_equations(context.graph).items():
         if not equation.real_reads:
             continue
@@ -172,10 +193,31 @@ def check_edges(context: Trial) -> Iterator[Row]:
             claimed = np.zeros(columns.shape) if array is None else array
             # An entry that is 0 by cancellation is as large as rounding of 1.
             size = max(float(np.max(np.abs(columns), initial=0.0)), SCALE_FLOOR)
-            error = float(np.max(np.abs(claimed - columns), initial=0.0)) / size
+            gap = float(np.max(np.abs(claimed - columns), initial=0.0))
+            spread_of = partial(_rounding_of_edge, context, equation, values, key)
             yield context.row(
-                f"∂{name}/∂{key}", how, error, COMPLEX_TOLERANCE, epsilon=COMPLEX_STEP
+                f"∂{name}/∂{key}",
+                how,
+                over(gap, size, spread_of),
+                COMPLEX_TOLERANCE,
+                epsilon=COMPLEX_STEP,
             )
+
+
+def _forward(context: Trial) -> Run:
+    i = context.instance
+    return context.cell.forward(
+        i.params, i.inputs, initial=i.initial, executor=REFERENCE
+    )
+
+
+def _rounding_of_edge(
+    context: Trial, equation: LocalEquation, values: Mapping[str, Array], key: str
+) -> Array:
+    """How far rounding moves a Jacobian."""
+    sizes = context.prober.bindings.sizes
+    every = (jacobians(equation, values, sizes, meaning)[key] for meaning in meanings())
+    return spread([np.zeros(1) if found is None else found for found in every])
 
 
 def _read_values(
@@ -244,9 +286,18 @@ def check_curvature(context: Trial) -> Iterator[Row]:
         n: v + 1j * COMPLEX_STEP * direction[n] for n, v in instance.params.items()
     }
     slope = context.cell.gradient(moved, instance.inputs, **options)
+
+    @cache
+    def products() -> list[Gradient]:
+        return context.roundings.products(direction)
+
+    def rounding(name: str) -> Array:
+        return spread([np.asarray(found[name]) for found in products()])
+
     for name in context.graph.parameters:
         oracle = np.imag(slope[name]) / COMPLEX_STEP
-        error = context.relative(product[name], oracle)
+        gap = float(np.max(np.abs(product[name] - oracle), initial=0.0))
+        error = over(gap, context.size_of(oracle), partial(rounding, name))
         yield context.row(
             f"{what} for {name}", how, error, CURVATURE_TOLERANCE, epsilon=COMPLEX_STEP
         )

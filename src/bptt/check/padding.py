@@ -41,7 +41,7 @@ def check_padding(context: Trial) -> Iterator[Row]:
     for target in context.targets():
         claimed = context.read(found, target)
         expected = _join(target, [context.read(grad, target) for grad in alone], tau)
-        error = context.relative(claimed, expected)
+        error = context.relative(claimed, expected, target)
         if target.kind in ("node", "input") and np.any(claimed[is_dead] != 0):
             error = float("inf")
         yield context.row(label(context, target), how, error, COMPLEX_TOLERANCE)

@@ -40,16 +40,15 @@ def check_unrolled(context: Trial) -> Iterator[Row]:
     how = "unrolled graph, reverse mode"
     for target in context.targets():
         oracle = _from_graphs(context, target, graphs)
-        error = context.relative(context.claimed(target), oracle)
+        error = context.relative(context.claimed(target), oracle, target)
         yield context.row(label(context, target), how, error, COMPLEX_TOLERANCE)
     for name in context.graph.parameters:
-        copies = np.stack([np.asarray(context.plain.copies[name][t])
-                           for t in range(context.tau)])  # fmt: skip
+        copy = Moved("copy", name)
         oracle = np.stack([
             sum(g.grad(g.place(name, t + 1)) for g in graphs)
             for t in range(context.tau)
         ])  # fmt: skip
-        error = context.relative(copies, oracle)
+        error = context.relative(context.claimed(copy), oracle, copy)
         yield context.row(f"∇_{name}^(t)", how, error, COMPLEX_TOLERANCE)
         yield _paths_row(context, name, graphs)
 
@@ -72,7 +71,7 @@ def _paths_row(context: Trial, name: str, graphs: list[Unrolled]) -> Row:
         for path in graph.paths(graph.place(name)):
             total = total + path.product
             count += path.count
-    error = context.relative(context.plain[name], total)
+    error = context.relative(context.plain[name], total, Moved("parameter", name))
     return context.row(
         f"∇_{name}", "sum over paths", error, COMPLEX_TOLERANCE,
         note=f"{count // len(graphs)} paths per row",
@@ -82,7 +81,8 @@ def _paths_row(context: Trial, name: str, graphs: list[Unrolled]) -> Row:
 def check_consistency(context: Trial) -> Iterator[Row]:
     """Asking for node gradients changes no parameter gradient; ∂L/∂L^(t) is w_t."""
     for name in context.graph.parameters:
-        error = context.relative(context.full[name], context.plain[name])
+        target = Moved("parameter", name)
+        error = context.relative(context.full[name], context.plain[name], target)
         yield context.row(
             f"∇_{name}", "whichever nodes are asked for", error, COMPLEX_TOLERANCE
         )
@@ -182,8 +182,8 @@ def check_reduction(context: Trial) -> Iterator[Row]:
     for reduction, divisor in divisors.items():
         other = context.ask(reduction=reduction, weights=None)
         for name in context.graph.parameters:
-            found = np.asarray(other[name]) * divisor
-            error = context.relative(found, np.asarray(plain[name]))
+            found, target = np.asarray(other[name]) * divisor, Moved("parameter", name)
+            error = context.relative(found, np.asarray(plain[name]), target)
             yield context.row(
                 f"∇_{name}", f"reduction {reduction}", error, COMPLEX_TOLERANCE
             )

@@ -20,17 +20,24 @@ from bptt.execute.bindings import Bindings
 from bptt.execute.checkpoints import CheckpointPlan
 from bptt.step.evaluate import evaluate, static_leaf
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of, walk
-from bptt.step.shapes import Array
+from bptt.step.shapes import Array, Shape
+
+Meaning = Callable[[Node, list[Array], Callable[[Shape], tuple[int, ...]]], Array]
+AS_IT_IS: Meaning = evaluate
 
 
-def run(program: Program, bindings: Bindings) -> ReferenceValues:
+def run(
+    program: Program, bindings: Bindings, meaning: Meaning = AS_IT_IS
+) -> ReferenceValues:
     """Evaluate every segment in order.
 
+    meaning: what evaluates a node, for a check that asks what rounding does.
     Returns: the values of all nodes; timed ones are (tau, n_b, *shape).
     """
-    call = begin(program, bindings)
-    call.finish()
-    return call.values
+    values = ReferenceValues(program, bindings.unpacked(), meaning)
+    values.run_phase(0)
+    values.run_phase(1)
+    return values
 
 
 def begin(program: Program, bindings: Bindings) -> ReferenceCall:
@@ -70,8 +77,11 @@ class ReferenceCall:
 class ReferenceValues:
     """The value of every node of a program, by node."""
 
-    def __init__(self, program: Program, bindings: Bindings) -> None:
+    def __init__(
+        self, program: Program, bindings: Bindings, meaning: Meaning = AS_IT_IS
+    ) -> None:
         """Nothing is evaluated yet."""
+        self._meaning = meaning
         self.schedule: CheckpointPlan | None = None
         self._program = program
         self._bindings = bindings
@@ -256,7 +266,7 @@ class ReferenceValues:
     def _evaluate(
         self, node: Node, arguments: list[Array], lead: tuple[int, ...]
     ) -> Array:
-        value = evaluate(node, arguments, self.sizes)
+        value = self._meaning(node, arguments, self.sizes)
         if node.op in TO_TIMED and not node.inputs[0].timed:
             axes = (*(dim for _, dim in node.indices), *node.shape)
             value = np.broadcast_to(value, (*lead, *self.sizes(axes)))

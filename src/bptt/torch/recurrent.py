@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from bptt import errors
+from bptt.call import share_limit
 from bptt.cell import Cell
 from bptt.execute.rows import join_delays, split_delays, starts_of
 from bptt.results import Copies
 from bptt.torch.key import key_of
+from bptt.torch.limits import limit_of, set_limit
 from bptt.torch.record import Record
 from bptt.torch.reduction import step_weights
 from bptt.torch.run import run
@@ -22,7 +24,8 @@ class Output(NamedTuple):
     """What a `Recurrent` returns.
 
     nodes: sequences by name, (tau, n_b, *shape); final: every state after the last
-    step, (n_b, *shape), what `initial` takes to go on; loss: the total loss, or None for a cell without one.
+    step, (n_b, *shape), what `initial` takes to go on; loss: the total loss, or None
+    for a cell without one.
     """
 
     nodes: dict[str, Tensor]
@@ -46,9 +49,11 @@ class Recurrent(torch.nn.Module):
 
     outputs: nodes whose sequences are returned; by default the states, and the vector
     defined last. reduction: see `Cell.forward`. seed: of the initial parameters; by
-    default drawn from torch's generator, so that `torch.manual_seed` decides. sizes:
+    default drawn from torch's generator, so that `torch.manual_seed` decides. memory,
+    checkpoint, truncate: what may be held of the steps, see `Cell.gradient`. sizes:
     one whole number per named dimension of the parameters.
-    Raises: UnknownNodeError, MissingSizeError, SizeError, DtypeError.
+    Raises: UnknownNodeError, MissingSizeError, SizeError, DtypeError,
+    MemoryBudgetError, CheckpointError, TruncationError.
     """
 
     def __init__(
@@ -60,9 +65,13 @@ class Recurrent(torch.nn.Module):
         seed: int | None = None,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        memory: int | str | None = None,
+        checkpoint: int | str | None = None,
+        truncate: tuple[int, int] | None = None,
         **sizes: int,
     ) -> None:
         super().__init__()
+        set_limit(self, memory, checkpoint, truncate)
         dtype = dtype or torch.get_default_dtype()
         if seed is None:
             seed = int(torch.randint(2**31, ()))
@@ -112,8 +121,7 @@ class Recurrent(torch.nn.Module):
         given = self._name(args, inputs)
         is_batched = self._is_batched(given)
         given = self._spread(given, is_batched)
-        initial = initial or {}
-        initial = split_delays(self.starts, initial, is_batched=is_batched)
+        initial = split_delays(self.starts, initial or {}, is_batched=is_batched)
         params = [getattr(self, name) for name in self.parameter_names]
         tensors = [*params, *given, *(self._cast(n, t) for n, t in initial.items())]
         asked, weighed = self.outputs, None
@@ -129,7 +137,7 @@ class Recurrent(torch.nn.Module):
             text=self.text, outputs=asked, finals=self.states,
             initial=tuple(initial), reduction=self.reduction,
             has_weights=weights is not None,
-            has_lengths=lengths is not None,
+            has_lengths=lengths is not None, **share_limit(limit_of(self)),
         )  # fmt: skip
         out = run(key, tensors, self._record)
         n_out = len(asked) + len(self.states)
@@ -141,16 +149,21 @@ class Recurrent(torch.nn.Module):
             if name in nodes:
                 nodes[name] = _last(nodes[name], lengths, is_batched)
         finals = dict(zip(self.states, out[len(asked) : n_out], strict=True))
+        finals |= self._late_inputs(given, lengths, is_batched)
+        finals = join_delays(self.starts, finals, torch.stack)
+        return Output({name: nodes[name] for name in self.outputs}, finals, total)
+
+    def _late_inputs(
+        self, given: list[Tensor], lengths: Tensor | None, is_batched: bool
+    ) -> dict[str, Tensor]:
+        """The last steps of inputs that are read at another step."""
+        found = {}
         for name in self.late_inputs:
             rows = given[self.inputs.index(name)]
-            finals[name] = (
+            found[name] = (
                 rows[0] if name in self.ahead else _last(rows, lengths, is_batched)
             )
-        return Output(
-            {name: nodes[name] for name in self.outputs},
-            join_delays(self.starts, finals, torch.stack),
-            total,
-        )
+        return found
 
     def _weigh(
         self, losses: Tensor, given: Tensor, lengths: Tensor | None, is_batched: bool

@@ -141,8 +141,9 @@ class FullBatchSession:
         given = {"x": block.x, "y": block.y}
         inputs = cell.draw(self.parameters, given, mean=True)
         gradient = cell.gradient(
-            self.parameters, inputs, weights=weights, lengths=block.lengths
-        )
+            self.parameters, inputs, weights=weights, lengths=block.lengths,
+            memory=self.setting.options.memory,
+        )  # fmt: skip
         loss = real_loss(gradient.loss)
         by_name = {name: gradient[name] for name in self.parameters}
         norm = global_norm(by_name)
@@ -173,7 +174,10 @@ class FullBatchSession:
     def _record_norms(self, metrics: Metrics) -> None:
         task = self.setting.task
         cell = self.setting.model.cell
-        norms = measure_norms(cell, self.parameters, self._data, task.truncation)
+        norms = measure_norms(
+            cell, self.parameters, self._data, task.truncation,
+            self.setting.options.memory,
+        )  # fmt: skip
         metrics.write({"window": self.meter.windows, "gradient_norms": norms})
 
     def _save(self, metrics: Metrics, name: str) -> None:

@@ -58,6 +58,7 @@ class Learner:
     skips_nonfinite: bool = False
     processes: Processes = ALONE
     seed: int = 0
+    memory: str | None = None
 
     def learn_window(
         self, dataset: Dataset, window: Window, initial: Arrays | None, number: int = 1
@@ -83,6 +84,7 @@ class Learner:
             initial=initial,
             weights=weights,
             lengths=block.lengths,
+            memory=self.memory,
         )
         if window.advance == window.stop - window.start:
             state: Arrays | None = gradient.final

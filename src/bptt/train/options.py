@@ -13,6 +13,7 @@ from bptt.train.assignments import (
 )
 from bptt.train.definition import (
     ABOVE_0,
+    BYTES,
     FLOAT32,
     FRACTION,
     FRACTION_OR_0,
@@ -99,6 +100,10 @@ class TrainingOptions:
     k2: int | None = option(
         None, "Steps that a gradient goes back where k1 is given.", WINDOWS,
         within=whole(1), otherwise="tau",
+    )  # fmt: skip
+    memory: str | None = option(
+        None, "Bytes that a gradient may hold, such as 512MB.", WINDOWS,
+        within=BYTES, otherwise="every step is kept",
     )  # fmt: skip
     n_b: int = option(
         16, "Parallel streams, or sequences in a batch.", WINDOWS,

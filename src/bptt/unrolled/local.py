@@ -39,6 +39,7 @@ from bptt.step.graph import (
     shift_of,
     walk,
 )
+from bptt.step.ops import held_input, whole_shape
 from bptt.step.shapes import Array, numbers_of
 
 
@@ -150,12 +151,14 @@ def spread_rows(value: Array, tau: int, rows: int) -> Array:
 
 
 def jacobians(
-    equation: LocalEquation, values: Mapping[str, Array], sizes: Mapping[str, int]
-) -> dict[str, Array | None]:
+    equation: LocalEquation, values: Mapping[str, Array], sizes: Mapping[str, int],
+    meaning: reference.Meaning = reference.AS_IT_IS,
+) -> dict[str, Array | None]:  # fmt: skip
     """The Jacobian of an equation's result with respect to each of its reads.
 
-    values: read key -> (tau, *shape). Returns: key -> (tau, *result shape, *read
-    shape), None where no gradient passes (integer, stopped gradient, comparison).
+    values: read key -> (tau, *shape); meaning: see `reference.run`. Returns: key ->
+    (tau, *result shape, *read shape), None where no gradient passes (integer, stopped
+    gradient, comparison).
     """
     result = equation.graph.definitions[equation.name]
     shape = numbers_of(result.shape, sizes)
@@ -169,7 +172,8 @@ def jacobians(
     seeds = {equation.name: np.broadcast_to(basis, (tau, count, *shape))}
     rows = {key: spread_rows(values[key], tau, count) for key in equation.reads}
     program = equation.backward
-    run = reference.run(program, _bindings(rows, seeds, tau, count, sizes, dtype))
+    bindings = _bindings(rows, seeds, tau, count, sizes, dtype)
+    run = reference.run(program, bindings, meaning)
     for key in equation.real_reads:
         root = program.roots.get(gradient_at(key))
         if root is not None:
@@ -215,10 +219,10 @@ def hold_stops(
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
         if node in held:
-            return Node("input", (), node.shape, held[node])
+            return held_input(node, held[node])
         return rebuild(node, inputs)
 
-    specs = {name: InputSpec(node.shape) for node, name in held.items()}
+    specs = {name: InputSpec(whole_shape(node)) for node, name in held.items()}
     graph = replace(
         equation.graph,
         definitions={equation.name: rewrite([root], step)[root]},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bptt.explain import model as m
 from bptt.explain.notation.latex import LATEX, to_latex
 
@@ -15,19 +17,27 @@ def conditions(chain: m.Chain) -> str:
     return r",\quad ".join(parts)
 
 
-def aligned(chain: m.Chain) -> str:
-    """A chain as an aligned block; its equation number and bounds at the right."""
+def aligned(
+    chain: m.Chain, broken: Callable[[str], list[str]] = lambda side: [side]
+) -> str:
+    """A chain as an aligned block; its equation number and bounds at the right.
+
+    broken: a side as the lines that it takes.
+    """
     first, *rest = (to_latex(link.expr) for link in chain.links)
     if not rest:
         return first
-    lines = [f"{first} &= {rest[0]}"] + [f"&= {side}" for side in rest[1:]]
+    lines = []
+    for i, side in enumerate(rest):
+        start, *more = broken(side)
+        lines.append(f"{'' if i else first + ' '}&= {start}")
+        lines += [rf"&\quad {{}}{line}" for line in more]
     where = conditions(chain)
     number = rf"\text{{({chain.number})}}" if chain.number else ""
     tail = r"\qquad ".join(part for part in (where, number) if part)
     if tail:
         lines[-1] += rf" \qquad {tail}"
-    body = " \\\\\n".join(lines)
-    return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
+    return stacked(lines)
 
 
 def stacked(lines: list[str]) -> str:

@@ -9,9 +9,11 @@ import re
 from collections.abc import Iterator
 
 from bptt.explain import model as m
+from bptt.explain.algebra.expr import Expr
 from bptt.explain.notation.latex import to_latex
 from bptt.explain.render.common import one_line, step_of, value_at
-from bptt.explain.render.formulas import array_latex, stacked
+from bptt.explain.render.formulas import aligned, array_latex, stacked
+from bptt.explain.render.latex_fit import FITTED, broken, letters, shares, wrapped
 from bptt.explain.render.walk import DocumentWalk
 
 PREAMBLE = r"""% !TEX program = xelatex
@@ -19,11 +21,13 @@ PREAMBLE = r"""% !TEX program = xelatex
 \usepackage[a4paper,margin=25mm]{geometry}
 \usepackage{amsmath,amssymb}
 \usepackage[scheme=plain]{ctex}
-\usepackage{longtable,array,xcolor}
+\usepackage{longtable,array,xcolor,graphicx}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{6pt}
 \allowdisplaybreaks
 """
+INLINE = 8  # letters of a formula that fits every column of a table
+GUTTER = 0.024  # of the page's width, between two columns of a table
 # What stands in sentences and has no glyph in every text font.
 SIGNS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&",
@@ -47,10 +51,16 @@ def render_latex(
     t: int = 2,
 ) -> str:  # fmt: skip
     """The document, or some of its cards, as a whole LaTeX file."""
-    writer = _Latex(document, lang, t, lambda x: f"${to_latex(x)}$", escape)
+    writer = _Latex(document, lang, t, _inline, escape)
     parts = writer.whole() if cards is None else writer.chosen(cards)
     body = "\n\n".join(part for part in parts if part)
-    return f"{PREAMBLE}\\begin{{document}}\n\n{body}\n\n\\end{{document}}\n"
+    return f"{PREAMBLE}{FITTED}\\begin{{document}}\n\n{body}\n\n\\end{{document}}\n"
+
+
+def _inline(expr: Expr) -> str:
+    """A formula in a sentence; one that a narrow column may not hold, to be fitted."""
+    shown = f"${to_latex(expr)}$"
+    return shown if letters(shown) <= INLINE else rf"\fitted{{{shown}}}"
 
 
 class _Latex(DocumentWalk):
@@ -74,13 +84,17 @@ class _Latex(DocumentWalk):
         return rf"\emph{{{text}}}"
 
     def _display(self, latex: str) -> str:
-        return f"\\[\n{latex}\n\\]"
+        return f"\\[\n\\fitted{{$\\displaystyle {latex}$}}\n\\]"
+
+    def _chain(self, chain: m.Chain) -> str:
+        return self._display(aligned(chain, broken))
 
     def _listing(self, text: str) -> str:
         if r"\end{verbatim}" not in text:
-            return f"\\begin{{verbatim}}\n{text}\n\\end{{verbatim}}"
-        lines = (rf"\texttt{{{escape(line)}}}" for line in text.splitlines())
-        return r" \\".join(lines)
+            lines = wrapped(text)
+            return f"{{\\small\n\\begin{{verbatim}}\n{lines}\n\\end{{verbatim}}\n}}"
+        shown = (rf"\texttt{{{escape(line)}}}" for line in text.splitlines())
+        return r" \\".join(shown)
 
     def _verdict(self, card: m.Card) -> str:
         return rf"\textcolor{{gray}}{{\small {self._writer.verdict(card)}}}"
@@ -97,15 +111,17 @@ class _Latex(DocumentWalk):
     def _table(self, block: m.ShownTable) -> Iterator[str]:
         if block.caption:
             yield rf"\emph{{{self._writer.sentence(block.caption)}}}"
-        count = len(block.columns)
-        width = f"{0.92 / count:.3f}"
-        spec = rf">{{\raggedright\arraybackslash}}p{{{width}\textwidth}}" * count
-        head = " & ".join(self._writer.sentence(column) for column in block.columns)
-        lines = [rf"{head} \\ \hline"]
-        for row in block.rows:
-            cells = " & ".join(self._cell(cell) for cell in row.cells)
+        head = [self._writer.sentence(column) for column in block.columns]
+        rows = [[self._cell(cell) for cell in row.cells] for row in block.rows]
+        room = 1 - GUTTER * len(head)
+        spec = "".join(
+            rf">{{\raggedright\arraybackslash}}p{{{room * share:.3f}\textwidth}}"
+            for share in shares([head, *rows])
+        )
+        lines = [rf"{' & '.join(head)} \\ \hline \noalign{{\smallskip}}"]
+        for row, cells in zip(block.rows, rows, strict=True):
             color = r"\color{red} " if row.mark == "bad" else ""
-            lines.append(rf"{color}{cells} \\")
+            lines.append(rf"{color}{' & '.join(cells)} \\")
         body = "\n".join(lines)
         yield (
             "{\\small\n\\begin{longtable}{@{}" + spec + "@{}}\n" + body
