@@ -52,7 +52,7 @@ class Run(Mapping[str, Array]):
         """The total loss."""
         return _total_loss(self._program, self._values)
 
-    def final_rows(self) -> dict[str, Array]:
+    def _final_rows(self) -> dict[str, Array]:
         """`final`, with one value for every definition that holds a step."""
         graph = self._program.graph
         final = {}
@@ -72,7 +72,7 @@ class Run(Mapping[str, Array]):
         Of one that is read several steps away, d, all those steps: (d, n_b, *shape).
         """
         starts = starts_of(self._program.graph)
-        return join_delays(starts, self.final_rows(), np.stack)
+        return join_delays(starts, self._final_rows(), np.stack)
 
     def __getitem__(self, name: str) -> Array:
         """The node's value at every step, (tau, n_b, *shape), or once per row."""
@@ -185,11 +185,6 @@ class Gradient(Mapping[str, Array]):
             return np.stack(rows) if name in deep else rows[0]
 
         return Asked("initial state", "initial", names, read)
-
-    @property
-    def initial_rows(self) -> Mapping[str, Array]:
-        """`initial`, with one value for every definition that holds a step."""
-        return Asked("initial state", "initial", self._started, self._initial)
 
     @property
     def _started(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from bptt.check.ledger import FAILED, NOT_CHECKED, PASSED, Row
 from bptt.check.probes import Moved, Prober
 from bptt.check.rounding import Roundings, spread
 from bptt.engine import Engine
-from bptt.execute.rows import initial_row, starts_of
+from bptt.execute.rows import take_apart
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array
 
@@ -181,8 +181,7 @@ class Trial:
             copies = grad.copies[target.name]
             return np.stack([np.asarray(copies[t]) for t in range(self.tau)])
         if target.kind == "initial":
-            starts = starts_of(self.graph)
-            return np.asarray(initial_row(starts, grad.initial, target.name))
+            return np.asarray(take_apart(self.graph, grad.initial)[target.name])
         table = {"node": grad.nodes, "input": grad.inputs}[target.kind]
         return np.asarray(table[target.name])
 

@@ -175,9 +175,12 @@ def join_delays(
     return result
 
 
-def initial_row(starts: Starts, found: Mapping[str, Any], name: str) -> Any:
-    """What `join_delays` gave, for one definition that holds a step."""
-    for delay in starts.delays:
-        if name in delay.in_time:
-            return found[delay.name][delay.in_time.index(name)]
-    return found[name]
+def take_apart(graph: Graph, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `join_delays` made, as one value for each definition that holds a step."""
+    if not graph.times.delays:
+        return found
+    result = dict(found)
+    for delay in starts_of(graph).delays:
+        if delay.name in found:
+            result |= dict(zip(delay.in_time, found[delay.name], strict=True))
+    return result
