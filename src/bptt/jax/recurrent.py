@@ -117,7 +117,8 @@ class Recurrent:
     """A cell as a function of JAX arrays; `recurrent` makes it.
 
     nodes: the sequences a call returns; text: the equations that a compiled program
-    holds; limit: of what is kept of the steps.
+    holds; limit: of what is kept of the steps; watched: the watch that looks at its
+    gradients, and its name there.
     """
 
     cell: Cell
@@ -127,6 +128,7 @@ class Recurrent:
     check_finite: bool
     text: str
     limit: Limit | None = None
+    watched: tuple[int, str] | None = None
 
     def __call__(
         self,
@@ -151,7 +153,8 @@ class Recurrent:
             has_lengths=lengths is not None, has_total=False,
             **share_limit(self.limit),
         )  # fmt: skip
-        task = Task(call, self.threads, self.check_finite, divisor is not None)
+        has_divisor, see = divisor is not None, self.watched
+        task = Task(call, self.threads, self.check_finite, has_divisor, watched=see)
         operands = arrays.operands + ([] if divisor is None else [divisor])
         results = iter(primitives.forward(task, operands))
         sequences = {name: next(results) for name in call.outputs}

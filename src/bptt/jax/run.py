@@ -17,6 +17,7 @@ from bptt.execute.checks import check_index
 from bptt.execute.packing import Packing, pack_lengths
 from bptt.execute.weighting import refuse_no_weight
 from bptt.jax.task import Operands, Task, decode, program_of
+from bptt.jax.watches import note
 from bptt.results import Gradient, Run
 from bptt.step.shapes import Array
 
@@ -104,6 +105,8 @@ def _backward(task: Task, operands: Sequence[Array], results: Sequence[Array]) -
     grad = _go_on(task, bindings, read, seeds, memory) or _go_back(
         task, bindings, seeds
     )
+    if task.watched is not None:
+        note(*task.watched, grad.nodes)
     tables = {"parameter": grad, "input": grad.inputs, "initial": grad.initial}
     for result, (kind, name) in zip(results, task.wanted, strict=False):
         result[...] = tables[kind][name]
