@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
 from bptt.explain import Explanation
 from bptt.explain.instances import DEFAULT_TAU
 from bptt.train import OptionError, parse_size
+from bptt.train.errors import IgnoredOptionError
 from bptt.train.model import load_cell
 
 
@@ -96,6 +96,9 @@ def explain(
         sizes=dict(map(parse_size, size or ())),
     )  # fmt: skip
     if figure is not None:
+        for option, given in (("--format", form), ("--step", step)):
+            if given is not None:
+                raise IgnoredOptionError(option, f"--figure {figure.value} was given")
         _draw(found, figure, of, output)
         return
     if of is not None:
@@ -115,7 +118,9 @@ def _draw(
     found: Explanation, kind: Drawing, of: str | None, output: Path | None
 ) -> None:
     if output is None:
-        raise OptionError("--figure", kind, "given with -o FILE.svg, .pdf or .tex")
+        raise OptionError(
+            "--figure", kind.value, "given with -o FILE.svg, .pdf or .tex"
+        )
     drawn = replace(found, with_ledger=False).figure(kind, of=of)
     typer.echo(f"{drawn.save(output)}: {drawn.scene.title}")
 
@@ -125,6 +130,8 @@ def _made(found: Explanation) -> Explanation:
     console = Console(stderr=True)
     if not console.is_terminal:
         return found
+    from rich.progress import Progress
+
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("explain", total=1.0)
         shown = replace(found, progress=lambda share: bar.update(task, completed=share))

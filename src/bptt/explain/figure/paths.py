@@ -41,11 +41,11 @@ ROWS = 12  # paths by themselves; the others are one row
 
 def paths(pictured: Pictured, name: str) -> Scene:
     """The figure of one parameter, inner nodes left out; the heaviest paths first."""
-    return _Rows(pictured, name).scene()
+    return _PathRows(pictured, name).scene()
 
 
 @dataclass(frozen=True)
-class _Row:
+class _PathRow:
     """Paths through the same places; lag: steps from the first use to the loss."""
 
     places: tuple[Place, ...]
@@ -59,7 +59,7 @@ class _Row:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _PathRows:
     pictured: Pictured
     name: str
 
@@ -68,25 +68,25 @@ class _Rows:
         return {(a.source, a.target): a for a in self.pictured.folded.arrows}
 
     @cached_property
-    def _ways(self) -> list[_Row]:
+    def _ways(self) -> list[_PathRow]:
         """The heaviest first; of a group of paths its ends alone are known."""
         away = self.pictured.folded.folded
         unrolled = self.pictured.unrolled
-        found: dict[tuple[Any, ...], _Row] = {}
+        found: dict[tuple[Any, ...], _PathRow] = {}
         for path in unrolled.paths(unrolled.place(self.name)):
             places = tuple(
                 p for p in path.places
                 if p.kind != "copy" and not (p.kind == "node" and p.name in away)
             )  # fmt: skip
             key = places, path.lag
-            row = found.get(key) or _Row(places, path.lag, 0, np.zeros(()))
+            row = found.get(key) or _PathRow(places, path.lag, 0, np.zeros(()))
             found[key] = replace(
                 row, count=row.count + path.count, product=row.product + path.product
             )
         return sorted(found.values(), key=lambda row: -row.norm)
 
     @property
-    def _shown(self) -> list[_Row]:
+    def _shown(self) -> list[_PathRow]:
         return self._ways if len(self._ways) <= ROWS + 1 else self._ways[:ROWS]
 
     @cached_property
@@ -123,7 +123,7 @@ class _Rows:
         yield Word(MARGIN, 24.0, words(start), "start", WORDS, INK)
         yield Word(self._end, 24.0, words(share), "start", WORDS, INK)
 
-    def _chain(self, row: _Row, y: float) -> Iterator[Item]:
+    def _chain(self, row: _PathRow, y: float) -> Iterator[Item]:
         way = row.places
         for i, pair in enumerate(itertools.pairwise(way)):
             x = MARGIN + RADIUS + self._pitch * i
@@ -140,7 +140,7 @@ class _Rows:
                 is_total = place.kind == "total"
                 yield Ring(x, y, symbol(place), RADIUS, is_double=is_total)
 
-    def _factor(self, pair: tuple[Place, ...], row: _Row) -> Label:
+    def _factor(self, pair: tuple[Place, ...], row: _PathRow) -> Label:
         arrow = self._arrows.get((pair[0], pair[1]))
         if arrow is not None:
             return self.pictured.symbol(arrow)
