@@ -143,6 +143,10 @@ class Explanation:
         brings. of: for "edge" the name at one of its ends, for "paths" the parameter,
         else the one that the most paths lead from.
 
+        >>> from bptt.cells import book
+        >>> book.explain(tau=2).figure("edge", of="W").svg()[:4]
+        '<svg'
+
         Raises: FigureError, BackwardLoopError, IndexedCellError.
         """
         self._refuse("figures draw")
