@@ -46,6 +46,20 @@ CELLS = {
         o[t] = 1e6 * tanh(15 + W @ h[t])
         L[t] = sum(o[t])
     """,
+    "a dimension that is a sum": """
+        W: (n_p, n_q+n_p); h: n_q+n_p; u: n_q; x: n_p
+        h[t] = tanh([u[t]; x[t]] + 0.5 * h[t-1])
+        L[t] = mse(W @ h[t], x[t+1])
+    """,
+    "a dimension that is a number": """
+        W: (n_r, 2); h: 2; q: n_r
+        h[t] = tanh(0.5 * h[t+1] + W.T @ v[t])
+        L[t] = nll(softmax(W @ h[t]), q[t])
+    """,
+    "a number read two steps late": """
+        h[t] = tanh(E[:, k[t-2]] + F[:, k[t]] + w * h[t-1])
+        L[t] = sum(h[t])
+    """,
     "a tie of a maximum": """
         h[t] = tanh(0.5 * h[t-1] + maximum(minimum(b, x[t]), x[t]))
         L[t] = sum(h[t])

@@ -189,7 +189,8 @@ def held_initial(case: Case, given: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def has_rows_first(case: Case, what: str, name: str) -> bool:
     """Whether the first axis of an array is the batch, not time or a distance."""
-    return what in ("initial", "final") or name in (*case.statics, *case.lasts)
+    is_of_a_row = name in (*case.statics, *case.lasts) and name not in case.defined
+    return what in ("initial", "final") or is_of_a_row
 
 
 class Comparer:

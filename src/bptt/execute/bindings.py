@@ -119,6 +119,11 @@ class _Sizes:
             rest = size - sum(part for part in parts if isinstance(part, int))
             rest -= sum(self.known[name] for name in names if name in self.known)
             n = len(unknown)
+            if n and self.known.setdefault(dim, size) != size:
+                raise errors.SizeError(
+                    f"{what}: the size {size} stands where {dim} is expected, and that "
+                    f"is {self.known[dim]} in another array"
+                )
             if len({*unknown}) == 1 and rest > 0 and rest % n == 0:
                 self.known[unknown[0]] = rest // n
                 self._said_by[unknown[0]] = what
@@ -416,7 +421,7 @@ def _initial(
         if index is None:
             arrays[name] = to_real(what, array, dtype)
         else:
-            limit = sizes.known[str(index)] if isinstance(index, str) else int(index)
+            limit = number_of(index, sizes.known)
             row = check_index(what, array[None], limit, f"{index} = {limit}")
             arrays[name] = row[0]
     return arrays
