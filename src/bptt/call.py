@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from bptt import errors
+from bptt.execute.checkpoints import Limit, read_limit
 from bptt.language import parse_cell
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array, numbers_of
@@ -33,7 +34,8 @@ class CellCall:
     the cell's own; tensors: the names of those tensors, by default the cell's
     parameters; reduction: of the loss; has_weights, has_lengths: whether the weights of
     the steps' losses, and the rows' numbers of steps, are given; has_total: whether
-    the total loss comes out; without it the loss of a step is a node like others.
+    the total loss comes out; without it the loss of a step is a node like others;
+    memory, checkpoint, truncate: what may be held of its steps, see `Limit`.
 
     Going in: tensors, inputs, initial, weights, lengths. Coming out: outputs, finals,
     and the total loss if the cell has one.
@@ -49,10 +51,18 @@ class CellCall:
     has_weights: bool = False
     has_lengths: bool = False
     has_total: bool = True
+    memory: int | None = None
+    checkpoint: int | str | None = None
+    truncate: tuple[int, ...] = ()
 
     def encode(self) -> str:
         """The call as text, read back by `decode`."""
         return json.dumps(asdict(self))
+
+    @property
+    def limit(self) -> Limit | None:
+        """What may be held of its steps; None where all of them are kept."""
+        return read_limit(self.memory, self.checkpoint, self.truncate or None)
 
     @property
     def graph(self) -> Graph:
@@ -164,6 +174,18 @@ class Given:
     initial: dict[str, Any]
     weights: Any
     lengths: Any
+
+
+def share_limit(limit: Limit | None, count: int = 1) -> dict[str, Any]:
+    """The fields of `CellCall` for one of `count` calls: of bytes an equal part."""
+    if limit is None:
+        return {}
+    if limit.memory is not None:
+        limit = replace(limit, memory=max(1, limit.memory // count))
+    return {
+        "memory": limit.memory, "checkpoint": limit.checkpoint,
+        "truncate": limit.truncate or (),
+    }  # fmt: skip
 
 
 def last_of(graph: Graph, name: str, lengths: Any, rows: Any) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from bptt.calculus.program import Program, Request
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings
+from bptt.execute.checkpoints import Limit
 from bptt.execute.protocol import Call
 from bptt.results import Gradient, Run
 from bptt.step.shapes import Array
@@ -46,19 +47,21 @@ class ForwardPass:
         memory: Sequence[Array] | None = None,
         *,
         is_resumed: bool = False,
+        limit: Limit | None = None,
     ) -> None:
         """Run the first phase of a phased program; the bindings hold no seeds.
 
-        memory, is_resumed: see `dispatch.begin`; what is resumed has run already.
-        Raises: UnknownExecutorError, ThreadsError.
+        memory, is_resumed, limit: see `dispatch.begin`; what is resumed has run
+        already. Raises: the errors of `dispatch.begin`.
         """
         self.bindings, self.request = bindings, request
         self._begin: Callable[[], Call] = lambda: dispatch.begin(
-            program, bindings, executor, threads
+            program, bindings, executor, threads, limit=limit
         )
         call = dispatch.begin(
-            program, bindings, executor, threads, memory, is_resumed=is_resumed
-        )
+            program, bindings, executor, threads, memory, is_resumed=is_resumed,
+            limit=limit,
+        )  # fmt: skip
         # `list.pop` is atomic: of two threads that go back at once, one gets it.
         self._calls = [call]
         self.run = Run(call.program, bindings, call.values)

@@ -98,7 +98,7 @@ ROWS = {
     "mean": ("mean(x[t])", lambda x: [_total(x) / len(x)], VECTORS + FAR, 4),
     "prod": ("prod(x[t])", lambda x: [x[0] * x[1] * x[2]], VECTORS, 4),
     "argmax": ("argmax(x[t])", lambda x: [mpf(x.index(max(x)))], APART + FAR, 0),
-    "stop_gradient": ("stop_gradient(x[t]) + 0 * x[t]", lambda x: list(x),
+    "stop_gradient": ("stop_gradient(x[t]) + 0 * x[t]", list,
                       [(v,) for v in MILD], 0),
 }  # fmt: skip
 WITHOUT_SLOPE = ("floor", "round", "sign", "argmax", "stop_gradient")
@@ -138,7 +138,7 @@ ELSEWHERE = frozenset((
     "index_sum", "index_fill", "total_outer_at", "one_hot_of", "diag", "diagonal",
     "inverse", "solve", "solve_columns", "cholesky", "expm",
 ))  # fmt: skip
-# `maximum`, `bce(sigmoid(..))` and what one input has: tests/execute/test_special_points.
+# `maximum`, `bce(sigmoid(..))` and what one input has: test_special_points.py.
 IN_THE_OTHER = frozenset((
     "tanh", "sigmoid", "relu", "softplus", "exp", "log", "sqrt", "sin", "cos", "abs",
     "maximum", "minimum", "where", "bce_logits",

@@ -78,7 +78,7 @@ def test_a_parameter_is_drawn_once_with_one_edge_per_step(name):
                  if (a.kind.source, a.kind.lag) == (parameter, None)}  # fmt: skip
         assert users
         for user in users:
-            assert svg.count(f'data-k="{parameter}&gt;{user}"') == TAU
+            assert svg.count(f'data-k="{parameter}>{user}"') == TAU
 
 
 @pytest.mark.parametrize("folded", [False, True])

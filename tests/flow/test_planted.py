@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import bptt
+from bptt.flow.trial import RemedyTrial
+from bptt.flow.words import table
 
 TAU, N_B = 40, 4
 SIZES = {"n_x": 4, "n_h": 8, "n_o": 5}
@@ -371,3 +373,61 @@ def test_clipping_is_measured_on_rows_as_steps():
     whole = sum(flat)
     cosine = whole @ clipped / np.linalg.norm(whole) / np.linalg.norm(clipped)
     assert found.cosine == pytest.approx(cosine, rel=1e-10)
+
+
+# ----- what remedies promise -----
+
+
+@pytest.mark.parametrize("case", PLANTED)
+def test_every_remedy_that_can_be_tried_keeps_its_promise(case):
+    flow = PLANTED[case][0]()
+    for found in flow.diagnoses:
+        for remedy in found.remedies:
+            if remedy.action:
+                trial = flow.try_(remedy.action)
+                promise = trial.promise
+                assert promise is not None
+                moved = promise.direction * (promise.after - promise.before)
+                assert promise.is_kept and moved > 0, (remedy.action, promise)
+                for lang in ("en", "zh"):
+                    assert table(lang)["text"]["promise-kept"] in trial.text(lang)
+
+
+def test_a_promise_that_is_broken_is_said():
+    flow = flow_of("book", W=times(0.3))
+    action = flow.diagnoses[0].remedies[0].action
+    trial = RemedyTrial(action, flow, flow)  # nothing changed
+    assert trial.promise is not None and not trial.promise.is_kept
+    assert "did not come so" in str(trial)
+    assert flow.try_("U*=0.9").promise is None  # nobody proposed it
+
+
+LEAKY = "a[t] = b + W @ h[t-1] + U @ x[t]; h[t] = 0.75 * h[t-1] + 0.25 * tanh(a[t])\n"
+NORMALISED = "a[t] = b + layer_norm(W @ h[t-1] + U @ x[t]); h[t] = tanh(a[t])\n"
+
+
+def test_a_leak_and_normalisation_are_written_into_the_equations():
+    """Against the same cells written by hand."""
+    cell, params = make("book")
+    flow = cell.flow(params, data())
+    for action, lines in (
+        ("leak=0.25", LEAKY),
+        ("normalisation=layer", NORMALISED),
+    ):
+        mine = flow.try_(action).after
+        other = bptt.Cell(
+            f"{lines}o[t] = c + V @ h[t]; y_hat[t] = softmax(o[t])\n"
+            "L[t] = nll(y_hat[t], y[t])"
+        ).flow(params, data())
+        assert mine.loss == pytest.approx(other.loss, rel=1e-13)
+        for name, rows in other.numbers.norms.items():
+            np.testing.assert_allclose(mine.numbers.norms[name], rows, rtol=1e-11)
+
+
+def test_what_has_no_place_for_a_remedy_says_so():
+    with pytest.raises(bptt.errors.FlowError, match="not of a form that this can be"):
+        linear(orthogonal()).try_("normalisation=layer")
+    with pytest.raises(bptt.errors.FlowError, match="above 0 and at most 1"):
+        linear(orthogonal()).try_("leak=2")
+    with pytest.raises(bptt.errors.FlowError, match="layer is the one kind"):
+        flow_of("book", data(tau=5)).try_("normalisation=batch")

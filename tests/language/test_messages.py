@@ -130,7 +130,7 @@ CASES = [
     ("UnsupportedSyntax", "h[3] = 0", 1, "3", "`h[3]`: a step is written t, t-1, t+1",
      "`initial={'h': ...}`"),
     ("UnsupportedSyntax", "h[t] = x[s]", 1, "s", "a step is written t, t-1, t+1 or tau",
-     "x[t] or"),
+     "x[t], or declare the index"),
     ("UnsupportedSyntax", "h[t] = x[t][0:3]", 1, "x[t][0:3]", "is not a node",
      "dot(e, v)"),
     ("UnsupportedSyntax", "h[t] = W[0, :]", 1, "W[0, :]", "one column of a matrix",

@@ -5,11 +5,13 @@ The oracle is torch's autograd on a loop written here, with its own cuts.
 
 import gc
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bptt.cell import Cell
+from bptt.errors import MemoryBudgetError
 from bptt.train.data.sequences import Batches, Sequences
 from bptt.train.data.streams import Streams
 from bptt.train.data.windows import Truncation, plan_epoch, weights_of
@@ -44,6 +46,20 @@ def learner():
     parameters = CELL.init(seed=1, n_h=5, **sizes)
     parameters = {name: 1.5 * p + 0.1 for name, p in parameters.items()}
     return Learner(CELL, parameters, RecordingOptimiser())
+
+
+def test_a_budget_changes_no_bit_of_what_is_learned(learner):
+    """`bptt train --memory`: the same gradient, within the bytes."""
+    window = next(iter(plan_epoch(STREAMS, 0, Truncation(None, None))))
+    whole, _ = learner.learn_window(STREAMS, window, None)
+    bounded = replace(learner, memory="1.2MB")
+    found, _ = bounded.learn_window(STREAMS, window, None)
+    first, second = learner.optimiser.gradients
+    assert found == whole
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name])
+    with pytest.raises(MemoryBudgetError, match="the least that works here is"):
+        replace(learner, memory="1KB").learn_window(STREAMS, window, None)
 
 
 def learn(learner, dataset, truncation, epoch=0):

@@ -44,7 +44,8 @@ class Program:
     unordered: every named node, after simplification; leaves: the inputs that shifts
     may refer to; outputs: the names that a caller reads; carried: state -> the
     definition whose row at the state's first step is the gradient of its initial value;
-    is_phased: the segments of phase 0 come first and need no seed.
+    is_phased: the segments of phase 0 come first and need no seed; values: the nodes
+    that a caller of such a program reads at every step.
     """
 
     graph: Graph
@@ -53,6 +54,7 @@ class Program:
     outputs: tuple[str, ...]
     carried: Mapping[str, str]
     is_phased: bool = False
+    values: tuple[str, ...] = ()
 
     @cached_property
     def _schedule(self) -> Schedule:
@@ -113,15 +115,17 @@ def _finish(
     outputs: tuple[str, ...],
     inputs: Mapping[str, Node],
     carried: Mapping[str, str],
-    *,
-    is_phased: bool = False,
+    request: Request | None = None,
 ) -> Program:
     """Simplify, and check the result."""
     simple = simplify({**inputs, **roots})
     leaves = {name: simple[name] for name in inputs}
     named = {name: node for name, node in simple.items() if name not in inputs}
     verify(named.values())
-    return Program(graph, named, leaves, outputs, carried, is_phased)
+    request = request or Request()
+    return Program(
+        graph, named, leaves, outputs, carried, request.is_phased, request.values
+    )
 
 
 def forward_program(graph: Graph, nodes: tuple[str, ...]) -> Program:
@@ -155,7 +159,7 @@ def gradient_program(graph: Graph, request: Request) -> Program:
     initial = carried.values() if request.initial else ()
     names = (*states, *loss, *request.values, *wanted, *initial)
     outputs = tuple(dict.fromkeys(names))
-    return _finish(graph, roots, outputs, inputs, carried, is_phased=request.is_phased)
+    return _finish(graph, roots, outputs, inputs, carried, request)
 
 
 def _first_adjoint(

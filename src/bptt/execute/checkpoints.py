@@ -210,6 +210,14 @@ def _read_windows(truncate: object) -> tuple[int, int]:
     return k1, k2
 
 
+def reads_later(truncate: tuple[int, ...], what: str) -> errors.TruncationError:
+    """The error for what cannot be truncated, because it reads h[t+1]."""
+    return errors.TruncationError(
+        f"truncate={truncate}: {what} reads later steps, h[t+1], so no window of past "
+        "steps holds what its losses depend on"
+    )
+
+
 def read_bytes(memory: object) -> int:
     """A number of bytes, or a text such as "512MB" or "1.5 GiB".
 

@@ -45,7 +45,7 @@ def run(
     MemoryBudgetError.
     """
     if limit is not None:
-        call = _begin_stretched(program, bindings, executor, threads, limit)
+        call = _begin_stretched(program, bindings, executor, threads, limit, False)
     else:
         call = begin(program, bindings, executor, threads)
     call.finish()
@@ -60,15 +60,20 @@ def begin(
     memory: Sequence[Array] | None = None,
     *,
     is_resumed: bool = False,
+    limit: Limit | None = None,
 ) -> Call:
     """Run a program's first phase: all of it that needs no seed, if it is phased.
 
     memory: arrays of the shapes that `find_kept` says, in which kernels leave values
-    for the second phase; is_resumed: the first phase has filled them in another call.
+    for the second phase; is_resumed: the first phase has filled them in another call;
+    limit: of what is kept of the steps of a phased program, instead of these.
     Complex parameters always take the reference executor. A program that cannot be
     compiled takes it too, and says so once.
-    Raises: UnknownExecutorError, ThreadsError.
+    Raises: UnknownExecutorError, ThreadsError; with a limit CheckpointError,
+    MemoryBudgetError and TruncationError.
     """
+    if limit is not None:
+        return _begin_stretched(program, bindings, executor, threads, limit, True)
     _check_executor(executor)
     if executor == REFERENCE or bindings.dtype.kind == "c":
         return reference.begin(program, bindings)
@@ -92,11 +97,14 @@ def begin(
 
 def _begin_stretched(
     program: Program, bindings: Bindings, executor: str, threads: int | None,
-    limit: Limit,
+    limit: Limit, is_phased: bool,
 ) -> Call:  # fmt: skip
-    """Run nothing yet: a call that keeps some states alone. Raises: CheckpointError."""
+    """A call that keeps some states alone. Raises: CheckpointError.
+
+    is_phased: run the first phase; else nothing is run yet.
+    """
     from bptt.execute.compile.expand import NotCompilableError
-    from bptt.execute.kernels import stretches, windows
+    from bptt.execute.kernels import phases, stretches, windows
 
     _check_executor(executor)
     if executor == REFERENCE or bindings.dtype.kind == "c":
@@ -105,6 +113,8 @@ def _begin_stretched(
             f"truncate=, or use executor={COMPILED!r} with real parameters"
         )
     try:
+        if is_phased:
+            return phases.PhasedCall(program, bindings, threads, limit)
         kind = stretches.StretchedCall
         if limit.truncate is not None:
             kind = windows.TruncatedCall

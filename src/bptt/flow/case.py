@@ -56,6 +56,12 @@ class Case:
         """(tau, n_b), True where a row still runs."""
         return slots_of(self.bindings).mask
 
+    @property
+    def units(self) -> int:
+        """Of the smallest state."""
+        states = self.facts.cut.states
+        return min(int(np.prod(self.values[n].shape[2:])) for n in states)
+
     @cached_property
     def log_growth(self) -> Array:
         """Log of what the best direction is multiplied by over the lag, by row."""

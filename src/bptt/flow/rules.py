@@ -22,11 +22,13 @@ from bptt.flow.case import (
     remedy,
     show_log,
 )
+from bptt.flow.equations import leaky_text, normalised_text
 from bptt.flow.findings import Diagnosis, Remedy
 from bptt.flow.rules_of_data import DATA_RULES
 from bptt.step.shapes import Array
 
 ORDER = ("fault", "caution", "note")
+LEAK = 0.1  # e^-2 over 20 steps
 TRANSIENT = float(np.log(10.0))  # over the lag, from a step that only shrinks
 
 
@@ -46,7 +48,7 @@ def _non_finite(case: Case) -> Iterator[Diagnosis]:
     assert where is not None
     remedies = [remedy("", "remedy.smaller-values")]
     if not where.is_forward:
-        remedies = [_scale_down(case), remedy("clip=1", "remedy.clip-first")]
+        remedies = [_scale_down(case)]
     if case.findings.subject.dtype == "float32":
         remedies.append(remedy("dtype=float64", "remedy.wider"))
     yield diagnosis("not-finite", "fault", *remedies, where=str(where), t=where.t,
@@ -75,7 +77,8 @@ def _exploding(case: Case) -> Iterator[Diagnosis]:
         return
     rows = np.flatnonzero(grows)
     worst = rows[np.argsort(-case.pace[rows])]
-    remedies = [_scale_down(case), remedy("clip=1", "remedy.clip")]
+    remedies = [_scale_down(case), *_normalise(case, "remedy.normalise-layer"),
+                remedy("clip=1", "remedy.clip")]  # fmt: skip
     is_all = grows.mean() >= MANY
     if not is_all:
         remedies.insert(0, remedy("", "remedy.look-at-rows"))
@@ -86,6 +89,13 @@ def _exploding(case: Case) -> Iterator[Diagnosis]:
         growth=show_log(case.log_growth[worst[0]]),
         rate=f"{case.rates[worst[0]]:+.3f}", factor=show_log(case.rates[worst[0]]),
     )  # fmt: skip
+
+
+def _normalise(case: Case, key: str) -> list[Remedy]:
+    """Layer normalisation, where the equations have a place for it."""
+    if not normalised_text(case.facts.cut.graph) or case.units < 2:
+        return []
+    return [remedy("normalisation=layer", key)]
 
 
 def _growing_rows(case: Case) -> Array:
@@ -197,6 +207,10 @@ def _longer_memory(case: Case) -> Iterator[Remedy]:
     for name in small[:1]:
         yield remedy(f"{name}=orthogonal", "remedy.orthogonal", name=name,
                      sigma=case.findings.spectra[name][1])  # fmt: skip
+    if leaky_text(case.facts.cut.graph, LEAK):
+        share = min(LEAK, round(2 / case.lag, 2))
+        yield remedy(f"leak={share:g}", "remedy.leak", keeps=1 - share, lag=case.lag,
+                     left=show_log(case.lag * float(np.log1p(-share))))  # fmt: skip
     yield remedy("", "remedy.gated")
 
 
@@ -258,15 +272,18 @@ def _unsaturate(case: Case, flat: str) -> Iterator[Remedy]:
     large = _largest_input(case)
     if large:
         yield remedy(f"{large}=normalised", "remedy.normalise", name=large)
+        yield from _normalise(case, "remedy.unsaturate-layer")
         return
     for name in case.square:
         if case.findings.spectra[name][1] > 2:
             yield remedy(f"{name}=orthogonal", "remedy.smaller", name=name,
                          sigma=case.findings.spectra[name][1])  # fmt: skip
+            yield from _normalise(case, "remedy.unsaturate-layer")
             return
     for name in case.facts.of_input[:1]:
         yield remedy(f"{name}*=0.1", "remedy.unsaturate", name=name, node=flat,
                      share=100 * case.flat_share(flat))  # fmt: skip
+    yield from _normalise(case, "remedy.unsaturate-layer")
 
 
 # ----- smaller things -----

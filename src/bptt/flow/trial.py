@@ -5,6 +5,7 @@ PARAM*=0.1  a multiple             spectral_radius=0.95   of all recurrent squar
 x=normalised   mean 0, deviation 1 over steps and rows;   x*=0.1
 forget_bias=1  the biases of all gates that keep a state
 weights=all, window=20, clip=1, dtype=float64, lag=50
+leak=0.1  every state keeps 0.9 of itself;   normalisation=layer  of what enters it
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from bptt import errors
-from bptt.flow.case import LAG, REACHED
+from bptt.flow.case import LAG
+from bptt.flow.equations import engines_of, leaky_text, normalised_text
 from bptt.flow.facts import Facts
 from bptt.flow.findings import Findings
 from bptt.flow.maps import cut_at_states
+from bptt.flow.promises import Promise, promise_of, shown_measures
 from bptt.flow.setting import FlowSetting
 from bptt.flow.text import headline
-from bptt.flow.words import power, say
+from bptt.flow.words import say
 from bptt.step import initial as initial_values
 from bptt.step.graph import Initial
 from bptt.step.shapes import Array
@@ -43,16 +46,25 @@ class RemedyTrial(Generic[F]):
     before: F
     after: F
 
+    @property
+    def promise(self) -> Promise | None:
+        """What the diagnosis that proposed this promised; None if none did."""
+        return promise_of(self.action, self.before, self.after)
+
     def rows(self, lang: str = "en") -> list[tuple[str, str, str]]:
-        """Each measure before and after."""
+        """Each measure before and after, that of the promise last."""
         k = max(1, LAG // 2)
-        both = [_measures(flow, k) for flow in (self.before, self.after)]
+        both = [shown_measures(flow, k) for flow in (self.before, self.after)]
         names = {
             "growth": say("text.growth", lang, lag=LAG),
             "rate": say("text.rate", lang), "reach": say("text.reach", lang),
             "share": say("text.share", lang), "worst": say("text.worst", lang, k=k),
         }  # fmt: skip
-        return [(names[key], both[0][key], both[1][key]) for key in names]
+        found = [(names[key], both[0][key], both[1][key]) for key in names]
+        promise = self.promise
+        if promise is not None:
+            found.append((say(f"measure.{promise.measure}", lang), *promise.shown))
+        return found
 
     def text(self, lang: str = "en") -> str:
         """A table, and both verdicts."""
@@ -60,30 +72,15 @@ class RemedyTrial(Generic[F]):
         lines = [say("text.worked", lang, action=self.action)]
         for name, old, new in (head, *self.rows(lang)):
             lines.append(f"{name:<{COLUMN}}{old:>14}{new:>14}")
+        if self.promise is not None:
+            kept = "kept" if self.promise.is_kept else "broken"
+            lines.append(say(f"text.promise-{kept}", lang))
         for word, flow in zip(head[1:], (self.before, self.after), strict=True):
             lines.append(f"{word}: {headline(flow, lang)}")
         return "\n".join(lines)
 
     def __str__(self) -> str:
         return self.text()
-
-
-def _measures(flow: Findings, k: int) -> dict[str, str]:
-    if flow.numbers is None:
-        return dict.fromkeys(("growth", "rate", "reach", "share", "worst"), "-")
-    growth = flow.growth[0]
-    log = float(np.median(growth.by_row)) * LAG / growth.lag
-    row = min(flow.truncations, key=lambda r: abs(r.k - k))
-    most = max(flow.gradient_norms.values(), default=0.0)
-    assert flow.setting is not None
-    facts = Facts(cut_at_states(flow.setting.engine.graph))
-    mine = max((flow.gradient_norms[n] for n in facts.recurrent), default=0.0)
-    worst = f"{row.worst} {row.each[row.worst][0]:.3f}" if row.worst else "-"
-    return {
-        "growth": power(log), "rate": f"{np.median(growth.rates):+.3f}",
-        "reach": f"{np.median(flow.reach(REACHED)):.0f}",
-        "share": f"{mine / most:.2g}" if most else "0", "worst": worst,
-    }  # fmt: skip
 
 
 def try_action(
@@ -205,6 +202,33 @@ def _radius(setting: FlowSetting, value: str, action: str) -> FlowSetting:
     return replace(setting, params=params)
 
 
+def _leak(setting: FlowSetting, value: str, action: str) -> FlowSetting:
+    share = _number(value, action)
+    if not 0 < share <= 1:
+        raise errors.FlowError(
+            f"try_({action!r}): the leak is the share of a state that is replaced at "
+            "every step, above 0 and at most 1"
+        )
+    return _rewritten(setting, leaky_text(setting.source.graph, share), action)
+
+
+def _normalise(setting: FlowSetting, value: str, action: str) -> FlowSetting:
+    if value != "layer":
+        raise errors.FlowError(f"try_({action!r}): normalisation=layer is the one kind")
+    return _rewritten(setting, normalised_text(setting.source.graph), action)
+
+
+def _rewritten(setting: FlowSetting, text: str, action: str) -> FlowSetting:
+    """With other equations, of the same parameters and inputs."""
+    if not text:
+        raise errors.FlowError(
+            f"try_({action!r}): the equations of this cell's states are not of a form "
+            "that this can be written into; write it into the cell's text"
+        )
+    source, engine = engines_of(text)
+    return replace(setting, source=source, engine=engine)
+
+
 def _dtype(setting: FlowSetting, value: str, action: str) -> FlowSetting:
     if value not in ("float32", "float64"):
         raise errors.FlowError(f"try_({action!r}): dtype is float32 or float64")
@@ -243,6 +267,8 @@ CHANGES: Mapping[str, Callable[[FlowSetting, str, str], FlowSetting]] = {
     "forget_bias": _forget_bias,
     "spectral_radius": _radius,
     "dtype": _dtype,
+    "leak": _leak,
+    "normalisation": _normalise,
     "weights": _weights,
     "window": _steps("window"),
     "clip": _steps("clip"),

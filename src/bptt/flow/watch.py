@@ -1,6 +1,6 @@
 """Norms of the states' gradients while a model trains: t against iteration.
 
-What `bptt.torch.FlowWatch` reads, without torch. ‖∇_{h^(t)} L‖ over rows and
+What `bptt.torch.FlowWatch` and `bptt.jax.FlowWatch` keep. ‖∇_{h^(t)} L‖ over rows and
 units is kept for every layer, state and step t, of every watched iteration.
 """
 
@@ -113,8 +113,9 @@ class WatchedNorms:
 def quick_norms(array: Array) -> Array:
     """‖array^(t)‖ for every t; again with care where squares leave the range."""
     flat = array.reshape(len(array), -1)
-    found = np.sqrt(np.einsum("ti,ti->t", flat, flat)).astype(np.float64)
-    doubtful = ~((found > 1e-15) & (found < 1e15))
-    if doubtful.any():
+    with np.errstate(over="ignore"):
+        found = np.sqrt(np.vecdot(flat, flat)).astype(np.float64)
+    if not (found.min() > 1e-15 and found.max() < 1e15):
+        doubtful = ~((found > 1e-15) & (found < 1e15))
         found[doubtful] = norms(flat[doubtful].astype(np.float64))
     return np.asarray(found)

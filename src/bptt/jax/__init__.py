@@ -4,5 +4,6 @@
 """
 
 from bptt.jax.recurrent import Outputs, Recurrent, recurrent
+from bptt.jax.watch import FlowWatch
 
-__all__ = ["Outputs", "Recurrent", "recurrent"]
+__all__ = ["FlowWatch", "Outputs", "Recurrent", "recurrent"]

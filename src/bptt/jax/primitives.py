@@ -123,7 +123,12 @@ def real_dtype(operands: Sequence[Any]) -> Any:
 
 @functools.lru_cache(maxsize=256)
 def _find_kept(task: Task, shapes: tuple[tuple[Any, ...], ...], dtype: Any) -> Any:
-    """What a forward pass keeps; None where sizes are symbols, or NumPy computes."""
+    """What a forward pass keeps for the backward pass, or None.
+
+    That is where sizes are symbols, NumPy computes, or the call has a limit.
+    """
+    if task.call.limit is not None:
+        return None
     if not all(isinstance(size, int) for shape in shapes for size in shape):
         return None
     given = task.split(shapes[: len(task.kinds)]).given

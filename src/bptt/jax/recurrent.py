@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from bptt import errors
-from bptt.call import CellCall, last_of
+from bptt.call import CellCall, last_of, share_limit
 from bptt.cell import Cell
 from bptt.execute.bindings import Bindings, bind
+from bptt.execute.checkpoints import Limit, read_limit, reads_later
 from bptt.execute.kernels.executor import count_threads
 from bptt.execute.rows import split_delays
 from bptt.execute.weighting import (
@@ -50,6 +51,9 @@ def recurrent(
     reduction: str = "sum",
     threads: int | None = None,
     check_finite: bool = False,
+    memory: int | str | None = None,
+    checkpoint: int | str | None = None,
+    truncate: tuple[int, int] | None = None,
 ) -> Recurrent:
     """The cell as a function of JAX arrays, run by the same kernels.
 
@@ -61,7 +65,9 @@ def recurrent(
     a loss, and none of a cell with one, since a sequence returned is a sequence copied.
     reduction, weights, lengths: as in `Cell.forward`. threads: at most so many.
     check_finite: refuse NaN in any array when a compiled call runs; by default NaN
-    comes out where NaN goes in, as in JAX.
+    comes out where NaN goes in, as in JAX. memory, checkpoint, truncate: what a call
+    may hold of its steps, as in `Cell.gradient`; nothing is kept between forward and
+    backward pass then.
 
     Arrays are as everywhere: x (tau, n_b, n_x), tokens (tau, n_b), an initial state
     (n_b, n_h) or (n_h,). All reals take the parameters' element type: float32, or
@@ -76,7 +82,8 @@ def recurrent(
     >>> grad["W"].shape
     (3, 3)
 
-    Raises: UnknownNodeError, ReductionError, ThreadsError; when JAX traces a call, the
+    Raises: UnknownNodeError, ReductionError, ThreadsError, MemoryBudgetError,
+    CheckpointError, TruncationError; when JAX traces a call, the
     errors of `Cell.forward` for arrays that do not fit, ForwardModeError and
     SecondDerivativeError. A value that cannot be (a token out of range, a mean over no
     weight, NaN if `check_finite`) is found when the compiled call runs; JAX raises an
@@ -86,7 +93,12 @@ def recurrent(
     if threads is not None:
         threads = count_threads(threads)
     names = _sequences(cell, nodes)
-    return Recurrent(cell, names, reduction, threads, check_finite, cell.canonical_text)
+    limit = read_limit(memory, checkpoint, truncate)
+    if limit is not None and limit.truncate and cell.graph.backward:
+        raise reads_later(limit.truncate, "the cell")
+    return Recurrent(
+        cell, names, reduction, threads, check_finite, cell.canonical_text, limit
+    )
 
 
 def _sequences(cell: Cell, nodes: Iterable[str] | None) -> tuple[str, ...]:
@@ -105,7 +117,8 @@ class Recurrent:
     """A cell as a function of JAX arrays; `recurrent` makes it.
 
     nodes: the sequences a call returns; text: the equations that a compiled program
-    holds.
+    holds; limit: of what is kept of the steps; watched: the watch that looks at its
+    gradients, and its name there.
     """
 
     cell: Cell
@@ -114,6 +127,8 @@ class Recurrent:
     threads: int | None
     check_finite: bool
     text: str
+    limit: Limit | None = None
+    watched: tuple[int, str] | None = None
 
     def __call__(
         self,
@@ -136,8 +151,10 @@ class Recurrent:
         call = CellCall(
             self.text, tuple(wanted), states, tuple(arrays.initial),
             has_lengths=lengths is not None, has_total=False,
+            **share_limit(self.limit),
         )  # fmt: skip
-        task = Task(call, self.threads, self.check_finite, divisor is not None)
+        has_divisor, see = divisor is not None, self.watched
+        task = Task(call, self.threads, self.check_finite, has_divisor, watched=see)
         operands = arrays.operands + ([] if divisor is None else [divisor])
         results = iter(primitives.forward(task, operands))
         sequences = {name: next(results) for name in call.outputs}

@@ -17,6 +17,7 @@ from bptt.execute.checks import check_index
 from bptt.execute.packing import Packing, pack_lengths
 from bptt.execute.weighting import refuse_no_weight
 from bptt.jax.task import Operands, Task, decode, program_of
+from bptt.jax.watches import note
 from bptt.results import Gradient, Run
 from bptt.step.shapes import Array
 
@@ -58,7 +59,12 @@ def _forward(task: Task, operands: Sequence[Array], results: Sequence[Array]) ->
         for total in read.divisor.tolist():
             refuse_no_weight("mean", total)
     bindings = _bind(task, read)
-    if task.n_kept:
+    limit = task.call.limit
+    if limit is not None:
+        program, _ = task.phased_program
+        call = dispatch.begin(program, bindings, threads=task.threads, limit=limit)
+        run = Run(call.program, bindings, call.values)
+    elif task.n_kept:
         *memory, stamp = results[-task.n_kept :]
         program, _ = task.phased_program
         stamp[...] = number = _stamp(task, bindings, memory)
@@ -99,6 +105,8 @@ def _backward(task: Task, operands: Sequence[Array], results: Sequence[Array]) -
     grad = _go_on(task, bindings, read, seeds, memory) or _go_back(
         task, bindings, seeds
     )
+    if task.watched is not None:
+        note(*task.watched, grad.nodes)
     tables = {"parameter": grad, "input": grad.inputs, "initial": grad.initial}
     for result, (kind, name) in zip(results, task.wanted, strict=False):
         result[...] = tables[kind][name]
@@ -117,11 +125,7 @@ def _go_on(
         return None
     if int(read.kept[-1]) != _stamp(task, bindings, memory):
         return None
-    for name in names:
-        if name not in seeds:
-            shape = bindings.numbers(task.graph.definitions[name].shape)
-            whole = (bindings.tau, bindings.n_b, *shape)
-            seeds[name] = np.zeros(whole, bindings.dtype)
+    _fill_up(task, bindings, seeds)
     program, request = task.phased_program
     call = dispatch.begin(
         program, bindings, threads=task.threads, memory=memory, is_resumed=True
@@ -130,12 +134,26 @@ def _go_on(
     return Gradient(call.program, bindings, call.values, request, _no_run)
 
 
+def _fill_up(task: Task, bindings: Bindings, seeds: dict[str, Array]) -> None:
+    """Zeros where the phased program expects a gradient, and none arrived."""
+    for name in task.waited_for:
+        if name not in seeds:
+            shape = bindings.numbers(task.graph.definitions[name].shape)
+            whole = (bindings.tau, bindings.n_b, *shape)
+            seeds[name] = np.zeros(whole, bindings.dtype)
+
+
 def _go_back(task: Task, bindings: Bindings, seeds: dict[str, Array]) -> Gradient:
     """Forward and backward in one."""
+    limit = task.call.limit
+    # With a limit the kernels that a call without one would take: for the same bits.
+    is_phased = limit is not None and set(seeds) <= set(task.waited_for)
+    if is_phased:
+        _fill_up(task, bindings, seeds)
     packed = {name: bindings.pack(array) for name, array in seeds.items()}
     bindings = replace(bindings, seeds=packed)
-    program, request = program_of(task.call, task.request(seeds, is_phased=False))
-    program, values = dispatch.run(program, bindings, threads=task.threads)
+    program, request = program_of(task.call, task.request(seeds, is_phased=is_phased))
+    program, values = dispatch.run(program, bindings, threads=task.threads, limit=limit)
     return Gradient(program, bindings, values, request, _no_run)
 
 

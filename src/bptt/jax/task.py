@@ -31,7 +31,8 @@ class Task:
 
     wrt: numbers of operands; seeded: numbers of results; kept: how many buffers;
     members: which operands, of a batch of calls, have one array for each of them on
-    their first axis, as all results have; check_finite: refuse NaN.
+    their first axis, as all results have; check_finite: refuse NaN; watched: the number
+    of a watch and the name of the layer there, if one looks at the states' gradients.
     """
 
     call: CellCall
@@ -44,6 +45,7 @@ class Task:
     is_backward: bool = False
     seeded: tuple[int, ...] = ()
     members: tuple[bool, ...] = ()
+    watched: tuple[int, str] | None = None
 
     def encode(self) -> str:
         """The task as text, read back by `decode`."""
@@ -70,6 +72,12 @@ class Task:
     def wanted(self) -> tuple[tuple[str, str], ...]:
         """The kind and name of every operand whose gradient is wanted."""
         return tuple(self.kinds[number] for number in self.wrt)
+
+    @property
+    def watched_states(self) -> tuple[str, ...]:
+        """The states whose gradients somebody looks at."""
+        states = [n for n in self.graph.states if n in self.graph.definitions]
+        return tuple(states) if self.watched else ()
 
     @property
     def n_kept(self) -> int:
@@ -106,6 +114,7 @@ class Task:
         """What a program of this task's gradients is to give."""
         wanted = self.wanted
         return Request(
+            nodes=self.watched_states,
             inputs=tuple(name for kind, name in wanted if kind == "input"),
             initial=any(kind == "initial" for kind, _ in wanted),
             seeds=tuple(sorted(seeds)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from bptt.language.print_indices import (
     index_lines,
     indexed_text,
+    labelled_lines,
     split_target,
     with_places,
 )
@@ -26,6 +27,7 @@ def print_graph(graph: Graph) -> str:
     """Declarations that inference needs, then one equation a line."""
     writer = Writer(graph)
     lines = [*index_lines(graph), *_declarations(graph)]
+    lines += labelled_lines(graph, writer.text)
     lines += filter(None, map(writer.equation, graph.definitions))
     return "\n".join(lines) + "\n"
 
@@ -61,23 +63,27 @@ class Writer:
             return ""
         if written and written[0] == "place":
             places, body = split_target(body)
-            target = with_places(f"{written[1]}[t, {written[2]}]", places)
-            return f"{target} = {self.text(body)}"
+            target = with_places(self._hidden(name), places)
+            is_once = name in self.times.once
+            return f"{target} = {replace(self, is_late=is_once).text(body)}"
         if written:
             if written[0] != "start":
                 return ""
-            return f"{written[1]}[{written[2]}] = {self.text(body)}"
+            places, body = split_target(body)
+            target = with_places(f"{written[1]}[{written[2]}]", places)
+            return f"{target} = {self.text(body)}"
         if self.times.end_loss and name == self.graph.loss:
             return f"{name}[t] = {self.text(body.inputs[0])}"
         if name not in self.times.once:
             places, body = split_target(body)
             return f"{with_places(f'{name}[t]', places)} = {self.text(body)}"
-        late = replace(self, is_late=True)
+        places, body = split_target(body)
+        target, late = with_places(name, places), replace(self, is_late=True)
         if name == self.times.end_loss:
             return f"{self.graph.loss} = {late.text(body)}"
         if name == self.graph.loss:  # counted at the last step alone
             body = body.inputs[1]
-        return f"{name} = {late.text(body)}"
+        return f"{target} = {late.text(body)}"
 
     def text(self, node: Node) -> str:
         """One expression."""
@@ -124,10 +130,10 @@ class Writer:
 
     def _value(self, name: str) -> str:
         """A definition or an input at the step where the equation stands."""
-        if name in self.times.once or name in self.times.row_inputs:
-            return name
         if name in self.times.hidden:
             return self._hidden(name)
+        if name in self.times.once or name in self.times.row_inputs:
+            return name
         return f"{name}[tau]" if self.is_late and not self.is_inside else f"{name}[t]"
 
     def _shifted(self, name: str, lag: int) -> str:
@@ -141,7 +147,8 @@ class Writer:
         assert self.graph is not None
         kind, *rest = self.times.hidden[name]
         if kind == "place":
-            return f"{rest[0]}[t, {rest[1]}]"
+            step = "" if name in self.times.once else "t, "
+            return f"{rest[0]}[{step}{rest[1]}]"
         body = self.graph.definitions[name].inputs[0]
         if kind == "lag":
             return f"{rest[0]}[t{int(rest[1]):+d}]"
@@ -154,6 +161,7 @@ class Writer:
             if source or rest[0] in self.times.once:
                 return self._value(rest[0])
             return f"{rest[0]}[tau]"
+        _, body = split_target(body)
         if kind == "softmax":  # exp(u - max) / sum
             inner = body.inputs[0].inputs[0].inputs[0]
         else:

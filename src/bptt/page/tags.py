@@ -12,8 +12,8 @@ from typing import Any
 
 VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "col", "wbr"})
 EMPTY = frozenset({"path", "line", "rect", "circle", "use"})  # closed in place, in SVG
-
-
+# Closed by what follows them, as HTML allows: a page has thousands of cells.
+OPEN = frozenset({"td", "th", "tr", "li", "thead", "tbody"})
 BARE = re.compile(r"[\w.:#%+\-]+", re.ASCII)
 
 
@@ -30,7 +30,8 @@ def tag(name: str, /, *children: Any, **attributes: Any) -> Markup:
         return Markup(f"<{start}>")
     if name in EMPTY and not children:
         return Markup(f"<{start} />")
-    return Markup(f"<{start}>{join(*children)}</{name}>")
+    end = "" if name in OPEN else f"</{name}>"
+    return Markup(f"<{start}>{join(*children)}{end}")
 
 
 def join(*parts: Any) -> Markup:
@@ -57,7 +58,14 @@ def _attribute(key: str, value: Any) -> str:
         value = number(value)
     shown = str(value)
     # Quotes where HTML needs them: a page has tens of thousands of attributes.
-    return f" {name}={shown}" if BARE.fullmatch(shown) else f' {name}="{escape(shown)}"'
+    return (
+        f" {name}={shown}" if BARE.fullmatch(shown) else f' {name}="{_quoted(shown)}"'
+    )
+
+
+def _quoted(value: str) -> str:
+    """Between double quotes; a ">" may stand there, and names of arrows have one."""
+    return escape(value).replace("&gt;", ">")
 
 
 def number(value: float, digits: int = 1) -> str:

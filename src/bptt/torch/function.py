@@ -13,6 +13,7 @@ from bptt.passes import ForwardPass
 from bptt.torch.guard import Way, choose
 from bptt.torch.interpret import interpret
 from bptt.torch.kept import Buffers, is_hooked, restored
+from bptt.torch.limits import refuse_limit
 from bptt.torch.plan import Plan
 from bptt.torch.record import Record
 
@@ -33,7 +34,7 @@ class CellFunction(torch.autograd.Function):
         """Tensors in the order of the job; sequences come out without a copy."""
         needs = ctx.needs_input_grad[2:]
         arrays = [t.detach().numpy() for t in tensors]
-        buffers = Buffers() if is_hooked() else None
+        buffers = Buffers() if is_hooked() and plan.limit is None else None
         forward = plan.forward(
             arrays, needs, torch.get_num_threads(), _watched(plan, record),
             place=buffers.make if buffers else None,
@@ -45,7 +46,7 @@ class CellFunction(torch.autograd.Function):
         out = tuple(torch.from_numpy(array) for array in collected)
         # Sequences that come out are read again on the way back: saving them makes
         # torch refuse to go on if someone wrote into one.
-        ctx.save_for_backward(*tensors, *out[: plan.n_sequences], *kept)
+        ctx.save_for_backward(*tensors, *out[: _count_saved(plan)], *kept)
         ctx.set_materialize_grads(False)
         ctx.plan, ctx.record, ctx.needs = plan, record, needs
         ctx.request = forward.request
@@ -58,7 +59,7 @@ class CellFunction(torch.autograd.Function):
         plan, needs = ctx.plan, ctx.needs
         arrived = [grad for grad in grads if grad is not None]
         saved = ctx.saved_tensors
-        tensors, buffers = saved[: len(needs)], saved[len(needs) + plan.n_sequences :]
+        tensors, buffers = saved[: len(needs)], saved[len(needs) + _count_saved(plan) :]
         # Taken out, so that its buffers are free again when this is over, although the
         # graph may live on. Of two threads that go back at once, one gets it.
         kept = ctx.passes.pop() if ctx.passes else None
@@ -66,6 +67,7 @@ class CellFunction(torch.autograd.Function):
             return (None, None, *[None] * len(needs))
         # Gradients in batches (`is_grads_batched`), of a subclass, lazily negated, ...
         if torch.is_grad_enabled() or choose(arrived) is not Way.KERNELS:
+            refuse_limit(plan.limit, "a gradient is to be differentiated again")
             return None, None, *differentiate(plan, tensors, grads, needs)
         if buffers:
             kept = plan.resume(
@@ -76,6 +78,11 @@ class CellFunction(torch.autograd.Function):
         if ctx.record is not None:
             ctx.record.keep(plan, tensors, seeds)
         return None, None, *found
+
+
+def _count_saved(plan: Plan) -> int:
+    """How many sequences are saved: none where steps are run again in other memory."""
+    return plan.n_sequences if plan.limit is None else 0
 
 
 def _watched(plan: Plan, record: Record | None) -> tuple[str, ...]:

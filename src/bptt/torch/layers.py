@@ -14,12 +14,30 @@ import torch
 from torch import Tensor
 
 from bptt.results import Copies
+from bptt.torch.limits import set_limit
 from bptt.torch.network import records_of, run_apart, run_network
 from bptt.torch.record import Record
 
 
 class _Layers(torch.nn.RNNBase):
     """What all have in common: the call, and looking inside."""
+
+    def __init__(
+        self,
+        *args: Any,
+        memory: int | str | None = None,
+        checkpoint: int | str | None = None,
+        truncate: tuple[int, int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Torch's arguments, and what may be held for the way back.
+
+        memory, checkpoint, truncate: see `Cell.gradient`; of bytes each layer and
+        direction takes an equal part.
+        Raises: MemoryBudgetError, CheckpointError, TruncationError.
+        """
+        super().__init__(*args, **kwargs)
+        set_limit(self, memory, checkpoint, truncate)
 
     def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002
         """Run over sequences; arguments and results are those of torch's layer."""
@@ -29,6 +47,7 @@ class _Layers(torch.nn.RNNBase):
         """What TorchScript compiles in place of this: torch's layer, same tensors."""
         twin = copy.copy(self)
         twin.__dict__.pop("records", None)
+        twin.__dict__.pop("limit", None)
         twin.__class__ = torch_class(type(self))
         return twin
 

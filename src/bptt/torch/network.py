@@ -20,11 +20,14 @@ from torch.nn.utils.rnn import (
 )
 
 from bptt import cells
+from bptt.call import share_limit
+from bptt.execute.checkpoints import Limit
 from bptt.torch import guard
 from bptt.torch.guard import Way
 from bptt.torch.key import key_of
+from bptt.torch.limits import limit_of, refuse_limit
 from bptt.torch.record import Record
-from bptt.torch.run import run_on, warn_of
+from bptt.torch.run import WHY, run_on, warn_of
 from bptt.weights import TORCH_MODES, torch_cell
 
 States: TypeAlias = tuple[Tensor, ...]
@@ -46,9 +49,13 @@ def layer_key(
     has_initial: bool = False,
     has_lengths: bool = False,
     is_backward: bool = False,
+    limit: Limit | None = None,
+    n_calls: int = 1,
 ) -> str:
-    """The key of the call of one layer and direction."""
-    return _make_key(mode, tensors, has_initial, has_lengths, is_backward)
+    """The key of the call of one layer and direction, of so many."""
+    return _make_key(
+        mode, tensors, has_initial, has_lengths, is_backward, limit, n_calls
+    )
 
 
 @functools.cache
@@ -58,6 +65,8 @@ def _make_key(
     has_initial: bool,
     has_lengths: bool,
     is_backward: bool,
+    limit: Limit | None,
+    n_calls: int,
 ) -> str:
     states = STATES.get(mode, ("h",))
     names = tuple(name.split("_l")[0] for name in tensors)
@@ -67,6 +76,7 @@ def _make_key(
         text=text.replace("[t-1]", "[t+1]") if is_backward else text,
         outputs=("h",), finals=states, initial=states if has_initial else (),
         stacking=cell, tensors=names, has_lengths=has_lengths,
+        **share_limit(limit, n_calls),
     )  # fmt: skip
 
 
@@ -170,6 +180,8 @@ class _Network:
         if any(tensor.dtype != data.dtype for tensor in flat):
             return None
         way = guard.choose(flat)
+        if way in WHY and data.device.type != "meta":
+            refuse_limit(limit_of(self._module), WHY[way])
         if way is Way.TORCH and data.device.type != "meta":
             warn_of(flat, "this layer runs by torch.nn's own operations", 6)
         if way in {Way.TORCH, Way.TRACED}:
@@ -275,6 +287,8 @@ class _Network:
             has_initial=bool(batch.states),
             has_lengths=lengths is not None,
             is_backward=number % self._n_directions == 1,
+            limit=limit_of(module),
+            n_calls=len(self._weights),
         )
         record = None
         if not torch.compiler.is_compiling():

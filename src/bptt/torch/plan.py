@@ -56,6 +56,7 @@ class Plan:
         self._known_sizes: dict[object, dict[str, int]] = {}
         self.n_sequences = len(call.outputs)
         self.stacking: Stacking | None = call.stacks
+        self.limit = call.limit
         # What gradients have arrived at so far. A backward pass that brings another
         # runs forward again once, and every forward pass after it is ready for it.
         self._seeded = frozenset(call.outputs if self.loss is None else (self.loss,))
@@ -117,6 +118,9 @@ class Plan:
 
     def run(self, arrays: Sequence[Array], threads: int) -> list[Array]:
         """What comes out, without a gradient to follow."""
+        if self.limit is not None:
+            forward = self.forward(arrays, [False] * len(arrays), threads)
+            return self.collect(forward.run, forward.bindings)
         bindings = self.bind(arrays)
         program = self.cell.forward_program(self.call.outputs)
         program, values = dispatch.run(program, bindings, threads=threads)
@@ -159,7 +163,9 @@ class Plan:
         program, bindings = self.cell.gradient_program(request), self.bind(arrays)
         kept = self._find_kept(program, bindings) if place else None
         memory = place(kept.shapes, bindings.dtype) if place and kept else None
-        return ForwardPass(program, bindings, request, threads=threads, memory=memory)
+        return ForwardPass(
+            program, bindings, request, threads=threads, memory=memory, limit=self.limit
+        )
 
     def resume(
         self, request: Request, arrays: Sequence[Array], memory: list[Array],

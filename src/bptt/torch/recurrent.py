@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from bptt import errors
-from bptt.call import graph_of
+from bptt.call import graph_of, share_limit
 from bptt.cell import Cell
 from bptt.execute.rows import split_delays
 from bptt.results import Copies
 from bptt.step.graph import Graph
 from bptt.torch.key import key_of
+from bptt.torch.limits import limit_of, set_limit
 from bptt.torch.record import Record
 from bptt.torch.reduction import step_weights
 from bptt.torch.run import run
@@ -48,9 +49,11 @@ class Recurrent(torch.nn.Module):
 
     outputs: nodes whose sequences are returned; by default the states, and the vector
     defined last. reduction: see `Cell.forward`. seed: of the initial parameters; by
-    default drawn from torch's generator, so that `torch.manual_seed` decides. sizes:
+    default drawn from torch's generator, so that `torch.manual_seed` decides. memory,
+    checkpoint, truncate: what may be held of the steps, see `Cell.gradient`. sizes:
     one whole number per named dimension of the parameters.
-    Raises: UnknownNodeError, MissingSizeError, SizeError, DtypeError.
+    Raises: UnknownNodeError, MissingSizeError, SizeError, DtypeError,
+    MemoryBudgetError, CheckpointError, TruncationError.
     """
 
     def __init__(
@@ -62,9 +65,13 @@ class Recurrent(torch.nn.Module):
         seed: int | None = None,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        memory: int | str | None = None,
+        checkpoint: int | str | None = None,
+        truncate: tuple[int, int] | None = None,
         **sizes: int,
     ) -> None:
         super().__init__()
+        set_limit(self, memory, checkpoint, truncate)
         dtype = dtype or torch.get_default_dtype()
         if seed is None:
             seed = int(torch.randint(2**31, ()))
@@ -130,7 +137,7 @@ class Recurrent(torch.nn.Module):
             text=self.text, outputs=asked, finals=self.states,
             initial=tuple(initial), reduction=self.reduction,
             has_weights=weights is not None,
-            has_lengths=lengths is not None,
+            has_lengths=lengths is not None, **share_limit(limit_of(self)),
         )  # fmt: skip
         out = run(key, tensors, self._record)
         n_out = len(asked) + len(self.states)

@@ -12,8 +12,15 @@ from bptt.torch import operators
 from bptt.torch.function import CellFunction, run_without_gradient
 from bptt.torch.guard import HALF_TYPES, Way, choose, describe, refuse_layouts
 from bptt.torch.interpret import interpret
+from bptt.torch.limits import refuse_limit
 from bptt.torch.plan import plan_of
 from bptt.torch.record import Record
+
+WHY = {
+    Way.TORCH: "kernels cannot read its tensors",
+    Way.TRACED: "torch.jit.trace is recording",
+    Way.DERIVED: "a transformation of torch.func is going on",
+}
 
 
 class InterpretedWarning(UserWarning):
@@ -74,6 +81,7 @@ def run_on(
         return _call_operator(key, tensors, keeps_always=way is Way.TRACED)
     plan = plan_of(key)
     if way is not Way.KERNELS:
+        refuse_limit(plan.limit, WHY[way])
         return interpret(plan, tensors)
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         out: tuple[Tensor, ...] = CellFunction.apply(plan, record, *tensors)

@@ -9,6 +9,8 @@ from math import inf
 from numbers import Integral, Real
 from typing import Any
 
+from bptt.errors import MemoryBudgetError
+from bptt.execute.checkpoints import read_bytes
 from bptt.train.errors import OptionError
 
 KEY = "option"
@@ -49,6 +51,16 @@ SWITCH = Range("true or false", lambda value: isinstance(value, bool))
 def one_of(*words: str) -> Range:
     """One of some words."""
     return Range(f"one of {', '.join(words)}", lambda value: value in words)
+
+
+def _is_bytes(value: object) -> bool:
+    try:
+        return read_bytes(value) > 0
+    except MemoryBudgetError:
+        return False
+
+
+BYTES = Range("a number of bytes, such as 512MB or 1.5GiB", _is_bytes)
 
 
 def _is_whole(value: object) -> bool:

@@ -283,11 +283,11 @@ class ExportError(TrainError):
 
 
 class ForecastError(TrainError):
-    """A model whose target is not the next x in real numbers cannot forecast."""
+    """A model whose target is not a later x in real numbers cannot forecast."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"RUN {str(folder)!r}: its target is not the next x of a real series, so "
+            f"RUN {str(folder)!r}: its target is no later x of a real series, so "
             "it cannot be fed its own output. bptt predict RUN DATA gives its "
             "predictions."
         )

@@ -57,6 +57,7 @@ class FullBatchSession:
         self._windows = list(plan_epoch(self._data, 0, whole))
         self._norm = 0.0
         self._n = sum(self._data.count(w.rows, 0, w.stop) for w in self._windows)
+        self._weight = sum(self._data.weight(w.rows, 0, w.stop) for w in self._windows)
 
     def is_over(self) -> bool:
         """Whether there is nothing more to do."""
@@ -135,14 +136,15 @@ class FullBatchSession:
 
     def _differentiate(self, window: Window) -> tuple[float, Parameters]:
         block = self._data.read(window.rows, 0, window.stop)
-        weights = weights_of(block, window.stop) / self._n
+        weights = weights_of(block, window.stop) / self._weight
         cell = self.setting.model.cell
         # Masks at their mean: a line search needs the same function at every call.
         given = {"x": block.x, "y": block.y}
         inputs = cell.draw(self.parameters, given, mean=True)
         gradient = cell.gradient(
-            self.parameters, inputs, weights=weights, lengths=block.lengths
-        )
+            self.parameters, inputs, weights=weights, lengths=block.lengths,
+            memory=self.setting.options.memory,
+        )  # fmt: skip
         loss = real_loss(gradient.loss)
         by_name = {name: gradient[name] for name in self.parameters}
         norm = global_norm(by_name)
@@ -173,7 +175,10 @@ class FullBatchSession:
     def _record_norms(self, metrics: Metrics) -> None:
         task = self.setting.task
         cell = self.setting.model.cell
-        norms = measure_norms(cell, self.parameters, self._data, task.truncation)
+        norms = measure_norms(
+            cell, self.parameters, self._data, task.truncation,
+            self.setting.options.memory,
+        )  # fmt: skip
         metrics.write({"window": self.meter.windows, "gradient_norms": norms})
 
     def _save(self, metrics: Metrics, name: str) -> None:

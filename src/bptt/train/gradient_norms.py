@@ -19,6 +19,7 @@ def measure_norms(
     parameters: Mapping[str, npt.NDArray[np.floating]],
     dataset: Dataset,
     truncation: Truncation,
+    memory: str | None = None,
 ) -> dict[str, Any]:
     """‖∇_{h^(t)} L‖ of every state and ‖∇_{W^(t)} L‖ of every matrix, over t.
 
@@ -39,6 +40,7 @@ def measure_norms(
         weights=weights,
         lengths=block.lengths,
         nodes=[name for name in cell.states if name in cell.nodes],
+        memory=memory,
     )
     steps = np.unique(np.linspace(0, stop - 1, min(stop, N_POINTS)).round().astype(int))
     states = {

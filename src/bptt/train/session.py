@@ -110,6 +110,8 @@ class Session:
             skips_nonfinite=options.on_nonfinite == "skip",
             processes=setting.processes,
             seed=options.seed,
+            weight_noise=options.weight_noise,
+            memory=options.memory,
         )
         assert task.unit is not None
         self.meter = Meter(task.unit, self._total)
@@ -269,6 +271,7 @@ class Session:
             self.parameters,
             self._training,
             self.setting.task.truncation,
+            self.setting.options.memory,
         )
         log.write({"window": self.meter.windows, "gradient_norms": norms})
 

@@ -30,9 +30,9 @@ from bptt.train.errors import (
 from bptt.train.extending import extended, read_first, taken_over
 from bptt.train.finish import finish, has_checkpoint
 from bptt.train.full_batch import FullBatchSession
-from bptt.train.ignored import refuse_ignored
+from bptt.train.ignored import against_reading_ahead, refuse_ignored
 from bptt.train.interrupt import StopOnInterrupt
-from bptt.train.model import Model, build_model
+from bptt.train.model import Model, build_model, refuse_reading_ahead
 from bptt.train.optimiser import import_torch
 from bptt.train.options import TrainingOptions
 from bptt.train.processes import Processes, join_processes
@@ -125,6 +125,7 @@ def _train(
         refuse_unlike(data.source, task.form, first.form)
         task = replace(task, form=first.form)
     model = build_model(options, task.form)
+    refuse_reading_ahead(model, against_reading_ahead(task, data))
     task = _with_unit(task, model)
     is_full = _is_full_batch(options, task, processes)
     refuse_ignored(options, task, data, model, is_full_batch=is_full)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -37,6 +38,20 @@ def test_every_range_runs_once_and_the_first_on_the_caller():
     pool.close()
     pool.run([(0, 4), (4, 8)], run)
     assert seen[1][2] == threading.get_ident()
+
+
+def test_an_idle_thread_remembers_no_job():
+    """What a job holds, such as a call's workspace, is free when the call is over."""
+    pool, held = RowPool(2), threading.Event()
+    watched = weakref.ref(held)
+
+    def job(number, begin, end, held=held):
+        held.set()
+
+    pool.run([(0, 1), (1, 2)], job)
+    del job, held
+    assert watched() is None
+    pool.close()
 
 
 def test_an_exception_of_a_thread_is_raised():

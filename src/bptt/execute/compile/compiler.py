@@ -32,7 +32,7 @@ from bptt.execute.compile.stages import (
     plan_program,
 )
 from bptt.execute.compile.sums import Sums, plan_sums
-from bptt.execute.compile.sweeps import Sweeps, plan_sweeps
+from bptt.execute.compile.sweeps import Pair, Sweeps, plan_sweeps
 from bptt.step.graph import Node
 
 # The largest cell of the library has 361; 2,800, a chain of 400 equations, take 9 s.
@@ -69,6 +69,29 @@ class Executable:
     real_bytes: int
     pool: list[Any]
     recipes: dict[Any, Any]
+
+    @functools.cached_property
+    def early(self) -> int:
+        """The last sweep that has a part in a phased program's first phase."""
+        return max(
+            [level for level, (phase, _, _) in
+             zip(self.sweeps.levels, self.kernels, strict=True) if phase == 0]
+            + [self.sweeps.levels_of[pair] for pair in self._pairs(is_early=True)],
+            default=0,
+        )  # fmt: skip
+
+    @functools.cached_property
+    def is_resumable(self) -> bool:
+        """Whether what the first phase hands on is all that its sweeps hand on."""
+        late = self._pairs(is_early=False)
+        return all(self.sweeps.levels_of[pair] > self.early for pair in late)
+
+    def is_early(self, pair: Pair) -> bool:
+        """Whether a value that is read elsewhere is one of the first phase."""
+        return self.kernels[self.sweeps.homes[pair[0]]][0] == 0
+
+    def _pairs(self, *, is_early: bool) -> list[Pair]:
+        return [p for p in self.sweeps.levels_of if self.is_early(p) == is_early]
 
 
 def compile_program(

@@ -18,6 +18,13 @@ TURN_BYTES, FLAT_TURN_BYTES = 4 * FIELDS * 8, 2 * FIELDS * 8
 JOINED_TURN_BYTES = 3 * FIELDS * 8
 
 
+def is_two_ways(executable: Executable) -> bool:
+    """Whether two sweeps are enough, of which the first is all of a first phase."""
+    if len(executable.sweeps.directions) != 2:
+        return False
+    return not executable.program.is_phased or executable.early == 0
+
+
 def find_demand(
     program: Program, executable: Executable, n_b: int, n_rows: int, *,
     threads: int, is_ragged: bool, n_summed: int | None = None,
@@ -31,7 +38,7 @@ def find_demand(
     row = sum(buffer.stride for buffer in layout.buffers) * item
     row += _aligned_bytes(executable) if is_ragged else 0
     padded = sum(b.stride for b in layout.buffers if b.is_padded) * item
-    is_binary = len(sweeps.directions) == 2
+    is_binary = is_two_ways(executable)
     pairs = sweeps.carried(0) if is_binary else list(sweeps.levels_of)
     state = sum(layout.width(node) for node, _ in pairs) * item * n_b
     back = sum(layout.width(node) for node, _ in sweeps.levels_of) * item * n_b

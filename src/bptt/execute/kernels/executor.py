@@ -340,7 +340,9 @@ class KernelCall:
         # Of a first phase the values come in the order of its own loop.
         is_early = executable.program.is_phased and phase == 0
         sweeps = executable.sweeps
-        direction = sweeps.directions[0] if is_early else sweeps.direction
+        direction = sweeps.direction
+        if is_early:
+            direction = sweeps.directions[executable.early]
         return Total(node, b.numbers, direction, b.dtype)
 
     def add_to(self, total: Total) -> None:

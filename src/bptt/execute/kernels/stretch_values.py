@@ -46,11 +46,24 @@ class StretchRecord:
         states = [name for name in graph.handed_on if name in graph.definitions]
         states += sorted(graph.times.once)
         self._ends = {name: name not in graph.backward for name in states}
-        self._ends |= {
+        self._carries = {
             carry: name in graph.backward for name, carry in program.carried.items()
             if carry in program.outputs
         }  # fmt: skip
+        self._ends |= self._carries
         self.ends: dict[str, FloatArray] = {}
+
+    @classmethod
+    def of_values(
+        cls, program: Program, executable: Executable, bindings: Bindings
+    ) -> StretchRecord:
+        """Of a first phase: the nodes that a caller reads, and no gradient."""
+        found = cls(program, executable, bindings)
+        roots = [executable.program.roots[name] for name in program.values]
+        found.wanted = [root for root in roots if root.timed]
+        for carry in found._carries:
+            del found._ends[carry]
+        return found
 
     @property
     def n_bytes(self) -> int:
@@ -116,13 +129,20 @@ class StretchValues(KernelValues):
     """Static values as ever; timed ones from the record, or found once more."""
 
     def __init__(
-        self, executable: Executable, bindings: Bindings, loan: Loan,
-        record: StretchRecord,
+        self, executable: Executable, bindings: Bindings, record: StretchRecord,
         run_again: Callable[[Callable[[int, int, Any], None]], None],
     ) -> None:  # fmt: skip
         """run_again: calls back with every stretch's first step, last, and values."""
-        super().__init__(executable, bindings, loan)
+        super().__init__(executable, bindings)
         self._record, self._run_again = record, run_again
+
+    def hold(self, loan: Loan) -> None:
+        """Read static values from this memory, and keep it until `release`."""
+        self._loan = loan
+
+    def release(self) -> None:
+        """Let the memory go: nothing is read from it any more."""
+        del self._loan
 
     def replace_record(
         self,

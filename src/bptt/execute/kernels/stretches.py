@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from bptt.execute.cutting import (
     steps_of,
 )
 from bptt.execute.effort import is_least
-from bptt.execute.kernels.demand import find_demand
+from bptt.execute.kernels.demand import find_demand, is_two_ways
 from bptt.execute.kernels.executor import KernelCall, count_threads, host_target
 from bptt.execute.kernels.memory import Loan, Workspace, borrow
 from bptt.execute.kernels.stretch_values import StretchRecord, StretchValues
@@ -41,17 +41,35 @@ States = dict[Pair, FloatArray]
 Visit = Callable[["Stretch"], None]
 
 
+@dataclass
+class KeptStates:
+    """States that a first phase left for the second.
+
+    states: those before some stretches, by their place in the first sweep, and
+    `running`, the one before the last; known: where there are several sweeps, all that
+    the early ones know of the steps beside each stretch.
+    """
+
+    states: dict[int, States] = field(default_factory=dict)
+    running: States = field(default_factory=dict)
+    known: list[States] = field(default_factory=list)
+
+
+def compile_for(program: Program, bindings: Bindings) -> Executable:
+    """The executable of a call."""
+    target = host_target()
+    if is_least():
+        target = replace(target, effort=0)
+    item = bindings.dtype.itemsize
+    return compile_program(program, bindings.sizes, item, target)
+
+
 def begin(
     program: Program, bindings: Bindings, threads: int | None, limit: Limit,
     kind: Callable[..., StretchedCall],
 ) -> StretchedCall:  # fmt: skip
     """A call that keeps what a limit allows. Raises: MemoryBudgetError."""
-    target = host_target()
-    if is_least():
-        target = replace(target, effort=0)
-    executable = compile_program(
-        program, bindings.sizes, bindings.dtype.itemsize, target
-    )
+    executable = compile_for(program, bindings)
     return kind(program, executable, bindings, count_threads(threads), limit)
 
 
@@ -126,17 +144,11 @@ class StretchedCall:
         self._steps = steps_of(bindings)
         self.plan: CheckpointPlan = self._make_plan(program, limit)
         self._cuts = self._find_cuts()
-        shape = (-(-self._count_longest() // bindings.n_b), bindings.n_b)
-        self.loan: Loan = borrow(
-            executable.pool,
-            shape,
-            lambda: Workspace(executable, *shape, bindings.dtype),
-        )
+        self.loan: Loan
+        self.kept: KeptStates | None = None  # by a first phase
         self._edges = self._find_edges()
         self._record = StretchRecord(program, executable, bindings)
-        self.values = StretchValues(
-            executable, bindings, self.loan, self._record, self._collect
-        )
+        self.values = StretchValues(executable, bindings, self._record, self._collect)
         self._first: Stretch
         self._products: Sequence[RowProduct] = ()
         self._totals: dict[Node, Total] = {}
@@ -156,8 +168,7 @@ class StretchedCall:
         self._prepare()
         self._products = self._first.make_products()
         self._totals = {
-            node: self._first.make_total(node, phase)
-            for phase, node in self.executable.totals
+            node: self._first.make_total(node, 1) for _, node in self.executable.totals
         }
         self._run(self._sum_up)
         workspace = self.loan.workspace
@@ -194,7 +205,14 @@ class StretchedCall:
     # ----- stretches -----
 
     def _prepare(self) -> None:
-        """What all stretches share: packed weights and static values."""
+        """What all stretches share: memory, packed weights and static values."""
+        if not hasattr(self, "loan"):
+            shape = (-(-self._count_longest() // self.bindings.n_b), self.bindings.n_b)
+            executable, dtype = self.executable, self.bindings.dtype
+            self.loan = borrow(
+                executable.pool, shape, lambda: Workspace(executable, *shape, dtype)
+            )
+            self.values.hold(self.loan)
         workspace = self.loan.workspace
         workspace.place()
         workspace.drop_copies()
@@ -219,11 +237,14 @@ class StretchedCall:
 
     def _run(self, visit: Visit) -> None:
         """All sweeps, with `visit` for every stretch of the last one."""
-        directions = self.executable.sweeps.directions
-        if len(directions) == 2:
-            self._run_two_ways(visit)
+        kept, self.kept = self.kept, None
+        if is_two_ways(self.executable):
+            self._run_two_ways(visit, kept)
         else:
-            self._run_sweeps(visit)
+            last = len(self.executable.sweeps.directions) - 1
+            known = kept.known if kept else self._know_nothing()
+            begin = min(last, self.executable.early + 1) if kept else 0
+            self._run_sweeps(visit, range(begin, last + 1), known)
 
     def _stretch(self, number: int, states: Mapping[Pair, Any]) -> Stretch:
         return Stretch(self, self._cuts[number], self._cuts[number + 1], states)
@@ -232,17 +253,24 @@ class StretchedCall:
         numbers = range(len(self._cuts) - 1)
         return numbers if direction > 0 else reversed(numbers)
 
-    def _run_two_ways(self, visit: Visit) -> None:
-        """Forward from states that are kept and dropped, as the plan says."""
+    def _run_two_ways(self, visit: Visit, resumed: KeptStates | None) -> None:
+        """Forward from states that are kept and dropped, as the plan says.
+
+        resumed: what a first phase kept, which went down to the last stretch.
+        """
         sweeps = self.executable.sweeps
         order = list(self._in_order(sweeps.directions[0]))
         ahead, back = sweeps.carried(0), sweeps.carried(1)
         kernels = sweeps.kernels(0)
         start = {pair: self._edges[pair] for pair in ahead}
         arriving = {pair: self._edges[pair] for pair in back}
-        kept: dict[int, States] = {0: start}
-        running = dict(start)
+        kept: dict[int, States] = resumed.states if resumed else {0: start}
+        running = resumed.running if resumed else dict(start)
+        is_descent = resumed is not None
         for action in walk(len(order), self.plan.slots):
+            is_descent = is_descent and action.kind != "visit"
+            if is_descent:
+                continue
             if action.kind == "start":
                 running = dict(kept[action.begin])
             elif action.kind == "keep":
@@ -261,19 +289,29 @@ class StretchedCall:
                 visit(stretch)
                 stretch.hand_on(arriving, back, self._edges)
 
-    def _run_sweeps(self, visit: Visit) -> None:
-        """One sweep after the other, with the states of all of them at every cut."""
-        sweeps = self.executable.sweeps
-        count = len(self._cuts) - 1
-        known: list[States] = [{} for _ in range(count)]
-        for sweep, direction in enumerate(sweeps.directions):
-            pairs, kernels = sweeps.carried(sweep), sweeps.kernels(sweep)
+    def _know_nothing(self) -> list[States]:
+        return [{} for _ in range(len(self._cuts) - 1)]
+
+    def _carried(self, sweep: int) -> list[Pair]:
+        return self.executable.sweeps.carried(sweep)
+
+    def _kernels(self, sweep: int) -> list[int]:
+        return self.executable.sweeps.kernels(sweep)
+
+    def _run_sweeps(
+        self, visit: Visit, numbers: Sequence[int], known: list[States]
+    ) -> None:
+        """One sweep after the other, with the states of all of them at every cut.
+
+        known: of the steps beside each stretch, by the sweeps before these.
+        """
+        for sweep in numbers:
+            pairs, kernels = self._carried(sweep), self._kernels(sweep)
             running = {pair: self._edges[pair] for pair in pairs}
-            is_last = sweep == len(sweeps.directions) - 1
-            for number in self._in_order(direction):
+            for number in self._in_order(self.executable.sweeps.directions[sweep]):
                 known[number] |= running
                 stretch = self._stretch(number, known[number])
-                if is_last:
+                if sweep == numbers[-1]:
                     visit(stretch)
                 else:
                     for kernel in kernels:

@@ -89,6 +89,8 @@ class _Jobs:
                 break
             except BaseException as error:  # noqa: BLE001 - raised when all are done
                 interrupt = error
+        # An idle thread remembers its last job, which must not keep a call's memory.
+        self._run = _do_nothing
         if interrupt is not None:
             raise interrupt
 
@@ -96,6 +98,10 @@ class _Jobs:
         """The first exception of a job, if there was one."""
         if self._errors:
             raise self._errors[0]
+
+
+def _do_nothing(_number: int, _begin: int, _end: int) -> None:
+    """In place of a job that is over."""
 
 
 _Task = tuple[_Jobs, int, int, int]

@@ -25,12 +25,19 @@ FloatArray = NDArray[Any]
 class KernelValues:
     """The values that kernels left in memory; others are computed when asked for."""
 
-    def __init__(self, executable: Executable, bindings: Bindings, loan: Loan) -> None:
-        """Empty: static values and totals are added as they are computed."""
+    def __init__(
+        self, executable: Executable, bindings: Bindings, loan: Loan | None = None
+    ) -> None:
+        """Empty: static values and totals are added as they are computed.
+
+        loan: of the memory that holds them; see `hold`.
+        """
         self.schedule: CheckpointPlan | None = None
         self._executable = executable
         self._bindings = bindings
-        self._loan = loan
+        self._loan: Loan
+        if loan is not None:
+            self._loan = loan
         self.leaves: dict[str, FloatArray] = {}
         self.totals: dict[Node, FloatArray] = {}
         self._static: dict[Node, FloatArray] = {}

@@ -17,7 +17,7 @@ import numpy as np
 from bptt import errors
 from bptt.calculus.program import Program
 from bptt.execute.bindings import Bindings
-from bptt.execute.checkpoints import CheckpointPlan, Limit
+from bptt.execute.checkpoints import CheckpointPlan, Limit, reads_later
 from bptt.execute.compile.compiler import Executable
 from bptt.execute.compile.sweeps import Pair
 from bptt.execute.cutting import place_of, steps_of
@@ -79,14 +79,10 @@ class TruncatedCall(StretchedCall):
     ) -> None:  # fmt: skip
         """Raises: TruncationError for a cell whose loops do not run forward alone."""
         assert limit.truncate is not None
-        k1, k2 = limit.truncate
         if executable.sweeps.directions not in ((1,), (1, -1)):
-            raise errors.TruncationError(
-                f"truncate=({k1}, {k2}): the cell reads later steps, h[t+1], so no "
-                "window of past steps holds what its losses depend on"
-            )
+            raise reads_later(limit.truncate, "the cell")
         tau = steps_of(bindings)
-        self._windows = list(cut_windows(tau, k1, k2))
+        self._windows = list(cut_windows(tau, *limit.truncate))
         super().__init__(program, executable, bindings, threads, limit)
         self._sums = WindowRecord(program, executable, bindings)
         self.values.replace_record(self._sums, self._refuse)

@@ -11,8 +11,10 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 
 from bptt.page.style import CHART
+from bptt.page.tags import Markup, tag
 
 # Loaded in this order; each file adds to the one object `B`.
+LOADER = "load.js"
 SCRIPTS = (
     "core.js", "matrix.js", "symbols.js", "graph.js", "cards.js", "tokens.js",
     "formula.js", "evaluate.js", "pass.js", "lab.js", "walk.js",
@@ -40,6 +42,12 @@ def style() -> str:
 
 
 @cache
+def loader() -> str:
+    """The script that unpacks the others; written out, as nothing unpacks it."""
+    return _without_comments(_read("static", LOADER))
+
+
+@cache
 def script() -> str:
     """The page's script."""
     return "\n".join(_without_comments(_read("static", name)) for name in SCRIPTS)
@@ -54,7 +62,7 @@ def slides_style() -> str:
 @cache
 def slides_script() -> str:
     """The script of the slides."""
-    return _without_comments(_read("static", "slides.js"))
+    return loader() + _without_comments(_read("static", "slides.js"))
 
 
 def _without_comments(source: str) -> str:
@@ -64,13 +72,30 @@ def _without_comments(source: str) -> str:
 
 @cache
 def katex_script() -> str:
-    """KaTeX with its rules of style, by gzip and in base64: a third of its size."""
+    """KaTeX with its rules of style."""
     rules = json.dumps(_FACE.sub("", _read("vendor", "katex", "katex.min.css")))
     add = "Object.assign(document.createElement('style'), {textContent: RULES})"
     source = _read("vendor", "katex", "katex.min.js")
-    source += f";document.head.append({add.replace('RULES', rules)});"
-    packed = gzip.compress(source.encode(), compresslevel=9, mtime=0)
-    return base64.b64encode(packed).decode("ascii")
+    return source + f";document.head.append({add.replace('RULES', rules)});"
+
+
+def packed(source: str, key: str) -> Markup:
+    """A script element with a text by gzip and in base64; key: what it is called."""
+    small = gzip.compress(source.encode(), compresslevel=9, mtime=0)
+    text = base64.b64encode(small).decode("ascii")
+    return tag("script", Markup(text), type="application/gzip", id=f"{key}-gz")
+
+
+@cache
+def packed_katex() -> Markup:
+    """KaTeX, packed: a third of its size."""
+    return packed(katex_script(), "katex")
+
+
+@cache
+def packed_script() -> Markup:
+    """The page's script, packed."""
+    return packed(script(), "script")
 
 
 @cache

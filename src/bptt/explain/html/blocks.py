@@ -153,9 +153,7 @@ def _body(writer: PageWriter, card: m.Card) -> list[Any]:
     if card.code:
         body.append(tag("pre", tag("code", card.code), class_="numpy", tabindex=0))
     if card.shapes:
-        notes = [tag("li", writer.eq(note.symbol), " : ", _shape(note.shape))
-                 for note in card.shapes]  # fmt: skip
-        body.append(tag("ul", *notes, class_="shapes"))
+        body.append(_shapes(writer, card.shapes))
     if card.wrong is not None:
         label = tag("b", writer.text(m.Text(f"label.{card.wrong_label}")))
         body.append(tag("p", label, " ", writer.text(card.wrong), class_="wrong"))
@@ -209,6 +207,17 @@ def _why(writer: PageWriter, why: m.Why) -> Markup:
         chains.append(writer.chain(chain, with_numbers=False))
         writer.colours = None
     return tag("div", head, *chains, class_=f"why-{why.kind}")
+
+
+def _shapes(writer: PageWriter, notes: tuple[m.ShapeNote, ...]) -> Markup:
+    """The symbols of a card, those of one shape together."""
+    by_shape: dict[tuple[str | int, str | int], list[Any]] = {}
+    for note in notes:
+        known = by_shape.setdefault(note.shape, [])
+        known += [", ", writer.eq(note.symbol)] if known else [writer.eq(note.symbol)]
+    lines = [tag("li", *symbols, " : ", _shape(shape))
+             for shape, symbols in by_shape.items()]  # fmt: skip
+    return tag("ul", *lines, class_="shapes")
 
 
 def _shape(shape: tuple[str | int, str | int]) -> Markup:

@@ -31,7 +31,9 @@ from bptt.page.tags import Markup, join, tag
 from bptt.version import __version__
 
 LARGE = 24  # edges of one step above which a page says less without a script
-HUGE, BRIEF = 50, 240  # and above which formulas of more bytes fall back on Unicode
+OPEN = 'B.ready = B.open("script-gz", "katex-gz").then(() => B.typesetLater?.());'
+# Edges, and the bytes of MathML above which a formula then falls back on Unicode.
+BRIEF = ((70, 0), (50, 240))
 # Tables that stand in, in other formats, for what the page draws itself.
 DRAWN = ("contributions", "paths", "edges", "flow:")
 # Panels that the page alone has: id -> number.
@@ -54,8 +56,7 @@ def html_page(document: m.Document, lang: str = "en") -> str:
     first = max(1, document.shown.tau - 1)
     edges = len(document.shown.graph.edges) / document.shown.tau
     writer = PageWriter(document.shown, PageValues(first, edges > LARGE))
-    if edges > HUGE:
-        writer.longest = BRIEF
+    writer.longest = next((most for n, most in BRIEF if edges > n), writer.longest)
     page = PageContext(document, writer)
     title = _plain_text(page, document.title)
     # The body first: it collects the numbers that the script gets.
@@ -96,12 +97,10 @@ def _head(page: PageContext, title: str) -> Markup:
 
 
 def _scripts(data: str) -> Markup:
-    katex = Markup(assets.katex_script())
     return join(
-        tag("script", Markup(data), type="application/json", id="data"),
-        tag("script", katex, type="application/gzip", id="katex-gz"),
-        tag("script", Markup(assets.script())),
-    )
+        assets.packed(data, "data"), assets.packed_script(), assets.packed_katex(),
+        tag("script", Markup(assets.loader() + OPEN)),
+    )  # fmt: skip
 
 
 def _plain_text(page: PageContext, text: m.Text) -> dict[str, str]:

@@ -22,7 +22,7 @@ SCRIPTS = ("lab-", "cop", "walk-", "play-")  # words that the script says
 
 
 def script_data(page: PageContext, title: dict[str, str]) -> str:
-    """The data as JSON that cannot end a script element."""
+    """The data as JSON."""
     values = page.writer.values
     places, exact = _places(page)
     data = {
@@ -34,10 +34,9 @@ def script_data(page: PageContext, title: dict[str, str]) -> str:
         "words": {key: dict(zip(m.LANGUAGES, entry, strict=True))
                   for key, entry in words().items() if key.startswith(SCRIPTS)},
         "values": values.index, "numbers": values.blob(), "exact": encode(exact),
+        "tex": page.writer.tex, "parts": page.writer.parts,
     }  # fmt: skip
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    # A name or a string can then not end the script element.
-    return text.replace("<", "\\u003c")
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 def _places(page: PageContext) -> tuple[dict[str, Any], Array]:

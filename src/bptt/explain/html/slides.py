@@ -23,11 +23,10 @@ def slides(document: m.Document, lang: str = "en") -> str:
         document.shown, PageValues(max(1, document.shown.tau - 1), True)
     )
     pages = list(_pages(writer, document))
-    katex = Markup(assets.katex_script())
     body = join(
         tag("main", *pages, id="main"),
         tag("nav", tag("output", id="where"), word("slides-keys"), class_="foot"),
-        tag("script", katex, type="application/gzip", id="katex-gz"),
+        assets.packed(writer.data(), "data"), assets.packed_katex(),
         tag("script", Markup(assets.slides_script())),
     )  # fmt: skip
     head = join(

@@ -37,7 +37,9 @@ def plain(key: str, **fields: Any) -> dict[str, str]:
 
 
 def both(en: Any, zh: Any) -> Markup:
-    """The same in two languages."""
+    """The same in two languages; once where both say it with the same signs."""
+    if text(en) == text(zh):
+        return join(en)
     return join(tag("span", en, lang="en"), tag("span", zh, lang="zh"))
 
 

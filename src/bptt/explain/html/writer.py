@@ -1,12 +1,13 @@
 """Expressions, sentences, checks and chains as HTML.
 
-An equation is MathML in the page and KaTeX when scripts run: `span.eq` holds the one
-and, as `data-tex`, the source of the other, in which every symbol carries its name so
-that the page can show the same symbol everywhere.
+An equation is MathML in the page and KaTeX when scripts run: a span holds the one and,
+as `data-e`, the place of the other's source in the script's list. There every symbol
+carries its name, so that the page can show the same symbol everywhere.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from html import escape
@@ -102,8 +103,9 @@ SIGNS = {
 
 @dataclass
 class PageWriter:
-    """Writes the parts of one page; `values` collects its numbers.
+    """Writes the parts of one page.
 
+    values, tex, parts: its numbers, its LaTeX, and what the script puts in;
     longest: bytes of MathML above which a formula falls back on a line of Unicode.
     """
 
@@ -112,6 +114,8 @@ class PageWriter:
     longest: int = 100_000
     has_italic_words: bool = False
     colours: ColouredLatex | None = None
+    tex: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
     _cache: dict[tuple[Expr, str | None], Markup] = field(default_factory=dict)
     _chains: int = 0
 
@@ -123,11 +127,21 @@ class PageWriter:
         key = expr, None if colours is None else colours.whole
         if key not in self._cache:
             inside = _plain_symbol(expr) or self._fallback(expr)
-            latex = escape((colours or _LATEX)(expr))
+            latex = (colours or _LATEX)(expr)
             self.has_italic_words |= r"\mathit" in latex
-            self._cache[key] = Markup(f'data-tex="{latex}">{inside}</span>')
+            self._cache[key] = Markup(f"data-e={len(self.tex)}>{inside}</span>")
+            self.tex.append(latex)
         side = "data-side " if is_side else ""
-        return Markup(f"<span class=eq {side}{self._cache[key]}")
+        return Markup(f"<span {side}{self._cache[key]}")
+
+    def later(self, part: Markup) -> Markup:
+        """A place that the script fills: for what is of no use without it."""
+        self.parts.append(part)
+        return tag("div", data_part=len(self.parts) - 1)
+
+    def data(self) -> str:
+        """What a script needs for the formulas alone, as JSON."""
+        return json.dumps({"tex": self.tex}, ensure_ascii=False)
 
     def _fallback(self, expr: Expr) -> str:
         """MathML; one line of Unicode for a formula that would be too long."""

@@ -1,13 +1,15 @@
 """The characters a model knows, and the one entry for all others."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import log2
 
 import numpy as np
 import numpy.typing as npt
+
+from bptt.train.options import CHARACTERS
 
 UNKNOWN = 0
 UNKNOWN_MARK = "\N{REPLACEMENT CHARACTER}"
@@ -42,6 +44,7 @@ class Vocabulary:
     """
 
     characters: tuple[str, ...]
+    kind = CHARACTERS
     _entry_of: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +72,19 @@ class Vocabulary:
         for start in range(0, len(codes), PIECE):
             piece = codes[start : start + PIECE]
             piece[...] = self._entry_of_code[piece]
+
+    @property
+    def unknown(self) -> int:
+        """The entry of unknown characters."""
+        return UNKNOWN
+
+    def writer(self, before: npt.NDArray[np.integer]) -> Callable[[int], str]:
+        """What gives the character of an entry, whatever came before."""
+        return lambda token: self.decode(np.array([token]))
+
+    def to_json(self) -> list[str]:
+        """What vocabulary.json holds: the characters, entry 1 first."""
+        return list(self.characters)
 
     def __len__(self) -> int:
         """Count the entries, the one for unknown characters included."""

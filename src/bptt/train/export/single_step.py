@@ -20,6 +20,9 @@ from bptt.train.model import Model, find_scores
 ALIASES = ("named", "spread", "stop_gradient", "with_derivative")
 
 
+Units = tuple[Array, Array]  # mean and scale of each column, float32
+
+
 @dataclass(frozen=True)
 class SingleStep:
     """Operations in order, and what stands at their ends.
@@ -27,7 +30,7 @@ class SingleStep:
     constants: node -> its float32 numbers; nodes: those computed at every step;
     states: name -> (the node that gives its next value, its shape); x: the node of the
     input, None if nothing reads it; o: the node of the scores; link: "softmax",
-    "sigmoid" or None, from o to the prediction.
+    "sigmoid" or None, from o to the prediction; x_units, y_units: of standardised data.
     """
 
     constants: Mapping[Node, Array]
@@ -40,6 +43,8 @@ class SingleStep:
     o: Node
     link: str | None
     sizes: Mapping[str, int]
+    x_units: "Units | None" = None
+    y_units: "Units | None" = None
 
     def shape(self, node: Node) -> tuple[int, ...]:
         """The shape of a node as numbers."""
@@ -79,7 +84,12 @@ def single_step(
     return SingleStep(
         made.constants, made.nodes, states, made.before, made.x,
         form.n_x, form.x_is_token, o, link, sizes,
+        _units(form.x_mean, form.x_scale), _units(form.y_mean, form.y_scale),
     )  # fmt: skip
+
+
+def _units(mean: tuple[float, ...], scale: tuple[float, ...]) -> Units | None:
+    return (np.array(mean, np.float32), np.array(scale, np.float32)) if scale else None
 
 
 class _Maker:

@@ -46,9 +46,14 @@ def _card(page: PageContext, card: str, arrows: list[Arrow]) -> Markup:
         if arrow.jacobian is None
         else tag("span", shape_text(arrow), class_="tagged"),
     )
-    body = _cut(page, arrow) if arrow.jacobian is None else _body(page, card, arrows)
+    if arrow.jacobian is None:
+        body = _cut(page, arrow)
+    else:
+        body = _body(page, card, arrows)
+        if page.writer.values.is_brief:  # its numbers are the script's in any case
+            body = page.writer.later(body)
     return tag("details", head, body, class_="more edge", data_edge=card, open=True,
-               data_closed=True, id=f"edge-{card}")  # fmt: skip
+               data_closed=True)  # fmt: skip
 
 
 def _cut(page: PageContext, arrow: Arrow) -> Markup:

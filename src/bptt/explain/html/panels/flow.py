@@ -25,7 +25,7 @@ def flow_panel(page: PageContext) -> Markup:
     charts = [*_norms(page, flow), _singular(page, flow), *_slopes(page, flow)]
     return join(
         _verdict(flow), tag("div", *charts, class_="two"), _saturation(page, flow),
-        _exponents(flow), play_panel(page),
+        _exponents(flow), page.writer.later(play_panel(page)),
     )  # fmt: skip
 
 

@@ -20,7 +20,8 @@ NORMS = 8  # steps whose norms the table of edges gives
 def graph_panel(page: PageContext) -> Markup:
     """The whole panel."""
     return join(
-        tag("p", word("graph-intro")), _controls(page), _pictures(page), _legend(page),
+        tag("p", word("graph-intro")), page.writer.later(_controls(page)),
+        _pictures(page), _legend(page),
         _edge_table(page), _nodes(page),
     )  # fmt: skip
 
@@ -77,15 +78,17 @@ def _pictures(page: PageContext) -> Markup:
     drawn = {"graph-full": page.full}
     if page.folded.folded:
         drawn["graph-folded"] = page.folded
-    figures = []
+    figures: list[Markup] = []
     for name, picture_of in drawn.items():
         title = plain(
             "graph-title", cell=page.document.options.get("cell", "the cell"),
             tau=page.tau, nodes=len(page.unrolled.places), edges=len(picture_of.arrows),
         )  # fmt: skip
         svg = picture(picture_of, marks, name=name, title=title["en"])
-        figures.append(tag("div", svg, class_="canvas", tabindex=0, role="group",
-                           aria_label=title["en"]))  # fmt: skip
+        canvas = tag("div", svg, class_="canvas", tabindex=0, role="group",
+                     aria_label=title["en"])  # fmt: skip
+        # The second is seen where a script switches to it.
+        figures.append(page.writer.later(canvas) if figures else canvas)
         _numbers(page, picture_of.arrows)
     return tag("figure", *figures)
 

@@ -46,7 +46,7 @@ def lab_panel(page: PageContext) -> Markup:
         class_="lab needs-script",
     )  # fmt: skip
     return join(
-        tag("p", word("lab-intro")), body,
+        tag("p", word("lab-intro")), page.writer.later(body),
         tag("p", word("lab-no-script"), class_="note without-script"),
     )  # fmt: skip
 

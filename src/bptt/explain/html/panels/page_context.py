@@ -13,6 +13,7 @@ from bptt.explain.algebra.expr import T, Value
 from bptt.explain.cards import CardMaker
 from bptt.explain.html.picture.drawn import Arrow, Drawn, draw
 from bptt.explain.html.picture.labels import Labels
+from bptt.explain.html.picture.lettering import LOW_DIGITS
 from bptt.explain.html.writer import PageWriter
 from bptt.explain.instances import Options
 from bptt.explain.model import Document
@@ -111,7 +112,9 @@ def tspans(name: str, t: int | None = None) -> Markup:
         letter = "ŷ" if (base, accent) == ("y", "hat") else letter + ACCENTS[accent]
     parts: list[str] = [text(letter)]
     down = 0.0
-    if label:
+    if label.isdigit():
+        parts.append(label.translate(LOW_DIGITS))
+    elif label:
         parts.append(tag("tspan", label, class_="sub", dy=4.0))
         down = 4.0
     if t is not None:

@@ -27,7 +27,11 @@ def paths_panel(page: PageContext) -> Markup:
     names = _by_reach(page)
     last = LAST_ROWS if len(names) <= FEW else FIRST_ROWS
     lists = [_list(page, name, last) for name in names]
-    return join(tag("p", word("paths-intro")), walk_panel(page, names), *lists)
+    return join(
+        tag("p", word("paths-intro")),
+        page.writer.later(walk_panel(page, names)),
+        *lists,
+    )
 
 
 def _by_reach(page: PageContext) -> list[str]:
@@ -53,21 +57,24 @@ def _list(page: PageContext, name: str, last: int) -> Markup:
     rows, left = _rows(paths, grad, last)
     shown = [_table(rows[:FIRST_ROWS])]
     if len(paths) > FIRST_ROWS:
-        more = tag("summary", word("path-rest", count=str(len(paths) - FIRST_ROWS)))
-        rest = _table(rows[FIRST_ROWS:last]) if last > FIRST_ROWS else None
-        smaller = len(paths) - last
-        note = (
-            None
-            if smaller <= 0
-            else tag("p", word("path-small", count=str(smaller)), class_="note")
-        )
-        shown.append(tag("details", more, rest, note, open=True, data_closed=True))
+        shown += _rest(rows[FIRST_ROWS:], len(paths) - FIRST_ROWS)
     error = tag(
         "p", word("path-sum", count=str(count), error=f"{left:.0e}"), class_="note"
     )
     return tag(
         "details", head, *shown, error, class_="more paths", open=True, data_closed=True
     )
+
+
+def _rest(rows: list[Markup], count: int) -> list[Markup]:
+    """The rows after the first, to be opened, and how many of the rest have none."""
+    small = count - len(rows)
+    note = tag("p", word("path-small", count=str(small)), class_="note")
+    notes = [note] if small else []
+    if not rows:
+        return notes
+    more = tag("summary", word("path-rest", count=str(count)))
+    return [tag("details", more, _table(rows), *notes, open=True, data_closed=True)]
 
 
 def _rows(paths: list[Path], grad: Array, count: int) -> tuple[list[Markup], float]:

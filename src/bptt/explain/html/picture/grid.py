@@ -43,6 +43,7 @@ MARGIN = 9.0  # beside labels
 START = 34.0  # the middle of h^(0)'s column
 END = 84.0  # from the last node to the picture's end: L
 SHOWN_ENDS = 3  # columns that stay at either end
+CROWDED = 40  # kinds of arrows above which the last column alone stays at the end
 LONGEST = 8  # above this, columns in the middle are left out at first
 GAP = 64.0  # what "..." takes
 RISE = 26.0  # from the topmost node's rim to the lane of L
@@ -202,7 +203,9 @@ def make_grid(drawn: Drawn, width: Width, track: float) -> Grid:
     for name in places.entering:
         spots[name] = Spot(trunks[name, 0], heights[0] + shift)
     first = START + RADIUS + left - MARGIN if drawn.states else left + MARGIN
-    columns, short, gap = _columns(drawn.tau, first, left, right)
+    columns, short, gap = _columns(drawn.tau, first, left + right, _stay_last(drawn))
+    if gap is not None:
+        gap += right
     height = max(heights.values()) + shift + RADIUS + 26
     return Grid(places, spots, arrivals, lanes, trunks | ahead, total + shift, left,
                 right, START, first, height, columns, short, gap)  # fmt: skip
@@ -272,14 +275,19 @@ def _trunks(
 
 
 def _columns(
-    tau: int, first: float, left: float, right: float
+    tau: int, first: float, pitch: float, stay_last: int
 ) -> tuple[tuple[float, ...], tuple[float | None, ...], float | None]:
-    pitch = left + right
     columns = tuple(first + pitch * i for i in range(tau))
     if tau <= LONGEST:
         return columns, columns, None
     short: list[float | None] = [None] * tau
-    for i in range(SHOWN_ENDS):
-        short[i] = columns[i]
-        short[tau - SHOWN_ENDS + i] = first + pitch * (SHOWN_ENDS + i) + GAP
-    return columns, tuple(short), columns[SHOWN_ENDS - 1] + right + GAP / 2
+    short[:SHOWN_ENDS] = columns[:SHOWN_ENDS]
+    after = (columns[SHOWN_ENDS + i] + GAP for i in range(stay_last))
+    short[tau - stay_last :] = after
+    return columns, tuple(short), columns[SHOWN_ENDS - 1] + GAP / 2
+
+
+def _stay_last(drawn: Drawn) -> int:
+    """Columns that stay at the end: those that differ from the third, and a few."""
+    is_short = all(abs(kind.lag or 0) <= 1 for kind in drawn.kinds)
+    return 1 if is_short and len(drawn.kinds) > CROWDED else SHOWN_ENDS

@@ -9,6 +9,7 @@ from bptt.page.tags import Markup, join, tag
 SIZE = 11.5  # of a label's letters, in CSS pixels
 HIGH, DEEP = 10.5, 3.5  # what a line of them takes above and below its baseline
 SMALL = 0.75  # of what is raised or lowered
+LOW_DIGITS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _NARROW = dict.fromkeys("ijl.,'|′:", 0.3) | dict.fromkeys("ft()r[]- /", 0.42)
 _WIDE = dict.fromkeys("mMW⊙∑⊕", 0.98) | dict.fromkeys("w−+=<>≥∇ΣΠ", 0.84)
 _RAISED = dict.fromkeys("⁽⁾", 0.27) | dict.fromkeys("⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ⁺⁻ᵢⱼₖₗₘ", 0.44)
@@ -41,10 +42,13 @@ def written(label: str) -> Markup:
     for match in _LOWERED.finditer(label):
         parts.append(label[rest : match.start()])
         lowered = match.group(1) or match.group(2)
+        rest = match.end()
+        if lowered and lowered.isdigit():
+            parts.append(lowered.translate(LOW_DIGITS))
+            continue
         way = "sub" if lowered else "sup"
         shift = 3.0 if lowered else -4.0
         parts.append(tag("tspan", lowered or match.group(3), class_=way, dy=shift))
         # The line goes on where it was.
         parts.append(tag("tspan", "\u200b", dy=-shift))
-        rest = match.end()
     return join(*parts, label[rest:])

@@ -248,7 +248,7 @@ class _Painter:
         way = "fb" if forward == backward else "f"
         yield tag("text", lettering.written(forward), class_=f"{way} {slot.anchor}",
                   data_w=wide, **place)  # fmt: skip
-        if forward == backward:
+        if backward in (forward, f"({forward})ᵀ"):  # the script writes the second
             return
         yield tag("text", lettering.written(backward), class_=f"b {slot.anchor}",
                   **place)  # fmt: skip

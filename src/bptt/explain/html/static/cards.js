@@ -17,7 +17,7 @@
   };
 
   B.latexOf = function (chain) {
-    const sides = B.all(".eq[data-side]", chain).map((side) => B.plainLatex(side.dataset.tex));
+    const sides = B.all("[data-side]", chain).map((side) => B.plainLatex(B.data.tex[side.dataset.e]));
     if (sides.length < 2) return sides.join("");
     const rows = sides.slice(1).map((side, i) => (i ? "" : sides[0]) + " &= " + side);
     return rows.length === 1 ? rows[0].replace(" &= ", " = ")

@@ -1,11 +1,12 @@
 /* The page's state: the step in view, the numbers, and who wants to know of changes.
    Everything works on what the page already shows; without this script it stands. */
 "use strict";
-const B = { listeners: [], words: {} };
+Object.assign(B, { listeners: [], words: {} });
 
-B.data = JSON.parse(document.getElementById("data").textContent);
-
-B.bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+/* What needs this script to be seen comes with its numbers. */
+for (const place of document.querySelectorAll("[data-part]")) {
+  place.outerHTML = B.data.parts[place.dataset.part];
+}
 
 /* The upper three bytes of float32 each; see values.py. */
 B.shortFloats = function (text) {

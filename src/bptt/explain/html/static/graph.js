@@ -29,7 +29,7 @@
     const columns = B.all(".col", svg);
     if (columns.length === B.tau) return;
     let after = columns[2];
-    for (let t = 4; t <= B.tau - 3; t++) {
+    for (let t = 4; t < +columns[3].dataset.t; t++) {
       const column = copyColumn(svg, columns[2], t);
       after.after(column);
       after = column;
@@ -204,8 +204,21 @@
     if (row) B.choose(row.dataset.kind, 0, true);
   });
 
+  /* Backward a label is its transpose, (...)ᵀ where the picture has no shorter one. */
+  function turnLabels(svg) {
+    for (const label of B.all(".e > text.f", svg)) {
+      if (label.nextElementSibling?.classList.contains("b")) continue;
+      const back = label.cloneNode(true);
+      back.classList.replace("f", "b");
+      back.prepend("(");
+      back.append(")ᵀ");
+      label.after(back);
+    }
+  }
+
   B.startGraph = function () {
     for (const svg of pictures) {
+      turnLabels(svg);
       for (const arrow of B.all(".e", svg)) {
         const path = B.one("path", arrow);
         arrow.prepend(B.svg("path", { d: path.getAttribute("d"), class: "hit" }));

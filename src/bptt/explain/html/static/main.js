@@ -86,5 +86,6 @@
   B.startPlay();
   language();
   B.go(B.t);
-  B.ready = B.loadKatex();
+  /* What was closed stood above the place that the address names. */
+  if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
 })();

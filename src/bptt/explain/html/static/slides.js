@@ -9,10 +9,10 @@
 
   function typeset(root) {
     if (!("katex" in window)) return;
-    for (const place of root.querySelectorAll(".eq[data-tex]")) {
+    for (const place of root.querySelectorAll("[data-e]")) {
       const size = "side" in place.dataset ? "\\displaystyle " : "";
-      katex.render(size + place.dataset.tex, place, options);
-      place.removeAttribute("data-tex");
+      katex.render(size + B.data.tex[place.dataset.e], place, options);
+      place.removeAttribute("data-e");
     }
   }
 
@@ -43,13 +43,5 @@
   addEventListener("beforeprint", () => all.forEach(typeset));
   go(+location.hash.slice(1) - 1 || 0);
 
-  if ("DecompressionStream" in window) (async function () {
-    const coded = document.getElementById("katex-gz").textContent;
-    const bytes = Uint8Array.from(atob(coded), (c) => c.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const script = document.createElement("script");
-    script.textContent = await new Response(stream).text();
-    document.head.append(script);
-    typeset(all[now]);
-  })();
+  B.open("katex-gz").then(() => typeset(all[now]));
 })();

@@ -18,22 +18,12 @@
     return marked;
   };
 
-  /* KaTeX comes compressed; where a browser cannot unpack it, MathML stays. */
-  B.loadKatex = async function () {
-    if (!("DecompressionStream" in window)) return;
-    const bytes = B.bytes(document.getElementById("katex-gz").textContent);
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    document.head.append(B.make("script", { text: await new Response(stream).text() }));
-    B.typesetLater();
-    B.refreshWalk?.();
-  };
-
   B.typeset = function (root) {
     if (!("katex" in window)) return;
-    for (const place of B.all(".eq[data-tex]", root)) {
+    for (const place of B.all("[data-e]", root)) {
       if (place.dataset.done) continue;
       const size = "side" in place.dataset ? "\\displaystyle " : "";
-      katex.render(size + place.dataset.tex, place, options);
+      katex.render(size + B.data.tex[place.dataset.e], place, options);
       place.dataset.done = "1";
     }
   };
@@ -48,6 +38,7 @@
       }
     }, { rootMargin: "900px" });
     for (const part of B.all("section.panel > *, .card")) seen.observe(part);
+    B.refreshWalk();
   };
 
   const tip = B.make("div", { class: "tip", role: "tooltip", hidden: "" });

@@ -1,0 +1,35 @@
+"""Watches by number: a compiled program holds the number, and finds the watch by it."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Mapping
+from typing import Protocol
+
+from bptt.step.shapes import Array
+
+
+class Watch(Protocol):
+    """What looks at the gradients of a layer's states."""
+
+    def note(self, layer: str, gradients: Mapping[str, Array]) -> None:
+        """See one backward pass: state -> (tau, n_b, *shape)."""
+
+
+_WATCHES: weakref.WeakValueDictionary[int, Watch] = weakref.WeakValueDictionary()
+_NUMBERS = itertools.count()
+
+
+def enrol(watch: Watch) -> int:
+    """A number for a watch, as long as it lives."""
+    number = next(_NUMBERS)
+    _WATCHES[number] = watch
+    return number
+
+
+def note(number: int, layer: str, gradients: Mapping[str, Array]) -> None:
+    """Tell a watch of a backward pass; one that is gone is not missed."""
+    watch = _WATCHES.get(number)
+    if watch is not None:
+        watch.note(layer, gradients)
