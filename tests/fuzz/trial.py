@@ -15,6 +15,7 @@ import numpy as np
 import bptt
 from bptt.execute.dispatch import FallbackWarning
 from bptt.execute.kernels import executor
+from tests.execute.poison import poison
 from tests.fuzz.case import Case
 from tests.fuzz.oracle import Answer, answer
 
@@ -128,13 +129,7 @@ def poisoned() -> Iterator[None]:
 
     def borrow(pool: Any, shape: Any, make: Any) -> Any:
         loan = _borrow(pool, shape, make)
-        w = loan.workspace
-        w.place()
-        for array in (*w.packed.values(), *w.results, *w._work, *w._aligned.values()):
-            array[...] = np.nan
-        padded = [buffer.shape[0] != w.shape[0] for buffer in w.buffers]
-        for array, is_padded in zip(w.buffers, padded, strict=True):
-            array[slice(1, -1) if is_padded else slice(None)] = np.nan
+        poison(loan.workspace)
         return loan
 
     _borrow = executor.borrow
