@@ -119,6 +119,7 @@ def _collect(uses: Uses, equation: Equation) -> None:
         # order-free: an address tells a part that is handed on from others
         handed = {id(part) for part in branches(equation.expression)}
     for expr, at in _walk(equation.expression, "value"):
+        # order-free: as above
         is_whole = id(expr) in handed and expr.op == "read" and expr.name in uses.wholes
         role = "index" if is_whole else at
         if expr.op == "parameter":

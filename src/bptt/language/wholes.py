@@ -62,10 +62,11 @@ def _by_role(
     targets: set[str] = set()
     values: set[str] = set()
     for equation in equations:
+        # order-free: an address tells a part that is handed on from others
         handed = {id(part) for part in branches(equation.expression)}
         for expr in equation.expression.parts():
             for position, part in enumerate(expr.arguments):
-                # order-free: an address tells a part that is handed on from others
+                # order-free: as above
                 if part.op != "read" or id(part) in handed:
                     continue
                 role = expr.op if position == 1 else ""
