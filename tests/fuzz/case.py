@@ -196,14 +196,6 @@ class Case:
         """How many steps away a state is read at most."""
         return max(abs(lag) for read, lag in self._reads() if read == name)
 
-    def holders(self, name: str) -> list[str]:
-        """The definitions that hold what lies 1, 2, ... steps away, as bptt names them.
-
-        See docs/language.md.
-        """
-        word = "lag" if self.states[name] < 0 else "ahead"
-        return [name, *(f"{name}_{word}{n}" for n in range(1, self.depth(name)))]
-
     def _reads(self) -> list[tuple[str, int]]:
         text = "\n".join(equation.right for equation in self.equations)
         found = re.findall(r"([A-Za-z_]\w*)\[t ?([+-]) ?(\d+)", text)

@@ -271,14 +271,29 @@ class _Run:
             out.values[name] = self._sequence(values)
         for name, rows in self.initial.items():
             deep = np.stack([[_grad(leaf) for leaf in row] for row in rows], axis=1)
-            for number, label in enumerate(case.holders(name)):
-                if case.kinds[name] not in WHOLE and label not in self.starts:
-                    out.initial[label] = deep[number]
-            ends = [(case.length(b) if self.lags[name] < 0 else 1, b)
-                    for b in range(case.rows)]  # fmt: skip
-            final = [self.value(name, t, b).detach().numpy() for t, b in ends]
-            out.final[name] = np.stack(final)
+            if case.kinds[name] in WHOLE:
+                pass
+            elif case.depth(name) > 1:  # in order of time
+                out.initial[name] = deep[:: 1 if self.lags[name] > 0 else -1]
+            elif name not in self.starts:
+                out.initial[name] = deep[0]
+            out.final[name] = self._final(name)
         return out
+
+    def _final(self, name: str) -> np.ndarray:
+        """What a step that would follow reads, in order of time."""
+        case, depth = self.case, self.case.depth(name)
+        steps = []
+        for distance in range(depth):
+            step = [
+                self.value(name, case.length(b) - distance, b) if self.lags[name] < 0
+                else self.value(name, 1 + distance, b)
+                for b in range(case.rows)
+            ]  # fmt: skip
+            steps.append(np.stack([value.detach().numpy() for value in step]))
+        if depth == 1:
+            return steps[0]
+        return np.stack(steps[:: 1 if self.lags[name] > 0 else -1])
 
     def _sequence(self, found: Mapping[tuple[int, int], np.ndarray]):
         shape = next(iter(found.values())).shape

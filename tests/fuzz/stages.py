@@ -16,7 +16,6 @@ from tests.fuzz.trial import (
     Outcome,
     Stage,
     call_arguments,
-    held_initial,
 )
 
 
@@ -133,7 +132,6 @@ def _torch(cell: bptt.Cell, case: Case, known: Answer, out: Outcome) -> None:
     import bptt.torch
 
     params, inputs, options = call_arguments(case)
-    options["initial"] = held_initial(case, options["initial"])
     sizes = _named_sizes(cell, params)
     layer = bptt.torch.Recurrent(
         cell, outputs=case.defined, reduction=case.reduction, seed=0,
@@ -222,7 +220,6 @@ def _jax(cell: bptt.Cell, case: Case, known: Answer, out: Outcome) -> None:
     from bptt.jax import recurrent
 
     params, inputs, options = call_arguments(case)
-    options["initial"] = held_initial(case, options["initial"])
     f = recurrent(cell, nodes=case.defined, reduction=case.reduction)
     seeds = {name: seed if case.n_b else seed[:, 0]
              for name, seed in case.seed_arrays().items()}  # fmt: skip

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
 from bptt.explain import Explanation
 from bptt.explain.instances import DEFAULT_TAU
@@ -86,6 +85,8 @@ def _made(found: Explanation) -> Explanation:
     console = Console(stderr=True)
     if not console.is_terminal:
         return found
+    from rich.progress import Progress
+
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("explain", total=1.0)
         shown = replace(found, progress=lambda share: bar.update(task, completed=share))

@@ -22,7 +22,7 @@ from bptt.execute.checks import (
     to_real,
 )
 from bptt.execute.packing import Packing, pack_lengths
-from bptt.execute.rows import is_per_row, place_seed, split_delays, spread_input
+from bptt.execute.rows import is_per_row, place_seed, split_initial, spread_input
 from bptt.execute.sizes import Sizes
 from bptt.execute.weighting import (
     as_column,
@@ -181,8 +181,7 @@ def bind(
     _spread_over_time(
         graph, arrays, seed_arrays, sizes, (tau, n_b), lengths, is_batched=is_batched
     )
-    if initial and (graph.times.delays or graph.times.starts):
-        initial = split_delays(graph, initial, is_batched=is_batched)
+    initial = split_initial(graph, initial or {}, is_batched=is_batched)
     if not is_batched:
         arrays = {name: array[:, None] for name, array in arrays.items()}
         seed_arrays = {name: array[:, None] for name, array in seed_arrays.items()}
@@ -191,7 +190,7 @@ def bind(
         arrays = {name: packing.pack(array) for name, array in arrays.items()}
         seed_arrays = {name: packing.pack(array) for name, array in seed_arrays.items()}
     # Before the inputs: what a class index counts may be known from a state alone.
-    started = _initial(graph, initial or {}, dtype, n_b, is_batched, sizes)
+    started = _initial(graph, initial, dtype, n_b, is_batched, sizes)
     return Bindings(
         dtype, tau, n_b, is_batched, sizes.known,
         {**parameters, **(extra or {})},
