@@ -93,3 +93,8 @@ def test_a_right_cell_is_explained(text):
 def test_a_cell_without_parameters_and_loss_passes():
     ledger = bptt.Cell("s[t] = tanh(s[t-1] + x[t])").check(instances=1)
     assert ledger.passed, str(ledger)
+
+
+def test_a_class_of_a_dimension_that_is_a_sum_is_explained():
+    text = "E: (n_h, n_p+1); h[t] = tanh(W @ h[t-1] + E[:, k[t]]); L[t] = sum(h[t])"
+    assert bptt.Cell(text).explain(tau=2).passed

@@ -23,7 +23,7 @@ from bptt.execute.checks import (
 )
 from bptt.execute.packing import Packing, pack_lengths
 from bptt.execute.rows import is_per_row, place_seed, split_initial, spread_input
-from bptt.execute.sizes import Sizes
+from bptt.execute.sizes import KnownSizes
 from bptt.execute.weighting import (
     as_column,
     check_reduction,
@@ -105,11 +105,11 @@ class Bindings:
 
 def parameter_arrays(
     graph: Graph, params: Mapping[str, Any]
-) -> tuple[dict[str, Array], np.dtype[Any], Sizes]:
+) -> tuple[dict[str, Array], np.dtype[Any], KnownSizes]:
     """The parameters as arrays of one element type, and the sizes they imply."""
     refuse_unknown(params, graph.parameters, "parameter")
     arrays: dict[str, Array] = {}
-    sizes = Sizes()
+    sizes = KnownSizes()
     for name, spec in graph.parameters.items():
         if name not in params:
             raise errors.MissingParameterError(
@@ -205,7 +205,7 @@ def bind(
 
 
 def _spread_over_time(
-    graph: Graph, inputs: dict[str, Array], seeds: dict[str, Array], sizes: Sizes,
+    graph: Graph, inputs: dict[str, Array], seeds: dict[str, Array], sizes: KnownSizes,
     lead: tuple[int, int], lengths: Any, *, is_batched: bool,
 ) -> None:  # fmt: skip
     """Values of one per row, as sequences: inputs at all steps, seeds at the last."""
@@ -237,7 +237,10 @@ def _input_arrays(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def _lead(
-    graph: Graph, arrays: Mapping[str, Array], seeds: Mapping[str, Array], sizes: Sizes
+    graph: Graph,
+    arrays: Mapping[str, Array],
+    seeds: Mapping[str, Array],
+    sizes: KnownSizes,
 ) -> tuple[int, int, bool]:
     """Steps, rows and whether there is a batch axis; all sequences must agree."""
     sequences = [
@@ -337,7 +340,7 @@ def _seed_arrays(graph: Graph, seeds: Mapping[str, Any]) -> dict[str, Array]:
 
 def _initial(
     graph: Graph, given: Mapping[str, Any], dtype: np.dtype[Any], n_b: int,
-    is_batched: bool, sizes: Sizes,
+    is_batched: bool, sizes: KnownSizes,
 ) -> dict[str, Array]:  # fmt: skip
     refuse_unknown(given, dict.fromkeys(graph.states), "initial state")
     arrays: dict[str, Array] = {}

@@ -6,7 +6,7 @@ from bptt import errors
 from bptt.step.shapes import Shape, show_shape, summands
 
 
-class Sizes:
+class KnownSizes:
     """The size of every named dimension, and who said so first."""
 
     def __init__(self) -> None:
