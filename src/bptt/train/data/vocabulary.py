@@ -1,7 +1,8 @@
 """The characters a model knows, and the one entry for all others."""
 
+import mmap
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import log2
@@ -28,6 +29,18 @@ def codes_of(text: str) -> Codes:
 def text_of(codes: Codes) -> str:
     """The text of code points, shape (n,)."""
     return codes.tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def read_pieces(codes: Codes) -> Iterator[Codes]:
+    """Code points in pieces.
+
+    A mapped file's pages are given back after every piece: they are on the disk.
+    """
+    mapped = getattr(codes, "_mmap", None)
+    for start in range(0, len(codes), PIECE):
+        yield codes[start : start + PIECE]
+        if mapped is not None and hasattr(mapped, "madvise"):
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
@@ -67,11 +80,11 @@ class Vocabulary:
             counts[found] += n
         return cls(tuple(map(chr, np.flatnonzero(counts >= 2))))
 
-    def encode_codes(self, codes: Codes) -> None:
-        """Replace code points, shape (n,), by entries where they lie."""
-        for start in range(0, len(codes), PIECE):
-            piece = codes[start : start + PIECE]
-            piece[...] = self._entry_of_code[piece]
+    def encode_codes(self, codes: Codes) -> Iterator[npt.NDArray[np.integer]]:
+        """The entries of code points, in pieces, in as few bytes as they need."""
+        table = self._entry_of_code.astype(np.min_scalar_type(len(self) - 1))
+        for piece in read_pieces(codes):
+            yield table[piece]
 
     @property
     def unknown(self) -> int:
