@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from bptt.engine import Engine
+    from bptt.explain.figure import Figure
 
 SUFFIXES = (".txt", ".md", ".tex", ".html")
 
@@ -123,7 +124,7 @@ class Explanation:
 
         Raises: BackwardLoopError, IndexedCellError.
         """
-        self._refuse_page()
+        self._refuse("the page draws")
         from bptt.explain.html import html_page
 
         return html_page(self.document, self.lang)
@@ -134,11 +135,32 @@ class Explanation:
 
         return slides(self.document, self.lang)
 
-    def _refuse_page(self) -> None:
+    def figure(self, kind: str, *, of: str | None = None) -> Figure:
+        """A figure for print; its `save` writes .svg, .pdf or .tex (TikZ).
+
+        kind: "unrolled", the network in time; "edge", every edge with its Jacobian
+        and its transpose; "paths", the paths from a parameter to L and what each
+        brings. of: for "edge" the name at one of its ends, for "paths" the parameter,
+        else the one that the most paths lead from.
+
+        >>> from bptt.cells import book
+        >>> book.explain(tau=2).figure("edge", of="W").svg()[:4]
+        '<svg'
+
+        Raises: FigureError, BackwardLoopError, IndexedCellError.
+        """
+        self._refuse("figures draw")
+        from bptt.explain.figure import make_figure
+        from bptt.explain.figure.pictured import Pictured
+
+        return make_figure(Pictured(self.document, self.name, self.lang), kind, of)
+
+    def _refuse(self, draws: str) -> None:
+        """Refuse cells that no picture shows."""
         refuse_indices(self.cell.graph)
         for state in sorted(self.cell.graph.backward):
             raise BackwardLoopError(
-                f"{state}[t+1] is read: the page draws loops that run from t = 1 to "
+                f"{state}[t+1] is read: {draws} loops that run from t = 1 to "
                 "tau. text(), markdown() and latex() take both directions"
             )
 
