@@ -58,13 +58,7 @@ def text_task(
     )
     slices = parts.slices
     if vocabulary is None:
-        pieces = read_pieces(codes[slices["training"]])
-        vocabulary = Vocabulary.from_codes(pieces)
-        if not vocabulary.characters:
-            raise EmptyDataError(
-                text.source, "no character occurs twice in the training part, so there "
-                "is nothing that a model could know",
-            )  # fmt: skip
+        vocabulary = _learnt(codes[slices["training"]], text.source)
     split = _keep_text(codes, parts)
     tokens = _encoded(codes, vocabulary)
     del codes  # a file mapped into memory is gone with its last user
@@ -135,6 +129,17 @@ def gather_codes(text: Characters) -> Codes:
 def _describe(text: Characters, n: int) -> str:
     files = f"{text.n_files:,} file" + ("s" if text.n_files != 1 else "")
     return f"{text.source}: {n:,} characters of {files}"
+
+
+def _learnt(codes: Codes, source: str) -> Vocabulary:
+    """The characters of a training part. Raises: EmptyDataError if none is known."""
+    vocabulary = Vocabulary.from_codes(read_pieces(codes))
+    if not vocabulary.characters:
+        raise EmptyDataError(
+            source, "no character occurs twice in the training part, so there is "
+            "nothing that a model could know",
+        )  # fmt: skip
+    return vocabulary
 
 
 def _encoded(codes: Codes, vocabulary: Vocabulary) -> Tokens:
