@@ -1,9 +1,5 @@
 """From a text to streams of characters."""
 
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +12,7 @@ from bptt.train.data.baselines import (
     unigram_bits,
 )
 from bptt.train.data.form import CHARACTERS, Form
+from bptt.train.data.mapped import map_pieces
 from bptt.train.data.streams import Streams, TokenParts, Tokens, split_length
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.text import Characters
@@ -27,7 +24,7 @@ from bptt.train.data.vocabulary import (
     read_pieces,
     text_of,
 )
-from bptt.train.errors import EmptyDataError, FolderNotWritableError
+from bptt.train.errors import EmptyDataError
 from bptt.train.options import TrainingOptions
 from bptt.train.truncation import Truncation
 
@@ -120,7 +117,9 @@ def gather_codes(text: Characters) -> Codes:
     Raises: EmptyDataError for fewer than two characters, FolderNotWritableError.
     """
     pieces = map(codes_of, text.blocks())
-    codes = _mapped(pieces) if text.is_large else np.concatenate(list(pieces))
+    codes = (
+        map_pieces(pieces, np.uint32) if text.is_large else np.concatenate(list(pieces))
+    )
     if len(codes) < 2:
         raise EmptyDataError(text.source, f"the text has {len(codes)} characters")
     return codes
@@ -145,28 +144,10 @@ def _learnt(codes: Codes, source: str) -> Vocabulary:
 def _encoded(codes: Codes, vocabulary: Vocabulary) -> Tokens:
     """The entries of a text, in a file of their own if its code points are in one."""
     pieces = vocabulary.encode_codes(codes)
-    return (
-        _mapped(pieces) if isinstance(codes, np.memmap) else np.concatenate([*pieces])
-    )
-
-
-def _mapped(pieces: Iterator[Any]) -> Any:
-    """Arrays one after another, in a temporary file that is mapped into memory."""
-    kind = np.dtype(np.uint32)
-    with tempfile.TemporaryFile(prefix="bptt-text-") as stream:
-        try:
-            # Written, not assigned through the map: a full disk is an error there,
-            # and kills the process here.
-            for piece in pieces:
-                stream.write(piece.tobytes())
-                kind = piece.dtype
-            stream.flush()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise FolderNotWritableError(Path(tempfile.gettempdir()), reason) from error
-        if stream.tell() == 0:
-            return np.zeros(0, kind)
-        return np.memmap(stream, kind, mode="r")  # keeps the file by itself
+    if isinstance(codes, np.memmap):
+        mapped: Tokens = map_pieces(pieces, vocabulary.kind_of_entries)
+        return mapped
+    return np.concatenate([*pieces])
 
 
 def _keep_text(codes: Codes, parts: TokenParts) -> Split | None:

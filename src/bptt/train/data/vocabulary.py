@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import log2
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,9 +81,14 @@ class Vocabulary:
             counts[found] += n
         return cls(tuple(map(chr, np.flatnonzero(counts >= 2))))
 
+    @property
+    def kind_of_entries(self) -> np.dtype[Any]:
+        """The element type of as few bytes as the entries need."""
+        return np.min_scalar_type(len(self) - 1)
+
     def encode_codes(self, codes: Codes) -> Iterator[npt.NDArray[np.integer]]:
         """The entries of code points, in pieces, in as few bytes as they need."""
-        table = self._entry_of_code.astype(np.min_scalar_type(len(self) - 1))
+        table = self._entry_of_code.astype(self.kind_of_entries)
         for piece in read_pieces(codes):
             yield table[piece]
 
