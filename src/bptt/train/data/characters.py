@@ -1,6 +1,5 @@
 """From a text to streams of characters."""
 
-
 import numpy as np
 
 from bptt.train.data.baselines import (
