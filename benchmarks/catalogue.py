@@ -72,7 +72,7 @@ CASES = {case.name: case for case in (
     Case("dilated", 256, 16, {"n_x": 32, "n_h": 64}, "h"),
     Case("last_output", 784, 64, {"n_x": 1, "n_o": 10, "n_h": 128}, ""),
     Case("hmm", 256, 8, {"n_v": 32, "n_z": 64}, "alpha", 64 * 64 * 12),
-    Case("highway", 100, 16, {"n_x": 64, "n_s_5": 128}, "s_5"),
+    Case("highway", 100, 16, {"n_x": 64, "n_s": 128}, "s_5"),
     Case("on_lstm", 100, 16, {"n_x": 64, "n_h": 128}, "h"),
     Case("lif", 256, 16, {"n_x": 64, "n_h": 128}, "z"),
 )}  # fmt: skip

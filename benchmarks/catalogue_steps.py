@@ -234,9 +234,9 @@ def _highway_before(m, p, x):
 
 
 def _highway_step(m, p, s, z):
-    for k in range(1, 6):
-        h, g = (s @ p[f"R_{n}{k}"].T + p[f"b_{n}{k}"] for n in "hg")
-        if k == 1:
+    for k in range(5):
+        h, g = (s @ p[f"R_{n}"][k].T + p[f"b_{n}"][k] for n in "hg")
+        if k == 0:
             h, g = h + z["h"], g + z["g"]
         g = m.sigmoid(g)
         s = m.tanh(h) * g + s * (1 - g)
@@ -296,7 +296,7 @@ RIVALS = {
     "last_output": Rival(
         _before("U", "b"), _zeros(("n_h",), number=1), _elman_step, _last_loss),
     "hmm": Rival(_hmm_before, _zeros(("n_z",), number=1), _hmm_step),
-    "highway": Rival(_highway_before, _zeros(("n_s_5",), number=1), _highway_step),
+    "highway": Rival(_highway_before, _zeros(("n_s",), number=1), _highway_step),
     "on_lstm": Rival(_on_before, _zeros(("n_h",), ("n_h",)), _on_step),
     "lif": Rival(_before("U"), _zeros(*[("n_h",)] * 3), _lif_step),
 }  # fmt: skip

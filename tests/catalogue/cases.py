@@ -35,6 +35,18 @@ def covariance(value):
     return value @ value.swapaxes(-1, -2)
 
 
+def classes(value):
+    return (np.abs(value) > 0.5).astype(value.dtype)
+
+
+def share(value):
+    return 1 / (1 + np.exp(-value))
+
+
+def lengths(value):
+    return np.array([6, 1, 4], value.dtype)
+
+
 def constant(number):
     return lambda value: np.full_like(value, number)
 
@@ -45,7 +57,10 @@ MEANT = {
     ("dnc", "w_r"): distribution, ("dnc", "usage"): distribution,
     ("mlstm", "n"): positive, ("slstm", "n"): positive, ("rwkv4", "b"): positive,
     ("teacher_forcing", "y"): distribution, ("conditional", "y"): distribution,
-    ("vector_to_sequence", "y"): distribution, ("crf", "y"): distribution,
+    ("encoder_decoder", "y"): distribution, ("encoder_decoder", "n"): lengths,
+    ("own_output", "k"): classes, ("own_output", "g"): binary,
+    ("own_output", "u"): share, ("vector_to_sequence", "y"): distribution,
+    ("crf", "y"): distribution,
     ("phased_lstm", "p"): positive, ("phased_lstm", "r"): positive,
     ("phased_lstm", "time"): positive, ("gru_d", "m"): binary,
     ("gru_d", "delta"): positive, ("t_lstm", "delta"): positive,

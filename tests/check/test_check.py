@@ -145,6 +145,15 @@ def test_a_stopped_value_under_a_read_that_is_moved_stays():
     assert edge.error < 1e-15
 
 
+def test_a_value_with_an_index_is_held_at_every_place():
+    cell = bptt.Cell("""
+        j = 1, ..., n_k
+        m[t, j] = stop_gradient(dot(v[j], x[t]))
+        o[t, j] = dot(v[j], x[t]) - m[t, j] * stop_gradient(dot(v[j], x[t]))
+    """)
+    assert cell.check(instances=1, executor="reference").passed
+
+
 def test_a_domain_is_met_by_drawing_again():
     cell = bptt.Cell("h[t] = sqrt(log(1 + x[t]) * w) + h[t-1]\nL[t] = sum(h[t])")
     assert cell.check().passed

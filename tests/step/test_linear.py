@@ -117,7 +117,7 @@ def test_gradients_and_their_derivatives_are_exact(expression):
 
 def test_without_scipy_expm_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.linalg", None)
-    with pytest.raises(errors.MissingExtraError, match=r"bptt\[matrix\]"):
+    with pytest.raises(errors.MissingExtraError, match=r"\.\[matrix\]"):
         Cell("h[t] = expm(A) @ x[t]").forward({"A": np.eye(2)}, {"x": np.ones((1, 2))})
 
 
@@ -126,3 +126,14 @@ def test_a_matrix_that_is_not_square_is_refused():
         Cell("A: (2, 3)\nh[t] = inverse(A) @ x[t]")
     with pytest.raises(errors.RankError, match="only a square matrix has it"):
         Cell("h[t] = inverse(x[t])")
+
+
+@pytest.mark.parametrize("text", ["cholesky(A[t])", "inverse(A[t])", "solve(A[t], C)"])
+def test_a_matrix_that_cannot_be_taken_leaves_the_other_rows_as_they_are(text):
+    cell = Cell(f"A: (n, n)\nC: (n, n)\nB[t] = {text} @ C")
+    good, bad = np.array([[2.0, 1.0], [1.0, 3.0]]), np.zeros((2, 2))
+    run = cell.forward(
+        {"C": np.eye(2)}, {"A": np.array([[good, bad]])}, executor="reference"
+    )
+    assert np.isfinite(run["B"][0, 0]).all()
+    assert np.isnan(run["B"][0, 1]).any()

@@ -27,7 +27,7 @@ from bptt.check.instances import Instance
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
 from bptt.step.graph import Graph, InputSpec, Node, rebuild, rewrite, shift_of, walk
-from bptt.step.ops import OPS, apply
+from bptt.step.ops import OPS, apply, held_input, whole_shape
 from bptt.step.places import align_indices
 from bptt.step.shapes import Array
 
@@ -317,7 +317,7 @@ class Prober:
 
         def step(node: Node, children: tuple[Node, ...]) -> Node:
             if node in held:
-                return Node("input", (), node.shape, _frozen_name(held[node]))
+                return held_input(node, _frozen_name(held[node]))
             if node.op == "parameter" and (probe := leaf("parameter", node)):
                 return apply("add", node, probe)
             if node.op == "named" and (probe := leaf("node", node)):
@@ -328,7 +328,7 @@ class Prober:
         new = rewrite(self.graph.definitions.values(), step)
         definitions = {name: new[node] for name, node in self.graph.definitions.items()}
         for node, position in held.items():
-            inputs[_frozen_name(position)] = InputSpec(node.shape)
+            inputs[_frozen_name(position)] = InputSpec(whole_shape(node))
         for target, name in leaves.items():
             inputs[name] = InputSpec(self._dims(target))
         return replace(self.graph, definitions=definitions, inputs=inputs), leaves

@@ -56,10 +56,7 @@ def bidirectional(cell: Cell, backward: Cell | None = None) -> Cell:
     outputs: list[Node] = []
     for number, layer in enumerate(layers):
         graph, end = layer.graph, ENDS[number]
-        all_names = (
-            *graph.definitions, *graph.parameters, *graph.inputs, *graph.indices
-        )  # fmt: skip
-        names = {name: name + end for name in all_names}
+        names = {name: name + end for name in graph.names()}
         names[layer.input] = layers[0].input
         outputs += Renaming(layer, names, new_dims[number]).add_to(parts)
     wanted = tuple(str(node.data) for node in outputs)

@@ -55,7 +55,7 @@ def stack(
     parts = LayerParts()
     below: tuple[Node, ...] = ()
     for number, layer in enumerate(layers):
-        names = {name: f"{name}_{labels[number]}" for name in _names(layer)}
+        names = {name: f"{name}_{labels[number]}" for name in layer.graph.names()}
         if not number:
             names[layer.input] = layer.input
         fed = _drop(parts, below, dropout) if below and dropout else below
@@ -82,11 +82,6 @@ def _layers(cells: Cell | Iterable[Cell], n: int | None) -> list[Layer]:
             "of at least one cell"
         )
     return [as_layer(cell, f"layer {k}") for k, cell in enumerate(found, start=1)]
-
-
-def _names(layer: Layer) -> tuple[str, ...]:
-    graph = layer.graph
-    return (*graph.definitions, *graph.parameters, *graph.inputs, *graph.indices)
 
 
 def _join(sizes: Sizes, layers: list[Layer], number: int, *, residual: bool) -> None:

@@ -33,6 +33,7 @@ from bptt.language.ranks import (
     product_problem,
 )
 from bptt.language.syntax import parse_text
+from bptt.language.timeless import close_places, open_places, without_step
 from bptt.language.times import rewrite_times
 from bptt.language.tree import LOSS, Declaration, Piece
 from bptt.language.uses import Uses, collect_uses
@@ -58,10 +59,16 @@ def parse_cell(text: str) -> Graph:
     """
     equations, declarations = parse_text(text)
     indices = read_indices(text)
-    inner = expand_inner(equations, declarations, indices)
-    step = rewrite_times(inner.equations, declarations)
-    uses = collect_uses(step.equations, step.declarations)
+    equations, timeless = open_places(equations)
+    try:
+        inner = expand_inner(equations, declarations, indices)
+    except (errors.InnerStepError, errors.UseBeforeDefinitionError) as error:
+        raise without_step(error, timeless) from None
+    closed = close_places(inner.equations, timeless, inner.hidden)
+    held = {e.name for e in closed if e.name in {*inner.hidden, *inner.wholes}}
+    step = rewrite_times(closed, declarations, held)
     hidden = {**step.times.hidden, **inner.hidden}
+    uses = collect_uses(step.equations, step.declarations, hidden)
     uses.like = step.like
     uses.times = replace(step.times, hidden=hidden, wholes=inner.wholes)
     return _CellBuilder(uses, indices, count_places(step.equations)).build()
@@ -97,10 +104,12 @@ class _CellBuilder(LookUps):
             is_input = declaration.name in self._uses.inputs
             check_declaration(declaration, is_input=is_input)
         for name, equation in self._uses.defined.items():
-            expression = self._node(equation.expression)
+            is_number = name in self._uses.as_number
+            make = self._number if is_number else self._node
+            expression = make(equation.expression)
             self._indexed.check_free(expression, equation)
             self._settle(name, expression)
-            if expression.op == "argmax" and name in self._uses.as_number:
+            if is_number:
                 counted = self._counted.setdefault(name, DimVar())
                 self._join_counted(equation.expression, expression, counted)
             named = Node("named", (expression,), self._shapes[name], name)
@@ -183,9 +192,23 @@ class _CellBuilder(LookUps):
                 f"{name} is {how} as {shapes.RANK_NAMES[len(assumed)]} "
                 f"{self._show(assumed)}, but its equation gives "
                 f"{shapes.RANK_NAMES[len(found)]} {self._show(found)}",
-                fix=f"declare it: `{name}: {self._show(found)}`",
+                fix=self._by_letter(self._uses.defined[name].expression)
+                or f"declare it: `{name}: {self._show(found)}`",
                 shapes=self._known(),
             ) from None
+
+    def _by_letter(self, expr: Piece) -> str:
+        """What to declare, if a name is read at places alone, as a vector at each."""
+        for part in expr.parts():
+            name = part.name if part.op in ("read", "parameter") else ""
+            is_open = name not in {*self._uses.defined, *self._uses.declared}
+            if is_open and name and self._places.get(name) == 1 and name[0].islower():
+                dim = self._show(self._shape_of(name)[:1])[1:-1]
+                return (
+                    f"{name} has a place wherever it is read, so it is a vector at "
+                    f"each; if it is a number there, declare `{name}: {dim}`"
+                )
+        return ""
 
     # ----- expressions -----
 
@@ -209,6 +232,8 @@ class _CellBuilder(LookUps):
             return self._lookup(expr)
         if expr.op in INDEXED:
             return self._indexed.make(expr)
+        if expr.op == "nll" and self._is_number(expr.arguments[1]):
+            return self._nll_of_number(expr)
         nodes = tuple(self._node(argument) for argument in expr.arguments)
         op = self._operation(expr, nodes)
         data: object = len(nodes[0].shape) if TABLE[op].data == "rank" else expr.data
@@ -269,6 +294,7 @@ class _CellBuilder(LookUps):
             fix = RANK_FIXES.get(expr.op, other)
             if expr.op in OF_ONE_VECTOR and nodes[0].rank == 2:
                 fix = OF_ONE_VECTOR_FIX.format(op=expr.op)
+            fix = self._by_letter(expr) or fix
             return errors.RankError(
                 expr.span, f"{described}: {rule}", fix=fix, shapes=known
             )

@@ -15,7 +15,8 @@ from bptt.language.hints import CALLS_INSTEAD
 from bptt.language.source import Source
 from bptt.language.tree import Piece
 
-OVER_T = ("sum", "mean", "max", "softmax")  # `sum(t, u)`, over all steps
+OVER_T = ("sum", "mean", "max", "min", "softmax")  # `sum(t, u)`, over all steps
+OF_TWO = {"max": "maximum", "min": "minimum"}
 MAX_CALLS = 20_000  # of functions, the calls inside their bodies included
 
 
@@ -90,6 +91,13 @@ class CallReader:
         function = self._place.functions.get(name)
         if name in OVER_T and function is None and _is_over_t(node):
             return Piece("over_t", (self.expression(node.args[1]),), span, name)
+        if name in OF_TWO and function is None and len(node.args) == 2:
+            shown = ", ".join(self._show(part)[1:-1] for part in node.args)
+            raise errors.ArgumentCountError(
+                span,
+                f"{name} takes one vector, got 2 arguments",
+                fix=f"{OF_TWO[name]}({shown}), the {name} of two values",
+            )
         if function is None and name not in CALLS:
             function = derived().get(name)
         if function is not None:

@@ -168,10 +168,14 @@ class IndexReader(CallReader):
             self.indices
             and isinstance(statement, ast.Assign)
             and isinstance(target, ast.Subscript)
-            and isinstance(target.slice, ast.Tuple)
         ):
             return self.equation(statement)
-        time, *places = target.slice.elts
+        time, *places = self._parts(target)
+        plain: ast.expr = ast.Subscript(target.value, time, target.ctx)
+        if self._is_place(time):
+            plain, places = target.value, [time, *places]
+        elif not places:
+            return self.equation(statement)
         names = [self._target_place(place) for place in places]
         letters = [name for name in names if isinstance(name, str)]
         if len({*letters}) < len(letters):
@@ -180,11 +184,15 @@ class IndexReader(CallReader):
                 f"one index stands twice on the left: {self._show(target)}",
                 fix="`i, j = 1, ..., n` declares two of one range: `A[t, i, j] = ...`",
             )
-        plain = ast.Subscript(target.value, time, target.ctx)
         line = ast.Assign([ast.copy_location(plain, target)], statement.value)
         equation = self.equation(ast.copy_location(line, statement))
         body = Piece("put", (equation.expression,), equation.span, tuple(names))
         return replace(equation, expression=body)
+
+    def _is_place(self, node: ast.expr) -> bool:
+        """Whether a bracket begins with a place: an index, or a number but 0."""
+        is_index = isinstance(node, ast.Name) and node.id in self.indices
+        return is_index or bool(whole(node))
 
     def _target_place(self, node: ast.expr) -> str | int:
         """An index, or a whole number: one place."""

@@ -23,8 +23,8 @@ from bptt.step.places import IndexPlace, PlaceTerm, map_data
 from bptt.step.shapes import Dim, DimVar, ShapeRuleError, unify_inferring
 
 INDEXED = (
-    "at", "put", "whole", "fill", "filled", "over", "index", "size", "eye", "diag",
-    *JOINED,
+    "at", "put", "labelled", "whole", "fill", "filled", "over", "index", "size", "eye",
+    "diag", *JOINED,
 )  # fmt: skip
 
 
@@ -194,6 +194,13 @@ class IndexedNodes(JoinedNodes):
             x = ops.put(x, self._indices.whole(name))
         return x
 
+    def _labelled(self, expr: Piece) -> Node:
+        """What has places and is made once, with the name that its line gives it."""
+        x = self._node(expr.arguments[0])
+        data: Any = x.data
+        place = replace(data[0], label=str(expr.data))
+        return Node("put", x.inputs, x.shape, (place, data[1]))
+
     def _whole(self, expr: Piece) -> Node:
         """`stack(u, v)`: all places of a name, each with an equation of its own."""
         size = len(expr.arguments)
@@ -254,7 +261,7 @@ class IndexedNodes(JoinedNodes):
                 expr.span,
                 f"{function}({name}, ...) takes one number for every {name}, and "
                 f"{_text(expr.arguments[0])} is {shapes.RANK_NAMES[x.rank]}",
-                f"sum({name}, ...) or mean({name}, ...), or a number such as dot(u, v)",
+                _number_of(expr.arguments[0], name),
             )
         whole = self._indices.whole(name)
         vector = ops.put(x, whole)
@@ -321,6 +328,15 @@ def with_sizes(
 def resolve_data(node: Node, names: Names) -> Any:
     """What a node carries, with every unknown dimension replaced by its name."""
     return map_data(node.op, node.data, lambda dim: resolve((dim,), names)[0])
+
+
+def _number_of(expr: Piece, name: str) -> str:
+    """The likely fix where a number is needed at every place of an index."""
+    fix = f"sum({name}, ...) or mean({name}, ...), or a number such as dot(u, v)"
+    base = expr.arguments[0] if expr.op == "at" else expr
+    if expr.op == "at" and base.op in ("read", "parameter"):
+        fix += f"; if {_text(expr)} is a number, declare {base.name} with one dimension"
+    return fix
 
 
 def _text(expr: Piece) -> str:

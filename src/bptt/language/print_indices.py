@@ -7,7 +7,7 @@ from typing import Any
 
 from bptt.language.indexed import KEEPING, REDUCING
 from bptt.language.joined import joined_text
-from bptt.step.graph import Graph, Node
+from bptt.step.graph import Graph, Node, walk
 from bptt.step.places import UNNAMED, IndexPlace
 
 INDEXED = frozenset({"at", "put", "index_sum", "index_fill", "index", "size", "eye"})
@@ -18,6 +18,24 @@ def index_lines(graph: Graph) -> Iterator[str]:
     for name, (first, dim) in graph.indices.items():
         last = first + dim - 1 if isinstance(dim, int) else dim
         yield f"{name} = {first}, ..., {last}"
+
+
+def label_of(node: Node) -> str:
+    """The name of a line without a step that puts this together; "" for any other."""
+    data: Any = node.data
+    return str(data[0].label) if node.op == "put" else ""
+
+
+def labelled_lines(graph: Graph, text: Callable[[Node], str]) -> Iterator[str]:
+    """`log_a[i] = log_softmax(A[i])` for what is made once and has places."""
+    seen: set[str] = set()
+    for node in walk(graph.definitions.values()):
+        label = label_of(node)
+        if label and label not in seen:
+            seen.add(label)
+            places, body = split_target(node.inputs[0])
+            places = (_put_index(node), *places)
+            yield f"{with_places(label, places)} = {text(body)}"
 
 
 def split_target(body: Node) -> tuple[tuple[str, ...], Node]:
@@ -40,6 +58,8 @@ def with_places(text: str, places: tuple[str, ...]) -> str:
 def indexed_text(node: Node, text: Callable[[Node], str]) -> str | None:
     """The text of a node that an index made; None for any other."""
     data: Any = node.data
+    if label_of(node):
+        return label_of(node)
     if node.op in ("index", "size", "eye"):
         name = str(data[0]) if node.op == "index" else str(data)
         return f"eye({name})" if node.op == "eye" else name
@@ -90,7 +110,8 @@ def _along(node: Node, text: Callable[[Node], str]) -> str:
 def _is_put(node: Node) -> bool:
     """Whether an index of the text becomes a dimension here."""
     data: Any = node.data
-    return node.op == "put" and data[0].names not in ((), (UNNAMED,))
+    is_named = node.op == "put" and data[0].names not in ((), (UNNAMED,))
+    return is_named and not label_of(node)
 
 
 def _put_index(node: Node) -> str:
@@ -110,7 +131,10 @@ def _read(node: Node, text: Callable[[Node], str]) -> str:
         if matrix.op == "transpose":
             return with_places(text(matrix.inputs[0]), (place, *places))
         return with_places(text(matrix), (*places, place))
-    return with_places(text(node), tuple(places))
+    found = text(node)
+    if node.op == "named" and found.endswith(")"):  # `sum(t, u[t, j])`, at every j
+        return found
+    return with_places(found, tuple(places))
 
 
 def _is_along(node: Node) -> bool:

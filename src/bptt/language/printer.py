@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from bptt.language.print_indices import (
     index_lines,
     indexed_text,
+    labelled_lines,
     split_target,
     with_places,
 )
@@ -26,6 +27,7 @@ def print_graph(graph: Graph) -> str:
     """Declarations that inference needs, then one equation a line."""
     writer = Writer(graph)
     lines = [*index_lines(graph), *_declarations(graph)]
+    lines += labelled_lines(graph, writer.text)
     lines += filter(None, map(writer.equation, graph.definitions))
     return "\n".join(lines) + "\n"
 
@@ -61,23 +63,27 @@ class Writer:
             return ""
         if written and written[0] == "place":
             places, body = split_target(body)
-            target = with_places(f"{written[1]}[t, {written[2]}]", places)
-            return f"{target} = {self.text(body)}"
+            target = with_places(self._hidden(name), places)
+            is_once = name in self.times.once
+            return f"{target} = {replace(self, is_late=is_once).text(body)}"
         if written:
             if written[0] != "start":
                 return ""
-            return f"{written[1]}[{written[2]}] = {self.text(body)}"
+            places, body = split_target(body)
+            target = with_places(f"{written[1]}[{written[2]}]", places)
+            return f"{target} = {self.text(body)}"
         if self.times.end_loss and name == self.graph.loss:
             return f"{name}[t] = {self.text(body.inputs[0])}"
         if name not in self.times.once:
             places, body = split_target(body)
             return f"{with_places(f'{name}[t]', places)} = {self.text(body)}"
-        late = replace(self, is_late=True)
+        places, body = split_target(body)
+        target, late = with_places(name, places), replace(self, is_late=True)
         if name == self.times.end_loss:
             return f"{self.graph.loss} = {late.text(body)}"
         if name == self.graph.loss:  # counted at the last step alone
             body = body.inputs[1]
-        return f"{name} = {late.text(body)}"
+        return f"{target} = {late.text(body)}"
 
     def text(self, node: Node) -> str:
         """One expression."""
@@ -105,8 +111,9 @@ class Writer:
             return indexed, ATOM
         if node.op == "diag":
             return f"diag({self.text(node.inputs[0])})", ATOM
-        if _is_one_hot_product(node):
-            return _call_column(self, node), ATOM
+        number = _of_number(self, node)
+        if number:
+            return number, ATOM
         if node.op == "fill":
             return _call(self, node, *node.shape), ATOM
         binding = TABLE[node.op].precedence
@@ -123,10 +130,10 @@ class Writer:
 
     def _value(self, name: str) -> str:
         """A definition or an input at the step where the equation stands."""
-        if name in self.times.once or name in self.times.row_inputs:
-            return name
         if name in self.times.hidden:
             return self._hidden(name)
+        if name in self.times.once or name in self.times.row_inputs:
+            return name
         return f"{name}[tau]" if self.is_late and not self.is_inside else f"{name}[t]"
 
     def _shifted(self, name: str, lag: int) -> str:
@@ -140,7 +147,8 @@ class Writer:
         assert self.graph is not None
         kind, *rest = self.times.hidden[name]
         if kind == "place":
-            return f"{rest[0]}[t, {rest[1]}]"
+            step = "" if name in self.times.once else "t, "
+            return f"{rest[0]}[{step}{rest[1]}]"
         body = self.graph.definitions[name].inputs[0]
         if kind == "lag":
             return f"{rest[0]}[t{int(rest[1]):+d}]"
@@ -153,6 +161,7 @@ class Writer:
             if source or rest[0] in self.times.once:
                 return self._value(rest[0])
             return f"{rest[0]}[tau]"
+        _, body = split_target(body)
         if kind == "softmax":  # exp(u - max) / sum
             inner = body.inputs[0].inputs[0].inputs[0]
         else:
@@ -160,14 +169,20 @@ class Writer:
         return f"{kind}(t, {replace(self, is_inside=True).text(inner)})"
 
 
-def _is_one_hot_product(node: Node) -> bool:
-    return node.op == "matvec" and node.inputs[1].op == "one_hot_of"
+def _of_number(writer: Writer, node: Node) -> str:
+    """What a whole number that the cell hands on stands in, or nothing.
 
-
-def _call_column(writer: Writer, node: Node) -> str:
-    """`U[:, argmax(o[t])]`, the column that a computed number says."""
-    matrix, one_hot = node.inputs
-    return f"{writer.inside(matrix, ATOM)}[:, {writer.text(one_hot.inputs[0])}]"
+    `U[:, argmax(o[t])]`, `nll(p, k[t-2])`, and a copy of an integer input.
+    """
+    last = node.inputs[-1] if node.inputs else node
+    if node.op == "argmax" and last.op == "one_hot":
+        return writer.text(last.inputs[0])
+    if last.op != "one_hot_of" or node.op not in ("matvec", "nll_soft"):
+        return ""
+    first, number = node.inputs[0], writer.text(last.inputs[0])
+    if node.op == "matvec":
+        return f"{writer.inside(first, ATOM)}[:, {number}]"
+    return f"nll({writer.text(first)}, {number})"
 
 
 def _infix(writer: Writer, node: Node, binding: int) -> str:

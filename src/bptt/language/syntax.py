@@ -84,9 +84,7 @@ def parse_text(text: str) -> tuple[list[Equation], list[Declaration]]:
             "the text holds no equation",
             fix="write at least one, such as `h[t] = tanh(b + W @ h[t-1] + U @ x[t])`",
         )
-    if indices:
-        equations = with_sizes(equations, declarations, indices)
-    return equations, declarations
+    return with_sizes(equations, declarations, indices), declarations
 
 
 class _EquationReader(IndexReader):
@@ -396,11 +394,15 @@ class _EquationReader(IndexReader):
         lag = self._lag(node.slice)
         name = self._name(node.value)
         if lag is None:
+            fix = f"{name}[t] or {name}[t-1]; a value before the first step is "
+            fix += f"given with the call, `initial={{'{name}': ...}}`"
+            if isinstance(node.slice, ast.Name):  # an index that no line declares
+                place = node.slice.id
+                fix = f"{name}[t], or declare the index, `{place} = 1, ..., n_{place}`"
             raise errors.UnsupportedSyntaxError(
                 self.span(node.slice),
                 f"{self._show(node)}: a step is written t, t-1, t+1 or tau",
-                fix=f"{name}[t] or {name}[t-1]; a value before the first step is "
-                f"given with the call, `initial={{'{name}': ...}}`",
+                fix=fix,
             )
         if lag != "tau" and abs(int(lag)) > FARTHEST:
             kind = errors.FutureStepError if int(lag) > 0 else errors.DistantStepError

@@ -16,24 +16,28 @@ later they tell where a row begins and ends, ragged or not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from bptt import errors
 from bptt.errors import Span
-from bptt.language.additions import Additions
-from bptt.language.tree import LOSS, Declaration, Equation, Piece, read
+from bptt.language.over_time import AT_END, AT_STEPS, INSIDE, OverTime
+from bptt.language.timeless import row_inputs
+from bptt.language.tree import (
+    LOSS,
+    Declaration,
+    Equation,
+    Piece,
+    bare_names,
+    read,
+    reads_end,
+)
 from bptt.step.graph import Times
-
-AT_STEPS, AT_END, INSIDE = "t", "end", "inside"
 
 
 @dataclass
 class Rewritten:
-    """Equations of one step, and what they were written for.
-
-    like: names whose shape is that of an expression; times: see `Times`.
-    """
+    """Equations of one step; like: names whose shape is that of an expression."""
 
     equations: list[Equation]
     declarations: list[Declaration]
@@ -42,9 +46,13 @@ class Rewritten:
 
 
 def rewrite_times(
-    equations: list[Equation], declarations: list[Declaration]
+    equations: list[Equation],
+    declarations: list[Declaration],
+    held: Collection[str] = (),
 ) -> Rewritten:
     """The cell as equations of one step.
+
+    held: names without a step that have an equation for every place.
 
     Raises: OutOfTimeError, UseBeforeDefinitionError, DuplicateDefinitionError,
     EmptyCellError.
@@ -54,7 +62,8 @@ def rewrite_times(
     )
     if is_plain and not any(d.is_input for d in declarations):
         return Rewritten(equations, declarations, {}, Times())
-    return _Rewriter(equations=equations, declarations=declarations).rewrite()
+    writer = _Rewriter(equations=equations, declarations=declarations, held=held)
+    return writer.rewrite()
 
 
 def _asks_for_more(expr: Piece) -> bool:
@@ -66,11 +75,12 @@ def _asks_for_more(expr: Piece) -> bool:
 
 
 @dataclass
-class _Rewriter(Additions):
+class _Rewriter(OverTime):
     """Rewrites equations in order; each may bring others that stand before it."""
 
     equations: list[Equation] = field(default_factory=list)
     declarations: list[Declaration] = field(default_factory=list)
+    held: Collection[str] = ()
     static: dict[str, Piece] = field(default_factory=dict)
     once: dict[str, bool] = field(default_factory=dict)  # -> known at the end alone
     starts: dict[str, str] = field(default_factory=dict)
@@ -83,22 +93,27 @@ class _Rewriter(Additions):
 
     def rewrite(self) -> Rewritten:
         """All equations, those of starts first."""
-        self.row_inputs = self._row_inputs()
+        self.row_inputs = row_inputs(self.equations, self.declarations)
         self.taken = {
             *(e.name for e in self.equations),
             *(d.name for d in self.declarations),
             *(p.name for e in self.equations for p in e.expression.parts()),
         }
         self.later = {e.name for e in self.equations if e.when == ""}
-        for equation in self.equations:
-            if equation.when in ("0", "tau+1"):
-                self._start(equation)
+        starts = [e for e in self.equations if e.when in ("0", "tau+1")]
+        first = self._before_starts(starts)
+        for equation in first:
+            self._once(equation)
+        for equation in starts:
+            self._start(equation)
         for equation in self.equations:
             self._refuse_twice(equation)
+            if equation in first:
+                continue
             if equation.when == "t" and equation.name == LOSS and self.has_both:
                 continue
             if equation.when == "t":
-                body = self._at(equation.expression, AT_STEPS)
+                body = self.rewrite_at(equation.expression, AT_STEPS)
                 self.done.append(replace(equation, expression=body))
             elif equation.when == "":
                 self._once(equation)
@@ -132,47 +147,57 @@ class _Rewriter(Additions):
                 fix=f"give one of the two another name, such as {equation.name}_2",
             )
 
-    def _row_inputs(self) -> set[str]:
-        """Inputs without time: declared, or a bare target of nll."""
-        known = {d.name for d in self.declarations if d.is_input}
-        for equation in self.equations:
-            for part in equation.expression.parts() if equation.when == "" else ():
-                target = part.arguments[1] if part.op == "nll" else None
-                if target is not None and target.op == "parameter":
-                    known.add(target.name)
-        defined = {e.name for e in self.equations}
-        given = {d.name for d in self.declarations if not d.is_input}
-        return known - defined - given
-
     # ----- once -----
+
+    def _before_starts(self, starts: Iterable[Equation]) -> list[Equation]:
+        """The equations of a row that starts read, and those that these read."""
+        once = {e.name: e for e in self.equations if e.when == ""}
+        needed: dict[str, Equation] = {}
+        waiting = [(name, e) for e in starts for name in bare_names(e.expression)]
+        while waiting:
+            name, reader = waiting.pop()
+            equation = once.get(name)
+            if equation is None or name in needed:
+                continue
+            if reads_end(equation.expression):
+                raise errors.OutOfTimeError(
+                    reader.span,
+                    f"{name} is known after the last step, and the start waits for it",
+                    fix="a start is made of parameters and of inputs without time",
+                )
+            needed[name] = equation
+            waiting += [(n, reader) for n in bare_names(equation.expression)]
+        return [e for e in self.equations if needed.get(e.name) is e]
 
     def _once(self, equation: Equation) -> None:
         """An equation without a step: of parameters, of a row, or of its end."""
         name = equation.name
         parts = list(equation.expression.parts())
-        names = {p.name for p in parts if p.op == "parameter"}
-        is_late = any(
-            p.op == "over_t"
-            or (p.op == "read" and p.lag == "tau")
-            or (p.op == "clock" and p.data == "tau")
-            for p in parts
-        ) or any(self.once.get(n) for n in names)
-        is_of_row = bool(names & (self.row_inputs | self.once.keys()))
+        names = bare_names(equation.expression)
+        is_late = reads_end(equation.expression)
+        is_late |= any(self.once.get(n) for n in names)
+        is_of_row = any(n in self.row_inputs or n in self.once for n in names)
+        is_of_row |= name in self.held
         for part in parts:
             is_timed = part.op == "read" and part.lag != "tau"
             is_timed |= part.op == "clock" and part.data == "t"
             if is_timed and not _is_inside(part, parts):
+                shown = equation.span.line[equation.span.start : equation.span.end]
+                stepped = shown.replace("[", "[t, ") if "[" in shown else f"{shown}[t]"
                 raise errors.OutOfTimeError(
                     part.span,
-                    f"{part.name} has a step here, but {name} has none",
-                    fix=f"{name}[t] = ..., or {part.name}[tau] for the value of the "
+                    f"{part.name} has a step here, but {shown} has none",
+                    fix=f"{stepped} = ..., or {part.name}[tau] for the value of the "
                     "last step, sum(t, ...) or mean(t, ...) for one of all steps",
                 )
         if not (is_late or is_of_row or name == LOSS):
-            self.static[name] = self._at(equation.expression, AT_STEPS)
+            body = self.rewrite_at(equation.expression, AT_STEPS)
+            if body.op == "put":  # its line is printed, and its places are read
+                body = Piece("labelled", (body,), body.span, name)
+            self.static[name] = body
             self.later.discard(name)
             return
-        body = self._at(equation.expression, AT_END if is_late else AT_STEPS)
+        body = self.rewrite_at(equation.expression, AT_END if is_late else AT_STEPS)
         if name == LOSS and self.has_both:
             name = self.end_loss = self.free("L_end")
             self.added.append(Declaration(name, (), None, equation.span))
@@ -197,14 +222,14 @@ class _Rewriter(Additions):
     def _join_losses(self) -> None:
         """L[t], and at the last step L, too."""
         steps = next(e for e in self.equations if (e.name, e.when) == (LOSS, "t"))
-        body = self._at(steps.expression, AT_STEPS)
+        body = self.rewrite_at(steps.expression, AT_STEPS)
         late = self._when_last(read(self.end_loss, 0, steps.span), steps.span)
         both = Piece("add", (body, late), steps.span)
         self.done.append(replace(steps, expression=both))
 
     # ----- expressions -----
 
-    def _at(self, expr: Piece, mode: str) -> Piece:
+    def rewrite_at(self, expr: Piece, mode: str) -> Piece:
         # order-free: an address finds what was made of a piece, which is kept.
         key = (id(expr), mode)
         if key not in self.cache:
@@ -215,12 +240,14 @@ class _Rewriter(Additions):
         if expr.op == "parameter":
             return self._bare(expr, mode)
         if expr.op == "clock":
-            return self._clock(expr, mode)
+            return self.clock(expr, mode)
         if expr.op == "over_t":
-            return self._over(expr, mode)
+            return self.over(expr, mode)
         if expr.op == "read":
             return self._read(expr, mode)
-        return replace(expr, arguments=tuple(self._at(a, mode) for a in expr.arguments))
+        return replace(
+            expr, arguments=tuple(self.rewrite_at(a, mode) for a in expr.arguments)
+        )
 
     def _bare(self, expr: Piece, mode: str) -> Piece:
         name = expr.name
@@ -247,7 +274,7 @@ class _Rewriter(Additions):
             return self.at_tau(name, expr)
         return read(name, 0, expr.span)
 
-    def _clock(self, expr: Piece, mode: str) -> Piece:
+    def clock(self, expr: Piece, mode: str) -> Piece:
         if expr.data == "t" and mode == AT_END:
             raise errors.OutOfTimeError(
                 expr.span, "t has no value after the last step", fix="tau"
@@ -309,7 +336,7 @@ class _Rewriter(Additions):
                     "a start is made of parameters and of inputs without time",
                     fix="declare an input without time, `s: n_s = input`, and read s",
                 )
-        body = self._at(equation.expression, AT_STEPS)
+        body = self.rewrite_at(equation.expression, AT_STEPS)
         start = self.free(f"{name}_start")
         self.starts[name] = start
         is_declared = any(d.name == name for d in self.declarations)
@@ -345,69 +372,6 @@ class _Rewriter(Additions):
             f"cell has {name}[{wrong}]",
             fix=f"{name}[{right}] = ...",
         )
-
-    # ----- over all steps -----
-
-    def _over(self, expr: Piece, mode: str) -> Piece:
-        if mode == AT_STEPS:
-            raise errors.OutOfTimeError(
-                expr.span,
-                f"{expr.data} over t is known after the last step, and this is an "
-                "equation of every step",
-                fix="write it in an equation without [t]; h[t-1] carries a sum so far",
-            )
-        if expr.data == "mean":
-            return self._mean(expr, mode)
-        if expr.data == "softmax":
-            return self._softmax(expr, mode)
-        return self._accumulated(expr, mode, str(expr.data))
-
-    def _accumulated(self, expr: Piece, mode: str, kind: str) -> Piece:
-        """The last value of a running sum or maximum; inside a sum, at every step."""
-        (inner,) = expr.arguments
-        # order-free: as above
-        key = (kind, id(inner))
-        if key not in self.made:
-            body, span = self._at(inner, INSIDE), expr.span
-            name = self.numbered(kind)
-            self.like[name] = body
-            before = read(name, -1, span)
-            if kind == "sum":
-                total = Piece("add", (before, body), span)
-            else:
-                begun = read(self.flag("begun", span), -1, span)
-                larger = Piece("maximum", (before, body), span)
-                total = Piece("where", (begun, larger, body), span)
-            self.define(key, name, total, (kind,))
-        name = self.made[key]
-        if mode == INSIDE:
-            return self.at_tau(name, expr)
-        return read(name, 0, expr.span)
-
-    def _mean(self, expr: Piece, mode: str) -> Piece:
-        total = self._accumulated(expr, mode, "sum")
-        steps = self._clock(Piece("clock", (), expr.span, "tau"), mode)
-        return Piece("div", (total, steps), expr.span)
-
-    def _softmax(self, expr: Piece, mode: str) -> Piece:
-        if mode != INSIDE:
-            raise errors.OutOfTimeError(
-                expr.span,
-                "softmax over t has a value for every step, and this is an equation "
-                "after the last one",
-                fix="sum(t, softmax(t, e[t]) * h[t])",
-            )
-        (inner,) = expr.arguments
-        span = expr.span
-        peak = Piece("over_t", (inner,), span, "max")
-        held = Piece("stop_gradient", (peak,), span)
-        power = Piece("exp", (Piece("sub", (inner, held), span),), span)
-        total = Piece("over_t", (power,), span, "sum")
-        share = self._at(Piece("div", (power, total), span), INSIDE)
-        name = self.numbered("softmax")
-        # order-free: as above
-        self.define(("softmax", id(inner)), name, share, ("softmax",))
-        return read(name, 0, span)
 
 
 def _is_inside(part: Piece, parts: Iterable[Piece]) -> bool:

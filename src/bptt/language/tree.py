@@ -61,6 +61,22 @@ def read(name: str, lag: int, span: Span) -> Piece:
     return Piece("read", (), span, (name, lag))
 
 
+def bare_names(expr: Piece) -> tuple[str, ...]:
+    """The names that an expression reads without a step, each once."""
+    found = (part.name for part in expr.parts() if part.op == "parameter")
+    return tuple(dict.fromkeys(found))
+
+
+def reads_end(expr: Piece) -> bool:
+    """Whether an expression is known after the last step alone."""
+    return any(
+        part.op == "over_t"
+        or (part.op == "read" and part.lag == "tau")
+        or (part.op == "clock" and part.data == "tau")
+        for part in expr.parts()
+    )
+
+
 @dataclass(frozen=True)
 class Equation:
     """`name[t] = expression`.

@@ -295,8 +295,21 @@ class Graph:
 
         Not what `times` carries back from the end of a row: a later call has its own.
         """
-        own = self.backward & self.times.hidden.keys()
+        own = {
+            name
+            for name, (kind, *_) in self.times.hidden.items()
+            if name in self.backward and kind != "lag"
+        }
         return tuple(name for name in self.states if name not in own)
+
+    def names(self) -> tuple[str, ...]:
+        """All names: of values, of indices, and of what has places and is made once."""
+        puts = (n.data for n in walk(self.definitions.values()) if n.op == "put")
+        labels = (data[0].label for data in puts)  # type: ignore[index]
+        return (
+            *self.definitions, *self.parameters, *self.inputs, *self.indices,
+            *dict.fromkeys(filter(None, labels)),
+        )  # fmt: skip
 
     def lag(self, state: str) -> int:
         """Where a state is read: -1 for t-1, +1 for t+1."""

@@ -32,9 +32,41 @@ def _flipped(a: Array) -> Array:
     return np.swapaxes(a, -1, -2)
 
 
-def solve_vector(a: Array, b: Array) -> Array:
-    """x with A x = b for a vector b of every row."""
+def or_nan(f: Callable[..., Array], *ranks: int) -> Callable[..., Array]:
+    """f, with NaN for a matrix that it cannot take, as it divides by zero elsewhere.
+
+    ranks: of its arguments. One row of a batch leaves the others as they are.
+    """
+
+    def checked(*arrays: Array) -> Array:
+        try:
+            return np.asarray(f(*arrays))
+        except np.linalg.LinAlgError:
+            pairs = [(a, a.ndim - n) for a, n in zip(arrays, ranks, strict=True)]
+            lead = np.broadcast_shapes(*(a.shape[:n] for a, n in pairs))
+            found = np.full(lead + arrays[-1].shape[pairs[-1][1] :], np.nan)
+            if not lead:
+                return found.astype(arrays[-1].dtype)
+            wide = [np.broadcast_to(a, lead + a.shape[n:]) for a, n in pairs]
+            for row in np.ndindex(lead):
+                found[row] = checked(*(a[row] for a in wide))
+            return found.astype(arrays[-1].dtype)
+
+    return checked
+
+
+def _solve_vector(a: Array, b: Array) -> Array:
     return np.asarray(np.linalg.solve(a, b[..., None])[..., 0])
+
+
+def _cholesky(a: Array) -> Array:
+    return np.asarray(np.linalg.cholesky(a))
+
+
+solve_vector = or_nan(_solve_vector, 2, 1)
+solve_columns = or_nan(np.linalg.solve, 2, 2)
+inverse = or_nan(np.linalg.inv, 2)
+_factor = or_nan(_cholesky, 2)
 
 
 def cholesky(a: Array) -> Array:
@@ -44,7 +76,7 @@ def cholesky(a: Array) -> Array:
     """
     symmetric = (a + _flipped(a)) / 2
     if not np.iscomplexobj(a):
-        return np.asarray(np.linalg.cholesky(symmetric))
+        return _factor(symmetric)
     found = np.zeros_like(symmetric)
     for j in range(a.shape[-1]):
         rest = symmetric[..., j:, j].copy()
@@ -58,10 +90,7 @@ def exponential(a: Array) -> Array:
     try:
         expm: Any = import_module("scipy.linalg").expm
     except ImportError as error:
-        raise errors.MissingExtraError(
-            "expm(A) needs the package scipy, which is not installed: "
-            'pip install "bptt[matrix]"'
-        ) from error
+        raise errors.MissingExtraError("expm(A)", "scipy", "matrix") from error
     return np.asarray(expm(a))
 
 
@@ -167,11 +196,11 @@ def _part(apply: Apply, a: Node, dim: Dim, number: int) -> Node:
 def linear_rows(apply: Apply) -> tuple[Op, ...]:
     """Their rows of the table of operations."""
     return (
-        Op("inverse", 1, square, np.linalg.inv, _inverse_rule(apply), "y",
+        Op("inverse", 1, square, inverse, _inverse_rule(apply), "y",
            "{0}^{{-1}}"),
         Op("solve", 2, solved, solve_vector, _solve_rule(apply, "solve", "outer"),
            "xy", "{0}^{{-1}} {1}", domain=TWO),
-        Op("solve_columns", 2, solved_columns, np.linalg.solve,
+        Op("solve_columns", 2, solved_columns, solve_columns,
            _solve_rule(apply, "solve_columns", "matmul"), "xy", "{0}^{{-1}} {1}", "",
            domain=TWO),
         Op("cholesky", 1, square, cholesky, _cholesky_rule(apply), "y",

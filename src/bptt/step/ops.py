@@ -35,7 +35,7 @@ from bptt.step.operation import (
     kink_of_max,
     kink_where_equal,
 )
-from bptt.step.places import IndexPlace, read_place, write_place
+from bptt.step.places import IndexPlace, PlaceTerm, read_place, write_place
 from bptt.step.product import others_product
 from bptt.step.shapes import Shape
 from bptt.step.table import Table
@@ -112,6 +112,19 @@ def where(condition: Node, x: Operand, y: Operand) -> Node:
 def at(x: Node, place: IndexPlace) -> Node:
     """The elements of x at a place, for every value of its indices."""
     return apply("at", x, data=place)
+
+
+def whole_shape(x: Node) -> Shape:
+    """The shape of x at all values of its indices: their dimensions, then its own."""
+    return (*dict(x.indices).values(), *x.shape)
+
+
+def held_input(x: Node, name: str) -> Node:
+    """An input in the place of x, whose numbers are those of `whole_shape`."""
+    leaf = Node("input", (), whole_shape(x), name)
+    for index, dim in x.indices:
+        leaf = at(leaf, IndexPlace(dim, (PlaceTerm(index, dim),)))
+    return leaf
 
 
 def put(x: Node, place: IndexPlace, kept: tuple[str, ...] = ()) -> Node:

@@ -37,7 +37,8 @@ class IndexPlace:
 
     An index alone is every place of its dimension, whatever it counts from. dims: sizes
     of dimensions that are added or subtracted; part: "joined" or "slice" where another
-    dimension is counted than the one that is read.
+    dimension is counted than the one that is read; label: what a line of the text calls
+    that which is put together here.
     """
 
     dim: Dim
@@ -46,6 +47,7 @@ class IndexPlace:
     is_wrapped: bool = False
     dims: tuple[tuple[Dim, int], ...] = ()
     part: str = ""
+    label: str = ""
 
     @property
     def is_plain(self) -> bool:
@@ -115,12 +117,14 @@ def map_data(
     if op == "at":
         return place(data)
     if op == "put":
-        return place(data[0]), tuple(map(index, data[1]))
+        put = place(data[0])
+        label = index(put.label) if put.label else ""
+        return replace(put, label=label), tuple(map(index, data[1]))
     if op in ("index", "index_fill", "index_sum"):
         return (index(data[0]), dim(data[1]), *data[2:])
     if op in ("size", "eye"):
         return dim(data)
-    if op in ("fill", "one_hot_of"):
+    if op in ("fill", "one_hot", "one_hot_of"):
         return tuple(map(dim, data))
     return data
 

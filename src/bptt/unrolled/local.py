@@ -39,6 +39,7 @@ from bptt.step.graph import (
     shift_of,
     walk,
 )
+from bptt.step.ops import held_input, whole_shape
 from bptt.step.shapes import Array, numbers_of
 
 
@@ -218,10 +219,10 @@ def hold_stops(
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
         if node in held:
-            return Node("input", (), node.shape, held[node])
+            return held_input(node, held[node])
         return rebuild(node, inputs)
 
-    specs = {name: InputSpec(node.shape) for node, name in held.items()}
+    specs = {name: InputSpec(whole_shape(node)) for node, name in held.items()}
     graph = replace(
         equation.graph,
         definitions={equation.name: rewrite([root], step)[root]},

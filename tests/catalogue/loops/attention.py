@@ -142,3 +142,20 @@ def kalman(p, x, s, back):
     missing = torch.distributions.Normal(p.c @ mean, variance.sqrt()).log_prob(x.y)
     keep = torch.eye(len(gain), dtype=gain.dtype) - torch.outer(gain, p.c)
     return {"m": mean + gain * error, "P": keep @ V, "L": -missing}
+
+
+def kalman_vector(p, inputs, s, tau):
+    P, m, losses = p["F"] @ p["F"].T, s["m"], []
+    one = torch.eye(len(p["H"]), dtype=m.dtype)
+    for y in inputs["y"]:
+        V = p["A"] @ P @ p["A"].T + p["G"] @ p["G"].T
+        S = p["C"] @ V @ p["C"].T + p["H"] @ p["H"].T + one
+        K = V @ p["C"].T @ torch.linalg.inv(S)
+        m = p["A"] @ m
+        seen = torch.distributions.MultivariateNormal(p["C"] @ m, S)
+        losses.append(-seen.log_prob(y))
+        m, P = m + K @ (y - p["C"] @ m), V - K @ p["C"] @ V
+    return torch.stack(losses)
+
+
+LOOPS["kalman_vector"] = (kalman_vector, "L")

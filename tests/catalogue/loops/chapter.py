@@ -108,3 +108,28 @@ LOOPS |= {"last_output": (last_output, "L"), "bidirectional": (bidirectional, "L
 def echo_state(p, x, s, back):
     h = tanh(p.W.detach() @ s.h + p.U.detach() @ x.x)
     return {"h": h, "L": (p.c + p.V @ h - x.y).square().mean()}
+
+
+def encoder_decoder(p, inputs, s, tau):
+    e = torch.zeros_like(p["b_e"])
+    for word in inputs["m"][: int(inputs["n"])]:
+        e = tanh(p["b_e"] + p["W_e"] @ e + p["U_e"] @ word)
+    c = tanh(p["b_c"] + p["R"] @ e)
+    h, before, losses = tanh(p["b_s"] + p["S"] @ c), s["y"], []
+    for y in inputs["y"]:
+        h = tanh(p["b"] + p["W"] @ h + p["U"] @ before + p["C"] @ c)
+        losses.append(_soft_loss(p["d"] + p["V"] @ h, y))
+        before = y
+    return torch.stack(losses)
+
+
+LOOPS["encoder_decoder"] = (encoder_decoder, "L")
+
+
+@loop("L")
+def own_output(p, x, s, back):
+    before = int(back("k", 1)) if x.g > 0 else x.z
+    h = tanh(p.b + p.W @ s.h + p.U @ x.x + p.E[:, before])
+    o = p.c + p.V @ h
+    k = int(torch.searchsorted(torch.softmax(o, 0).cumsum(0), x.u, right=True))
+    return {"h": h, "k": torch.tensor(float(k)), "L": _loss(o, x.y)}

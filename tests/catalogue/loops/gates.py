@@ -181,12 +181,12 @@ def fastgrnn(p, x, s, back):
     return {"h": (sigmoid(p.zeta) * (1 - z) + sigmoid(p.nu)) * n + z * s.h}
 
 
-@loop("s_5")
+@loop("s")
 def highway(p, x, s, back):
-    state = s.s_5
-    for k in range(1, 6):
-        h, g = (getattr(p, f"R_{n}{k}") @ state + getattr(p, f"b_{n}{k}") for n in "hg")
-        if k == 1:
+    states = [s.s[-1]]
+    for k in range(5):
+        h, g = (R[k] @ states[-1] + b[k] for R, b in ((p.R_h, p.b_h), (p.R_g, p.b_g)))
+        if k == 0:
             h, g = h + p.W_h @ x.x, g + p.W_g @ x.x
-        state = tanh(h) * sigmoid(g) + state * (1 - sigmoid(g))
-    return {"s_5": state}
+        states.append(tanh(h) * sigmoid(g) + states[-1] * (1 - sigmoid(g)))
+    return {"s": torch.stack(states[1:])}

@@ -230,8 +230,25 @@ def alif(p, x, s, back):
 
 @loop("h")
 def ltc(p, x, s, back):
-    h, dt = s.h, p.dt.detach()
+    states, dt = [s.h[-1]], p.dt.detach()
     for _ in range(6):
-        f = sigmoid(p.b + p.W @ h + p.U @ x.x)
-        h = (h + dt * f * p.a) / (1 + dt * (p.rate + f))
-    return {"h": h}
+        f = sigmoid(p.b + p.W @ states[-1] + p.U @ x.x)
+        states.append((states[-1] + dt * f * p.a) / (1 + dt * (p.rate + f)))
+    return {"h": torch.stack(states[1:])}
+
+
+def _modrelu(z, b):
+    return torch.sign(z) * relu(z.abs() + b)
+
+
+@loop("h")
+def exprnn(p, x, s, back):
+    W = torch.matrix_exp(p.A - p.A.T)
+    return {"h": _modrelu(W @ s.h + p.U @ x.x, p.b)}
+
+
+@loop("h")
+def scornn(p, x, s, back):
+    skew, one = p.A - p.A.T, torch.eye(len(p.d), dtype=p.d.dtype)
+    W = torch.linalg.inv(one + skew) @ (one - skew) * p.d.detach()
+    return {"h": _modrelu(W @ s.h + p.U @ x.x, p.b)}

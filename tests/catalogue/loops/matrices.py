@@ -135,6 +135,21 @@ def fast_weights(p, inputs, s, tau):
     return torch.stack(out)
 
 
+def fast_weights_steps(p, inputs, s, tau):
+    A, h, out = s["A"], s["h"][-1], []
+    for x in inputs["x"]:
+        A = 0.95 * A + 0.5 * torch.outer(h, h)
+        a = p["W"] @ h + p["C"] @ x
+        h, places = relu(a), []
+        for _ in range(3):
+            u = a + A @ h
+            u = (u - u.mean()) / torch.sqrt(u.var(unbiased=False) + 1e-5)
+            h = relu(u)
+            places.append(h)
+        out.append(torch.stack(places))
+    return torch.stack(out)
+
+
 def plasticity(p, inputs, s, tau):
     H, h, out = s["H"], s["h"], []
     for x in inputs["x"]:
@@ -229,6 +244,7 @@ LOOPS |= {
     "gated_deltanet": (gated_deltanet, "y"),
     "linear_attention": (linear_attention, "o"), "s6": (s6, "y"),
     "rwkv7": (rwkv7, "o"), "fast_weights": (fast_weights, "h"),
+    "fast_weights_steps": (fast_weights_steps, "h"),
     "plasticity": (plasticity, "H"), "ttt_linear": (ttt_linear, "z"),
     "ntm": (ntm, "m"), "conv_lstm": (conv_lstm, "h"), "hmm": (hmm, "alpha"),
     "attention_decoder": (attention_decoder, "s"),
