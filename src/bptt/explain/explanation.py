@@ -30,10 +30,6 @@ class UnknownFormatError(ArgumentError):
     """An explanation is asked for in a format that there is no writer of."""
 
 
-class BackwardLoopError(ArgumentError):
-    """The page is asked for of a cell in which something is read at t+1."""
-
-
 class UnknownCardError(ArgumentError):
     """A card is asked for that the derivation does not have."""
 
@@ -121,9 +117,9 @@ class Explanation:
     def html(self) -> str:
         """The page: one file that needs no network.
 
-        Raises: BackwardLoopError, IndexedCellError.
+        Raises: IndexedCellError.
         """
-        self._refuse_page()
+        refuse_indices(self.cell.graph)
         from bptt.explain.html import html_page
 
         return html_page(self.document, self.lang)
@@ -134,19 +130,11 @@ class Explanation:
 
         return slides(self.document, self.lang)
 
-    def _refuse_page(self) -> None:
-        refuse_indices(self.cell.graph)
-        for state in sorted(self.cell.graph.backward):
-            raise BackwardLoopError(
-                f"{state}[t+1] is read: the page draws loops that run from t = 1 to "
-                "tau. text(), markdown() and latex() take both directions"
-            )
-
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a file; its suffix says the format: .html, .md, .tex or .txt.
 
         Returns: the path.
-        Raises: UnknownFormatError, BackwardLoopError, IndexedCellError; OSError if it
+        Raises: UnknownFormatError, IndexedCellError; OSError if it
         cannot be written.
         """
         target = Path(path)
@@ -223,7 +211,7 @@ def explain(
     Of a cell with indices it is the equations, those of the gradient, and the ledger.
 
     Raises: UnknownLanguageError, ExplainOptionError; and UnknownCardError when shown,
-    and BackwardLoopError or IndexedCellError when the page is asked for.
+    and IndexedCellError when the page is asked for.
     """
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)
