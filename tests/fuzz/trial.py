@@ -169,22 +169,11 @@ def call_arguments(case: Case) -> tuple[dict, dict, dict]:
     return params, inputs, options
 
 
-def held_initial(case: Case, given: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Initial values as front ends take them: one for each definition of a step."""
-    found = {}
-    for name, array in given.items():
-        holders = case.holders(name)
-        if len(holders) == 1:
-            found[name] = array
-            continue
-        ordered = array if case.states[name] > 0 else array[::-1]
-        found |= dict(zip(holders, ordered, strict=True))
-    return found
-
-
 def has_rows_first(case: Case, what: str, name: str) -> bool:
     """Whether the first axis of an array is the batch, not time or a distance."""
-    return what in ("initial", "final") or name in (*case.statics, *case.lasts)
+    if what in ("initial", "final"):
+        return case.depth(name) == 1
+    return name in (*case.statics, *case.lasts) and name not in case.defined
 
 
 class Comparer:

@@ -22,12 +22,17 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from bptt.engine import Engine
+    from bptt.explain.figure import Figure
 
 SUFFIXES = (".txt", ".md", ".tex", ".html")
 
 
 class UnknownFormatError(ArgumentError):
     """An explanation is asked for in a format that there is no writer of."""
+
+
+class BackwardLoopError(ArgumentError):
+    """A figure is asked for of a cell in which something is read at t+1."""
 
 
 class UnknownCardError(ArgumentError):
@@ -129,6 +134,31 @@ class Explanation:
         from bptt.explain.html import slides
 
         return slides(self.document, self.lang)
+
+    def figure(self, kind: str, *, of: str | None = None) -> Figure:
+        """A figure for print; its `save` writes .svg, .pdf or .tex (TikZ).
+
+        kind: "unrolled", the network in time; "edge", every edge with its Jacobian
+        and its transpose; "paths", the paths from a parameter to L and what each
+        brings. of: for "edge" the name at one of its ends, for "paths" the parameter,
+        else the one that the most paths lead from.
+
+        >>> from bptt.cells import book
+        >>> book.explain(tau=2).figure("edge", of="W").svg()[:4]
+        '<svg'
+
+        Raises: FigureError, BackwardLoopError, IndexedCellError.
+        """
+        refuse_indices(self.cell.graph)
+        for state in sorted(self.cell.graph.backward):
+            raise BackwardLoopError(
+                f"{state}[t+1] is read: figures draw loops that run from t = 1 to tau. "
+                "html() draws both directions"
+            )
+        from bptt.explain.figure import make_figure
+        from bptt.explain.figure.pictured import Pictured
+
+        return make_figure(Pictured(self.document, self.name, self.lang), kind, of)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a file; its suffix says the format: .html, .md, .tex or .txt.

@@ -14,6 +14,7 @@ from bptt.cell import Cell
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind
 from bptt.execute.packing import pack_lengths
+from bptt.execute.rows import take_apart
 from bptt.passes import ForwardPass
 from bptt.results import Gradient, Run
 from bptt.step.shapes import Array
@@ -128,7 +129,7 @@ class Plan:
 
     def collect(self, run: Run, bindings: Bindings) -> list[Array]:
         """What comes out of a run: sequences in its own memory, last values copied."""
-        final = run.final if self.call.finals else {}
+        final = take_apart(self.cell.graph, run.final if self.call.finals else {})
         out = [run[name] for name in self.call.outputs]
         out += [final[name] for name in self.call.finals]
         if self.loss is not None:
@@ -232,7 +233,8 @@ class Plan:
         asked = iter(needs)
         found = [self._parameter(gradient, n) if next(asked) else None for n in tensors]
         found += [gradient.inputs[n] if next(asked) else None for n in inputs]
-        found += [gradient.initial[n] if next(asked) else None for n in initial]
+        rows = take_apart(self.cell.graph, gradient.initial)
+        found += [rows[n] if next(asked) else None for n in initial]
         return found + [None for _ in asked]
 
     def _parameter(self, gradient: Gradient, name: str) -> Array:
