@@ -34,6 +34,10 @@ from bptt.step.graph import Graph
 from bptt.step.shapes import Array, Shape, number_of, numbers_of, show_shape
 
 
+class Steady(dict[str, Array]):
+    """Parameters in one piece each, none of which moves as long as this exists."""
+
+
 @dataclass(frozen=True)
 class Bindings:
     """Everything an executor needs to run a program once.
