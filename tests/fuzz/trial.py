@@ -173,7 +173,7 @@ def has_rows_first(case: Case, what: str, name: str) -> bool:
     """Whether the first axis of an array is the batch, not time or a distance."""
     if what in ("initial", "final"):
         return case.depth(name) == 1
-    return name in (*case.statics, *case.lasts)
+    return name in (*case.statics, *case.lasts) and name not in case.defined
 
 
 class Comparer:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from bptt.engine import Engine
+    from bptt.explain.figure import Figure
 
 SUFFIXES = (".txt", ".md", ".tex", ".html")
 
@@ -31,7 +32,7 @@ class UnknownFormatError(ArgumentError):
 
 
 class BackwardLoopError(ArgumentError):
-    """The page is asked for of a cell in which something is read at t+1."""
+    """A figure is asked for of a cell in which something is read at t+1."""
 
 
 class UnknownCardError(ArgumentError):
@@ -121,9 +122,9 @@ class Explanation:
     def html(self) -> str:
         """The page: one file that needs no network.
 
-        Raises: BackwardLoopError, IndexedCellError.
+        Raises: IndexedCellError.
         """
-        self._refuse_page()
+        refuse_indices(self.cell.graph)
         from bptt.explain.html import html_page
 
         return html_page(self.document, self.lang)
@@ -134,19 +135,36 @@ class Explanation:
 
         return slides(self.document, self.lang)
 
-    def _refuse_page(self) -> None:
+    def figure(self, kind: str, *, of: str | None = None) -> Figure:
+        """A figure for print; its `save` writes .svg, .pdf or .tex (TikZ).
+
+        kind: "unrolled", the network in time; "edge", every edge with its Jacobian
+        and its transpose; "paths", the paths from a parameter to L and what each
+        brings. of: for "edge" the name at one of its ends, for "paths" the parameter,
+        else the one that the most paths lead from.
+
+        >>> from bptt.cells import book
+        >>> book.explain(tau=2).figure("edge", of="W").svg()[:4]
+        '<svg'
+
+        Raises: FigureError, BackwardLoopError, IndexedCellError.
+        """
         refuse_indices(self.cell.graph)
         for state in sorted(self.cell.graph.backward):
             raise BackwardLoopError(
-                f"{state}[t+1] is read: the page draws loops that run from t = 1 to "
-                "tau. text(), markdown() and latex() take both directions"
+                f"{state}[t+1] is read: figures draw loops that run from t = 1 to tau. "
+                "html() draws both directions"
             )
+        from bptt.explain.figure import make_figure
+        from bptt.explain.figure.pictured import Pictured
+
+        return make_figure(Pictured(self.document, self.name, self.lang), kind, of)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a file; its suffix says the format: .html, .md, .tex or .txt.
 
         Returns: the path.
-        Raises: UnknownFormatError, BackwardLoopError, IndexedCellError; OSError if it
+        Raises: UnknownFormatError, IndexedCellError; OSError if it
         cannot be written.
         """
         target = Path(path)
@@ -223,7 +241,7 @@ def explain(
     Of a cell with indices it is the equations, those of the gradient, and the ledger.
 
     Raises: UnknownLanguageError, ExplainOptionError; and UnknownCardError when shown,
-    and BackwardLoopError or IndexedCellError when the page is asked for.
+    and IndexedCellError when the page is asked for.
     """
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)

@@ -6,7 +6,7 @@ Every message restates what was given, then what was found, then the likely fix.
 from collections.abc import Mapping
 from pathlib import Path
 
-from bptt.errors import BpttError
+from bptt.errors import BpttError, not_installed
 
 
 class TrainError(BpttError):
@@ -17,10 +17,7 @@ class TrainExtraMissingError(TrainError):
     """A package of the extra `train` is not installed."""
 
     def __init__(self, package: str, extra: str = "train") -> None:
-        super().__init__(
-            f"this command needs the package {package}, which is not installed: "
-            f'pip install "bptt[{extra}]"'
-        )
+        super().__init__(not_installed("this command", package, extra))
 
 
 class DataNotFoundError(TrainError):

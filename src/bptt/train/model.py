@@ -9,6 +9,7 @@ from bptt import cells
 from bptt.cell import Cell
 from bptt.errors import UnknownCellError, did_you_mean
 from bptt.step.graph import Node, walk
+from bptt.step.shapes import numbers_of
 from bptt.train.architecture import forget_biases, layers, with_tokens
 from bptt.train.checkpoint import Parameters
 from bptt.train.data.form import Form
@@ -80,7 +81,7 @@ class Model:
     def _refuse_too_large(self, sizes: Mapping[str, int]) -> None:
         """Parameters, gradient and the optimiser's two moments, in float32."""
         shapes = {
-            name: [sizes[d] if isinstance(d, str) else int(str(d)) for d in spec.shape]
+            name: numbers_of(spec.shape, sizes)
             for name, spec in self.cell.graph.parameters.items()
         }
         try:

@@ -112,7 +112,9 @@ def compile_program(
 
     Raises: NotCompilableError with a reason, for what kernels have no form for.
     """
-    key = tuple((dim, sizes[dim]) for dim in program.dims if dim in sizes)
+    sums = sorted(dim for dim in sizes if "+" in dim)
+    known = (dim for dim in (*program.dims, *sums) if dim in sizes)
+    key = tuple((dim, sizes[dim]) for dim in known)
     return _compile(program, key, real_bytes, target)
 
 

@@ -356,6 +356,7 @@ class KernelCall:
     def fill_statics(self) -> None:
         """Enter static values; they stay for the calls that share the workspace."""
         table, numbers = self._workspace.table, self._workspace.numbers
+        self._workspace.bound = None
         statics = self._executable.code.statics
         for name, node in statics.arrays.items():
             table[numbers[name]] = self._keep(self.values.get_static(node))

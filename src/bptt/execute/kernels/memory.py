@@ -116,6 +116,8 @@ class Workspace:
         matrices = {m.name for packed in code.packed for m in packed.matrices}
         self._sources = [self.numbers[name] for name in sorted(matrices)]
         self.last: object = None
+        # Whose addresses the table has: see `bindings.Steady`.
+        self.bound: weakref.ref[Any] | None = None
         self.packing: tuple[int, tuple[Any, ...]] = (-1, ())
 
     def leave(self, call: object) -> tuple[int, tuple[Any, ...]]:

@@ -200,11 +200,30 @@ class KernelValues:
 
     def at(self, name: str, index: int) -> FloatArray:
         """A definition's value at each row's first step (0) or its last (-1)."""
-        rows = self._at(self._executable.program.roots[name], index)
+        node = self._executable.plan.canon(self._executable.program.roots[name])
+        rows = self._step(node, index)
+        if rows is not None:
+            return rows
+        rows = self._at(node, index)
         n_b = self._bindings.n_b
         core = rows.shape[2:]
         row: FloatArray = np.broadcast_to(rows, (1, n_b, *core))[0]
         return row
+
+    def _step(self, node: Node, index: int) -> FloatArray | None:
+        """A value's rows of one step where they lie, if that is all there is to it.
+
+        For a caller who copies them at once: nothing keeps the memory taken.
+        """
+        layout = self._executable.layout
+        place = layout.places.get(node)
+        if place is None or node in layout.overwritten:
+            return None
+        _, buffer = self._locate(place.buffer)
+        step = self._bindings.tau - 1 if index < 0 else 0
+        step += layout.buffers[place.buffer].is_padded
+        columns = buffer[step, :, place.column : place.column + place.width]
+        return self._shaped(columns, node)
 
     def _at(self, node: Node, index: int) -> FloatArray:
         """The rows of one step alone: what is made of others is made for them."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bptt.step import shapes
 from bptt.step.evaluate import evaluate, static_leaf
 from bptt.step.graph import Node, name_of, shift_of, walk
 from bptt.step.shapes import Array
@@ -53,7 +54,7 @@ class SingleStep:
 
 def numbers_of(sizes: Mapping[str, int], shape: Any) -> tuple[int, ...]:
     """Named dimensions as numbers."""
-    return tuple(sizes[d] if isinstance(d, str) else int(d) for d in shape)
+    return shapes.numbers_of(shape, sizes)
 
 
 def single_step(
