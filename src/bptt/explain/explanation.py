@@ -32,7 +32,7 @@ class UnknownFormatError(ArgumentError):
 
 
 class BackwardLoopError(ArgumentError):
-    """The page is asked for of a cell in which something is read at t+1."""
+    """A figure is asked for of a cell in which something is read at t+1."""
 
 
 class UnknownCardError(ArgumentError):
@@ -122,9 +122,9 @@ class Explanation:
     def html(self) -> str:
         """The page: one file that needs no network.
 
-        Raises: BackwardLoopError, IndexedCellError.
+        Raises: IndexedCellError.
         """
-        self._refuse("the page draws")
+        refuse_indices(self.cell.graph)
         from bptt.explain.html import html_page
 
         return html_page(self.document, self.lang)
@@ -149,26 +149,22 @@ class Explanation:
 
         Raises: FigureError, BackwardLoopError, IndexedCellError.
         """
-        self._refuse("figures draw")
+        refuse_indices(self.cell.graph)
+        for state in sorted(self.cell.graph.backward):
+            raise BackwardLoopError(
+                f"{state}[t+1] is read: figures draw loops that run from t = 1 to tau. "
+                "html() draws both directions"
+            )
         from bptt.explain.figure import make_figure
         from bptt.explain.figure.pictured import Pictured
 
         return make_figure(Pictured(self.document, self.name, self.lang), kind, of)
 
-    def _refuse(self, draws: str) -> None:
-        """Refuse cells that no picture shows."""
-        refuse_indices(self.cell.graph)
-        for state in sorted(self.cell.graph.backward):
-            raise BackwardLoopError(
-                f"{state}[t+1] is read: {draws} loops that run from t = 1 to "
-                "tau. text(), markdown() and latex() take both directions"
-            )
-
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a file; its suffix says the format: .html, .md, .tex or .txt.
 
         Returns: the path.
-        Raises: UnknownFormatError, BackwardLoopError, IndexedCellError; OSError if it
+        Raises: UnknownFormatError, IndexedCellError; OSError if it
         cannot be written.
         """
         target = Path(path)
@@ -245,7 +241,7 @@ def explain(
     Of a cell with indices it is the equations, those of the gradient, and the ledger.
 
     Raises: UnknownLanguageError, ExplainOptionError; and UnknownCardError when shown,
-    and BackwardLoopError or IndexedCellError when the page is asked for.
+    and IndexedCellError when the page is asked for.
     """
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)

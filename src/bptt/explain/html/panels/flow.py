@@ -28,6 +28,8 @@ from bptt.page.tags import Markup, join, tag
 
 def flow_panel(page: PageContext) -> Markup:
     """Verdict, norms, singular values, slopes, exponents."""
+    if page.graph.backward:
+        return tag("p", word("flow-backward"))
     flow = measure(page.graph, page.unrolled)
     if not flow.states:
         return tag("p", word("verdict-no-state"), class_="verdict")
