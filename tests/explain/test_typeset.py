@@ -96,6 +96,22 @@ def test_a_cell_whose_equations_are_not_evaluated_says_what_was_checked():
     assert shown.passed
 
 
-def test_one_successor_is_not_counted():
-    said = explained("book").markdown()
+@pytest.mark.parametrize("name", ["lstm", "two states, one scalar"])
+def test_the_reason_of_a_first_equality_is_what_it_is_made_of(name):
+    reasons = {}
+    for card in explained(name).document.cards:
+        for chain in card.chains:
+            if chain.links[0].expr.__class__ is e.Nabla and chain.links[1].reason:
+                reasons[chain.links[1].expr] = chain.links[1].reason
+    assert reasons
+    for expr, reason in reasons.items():
+        terms = expr.terms if isinstance(expr, e.Sum) else (expr,)
+        if reason.id == "reason.outside":
+            assert isinstance(expr, e.Incoming)
+        elif reason.id == "reason.successor":
+            assert len(terms) == 1 and not isinstance(expr, e.Incoming)
+        elif reason.id == "reason.successors":
+            assert reason.fields["count"] == len(terms) > 1
+    said = explained(name).html()
     assert "number of terms" not in said
+    assert ("no successor: what arrives from outside" in said) == (name == "lstm")

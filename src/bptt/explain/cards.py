@@ -171,11 +171,12 @@ class CardMaker:
         links = [Link(Nabla(value))]
         general = [term.general for term in terms]
         if general and None not in general:
-            count = len(terms)
-            rule = Text("reason.successors", {"count": count})
-            if count == 1:
-                rule = Text("reason.successor")
-            links.append(Link(e.total(*(g for g in general if g is not None)), rule))
+            whole = e.total(*(g for g in general if g is not None))
+            rule = Text("reason.successors", {"count": len(terms)})
+            if len(terms) == 1:
+                kind = "outside" if isinstance(whole, e.Incoming) else "successor"
+                rule = Text(f"reason.{kind}")
+            links.append(Link(whole, rule))
         filled = e.total(*(t.filled for t in terms)) if terms else self._zero(value)
         if filled != links[-1].expr:
             links.append(Link(filled, Text("reason.jacobians")))
