@@ -15,7 +15,7 @@ from bptt.explain import model as m
 from bptt.explain.build import build_document
 from bptt.explain.html import html_page, slides
 from bptt.explain.instances import Options
-from bptt.explain.prepare import has_indices, refuse_indices
+from bptt.explain.prepare import has_indices
 from bptt.explain.render.common import FormatWriter
 from bptt.explain.render.latex_document import render_latex
 from bptt.explain.render.markdown import render_markdown
@@ -94,11 +94,13 @@ class Explanation:
     def passed(self) -> bool:
         """Whether every displayed equality held, and no row of a table failed.
 
-        Of a cell with indices the rows of the ledger alone decide.
+        Of a cell with indices a line that cannot be read back does not count.
         """
         badge = self.document.badge
-        shows_all = badge.equations > 0 or has_indices(self.cell.graph)
-        return shows_all and badge.checked == badge.equations and not badge.failed
+        if has_indices(self.cell.graph):
+            return not badge.failed
+        shows_all = badge.checked == badge.equations > 0
+        return shows_all and not badge.failed
 
     @property
     def summary(self) -> str:
@@ -125,7 +127,7 @@ class Explanation:
     def html(self) -> str:
         """The page: one file that needs no network.
 
-        Raises: BackwardLoopError, IndexedCellError.
+        Raises: BackwardLoopError.
         """
         return self._whole(".html")
 
@@ -138,8 +140,8 @@ class Explanation:
             raise UnknownFormatError(
                 f"no format for {suffix!r}; a name ends in one of {', '.join(FORMATS)}"
             )
-        refuse_indices(self.cell.graph)
-        for state in sorted(self.cell.graph.backward):
+        drawn = not has_indices(self.cell.graph)
+        for state in sorted(self.cell.graph.backward) if drawn else ():
             raise BackwardLoopError(
                 f"{state}[t+1] is read: the page draws loops that run from t = 1 to "
                 "tau. text(), markdown() and latex() take both directions"
@@ -150,8 +152,7 @@ class Explanation:
         """Write a file; its suffix says the format: .html, .md, .tex or .txt.
 
         Returns: the path.
-        Raises: UnknownFormatError, BackwardLoopError, IndexedCellError; OSError if it
-        cannot be written.
+        Raises: UnknownFormatError, BackwardLoopError; OSError if it cannot be written.
         """
         target = Path(path)
         writers = {".txt": self.text, ".md": self.markdown, ".tex": self.latex}
@@ -216,10 +217,11 @@ def explain(
     >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
     True
 
-    Of a cell with indices it is the equations, those of the gradient, and the ledger.
+    Of a cell with indices it is the equations, those of the gradient, each checked,
+    the numbers of one step, and the ledger.
 
     Raises: UnknownLanguageError, ExplainOptionError; and UnknownCardError when shown,
-    and BackwardLoopError or IndexedCellError when the page is asked for.
+    and BackwardLoopError when the page is asked for.
     """
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)

@@ -175,12 +175,13 @@ def _check_order(uses: Uses, equations: list[Equation]) -> None:
         seen.add(equation.name)
     for name, span in uses.carried.items():
         if name not in uses.defined and name not in uses.now:
+            written = [n for n, e in uses.defined.items() if n in e.span.line]
             raise errors.UndefinedNameError(
                 span,
                 f"{span.line[span.start : span.end]} is read, but no line defines "
                 f"{name}[t]",
                 fix=f"define {name}[t], or check the spelling; the definitions are: "
-                f"{', '.join(uses.defined)}. An input must be read at t, too: "
+                f"{', '.join(written)}. An input must be read at t, too: "
                 f"{name}_now[t] = {name}[t]",
             )
 
