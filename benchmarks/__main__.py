@@ -20,6 +20,7 @@ from benchmarks.picture import draw
 from benchmarks.report import describe_machine, speed_up, timed, write_report
 from benchmarks.shapes import CASES, QUICK_SHAPES, SHAPES
 from bptt.cells import names
+from bptt.errors import how_to_install
 
 COPIES_SHAPE = (100, 32, 256, 256)
 COMPILE_SHAPE = (100, 32, 64, 128)
@@ -139,7 +140,7 @@ def write_files(folder, rows, tables, memory, text):
     (folder / "report.md").write_text(text)
     for threads in sorted({row["threads"] for row in timed(rows)}):
         if not draw(rows, threads, folder / f"limit-{threads}.svg"):
-            print('no picture: pip install "bptt[plot]"', file=sys.stderr)
+            print(f"no picture: {how_to_install('plot')}", file=sys.stderr)
 
 
 def run_models(arguments):

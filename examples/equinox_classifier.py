@@ -2,7 +2,7 @@
 
 The network reads twelve tokens and must then say the first one. The model is written
 for one sequence; `jax.vmap` makes the batch, which reaches the kernels as rows.
-Needs: pip install "bptt[jax]"
+Needs, from a clone: pip install -c constraints.txt ".[jax]"
 """
 
 import equinox as eqx

@@ -1,7 +1,7 @@
 """A Lightning module whose LSTM goes back through the kernels of bptt.
 
 It reads a row of digits and says the first of them.
-Needs: pip install "bptt[train,examples]"
+Needs, from a clone: pip install -c constraints.txt ".[train,examples]"
 """
 
 import lightning

@@ -1,7 +1,7 @@
 """Adam of optax on gradients of bptt: plain arrays go in, plain arrays come out.
 
 The network hears one of three symbols per step and must say the one before it.
-Needs: pip install "bptt[jax]"
+Needs, from a clone: pip install -c constraints.txt ".[jax]"
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Hugging Face's Trainer on a model written for torch.nn and converted.
 
 It reads a row of digits and says the first of them.
-Needs: pip install "bptt[train,examples]"
+Needs, from a clone: pip install -c constraints.txt ".[train,examples]"
 """
 
 import tempfile

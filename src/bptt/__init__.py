@@ -103,8 +103,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{name}")
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"bptt.{name} needs {error.name}, which is not installed: "
-            f'pip install "bptt[{_FRONT_ENDS[name]}]"'
+            f"bptt.{name}", str(error.name), _FRONT_ENDS[name]
         ) from error
 
 

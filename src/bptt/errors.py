@@ -28,6 +28,23 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def how_to_install(extra: str) -> str:
+    """The command that installs an extra: no index has a package of this name yet.
+
+    >>> print(how_to_install("plot"))
+    from a clone of bptt, pip install -c constraints.txt ".[plot]"
+    """
+    return f'from a clone of bptt, pip install -c constraints.txt ".[{extra}]"'
+
+
+def not_installed(what: str, package: str, extra: str) -> str:
+    """What to say where `what` needs a package that an extra brings."""
+    return (
+        f"{what} needs the package {package}, which is not installed: "
+        f"{how_to_install(extra)}"
+    )
+
+
 @dataclass(frozen=True)
 class Span:
     """A piece of one line of a cell's text: columns `start` to `end`, from zero.
@@ -340,6 +357,9 @@ class UntranslatableCellError(ArgumentError):
 
 class MissingExtraError(BpttError, ImportError):
     """A part of the library needs packages that are not installed."""
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(not_installed(what, package, extra))
 
 
 class ForwardModeError(BpttError):

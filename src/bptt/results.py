@@ -7,11 +7,11 @@ one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from bptt import errors
+from bptt.asked import Asked
 from bptt.bias import compare
 from bptt.calculus.program import (
     LOSS,
@@ -23,6 +23,7 @@ from bptt.calculus.program import (
 from bptt.execute.bindings import Bindings
 from bptt.execute.checkpoints import CheckpointPlan
 from bptt.execute.protocol import Values
+from bptt.execute.rows import join_delays, starts_of
 from bptt.step.evaluate import evaluate
 from bptt.step.graph import TO_STATIC, Node
 from bptt.step.shapes import Array
@@ -51,9 +52,8 @@ class Run(Mapping[str, Array]):
         """The total loss."""
         return _total_loss(self._program, self._values)
 
-    @property
-    def final(self) -> dict[str, Array]:
-        """The states after their last step, (n_b, *shape) each: 1 for backward ones."""
+    def _final_rows(self) -> dict[str, Array]:
+        """`final`, with one value for every definition that holds a step."""
         graph = self._program.graph
         final = {}
         for name in graph.handed_on:
@@ -64,6 +64,15 @@ class Run(Mapping[str, Array]):
                 row = self._values.at(name, last)
             final[name] = np.array(row if self._bindings.is_batched else row[0])
         return final
+
+    @property
+    def final(self) -> dict[str, Array]:
+        """The states after their last step, (n_b, *shape) each: 1 for backward ones.
+
+        Of one that is read several steps away, d, all those steps: (d, n_b, *shape).
+        """
+        starts = starts_of(self._program.graph)
+        return join_delays(starts, self._final_rows(), np.stack)
 
     def __getitem__(self, name: str) -> Array:
         """The node's value at every step, (tau, n_b, *shape), or once per row."""
@@ -120,12 +129,16 @@ class Gradient(Mapping[str, Array]):
         self._forward, self._exact = forward, exact
         self._run: Run | None = None
         self._request = request
-        self.loss = _total_loss(program, values)
 
     def renew(self, bindings: Bindings) -> None:
         """Go on with what a repeated run left in the same memory, of these arrays."""
         self._bindings, self._run = bindings, None
-        self.loss = _total_loss(self._program, self._values)
+
+    @property
+    def loss(self) -> float | complex | None:
+        """The total loss, None for a cell without one."""
+        # Read late: a pass that goes on from buffers alone has none, nor a need.
+        return _total_loss(self._program, self._values)
 
     @property
     def schedule(self) -> CheckpointPlan | None:
@@ -153,31 +166,46 @@ class Gradient(Mapping[str, Array]):
     @property
     def nodes(self) -> Mapping[str, Array]:
         """∇_{h^(t)} L by node, (tau, n_b, *shape), for the nodes asked for."""
-        return _Asked("node", "nodes", self._request.nodes, self._at)
+        return Asked("node", "nodes", self._request.nodes, self._at)
 
     @property
     def inputs(self) -> Mapping[str, Array]:
         """∇_{x^(t)} L by input, (tau, n_b, *shape), if asked for."""
-        return _Asked("input", "inputs", self._request.inputs, self._at)
+        return Asked("input", "inputs", self._request.inputs, self._at)
 
     @property
     def initial(self) -> Mapping[str, Array]:
-        """∇_{h^(0)} L by state, (n_b, *shape), if asked for."""
+        """∇_{h^(0)} L by state, (n_b, *shape), if asked for.
+
+        Of one that is read several steps away, d, of all of them: (d, n_b, *shape).
+        """
+        delays = starts_of(self._program.graph).delays
+        held = {holder for delay in delays for holder in delay.holders}
+        names = tuple(name for name in self._started if name not in held)
+        deep = {delay.name: delay.in_time for delay in delays}
+
+        def read(name: str) -> Array:
+            rows = [self._initial(step) for step in deep.get(name, (name,))]
+            return np.stack(rows) if name in deep else rows[0]
+
+        return Asked("initial state", "initial", names, read)
+
+    @property
+    def _started(self) -> tuple[str, ...]:
         graph = self._program.graph
-        states = tuple(
+        return tuple(
             name
             for name in graph.states
             if self._request.initial
             and (name in graph.definitions or graph.inputs[name].index is None)
         )
-        return _Asked("initial state", "initial", states, self._initial)
 
     @property
     def copies(self) -> Mapping[str, Copies]:
         """∇_{W^(t)} L by parameter."""
         names = tuple(self._program.graph.parameters)
         grams: dict[Node, Array] = {}
-        return _Asked("parameter", "", names, lambda name: self._copies(name, grams))
+        return Asked("parameter", "", names, lambda name: self._copies(name, grams))
 
     def __getitem__(self, name: str) -> Array:
         """∇_θ L, the shape of the parameter θ."""
@@ -258,37 +286,6 @@ class Gradient(Mapping[str, Array]):
     def __repr__(self) -> str:
         loss = "" if self.loss is None else f" loss={self.loss:.6g}:"
         return f"<Gradient{loss} {', '.join(self)}>"
-
-
-class _Asked(Mapping[str, Any]):
-    """Results by name, read when asked for; a clear error for what was not."""
-
-    def __init__(
-        self, kind: str, option: str, names: tuple[str, ...], read: Callable[[str], Any]
-    ) -> None:
-        self._kind, self._option, self._names, self._read = kind, option, names, read
-
-    def __getitem__(self, name: str) -> Any:
-        if name in self._names:
-            return self._read(name)
-        hint = {
-            "nodes": f"; ask for it: gradient(..., nodes=({name!r},))",
-            "inputs": "; ask for it: gradient(..., input_gradient=True)",
-            "initial": "; ask for it: gradient(..., initial_gradient=True)",
-        }.get(self._option, "")
-        raise errors.UnknownNodeError(
-            f"no gradient of {self._kind} {name} here; there are: "
-            f"{', '.join(self._names) or 'none'}{hint}"
-        )
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __repr__(self) -> str:
-        return f"<{self._kind}s: {', '.join(self._names) or 'none'}>"
 
 
 class Copies:

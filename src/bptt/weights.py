@@ -42,7 +42,14 @@ class Stacking:
         tensors: arrays of NumPy, torch or JAX by name; biases may be absent, and then
         so are the parameters that they make up.
         """
-        params = {}
+        return {
+            name: parts[0] if len(parts) == 1 else parts[0] + parts[1]
+            for name, parts in self.split_parts(tensors).items()
+        }
+
+    def split_parts(self, tensors: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """The blocks, one or two, that every parameter is the sum of."""
+        found = {}
         for name, blocks in self.blocks.items():
             parts = [
                 self._block(tensors[tensor], tensor, number)
@@ -50,8 +57,8 @@ class Stacking:
                 if tensor in tensors
             ]
             if parts:
-                params[name] = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-        return params
+                found[name] = parts
+        return found
 
     @functools.cached_property
     def order(self) -> dict[str, tuple[str, ...]]:

@@ -46,6 +46,20 @@ CELLS = {
         o[t] = 1e6 * tanh(15 + W @ h[t])
         L[t] = sum(o[t])
     """,
+    "a dimension that is a sum": """
+        W: (n_p, n_q+n_p); h: n_q+n_p; u: n_q; x: n_p
+        h[t] = tanh([u[t]; x[t]] + 0.5 * h[t-1])
+        L[t] = mse(W @ h[t], x[t+1])
+    """,
+    "a dimension that is a number": """
+        W: (n_r, 2); h: 2; q: n_r
+        h[t] = tanh(0.5 * h[t+1] + W.T @ v[t])
+        L[t] = nll(softmax(W @ h[t]), q[t])
+    """,
+    "a number read two steps late": """
+        h[t] = tanh(E[:, k[t-2]] + F[:, k[t]] + w * h[t-1])
+        L[t] = sum(h[t])
+    """,
     "a tie of a maximum": """
         h[t] = tanh(0.5 * h[t-1] + maximum(minimum(b, x[t]), x[t]))
         L[t] = sum(h[t])
@@ -79,3 +93,8 @@ def test_a_right_cell_is_explained(text):
 def test_a_cell_without_parameters_and_loss_passes():
     ledger = bptt.Cell("s[t] = tanh(s[t-1] + x[t])").check(instances=1)
     assert ledger.passed, str(ledger)
+
+
+def test_a_class_of_a_dimension_that_is_a_sum_is_explained():
+    text = "E: (n_h, n_p+1); h[t] = tanh(W @ h[t-1] + E[:, k[t]]); L[t] = sum(h[t])"
+    assert bptt.Cell(text).explain(tau=2).passed

@@ -162,7 +162,7 @@ def test_without_torch_train_says_what_to_install_in_one_line(tmp_path):
     assert ended.stdout == ""
     assert ended.stderr == (
         "bptt: this command needs the package torch, which is not installed: "
-        'pip install "bptt[train]"\n'
+        'from a clone of bptt, pip install -c constraints.txt ".[train]"\n'
     )
     assert list(tmp_path.iterdir()) == []
 

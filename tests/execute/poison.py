@@ -3,7 +3,7 @@
 import numpy as np
 
 from bptt.execute.kernels import executor
-from bptt.execute.kernels.memory import Workspace
+from bptt.execute.kernels.memory import StepMemory, Workspace, clear_edges
 
 
 def poison(workspace):
@@ -12,10 +12,20 @@ def poison(workspace):
     The first and the last step of a padded buffer are boundary values: they are set
     when the workspace is made, and those a caller may give once more at every call.
     """
+    if isinstance(workspace, StepMemory):
+        for buffer in workspace.buffers:
+            if buffer is not None:
+                buffer[...] = np.nan
+        clear_edges(workspace.executable, workspace.buffers)
+        return
+    workspace.restore()
     workspace.place()
     layouts = workspace._executable.layout.buffers
     for buffer, layout in zip(workspace.buffers, layouts, strict=True):
         written = buffer[1:-1] if layout.is_padded else buffer
+        written[...] = np.nan
+    for number, buffer in workspace._late.items():
+        written = buffer[1:-1] if layouts[number].is_padded else buffer
         written[...] = np.nan
     scratch = (*workspace.packed.values(), *workspace.results)
     for array in (*scratch, *workspace._aligned.values(), *workspace._work):

@@ -79,3 +79,35 @@ def test_kernels_and_numpy_agree_with_the_unrolled_graph(text, lengths):
             np.testing.assert_allclose(
                 grad.initial[name], known, rtol=1e-11, atol=1e-13
             )
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_sum_of_sizes_is_known_where_its_parts_are_not(executor):
+    cell = bptt.Cell("""
+        W: (n_r, n_p+n_q); x: n_p+n_q
+        h[t] = tanh(W @ x[t] + b_r * h[t-1])
+        L[t] = sum(h[t]) + sum(F[:, k[t]])
+    """)
+    rng = np.random.default_rng(0)
+    params = {"W": rng.standard_normal((2, 5)), "b_r": np.ones(2),
+              "F": rng.standard_normal((3, 4))}  # fmt: skip
+    x, k = rng.standard_normal((3, 1, 5)), np.zeros((3, 1), int)
+    grad = cell.gradient(params, {"x": x, "k": k}, executor=executor)
+    h, total = np.zeros(2), 3 * params["F"][:, 0].sum()
+    for t in range(3):
+        h = np.tanh(params["W"] @ x[t, 0] + h)
+        total += h.sum()
+    np.testing.assert_allclose(grad.loss, total, rtol=1e-14)
+    with pytest.raises(bptt.errors.SizeError, match=r"n_p\+n_q is expected"):
+        cell.gradient(params, {"x": x[..., :4], "k": k}, executor=executor)
+
+
+@pytest.mark.parametrize("text", [
+    "h[t] = (W.T @ x[t])[1, ..., 2]",
+    "h[t] = ([x[t]; b])[2, ..., 3] + (x[t] + b)[1, ..., 2]",
+    "h[t] = (x[t] / (2 + cos(b)))[0, ..., 1] + (-x[t])[1, ..., 2]",
+    "h[t] = (roll(x[t], 1))[1, ..., 2] + b[1, ..., 2] + h[t-1, 1, ..., 2]",
+])  # fmt: skip
+def test_a_part_of_an_expression_prints_and_reads_back(text):
+    printed = bptt.Cell(text).canonical_text
+    assert bptt.Cell(printed).canonical_text == printed

@@ -13,7 +13,10 @@ from tests.fuzz.stages import CORE, SLOW
 
 
 def main() -> int:
-    """Try cells, print every new kind of fault made small; 1 if there was one."""
+    """Try cells, print every new kind of fault made small; 1 if there was one.
+
+    Ctrl-C ends a run early, with its tally.
+    """
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0, help="of the first cell")
@@ -32,10 +35,13 @@ def main() -> int:
         options.seed, seconds=60 * options.minutes, cases=options.cases,
         share=options.share, tally=tally, only=options.only,
     )  # fmt: skip
-    for seed, fault in found:
-        print(f"\n=== seed {seed}\n{fault}", flush=True)
-        if options.shrink:
-            print(show(shrink(seed, fault, options.shrink)), flush=True)
+    try:
+        for seed, fault in found:
+            print(f"\n=== seed {seed}\n{fault}", flush=True)
+            if options.shrink:
+                print(show(shrink(seed, fault, options.shrink)), flush=True)
+    except KeyboardInterrupt:
+        print("\ninterrupted: what was tried until then")
     print(f"\n{tally}\n{time.process_time() - begin:.0f} s of CPU time")
     return 1 if tally.faults else 0
 

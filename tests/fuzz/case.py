@@ -13,18 +13,45 @@ from tests.fuzz.grammar import DEFINED
 
 NAME = re.compile(r"[A-Za-z_]\w*")
 SPREAD = 0.6
+JOINED = "joined("
+INNER = "l"  # the index of inner steps
+
+
+def as_written(text: str) -> str:
+    """`joined(u, v)` as the language has it, [u; v]; Python's `ast` reads the first."""
+    while JOINED in text:
+        before, _, rest = text.rpartition(JOINED)
+        depth, places = 0, []
+        for place, letter in enumerate(rest):
+            if letter == "," and not depth:
+                places.append(place)
+            depth += (letter in "([") - (letter in ")]")
+            if depth < 0:
+                break
+        inside = "".join(";" if i in places else c for i, c in enumerate(rest[:place]))
+        text = f"{before}[{inside}]{rest[place + 1 :]}"
+    return text
 
 
 @dataclass(frozen=True)
 class Equation:
-    """`name[t] = right`; at: "[t]", "[t, j]", "[0]", "[tau+1]" or nothing."""
+    """`name[t] = right`.
+
+    at: "[t]", "[t, j]", "[0]", "[tau+1]", nothing, or of inner steps "[t, l]" and
+    "[t, 0]", where they start.
+    """
 
     name: str
     right: str
     at: str = "[t]"
 
     def __str__(self) -> str:
-        return f"{self.name}{self.at} = {self.right}"
+        return as_written(f"{self.name}{self.at} = {self.right}")
+
+    @property
+    def starts_inner(self) -> bool:
+        """Whether it holds for the place before or after all inner steps."""
+        return self.at.startswith("[t, ") and self.at[4:-1].isdigit()
 
     @property
     def reads(self) -> set[str]:
@@ -69,7 +96,16 @@ class Case:
     @property
     def defined(self) -> tuple[str, ...]:
         """The names that equations of a step define."""
-        return tuple(eq.name for eq in self.equations if eq.at.startswith("[t"))
+        return tuple(eq.name for eq in self.equations
+                     if eq.at.startswith("[t") and not eq.starts_inner)  # fmt: skip
+
+    @property
+    def real(self) -> tuple[str, ...]:
+        """Those that may be asked for a gradient: no places, no whole numbers."""
+        mixed = {"L"} & {*self.lasts}  # at tau it holds both losses
+        return tuple(name for name in self.defined if name not in mixed
+                     and not self.is_inner(name)
+                     and self.kinds[name] == "node")  # fmt: skip
 
     @property
     def lasts(self) -> tuple[str, ...]:
@@ -83,8 +119,18 @@ class Case:
 
     def index_of(self, name: str) -> str:
         """The index for whose every place the equation of a name holds, or nothing."""
-        at = next(eq.at for eq in self.equations if eq.name == name)
-        return at[4:-1] if at.startswith("[t, ") else ""
+        at = [eq.at for eq in self.equations if eq.name == name]
+        places = [a[4:-1] for a in at if a.startswith("[t, ") and not a[4:-1].isdigit()]
+        return places[0] if places else ""
+
+    def is_inner(self, name: str) -> bool:
+        """Whether a name has a value for every inner step, each of its own node."""
+        return self.index_of(name) == INNER
+
+    def holders_of_places(self, name: str) -> list[str]:
+        """The definitions that hold each place of inner steps, as bptt names them."""
+        count = self.size(self.indices[INNER])
+        return [f"{name}_{place}" for place in range(1, count + 1)]
 
     @property
     def has_loss(self) -> bool:
@@ -101,8 +147,9 @@ class Case:
     @property
     def text(self) -> str:
         """The cell as bptt reads it."""
+        written = "".join(map(str, self.equations))
         lines = [f"{index} = 1, ..., {dim}" for index, dim in self.indices.items()
-                 if f", {index}]" in "".join(map(str, self.equations))]  # fmt: skip
+                 if re.search(rf", {index}\b", written)]  # fmt: skip
         for kind in ("parameter", "input", "node", "static"):
             said = {*self.used("static"), *self.declared} - {"L"}
             names = [name for name in self.used(kind) if name in said]
@@ -124,7 +171,12 @@ class Case:
 
     def number(self, dims: tuple[str, ...]) -> tuple[int, ...]:
         """Dimensions as sizes."""
-        return tuple(self.sizes[dim] for dim in dims)
+        return tuple(map(self.size, dims))
+
+    def size(self, dim: str) -> int:
+        """A dimension's size: of `n_p`, of the sum `n_p+n_q`, or of the number `3`."""
+        parts = dim.split("+")
+        return sum(int(p) if p.isdigit() else self.sizes[p] for p in parts)
 
     @property
     def rows(self) -> int:
@@ -143,14 +195,6 @@ class Case:
     def depth(self, name: str) -> int:
         """How many steps away a state is read at most."""
         return max(abs(lag) for read, lag in self._reads() if read == name)
-
-    def holders(self, name: str) -> list[str]:
-        """The definitions that hold what lies 1, 2, ... steps away, as bptt names them.
-
-        See docs/language.md.
-        """
-        word = "lag" if self.states[name] < 0 else "ahead"
-        return [name, *(f"{name}_{word}{n}" for n in range(1, self.depth(name)))]
 
     def _reads(self) -> list[tuple[str, int]]:
         text = "\n".join(equation.right for equation in self.equations)
@@ -175,7 +219,7 @@ class Case:
         if self.kinds[name] in ("static", "class"):
             lead = (self.rows,)
         if self.kinds[name] in ("index", "class"):
-            return rng.integers(0, self.sizes[self.counts[name]], lead)
+            return rng.integers(0, self.size(self.counts[name]), lead)
         shape = (*lead, *self.number(self.shapes[name]))
         if name.startswith("q"):
             return rng.uniform(0.05, 0.95, shape)
@@ -193,7 +237,7 @@ class Case:
             rng, depth = self.rng(f"{name}^(0)"), self.depth(name)
             lead = (self.rows,) if depth == 1 else (depth, self.rows)
             if self.kinds[name] == "index":
-                found[name] = rng.integers(0, self.sizes[self.counts[name]], lead)
+                found[name] = rng.integers(0, self.size(self.counts[name]), lead)
             else:
                 shape = (*lead, *self.number(self.shapes[name]))
                 found[name] = SPREAD * rng.standard_normal(shape)
@@ -215,7 +259,7 @@ class Case:
             name: self.rng(f"seed {name}").standard_normal(
                 (self.tau, self.rows, *self.number(self.shapes[name]))
             )
-            for name in self.defined
+            for name in self.real
             if name in self.seeds
         }
 

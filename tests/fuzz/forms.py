@@ -9,6 +9,13 @@ from dataclasses import replace
 from tests.fuzz.case import Equation
 from tests.fuzz.grammar import Writer
 
+# What an inner step makes of r, where {0} is the place before and {1} what comes in.
+OF_A_STEP = (
+    "tanh(B_r[l] @ {0} + where(l == 1, {1}, 0))",
+    "{0} + 0.5 * sin(B_r[l] @ {0}) + 0.1 * {1}",
+    "g[t, l] * tanh(B_r[l] @ {0} + {1}) + (1 - g[t, l]) * {0}",
+    "a_r[l] * {0} + tanh(g[t, l] * {1})",
+)
 OF_A_PLACE = ("tanh({0})", "sigmoid({0})", "sin({0})", "{0}")
 ACROSS = ("sum(t, {0})", "mean(t, {0})", "max(t, {0})")
 
@@ -22,8 +29,7 @@ def delayed(rng: random.Random, written: list[Equation]) -> list[Equation]:
         distance = rng.choice((1, 1, 2, 3))
         return f"[t{found[1]}{distance}"
 
-    # Of a whole number the language reads the step before or after alone.
-    reads = r"(?<!\bk_\w)\[t([+-])1"
+    reads = r"\[t([+-])1"
     return [replace(equation, right=re.sub(reads, further, equation.right))
             for equation in written]  # fmt: skip
 
@@ -36,7 +42,12 @@ def starts(w: Writer, written: list[Equation]) -> list[Equation]:
     for equation in written:
         name = equation.name
         way = w.names.ways.get(name, 0)
-        if equation.at != "[t]" or not way or f"{name}[t{way:+d}]" not in str(written):
+        if (
+            equation.at != "[t]"
+            or w.names.kinds[name] == "choice"
+            or not way
+            or f"{name}[t{way:+d}]" not in str(written)
+        ):
             continue
         if w.chance(0.6):
             shape = w.names.shapes[name]
@@ -113,3 +124,63 @@ def indexed(w: Writer) -> list[Equation]:
         if f"{name}[j]" not in used:
             del shapes[name], kinds[name]
     return [Equation("C", text, "[t, j]"), Equation("c", over)]
+
+
+def chosen_by_itself(w: Writer) -> list[Equation]:
+    """A loop through what the network said itself: a class chosen or drawn at t-1."""
+    p, q = w.dim(), w.dim()
+    shapes, kinds = w.names.shapes, w.names.kinds
+    way = w.pick((-1, -1, 1))
+    shapes["fed"], kinds["fed"] = (p,), "node"
+    shapes["kk"], kinds["kk"] = (), "choice"
+    w.names.ways |= {"fed": way, "kk": way}
+    w.lagged = []
+    first = f"{w.parameter((p, q))}[:, kk[t{way:+d}]] + {w.expression((p,), 1)}"
+    w.now.append("fed")
+    logits = f"{w.parameter((q, p))} @ fed[t] + {w.leaf((q,))}"
+    u = w.target(())
+    said = w.pick((f"argmax({logits})", f"sample(softmax({logits}), {u})"))
+    return [Equation("fed", f"tanh({first})"), Equation("kk", said)]
+
+
+def inner_steps(w: Writer) -> list[Equation]:
+    """A value that some steps within a step change, from a start at the first."""
+    p, count = w.dim(), w.pick(("2", "3"))
+    way, is_up = w.pick((-1, -1, 1)), w.chance(0.7)
+    shapes, kinds = w.names.shapes, w.names.kinds
+    start, end = ("0", count) if is_up else (str(int(count) + 1), "1")
+    before = f"r[t, l{'-' if is_up else '+'}1]"
+    own = f"r[t{way:+d}, {end}]"
+    entry = w.pick((own, f"0.7 * {own} + {w.leaf((p,))}", w.expression((p,), 1)))
+    step = w.pick(OF_A_STEP).format(before, w.leaf((p,)))
+    gate = f"sigmoid(B_g[l] @ {before} + {w.leaf((p,))})"
+    found = [Equation("r", entry, f"[t, {start}]")]
+    found += [Equation("g", gate, "[t, l]")] if "g[t" in step else []
+    over = w.pick((f"r[t, {end}]", "sum(l, r[t, l])", "mean(l, a_r[l] * r[t, l])"))
+    found += [Equation("r", step, "[t, l]"), Equation("turned", over)]
+    text = "".join(map(str, found))
+    for name, shape, kind in (
+        ("r", (count, p), "node"), ("g", (count, p), "node"), ("turned", (p,), "node"),
+        ("B_r", (count, p, p), "parameter"), ("B_g", (count, p, p), "parameter"),
+        ("a_r", (count, p), "parameter"),
+    ):  # fmt: skip
+        if f"{name}[" in text:
+            shapes[name], kinds[name] = shape, kind
+    w.now.append("turned")
+    w.names.ways |= {"r": way, "turned": way}
+    return found
+
+
+def both_losses(w: Writer, loss: str) -> list[Equation]:
+    """A loss of each step beside one of the whole row."""
+    vectors = [name for name in w.now if len(w.names.shapes[name]) == 1]
+    found = [Equation("L", loss)]
+    if vectors and w.chance(0.25):
+        name = w.pick(vectors)
+        q = w.dim()
+        shape = w.names.shapes[name]
+        o = f"{w.parameter((q, *shape))} @ {name}[tau]"
+        forms = (f"nll(softmax({o}), {w.static_class(q)})", f"sum(sin({o}))",
+                 f"sum(t, dot({w.parameter(shape)}, {name}[t]))")  # fmt: skip
+        found.append(Equation("L", w.pick(forms), ""))
+    return found

@@ -10,12 +10,21 @@ from __future__ import annotations
 
 import random
 
-from tests.fuzz.case import Case, Equation
-from tests.fuzz.forms import after_time, delayed, indexed, starts
+from tests.fuzz.case import INNER, Case, Equation
+from tests.fuzz.forms import (
+    after_time,
+    both_losses,
+    chosen_by_itself,
+    delayed,
+    indexed,
+    inner_steps,
+    starts,
+)
 from tests.fuzz.grammar import Dims, Writer
 
 SMALL = (1, 2, 2, 3, 3, 4, 5)
 EDGES = (1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33)
+SUMS = ("n_p+n_q", "n_p+n_q", "n_q+n_p", "n_p+1", "n_q+n_q")
 SQUASHES = ("tanh({0})", "sigmoid({0})", "sin({0})", "{0}", "{0}", "relu({0})")
 FACTORS = ("0.5", "-0.7", "0.9")
 
@@ -24,7 +33,10 @@ def generate(seed: int) -> Case:
     """The case of a seed: the same in every process."""
     rng = random.Random(seed)  # noqa: S311  (cells, not secrets)
     dims = tuple(f"n_{letter}" for letter in "pqr"[: rng.choice((1, 2, 2, 3))])
-    builder = _Builder(Writer(rng, dims), rng)
+    more = (rng.choice(SUMS),) if rng.random() < 0.35 else ()
+    more += (rng.choice(("2", "3")),) if rng.random() < 0.2 else ()
+    more = tuple(d for d in more if {*d.split("+")} <= {*dims, "1", "2", "3"})
+    builder = _Builder(Writer(rng, dims + more), rng)
     equations = builder.equations()
     sizes = {dim: rng.choice(SMALL) for dim in dims}
     if rng.random() < 0.35:
@@ -44,8 +56,9 @@ class _Builder:
         written: list[Equation] = []
         for _ in range(self.rng.choice((1, 1, 2, 2, 3))):
             written += self.block()
-        if self.rng.random() < 0.15:
-            written += indexed(self.w)
+        for form in (indexed, inner_steps, chosen_by_itself):
+            if self.rng.random() < 0.12:
+                written += form(self.w)
         written = starts(self.w, written) + written
         if self.rng.random() < 0.2:
             written += after_time(self.w)
@@ -53,7 +66,7 @@ class _Builder:
             self.w.lagged = [n for n in self.w.now if self.rng.random() < 0.3]
             self.w.names.shapes["L"], self.w.names.kinds["L"] = (), "node"
             self.w.names.ways["L"] = -1
-            written.append(Equation("L", self.loss()))
+            written += both_losses(self.w, self.loss())
         return self.complete(delayed(self.rng, written))
 
     def block(self) -> list[Equation]:
@@ -173,40 +186,46 @@ def _call(
 ) -> Case:
     """The sizes and options of one call."""
     rng, names = builder.rng, builder.w.names
-    defined = tuple(eq.name for eq in equations if eq.at.startswith("[t"))
     has_loss = any(equation.name == "L" for equation in equations)
-    is_last = any(not equation.at for equation in equations)
-    indices = {"j": "n_j"} if "n_j" in str(names.shapes) else {}
-    if indices:
-        sizes = {**sizes, "n_j": rng.choice((1, 2, 3))}
+    is_last = not any(eq.name == "L" and eq.at for eq in equations)
+    sizes = {**sizes, "n_j": rng.choice((1, 2, 3))}
     tau = rng.choice((1, 2, 3, 4, 5, 6, 8))
     n_b = rng.choice((0, 1, 2, 3, 4, 5, rng.choice(EDGES)))
     lengths = None
     if n_b and rng.random() < 0.5:
         lengths = tuple(rng.randint(1, tau) for _ in range(n_b))
     kinds = dict(names.kinds)
+    reductions = ("sum", "batch_mean", "mean", *(() if is_last else ("last",)))
     case = Case(
         equations, dict(names.shapes), kinds, dict(names.counts), frozenset(kinds),
         sizes, tau, n_b, lengths,
         weights=rng.choice(("", "", "step", "row" if n_b else "step"))
         if has_loss and not is_last else "",
-        indices=indices,
-        reduction=rng.choice(("sum", "batch_mean", "mean")) if has_loss else "sum",
-        nodes=_some(rng, defined, rng.choice((0, 0.3, 1))),
+        indices={"j": "n_j", INNER: names.shapes.get("r", "0")[0]},
+        reduction=rng.choice(reductions) if has_loss else "sum",
         wants_inputs=rng.random() < 0.5, wants_initial=rng.random() < 0.5,
         threads=rng.choice((1, 2, 3)), values=seed,
         dtype=rng.choice(("float64", "float64", "float32")),
     )  # fmt: skip
-    seeds = _some(rng, defined, 0.2 if has_loss else 0.5)
-    if not has_loss and not seeds:
-        seeds = frozenset({rng.choice(defined)})
-    started = {eq.name for eq in equations if eq.at in ("[0]", "[tau+1]")}
-    states = [name for name in sorted(case.states) if name not in started]
-    start = _some(rng, states, rng.choice((0, 0.5, 1)))
+    return _requests(case, rng)
+
+
+def _requests(case: Case, rng: random.Random) -> Case:
+    """The case with what is asked of it, and with what its text declares."""
+    seeds = _some(rng, case.real, 0.2 if case.has_loss else 0.5)
+    if not case.has_loss and not seeds:
+        seeds = frozenset({rng.choice(case.real)})
+    started = {eq.name for eq in case.equations if eq.at in ("[0]", "[tau+1]")}
+    states = [name for name in sorted(case.states)
+              if name not in started and case.kinds[name] != "choice"]  # fmt: skip
+    places = [holder for name in case.defined if case.is_inner(name)
+              for holder in case.holders_of_places(name)]  # fmt: skip
     # Only what nothing else settles is declared in a third of the cases.
     optional = [n for n, s in case.shapes.items()
                 if len(s) == (1 if n[0].islower() else 2) and n[0] != "q"]  # fmt: skip
     dropped = set(optional) if rng.random() < 0.3 else set()
     return case.but(
-        seeds=seeds, start=start, declared=case.declared - dropped - set(names.counts)
-    )
+        nodes=_some(rng, [*case.real, *places], rng.choice((0, 0.3, 1))),
+        seeds=seeds, start=_some(rng, states, rng.choice((0, 0.5, 1))),
+        declared=case.declared - dropped - set(case.counts),
+    )  # fmt: skip

@@ -72,7 +72,8 @@ DEFINED = (
 )  # fmt: skip
 OF_A_VECTOR = (
     "softmax({0})", "log_softmax({0})", "layer_norm({0})", "layer_norm({0}, eps=0.01)",
-    "cumsum({0})", "rms_norm({0}, 0.1)", "softmin({0})",
+    "cumsum({0})", "rms_norm({0}, 0.1)", "softmin({0})", "roll({0}, 1)",
+    "roll({0}, -2)", "roll({0}, 3)",
 )  # fmt: skip
 BINARY = (
     "({0}) + ({1})", "{0} + {1}", "({0}) - ({1})", "{0} - {1}", "({0}) * ({1})",
@@ -83,6 +84,14 @@ BINARY = (
     "where({0}, {1}, {0})", "sigmoid({0}) * ({1})", "({0}) % (2 + cos({1}))",
     "with_derivative({0}, {1})", "gate({0}, {1})", "mix({0}, {1})", "glu({0}, {1})",
 )  # fmt: skip
+PARTS = ((1, 2), (2, 3), (0, 1), (2, 4), (1, 3), (3, 5))
+
+
+def letters(dims: Dims) -> str:
+    """What a name says of dimensions: `p` of n_p, `pq` of n_p+n_q, `3` of 3."""
+    return "".join(part[-1] for dim in dims for part in dim.split("+"))
+
+
 NUMBERS = ("0.5", "2", "-1.5", "0", "1", "1e-3", "-1", "3")
 
 
@@ -127,37 +136,36 @@ class Writer:
 
     def parameter(self, shape: Dims) -> str:
         """A new or a known parameter."""
-        letters = "".join(dim[-1] for dim in shape)
-        name = f"{('alpha', 'b', 'W')[len(shape)]}_{letters}{self.pick('12')}"
+        name = f"{('alpha', 'b', 'W')[len(shape)]}_{letters(shape)}{self.pick('12')}"
         self.names.shapes[name], self.names.kinds[name] = shape, "parameter"
         return name
 
     def input(self, shape: Dims) -> str:
         """An input at t or at the step of its way."""
-        name = f"{'X' if len(shape) == 2 else 'x'}_" + "".join(d[-1] for d in shape)
+        name = f"{'X' if len(shape) == 2 else 'x'}_{letters(shape)}"
         return self._sequence(name, "input", shape)
 
     def index(self, dim: str) -> str:
         """A class or token."""
-        name = f"k_{dim[-1]}"
+        name = f"k_{letters((dim,))}"
         self.names.counts[name] = dim
         return self._sequence(name, "index", ())
 
     def target(self, shape: Dims) -> str:
         """Targets between 0 and 1."""
-        name = "q_" + "".join(dim[-1] for dim in shape)
+        name = f"q_{letters(shape)}"
         self.names.shapes[name], self.names.kinds[name] = shape, "input"
         return f"{name}[t]"
 
     def static_input(self, shape: Dims) -> str:
         """An input without time."""
-        name = f"{'abV'[len(shape)]}_given_" + "".join(dim[-1] for dim in shape)
+        name = f"{'abV'[len(shape)]}_given_{letters(shape)}"
         self.names.shapes[name], self.names.kinds[name] = shape, "static"
         return name
 
     def static_class(self, dim: str) -> str:
         """A class of a whole row."""
-        name = f"k_row_{dim[-1]}"
+        name = f"k_row_{letters((dim,))}"
         self.names.counts[name] = dim
         self.names.shapes[name], self.names.kinds[name] = (), "class"
         return name
@@ -211,6 +219,10 @@ class Writer:
 
     def special(self, shape: Dims, depth: int) -> str:
         """A form that changes the shape: a reduction, a product, a look-up."""
+        if shape and "+" in shape[0] and self.chance(0.6):
+            return _joined(self, shape, depth)
+        if shape and shape[0].isdigit() and self.chance(0.6):
+            return _part(self, shape, depth)
         return self.pick(SPECIAL[len(shape)])(self, shape, depth)
 
     def fixed(self, shape: Dims, depth: int) -> str:
@@ -286,7 +298,37 @@ def _lookup(w: Writer, shape: Dims, depth: int) -> str:
         return _plain_product(w, shape, depth)
     q = w.dim()
     inside = w.fixed if w.chance(0.8) else w.expression
-    return f"({inside((*shape, q), depth - 1)})[:, {w.index(q)}]"
+    column = w.index(q) if w.chance(0.6) else chosen(w, q, depth - 1)
+    return f"({inside((*shape, q), depth - 1)})[:, {column}]"
+
+
+def chosen(w: Writer, dim: str, depth: int) -> str:
+    """A place of a dimension that the cell itself chooses, or draws."""
+    u = w.expression((dim,), depth)
+    if w.chance(0.5):
+        return f"argmax({u})"
+    return f"sample(softmax({u}), {w.target(())})"
+
+
+def _joined(w: Writer, shape: Dims, depth: int) -> str:
+    """[u; v] of the parts of a sum, as `case.as_written` prints it.
+
+    A number may be an element of a vector.
+    """
+    parts = [
+        w.expression((() if part == "1" else (part,)) if len(shape) == 1
+                     else (part, *shape[1:]), depth - 1)
+        for part in shape[0].split("+")
+    ]  # fmt: skip
+    return f"joined({', '.join(parts)})"
+
+
+def _part(w: Writer, shape: Dims, depth: int) -> str:
+    """So many elements of a vector, or rows of a matrix; what is outside is 0."""
+    size = int(shape[0])
+    first, last = w.pick([pair for pair in PARTS if pair[1] - pair[0] + 1 == size])
+    whole = (w.pick([dim for dim in w.dims if dim != shape[0]]), *shape[1:])
+    return f"({w.expression(whole, depth - 1)})[{first}, ..., {last}]"
 
 
 def _transposed(w: Writer, shape: Dims, depth: int) -> str:

@@ -38,6 +38,33 @@ def _remainder(a: Tensor, b: Tensor) -> Tensor:
     return a - b * torch.floor(a / b)
 
 
+def _joined(*parts: Tensor) -> Tensor:
+    return torch.cat([part.reshape(1) if part.ndim == 0 else part for part in parts])
+
+
+def part_of(u: Tensor, first: int, last: int) -> Tensor:
+    """Elements or rows from one to another, counted from 1; outside they are 0."""
+    zero = torch.zeros_like(u[0])
+    return torch.stack([
+        u[place - 1] if 1 <= place <= len(u) else zero
+        for place in range(first, last + 1)
+    ])  # fmt: skip
+
+
+def _roll(u: Tensor, shift: Tensor) -> Tensor:
+    return torch.roll(u, int(shift), 0)
+
+
+def _argmax(u: Tensor) -> Tensor:
+    return u.argmax().double()
+
+
+def drawn(p: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """The class that u draws, and how far each bound lies from u."""
+    bounds = torch.cumsum(p, 0)
+    return (bounds <= u * bounds[-1]).sum().double(), bounds - u * bounds[-1]
+
+
 BINARY: Mapping[type, Callable[[Tensor, Tensor], Tensor]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
@@ -51,6 +78,8 @@ COMPARE: Mapping[type, Callable[[Tensor, Tensor], Tensor]] = {
     ast.GtE: lambda a, b: a >= b,
     ast.Lt: lambda a, b: a < b,
     ast.LtE: lambda a, b: a <= b,
+    ast.Eq: lambda a, b: a == b,
+    ast.NotEq: lambda a, b: a != b,
 }
 FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
     "tanh": torch.tanh,
@@ -101,6 +130,10 @@ FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
     "logsumexp": lambda u: torch.logsumexp(u, 0),
     "norm": torch.linalg.vector_norm,
     "lower_part": torch.tril,
+    "joined": _joined,
+    "roll": _roll,
+    "argmax": _argmax,
+    "sample": lambda p, u: drawn(p, u)[0],
     "ceil": torch.ceil,
     "prod": torch.prod,
     "swish": F.silu,

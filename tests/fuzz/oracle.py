@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from tests.fuzz.case import Case
-from tests.fuzz.meanings import BINARY, COMPARE, FUNCTIONS
+from tests.fuzz.case import INNER, Case
+from tests.fuzz.meanings import BINARY, COMPARE, FUNCTIONS, drawn, part_of
 
 Tensor = torch.Tensor
 DEPTH = 50_000
+WHOLE = ("index", "choice")  # kinds that hold whole numbers
 
 
 @dataclass
@@ -73,10 +74,14 @@ class _Run:
         self.trees: dict[str, ast.expr] = {}
         self.starts: dict[str, ast.expr] = {}
         self.lasts: dict[str, ast.expr] = {}
+        self.inner: dict[tuple[str, int], ast.expr] = {}
         for eq in case.equations:
             place = {"[0]": self.starts, "[tau+1]": self.starts, "": self.lasts}
             tree = ast.parse(eq.right.strip(), mode="eval").body
-            place.get(eq.at, self.trees)[eq.name] = tree
+            if eq.starts_inner:
+                self.inner[eq.name, int(eq.at[4:-1])] = tree
+            else:
+                place.get(eq.at, self.trees)[eq.name] = tree
         self.bodies = {line.partition("(")[0]: line for line in case.functions}
         self.lags = case.states
         self.kink = np.inf
@@ -140,6 +145,11 @@ class _Run:
         if name not in self.trees:
             return self.inputs[name][t, row]
         key = (name, t, row)
+        if key not in self.values and self.case.is_inner(name):
+            count = self.case.size(self.case.indices[INNER])
+            self.values[key] = torch.stack(
+                [self.place(name, t, row, n) for n in range(1, count + 1)]
+            )
         if key not in self.values:
             found = self._equation(name, t, row)
             shape = self.case.number(self.case.shapes[name])
@@ -148,11 +158,28 @@ class _Run:
             self.values[key] = found + probe
         return self.values[key]
 
+    def place(self, name: str, t: int, row: int, place: int) -> Tensor:
+        """The value of a name after so many inner steps, or where they start."""
+        if not 1 <= t <= self.case.length(row):
+            return self.value(name, t, row)[place - 1]
+        key = (f"{name}_{place}", t, row)
+        if key not in self.values:
+            start = self.inner.get((name, place))
+            if start is not None:
+                found = _Reader(self, t, row).read(start)
+            else:
+                reader = _Reader(self, t, row, {INNER: place - 1})
+                found = reader.read(self.trees[name])
+            probe = torch.zeros_like(found).detach().requires_grad_()
+            self.probes[key] = probe
+            self.values[key] = found + probe
+        return self.values[key]
+
     def _equation(self, name: str, t: int, row: int) -> Tensor:
         index = self.case.index_of(name)
         if not index:
             return _Reader(self, t, row).read(self.trees[name])
-        places = range(self.case.sizes[self.case.indices[index]])
+        places = range(self.case.size(self.case.indices[index]))
         return torch.stack([
             _Reader(self, t, row, {index: place}).read(self.trees[name])
             for place in places
@@ -186,13 +213,15 @@ class _Run:
             for t, b in cells if self.lags.get(name, -1) < 0 else cells[::-1]:
                 self.value(name, t, b)
         loss = torch.zeros((), dtype=torch.float64)
-        if "L" in self.lasts:
+        if "L" in self.lasts and "L" not in self.trees:
             share = 1 if case.reduction == "sum" else 1 / case.rows
             loss = share * sum(self.last("L", b) for b in range(case.rows))
         elif case.has_loss:
             w = self._weight(cells)
             for t, b in cells:
                 loss = loss + w[t - 1, b] * self.value("L", t, b)
+                if "L" in self.lasts and t == case.length(b):
+                    loss = loss + w[t - 1, b] * self.last("L", b)
         total = loss
         for name, seed in case.seed_arrays().items():
             for t, b in cells:
@@ -210,6 +239,10 @@ class _Run:
             w[t - 1, b] = 1.0
         if given is not None:
             w = w * (given[:, None] if given.ndim == 1 else given)
+        if case.reduction == "last":
+            ends = [[t + 1 == case.length(b) for b in range(case.rows)]
+                    for t in range(case.tau)]  # fmt: skip
+            return w * np.array(ends)
         if case.reduction == "batch_mean":
             return w / case.rows
         return w / w.sum() if case.reduction == "mean" else w
@@ -222,7 +255,7 @@ class _Run:
         for name, leaves in self.inputs.items():
             if case.kinds[name] == "input":
                 grads = {key: _grad(leaves[key]) for key in cells}
-                out.inputs[name] = self._sequence(name, grads)
+                out.inputs[name] = self._sequence(grads)
         for name, leaves in self.statics.items():
             if case.kinds[name] == "static":
                 out.inputs[name] = np.stack([_grad(row) for row in leaves])
@@ -230,23 +263,40 @@ class _Run:
             rows = [self.last(name, b).detach().numpy() for b in range(case.rows)]
             out.values.update({name: np.stack(rows)} if name != "L" else {})
         for name in case.defined:
-            grads = {key: _grad(self.probes[name, *key]) for key in cells}
-            out.nodes[name] = self._sequence(name, grads)
+            holders = case.holders_of_places(name) if case.is_inner(name) else [name]
+            for holder in holders:
+                grads = {key: _grad(self.probes[holder, *key]) for key in cells}
+                out.nodes[holder] = self._sequence(grads)
             values = {key: self.values[name, *key].detach().numpy() for key in cells}
-            out.values[name] = self._sequence(name, values)
+            out.values[name] = self._sequence(values)
         for name, rows in self.initial.items():
             deep = np.stack([[_grad(leaf) for leaf in row] for row in rows], axis=1)
-            for number, label in enumerate(case.holders(name)):
-                if case.kinds[name] != "index" and label not in self.starts:
-                    out.initial[label] = deep[number]
-            ends = [(case.length(b) if self.lags[name] < 0 else 1, b)
-                    for b in range(case.rows)]  # fmt: skip
-            final = [self.value(name, t, b).detach().numpy() for t, b in ends]
-            out.final[name] = np.stack(final)
+            if case.kinds[name] in WHOLE:
+                pass
+            elif case.depth(name) > 1:  # in order of time
+                out.initial[name] = deep[:: 1 if self.lags[name] > 0 else -1]
+            elif name not in self.starts:
+                out.initial[name] = deep[0]
+            out.final[name] = self._final(name)
         return out
 
-    def _sequence(self, name: str, found: Mapping[tuple[int, int], np.ndarray]):
-        shape = self.case.number(self.case.shapes[name])
+    def _final(self, name: str) -> np.ndarray:
+        """What a step that would follow reads, in order of time."""
+        case, depth = self.case, self.case.depth(name)
+        steps = []
+        for distance in range(depth):
+            step = [
+                self.value(name, case.length(b) - distance, b) if self.lags[name] < 0
+                else self.value(name, 1 + distance, b)
+                for b in range(case.rows)
+            ]  # fmt: skip
+            steps.append(np.stack([value.detach().numpy() for value in step]))
+        if depth == 1:
+            return steps[0]
+        return np.stack(steps[:: 1 if self.lags[name] > 0 else -1])
+
+    def _sequence(self, found: Mapping[tuple[int, int], np.ndarray]):
+        shape = next(iter(found.values())).shape
         array = np.zeros((self.case.tau, self.case.rows, *shape))
         for (t, b), value in found.items():
             array[t - 1, b] = value
@@ -280,7 +330,9 @@ class _Reader:
 
     def _Name(self, node: ast.Name) -> Tensor:
         if node.id in self.bound:
-            return self.bound[node.id]
+            found = self.bound[node.id]
+            is_place = isinstance(found, int)
+            return torch.tensor(found + 1.0).double() if is_place else found
         if node.id in self.run.lasts:
             return self.run.last(node.id, self.row)
         if node.id in self.run.statics:
@@ -309,27 +361,29 @@ class _Reader:
         return self.read(node.value).T
 
     def _Subscript(self, node: ast.Subscript) -> Tensor:
-        if isinstance(node.slice, ast.Name) and node.slice.id in self.bound:
-            return self.read(node.value)[self.bound[node.slice.id]]
-        if (
-            isinstance(node.slice, ast.Tuple)
-            and isinstance(node.value, ast.Name)
-            and (not isinstance(node.slice.elts[0], ast.Slice))
-        ):
-            step, index = node.slice.elts
-            assert isinstance(index, ast.Name)
-            whole = self._at(node.value.id, step)
-            return whole[self.bound[index.id]]
-        if isinstance(node.slice, ast.Tuple):
-            column = self.read(node.slice.elts[1])
-            return self.read(node.value)[:, int(column)]
+        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        first, last = parts[0], parts[-1]
+        if any(isinstance(p, ast.Constant) and p.value is ... for p in parts):
+            return part_of(self.read(node.value), *map(ast.literal_eval, (first, last)))
+        if isinstance(first, ast.Slice):
+            return self.read(node.value)[:, int(self.read(last))]
+        if isinstance(first, ast.Name) and first.id in self.bound:
+            return self.read(node.value)[self.bound[first.id]]
         assert isinstance(node.value, ast.Name)
-        return self._at(node.value.id, node.slice)
+        if len(parts) == 1:
+            return self._at(node.value.id, first)
+        place = int(self.read(last))  # from 1
+        if self.run.case.is_inner(node.value.id):
+            return self.run.place(node.value.id, self._step(first), self.row, place)
+        return self._at(node.value.id, first)[place - 1]
 
     def _at(self, name: str, step: ast.expr) -> Tensor:
+        return self.run.value(name, self._step(step), self.row)
+
+    def _step(self, step: ast.expr) -> int:
         if isinstance(step, ast.Name) and step.id == "tau":
-            return self.run.value(name, self.run.case.length(self.row), self.row)
-        return self.run.value(name, self.t + self._lag(step), self.row)
+            return self.run.case.length(self.row)
+        return self.t + self._lag(step)
 
     @staticmethod
     def _lag(node: ast.expr) -> int:
@@ -356,7 +410,7 @@ class _Reader:
         """Along a row's steps or an index: gone, or for softmax at the own place."""
         case = self.run.case
         steps = range(1, case.length(self.row) + 1)
-        places = steps if axis == "t" else range(case.sizes[case.indices[axis]])
+        places = steps if axis == "t" else range(case.size(case.indices[axis]))
         readers = [
             _Reader(self.run, place, self.row, self.bound) if axis == "t"
             else _Reader(self.run, self.t, self.row, {**self.bound, axis: place})
@@ -412,6 +466,8 @@ class _Reader:
         elif name == "clip":
             self.run.near(arguments[0] - arguments[1])
             self.run.near(arguments[0] - arguments[2])
-        elif name in ("max", "min"):
+        elif name == "sample":
+            self.run.near(drawn(*arguments)[1])
+        elif name in ("max", "min", "argmax"):
             ordered = arguments[0].flatten().sort().values
             self.run.near(ordered[1:] - ordered[:-1])

@@ -16,7 +16,6 @@ from tests.fuzz.trial import (
     Outcome,
     Stage,
     call_arguments,
-    held_initial,
 )
 
 
@@ -30,7 +29,7 @@ def _gradient(executor: str, stage: str) -> Stage:
         seeds = {n: a[:, axis].astype(case.dtype)
                  for n, a in case.seed_arrays().items()}  # fmt: skip
         grad = cell.gradient(
-            params, inputs, nodes=[n for n in case.defined if n in case.nodes],
+            params, inputs, nodes=sorted(case.nodes),
             seeds=seeds, input_gradient=case.wants_inputs,
             initial_gradient=case.wants_initial, **options,
         )  # fmt: skip
@@ -49,7 +48,7 @@ def _gradient(executor: str, stage: str) -> Stage:
         again = cell.forward(params, inputs, **options)
         if case.has_loss:
             compare.same("loss", "L", again.loss, known.loss)
-        compare.each("value", again, known.values)
+        compare.each("value", again, known.values, plain_values(case, known))
         compare.each("final", again.final, known.final)
 
     return run
@@ -64,7 +63,7 @@ def _stretches(cell: bptt.Cell, case: Case, known: Answer, out: Outcome) -> None
     axis = slice(None) if case.n_b else 0
     asked = options | {
         "threads": case.threads,
-        "nodes": [n for n in case.defined if n in case.nodes],
+        "nodes": sorted(case.nodes),
         "seeds": {n: a[:, axis].astype(case.dtype)
                   for n, a in case.seed_arrays().items()},
         "input_gradient": case.wants_inputs,
@@ -133,7 +132,6 @@ def _torch(cell: bptt.Cell, case: Case, known: Answer, out: Outcome) -> None:
     import bptt.torch
 
     params, inputs, options = call_arguments(case)
-    options["initial"] = held_initial(case, options["initial"])
     sizes = _named_sizes(cell, params)
     layer = bptt.torch.Recurrent(
         cell, outputs=case.defined, reduction=case.reduction, seed=0,
@@ -174,8 +172,15 @@ def _torch(cell: bptt.Cell, case: Case, known: Answer, out: Outcome) -> None:
         if name in known.initial:
             compare.same("initial", name, _grad_of(leaf_), known.initial[name])
     for name in case.defined:
+        if name not in plain_values(case, known):
+            continue
         found = result.nodes[name].detach()
         compare.same("value", name, found, known.values[name])
+
+
+def plain_values(case: Case, known: Answer) -> list[str]:
+    """The values that mean what their equation says: a loss at tau has L added."""
+    return [name for name in known.values if name != "L" or "L" not in case.lasts]
 
 
 def _grad_of(tensor) -> np.ndarray:
@@ -184,13 +189,31 @@ def _grad_of(tensor) -> np.ndarray:
 
 
 def _named_sizes(cell: bptt.Cell, params: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """The size of every dimension of the parameters, by the name the cell gives it."""
-    return {
+    """The size of every dimension of the parameters, by the name the cell gives it.
+
+    A sum `n_p+n_q` is told by its parts; those that no parameter has alone share what
+    is left of it.
+    """
+    found = {
         dim: size
         for name, shape in cell.parameters.items()
         for dim, size in zip(shape, params[name].shape, strict=True)
         if isinstance(dim, str)
     }
+    sums = {dim: size for dim, size in found.items() if "+" in dim}
+    single = {dim: size for dim, size in found.items() if "+" not in dim}
+    for dim, size in sums.items():
+        parts = dim.split("+")
+        rest = sum(int(p) if p.isdigit() else single.get(p, 0) for p in parts)
+        unknown = [
+            p for p in dict.fromkeys(parts) if not p.isdigit() and p not in single
+        ]
+        for part in unknown[1:]:
+            single[part] = 1
+            rest += parts.count(part)
+        for part in unknown[:1]:
+            single[part] = (size - rest) // parts.count(part)
+    return single
 
 
 def _jax(cell: bptt.Cell, case: Case, known: Answer, out: Outcome) -> None:
@@ -201,7 +224,6 @@ def _jax(cell: bptt.Cell, case: Case, known: Answer, out: Outcome) -> None:
     from bptt.jax import recurrent
 
     params, inputs, options = call_arguments(case)
-    options["initial"] = held_initial(case, options["initial"])
     f = recurrent(cell, nodes=case.defined, reduction=case.reduction)
     seeds = {name: seed if case.n_b else seed[:, 0]
              for name, seed in case.seed_arrays().items()}  # fmt: skip

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import bptt
+from bptt.calculus.program import Request, gradient_program
+from bptt.execute.compile.compiler import compile_program
 from bptt.execute.kernels import executor
+from bptt.execute.kernels.memory import StepMemory, Workspace
 from bptt.step.ops import OPS
 from tests.fuzz.case import Case, Equation
 from tests.fuzz.generate import generate
@@ -130,17 +133,23 @@ def test_a_seed_gives_the_same_cell_in_every_process():
 
 
 def test_a_workspace_is_full_of_nan_before_a_call():
-    padded, plain_, sums = np.zeros((5, 2, 1)), np.zeros((3, 2, 1)), np.zeros(2)
-    workspace = SimpleNamespace(
-        shape=(3, 2), packed={}, results=[sums], _work=[], _aligned={},
-        buffers=[padded, plain_], place=lambda: None,
-    )  # fmt: skip
+    program = gradient_program(bptt.cells.elman.graph, Request(seeds=("h",)))
+    made = compile_program(program, {"n_x": 2, "n_h": 3}, 8, executor.host_target())
     with poisoned():
-        executor.borrow([], (3, 2), lambda: workspace)
-    assert np.isnan(padded[1:-1]).all()
-    assert not padded[[0, -1]].any()
-    assert np.isnan(plain_).all()
-    assert np.isnan(sums).all()
+        loan = executor.borrow([], (5, 2), lambda: Workspace(made, 5, 2, np.float64))
+        steps = executor.borrow([], (5, 2), lambda: StepMemory(made, 5, 2, np.float64))
+    workspace = loan.workspace
+    for buffers in (workspace.buffers, steps.workspace.buffers):
+        pairs = list(zip(made.layout.buffers, buffers, strict=True))
+        assert any(layout.is_padded for layout, _ in pairs)
+        for layout, buffer in pairs:
+            if buffer is not None and layout.is_padded:
+                assert np.isnan(buffer[1:-1]).all()
+                assert not buffer[[0, -1]].any()
+            elif buffer is not None:
+                assert np.isnan(buffer).all()
+    for array in (*workspace.results, *workspace.packed.values()):
+        assert np.isnan(array).all()
 
 
 def test_kinds_of_faults_are_told_apart():

@@ -15,6 +15,7 @@ import numpy as np
 import bptt
 from bptt.execute.dispatch import FallbackWarning
 from bptt.execute.kernels import executor
+from tests.execute.poison import poison
 from tests.fuzz.case import Case
 from tests.fuzz.oracle import Answer, answer
 
@@ -128,13 +129,7 @@ def poisoned() -> Iterator[None]:
 
     def borrow(pool: Any, shape: Any, make: Any) -> Any:
         loan = _borrow(pool, shape, make)
-        w = loan.workspace
-        w.place()
-        for array in (*w.packed.values(), *w.results, *w._work, *w._aligned.values()):
-            array[...] = np.nan
-        padded = [buffer.shape[0] != w.shape[0] for buffer in w.buffers]
-        for array, is_padded in zip(w.buffers, padded, strict=True):
-            array[slice(1, -1) if is_padded else slice(None)] = np.nan
+        poison(loan.workspace)
         return loan
 
     _borrow = executor.borrow
@@ -174,22 +169,11 @@ def call_arguments(case: Case) -> tuple[dict, dict, dict]:
     return params, inputs, options
 
 
-def held_initial(case: Case, given: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Initial values as front ends take them: one for each definition of a step."""
-    found = {}
-    for name, array in given.items():
-        holders = case.holders(name)
-        if len(holders) == 1:
-            found[name] = array
-            continue
-        ordered = array if case.states[name] > 0 else array[::-1]
-        found |= dict(zip(holders, ordered, strict=True))
-    return found
-
-
 def has_rows_first(case: Case, what: str, name: str) -> bool:
     """Whether the first axis of an array is the batch, not time or a distance."""
-    return what in ("initial", "final") or name in (*case.statics, *case.lasts)
+    if what in ("initial", "final"):
+        return case.depth(name) == 1
+    return name in (*case.statics, *case.lasts) and name not in case.defined
 
 
 class Comparer:

@@ -307,7 +307,7 @@ CASES = [
     ("IndexKind", "o[t] = W[:, y[t]] + y[t]", 1, "y[t]",
      "an integer index on line 1 and",
      "use two inputs with two names"),
-    ("IndexKind", "i[t] = x[t]\nh[t] = W[:, i[t]]", 1, "i[t]", "picks a column, so",
+    ("IndexKind", "i[t] = 2 * x[t]\nh[t] = W[:, i[t]]", 1, "i[t]", "picks a column, so",
      "or an integer input that no line defines"),
     ("IndexKind", "x: n_x\nh[t] = W[:, x[t]]", 1, "x: n_x", "integer index on line 2",
      "remove this declaration"),

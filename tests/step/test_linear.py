@@ -117,7 +117,7 @@ def test_gradients_and_their_derivatives_are_exact(expression):
 
 def test_without_scipy_expm_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.linalg", None)
-    with pytest.raises(errors.MissingExtraError, match=r"bptt\[matrix\]"):
+    with pytest.raises(errors.MissingExtraError, match=r"\.\[matrix\]"):
         Cell("h[t] = expm(A) @ x[t]").forward({"A": np.eye(2)}, {"x": np.ones((1, 2))})
 
 

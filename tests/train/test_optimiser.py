@@ -180,5 +180,5 @@ def test_without_torch_the_message_says_what_to_install(monkeypatch):
         Optimiser("sgd", make_parameters(), 0.1)
     assert str(caught.value) == (
         "this command needs the package torch, which is not installed: "
-        'pip install "bptt[train]"'
+        'from a clone of bptt, pip install -c constraints.txt ".[train]"'
     )

@@ -7,7 +7,7 @@ import pytest
 
 from bptt.train.checkpoint import Checkpoint
 from bptt.train.run_folder import Metrics, create_run
-from bptt.train.run_page import write_page
+from bptt.train.run_page import top_that_matters, write_page
 
 VOID = {"meta", "line", "circle", "path"}
 
@@ -92,6 +92,17 @@ def test_the_page_tells_the_run_and_loads_nothing(folder):
         "h[t] = tanh(x[t])",
     ):  # fmt: skip
         assert needed in text
+
+
+def test_the_axis_of_a_loss_is_that_of_what_comes_after_the_beginning():
+    falling = [(n, 1.0 + 100 / n**2) for n in range(1, 101)]
+    top = top_that_matters(falling)
+    highest = 1 + 100 / 11**2  # the first window after a tenth
+    lowest = 1 + 100 / 100**2
+    assert top == pytest.approx(highest + (highest - lowest) / 20)
+    assert top_that_matters([(n, 5.0 - n / 50) for n in range(1, 101)]) is None
+    assert top_that_matters([]) is None
+    assert top_that_matters([(1, 2.0)]) is None
 
 
 def test_norms_are_a_picture_per_quantity_and_a_line_per_moment(folder):

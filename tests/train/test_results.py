@@ -64,18 +64,20 @@ def batches(y, n_x=2):
 def test_the_trivial_predictor_says_what_the_training_targets_say():
     training = batches([np.array([0, 1, 1]), np.array([1, 2])])
     held_out = batches([np.array([1, 0, 1, 2])])
-    found = Trivial(training, Form(2, False, "class", 4), "nll").measure(held_out, 0.25)
+    found = Trivial.of(training, Form(2, False, "class", 4), "nll").measure(
+        held_out, 0.25
+    )
     p = np.array([2, 4, 2, 1]) / 9  # 1, 3, 1, 0 counts and one each
     assert found.loss == pytest.approx(-np.log(p[[1, 0, 1, 2]]).mean() + 0.25)
     assert found.figures["accuracy"] == 0.5
     assert found.figures["perplexity"] == pytest.approx(np.exp(found.loss))
     roll = np.array([[1, 0], [1, 0], [1, 1]])
-    found = Trivial(batches([roll]), Form(2, False, "multi-hot", 2), "bce")
+    found = Trivial.of(batches([roll]), Form(2, False, "multi-hot", 2), "bce")
     p = np.array([4 / 5, 2 / 5])
     y = np.array([[1, 1], [0, 0]])
     loss = -(y * np.log(p) + (1 - y) * np.log(1 - p)).sum(axis=1).mean()
     assert found.measure(batches([y])).loss == pytest.approx(loss)
-    real = Trivial(
+    real = Trivial.of(
         batches([np.array([[1.0], [3.0]])]), Form(2, False, "real", 1), "mse"
     )
     assert real.measure(batches([np.array([[5.0], [2.0]])])).loss == pytest.approx(4.5)

@@ -1,14 +1,24 @@
 """Tables and series: what is read, split in time, standardised, predicted, forecast."""
 
 import csv
+import gzip
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from bptt.cli.app import app
-from bptt.train import DataRequest, TableRequest, TrainingOptions, load, open_data
+from bptt.train import (
+    DataRequest,
+    TableRequest,
+    TrainingOptions,
+    load,
+    open_data,
+    train,
+)
 from bptt.train.data.opening import make_task
+from bptt.train.data.sequence_task import sequence_task
 from bptt.train.errors import (
     BadRecordError,
     DataUnreadableError,
@@ -16,6 +26,7 @@ from bptt.train.errors import (
     IgnoredOptionError,
     OptionError,
 )
+from bptt.train.predicting import forecast_run
 from bptt.train.trivial import measure_lagged
 
 pandas = pytest.importorskip("pandas")
@@ -153,7 +164,7 @@ def test_a_run_on_monthly_sales_predicts_and_forecasts_in_their_units(
         standalone_mode=False)  # fmt: skip
     with (tmp_path / "p.csv").open() as stream:
         heads, *rows = csv.reader(stream)
-    assert heads == ["sequence", "step", "y0"]
+    assert heads == ["sequence", "step", "sales"]
     np.testing.assert_allclose([float(r[2]) for r in rows], p[:, 0, 0], rtol=1e-4)
     app(["forecast", str(run), "--steps", "3"], standalone_mode=False)
     heads, *rows = csv.reader(capsys.readouterr().out.splitlines())
@@ -166,7 +177,7 @@ def test_a_run_on_monthly_sales_predicts_and_forecasts_in_their_units(
 
 
 def test_a_model_of_classes_does_not_forecast(tmp_path, quiet):
-    from bptt.train import read_sequences, train
+    from bptt.train import read_sequences
 
     pytest.importorskip("torch")
     pytest.importorskip("safetensors")
@@ -175,5 +186,132 @@ def test_a_model_of_classes_does_not_forecast(tmp_path, quiet):
     data = read_sequences("x", [tmp_path / "x.npz"])
     options = TrainingOptions(cell="elman", n_h=2, validations=1, held_out=0.3)
     train(data, options, tmp_path / "run", quiet)
-    with pytest.raises(ForecastError, match="its target is not the next x"):
+    with pytest.raises(ForecastError, match="its target is no later x"):
         load(tmp_path / "run").forecast(x.swapaxes(0, 1), 2)
+
+
+GAPS = """id,time,a,b,label
+u,1,,5,0
+u,2,1,6,0
+u,3,,7,1
+u,4,3,8,
+u,5,4,,1
+v,1,2,2,1
+v,2,3,3,0
+w,1,,1,1
+"""
+
+
+def test_gaps_are_an_error_or_carried_on_and_without_a_loss(tmp_path):
+    path = tmp_path / "gaps.csv"
+    path.write_text(GAPS)
+    with pytest.raises(BadRecordError, match="'a' missing"):
+        read(path, group="id", time="time", target="label")
+    data = read(path, group="id", time="time", target="label", missing="mask")
+    whole = data.parts["whole"]
+    assert data.ids == ("u", "v")  # w never has an a
+    assert data.columns == ("a", "b")
+    np.testing.assert_array_equal(whole.x[0], [[1, 6], [1, 7], [3, 8], [4, 8]])
+    np.testing.assert_array_equal(whole.steps(0), [True, True, False, True])
+    np.testing.assert_array_equal(whole.steps(1), [True, True])
+    later = read(path, group="id", time="time", columns=("a",), missing="mask")
+    np.testing.assert_array_equal(later.parts["whole"].y[0][:, 0], [1, 3, 4])
+    np.testing.assert_array_equal(later.parts["whole"].steps(0), [False, True, True])
+
+
+@pytest.mark.parametrize("horizon", [1, 6])
+def test_the_naive_forecasts_of_a_trend_are_in_the_units_of_the_data(tmp_path, horizon):
+    """x and y of a trend have other means: in those of one the other would be off."""
+    path = tmp_path / "a.csv"
+    values = np.random.default_rng(2).normal(size=90).cumsum() + 3 * np.arange(90)
+    path.write_text("a\n" + "\n".join(f"{v:.6f}" for v in values))
+    options = TrainingOptions(held_out=0.2, season=8)
+    task = make_task(read(path, horizon=horizon), options)
+    n = round(0.2 * (90 - horizon))
+    for name, lag in (("naive forecast", horizon), ("seasonal naive forecast", 8)):
+        found = measure_lagged(
+            name, task.lags[name], task.parts["validation"], task.form
+        )
+        errors = values[-n:] - values[-n - lag : -lag]
+        expected = np.sqrt((errors**2).mean())
+        assert found.figures["rmse"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_every_group_is_split_in_time_or_by_groups(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [f"{g},{100 * k + t}" for k, g in enumerate("uvw") for t in range(21)]
+    path.write_text("g,a\n" + "\n".join(rows))
+    data = read(path, group="g")
+    options = TrainingOptions(held_out=0.3, test=0.1, standardise=False)
+    parts = sequence_task(data, options).parts
+    for name, first, last in (("training", 0, 12), ("validation", 12, 18),
+                              ("test", 18, 20)):  # fmt: skip
+        found = parts[name].sequences
+        assert len(found) == 3
+        for k in range(3):
+            np.testing.assert_array_equal(found.x[k][:, 0], 100 * k + np.arange(last))
+            counts = np.arange(last) >= first
+            np.testing.assert_array_equal(found.steps(k) > 0, counts)
+    apart = TrainingOptions(held_out=0.34, split_by="sequences", standardise=False)
+    parts = sequence_task(data, apart).parts
+    assert [len(parts[n].sequences) for n in ("training", "validation")] == [2, 1]
+    labels = read(path, group="g", target="a", columns=("a",))
+    np.savez(tmp_path / "b.npz", x=np.zeros((9, 4, 2)), y=np.zeros((9, 3)))
+    once = open_data(DataRequest((tmp_path / "b.npz",)))
+    with pytest.raises(OptionError, match="--split-by time: expected sequences"):
+        sequence_task(once, TrainingOptions(split_by="time"))
+    in_time = TrainingOptions(held_out=0.3, split_by="time", standardise=False)
+    assert len(sequence_task(labels, in_time).parts["training"].sequences) == 3
+
+
+def test_packed_and_capital_tables_are_tables_and_parquet_is_the_same(tmp_path):
+    text = "month,sales\n2,5.5\n1,4\n3,-1\n"
+    (tmp_path / "a.CSV").write_text(text)
+    with gzip.open(tmp_path / "a.csv.gz", "wt") as stream:
+        stream.write(text)
+    tables = [tmp_path / "a.CSV", tmp_path / "a.csv.gz"]
+    if find_spec("pyarrow"):
+        pandas.read_csv(tables[0]).to_parquet(tmp_path / "a.parquet")
+        tables.append(tmp_path / "a.parquet")
+    if find_spec("zstandard"):
+        pandas.read_csv(tables[0]).to_csv(tmp_path / "a.csv.zst", index=False)
+        tables.append(tmp_path / "a.csv.zst")
+    for table in tables:
+        (x,) = read(table, time="month").parts["whole"].x
+        np.testing.assert_array_equal(x, [[4], [5.5]])
+
+
+def test_a_long_series_is_read_in_streams_that_follow_each_other(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a\n" + "\n".join(map(str, range(101))))
+    data = read(path)
+    options = TrainingOptions(n_b=4, tau=10, held_out=0.2, standardise=False)
+    training = sequence_task(data, options).parts["training"].sequences
+    assert [len(x) for x in training.x] == [20, 20, 20, 20]
+    np.testing.assert_array_equal(np.concatenate(training.x)[:, 0], np.arange(80))
+    np.testing.assert_array_equal(np.concatenate(training.y)[:, 0], np.arange(1, 81))
+    few = TrainingOptions(n_b=16, tau=30, held_out=0.2, standardise=False)
+    assert len(sequence_task(data, few).parts["training"].sequences) == 2
+    whole = sequence_task(data, TrainingOptions(held_out=0.2))
+    assert len(whole.parts["training"].sequences) == 1
+    assert whole.remarks == ()
+
+
+def test_a_forecast_of_a_longer_horizon_is_fed_what_it_said(tmp_path, quiet):
+    """A network made by hand that says 2 x of three steps ago; no training is in it."""
+    path = tmp_path / "a.csv"
+    path.write_text("a\n" + "\n".join(map(str, range(1, 41))))
+    request = DataRequest((path,), table=TableRequest(horizon=3))
+    cell = tmp_path / "twice.cell"
+    cell.write_text("o[t] = w * x[t]\nL[t] = mse(o[t], y[t])\nw: () = 2\n")
+    options = TrainingOptions(
+        cell=str(cell), learning_rate=1e-30, held_out=0.2, season=4, standardise=False
+    )
+    train(open_data(request), options, tmp_path / "run", quiet, request)
+    heads, rows = forecast_run(tmp_path / "run", (), 7)
+    assert heads == ["sequence", "step", "a", "a naive", "a seasonal naive"]
+    found = np.array(list(rows))
+    # 38, 39, 40 twice, then what was said three steps before, twice
+    np.testing.assert_allclose(found[:, 2], [76, 78, 80, 152, 156, 160, 304], rtol=1e-6)
+    assert set(found[:, 3]) == {40}
+    np.testing.assert_array_equal(found[:, 4], [37, 38, 39, 40, 37, 38, 39])

@@ -1,6 +1,7 @@
 """Reading text: order, limits, and mistakes by their message."""
 
 import gzip
+import sys
 
 import pytest
 
@@ -11,6 +12,7 @@ from bptt.train.errors import (
     DataUnreadableError,
     EmptyDataError,
     NotUtf8Error,
+    TrainExtraMissingError,
 )
 
 
@@ -124,9 +126,24 @@ def test_a_packed_text_is_the_text(tmp_path, monkeypatch):
     (tmp_path / "b.txt.gz").write_bytes(b"no archive")
     with pytest.raises(DataUnreadableError, match="Not a gzipped file"):
         read_text([tmp_path / "b.txt.gz"])
-    (tmp_path / "c.zst").write_bytes(b"x")
-    with pytest.raises(DataUnreadableError, match="unpack it first: zstd -d"):
-        read_text([tmp_path / "c.zst"])
+
+
+def test_a_text_of_zstandard_is_the_text(tmp_path, monkeypatch):
+    zstandard = pytest.importorskip("zstandard")
+    words = "höher, schneller\n" * 400
+    packed = zstandard.compress(words.encode())
+    (tmp_path / "a.txt.ZST").write_bytes(packed)
+    assert read_text([tmp_path / "a.txt.ZST"]).characters == words
+    monkeypatch.setattr(text_module, "IN_MEMORY_BYTES", 1000)
+    large = read_text([tmp_path / "a.txt.ZST"])
+    assert large.is_large
+    assert "".join(large.blocks()) == words
+    (tmp_path / "b.zst").write_bytes(b"no archive at all")
+    with pytest.raises(DataUnreadableError, match=r"'.*b\.zst'.*zstd decompress"):
+        read_text([tmp_path / "b.zst"])
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(TrainExtraMissingError, match=r"bptt\[files\]"):
+        read_text([tmp_path / "b.zst"])
 
 
 def test_an_archive_that_expands_beyond_all_measure_is_refused(tmp_path, monkeypatch):

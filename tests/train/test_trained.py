@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from bptt.cli.app import app
-from bptt.train import TrainingOptions, load, read_text, train
+from bptt.train import (
+    DataRequest,
+    TrainingOptions,
+    load,
+    open_data,
+    read_text,
+    train,
+)
 from bptt.train.data.form import Form
 from bptt.train.errors import ExportError, OptionError, PredictInputError
 from bptt.train.export.c_header import c_header
@@ -20,7 +27,7 @@ from bptt.train.export.onnx_model import onnx_model
 from bptt.train.export.single_step import single_step
 from bptt.train.model import build_model
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 TAU, N_B, N_X = 7, 2, 3
@@ -145,6 +152,34 @@ def test_the_files_of_bptt_export_say_what_predict_says(run, tmp_path, x):
         OptionError, match=r"a name that ends in \.onnx, \.h, \.safetensors"
     ):
         app(["export", str(run), str(tmp_path / "model.bin")], standalone_mode=False)
+
+
+def test_standardised_columns_are_exported_in_their_units(tmp_path, quiet):
+    pytest.importorskip("pandas")
+    random = np.random.default_rng(4)
+    steps = np.arange(90)
+    table = [30 + 5 * np.sin(steps / 3), 1000 + 80 * random.normal(size=90)]
+    np.savetxt(tmp_path / "a.csv", np.stack(table, 1), delimiter=",", header="a,b",
+               comments="")  # fmt: skip
+    data = open_data(DataRequest((tmp_path / "a.csv",)))
+    options = TrainingOptions(n_h=6, epochs=30, held_out=0.2)
+    train(data, options, tmp_path / "run", quiet)
+    model = load(tmp_path / "run")
+    x = np.stack(table, 1)[:, None].astype(np.float32)
+    expected = model.predict(x)
+    assert 20 < expected[5:, 0, 0].mean() < 40
+    close = {"rtol": 1e-4}  # float32, seen 3e-6
+    header = model.export("c").decode().replace("bptt", "model")
+    found = predict_with_c(tmp_path, header, model.step, x)
+    np.testing.assert_allclose(found, expected[:, 0], **close)
+    scores = model.scores(x)
+    module = model.torch_module()
+    np.testing.assert_allclose(
+        module(torch.from_numpy(x)).detach().numpy(), scores, rtol=1e-4, atol=1e-5
+    )
+    (tmp_path / "m.onnx").write_bytes(model.export("onnx"))
+    found = predict_with_onnx(str(tmp_path / "m.onnx"), model.step, x)
+    np.testing.assert_allclose(found, expected, **close)
 
 
 OWN = """\

@@ -63,6 +63,11 @@ class Program:
         )
 
     @property
+    def outlives(self) -> bool:
+        """Whether a caller keeps values and no gradient when it has run so far."""
+        return self.is_phased or not any(n.startswith("∇") for n in self.outputs)
+
+    @property
     def segments(self) -> tuple[Segment, ...]:
         """The segments, in order."""
         return self._schedule.segments

@@ -14,6 +14,7 @@ from bptt.check.ledger import FAILED, NOT_CHECKED, PASSED, Row
 from bptt.check.probes import Moved, Prober
 from bptt.check.rounding import Roundings, spread
 from bptt.engine import Engine
+from bptt.execute.rows import take_apart
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array
 
@@ -179,8 +180,9 @@ class Trial:
         if target.kind == "copy":
             copies = grad.copies[target.name]
             return np.stack([np.asarray(copies[t]) for t in range(self.tau)])
-        table = {"node": grad.nodes, "input": grad.inputs,
-                 "initial": grad.initial}[target.kind]  # fmt: skip
+        if target.kind == "initial":
+            return np.asarray(take_apart(self.graph, grad.initial)[target.name])
+        table = {"node": grad.nodes, "input": grad.inputs}[target.kind]
         return np.asarray(table[target.name])
 
     def size_of(self, array: Array) -> float:

@@ -7,12 +7,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bptt.errors import not_installed
 from bptt.train import bench as measurement
 from bptt.train.bench import BenchRow
 
-NO_TORCH = (
-    'torch is not installed, so nothing to compare with: pip install "bptt[train]"'
-)
+NO_TORCH = not_installed("a comparison with torch.nn", "torch", "train")
 
 
 def make_table(rows: Iterable[BenchRow], threads: int) -> Table:

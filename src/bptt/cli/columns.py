@@ -7,6 +7,7 @@ import typer
 
 from bptt.cli.parameters import Extra
 from bptt.train import OptionError, TableRequest
+from bptt.train.data.tables import ERROR, MASK
 from bptt.train.options import DATA
 
 
@@ -40,6 +41,20 @@ TABLE_EXTRAS = (
         DATA,
         is_common=False,
     ),
+    Extra(
+        "missing",
+        Annotated[
+            str,
+            typer.Option(
+                metavar="error|mask",
+                help="A gap in a table. mask: in x the value before it, and a target "
+                "that is a gap does not count.",
+            ),
+        ],
+        ERROR,
+        DATA,
+        is_common=False,
+    ),
 )
 DEFAULT = TableRequest()
 
@@ -55,5 +70,8 @@ def table_request(given: Mapping[str, Any], known: TableRequest) -> TableRequest
     horizon = given.get("horizon", known.horizon)
     if horizon < 1:
         raise OptionError("--horizon", horizon, "a whole number from 1")
+    missing = given.get("missing", known.missing)
+    if missing not in (ERROR, MASK):
+        raise OptionError("--missing", missing, f"one of {ERROR}, {MASK}")
     names = {n: given.get(n, getattr(known, n)) for n in ("time", "group", "target")}
-    return TableRequest(columns, horizon=horizon, **names)
+    return TableRequest(columns, horizon=horizon, missing=missing, **names)

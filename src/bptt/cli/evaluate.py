@@ -1,5 +1,6 @@
 """`bptt eval`: what a trained model reaches on data."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +10,18 @@ from rich.console import Console
 from bptt.cli.output import print_json
 from bptt.train import (
     DataRequest,
+    Measured,
     format_figure,
     format_loss,
     in_words,
     measure_run,
     open_data,
 )
+from bptt.train.data.opening import Data
+from bptt.train.errors import FolderNotWritableError
+from bptt.train.measuring import keep_measured
+from bptt.train.predicting import read_like
+from bptt.train.report import recalls
 
 
 def evaluate(
@@ -42,17 +49,41 @@ def evaluate(
 ) -> None:
     """Measure a trained model on data: its loss in its own unit, and its accuracy.
 
-    The figures are not kept: --json prints them for another program.
+    The columns of tables mean what they did in training. The figures are added to
+    evaluations.jsonl of the run, a line each time.
     """
-    found = open_data(DataRequest(tuple(data), pattern, limit))
+    found = open_data(read_like(run, DataRequest(tuple(data), pattern, limit)))
     measured = measure_run(run, found, checkpoint)
+    kept = _keep(run, measured, found, checkpoint)
     if json:
         print_json(measured.to_json())
         return
-    text = f"{format_loss(measured.loss)} {measured.unit.name}"
-    for name, value in measured.figures.items():
+    unit = measured.unit
+    mine = _sentence(measured.loss, unit.name, measured.figures)
+    lines = [
+        measured.summary,
+        f"{mine} (mean over {measured.n:,} {unit.item}s)",
+        *(
+            f"{other.name}: {_sentence(other.loss, unit.name, other.figures)}"
+            for other in measured.references
+        ),
+        *recalls(measured.by_class),
+        *measured.remarks,
+        kept,
+    ]
+    Console().print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def _sentence(loss: float, unit: str, figures: Mapping[str, float]) -> str:
+    text = f"{format_loss(loss)} {unit}"
+    for name, value in figures.items():
         text += f", {in_words(name)} {format_figure(name, value)}"
-    text += f" (mean over {measured.n:,} {measured.unit.item}s)"
-    Console().print(
-        f"{measured.summary}\n{text}", markup=False, highlight=False, soft_wrap=True
-    )
+    return text
+
+
+def _keep(run: Path, measured: Measured, data: Data, checkpoint: str | None) -> str:
+    """Where the figures are on the disk, or why not: they are printed all the same."""
+    try:
+        return f"kept in {keep_measured(run, measured, data, checkpoint)}"
+    except FolderNotWritableError as error:
+        return f"not kept: {error}"

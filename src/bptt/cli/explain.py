@@ -8,12 +8,20 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
 from bptt.explain import Explanation
 from bptt.explain.instances import DEFAULT_TAU
-from bptt.train import parse_size
+from bptt.train import OptionError, parse_size
+from bptt.train.errors import IgnoredOptionError
 from bptt.train.model import load_cell
+
+
+class Drawing(StrEnum):
+    """A figure of an explanation."""
+
+    UNROLLED = "unrolled"
+    EDGE = "edge"
+    PATHS = "paths"
 
 
 class Format(StrEnum):
@@ -57,6 +65,23 @@ def explain(
     reduction: Annotated[
         str, typer.Option(help="How L is made of the steps' losses: sum, mean or last.")
     ] = "sum",
+    figure: Annotated[
+        Drawing | None,
+        typer.Option(
+            help="A figure for print instead: the network in time, every edge, or "
+            "the paths from a parameter. FILE ends in .svg, .pdf or .tex (TikZ).",
+            show_default=False,
+        ),
+    ] = None,
+    of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of the edges those that start or end in NAME; of the paths those "
+            "from the parameter NAME.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write to a file."),
@@ -70,6 +95,14 @@ def explain(
         name=cell, lang=lang, step=step, tau=tau, seed=seed, reduction=reduction,
         sizes=dict(map(parse_size, size or ())),
     )  # fmt: skip
+    if figure is not None:
+        for option, given in (("--format", form), ("--step", step)):
+            if given is not None:
+                raise IgnoredOptionError(option, f"--figure {figure.value} was given")
+        _draw(found, figure, of, output)
+        return
+    if of is not None:
+        raise OptionError("--of", of, "used with --figure edge or --figure paths")
     found = _made(found)
     if output is not None:
         _write(found, form, output)
@@ -81,11 +114,24 @@ def explain(
         raise typer.Exit(1)
 
 
+def _draw(
+    found: Explanation, kind: Drawing, of: str | None, output: Path | None
+) -> None:
+    if output is None:
+        raise OptionError(
+            "--figure", kind.value, "given with -o FILE.svg, .pdf or .tex"
+        )
+    drawn = replace(found, with_ledger=False).figure(kind, of=of)
+    typer.echo(f"{drawn.save(output)}: {drawn.scene.title}")
+
+
 def _made(found: Explanation) -> Explanation:
     """The explanation with its document made; a bar on a terminal meanwhile."""
     console = Console(stderr=True)
     if not console.is_terminal:
         return found
+    from rich.progress import Progress
+
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("explain", total=1.0)
         shown = replace(found, progress=lambda share: bar.update(task, completed=share))

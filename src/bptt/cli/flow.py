@@ -57,7 +57,7 @@ def flow(
         cell, params = Cell(saved.cell_text), saved.parameters
         inputs = _read_windows(saved, text, tau, rows)
         source = "the standard library's text" if text is None else str(text)
-        data = f"{rows} rows of {tau} characters of {source}"
+        data = f"{rows} rows of {tau} steps of {source}"
     else:
         cell = load_cell(target).with_readout()
         sizes = {
@@ -79,7 +79,7 @@ def flow(
 
 
 def _read_windows(saved: SavedRun, text: Path | None, tau: int, rows: int) -> Arrays:
-    """Rows of tau + 1 characters, spread evenly over a text."""
+    """Rows of tau + 1 characters or tokens, spread evenly over a text."""
     vocabulary = saved.vocabulary
     if vocabulary is None:
         raise FlowError(
@@ -89,16 +89,14 @@ def _read_windows(saved: SavedRun, text: Path | None, tau: int, rows: int) -> Ar
     length = rows * (tau + 1)
     paths = () if text is None else (text,)
     read = read_text(paths, limit=max(length, STANDARD_LIBRARY_CHARACTERS))
-    characters = "".join(read.blocks())
-    if len(characters) < length:
+    entries = vocabulary.encode("".join(read.blocks()))
+    if len(entries) < length:
         raise FlowError(
-            f"the text has {len(characters)} characters; {rows} rows of {tau} steps "
-            f"need {length}: give --tau or --rows less"
+            f"the text has {len(entries):,} {vocabulary.kind}; {rows} rows "
+            f"of {tau} steps need {length}: give --tau or --rows less"
         )
-    starts = np.linspace(0, len(characters) - tau - 1, rows).astype(int)
-    tokens = np.stack(
-        [vocabulary.encode(characters[s : s + tau + 1]) for s in starts], axis=1
-    )
+    starts = np.linspace(0, len(entries) - tau - 1, rows).astype(int)
+    tokens = np.stack([entries[s : s + tau + 1] for s in starts], axis=1)
     return {"x": tokens[:-1], "y": tokens[1:]}
 
 

@@ -3,13 +3,15 @@
 import csv
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bptt.train import forecast_run, predict_run
+from bptt.train.errors import FolderNotWritableError
+from bptt.train.files import write_whole
 
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="A folder that `bptt train` wrote.")
@@ -17,7 +19,8 @@ Run = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        help="A file for the table. [default: the screen]", show_default=False
+        help="A file for the table. [default: the screen, and a file in RUN]",
+        show_default=False,
     ),
 ]
 
@@ -34,7 +37,7 @@ def predict(
 
     Probabilities of classes or of ones, or real numbers in the units of the data.
     """
-    _write(predict_run(run, data), out)
+    _write(predict_run(run, data), out, run / "predictions.csv")
 
 
 def forecast(
@@ -49,15 +52,23 @@ def forecast(
     out: Out = None,
 ) -> None:
     """Go on with a series, the network fed its own output."""
-    _write(forecast_run(run, data or (), steps), out)
+    _write(forecast_run(run, data or (), steps), out, run / "forecast.csv")
 
 
 def _write(
-    table: tuple[Sequence[str], Iterable[Sequence[Any]]], out: Path | None
+    table: tuple[Sequence[str], Iterable[Sequence[Any]]], out: Path | None, kept: Path
 ) -> None:
+    """Write a table to a file; without a name to the screen and to the run folder."""
     heads, rows = table
-    opened = nullcontext(sys.stdout) if out is None else out.open("w", newline="")
-    with opened as stream:
-        writer = csv.writer(stream)
-        writer.writerow(heads)
-        writer.writerows(rows)
+    content = StringIO(newline="")
+    csv.writer(content).writerows([heads, *rows])
+    if out is None:
+        sys.stdout.write(content.getvalue())
+    try:
+        write_whole(out or kept, content.getvalue().encode())
+    except FolderNotWritableError as error:
+        if out is not None:
+            raise
+        sys.stderr.write(f"not kept: {error}\n")
+    else:
+        sys.stderr.write(f"written: {out or kept}\n")

@@ -16,7 +16,9 @@ def sample(
     prompt: Annotated[
         str, typer.Option(help="Text to continue; a new line if empty.")
     ] = "",
-    length: Annotated[int, typer.Option(help="Characters to write.")] = 500,
+    length: Annotated[
+        int, typer.Option(help="Characters, words or tokens to write.")
+    ] = 500,
     temperature: Annotated[
         float,
         typer.Option(help="0 takes the likeliest character, 1 draws from the model."),
@@ -25,6 +27,14 @@ def sample(
         int | None,
         typer.Option(
             help="Draw among the so many likeliest alone.", show_default=False
+        ),
+    ] = None,
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            help="What is written behind each number of a model of tokens without a "
+            "vocabulary. [default: a space]",
+            show_default=False,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
@@ -38,7 +48,12 @@ def sample(
     Characters appear as they are drawn. The same seed writes the same text.
     """
     characters = open_run(run, checkpoint).write(
-        prompt, length, temperature=temperature, seed=seed, top_k=top_k
+        prompt,
+        length,
+        temperature=temperature,
+        seed=seed,
+        top_k=top_k,
+        separator=separator,
     )
     sys.stdout.write(prompt)
     for character in characters:

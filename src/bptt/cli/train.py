@@ -41,6 +41,7 @@ from bptt.train import (
 from bptt.train import resume as resume_run
 from bptt.train import train as train_model
 from bptt.train.data.opening import Data
+from bptt.train.data.sequence_files import SEQUENCE, STEP
 from bptt.train.flow_report import write_flows
 from bptt.train.options import DATA, GROUPS, PARTS, RUN
 
@@ -54,8 +55,8 @@ EXTRAS = (
             list[Path] | None,
             typer.Argument(
                 metavar="DATA",
-                help="Text files or folders; a .npy file of tokens; .npz or "
-                ".safetensors files of sequences, or a folder of them. Without: the "
+                help="Text files or folders; tables (.csv, .tsv, .parquet); .npz or "
+                ".safetensors files of sequences; a .npy file of tokens. Without: the "
                 "source of Python's library.",
             ),
         ],
@@ -78,6 +79,21 @@ EXTRAS = (
             typer.Option(
                 help="Read at most so many characters of text. [default: "
                 f"{STANDARD_LIBRARY_CHARACTERS} without DATA, else all]",
+                show_default=False,
+            ),
+        ],
+        None,
+        DATA,
+        is_common=False,
+    ),
+    Extra(
+        "per",
+        Annotated[
+            str | None,
+            typer.Option(
+                metavar="step|sequence",
+                help="What each y of sequences belongs to, where its shape could mean "
+                "both. [default: a step]",
                 show_default=False,
             ),
         ],
@@ -212,7 +228,10 @@ def _request(given: Mapping[str, Any], known: DataRequest | None) -> DataRequest
     if limit is None and not paths:
         limit = STANDARD_LIBRARY_CHARACTERS
     pattern = given.get("pattern", known.pattern)
-    return DataRequest(paths, pattern, limit, table_request(given, known.table))
+    per = given.get("per", known.per)
+    if per not in (None, STEP, SEQUENCE):
+        raise OptionError("--per", per, f"one of {STEP}, {SEQUENCE}")
+    return DataRequest(paths, pattern, limit, table_request(given, known.table), per)
 
 
 def _resume(

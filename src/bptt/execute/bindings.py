@@ -22,7 +22,8 @@ from bptt.execute.checks import (
     to_real,
 )
 from bptt.execute.packing import Packing, pack_lengths
-from bptt.execute.rows import is_per_row, place_seed, split_delays, spread_input
+from bptt.execute.rows import is_per_row, place_seed, split_initial, spread_input
+from bptt.execute.sizes import KnownSizes
 from bptt.execute.weighting import (
     as_column,
     check_reduction,
@@ -30,7 +31,11 @@ from bptt.execute.weighting import (
     weigh,
 )
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array, Shape, number_of, numbers_of, show_shape, summands
+from bptt.step.shapes import Array, Shape, number_of, numbers_of, show_shape
+
+
+class Steady(dict[str, Array]):
+    """Parameters in one piece each, none of which moves as long as this exists."""
 
 
 @dataclass(frozen=True)
@@ -102,72 +107,13 @@ class Bindings:
         )
 
 
-class _Sizes:
-    """The size of every named dimension, and who said so first."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, int] = {}
-        self._said_by: dict[str, str] = {}
-        self._sums: list[tuple[str, str, int]] = []
-
-    def _fit_sums(self) -> None:
-        """Compare sums, `n_h+n_x`, with their parts; one unknown part follows."""
-        for what, dim, size in self._sums:
-            parts = summands(dim)
-            names = [part for part in parts if isinstance(part, str)]
-            unknown = [name for name in names if name not in self.known]
-            rest = size - sum(part for part in parts if isinstance(part, int))
-            rest -= sum(self.known[name] for name in names if name in self.known)
-            n = len(unknown)
-            if len({*unknown}) == 1 and rest > 0 and rest % n == 0:
-                self.known[unknown[0]] = rest // n
-                self._said_by[unknown[0]] = what
-            elif rest <= 0 < n or (rest and not n) or (n and len({*unknown}) == 1):
-                known = [f"{n} is {self.known[n]}" for n in names if n in self.known]
-                raise errors.SizeError(
-                    f"{what}: the size {size} stands where {dim} is expected"
-                    + (f", and {', '.join(dict.fromkeys(known))}" if known else "")
-                )
-
-    def fit(self, what: str, shape: Shape, found: tuple[int, ...]) -> None:
-        """Record the sizes of an array's last axes, its core, or refuse them."""
-        for dim, size in zip(shape, found[len(found) - len(shape) :], strict=True):
-            if isinstance(dim, str) and self.known.get(dim) == size:
-                continue
-            if isinstance(dim, str) and "+" in dim:
-                self._sums.append((f"{what} {show_shape(shape)}", dim, size))
-                continue
-            if size == 0:
-                raise errors.SizeError(
-                    f"{what} {show_shape(shape)} has shape {found}: "
-                    f"dimension {dim} must be at least 1"
-                )
-            if isinstance(dim, int):
-                if size != dim:
-                    raise errors.SizeError(
-                        f"{what} {show_shape(shape)} has shape {found}: "
-                        f"the cell fixes that size to {dim}"
-                    )
-                continue
-            name = str(dim)
-            known = self.known.setdefault(name, size)
-            who = self._said_by.setdefault(name, what)
-            if known != size:
-                raise errors.SizeError(
-                    f"{what} {show_shape(shape)} has shape {found}: {name} is {size} "
-                    f"here, but {known} in {who}"
-                )
-        if self._sums:
-            self._fit_sums()
-
-
 def parameter_arrays(
     graph: Graph, params: Mapping[str, Any]
-) -> tuple[dict[str, Array], np.dtype[Any], _Sizes]:
+) -> tuple[dict[str, Array], np.dtype[Any], KnownSizes]:
     """The parameters as arrays of one element type, and the sizes they imply."""
     refuse_unknown(params, graph.parameters, "parameter")
     arrays: dict[str, Array] = {}
-    sizes = _Sizes()
+    sizes = KnownSizes()
     for name, spec in graph.parameters.items():
         if name not in params:
             raise errors.MissingParameterError(
@@ -239,8 +185,7 @@ def bind(
     _spread_over_time(
         graph, arrays, seed_arrays, sizes, (tau, n_b), lengths, is_batched=is_batched
     )
-    if initial and (graph.times.delays or graph.times.starts):
-        initial = split_delays(graph, initial, is_batched=is_batched)
+    initial = split_initial(graph, initial or {}, is_batched=is_batched)
     if not is_batched:
         arrays = {name: array[:, None] for name, array in arrays.items()}
         seed_arrays = {name: array[:, None] for name, array in seed_arrays.items()}
@@ -249,7 +194,7 @@ def bind(
         arrays = {name: packing.pack(array) for name, array in arrays.items()}
         seed_arrays = {name: packing.pack(array) for name, array in seed_arrays.items()}
     # Before the inputs: what a class index counts may be known from a state alone.
-    started = _initial(graph, initial or {}, dtype, n_b, is_batched, sizes)
+    started = _initial(graph, initial, dtype, n_b, is_batched, sizes)
     return Bindings(
         dtype, tau, n_b, is_batched, sizes.known,
         {**parameters, **(extra or {})},
@@ -264,7 +209,7 @@ def bind(
 
 
 def _spread_over_time(
-    graph: Graph, inputs: dict[str, Array], seeds: dict[str, Array], sizes: _Sizes,
+    graph: Graph, inputs: dict[str, Array], seeds: dict[str, Array], sizes: KnownSizes,
     lead: tuple[int, int], lengths: Any, *, is_batched: bool,
 ) -> None:  # fmt: skip
     """Values of one per row, as sequences: inputs at all steps, seeds at the last."""
@@ -296,7 +241,10 @@ def _input_arrays(graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def _lead(
-    graph: Graph, arrays: Mapping[str, Array], seeds: Mapping[str, Array], sizes: _Sizes
+    graph: Graph,
+    arrays: Mapping[str, Array],
+    seeds: Mapping[str, Array],
+    sizes: KnownSizes,
 ) -> tuple[int, int, bool]:
     """Steps, rows and whether there is a batch axis; all sequences must agree."""
     sequences = [
@@ -396,7 +344,7 @@ def _seed_arrays(graph: Graph, seeds: Mapping[str, Any]) -> dict[str, Array]:
 
 def _initial(
     graph: Graph, given: Mapping[str, Any], dtype: np.dtype[Any], n_b: int,
-    is_batched: bool, sizes: _Sizes,
+    is_batched: bool, sizes: KnownSizes,
 ) -> dict[str, Array]:  # fmt: skip
     refuse_unknown(given, dict.fromkeys(graph.states), "initial state")
     arrays: dict[str, Array] = {}
@@ -416,7 +364,7 @@ def _initial(
         if index is None:
             arrays[name] = to_real(what, array, dtype)
         else:
-            limit = sizes.known[str(index)] if isinstance(index, str) else int(index)
+            limit = number_of(index, sizes.known)
             row = check_index(what, array[None], limit, f"{index} = {limit}")
             arrays[name] = row[0]
     return arrays

@@ -7,8 +7,8 @@ before the first step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,8 +67,66 @@ def place_seed(
     return result
 
 
-def split_delays(
+class Delay(NamedTuple):
+    """A name that is read several steps away, and the definitions that hold it.
+
+    rank: of one step's value; is_backward: whether later steps are read.
+    """
+
+    name: str
+    holders: tuple[str, ...]
+    rank: int
+    is_backward: bool
+
+    @property
+    def in_time(self) -> tuple[str, ...]:
+        """Who holds the value of each step, in order of time."""
+        names = (self.name, *self.holders)
+        return names if self.is_backward else names[::-1]
+
+
+class Starts(NamedTuple):
+    """What a cell's text says of values before the first step, in plain values.
+
+    delays: see `Delay`; equations: state -> the left side of the equation for its
+    start; flags: the definitions by which a row knows that it goes on.
+    """
+
+    delays: tuple[Delay, ...]
+    equations: tuple[tuple[str, str], ...]
+    flags: tuple[str, ...]
+
+
+def starts_of(graph: Graph) -> Starts:
+    """What `split_delays` and `join_delays` ask of a cell."""
+    times = graph.times
+    delays = tuple(
+        Delay(
+            name, holders,
+            len((graph.definitions.get(name) or graph.inputs[name]).shape),
+            name in graph.backward or holders[0] in graph.backward,
+        )
+        for name, holders in times.delays.items()
+    )  # fmt: skip
+    equations = tuple(
+        (name, f"{name}[{times.hidden[start][2]}] = ...")
+        for name, start in times.starts.items()
+    )
+    flags = tuple(n for n in ("begun", "going") if n in times.hidden)
+    return Starts(delays, equations, flags)
+
+
+def split_initial(
     graph: Graph, given: Mapping[str, Any], *, is_batched: bool
+) -> Mapping[str, Any]:
+    """`split_delays` for a cell; most calls need none of it."""
+    if given and (graph.times.delays or graph.times.starts):
+        return split_delays(starts_of(graph), given, is_batched=is_batched)
+    return given
+
+
+def split_delays(
+    starts: Starts, given: Mapping[str, Any], *, is_batched: bool
 ) -> dict[str, Any]:
     """An initial value of several steps as one for each definition that holds a step.
 
@@ -76,30 +134,53 @@ def split_delays(
     Raises: InputRankError, UnexpectedNameError.
     """
     result = dict(given)
-    for name, holders in graph.times.delays.items():
+    for delay in starts.delays:
+        name = delay.name
         value = given.get(name)
         value = np.asarray(value) if isinstance(value, (list, tuple)) else value
-        spec = graph.definitions.get(name) or graph.inputs[name]
-        if (
-            value is None
-            or getattr(value, "ndim", 0) != len(spec.shape) + 1 + is_batched
-        ):
+        if value is None or getattr(value, "ndim", 0) != delay.rank + 1 + is_batched:
             continue
-        if not 1 <= len(value) <= len(holders) + 1:
+        depth = len(delay.holders) + 1
+        if not 1 <= len(value) <= depth:
             raise errors.InputRankError(
                 f"initial state {name} holds {len(value)} steps; the cell reads at "
-                f"most {len(holders) + 1} of them"
+                f"most {depth} of them"
             )
         steps = [value[number] for number in range(len(value))]
-        if name not in graph.backward:
+        if not delay.is_backward:
             steps.reverse()
-        result |= dict(zip((name, *holders), steps, strict=False))
-    for name, start in graph.times.starts.items():
-        flags = {"begun", "going"} & graph.times.hidden.keys()
-        if name in given and not flags & given.keys():
-            where = graph.times.hidden[start][2]
+        result |= dict(zip((name, *delay.holders), steps, strict=False))
+    for name, equation in starts.equations:
+        if name in given and not any(flag in given for flag in starts.flags):
             raise errors.UnexpectedNameError(
                 f"initial state {name} is given, but the cell has an equation for it, "
-                f"`{name}[{where}] = ...`; leave one of the two out"
+                f"`{equation}`; leave one of the two out"
             )
+    return result
+
+
+def join_delays(
+    starts: Starts, found: Mapping[str, Any], stack: Callable[[list[Any]], Any]
+) -> dict[str, Any]:
+    """What `split_delays` takes apart: one value of several steps for each name.
+
+    stack: joins arrays along a new first axis.
+    """
+    result = dict(found)
+    for delay in starts.delays:
+        if all(name in found for name in delay.in_time):
+            result[delay.name] = stack([found[name] for name in delay.in_time])
+            for name in delay.holders:
+                del result[name]
+    return result
+
+
+def take_apart(graph: Graph, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `join_delays` made, as one value for each definition that holds a step."""
+    if not graph.times.delays:
+        return found
+    result = dict(found)
+    for delay in starts_of(graph).delays:
+        if delay.name in found:
+            result |= dict(zip(delay.in_time, found[delay.name], strict=True))
     return result

@@ -13,27 +13,18 @@ from bptt.check import silent
 from bptt.errors import ArgumentError
 from bptt.explain import model as m
 from bptt.explain.build import build_document
-from bptt.explain.html import html_page, slides
 from bptt.explain.instances import Options
-from bptt.explain.prepare import has_indices
+from bptt.explain.prepare import has_indices, refuse_indices
 from bptt.explain.render.common import FormatWriter
-from bptt.explain.render.latex_document import render_latex
-from bptt.explain.render.markdown import render_markdown
-from bptt.explain.render.terminal import TerminalWriter, render_text
 from bptt.explain.sentences import table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from bptt.engine import Engine
+    from bptt.explain.figure import Figure
 
-# A whole document by the suffix of its file.
-FORMATS: dict[str, Callable[[m.Document, str], str]] = {
-    ".txt": render_text,
-    ".md": render_markdown,
-    ".tex": render_latex,
-    ".html": html_page,
-}
+SUFFIXES = (".txt", ".md", ".tex", ".html")
 
 
 class UnknownFormatError(ArgumentError):
@@ -41,7 +32,7 @@ class UnknownFormatError(ArgumentError):
 
 
 class BackwardLoopError(ArgumentError):
-    """The page is asked for of a cell in which something is read at t+1."""
+    """A figure is asked for of a cell in which something is read at t+1."""
 
 
 class UnknownCardError(ArgumentError):
@@ -111,6 +102,8 @@ class Explanation:
 
     def text(self, *, ascii_only: bool = False, width: int = 100) -> str:
         """Plain text of at most `width` columns; ascii_only: formulas in ASCII."""
+        from bptt.explain.render.terminal import render_text
+
         return render_text(
             self.document, self.lang, ascii_only=ascii_only, width=width,
             cards=self.cards, t=self.t,
@@ -118,47 +111,68 @@ class Explanation:
 
     def markdown(self) -> str:
         """Markdown with `$$` formulas."""
+        from bptt.explain.render.markdown import render_markdown
+
         return render_markdown(self.document, self.lang, cards=self.cards, t=self.t)
 
     def latex(self) -> str:
         """A LaTeX document."""
+        from bptt.explain.render.latex_document import render_latex
+
         return render_latex(self.document, self.lang, cards=self.cards, t=self.t)
 
     def html(self) -> str:
-        """The page: one file that needs no network.
+        """The page: one file that needs no network."""
+        from bptt.explain.html import html_page
 
-        Raises: BackwardLoopError.
-        """
-        return self._whole(".html")
+        return html_page(self.document, self.lang)
 
     def slides(self) -> str:
         """The derivation as slides: one file that needs no network, both languages."""
+        from bptt.explain.html import slides
+
         return slides(self.document, self.lang)
 
-    def _whole(self, suffix: str) -> str:
-        if suffix not in FORMATS:
-            raise UnknownFormatError(
-                f"no format for {suffix!r}; a name ends in one of {', '.join(FORMATS)}"
-            )
-        drawn = not has_indices(self.cell.graph)
-        for state in sorted(self.cell.graph.backward) if drawn else ():
+    def figure(self, kind: str, *, of: str | None = None) -> Figure:
+        """A figure for print; its `save` writes .svg, .pdf or .tex (TikZ).
+
+        kind: "unrolled", the network in time; "edge", every edge with its Jacobian
+        and its transpose; "paths", the paths from a parameter to L and what each
+        brings. of: for "edge" the name at one of its ends, for "paths" the parameter,
+        else the one that the most paths lead from.
+
+        >>> from bptt.cells import book
+        >>> book.explain(tau=2).figure("edge", of="W").svg()[:4]
+        '<svg'
+
+        Raises: FigureError, BackwardLoopError, IndexedCellError.
+        """
+        refuse_indices(self.cell.graph)
+        for state in sorted(self.cell.graph.backward):
             raise BackwardLoopError(
-                f"{state}[t+1] is read: the page draws loops that run from t = 1 to "
-                "tau. text(), markdown() and latex() take both directions"
+                f"{state}[t+1] is read: figures draw loops that run from t = 1 to tau. "
+                "html() draws both directions"
             )
-        return FORMATS[suffix](self.document, self.lang)
+        from bptt.explain.figure import make_figure
+        from bptt.explain.figure.pictured import Pictured
+
+        return make_figure(Pictured(self.document, self.name, self.lang), kind, of)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a file; its suffix says the format: .html, .md, .tex or .txt.
 
         Returns: the path.
-        Raises: UnknownFormatError, BackwardLoopError; OSError if it cannot be written.
+        Raises: UnknownFormatError; OSError if it cannot be written.
         """
         target = Path(path)
-        writers = {".txt": self.text, ".md": self.markdown, ".tex": self.latex}
-        write = writers.get(target.suffix)
-        content = write() if write else self._whole(target.suffix)
-        target.write_text(content, encoding="utf-8")
+        writers = (self.text, self.markdown, self.latex, self.html)
+        write = dict(zip(SUFFIXES, writers, strict=True)).get(target.suffix)
+        if write is None:
+            raise UnknownFormatError(
+                f"no format for {target.suffix!r}; a name ends in one of "
+                f"{', '.join(SUFFIXES)}"
+            )
+        target.write_text(write(), encoding="utf-8")
         return target
 
     # ----- where it shows itself -----
@@ -167,7 +181,9 @@ class Explanation:
         return self.text()
 
     def __repr__(self) -> str:
-        return f"<Explanation of {self.name}: {', '.join(FORMATS)}; lang={self.lang!r}>"
+        return (
+            f"<Explanation of {self.name}: {', '.join(SUFFIXES)}; lang={self.lang!r}>"
+        )
 
     def _repr_markdown_(self) -> str:
         """What a notebook shows."""
@@ -184,6 +200,8 @@ class Explanation:
     def __rich_console__(self, console: Any, options: Any) -> Iterable[RenderableType]:
         """What rich prints; ASCII where the terminal has no Unicode."""
         ascii_only = options.ascii_only
+        from bptt.explain.render.terminal import TerminalWriter
+
         writer = TerminalWriter(
             self.document, self.lang, ascii_only=ascii_only, t=self.t
         )
@@ -221,7 +239,7 @@ def explain(
     the numbers of one step, and the ledger.
 
     Raises: UnknownLanguageError, ExplainOptionError; and UnknownCardError when shown,
-    and BackwardLoopError when the page is asked for.
+    and IndexedCellError when a figure is asked for.
     """
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)

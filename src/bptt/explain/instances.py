@@ -13,7 +13,7 @@ from bptt.errors import ArgumentError
 from bptt.execute.weighting import REDUCTIONS, weigh
 from bptt.explain.algebra.point import Point, Scope
 from bptt.step.graph import Graph
-from bptt.step.shapes import Array, numbers_of
+from bptt.step.shapes import Array, number_of, numbers_of
 from bptt.unrolled import unroll
 
 CHECKED = 3
@@ -115,7 +115,7 @@ def _draw_shown(
             inputs[name] = normal(lead, spec.shape)
         else:
             index = spec.index
-            limit = index if isinstance(index, int) else sizes[str(index)]
+            limit = number_of(index, sizes)
             inputs[name] = rng.integers(0, limit, lead)
     # Not zero, so that what h^(0) gives to W can be seen.
     initial = {

@@ -29,7 +29,7 @@ from bptt.explain.notation.read_latex import read
 from bptt.step.shapes import Array
 
 FLOOR = 1e-3  # of the instance's largest gradient, as in the ledger
-MAX_CHOICES = 8  # of free indices per step and instance; more are drawn at random
+MAX_CHOICES = 3  # of free indices per step and instance; more are drawn at random
 
 
 @dataclass(frozen=True)

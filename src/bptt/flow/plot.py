@@ -36,9 +36,7 @@ def draw(report: Findings, names: tuple[str, ...] = ()) -> Figure:
         import matplotlib as mpl  # noqa: PLC0415
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise errors.MissingExtraError(
-            'plot() needs matplotlib, which is not installed: pip install "bptt[plot]"'
-        ) from error
+        raise errors.MissingExtraError("plot()", "matplotlib", "plot") from error
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
     size = (PANEL_SIZE[0] * columns, PANEL_SIZE[1] * rows)

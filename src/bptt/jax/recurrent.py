@@ -18,7 +18,7 @@ from bptt.cell import Cell
 from bptt.execute.bindings import Bindings, bind
 from bptt.execute.checkpoints import Limit, read_limit, reads_later
 from bptt.execute.kernels.executor import count_threads
-from bptt.execute.rows import split_delays
+from bptt.execute.rows import join_delays, split_delays, starts_of
 from bptt.execute.weighting import (
     as_column,
     check_reduction,
@@ -177,6 +177,7 @@ class Recurrent:
             rows_once = {name: value[0] for name, value in rows_once.items()}
         found = {**sequences, **rows_once}
         sequences = {name: found[name] for name in self.nodes}
+        final = join_delays(starts_of(self.cell.graph), final, jnp.stack)
         return Outputs(sequences, final, total)
 
     def _last(self, arrays: _Arrays, rows: jax.Array) -> jax.Array:
@@ -232,7 +233,7 @@ def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
     lead = next(
         inputs[n] for n in inputs if n not in cell.graph.times.row_inputs
     ).shape[:2]
-    initial = split_delays(cell.graph, initial, is_batched=bound.is_batched)
+    initial = split_delays(starts_of(cell.graph), initial, is_batched=bound.is_batched)
     states = {}
     for name in cell.graph.states:
         if name in initial:

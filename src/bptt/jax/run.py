@@ -15,6 +15,7 @@ from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind
 from bptt.execute.checks import check_index
 from bptt.execute.packing import Packing, pack_lengths
+from bptt.execute.rows import take_apart
 from bptt.execute.weighting import refuse_no_weight
 from bptt.jax.task import Operands, Task, decode, program_of
 from bptt.jax.watches import note
@@ -77,7 +78,7 @@ def _forward(task: Task, operands: Sequence[Array], results: Sequence[Array]) ->
             _forward_program(task.call), bindings, threads=task.threads
         )
         run = Run(program, bindings, values)
-    final = run.final
+    final = take_apart(task.graph, run.final)
     values_out = [run[n] for n in task.call.outputs]
     values_out += [final[n] for n in task.call.finals]
     for result, value in zip(results, values_out, strict=False):
@@ -107,7 +108,8 @@ def _backward(task: Task, operands: Sequence[Array], results: Sequence[Array]) -
     )
     if task.watched is not None:
         note(*task.watched, grad.nodes)
-    tables = {"parameter": grad, "input": grad.inputs, "initial": grad.initial}
+    initial = take_apart(task.graph, grad.initial)
+    tables = {"parameter": grad, "input": grad.inputs, "initial": initial}
     for result, (kind, name) in zip(results, task.wanted, strict=False):
         result[...] = tables[kind][name]
 

@@ -67,8 +67,8 @@ def parse_cell(text: str) -> Graph:
     closed = close_places(inner.equations, timeless, inner.hidden)
     held = {e.name for e in closed if e.name in {*inner.hidden, *inner.wholes}}
     step = rewrite_times(closed, declarations, held)
-    uses = collect_uses(step.equations, step.declarations)
     hidden = {**step.times.hidden, **inner.hidden}
+    uses = collect_uses(step.equations, step.declarations, hidden)
     uses.like = step.like
     uses.times = replace(step.times, hidden=hidden, wholes=inner.wholes)
     return _CellBuilder(uses, indices, count_places(step.equations)).build()
@@ -104,10 +104,12 @@ class _CellBuilder(LookUps):
             is_input = declaration.name in self._uses.inputs
             check_declaration(declaration, is_input=is_input)
         for name, equation in self._uses.defined.items():
-            expression = self._node(equation.expression)
+            is_number = name in self._uses.as_number
+            make = self._number if is_number else self._node
+            expression = make(equation.expression)
             self._indexed.check_free(expression, equation)
             self._settle(name, expression)
-            if expression.op == "argmax" and name in self._uses.as_number:
+            if is_number:
                 counted = self._counted.setdefault(name, DimVar())
                 self._join_counted(equation.expression, expression, counted)
             named = Node("named", (expression,), self._shapes[name], name)
@@ -230,6 +232,8 @@ class _CellBuilder(LookUps):
             return self._lookup(expr)
         if expr.op in INDEXED:
             return self._indexed.make(expr)
+        if expr.op == "nll" and self._is_number(expr.arguments[1]):
+            return self._nll_of_number(expr)
         nodes = tuple(self._node(argument) for argument in expr.arguments)
         op = self._operation(expr, nodes)
         data: object = len(nodes[0].shape) if TABLE[op].data == "rank" else expr.data

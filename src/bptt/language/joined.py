@@ -10,6 +10,7 @@ gradient and the kernels of such reads.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from bptt.step.ops import infer
 from bptt.step.places import UNNAMED, IndexPlace, PlaceTerm
 from bptt.step.shapes import Dim, DimVar, ShapeRuleError, unify_inferring
 
+READ = re.compile(r"\w+(\[[^\[\];]*\])?")  # `b`, `h[t-1]`, `h[t, j]`
 JOINED = ("concat", "slice", "roll")
 # `2 * n_h + 1`: how often each dimension counts, and a whole number.
 Counted = tuple[tuple[tuple[str, int], ...], int]
@@ -274,6 +276,8 @@ def _slice_text(place: IndexPlace, dim: Dim, base: str) -> str:
         else:
             counts[term] = counts.get(term, 0) + 1
     inside = f"{first}, ..., {_counted_text(counts, number)}"
+    if not READ.fullmatch(base):
+        return f"({base})[{inside}]"
     return f"{base[:-1]}, {inside}]" if base.endswith("]") else f"{base}[{inside}]"
 
 

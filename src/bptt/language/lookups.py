@@ -63,8 +63,47 @@ class LookUps:
         one_hot = Node("one_hot_of", (number,), matrix.shape[1:], matrix.shape[1:])
         return Node("matvec", (matrix, one_hot), matrix.shape[:1])
 
+    # ----- whole numbers that the cell hands on -----
+
+    def _is_number(self, expr: Piece) -> bool:
+        """Whether a target is a whole number that a definition holds."""
+        return expr.op == "read" and expr.name in self._uses.as_number
+
+    def _number(self, expr: Piece) -> Node:
+        """The right side of a definition that holds a whole number.
+
+        That of an integer input is the place of the 1 in its one-hot vector.
+        """
+        if expr.op == "where":
+            condition = self._node(expr.arguments[0])
+            parts = (condition, *map(self._number, expr.arguments[1:]))
+            # A condition that is no number is refused with the equation's shape.
+            return Node("where", parts, condition.shape)
+        if expr.op != "read" or expr.name not in self._index:
+            return self._node(expr)
+        shape = (self._index[expr.name],)
+        one_hot = Node("one_hot", (self._read(expr),), shape, shape)
+        return Node("argmax", (one_hot,))
+
+    def _nll_of_number(self, expr: Piece) -> Node:
+        """-log p_k for a class k that a definition holds."""
+        p, number = map(self._node, expr.arguments)
+        if p.rank != 1:
+            raise errors.RankError(
+                expr.span,
+                f"nll takes a vector of probabilities, not {shapes.RANK_NAMES[p.rank]}",
+                fix="nll(softmax(o[t]), k[t])",
+                shapes=self._known(),
+            )
+        self._join_counted(expr, number, p.shape[0])
+        return Node("nll_soft", (p, Node("one_hot_of", (number,), p.shape, p.shape)))
+
     def _join_counted(self, expr: Piece, number: Node, dim: shapes.Dim) -> None:
         """What argmax counts is what its column is one of."""
+        if number.op == "where":
+            for branch in number.inputs[1:]:
+                self._join_counted(expr, branch, dim)
+            return
         try:
             if number.op == "argmax":
                 unify_inferring(number.inputs[0].shape[0], dim)

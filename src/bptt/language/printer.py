@@ -111,8 +111,9 @@ class Writer:
             return indexed, ATOM
         if node.op == "diag":
             return f"diag({self.text(node.inputs[0])})", ATOM
-        if _is_one_hot_product(node):
-            return _call_column(self, node), ATOM
+        number = _of_number(self, node)
+        if number:
+            return number, ATOM
         if node.op == "fill":
             return _call(self, node, *node.shape), ATOM
         binding = TABLE[node.op].precedence
@@ -168,14 +169,20 @@ class Writer:
         return f"{kind}(t, {replace(self, is_inside=True).text(inner)})"
 
 
-def _is_one_hot_product(node: Node) -> bool:
-    return node.op == "matvec" and node.inputs[1].op == "one_hot_of"
+def _of_number(writer: Writer, node: Node) -> str:
+    """What a whole number that the cell hands on stands in, or nothing.
 
-
-def _call_column(writer: Writer, node: Node) -> str:
-    """`U[:, argmax(o[t])]`, the column that a computed number says."""
-    matrix, one_hot = node.inputs
-    return f"{writer.inside(matrix, ATOM)}[:, {writer.text(one_hot.inputs[0])}]"
+    `U[:, argmax(o[t])]`, `nll(p, k[t-2])`, and a copy of an integer input.
+    """
+    last = node.inputs[-1] if node.inputs else node
+    if node.op == "argmax" and last.op == "one_hot":
+        return writer.text(last.inputs[0])
+    if last.op != "one_hot_of" or node.op not in ("matvec", "nll_soft"):
+        return ""
+    first, number = node.inputs[0], writer.text(last.inputs[0])
+    if node.op == "matvec":
+        return f"{writer.inside(first, ATOM)}[:, {number}]"
+    return f"nll({writer.text(first)}, {number})"
 
 
 def _infix(writer: Writer, node: Node, binding: int) -> str:

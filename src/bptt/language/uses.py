@@ -9,17 +9,19 @@ The ways to write a name:
     name                     a parameter
     M[:, name[t]]            an integer input
     nll(p, name[t])          a class index, unless declared or used as a vector
+    m[t] = name[t-1]         an integer input, if m is one: see `wholes`
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.directions import Read, check_directions
 from bptt.language.tree import LOSS, Declaration, Equation, Piece
+from bptt.language.wholes import branches, whole_names
 from bptt.step.graph import Times
 
 
@@ -42,6 +44,7 @@ class Uses:
     times: Times = field(default_factory=Times)
     multiplied: dict[str, Span] = field(default_factory=dict)
     reads_alone: set[str] = field(default_factory=set)
+    wholes: frozenset[str] = frozenset()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -71,8 +74,11 @@ class Uses:
         return declaration is None or declaration.shape == ()
 
 
-def collect_uses(equations: list[Equation], declarations: list[Declaration]) -> Uses:
-    """Sort every name by its use.
+def collect_uses(
+    equations: list[Equation], declarations: list[Declaration],
+    hidden: Collection[str] = (),
+) -> Uses:  # fmt: skip
+    """Sort every name by its use; hidden: definitions that no line has.
 
     Raises: DuplicateDefinitionError, BareStateError, UseBeforeDefinitionError,
     UndefinedNameError, IndexKindError, DeclarationError, ReservedNameError,
@@ -85,10 +91,11 @@ def collect_uses(equations: list[Equation], declarations: list[Declaration]) -> 
     for equation in equations:
         _once(uses.defined, equation.name, equation.span, "defined")
         uses.defined[equation.name] = equation
+    uses.wholes = whole_names(equations, declarations)
     for equation in equations:
-        _collect(uses, equation.expression)
+        _collect(uses, equation)
     _check_loss(uses)
-    _check_order(uses, equations)
+    _check_order(uses, equations, hidden)
     reads = {equation.name: _reads(equation) for equation in equations}
     check_directions(uses.before, uses.after, reads)
     _check_kinds(uses)
@@ -106,8 +113,15 @@ def _once(table: Mapping[str, object], name: str, span: Span, verb: str) -> None
         )
 
 
-def _collect(uses: Uses, root: Piece) -> None:
-    for expr, role in _walk(root, "value"):
+def _collect(uses: Uses, equation: Equation) -> None:
+    handed: set[int] = set()
+    if equation.name in uses.wholes:
+        # order-free: an address tells a part that is handed on from others
+        handed = {id(part) for part in branches(equation.expression)}
+    for expr, at in _walk(equation.expression, "value"):
+        # order-free: as above
+        is_whole = id(expr) in handed and expr.op == "read" and expr.name in uses.wholes
+        role = "index" if is_whole else at
         if expr.op == "parameter":
             uses.bare.setdefault(str(expr.data), expr.span)
             if role == "multiplied":
@@ -122,7 +136,8 @@ def _collect(uses: Uses, root: Piece) -> None:
             by_role = {
                 "value": uses.as_value, "index": uses.as_index, "target": uses.as_target
             }  # fmt: skip
-            is_computed = role == "index" and name in uses.defined
+            is_number = role == "index" or (role == "target" and name in uses.wholes)
+            is_computed = is_number and name in uses.defined
             if is_computed:
                 uses.as_number[name] = expr.span
             by_role["value" if is_computed else role].setdefault(name, expr.span)
@@ -158,7 +173,9 @@ def _role(expr: Piece, position: int) -> str:
     return "value"
 
 
-def _check_order(uses: Uses, equations: list[Equation]) -> None:
+def _check_order(
+    uses: Uses, equations: list[Equation], hidden: Collection[str]
+) -> None:
     seen: set[str] = set()
     for equation in equations:
         for expr, _ in _walk(equation.expression, "value"):
@@ -173,15 +190,15 @@ def _check_order(uses: Uses, equations: list[Equation]) -> None:
                     fix=f"move the definition up, or read {name}[t-1]",
                 )
         seen.add(equation.name)
+    written = ", ".join(name for name in uses.defined if name not in hidden)
     for name, span in uses.carried.items():
         if name not in uses.defined and name not in uses.now:
-            written = [n for n, e in uses.defined.items() if n in e.span.line]
             raise errors.UndefinedNameError(
                 span,
                 f"{span.line[span.start : span.end]} is read, but no line defines "
                 f"{name}[t]",
                 fix=f"define {name}[t], or check the spelling; the definitions are: "
-                f"{', '.join(written)}. An input must be read at t, too: "
+                f"{written}. An input must be read at t, too: "
                 f"{name}_now[t] = {name}[t]",
             )
 

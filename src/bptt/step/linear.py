@@ -90,10 +90,7 @@ def exponential(a: Array) -> Array:
     try:
         expm: Any = import_module("scipy.linalg").expm
     except ImportError as error:
-        raise errors.MissingExtraError(
-            "expm(A) needs the package scipy, which is not installed: "
-            'pip install "bptt[matrix]"'
-        ) from error
+        raise errors.MissingExtraError("expm(A)", "scipy", "matrix") from error
     return np.asarray(expm(a))
 
 

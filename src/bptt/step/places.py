@@ -124,7 +124,7 @@ def map_data(
         return (index(data[0]), dim(data[1]), *data[2:])
     if op in ("size", "eye"):
         return dim(data)
-    if op in ("fill", "one_hot_of"):
+    if op in ("fill", "one_hot", "one_hot_of"):
         return tuple(map(dim, data))
     return data
 

@@ -218,15 +218,15 @@ def number_of(dim: Dim, sizes: Mapping[str, int]) -> int:
     """A named dimension's size; a fixed one is its own."""
     if isinstance(dim, int):
         return dim
+    if str(dim) in sizes:  # a sum, too, if no array tells its parts
+        return sizes[str(dim)]
     if "+" in str(dim):
         return sum(number_of(part, sizes) for part in summands(str(dim)))
-    if str(dim) not in sizes:
-        raise errors.MissingSizeError(
-            f"nothing that was given has the size {dim}, so it is not known: give an "
-            f"initial state that has it, or a number in a declaration, such as "
-            f"`h: (5)` instead of `h: ({dim})`"
-        )
-    return sizes[str(dim)]
+    raise errors.MissingSizeError(
+        f"nothing that was given has the size {dim}, so it is not known: give an "
+        f"initial state that has it, or a number in a declaration, such as "
+        f"`h: (5)` instead of `h: ({dim})`"
+    )
 
 
 def summands(dim: str) -> tuple[str | int, ...]:

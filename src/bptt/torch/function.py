@@ -10,17 +10,22 @@ import torch
 from torch import Tensor
 
 from bptt.passes import ForwardPass
+from bptt.step.shapes import Array
 from bptt.torch.guard import Way, choose
 from bptt.torch.interpret import interpret
 from bptt.torch.kept import Buffers, is_hooked, restored
 from bptt.torch.limits import refuse_limit
 from bptt.torch.plan import Plan
 from bptt.torch.record import Record
+from bptt.torch.views import Views
 
 
-def run_without_gradient(plan: Plan, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def run_without_gradient(
+    plan: Plan, tensors: Sequence[Tensor], record: Record | None = None
+) -> tuple[Tensor, ...]:
     """What comes out of a job, where no gradient will be asked for."""
-    out = plan.run([t.detach().numpy() for t in tensors], torch.get_num_threads())
+    arrays, views = _read(plan, record, tensors)
+    out = plan.run(arrays, torch.get_num_threads(), views)
     return tuple(torch.from_numpy(array) for array in out)
 
 
@@ -33,11 +38,11 @@ class CellFunction(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         """Tensors in the order of the job; sequences come out without a copy."""
         needs = ctx.needs_input_grad[2:]
-        arrays = [t.detach().numpy() for t in tensors]
+        arrays, views = _read(plan, record, tensors)
         buffers = Buffers() if is_hooked() and plan.limit is None else None
         forward = plan.forward(
             arrays, needs, torch.get_num_threads(), _watched(plan, record),
-            place=buffers.make if buffers else None,
+            place=buffers.make if buffers else None, views=views,
         )  # fmt: skip
         collected = plan.collect(forward.run, forward.bindings)
         kept = buffers.tensors if buffers else []
@@ -78,6 +83,16 @@ class CellFunction(torch.autograd.Function):
         if ctx.record is not None:
             ctx.record.keep(plan, tensors, seeds)
         return None, None, *found
+
+
+def _read(
+    plan: Plan, record: Record | None, tensors: Sequence[Tensor]
+) -> tuple[list[Array], Views | None]:
+    """Tensors as arrays; those of a layer by what its last call knew of them."""
+    if record is None or plan.stacking is None:
+        return [t.detach().numpy() for t in tensors], None
+    views = record.views
+    return views.read(tensors, len(plan.names[0])), views
 
 
 def _count_saved(plan: Plan) -> int:

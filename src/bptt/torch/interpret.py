@@ -50,7 +50,7 @@ class _Values:
         if self._lengths is not None:
             self._lengths = self._lengths.to(like.device).reshape(-1)
             # What padding holds cannot matter, not even a NaN.
-            self._inputs = {n: self._useful(t) for n, t in self._inputs.items()}
+            self._inputs = {n: self._repeat_last(t) for n, t in self._inputs.items()}
         self._sizes = self._find_sizes(params)
         self._parameters = {
             n: params[n] if n in params else self._zeros(shape)
@@ -100,6 +100,18 @@ class _Values:
             return sequence
         zero = torch.zeros((), dtype=sequence.dtype, device=sequence.device)
         return torch.where(self._is_useful(sequence.ndim - 2), sequence, zero)
+
+    def _repeat_last(self, sequence: Tensor) -> Tensor:
+        """A sequence whose rows, when they have ended, repeat their last step.
+
+        In zeros an equation may have no value, `k / norm(k)`, or no derivative, and the
+        zero gradient that arrives there would become NaN.
+        """
+        if self._lengths is None:
+            return sequence
+        steps = torch.arange(self._lead[0], device=sequence.device)[:, None]
+        rows = torch.arange(self._lead[1], device=sequence.device)
+        return sequence[torch.minimum(steps, self._lengths - 1), rows]
 
     def _last(self, name: str) -> Tensor:
         """A state after each row's own last step."""
@@ -154,17 +166,19 @@ class _Values:
                 now[node] = self._evaluate(node, arguments, self._lead[1:])
                 steps[node].append(now[node])
             before = {
-                name: self._carry(name, now[node], t) for name, node in sources.items()
+                name: self._carry(name, now[node], before[name], t)
+                for name, node in sources.items()
             }
         for node, kept in steps.items():
             self._values[node] = torch.stack(kept[:: segment.direction])
 
-    def _carry(self, name: str, value: Tensor, t: int) -> Tensor:
-        """The value for the next step of a loop: read backward, a row starts late."""
-        if self._lengths is None or name not in self._plan.cell.graph.backward:
+    def _carry(self, name: str, value: Tensor, before: Tensor, t: int) -> Tensor:
+        """The value for a loop's next step: a row repeats its last one in padding."""
+        if self._lengths is None:
             return value
-        is_useful = self._is_useful(value.ndim - 1)[t]
-        return torch.where(is_useful, value, self._beyond(name))
+        is_backward = name in self._plan.cell.graph.backward
+        step = t if is_backward else min(t + 1, self._lead[0] - 1)
+        return torch.where(self._is_useful(value.ndim - 1)[step], value, before)
 
     def _beyond(self, name: str) -> Tensor:
         """The value at t = 0, or at t = tau + 1 where it is read backward."""
@@ -191,11 +205,11 @@ class _Values:
             sequence = self[self._program.sources[name]]
             beyond = self._beyond(name).to(sequence.dtype)[None]
             if lag < 0:
-                return torch.cat([beyond, sequence[:-1]])
+                return self._repeat_last(torch.cat([beyond, sequence[:-1]]))
             if self._lengths is not None:
                 useful = self._is_useful(sequence.ndim - 2)
                 sequence = torch.where(useful, sequence, beyond)
-            return torch.cat([sequence[1:], beyond])
+            return self._repeat_last(torch.cat([sequence[1:], beyond]))
         if node.op == "weight":
             return self._weight
         tables = {"parameter": self._parameters, "input": self._inputs}

@@ -14,9 +14,11 @@ from bptt.cell import Cell
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind
 from bptt.execute.packing import pack_lengths
+from bptt.execute.rows import take_apart
 from bptt.passes import ForwardPass
 from bptt.results import Gradient, Run
 from bptt.step.shapes import Array
+from bptt.torch.views import Views
 from bptt.weights import Stacking
 
 if TYPE_CHECKING:
@@ -70,10 +72,11 @@ class Plan:
 
     # ----- values -----
 
-    def bind(self, arrays: Sequence[Array]) -> Bindings:
+    def bind(self, arrays: Sequence[Array], views: Views | None = None) -> Bindings:
         """The arrays as an executor wants them.
 
         Those of a stack were checked by the layer, which lets NaN pass as torch does.
+        views: where they were read, to keep what is cut out of them.
         Raises: for others, a subclass of `errors.ArgumentError`.
         """
         given = self.call.split(arrays)
@@ -83,7 +86,10 @@ class Plan:
                 self.cell.graph, given.tensors, inputs, initial or None, None,
                 self.call.reduction, given.weights, lengths=given.lengths,
             )  # fmt: skip
-        params = self.stacking.split(given.tensors)
+        if views is None:
+            params = self.stacking.split(given.tensors)
+        else:
+            params = views.split(self.stacking, given.tensors)
         key = tuple(array.shape for array in params.values())
         sizes = self._known_sizes.get(key)
         if sizes is None:
@@ -91,7 +97,8 @@ class Plan:
             sizes = self._known_sizes[key] = self.call.parameter_sizes(shapes)
         (x,) = inputs.values()
         tau, n_b = x.shape[:2]
-        params |= self._missing(sizes, x.dtype, params)
+        if len(params) < len(self._shapes):
+            params = params | self._missing(sizes, x.dtype, params)
         packing = pack_lengths(given.lengths, tau, n_b, is_batched=True)
         if packing is not None:
             inputs = {name: packing.pack(array) for name, array in inputs.items()}
@@ -105,8 +112,6 @@ class Plan:
         self, sizes: Mapping[str, int], dtype: Any, params: Mapping[str, Array]
     ) -> dict[str, Array]:
         """Zeros for the biases of a stack that has none."""
-        if len(params) == len(self._shapes):
-            return {}
         key = (*sizes.items(), dtype)
         if key not in self._zeros:
             self._zeros[key] = {
@@ -116,19 +121,21 @@ class Plan:
             }
         return self._zeros[key]
 
-    def run(self, arrays: Sequence[Array], threads: int) -> list[Array]:
+    def run(
+        self, arrays: Sequence[Array], threads: int, views: Views | None = None
+    ) -> list[Array]:
         """What comes out, without a gradient to follow."""
         if self.limit is not None:
             forward = self.forward(arrays, [False] * len(arrays), threads)
             return self.collect(forward.run, forward.bindings)
-        bindings = self.bind(arrays)
+        bindings = self.bind(arrays, views)
         program = self.cell.forward_program(self.call.outputs)
         program, values = dispatch.run(program, bindings, threads=threads)
         return self.collect(Run(program, bindings, values), bindings)
 
     def collect(self, run: Run, bindings: Bindings) -> list[Array]:
         """What comes out of a run: sequences in its own memory, last values copied."""
-        final = run.final if self.call.finals else {}
+        final = take_apart(self.cell.graph, run.final if self.call.finals else {})
         out = [run[name] for name in self.call.outputs]
         out += [final[name] for name in self.call.finals]
         if self.loss is not None:
@@ -144,6 +151,7 @@ class Plan:
         threads: int,
         nodes: tuple[str, ...] = (),
         place: Place | None = None,
+        views: Views | None = None,
     ) -> ForwardPass:
         """Run forward for gradients of the tensors that need one.
 
@@ -160,7 +168,8 @@ class Plan:
             values=self.call.outputs,
             is_phased=True,
         )
-        program, bindings = self.cell.gradient_program(request), self.bind(arrays)
+        program = self.cell.gradient_program(request)
+        bindings = self.bind(arrays, views)
         kept = self._find_kept(program, bindings) if place else None
         memory = place(kept.shapes, bindings.dtype) if place and kept else None
         return ForwardPass(
@@ -232,7 +241,8 @@ class Plan:
         asked = iter(needs)
         found = [self._parameter(gradient, n) if next(asked) else None for n in tensors]
         found += [gradient.inputs[n] if next(asked) else None for n in inputs]
-        found += [gradient.initial[n] if next(asked) else None for n in initial]
+        rows = take_apart(self.cell.graph, gradient.initial)
+        found += [rows[n] if next(asked) else None for n in initial]
         return found + [None for _ in asked]
 
     def _parameter(self, gradient: Gradient, name: str) -> Array:

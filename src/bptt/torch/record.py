@@ -10,6 +10,7 @@ import torch
 from bptt import errors
 from bptt.results import Copies, Gradient
 from bptt.torch.plan import Plan
+from bptt.torch.views import Views
 
 
 class NoRecordError(errors.ArgumentError):
@@ -26,6 +27,7 @@ class Record:
         """Empty until the first backward pass."""
         # What looks at the gradients of the states while they are there: `FlowWatch`.
         self.watch: Callable[[Gradient], None] | None = None
+        self.views = Views()
         self._kept: tuple[Plan, list[Any], list[int], dict[str, Any]] | None = None
 
     def keep(

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from bptt import errors
-from bptt.call import graph_of, share_limit
+from bptt.call import share_limit
 from bptt.cell import Cell
-from bptt.execute.rows import split_delays
+from bptt.execute.rows import join_delays, split_delays, starts_of
 from bptt.results import Copies
-from bptt.step.graph import Graph
+from bptt.torch.guard import NoTensorError, refuse_others
 from bptt.torch.key import key_of
 from bptt.torch.limits import limit_of, set_limit
 from bptt.torch.record import Record
@@ -25,7 +25,8 @@ class Output(NamedTuple):
     """What a `Recurrent` returns.
 
     nodes: sequences by name, (tau, n_b, *shape); final: every state after the last
-    step, (n_b, *shape); loss: the total loss, or None for a cell without one.
+    step, (n_b, *shape), what `initial` takes to go on; loss: the total loss, or None
+    for a cell without one.
     """
 
     nodes: dict[str, Tensor]
@@ -93,7 +94,9 @@ class Recurrent(torch.nn.Module):
         self.ranks = tuple(len(spec.shape) for spec in cell.graph.inputs.values())
         self.row_inputs = tuple(sorted(times.row_inputs))
         self.last_nodes = tuple(sorted(times.once))
-        self.has_delays = bool(times.delays or times.starts)
+        self.starts = starts_of(cell.graph)
+        self.ahead = tuple(sorted(cell.graph.backward))
+        self.late_inputs = tuple(s for s in cell.graph.handed_on if s in cell.inputs)
         self.ends_in_loss = cell.graph.ends_in_loss
         outputs = _default(cell) if outputs is None else outputs
         self.outputs = cell.known_nodes(outputs)
@@ -116,12 +119,12 @@ class Recurrent(torch.nn.Module):
         element type; autocast changes nothing here.
         Raises: a subclass of `errors.ArgumentError` for every tensor that does not fit.
         """
+        _refuse(dict(zip(self.inputs, args, strict=False)) | inputs, initial)
+        _refuse({"weights": weights, "lengths": lengths}, None)
         given = self._name(args, inputs)
         is_batched = self._is_batched(given)
         given = self._spread(given, is_batched)
-        initial = initial or {}
-        if self.has_delays:
-            initial = split_delays(self._graph(), initial, is_batched=is_batched)
+        initial = split_delays(self.starts, initial or {}, is_batched=is_batched)
         params = [getattr(self, name) for name in self.parameter_names]
         tensors = [*params, *given, *(self._cast(n, t) for n, t in initial.items())]
         asked, weighed = self.outputs, None
@@ -148,11 +151,22 @@ class Recurrent(torch.nn.Module):
         for name in self.last_nodes:
             if name in nodes:
                 nodes[name] = _last(nodes[name], lengths, is_batched)
-        return Output(
-            {name: nodes[name] for name in self.outputs},
-            dict(zip(self.states, out[len(asked) : n_out], strict=True)),
-            total,
-        )
+        finals = dict(zip(self.states, out[len(asked) : n_out], strict=True))
+        finals |= self._late_inputs(given, lengths, is_batched)
+        finals = join_delays(self.starts, finals, torch.stack)
+        return Output({name: nodes[name] for name in self.outputs}, finals, total)
+
+    def _late_inputs(
+        self, given: list[Tensor], lengths: Tensor | None, is_batched: bool
+    ) -> dict[str, Tensor]:
+        """The last steps of inputs that are read at another step."""
+        found = {}
+        for name in self.late_inputs:
+            rows = given[self.inputs.index(name)]
+            found[name] = (
+                rows[0] if name in self.ahead else _last(rows, lengths, is_batched)
+            )
+        return found
 
     def _weigh(
         self, losses: Tensor, given: Tensor, lengths: Tensor | None, is_batched: bool
@@ -183,10 +197,6 @@ class Recurrent(torch.nn.Module):
                     f"{', '.join(self.inputs)}"
                 )
         return [self._cast(name, given[name]) for name in self.inputs]
-
-    def _graph(self) -> Graph:
-        """The cell's step graph, kept by its text."""
-        return graph_of(self.text)
 
     def _is_batched(self, given: list[Tensor]) -> bool:
         """Whether the sequences have a batch axis."""
@@ -239,6 +249,22 @@ class Recurrent(torch.nn.Module):
     def extra_repr(self) -> str:
         """The equations."""
         return self.text.strip()
+
+
+def _refuse(given: Mapping[str, Any], initial: Any) -> None:
+    """Raises: NoTensorError, DtypeError."""
+    for name, tensor in given.items():
+        if tensor is not None:
+            refuse_others(name, tensor)
+    if initial is None:
+        return
+    if not isinstance(initial, Mapping):
+        raise NoTensorError(
+            f"initial is a {type(initial).__name__}, and a layer takes the values by "
+            'name: use initial={"h": h0}'
+        )
+    for name, tensor in initial.items():
+        refuse_others(f"initial state {name}", tensor)
 
 
 def _asks(weights: Tensor) -> bool:

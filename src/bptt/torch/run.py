@@ -86,7 +86,7 @@ def run_on(
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         out: tuple[Tensor, ...] = CellFunction.apply(plan, record, *tensors)
         return out
-    return run_without_gradient(plan, tensors)
+    return run_without_gradient(plan, tensors, record)
 
 
 def _call_operator(

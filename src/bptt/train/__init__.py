@@ -3,46 +3,52 @@
 Torch and safetensors are imported when they are first needed, never with this package.
 """
 
-from bptt.train.assignments import (
-    parse_optimiser_option,
-    parse_scheduler_option,
-    parse_size,
-    parse_split,
-)
-from bptt.train.checkpoint import BEST, LAST
-from bptt.train.comparing import Comparison, compare_runs, write_comparison
-from bptt.train.data.opening import DataRequest, open_data
-from bptt.train.data.sequence_files import read_sequences
-from bptt.train.data.tables import TableRequest
-from bptt.train.data.text import PlainText, read_text
-from bptt.train.definition import Defined, defined
-from bptt.train.errors import (
-    IgnoredOptionError,
-    OptionError,
-    SeveralProcessesError,
-    TrainError,
-)
-from bptt.train.measuring import Measured, measure_run
-from bptt.train.options import (
-    SCHEDULES,
-    STANDARD_LIBRARY_CHARACTERS,
-    TrainingOptions,
-)
-from bptt.train.predicting import forecast_run, predict_run
-from bptt.train.processes import has_several_processes, is_first_process
-from bptt.train.report import (
-    Report,
-    format_figure,
-    format_loss,
-    in_words,
-    print_report,
-)
-from bptt.train.run_config import RunConfig, read_run_config
-from bptt.train.sampling import Sampler, open_run
-from bptt.train.summary import Summary, read_summary
-from bptt.train.sweep import FAILED, JobOutcome, read_sweep, run_sweep
-from bptt.train.trained import Trained, export_run, load
-from bptt.train.training import resume, train
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bptt.train.assignments import (
+        parse_optimiser_option,
+        parse_scheduler_option,
+        parse_size,
+        parse_split,
+    )
+    from bptt.train.checkpoint import BEST, LAST
+    from bptt.train.comparing import Comparison, compare_runs, write_comparison
+    from bptt.train.data.opening import DataRequest, open_data
+    from bptt.train.data.sequence_files import read_sequences
+    from bptt.train.data.tables import TableRequest
+    from bptt.train.data.text import PlainText, read_text
+    from bptt.train.definition import Defined, defined
+    from bptt.train.errors import (
+        IgnoredOptionError,
+        OptionError,
+        SeveralProcessesError,
+        TrainError,
+    )
+    from bptt.train.measuring import Measured, measure_run
+    from bptt.train.options import (
+        SCHEDULES,
+        STANDARD_LIBRARY_CHARACTERS,
+        TrainingOptions,
+    )
+    from bptt.train.predicting import forecast_run, predict_run
+    from bptt.train.processes import has_several_processes, is_first_process
+    from bptt.train.report import (
+        Report,
+        format_figure,
+        format_loss,
+        in_words,
+        print_report,
+    )
+    from bptt.train.run_config import RunConfig, read_run_config
+    from bptt.train.sampling import Sampler, open_run
+    from bptt.train.summary import Summary, read_summary
+    from bptt.train.sweep import FAILED, JobOutcome, read_sweep, run_sweep
+    from bptt.train.trained import Trained, export_run, load
+    from bptt.train.training import resume, train
 
 __all__ = [
     "BEST",
@@ -96,3 +102,38 @@ __all__ = [
     "train",
     "write_comparison",
 ]
+
+# Imported when first named: a command that reads a size needs no sweep.
+_HOMES = {
+    "parse_optimiser_option": "assignments", "parse_scheduler_option": "assignments",
+    "parse_size": "assignments", "parse_split": "assignments", "BEST": "checkpoint",
+    "LAST": "checkpoint", "Comparison": "comparing", "compare_runs": "comparing",
+    "write_comparison": "comparing", "DataRequest": "data.opening",
+    "open_data": "data.opening", "read_sequences": "data.sequence_files",
+    "TableRequest": "data.tables", "PlainText": "data.text", "read_text": "data.text",
+    "Defined": "definition", "defined": "definition", "IgnoredOptionError": "errors",
+    "OptionError": "errors", "SeveralProcessesError": "errors", "TrainError": "errors",
+    "Measured": "measuring", "measure_run": "measuring", "SCHEDULES": "options",
+    "STANDARD_LIBRARY_CHARACTERS": "options", "TrainingOptions": "options",
+    "forecast_run": "predicting", "predict_run": "predicting",
+    "has_several_processes": "processes", "is_first_process": "processes",
+    "Report": "report", "format_figure": "report", "format_loss": "report",
+    "in_words": "report", "print_report": "report", "RunConfig": "run_config",
+    "read_run_config": "run_config", "Sampler": "sampling", "open_run": "sampling",
+    "Summary": "summary", "read_summary": "summary", "FAILED": "sweep",
+    "JobOutcome": "sweep", "read_sweep": "sweep", "run_sweep": "sweep",
+    "Trained": "trained", "export_run": "trained", "load": "trained",
+    "resume": "training", "train": "training",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    found = globals()[name] = getattr(home, name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,7 +6,7 @@ Every message restates what was given, then what was found, then the likely fix.
 from collections.abc import Mapping
 from pathlib import Path
 
-from bptt.errors import BpttError
+from bptt.errors import BpttError, not_installed
 
 
 class TrainError(BpttError):
@@ -17,10 +17,7 @@ class TrainExtraMissingError(TrainError):
     """A package of the extra `train` is not installed."""
 
     def __init__(self, package: str, extra: str = "train") -> None:
-        super().__init__(
-            f"this command needs the package {package}, which is not installed: "
-            f'pip install "bptt[{extra}]"'
-        )
+        super().__init__(not_installed("this command", package, extra))
 
 
 class DataNotFoundError(TrainError):
@@ -283,11 +280,11 @@ class ExportError(TrainError):
 
 
 class ForecastError(TrainError):
-    """A model whose target is not the next x in real numbers cannot forecast."""
+    """A model whose target is not a later x in real numbers cannot forecast."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"RUN {str(folder)!r}: its target is not the next x of a real series, so "
+            f"RUN {str(folder)!r}: its target is no later x of a real series, so "
             "it cannot be fed its own output. bptt predict RUN DATA gives its "
             "predictions."
         )

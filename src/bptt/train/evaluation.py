@@ -21,9 +21,10 @@ Arrays = Mapping[str, npt.NDArray[np.floating]]
 class Evaluation:
     """Means over every step, or sequence, that has a target.
 
-    loss: as the cell's loss says, in nats for nll and bce; figures: what
-    `bptt.train.tallies` counts of the guesses, nothing where there are none;
-    by_class: the share of each class that is found.
+    loss: with the weights of the steps, which the figures do not have; as the cell's
+    loss says, in nats for nll and bce; figures: what `bptt.train.tallies` counts of the
+    guesses, nothing where there are none; by_class: the share of each class that is
+    found.
     """
 
     loss: float
@@ -51,13 +52,15 @@ def evaluate(
     goes across them. Inputs that are drawn (masks, noise) are at their mean.
     """
     tally = make_tally(form, model.loss) if model.scores is not None else None
-    loss, n = 0.0, 0
+    loss, n, total = 0.0, 0, 0.0
     state: Arrays | None = None
     for window in plan_epoch(dataset, 0, truncation):
         share = processes.share(window.rows)
         if window.is_first:
             state = None
-        n += dataset.count(window.rows, window.stop - window.scored, window.stop)
+        first = window.stop - window.scored
+        n += dataset.count(window.rows, first, window.stop)
+        total += dataset.weight(window.rows, first, window.stop)
         block = dataset.read(share.rows, window.start, window.stop)
         weights = weights_of(block, window.scored) * share.counts
         given = {"x": block.x, "y": block.y}
@@ -76,7 +79,7 @@ def evaluate(
             tally.add(run[model.scores][counted], block.y[counted])
     sums = {} if tally is None else {"tally": tally.sums}
     totals = processes.add({"loss": np.array([loss]), **sums})
-    mean = float(totals["loss"][0]) / max(1, n)
+    mean = float(totals["loss"][0]) / (total or 1.0)
     if tally is None:
         return Evaluation(mean, n)
     tally.sums = totals["tally"]
@@ -97,6 +100,7 @@ def evaluate_part(
     )
     loss = found.loss * task.unit.factor + task.offset(part)
     figures = with_perplexity(found.figures, model.loss, loss / task.unit.factor)
+    figures |= task.per_character(part, loss)
     return Evaluation(loss, found.n, figures, found.by_class)
 
 

@@ -10,6 +10,15 @@ from pathlib import Path
 from bptt.train.errors import FolderNotWritableError
 
 
+def add_line(path: Path, line: bytes) -> None:
+    """Add a line to the end of a file. Raises: FolderNotWritableError."""
+    try:
+        with path.open("ab") as stream:
+            stream.write(line)
+    except OSError as error:
+        raise FolderNotWritableError(path, error.strerror or str(error)) from error
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder and its parents; an existing folder is left as it is.
 

@@ -10,6 +10,7 @@ import numpy as np
 from bptt.train.checkpoint import BEST, Parameters, path_of, read_checkpoint
 from bptt.train.data.baselines import Baselines
 from bptt.train.data.sequences import Batches
+from bptt.train.data.task import TrainingTask
 from bptt.train.evaluation import evaluate_part
 from bptt.train.full_batch import FullBatchSession
 from bptt.train.processes import Processes
@@ -17,7 +18,7 @@ from bptt.train.report import PartReport, Report
 from bptt.train.run_folder import METRICS_FILE, Metrics, read_config
 from bptt.train.run_page import write_page
 from bptt.train.session import Session, Setting, write_sample
-from bptt.train.summary import write_summary
+from bptt.train.summary import write_summary, write_trivial
 from bptt.train.tensorboard import Board
 from bptt.train.trivial import Predictor, Trivial, measure_lagged
 
@@ -70,24 +71,12 @@ def _with_references(report: Report, setting: Setting) -> Report:
     task, model = setting.task, setting.model
     if model.loss == "other":
         return report
-    trivial = Trivial(task.parts["training"], task.form, model.loss)
+    trivial = Trivial.of(task.parts["training"], task.form, model.loss)
+    write_trivial(setting.folder, trivial)
 
     def of(part: str) -> list[Predictor]:
-        assert task.unit is not None
-        found = trivial.measure(task.parts[part], task.offset(part) / task.unit.factor)
-        name = "unigram" if task.baselines else found.name
-        shown = replace(found, name=name, loss=found.loss * task.unit.factor)
-        data = task.parts[part]
-        lagged = [
-            measure_lagged(name, back, data, task.form)
-            for name, back in task.lags.items()
-            if isinstance(data, Batches)
-        ]
-        return [
-            shown,
-            *lagged,
-            *_lzma(report.baselines if part == "validation" else None),
-        ]
+        by_lzma = _lzma(report.baselines, task) if part == "validation" else ()
+        return [*references(trivial, task, part), *by_lzma]
 
     best = replace(report.best_part, references=of("validation"))
     tested = report.tested
@@ -96,11 +85,28 @@ def _with_references(report: Report, setting: Setting) -> Report:
     return replace(report, best_part=best, tested=tested)
 
 
-def _lzma(baselines: Baselines | None) -> Sequence[Predictor]:
+def references(trivial: Trivial, task: TrainingTask, part: str) -> list[Predictor]:
+    """What predictors without a network reach on a part, in the unit of the task."""
+    assert task.unit is not None
+    data = task.parts[part]
+    found = trivial.measure(data, task.offset(part) / task.unit.factor)
+    loss = found.loss * task.unit.factor
+    name = "unigram" if task.kind == "text" else found.name
+    figures = {**found.figures, **task.per_character(part, loss)}
+    lagged = [
+        measure_lagged(name, back, data, task.form)
+        for name, back in task.lags.items()
+        if isinstance(data, Batches)
+    ]
+    return [replace(found, name=name, loss=loss, figures=figures), *lagged]
+
+
+def _lzma(baselines: Baselines | None, task: TrainingTask) -> Sequence[Predictor]:
     if baselines is None or baselines.lzma is None:
         return ()
     name = "lzma, given the training text"
-    return (Predictor(name, baselines.lzma, {}, is_trivial=False),)
+    figures = task.per_character("validation", baselines.lzma)
+    return (Predictor(name, baselines.lzma, figures, is_trivial=False),)
 
 
 def _write(report: Report, setting: Setting) -> None:

@@ -57,6 +57,7 @@ class FullBatchSession:
         self._windows = list(plan_epoch(self._data, 0, whole))
         self._norm = 0.0
         self._n = sum(self._data.count(w.rows, 0, w.stop) for w in self._windows)
+        self._weight = sum(self._data.weight(w.rows, 0, w.stop) for w in self._windows)
 
     def is_over(self) -> bool:
         """Whether there is nothing more to do."""
@@ -135,7 +136,7 @@ class FullBatchSession:
 
     def _differentiate(self, window: Window) -> tuple[float, Parameters]:
         block = self._data.read(window.rows, 0, window.stop)
-        weights = weights_of(block, window.stop) / self._n
+        weights = weights_of(block, window.stop) / self._weight
         cell = self.setting.model.cell
         # Masks at their mean: a line search needs the same function at every call.
         given = {"x": block.x, "y": block.y}

@@ -34,9 +34,10 @@ Arrays = Mapping[str, npt.NDArray[np.floating]]
 class Learned:
     """What one window gave.
 
-    loss: before the step, the mean over the losses that count here, in nats for nll
-    and bce; norm: the gradient's global norm before clipping; n: how many losses count,
-    over all processes; nonfinite: where a value was not finite, and no step was taken.
+    loss: before the step, the mean over the losses that count here, as they weigh, in
+    nats for nll and bce; norm: the gradient's global norm before clipping; n: how many
+    losses count, over all processes; nonfinite: where a value was not finite, and no
+    step was taken.
     """
 
     loss: float
@@ -58,6 +59,7 @@ class Learner:
     skips_nonfinite: bool = False
     processes: Processes = ALONE
     seed: int = 0
+    weight_noise: float = 0.0
     memory: str | None = None
 
     def learn_window(
@@ -71,15 +73,19 @@ class Learner:
         Raises: TrainingDivergedError, with the parameters as they were, if loss or norm
         is not finite and such windows are not skipped.
         """
-        n = dataset.count(window.rows, window.stop - window.scored, window.stop)
+        first = window.stop - window.scored
+        n = dataset.count(window.rows, first, window.stop)
         share = self.processes.share(window.rows)
         block, inputs = self._read(dataset, window, share, number)
+        parameters = self._disturbed(number)
         if not n:  # no sequence ends here: the state goes on, and nothing is learned
-            return Learned(0.0, 0.0, 0), self._advance(inputs, block, window, initial)
+            later = self._advance(parameters, inputs, block, window, initial)
+            return Learned(0.0, 0.0, 0), later
         # 1/n where a loss counts: the sum over all processes is then the mean.
-        weights = weights_of(block, window.scored) / n * share.counts
+        total = dataset.weight(window.rows, first, window.stop)
+        weights = weights_of(block, window.scored) / total * share.counts
         gradient = self.cell.gradient(
-            self.parameters,
+            parameters,
             inputs,
             initial=initial,
             weights=weights,
@@ -89,13 +95,13 @@ class Learner:
         if window.advance == window.stop - window.start:
             state: Arrays | None = gradient.final
         else:
-            state = self._advance(inputs, block, window, initial)
+            state = self._advance(parameters, inputs, block, window, initial)
         summed = self.processes.add({k: gradient[k] for k in self.parameters})
         part = np.array([real_loss(gradient.loss)])
         loss = float(self.processes.add({"loss": part})["loss"][0])
         clipped, norm = clip_by_global_norm(summed, self.clip)
         if not (isfinite(loss) and isfinite(norm)):
-            where = find_nonfinite(self.cell, self.parameters, inputs, initial, weights)
+            where = find_nonfinite(self.cell, parameters, inputs, initial, weights)
             if not self.skips_nonfinite:
                 raise _diverged(number, loss, norm, where)
             kept = state if state is not None and _is_finite(state) else initial
@@ -122,8 +128,26 @@ class Learner:
         )
         return block, {n: array[:, share.places] for n, array in drawn.items()}
 
+    def _disturbed(self, number: int) -> Arrays:
+        """The parameters of one window: with Gaussian noise on every one of them.
+
+        (Graves, 2011; Chung et al., 2014.) The step then changes those without noise.
+        It is a function of the seed and the window's number: every process has it.
+        """
+        if not self.weight_noise:
+            return self.parameters
+        random = np.random.default_rng([self.seed, number, 0x0153])
+        noisy = {}
+        for name, value in self.parameters.items():
+            # float32's infinity where it is too large: the loss then says so.
+            with np.errstate(over="ignore"):
+                noise = random.normal(0, self.weight_noise, value.shape)
+                noisy[name] = value + noise.astype(value.dtype)
+        return noisy
+
     def _advance(
         self,
+        parameters: Arrays,
         inputs: Mapping[str, Any],
         block: Block,
         window: Window,
@@ -136,9 +160,7 @@ class Learner:
         lengths = block.lengths
         if lengths is not None:
             lengths = np.minimum(lengths, window.advance)
-        run = self.cell.forward(
-            self.parameters, first, initial=initial, lengths=lengths
-        )
+        run = self.cell.forward(parameters, first, initial=initial, lengths=lengths)
         return run.final
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from bptt import cells
 from bptt.cell import Cell
-from bptt.compose import dropout, stack, zoneout
 from bptt.errors import UnknownCellError, did_you_mean
 from bptt.step.graph import Node, walk
+from bptt.step.shapes import numbers_of
+from bptt.train.architecture import forget_biases, layers, with_tokens
 from bptt.train.checkpoint import Parameters
 from bptt.train.data.form import Form
 from bptt.train.door.limits import Refusal, refuse_above
@@ -67,14 +68,20 @@ class Model:
             if dimension not in free:
                 raise SizeNameError(self.name, dimension, free)
         sizes = dict.fromkeys(free, options.n_h) | dict(options.sizes)
+        if options.embedding is not None:
+            sizes["n_e"] = options.embedding
         known = {n: size for n, size in fixed.items() if n in self.cell.dims}
         self._refuse_too_large(sizes | known)
-        return self.cell.init(seed=options.seed, dtype=dtype, **sizes, **known)
+        made = self.cell.init(seed=options.seed, dtype=dtype, **sizes, **known)
+        if options.forget_bias is not None:
+            for name in forget_biases(self.cell, self.name):
+                made[name][...] = options.forget_bias
+        return made
 
     def _refuse_too_large(self, sizes: Mapping[str, int]) -> None:
         """Parameters, gradient and the optimiser's two moments, in float32."""
         shapes = {
-            name: [sizes[d] if isinstance(d, str) else int(str(d)) for d in spec.shape]
+            name: numbers_of(spec.shape, sizes)
             for name, spec in self.cell.graph.parameters.items()
         }
         try:
@@ -127,19 +134,9 @@ def build_model(options: TrainingOptions, form: Form) -> Model:
     Raises: UnknownCellError, CellNotTrainableError, the errors of the language and of
     `bptt.compose` (a cell with a loss of its own has no layers on top).
     """
-    cell = load_cell(options.cell)
-    if options.recurrent_dropout:
-        state = "h" if "h" in cell.states else cell.states[0]
-        rates = {state: options.recurrent_dropout}
-        cell = dropout(cell, variational=True, **rates)
-    if options.zoneout:
-        cell = zoneout(cell, options.zoneout)
-    if options.layers > 1:
-        cell = stack(
-            cell, options.layers, residual=options.residual, dropout=options.dropout
-        )
+    cell = layers(load_cell(options.cell), options)
     if form.x_is_token:
-        cell = cell.with_tokens()
+        cell = with_tokens(cell, options, form)
     if cell.graph.loss is None:
         cell = _with_readout(cell, form.target)
     return as_model(options.cell, cell, form)
@@ -149,24 +146,32 @@ def as_model(name: str, cell: Cell, form: Form) -> Model:
     """See a finished cell as a model of data.
 
     Raises: CellNotTrainableError if its inputs, but for those that are drawn, are not
-    exactly x and y, or are not of the data's kind; or if it reads t+1.
+    exactly x and y, or are not of the data's kind.
     """
     inputs = [name for name, spec in cell.graph.inputs.items() if spec.draw is None]
     if set(inputs) != {"x", "y"}:
         found = f"its inputs are {', '.join(inputs) or 'none'}"
         fix = "A model reads x and is scored on targets y, by these names."
         raise CellNotTrainableError(name, found, fix)
-    for state in sorted(cell.graph.backward):
-        # At step t of a text x[t+1] is the target y[t].
-        found = (
-            f"it reads {state}[t+1], and a window's later steps are what it is to learn"
-        )
-        fix = "Write a cell that reads t and t-1 alone."
-        raise CellNotTrainableError(name, found, fix)
     loss, scores = _find_loss(cell)
     model = Model(name, cell, loss, scores)
     _refuse_other_kinds(model, form)
     return model
+
+
+def refuse_reading_ahead(model: Model, why: str | None) -> None:
+    """Refuse a cell that reads t+1 where it may not. Raises: CellNotTrainableError.
+
+    why: what speaks against it; None where nothing does.
+    """
+    for state in sorted(model.cell.graph.backward):
+        if why is not None:
+            found = f"it reads {state}[t+1], and {why}"
+            fix = (
+                "Both directions need whole sequences, without --tau, and a y for "
+                "every step that is no later x; otherwise a cell reads t and t-1 alone."
+            )
+            raise CellNotTrainableError(model.name, found, fix)
 
 
 def find_scores(model: Model) -> str:

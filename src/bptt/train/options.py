@@ -14,6 +14,7 @@ from bptt.train.assignments import (
 from bptt.train.definition import (
     ABOVE_0,
     BYTES,
+    FINITE,
     FLOAT32,
     FRACTION,
     FRACTION_OR_0,
@@ -37,14 +38,17 @@ from bptt.train.truncation import Truncation
 TAU = 32
 STANDARD_LIBRARY_CHARACTERS = 4_000_000
 CHECKPOINT_SECONDS = 60.0  # at most so much work is lost
+ENTRIES = 10_000
 SCHEDULES = ("cosine", "constant")
+TIME, SEQUENCES = "time", "sequences"  # what a split divides
 STEPS = ("window", "epoch", "validation")
 
 # The headings of the command's help and of the table in docs/training.md.
-DATA, MODEL, WINDOWS = "Data", "The model", "Windows and batches"
-LEARNING, NOISE, RUN = "Learning", "Noise", "The run"
+DATA, TEXT, MODEL = "Data", "Text as tokens", "The model"
+WINDOWS, LEARNING, NOISE, RUN = "Windows and batches", "Learning", "Noise", "The run"
 PARTS = "Parts of the data, and when to stop"
-GROUPS = (DATA, MODEL, WINDOWS, LEARNING, NOISE, PARTS, RUN, "Help")
+GROUPS = (DATA, TEXT, MODEL, WINDOWS, LEARNING, NOISE, PARTS, RUN, "Help")
+CHARACTERS, WORDS, PAIRS = "characters", "words", "bpe"  # what a text is read as
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,22 @@ class TrainingOptions:
     bptt.train.errors.OptionError: --n-h 0: expected a whole number from 1.
     """
 
+    tokens: str = option(
+        CHARACTERS, "What a text is read as; bpe: byte pairs.", TEXT,
+        within=one_of(CHARACTERS, WORDS, PAIRS),
+    )  # fmt: skip
+    entries: int | None = option(
+        None, "Entries of a vocabulary of words or byte pairs, at most.", TEXT,
+        within=whole(2), otherwise=f"{ENTRIES:,}",
+    )  # fmt: skip
+    embedding: int | None = option(
+        None, "Size of a vector e[t] = E[:, x[t]] that the cell reads for a token.",
+        TEXT, within=whole(1), otherwise="none",
+    )  # fmt: skip
+    tied: bool = option(
+        False, "An embedding as large as h, whose matrix is the read-out's, too.", TEXT,
+        within=SWITCH,
+    )  # fmt: skip
     cell: str = option(
         "gru", "A built-in cell or a file of equations.", MODEL,
         is_common=True,
@@ -83,13 +103,32 @@ class TrainingOptions:
     residual: bool = option(
         False, "Add a layer's input to its output.", MODEL, within=SWITCH
     )
+    bidirectional: bool = option(
+        False, "Read whole sequences in both directions.", MODEL, within=SWITCH
+    )
+    layer_norm: bool = option(
+        False, "Normalise every product W @ h[t-1] and U @ x[t].", MODEL, within=SWITCH
+    )
+    forget_bias: float | None = option(
+        None, "First value of every b_f.", MODEL, within=FINITE,
+        otherwise="as the cell says",
+    )  # fmt: skip
     dropout: float = option(0.0, "Rate of dropout between layers.", NOISE, within=RATE)
     recurrent_dropout: float = option(
-        0.0, "Rate of a mask on h[t-1], one for each window.", NOISE, within=RATE
+        0.0, "Rate of a mask on h[t-1].", NOISE, within=RATE
     )
+    mask: str | None = option(
+        None, "How long a mask of dropout is kept.", NOISE,
+        within=one_of("step", "window"),
+        otherwise="window on h[t-1], step between layers",
+    )  # fmt: skip
     zoneout: float = option(
         0.0, "Rate at which states keep their old value.", NOISE, within=RATE
     )
+    weight_noise: float = option(
+        0.0, "Standard deviation of noise on all parameters, new in every window.",
+        NOISE, within=FLOAT32,
+    )  # fmt: skip
     tau: int | None = option(
         None, "Steps that a gradient goes back.", WINDOWS,
         within=whole(1), is_common=True, otherwise=f"{TAU}; sequences: the whole",
@@ -154,6 +193,10 @@ class TrainingOptions:
     held_out: float = option(
         0.05, "Fraction of the data kept for validation.", PARTS, within=FRACTION
     )
+    split_by: str | None = option(
+        None, "Cut each series in time, or draw whole sequences for each part.", PARTS,
+        within=one_of(TIME, SEQUENCES), otherwise="tables and one series: time",
+    )  # fmt: skip
     standardise: bool | None = option(
         None, "Learn from (x - mean) / deviation of the training part.", PARTS,
         within=SWITCH, otherwise="tables: yes",
@@ -198,6 +241,10 @@ class TrainingOptions:
             flag = "--dropout" if self.dropout else "--residual"
             value = self.dropout or True
             raise OptionError(flag, value, "--layers 2 or more: it is between them")
+        self._refuse_meaningless()
+
+    def _refuse_meaningless(self) -> None:
+        """Refuse what other options make mean nothing."""
         if not self.held_out + self.test < 1:
             expected = "fractions whose sum leaves something to train on"
             raise OptionError("--split", f"{self.held_out}, {self.test}", expected)
@@ -207,6 +254,15 @@ class TrainingOptions:
         if "weight_decay" in self.optimiser_options:
             why = "--optimiser-option weight_decay says it already"
             self.refuse_ignored(why, "weight_decay")
+        if not (self.dropout or self.recurrent_dropout):
+            why = "neither --dropout nor --recurrent-dropout draws one"
+            self.refuse_ignored(why, "mask")
+        if self.tokens == CHARACTERS:
+            why = "--tokens words or bpe makes a vocabulary of a size"
+            self.refuse_ignored(why, "entries")
+        if self.tied:
+            why = "--tied makes an embedding as large as h, --n-h"
+            self.refuse_ignored(why, "embedding")
 
     def refuse_ignored(self, why: str, *names: str) -> None:
         """Refuse options that mean nothing here if they are not at their defaults.

@@ -7,15 +7,28 @@ from typing import Any
 
 import numpy as np
 
+from bptt.step.shapes import Array
 from bptt.train.data.opening import Data, DataRequest, open_data
 from bptt.train.data.sequence_files import SequenceFiles
 from bptt.train.data.sequence_task import refuse_unlike
 from bptt.train.data.targets import with_loss
 from bptt.train.errors import NotPredictedError
-from bptt.train.run_folder import SavedRun
-from bptt.train.trained import load
+from bptt.train.run_folder import SavedRun, read_config
+from bptt.train.trained import Trained, load
 
 Rows = tuple[list[str], Iterator[list[Any]]]
+
+
+def read_like(folder: Path, request: DataRequest) -> DataRequest:
+    """A request for other data, its columns meant as those of a run's own.
+
+    Raises: RunNotFoundError, DamagedRunError.
+    """
+    known = read_config(folder).get("data", {}).get("request")
+    if known is None:
+        return request
+    own = DataRequest.from_json(known)
+    return replace(request, table=own.table, per=own.per)
 
 
 def predict_run(folder: Path, paths: Sequence[Path]) -> Rows:
@@ -28,40 +41,73 @@ def predict_run(folder: Path, paths: Sequence[Path]) -> Rows:
     data = _sequences(model.run, paths)
     meant = with_loss(data, model.run.options.loss)
     refuse_unlike(data.source, meant.form, model.form)
-    heads = ["sequence", "step", *(f"y{i}" for i in range(model.form.n_o))]
+    heads = ["sequence", "step", *_heads(data, model)]
 
     def rows() -> Iterator[list[Any]]:
         number = 0
         for part in data.parts.values():
             for x in part.x:
-                number += 1
                 p = model.predict(x[:, None])[:, 0]
                 first = 0 if part.per_step else len(p) - 1
                 for t in range(first, len(p)):
-                    yield [number, t + 1, *map(float, p[t])]
+                    yield [_id(data, number), t + 1, *_digits(p[t])]
+                number += 1
 
     return heads, rows()
 
 
 def forecast_run(folder: Path, paths: Sequence[Path], steps: int) -> Rows:
-    """So many steps after the end of every series, with the number of each.
+    """So many steps after the end of every series, with the name or number of each.
+
+    Beside the network's stand those of the naive forecast, the last value, and with a
+    season those of one season before.
 
     Raises: the errors of `load`, of `open_data` and of `Trained.forecast`.
     """
     model = load(folder)
     data = _sequences(model.run, paths)
-    heads = ["sequence", "step", *(f"x{i}" for i in range(model.form.n_x))]
-    found = [
-        model.forecast(np.concatenate([x, y[-1:]])[:, None], steps)[:, 0]
+    season = model.run.options.season
+    names = data.columns or tuple(f"x{i}" for i in range(model.form.n_x))
+    heads = ["sequence", "step", *names, *(f"{name} naive" for name in names)]
+    if season is not None:
+        heads += [f"{name} seasonal naive" for name in names]
+    h = data.horizon or 1
+    series = [
+        np.concatenate([x, y[-h:]])
         for part in data.parts.values()
         for x, y in zip(part.x, part.y, strict=True)
     ]
-    rows = (
-        [number + 1, t + 1, *map(float, one[t])]
-        for number, one in enumerate(found)
-        for t in range(steps)
-    )
-    return heads, rows
+    found = [model.forecast(x[:, None], steps)[:, 0] for x in series]
+
+    def rows() -> Iterator[list[Any]]:
+        for i, (x, one) in enumerate(zip(series, found, strict=True)):
+            for t in range(steps):
+                known = [one[t], x[-1]]
+                if season is not None:
+                    known.append(x[max(0, len(x) - season + t % season)])
+                yield [_id(data, i), t + 1, *_digits(np.concatenate(known))]
+
+    return heads, rows()
+
+
+def _heads(data: SequenceFiles, model: Trained) -> list[str]:
+    """The names of what is predicted: columns, or classes of one."""
+    request = model.run.config.get("data", {}).get("request") or {}
+    target, n = request.get("target"), model.form.n_o
+    if target is None:
+        is_later_x = data.horizon is not None and len(data.columns) == n
+        return list(data.columns) if is_later_x else [f"y{i}" for i in range(n)]
+    return [target] if n == 1 else [f"{target} {i}" for i in range(n)]
+
+
+def _digits(values: Array) -> list[float]:
+    """The seven digits that float32 has: 339.9, not 339.8999938964844."""
+    return [float(f"{value:.7g}") for value in values]
+
+
+def _id(data: SequenceFiles, i: int) -> str | int:
+    """What a sequence is called: its group, or its number from 1."""
+    return data.ids[i] if data.ids else i + 1
 
 
 def _sequences(saved: SavedRun, paths: Sequence[Path]) -> SequenceFiles:
@@ -71,7 +117,7 @@ def _sequences(saved: SavedRun, paths: Sequence[Path]) -> SequenceFiles:
         raise NotPredictedError(saved.folder, saved.kind)
     request = DataRequest.from_json(known) if known is not None else DataRequest()
     if paths:
-        request = replace(request, paths=tuple(paths), pattern="*")
+        request = read_like(saved.folder, DataRequest(tuple(paths)))
     data: Data = open_data(request)
     if not isinstance(data, SequenceFiles):
         raise NotPredictedError(saved.folder, "other data")

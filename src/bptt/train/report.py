@@ -186,7 +186,8 @@ class Report:
                 f"{self._clipping()}"
             ),
             self._table(),
-            *map(Text, [*_recalls(self.tested or self.best_part), *self.remarks]),
+            *map(Text, recalls((self.tested or self.best_part).by_class)),
+            *map(Text, self.remarks),
         ]
         if self.sample is not None:
             lines += [
@@ -238,8 +239,9 @@ class Report:
         return table
 
 
-def _recalls(part: PartReport) -> list[str]:
-    known = part.by_class or []
+def recalls(by_class: Sequence[float | None] | None) -> list[str]:
+    """A line with the share of each class that is found, where they are few."""
+    known = by_class or []
     if not 0 < len(known) <= MAX_CLASSES_SHOWN:
         return []
     shown = (f"{k}: {r:.1%}" for k, r in enumerate(known) if r is not None)

@@ -25,8 +25,8 @@ from bptt.train.errors import ConfigFileError
 from bptt.train.options import TrainingOptions
 from bptt.train.run_folder import CONFIG_FILE, read_config
 
-TABLE = ("columns", "time", "group", "target", "horizon")
-OWN = ("data", "pattern", "limit", "out", "split", *TABLE)
+TABLE = ("columns", "time", "group", "target", "horizon", "missing")
+OWN = ("data", "pattern", "limit", "out", "split", "per", *TABLE)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,11 @@ def from_table(path: Path, table: Mapping[str, Any]) -> RunConfig:
         if "columns" in table:
             table["columns"] = tuple(table["columns"])
         request = DataRequest(
-            tuple(map(Path, paths)), record.pattern, record.limit, TableRequest(**table)
+            tuple(map(Path, paths)),
+            record.pattern,
+            record.limit,
+            TableRequest(**table),
+            record.per,
         )
     return RunConfig(options, request, None if record.out is None else Path(record.out))
 

@@ -2,7 +2,7 @@
 
 cell.cell            the equations, as text
 config.json          options, data, form of the data, versions
-vocabulary.json      the characters, entry 1 first (a model of text)
+vocabulary.json      the characters, words or byte pairs (a model of text)
 last.safetensors     the last checkpoint; best.safetensors that of the best validation
 metrics.jsonl        one JSON object per line, as training goes on
 report.html          curves and samples, at the end
@@ -30,8 +30,8 @@ from bptt.train.checkpoint import (
     read_checkpoint,
     to_bytes,
 )
+from bptt.train.data.entries import Entries, read_entries
 from bptt.train.data.form import Form
-from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.door.limits import Refusal, read_bounded
 from bptt.train.door.records import (
     MAX_CONFIG,
@@ -78,7 +78,7 @@ class SavedRun:
     folder: Path
     cell_text: str
     config: dict[str, Any]
-    vocabulary: Vocabulary | None
+    vocabulary: Entries | None
     checkpoint: Checkpoint
     is_extended: bool = False
 
@@ -137,7 +137,7 @@ def create_run(
     folder: Path,
     cell_text: str,
     config: Mapping[str, Any],
-    vocabulary: Vocabulary | None,
+    vocabulary: Entries | None,
     start: Checkpoint,
 ) -> None:
     """Create the folder of a new run, with its first checkpoint, whole or not at all.
@@ -160,7 +160,7 @@ def create_run(
         write_whole(part / CELL_FILE, cell_text.encode())
         write_whole(part / CONFIG_FILE, _to_json(config))
         if vocabulary is not None:
-            content = _to_json(list(vocabulary.characters))
+            content = _to_json(vocabulary.to_json())
             write_whole(part / VOCABULARY_FILE, content)
         write_whole(part / METRICS_FILE, b"")
         write_whole(path_of(part, LAST), to_bytes(start))
@@ -210,11 +210,12 @@ def read_run(folder: Path, name: str = LAST) -> SavedRun:
     config = read_config(folder)
     vocabulary = None
     if (folder / VOCABULARY_FILE).is_file() or _is_text(config):
-        characters = _read_json(folder, VOCABULARY_FILE, MAX_VOCABULARY)
-        if not _are_characters(characters):
-            reason = "is not a list of different single characters"
-            raise DamagedRunError(folder / VOCABULARY_FILE, reason)
-        vocabulary = Vocabulary(tuple(characters))
+        content = _read_json(folder, VOCABULARY_FILE, MAX_VOCABULARY)
+        try:
+            vocabulary = read_entries(content)
+        except Refusal as refusal:
+            reason = str(refusal)
+            raise DamagedRunError(folder / VOCABULARY_FILE, reason) from refusal
     return SavedRun(
         folder=folder,
         cell_text=read_text(folder, CELL_FILE),
@@ -340,14 +341,6 @@ def _to_json(value: object) -> bytes:
 def _is_text(config: Mapping[str, Any]) -> bool:
     data = config.get("data")
     return not isinstance(data, dict) or data.get("kind", "text") == "text"
-
-
-def _are_characters(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and all(isinstance(c, str) and len(c) == 1 for c in value)
-        and len(set(value)) == len(value)
-    )
 
 
 def read_text(folder: Path, name: str, limit: int = MAX_CONFIG) -> str:

@@ -146,17 +146,7 @@ def _validations(run: _Run) -> list[tuple[float, float]]:
 
 
 def _curves(run: _Run) -> Markup:
-    training, validation = run.points("training_"), _validations(run)
-    loss = Chart(
-        f"Loss, {run.unit}",
-        "window",
-        [
-            Curve("training", _thin(training), "faint"),
-            Curve("training, smoothed", _smooth(training)),
-            Curve("held out", validation, "s1", has_dots=True),
-        ],
-        is_log=_spans_decades(training + validation),
-    )
+    loss = _loss(run)
     norms = run.points("gradient_norm")
     lines = [Curve("norm before clipping", _thin(norms))]
     clip = run.config.get("options", {}).get("clip")
@@ -175,6 +165,63 @@ def _curves(run: _Run) -> Markup:
         charts.append(Chart("Learning rate", "window", [line]))
     drawn = tag("div", *map(figure, charts), class_="grid-2")
     return join(tag("h2", "Learning"), key(("training", "held out")), drawn)
+
+
+def _loss(run: _Run) -> Chart:
+    """The losses, on an axis for what follows the first steps, and what is trivial."""
+    training, validation = run.points("training_"), _validations(run)
+    top = top_that_matters(training + validation)
+    lines = [
+        Curve("training", _below(top, _thin(training)), "faint"),
+        Curve("training, smoothed", _below(top, _smooth(training))),
+        Curve("held out", _below(top, validation), "s1", has_dots=len(validation) < 60),
+    ]
+    notes = [f"what lies above {top:.3g} is not drawn"] if top is not None else []
+    shown = [(at, v) for line in lines for at, v in line.points if v is not None]
+    best = _best_reference(run)
+    values = [v for _, v in shown]
+    if best is not None and values and min(values) <= best[0] <= max(values):
+        ends = [(at, best[0]) for at in (training[0][0], training[-1][0])]
+        lines.append(Curve(best[1], ends, "limit"))
+        notes.append(f"dashed: {best[1]}, {best[0]:.3g}")
+    title = "; ".join([f"Loss, {run.unit}", *notes])
+    return Chart(title, "window", lines, is_log=_spans_decades(shown))
+
+
+def _best_reference(run: _Run) -> tuple[float, str] | None:
+    """The lowest held-out loss without a network, and whose it is."""
+    known = {} if run.summary is None else run.summary.record.baselines
+    found = [
+        (loss, name)
+        for name, figures in known.get("validation", {}).items()
+        if isinstance(loss := figures.get("loss"), float)
+    ]
+    return min(found, default=None)
+
+
+def top_that_matters(points: Sequence[tuple[float, float]]) -> float | None:
+    """The top of an axis for a loss that falls; None where all of it is readable.
+
+    The first tenth of a run may lie so high that the rest would be a flat line: where
+    the rest takes less than half of the axis, the axis is that of the rest.
+    """
+    if not points:
+        return None
+    end = max(at for at, _ in points)
+    later = [value for at, value in points if at > end / 10]
+    values = [value for _, value in points]
+    low, high = min(later), max(later)
+    if max(values) - low <= 2 * (high - low):
+        return None
+    return high + (high - low) / 20
+
+
+def _below(
+    top: float | None, points: Sequence[tuple[float, float]]
+) -> list[tuple[float, float | None]]:
+    return [
+        (at, value if top is None or value <= top else None) for at, value in points
+    ]
 
 
 def _norms(run: _Run) -> Markup | None:

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bptt.train.checkpoint import BEST, LAST, path_of
-from bptt.train.data.vocabulary import UNKNOWN, Vocabulary
-from bptt.train.errors import NotSampledError, OptionError
+from bptt.train.data.entries import Entries
+from bptt.train.errors import IgnoredOptionError, NotSampledError, OptionError
 from bptt.train.model import Model, find_scores
 from bptt.train.run_folder import read_run
 
@@ -28,7 +28,7 @@ class Sampler:
         self,
         model: Model,
         parameters: Mapping[str, npt.NDArray[np.floating]],
-        vocabulary: Vocabulary | None,
+        vocabulary: Entries | None,
     ) -> None:
         """Hold the model; nothing is computed yet.
 
@@ -47,8 +47,12 @@ class Sampler:
         temperature: float = 1.0,
         seed: int = 0,
         top_k: int | None = None,
+        separator: str | None = None,
     ) -> Iterator[str]:
         """Yield `length` characters that follow the prompt, as they are drawn.
+
+        Of a model of words or byte pairs it is so many of them, as text; of tokens
+        without a vocabulary numbers, each with the separator behind it, a space.
 
         p_k = exp(o_k / temperature) / sum_j exp(o_j / temperature); temperature 0
         takes the most likely character. top_k: draw among the so many likeliest alone.
@@ -65,12 +69,17 @@ class Sampler:
             raise OptionError("--seed", seed, "a whole number from 0")
         if top_k is not None and top_k < 1:
             raise OptionError("--top-k", top_k, "a whole number from 1")
+        if separator is not None and self._vocabulary is not None:
+            why = "a model of text writes text"
+            raise IgnoredOptionError("--separator", why)
         tokens = self._encode(prompt)
-        return self._draw(tokens, length, temperature, seed, top_k)
+        gap = " " if separator is None else separator
+        return self._draw(tokens, length, temperature, seed, top_k, gap)
 
     def _encode(self, prompt: str) -> npt.NDArray[np.int64]:
         if self._vocabulary is not None:
-            return self._vocabulary.encode(prompt or "\n")
+            found = self._vocabulary.encode(prompt)
+            return found if len(found) else self._vocabulary.encode("\n")
         try:
             return np.array([int(word) for word in prompt.split() or ["0"]])
         except ValueError as error:
@@ -84,9 +93,12 @@ class Sampler:
         temperature: float,
         seed: int,
         top_k: int | None,
+        separator: str,
     ) -> Iterator[str]:
         random = np.random.default_rng(seed)
-        excluded = UNKNOWN if self._vocabulary is not None else None
+        known = self._vocabulary
+        excluded = None if known is None else known.unknown
+        write = (lambda n: f"{n}{separator}") if known is None else known.writer(tokens)
         state = None
         for _ in range(length):
             x = tokens.reshape(-1, 1)  # (tau, n_b = 1): the prompt, then one step
@@ -97,12 +109,7 @@ class Sampler:
             o = run[self._scores][-1, 0]
             token = draw(o, temperature, random, top_k=top_k, excluded=excluded)
             tokens = np.array([token])
-            yield self._decode(token)
-
-    def _decode(self, token: int) -> str:
-        if self._vocabulary is None:
-            return f"{token} "
-        return self._vocabulary.decode(np.array([token]))
+            yield write(token)
 
 
 def open_run(folder: Path, checkpoint: str | None = None) -> Sampler:

@@ -110,6 +110,7 @@ class Session:
             skips_nonfinite=options.on_nonfinite == "skip",
             processes=setting.processes,
             seed=options.seed,
+            weight_noise=options.weight_noise,
             memory=options.memory,
         )
         assert task.unit is not None

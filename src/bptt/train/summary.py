@@ -7,13 +7,25 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from bptt.train.data.form import Form
 from bptt.train.door.limits import Refusal
-from bptt.train.door.records import MAX_CONFIG, SummaryRecord, hold_to, parse_json
+from bptt.train.door.records import (
+    MAX_CONFIG,
+    MAX_VOCABULARY,
+    SummaryRecord,
+    TrivialRecord,
+    hold_to,
+    parse_json,
+)
 from bptt.train.errors import DamagedRunError
 from bptt.train.files import write_whole
 from bptt.train.run_folder import read_text
+from bptt.train.trivial import Trivial
 
 SUMMARY_FILE = "summary.json"
+TRIVIAL_FILE = "trivial.json"
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,30 @@ def read_summary(folder: Path) -> Summary:
     except Refusal as refusal:
         raise DamagedRunError(folder / SUMMARY_FILE, str(refusal)) from refusal
     return Summary(folder, record, content)
+
+
+def write_trivial(folder: Path, trivial: Trivial) -> None:
+    """Write what the trivial predictor says, to measure it on other data."""
+    content = json.dumps({"loss": trivial.loss, "o": trivial.o.tolist()}) + "\n"
+    write_whole(folder / TRIVIAL_FILE, content.encode())
+
+
+def read_trivial(folder: Path, form: Form) -> Trivial | None:
+    """The trivial predictor of a run; None of one that has not ended.
+
+    Raises: DamagedRunError.
+    """
+    path = folder / TRIVIAL_FILE
+    if not path.is_file():
+        return None
+    try:
+        content = parse_json(read_text(folder, TRIVIAL_FILE, MAX_VOCABULARY))
+        record = hold_to(TrivialRecord, content)
+        if len(record.o) != form.n_o:
+            raise Refusal(f"says {len(record.o)} numbers, not {form.n_o}")
+    except Refusal as refusal:
+        raise DamagedRunError(path, str(refusal)) from refusal
+    return Trivial(form, record.loss, np.array(record.o, np.float64))
 
 
 def drop_summary(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """A trained model in the hands of Python: arrays in, predictions out."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,9 +13,9 @@ import numpy as np
 from bptt.cell import Cell
 from bptt.step.shapes import Array
 from bptt.train.checkpoint import Parameters
+from bptt.train.data.entries import Entries
 from bptt.train.data.form import Form
 from bptt.train.data.series_task import normal
-from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.errors import (
     CellNotTrainableError,
     ExportError,
@@ -53,7 +54,7 @@ class Trained:
         return self.run.parameters
 
     @property
-    def vocabulary(self) -> Vocabulary | None:
+    def vocabulary(self) -> Entries | None:
         """The vocabulary of a model of text."""
         return self.run.vocabulary
 
@@ -89,26 +90,34 @@ class Trained:
     def forecast(self, x: Array, steps: int) -> Array:
         """Further steps of series, the network fed its own output.
 
-        x: (tau, n_b, n_x), the series so far; steps: how many to go on.
-        Returns: (steps, n_b, n_x), in the units of the data.
-        Raises: OptionError if steps is below 1; ForecastError if the target is not the
-        next x, in real numbers.
+        A model of the target x[t + horizon] has said the first `horizon` steps after
+        the end of a series when it has read the series; further ones follow from its
+        forecasts, read as if they were x.
+        x: (tau, n_b, n_x), the series so far, at least horizon steps; steps: how many
+        to go on. Returns: (steps, n_b, n_x), in the units of the data.
+        Raises: OptionError if steps is below 1; ForecastError if the target is not a
+        later x, in real numbers; PredictInputError for another x.
         """
         if steps < 1:
             raise OptionError("--steps", steps, "a whole number from 1")
         data = self.run.config.get("data", {})
-        if self.model.loss != "mse" or data.get("horizon") != 1:
+        horizon = data.get("horizon")
+        if self.model.loss != "mse" or horizon is None:
             raise ForecastError(self.run.folder)
         self._refuse_other(np.asarray(x))
-        scores, state, found = _scores_of(self.model), None, []
-        now = self._normal(x)
-        for _ in range(steps):
-            inputs = self._inputs(now)
-            run = self.cell.forward(self.parameters, inputs, initial=state)
-            state = run.final
-            found.append(self._in_units(np.array(run[scores][-1:])))
-            now = self._normal(found[-1])
-        return np.concatenate(found)
+        if len(x) < horizon:
+            wanted = f"at least {horizon} steps, the horizon"
+            raise PredictInputError(f"a series of {len(x)} steps", wanted)
+        run = self.cell.forward(self.parameters, self._inputs(self._normal(x)))
+        scores = _scores_of(self.model)
+        found = list(self._in_units(np.array(run[scores][-horizon:])))
+        while len(found) < steps:
+            now = self._normal(found[len(found) - horizon][None])
+            run = self.cell.forward(
+                self.parameters, self._inputs(now), initial=run.final
+            )
+            found.append(self._in_units(np.array(run[scores]))[0])
+        return np.stack(found[:steps])
 
     def sample(self, prompt: str, length: int, **how: Any) -> Iterator[str]:
         """Text, or tokens, that goes on from a prompt; see `Sampler.write`.
@@ -133,23 +142,23 @@ class Trained:
     @property
     def step(self) -> SingleStep:
         """One time step as operations on numbers. Raises: ExportError."""
-        if self.form.x_scale:
-            found = "it reads standardised columns; train with --no-standardise"
-            raise ExportError(self.model.name, found)
         return single_step(self.model, self.form, self.parameters)
 
     def torch_module(self) -> Any:
-        """A torch module of x, (tau, n_b, n_x), that gives o, (tau, n_b, n_o).
+        """A torch module of x, (tau, n_b, n_x), that gives `scores(x)`.
 
         Its parameters have the equations' names, under `network`, and can be trained
         on. Raises: TrainExtraMissingError without torch.
         """
         import_torch()
         make: Any = import_module("bptt.train.export.torch_module").predictor
-        return make(self.network, self.parameters, _scores_of(self.model), self._means)
+        return make(
+            self.network, self.parameters, _scores_of(self.model), self._means,
+            (self.form.x_mean, self.form.x_scale),
+        )  # fmt: skip
 
     def jax_function(self) -> Callable[[Mapping[str, Any], Any], Any]:
-        """A JAX function f(parameters, x) that gives o, (tau, n_b, n_o).
+        """A JAX function f(parameters, x) that gives `scores(x)`.
 
         Raises: ImportError without jax.
         """
@@ -157,9 +166,14 @@ class Trained:
         jnp: Any = import_module("jax.numpy")
         scores = _scores_of(self.model)
         network = jax_room.recurrent(self.network, nodes=(scores,))
-        means = self._means
+        means, form = self._means, self.form
 
         def predict(parameters: Mapping[str, Any], x: Any) -> Any:
+            if form.x_scale:
+                mean, scale = (
+                    np.array(one, np.float32) for one in (form.x_mean, form.x_scale)
+                )
+                x = (x - mean) / scale
             lead = x.shape[:2]
             noise = {
                 n: jnp.broadcast_to(m, (*lead, *m.shape)) for n, m in means.items()
@@ -180,7 +194,12 @@ class Trained:
         if kind == "torch":
             save: Any = import_module("safetensors.numpy").save
             solid = {n: np.ascontiguousarray(p) for n, p in self.parameters.items()}
-            content: bytes = save(solid, metadata={"cell": self.cell.text})
+            units = {
+                n: json.dumps(getattr(self.form, n))
+                for n in ("x_mean", "x_scale", "y_mean", "y_scale")
+                if getattr(self.form, n)
+            }
+            content: bytes = save(solid, metadata={"cell": self.cell.text, **units})
             return content
         raise ExportError(kind, "there is no such format; there are onnx, c and torch")
 

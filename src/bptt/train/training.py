@@ -3,6 +3,7 @@
 import platform
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ from bptt.train.errors import (
 from bptt.train.extending import extended, read_first, taken_over
 from bptt.train.finish import finish, has_checkpoint
 from bptt.train.full_batch import FullBatchSession
-from bptt.train.ignored import refuse_ignored
+from bptt.train.ignored import against_reading_ahead, refuse_ignored
 from bptt.train.interrupt import StopOnInterrupt
-from bptt.train.model import Model, build_model
+from bptt.train.model import Model, build_model, refuse_reading_ahead
 from bptt.train.optimiser import import_torch
 from bptt.train.options import TrainingOptions
 from bptt.train.processes import Processes, join_processes
@@ -53,6 +54,10 @@ from bptt.version import __version__
 
 SAMPLE_LENGTH = 300
 LBFGS = "lbfgs"
+STOPPING = (
+    "Stopping: saving what is learned, then measuring the held-out part; "
+    "Ctrl-C again leaves at once."
+)
 
 
 def train(
@@ -125,6 +130,7 @@ def _train(
         refuse_unlike(data.source, task.form, first.form)
         task = replace(task, form=first.form)
     model = build_model(options, task.form)
+    refuse_reading_ahead(model, against_reading_ahead(task, data))
     task = _with_unit(task, model)
     is_full = _is_full_batch(options, task, processes)
     refuse_ignored(options, task, data, model, is_full_batch=is_full)
@@ -241,7 +247,8 @@ def _go(
     _announce(setting, run.parameters, console)
     if setting.processes.is_first:
         drop_summary(setting.folder)
-    with one_thread(), StopOnInterrupt() as stop:
+    answer = partial(console.print, STOPPING, style="dim")
+    with one_thread(), StopOnInterrupt(answer) as stop:
         run.run(console, lambda: stop.requested)
         stopped = stop.requested and not run.is_over()
         return finish(run, setting, was_interrupted=stopped)

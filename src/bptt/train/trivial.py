@@ -37,68 +37,88 @@ class Predictor:
     is_trivial: bool = True
 
 
-def targets_of(dataset: Dataset) -> Iterator[Array]:
-    """The targets that count, in pieces, (n, ...)."""
+def targets_of(dataset: Dataset) -> Iterator[tuple[Array, Array]]:
+    """The targets that count, in pieces, (n, ...), and what each weighs, (n,)."""
     for window in plan_epoch(dataset, 0, PIECE):
         block = dataset.read(window.rows, window.start, window.stop)
-        yield block.y[weights_of(block, window.scored) > 0]
+        weights = weights_of(block, window.scored)
+        yield block.y[weights > 0], weights[weights > 0]
 
 
+@dataclass(frozen=True)
 class Trivial:
-    """The trivial predictor of some training data, for one of the three losses."""
+    """The trivial predictor of some training data, for one of the three losses.
 
-    def __init__(self, training: Dataset, form: Form, loss: str) -> None:
+    o: what it says of every step, (n_o,), as the network's o.
+    """
+
+    form: Form
+    loss: str
+    o: Array
+
+    @classmethod
+    def of(cls, training: Dataset, form: Form, loss: str) -> "Trivial":
         """Count the training targets."""
-        self._form, self._loss = form, loss
-        self.name = "training mean" if loss == "mse" else "training frequencies"
         if loss == "nll":
             counts = _count_classes(training, form.n_o) + 1.0
-            self._o = np.log(counts / counts.sum())
-            return
-        total, n = np.zeros(form.n_o), 0
-        for y in targets_of(training):
-            total += y.sum(axis=0, dtype=np.float64)
-            n += len(y)
+            return cls(form, loss, np.log(counts / counts.sum()))
+        total, n = np.zeros(form.n_o), 0.0
+        for y, weights in targets_of(training):
+            total += weights @ y
+            n += weights.sum()
         if loss == "bce":
             p = (total + 1) / (n + 2)
-            self._o = np.log(p / (1 - p))
-        else:
-            self._o = total / max(1, n)
+            return cls(form, loss, np.log(p / (1 - p)))
+        return cls(form, loss, total / (n or 1.0))
+
+    @property
+    def name(self) -> str:
+        """What it is called in a report."""
+        return "training mean" if self.loss == "mse" else "training frequencies"
 
     def measure(self, dataset: Dataset, offset: float = 0.0) -> Predictor:
         """Its loss on a part, in nats or as mse, and its figures.
 
         offset: what every prediction costs besides, in nats.
         """
-        tally = make_tally(self._form, self._loss)
+        tally = make_tally(self.form, self.loss)
         assert tally is not None
-        loss, n = 0.0, 0
-        for y in targets_of(dataset):
+        loss, n = 0.0, 0.0
+        for y, weights in targets_of(dataset):
             if isinstance(tally, ClassTally):
-                tally.count(np.broadcast_to(self._o.argmax(), len(y)), y)
+                tally.count(np.broadcast_to(self.o.argmax(), len(y)), y)
             else:
-                tally.add(np.broadcast_to(self._o, y.shape), y)
-            loss += self._loss_of(y)
-            n += len(y)
-        mean = loss / max(1, n) + offset
-        figures = with_perplexity(tally.figures(), self._loss, mean)
+                tally.add(np.broadcast_to(self.o, y.shape), y)
+            loss += float(weights @ self._losses_of(y))
+            n += weights.sum()
+        mean = loss / (n or 1.0) + offset
+        figures = with_perplexity(tally.figures(), self.loss, mean)
         return Predictor(self.name, mean, figures)
 
-    def _loss_of(self, y: Array) -> float:
-        if self._loss == "nll":
-            return float(-self._o[y].sum())
-        if self._loss == "bce":  # -(y o - log(1 + e^o)), summed
-            return float((np.logaddexp(0, self._o) - y * self._o).sum())
-        return float(((self._o - y) ** 2).mean(axis=-1).sum())
+    def _losses_of(self, y: Array) -> Array:
+        if self.loss == "nll":
+            return np.asarray(-self.o[y])
+        if self.loss == "bce":  # -(y o - log(1 + e^o)), summed
+            return np.asarray((np.logaddexp(0, self.o) - y * self.o).sum(axis=-1))
+        return np.asarray(((self.o - y) ** 2).mean(axis=-1))
 
 
 def _count_classes(training: Dataset, n: int) -> Array:
     if isinstance(training, Streams):
         return count_entries(training.tokens, n)
-    counts = np.zeros(n, np.int64)
-    for y in targets_of(training):
-        counts += np.bincount(y, minlength=n)
+    counts = np.zeros(n)
+    for y, weights in targets_of(training):
+        counts += np.bincount(y, weights, minlength=n)
     return counts
+
+
+def _as_y(form: Form, x: Array) -> Array:
+    """Standardised values of x as y has them, whose mean and scale are others."""
+    wide = x.astype(np.float64)
+    if not form.x_scale:
+        return wide
+    wide = wide * np.array(form.x_scale) + np.array(form.x_mean)
+    return np.asarray((wide - np.array(form.y_mean)) / np.array(form.y_scale))
 
 
 def measure_lagged(name: str, back: int, dataset: Batches, form: Form) -> Predictor:
@@ -108,13 +128,15 @@ def measure_lagged(name: str, back: int, dataset: Batches, form: Form) -> Predic
     """
     tally = make_tally(form, "mse")
     assert tally is not None
-    loss, n = 0.0, 0
+    loss, n = 0.0, 0.0
     data = dataset.sequences
     for row in range(len(data)):
-        x, counts = data.x[row], data.steps(row)
-        guess = x[np.maximum(np.arange(len(x)) - back, 0)][counts]
+        x, weights = data.x[row], data.steps(row).astype(np.float64)
+        counts, weights = weights > 0, weights[weights > 0]
+        guess = _as_y(form, x[np.maximum(np.arange(len(x)) - back, 0)][counts])
         true = data.y[row][counts]
         tally.add(guess, true)
-        loss += float(((guess.astype(np.float64) - true) ** 2).mean(axis=-1).sum())
-        n += len(true)
-    return Predictor(name, loss / max(1, n), tally.figures())
+        errors = ((guess - true) ** 2).mean(axis=-1)
+        loss += float(weights @ errors)
+        n += weights.sum()
+    return Predictor(name, loss / (n or 1.0), tally.figures())

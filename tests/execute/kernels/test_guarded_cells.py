@@ -28,7 +28,7 @@ def guard_all(group):
         owners.append(owner)
     return result
 
-def empty_together(sizes, dtype):
+def empty_together(sizes, dtype, is_shared=True):
     return {name: empty_guarded((size,), dtype) for name, size in sizes.items()}
 
 CELLS = library()

@@ -49,8 +49,9 @@ class Executable:
     order, with the phase and direction of each; other_steps: per kernel, and at the end
     for the sums, the values of other steps that it reads; sums and totals: what is
     summed over time after them, by `reduce` and in NumPy, totals with their phase;
-    sweeps: which way each kernel runs where steps run in stretches; pool: spare
-    workspaces; recipes: what plain calls do, by their shape.
+    sweeps: which way each kernel runs where steps run in stretches; pool and memories:
+    spare workspaces, and memories of steps; recipes: what plain calls do, by their
+    shape.
     """
 
     program: Program
@@ -68,6 +69,7 @@ class Executable:
     target: Target
     real_bytes: int
     pool: list[Any]
+    memories: list[Any]
     recipes: dict[Any, Any]
 
     @functools.cached_property
@@ -86,6 +88,15 @@ class Executable:
         late = self._pairs(is_early=False)
         return all(self.sweeps.levels_of[pair] > self.early for pair in late)
 
+    @functools.cached_property
+    def early_buffers(self) -> frozenset[int]:
+        """The buffers into which kernels of the first phase write."""
+        places, homes = self.layout.places, self.sweeps.homes
+        return frozenset(
+            place.buffer for node, place in places.items()
+            if node not in homes or self.kernels[homes[node]][0] == 0
+        )  # fmt: skip
+
     def is_early(self, pair: Pair) -> bool:
         """Whether a value that is read elsewhere is one of the first phase."""
         return self.kernels[self.sweeps.homes[pair[0]]][0] == 0
@@ -101,7 +112,9 @@ def compile_program(
 
     Raises: NotCompilableError with a reason, for what kernels have no form for.
     """
-    key = tuple((dim, sizes[dim]) for dim in program.dims if dim in sizes)
+    sums = sorted(dim for dim in sizes if "+" in dim)
+    known = (dim for dim in (*program.dims, *sums) if dim in sizes)
+    key = tuple((dim, sizes[dim]) for dim in known)
     return _compile(program, key, real_bytes, target)
 
 
@@ -147,7 +160,7 @@ def _compile(
     work = sum(packed.n_reals for packed in code.packed)
     return Executable(
         lowered, plan, layout, code, kernels, _find_other_steps(plan, layout, code),
-        pack, reduce, sums, totals, sweeps, work, target, real_bytes, [], {},
+        pack, reduce, sums, totals, sweeps, work, target, real_bytes, [], [], {},
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from bptt.execute.compile.compiler import Executable, compile_program
 from bptt.execute.effort import is_least
 from bptt.execute.kernels.memory import (
     Loan,
+    StepMemory,
     Workspace,
     address_of,
     borrow,
@@ -150,8 +151,15 @@ def _stamp(executable: Executable) -> int:
 class KernelCall:
     """One run of an executable: `start` runs its first phase, `finish` the second.
 
-    program: the program in primitives, whose roots the values belong to.
+    program: the program in primitives, whose roots the values belong to. Values that
+    outlive their kernels lie in a memory of their own, `_steps`; between the phases
+    such a call `_is_away` from its workspace.
     """
+
+    _steps: Loan | None = None
+    _is_away = False
+    _token: object = None
+    _noted: tuple[int, tuple[Any, ...]]
 
     def __init__(
         self, executable: Executable, bindings: Bindings, threads: int,
@@ -181,7 +189,12 @@ class KernelCall:
         self, memory: Sequence[FloatArray] | None = None, *, is_resumed: bool = False
     ) -> None:
         """Run everything that needs no seed; see `begin` for the arguments."""
-        if memory is None:
+        lives = memory is None and self._executable.program.outlives
+        if lives:
+            self._steps = self._borrow_steps()
+            self.values.hold_steps(self._steps)
+            self._workspace.place(self._steps.workspace.buffers)
+        elif memory is None:
             self._workspace.place()
         else:
             self._workspace.adopt(memory, is_new=not is_resumed)
@@ -190,6 +203,49 @@ class KernelCall:
             self._executable.pack(self._workspace.table_address)
         if not is_resumed:
             self._run_phase(0)
+        if lives and self._executable.program.is_phased:
+            self._leave()
+
+    # ----- between the phases -----
+
+    def _leave(self) -> None:
+        """Give the workspace back: what lives on is the values of the steps."""
+        self._token = object()
+        self._noted = self._workspace.leave(self._token)
+        self._is_away = True
+        del self._workspace
+        self.values.release()
+
+    def _return(self) -> None:
+        """Go on in a workspace, the same one if nobody had it since."""
+        loan = self._borrow()
+        workspace: Workspace = loan.workspace
+        self.values.hold_sums(loan)
+        self._workspace, self._is_away = workspace, False
+        if workspace.last is self._token:
+            return
+        assert self._steps is not None
+        is_packed = workspace.has_packed(self._noted)
+        noted = workspace.packing
+        workspace.restore()
+        workspace.resize(self._shape[0])
+        workspace.place(self._steps.workspace.buffers)
+        if self._ragged is not None:
+            self._ragged.move(workspace)
+        self._fill_table()
+        if is_packed:
+            workspace.packing = noted
+        elif self._executable.pack is not None:
+            self._executable.pack(workspace.table_address)
+            workspace.leave(None)
+
+    def _borrow_steps(self) -> Loan:
+        executable, dtype = self._executable, self._bindings.dtype
+        return borrow(
+            executable.memories,
+            self._shape,
+            lambda: StepMemory(executable, *self._shape, dtype),
+        )
 
     @property
     def program(self) -> Program:
@@ -212,6 +268,8 @@ class KernelCall:
         seeds: (tau, n_b, *shape) each, where the bindings held none yet. Values that
         only the first phase needed may be overwritten. bindings: see `protocol.Call`.
         """
+        if self._is_away:
+            self._return()
         if seeds is not None:
             here = bindings or self._bindings
             seeds = {name: here.pack(array) for name, array in seeds.items()}
@@ -224,6 +282,10 @@ class KernelCall:
         if self._ragged is not None:
             self._ragged.align(len(self._executable.kernels))
         self._sum_all()
+        is_over = self._steps is not None and not self._executable.program.is_phased
+        if is_over and not self._executable.sums.views:  # values alone are read
+            del self._workspace
+            self.values.release()
 
     def _sum_all(self) -> None:
         for product in self.make_products():
@@ -294,6 +356,7 @@ class KernelCall:
     def fill_statics(self) -> None:
         """Enter static values; they stay for the calls that share the workspace."""
         table, numbers = self._workspace.table, self._workspace.numbers
+        self._workspace.bound = None
         statics = self._executable.code.statics
         for name, node in statics.arrays.items():
             table[numbers[name]] = self._keep(self.values.get_static(node))

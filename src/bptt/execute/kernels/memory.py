@@ -8,6 +8,7 @@ so a buffer is never used again while anyone can still read it.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
 import weakref
 from collections.abc import Sequence
@@ -24,7 +25,9 @@ from bptt.execute.kernels.workspace import empty_aligned, empty_together
 from bptt.step.graph import Node
 
 FloatArray = NDArray[Any]
+Memory = Sequence[FloatArray | None]
 KEPT = 3  # spare workspaces per executable
+_TIMES = itertools.count()
 
 
 def buffer_shapes(executable: Executable, tau: int, n_b: int) -> list[tuple[int, ...]]:
@@ -35,13 +38,52 @@ def buffer_shapes(executable: Executable, tau: int, n_b: int) -> list[tuple[int,
     ]
 
 
+class StepMemory:
+    """What kernels leave for each other and for the caller, apart from a workspace.
+
+    A forward pass whose values live on keeps this alone; weights that are packed, sums
+    and scratch serve the next call.
+    """
+
+    def __init__(self, executable: Executable, tau: int, n_b: int, dtype: Any) -> None:
+        """Allocate, in one piece: small buffers take no page of their own."""
+        self.shape, self.executable = (tau, n_b), executable
+        shapes = buffer_shapes(executable, tau, n_b)
+        sizes = {
+            str(number): math.prod(shape)
+            for number, shape in enumerate(shapes)
+            if number in executable.early_buffers
+        }
+        flat = empty_together(sizes, dtype, is_shared=False)
+        # What the second phase alone writes lies in the workspace that it runs in.
+        self.buffers = [
+            flat[str(number)].reshape(shape) if str(number) in flat else None
+            for number, shape in enumerate(shapes)
+        ]
+        clear_edges(executable, self.buffers)
+
+    @property
+    def n_bytes(self) -> int:
+        """Its memory."""
+        return sum(buffer.nbytes for buffer in self.buffers if buffer is not None)
+
+
+def clear_edges(executable: Executable, memory: Memory) -> None:
+    """Zero beyond the first and the last step, where a boundary value lies."""
+    for buffer, array in zip(executable.layout.buffers, memory, strict=True):
+        if buffer.is_padded and array is not None:
+            array[0] = 0
+            array[-1] = 0
+
+
 class Workspace:
     """Every buffer that a call of an executable needs, for one tau and n_b.
 
     table: the kernels' addresses, those of the buffers filled in; `numbers` finds an
     entry by name; work: the addresses of the threads' work spaces for products over all
     rows; turns: of a full batch, by direction (0: all steps at once). A ragged
-    batch takes the steps that its useful ones fill, and turns of its own.
+    batch takes the steps that its useful ones fill, and turns of its own. last: the
+    call that it is as it left it; packing: when weights were packed, and from where.
     """
 
     def __init__(self, executable: Executable, tau: int, n_b: int, dtype: Any) -> None:
@@ -51,7 +93,8 @@ class Workspace:
         self._executable, code = executable, executable.code
         self.buffers: Sequence[FloatArray] = ()
         self._own: Sequence[FloatArray] | None = None
-        self._placed: Sequence[FloatArray] | None = None
+        self._placed: Memory | None = None
+        self._late: dict[int, FloatArray] = {}
         self.packed = empty_together({p.name: p.n_reals for p in code.packed}, dtype)
         self.results = [self._empty(size) for size in executable.sums.sizes]
         self.result_addresses = [address_of(result) for result in self.results]
@@ -70,19 +113,43 @@ class Workspace:
         self.interfaces: dict[int, Any] = {}  # of results, made once: 1 us each
         self._aligned: dict[tuple[int, int], FloatArray] = {}
         self._pointed: dict[int, Any] = {}
+        matrices = {m.name for packed in code.packed for m in packed.matrices}
+        self._sources = [self.numbers[name] for name in sorted(matrices)]
+        self.last: object = None
+        # Whose addresses the table has: see `bindings.Steady`.
+        self.bound: weakref.ref[Any] | None = None
+        self.packing: tuple[int, tuple[Any, ...]] = (-1, ())
 
-    def place(self, memory: Sequence[FloatArray] | None = None) -> None:
+    def leave(self, call: object) -> tuple[int, tuple[Any, ...]]:
+        """Note what is packed, for a call that may come back; see `has_packed`."""
+        self.last = call
+        table: Any = self.table
+        self.packing = (next(_TIMES), tuple([table[n] for n in self._sources]))
+        return self.packing
+
+    def has_packed(self, noted: tuple[int, tuple[Any, ...]]) -> bool:
+        """Whether what is packed is from the same places, and not from before.
+
+        The call that noted them holds what lies there, so since then it is the same.
+        """
+        return self.packing[0] >= noted[0] and self.packing[1] == noted[1]
+
+    def place(self, memory: Memory | None = None) -> None:
         """Let the values between kernels lie in a caller's memory, or in its own.
 
-        memory: what `buffer_shapes` says, of which a ragged batch takes a part.
+        memory: what `buffer_shapes` says, of which a ragged batch takes a part; None
+        for a buffer that is to lie here.
         """
         if memory is None:
             memory = self._get_own()
-            if self._placed is memory:
-                return
+        if self._placed is memory:
+            return
         layout, plan = self._executable.layout, self._executable.plan
         self._placed = None  # an interrupt may come between any two lines
-        self.buffers = memory
+        self.buffers = [
+            self._make_late(number) if array is None else array
+            for number, array in enumerate(memory)
+        ]
         for number in range(len(memory)):
             for name, address in self._addresses(layout, number).items():
                 if name in self.numbers:
@@ -99,6 +166,15 @@ class Workspace:
                 ]
                 self.boundaries.append((padded[node], part))
         self._placed = memory
+
+    def _make_late(self, number: int) -> FloatArray:
+        """A buffer of its own, for as many steps as it was made for."""
+        if number not in self._late:
+            shape = buffer_shapes(self._executable, *self._capacity)[number]
+            array = self._late[number] = self._empty(*shape)
+            if self._executable.layout.buffers[number].is_padded:
+                array[0] = array[-1] = 0
+        return self._late[number]
 
     def _make_turns(self) -> dict[int, Turns]:
         """The turns of a full batch of this shape."""
@@ -118,7 +194,7 @@ class Workspace:
         if self._own is None:
             shapes = buffer_shapes(self._executable, *self._capacity)
             own = [self._empty(*shape) for shape in shapes]
-            self._clear(own)
+            clear_edges(self._executable, own)
             self._own = own
         return self._own
 
@@ -139,7 +215,7 @@ class Workspace:
         self.resize(self._capacity[0])
         # A later call counts what it holds: turns of other lengths are not its own.
         self._turns = {self.shape[0]: self.turns}
-        self._clear(self.buffers)
+        clear_edges(self._executable, self.buffers)
 
     def step_rows(self, node: Node, begin: int, count: int) -> FloatArray:
         """Rows of a value that other steps read, counted from those of the first."""
@@ -155,7 +231,8 @@ class Workspace:
         """All memory that it has allocated."""
         turns = sum(t.n_bytes for kept in self._turns.values() for t in kept.values())
         own = self._own or ()
-        arrays = (*own, *self.results, *self._work, *self._aligned.values())
+        arrays = (*own, *self.results, *self._work, *self._aligned.values(),
+                  *self._late.values())  # fmt: skip
         packed = sum(array.nbytes for array in self.packed.values())
         return turns + packed + sum(array.nbytes for array in arrays)
 
@@ -164,15 +241,8 @@ class Workspace:
         shapes = buffer_shapes(self._executable, *self.shape)
         parts = _first_parts(memory, shapes)
         if is_new:
-            self._clear(parts)
+            clear_edges(self._executable, parts)
         self.place(parts)
-
-    def _clear(self, memory: Sequence[FloatArray]) -> None:
-        """Zero beyond the first and the last step, where a boundary value lies."""
-        for buffer, array in zip(self._executable.layout.buffers, memory, strict=True):
-            if buffer.is_padded:
-                array[0] = 0
-                array[-1] = 0
 
     def point(self, name: str, address: int) -> None:
         """Let an entry of the table show elsewhere, until `restore`."""
@@ -181,7 +251,8 @@ class Workspace:
         self.table[number] = address
 
     def restore(self) -> None:
-        """Undo what an earlier call did by `point`."""
+        """Undo what an earlier call did by `point`, and forget what it packed."""
+        self.last, self.packing = None, (-1, ())
         # An interrupt may come between any two lines: what is undone twice is undone.
         for number, address in self._pointed.items():
             self.table[number] = address
@@ -256,9 +327,12 @@ def array_at(
 
 
 class Loan:
-    """Holds a workspace; when nobody holds the loan any more, it is lent again."""
+    """Holds a workspace; when nobody holds the loan any more, it is lent again.
 
-    def __init__(self, workspace: Workspace, pool: list[Workspace]) -> None:
+    Or a memory of steps, of which `view_result` knows nothing.
+    """
+
+    def __init__(self, workspace: Any, pool: list[Any]) -> None:
         """Lend `workspace`, to be returned to `pool`."""
         self.workspace = workspace
         weakref.finalize(self, _give_back, workspace, pool).atexit = False
@@ -286,20 +360,20 @@ class _Lent:
         self.__array_interface__ = interface
 
 
-def _give_back(workspace: Workspace, pool: list[Workspace]) -> None:
+def _give_back(workspace: Any, pool: list[Any]) -> None:
     # The oldest goes: a caller whose tau changed would else find the pool full of
     # shapes that it never asks for again, and allocate at every call.
     pool.append(workspace)
     del pool[:-KEPT]
 
 
-def borrow(pool: list[Workspace], shape: tuple[int, int], make: Any) -> Loan:
-    """A spare workspace of the right shape, or a new one.
+def borrow(pool: list[Any], shape: tuple[int, int], make: Any) -> Loan:
+    """A spare workspace, or memory of steps, of the right shape, or a new one.
 
     Spare ones of another shape stay until newer ones push them out. `list.pop` and
     `append` are atomic, so two threads never get the same one.
     """
-    kept: list[Workspace] = []
+    kept: list[Any] = []
     found = None
     while pool:
         try:

@@ -7,13 +7,14 @@ and a call fills in addresses.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from bptt.calculus.program import Program
-from bptt.execute.bindings import Bindings
+from bptt.execute.bindings import Bindings, Steady
 from bptt.execute.codegen.target import Target
 from bptt.execute.compile.compiler import Executable, compile_program
 from bptt.execute.kernels import executor, threads
@@ -173,8 +174,13 @@ class QuickCall(KernelCall):
                 table[recipe.seeds[name]] = self._locate(array)
         if recipe.weight is not None:
             table[recipe.weight] = self._locate(bindings.weight)
-        for number, name in recipe.parameters:
-            table[number] = self._locate(parameters[name])
+        known = self._workspace.bound
+        if known is None or known() is not parameters:
+            self._workspace.bound = None
+            for number, name in recipe.parameters:
+                table[number] = self._locate(parameters[name])
+            if isinstance(parameters, Steady):
+                self._workspace.bound = weakref.ref(parameters)
         for number, node, is_table in recipe.others:
             value = self.values.get_static(node)
             table[number] = self._keep(value.T if is_table else value)

@@ -91,9 +91,15 @@ class Ragged:
         rows: FloatArray = numbers + np.where(is_last, self._beyond, starts)
         return rows
 
-    def rows_of(self, number: int, lag: int, out: FloatArray | None) -> FloatArray:
+    def move(self, workspace: Workspace) -> None:
+        """Go on in another workspace, where nothing is copied yet."""
+        self._workspace = workspace
+        self._aligned.clear()
+
+    def rows_of(
+        self, buffer: FloatArray, lag: int, out: FloatArray | None
+    ) -> FloatArray:
         """A padded buffer's rows as they are read `lag` steps away."""
-        buffer = self._workspace.buffers[number]
         rows = buffer.reshape(-1, buffer.shape[2])
         places = (self._before if lag < 0 else self._after) + self.packing.n_b
         # Every place is inside; with "raise" NumPy would copy `out` first.
@@ -116,7 +122,8 @@ class Ragged:
             )
         for buffer, lag in stale:
             copy = self._workspace.aligned(buffer, lag)
-            self.rows_of(buffer, lag, copy[: self.packing.n_rows])
+            rows = self._workspace.buffers[buffer]
+            self.rows_of(rows, lag, copy[: self.packing.n_rows])
 
     def shift_input(
         self, array: FloatArray, lag: int, boundary: FloatArray | None
@@ -161,10 +168,10 @@ class RaggedValues(KernelValues):
     def _read(self, node: Node, lag: int) -> FloatArray:
         layout, packing = self._executable.layout, self._ragged.packing
         place = layout.places[node]
+        _, buffer = self._locate(place.buffer)
         if lag:
-            rows = self._ragged.rows_of(place.buffer, lag, None)
+            rows = self._ragged.rows_of(buffer, lag, None)
         else:
-            buffer = self._loan.workspace.buffers[place.buffer]
             start = packing.n_b if layout.buffers[place.buffer].is_padded else 0
             rows = buffer.reshape(-1, buffer.shape[2])[start : start + packing.n_rows]
         columns = rows[:, place.column : place.column + place.width]

@@ -16,7 +16,6 @@ from bptt.calculus.program import Program
 from bptt.execute.bindings import Bindings
 from bptt.execute.compile.compiler import Executable
 from bptt.execute.cutting import place_of, steps_of
-from bptt.execute.kernels.memory import Loan
 from bptt.execute.kernels.values import KernelValues
 from bptt.step.graph import Node
 
@@ -135,14 +134,6 @@ class StretchValues(KernelValues):
         """run_again: calls back with every stretch's first step, last, and values."""
         super().__init__(executable, bindings)
         self._record, self._run_again = record, run_again
-
-    def hold(self, loan: Loan) -> None:
-        """Read static values from this memory, and keep it until `release`."""
-        self._loan = loan
-
-    def release(self) -> None:
-        """Let the memory go: nothing is read from it any more."""
-        del self._loan
 
     def replace_record(
         self,

@@ -212,7 +212,7 @@ class StretchedCall:
             self.loan = borrow(
                 executable.pool, shape, lambda: Workspace(executable, *shape, dtype)
             )
-            self.values.hold(self.loan)
+            self.values.hold_sums(self.loan)
         workspace = self.loan.workspace
         workspace.place()
         workspace.drop_copies()

@@ -30,18 +30,31 @@ class KernelValues:
     ) -> None:
         """Empty: static values and totals are added as they are computed.
 
-        loan: of the memory that holds them; see `hold`.
+        loan: of the memory that holds them and their sums.
         """
         self.schedule: CheckpointPlan | None = None
         self._executable = executable
         self._bindings = bindings
         self._loan: Loan
+        self._sums: Loan
         if loan is not None:
-            self._loan = loan
+            self._loan = self._sums = loan
         self.leaves: dict[str, FloatArray] = {}
         self.totals: dict[Node, FloatArray] = {}
         self._static: dict[Node, FloatArray] = {}
         self._results: dict[int, FloatArray] = {}
+
+    def hold_steps(self, loan: Loan) -> None:
+        """The values of steps lie in this memory."""
+        self._loan = loan
+
+    def hold_sums(self, loan: Loan) -> None:
+        """Sums lie in this workspace, until `release`."""
+        self._sums = loan
+
+    def release(self) -> None:
+        """Let the workspace go: no sum is read from it any more."""
+        del self._sums
 
     @property
     def n_rows(self) -> int:
@@ -95,13 +108,21 @@ class KernelValues:
     def _read(self, node: Node, lag: int) -> FloatArray:
         layout = self._executable.layout
         place = layout.places[node]
-        buffer = self._loan.workspace.buffers[place.buffer]
+        loan, buffer = self._locate(place.buffer)
         tau = self._bindings.tau
         start = lag + 1 if layout.buffers[place.buffer].is_padded else 0
         columns = buffer[
             start : start + tau, :, place.column : place.column + place.width
         ]
-        return self._loan.view(self._shaped(columns, node))
+        return loan.view(self._shaped(columns, node))
+
+    def _locate(self, number: int) -> tuple[Loan, FloatArray]:
+        """A buffer, and the loan of the memory in which it lies."""
+        found: FloatArray | None = self._loan.workspace.buffers[number]
+        if found is not None:
+            return self._loan, found
+        late: FloatArray = self._sums.workspace.buffers[number]  # of the second phase
+        return self._sums, late
 
     def _shaped(self, columns: FloatArray, node: Node) -> FloatArray:
         """Columns of a row with an axis for every index and dimension."""
@@ -140,7 +161,7 @@ class KernelValues:
 
     def _view(self, place: View) -> FloatArray:
         if place.result not in self._results:
-            self._results[place.result] = self._loan.view_result(place.result)
+            self._results[place.result] = self._sums.view_result(place.result)
         # Its base is that array, which holds the loan.
         whole = self._results[place.result]
         return np.ndarray(place.shape, whole.dtype, whole, place.start, place.strides)
@@ -179,11 +200,30 @@ class KernelValues:
 
     def at(self, name: str, index: int) -> FloatArray:
         """A definition's value at each row's first step (0) or its last (-1)."""
-        rows = self._at(self._executable.program.roots[name], index)
+        node = self._executable.plan.canon(self._executable.program.roots[name])
+        rows = self._step(node, index)
+        if rows is not None:
+            return rows
+        rows = self._at(node, index)
         n_b = self._bindings.n_b
         core = rows.shape[2:]
         row: FloatArray = np.broadcast_to(rows, (1, n_b, *core))[0]
         return row
+
+    def _step(self, node: Node, index: int) -> FloatArray | None:
+        """A value's rows of one step where they lie, if that is all there is to it.
+
+        For a caller who copies them at once: nothing keeps the memory taken.
+        """
+        layout = self._executable.layout
+        place = layout.places.get(node)
+        if place is None or node in layout.overwritten:
+            return None
+        _, buffer = self._locate(place.buffer)
+        step = self._bindings.tau - 1 if index < 0 else 0
+        step += layout.buffers[place.buffer].is_padded
+        columns = buffer[step, :, place.column : place.column + place.width]
+        return self._shaped(columns, node)
 
     def _at(self, node: Node, index: int) -> FloatArray:
         """The rows of one step alone: what is made of others is made for them."""

@@ -20,17 +20,26 @@ HUGE_FROM = 128 << 10
 FloatArray = np.ndarray[Any, Any]
 
 
-def empty_aligned(shape: Sequence[int], dtype: Any) -> FloatArray:
-    """An array of zeros or garbage whose data begins at a multiple of 64 bytes."""
+def empty_aligned(
+    shape: Sequence[int], dtype: Any, huge_from: int = HUGE_FROM
+) -> FloatArray:
+    """An array of zeros or garbage whose data begins at a multiple of 64 bytes.
+
+    huge_from: bytes from which it lies in huge pages, where the system has them.
+    """
     dtype = np.dtype(dtype)
     n_bytes = int(np.prod(shape)) * dtype.itemsize
-    memory = _allocate(n_bytes)
+    memory = _allocate(n_bytes, huge_from)
     array: FloatArray = memory[:n_bytes].view(dtype).reshape(shape)
     return array
 
 
-def empty_together(sizes: Mapping[str, int], dtype: Any) -> dict[str, FloatArray]:
+def empty_together(
+    sizes: Mapping[str, int], dtype: Any, *, is_shared: bool = True
+) -> dict[str, FloatArray]:
     """Vectors of the given sizes, aligned, in one block.
+
+    is_shared: one of few; many of a few hundred KiB each should not take huge pages.
 
     For packed weights: in one block of huge pages they do not compete for the same sets
     of the second-level cache. With scattered 4 KiB pages the forward loop of an LSTM of
@@ -43,13 +52,13 @@ def empty_together(sizes: Mapping[str, int], dtype: Any) -> dict[str, FloatArray
     for name, size in sizes.items():
         starts[name] = total
         total += -(-size // step) * step
-    memory = empty_aligned((total,), dtype)
+    memory = empty_aligned((total,), dtype, HUGE_FROM if is_shared else HUGE_PAGE)
     return {name: memory[i : i + sizes[name]] for name, i in starts.items()}
 
 
-def _allocate(n_bytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _allocate(n_bytes: int, huge_from: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     advice = getattr(mmap, "MADV_HUGEPAGE", None)
-    if n_bytes < HUGE_FROM or advice is None:
+    if n_bytes < huge_from or advice is None:
         memory = np.empty(n_bytes + ALIGNMENT, np.uint8)
         return memory[-memory.ctypes.data % ALIGNMENT :]
     n_pages = -(-n_bytes // HUGE_PAGE) + 1

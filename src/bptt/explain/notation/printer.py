@@ -279,7 +279,15 @@ def _step_product(p: Printer, x: e.StepProduct) -> Written:
 
 
 def _dim(p: Printer, dim: str | int) -> str:
-    return p.number(float(dim)) if isinstance(dim, int) else p.word(dim)
+    """n_h, 3, or a sum, n_h + n_x."""
+    parts = str(dim).split("+")
+    return p.sign("plus").join(
+        p.number(float(part)) if part.isdigit() else p.word(part) for part in parts
+    )
+
+
+def _size(p: Printer, x: e.Size) -> Written:
+    return _dim(p, x.dim), SUM if "+" in str(x.dim) else ATOM
 
 
 def _delta(p: Printer, x: e.Delta) -> Written:
@@ -321,7 +329,7 @@ def _call(p: Printer, x: e.Applied) -> Written:
 
 _WRITERS: dict[type[Expr], Callable[[Printer, Any], Written]] = {
     e.Number: _number,
-    e.Size: lambda p, x: (p.word(x.dim), ATOM),
+    e.Size: _size,
     e.Value: _value,
     e.Nabla: _gradient,
     e.Incoming: _incoming,

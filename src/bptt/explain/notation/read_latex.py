@@ -167,7 +167,8 @@ class _LatexReader(LatexTokens):
         self.need("=")
         if index in _LETTERS:
             self.need("1", "}", "^", "{")
-            dim = self._dimension()
+            if (dim := self._try_dimension()) is None:
+                raise self.error("a dimension is missing")
             self.need("}")
             body = self._chain()
             return lambda state: add_up(body, state, index, "letters",
@@ -309,7 +310,7 @@ class _LatexReader(LatexTokens):
             step = self._time()
             self.need("}")
             return lambda state: state.point.weight(step(state.steps))
-        dim = self._try_dimension()
+        dim = self._one_dimension()
         if dim is not None:
             return lambda state: scalar(state.point.size(dim))
         return self._with_scripts(self._symbol())
@@ -419,7 +420,13 @@ class _LatexReader(LatexTokens):
         return lambda state: int(state.point.value(*symbol.key(state))[0, 0])
 
     def _try_dimension(self) -> str | int | None:
-        """A dimension if one stands here, else nothing is read."""
+        """A dimension or a sum of some, n_h + n_x, if one stands here."""
+        dim = self._one_dimension()
+        while dim is not None and self.skip("+"):
+            dim = f"{dim}+{self._one_dimension()}"
+        return dim
+
+    def _one_dimension(self) -> str | int | None:
         start = self.at
         if self.peek().isdigit():
             return int(self.next())
@@ -431,10 +438,8 @@ class _LatexReader(LatexTokens):
             self.at = start
             return None
         if self.skip("_", "{"):
-            if self.skip(r"\mathrm"):
-                name += "_" + self._letters_in_braces()
-            else:
-                name += "_" + self.next()
+            is_word = self.skip(r"\mathrm")
+            name += "_" + (self._letters_in_braces() if is_word else self.next())
             if not self.skip("}"):
                 self.at = start
                 return None
@@ -442,9 +447,3 @@ class _LatexReader(LatexTokens):
             return name
         self.at = start
         return None
-
-    def _dimension(self) -> str | int:
-        dim = self._try_dimension()
-        if dim is None:
-            raise self.error("a dimension is missing")
-        return dim

@@ -28,6 +28,7 @@ from bptt.explain.render.common import (
     value_at,
 )
 from bptt.explain.render.prose import Prose
+from bptt.explain.render.rows import Rows
 
 WIDTH = 100
 BORDERS = {m.PASSED: "green", m.FAILED: "red", m.NOT_CHECKED: "yellow"}
@@ -144,20 +145,18 @@ class TerminalWriter:
 
     def _chain(self, chain: m.Chain) -> RenderableType:
         """The first side, then `= side` line by line, then where it holds."""
-        grid = Table.grid(padding=(0, 1))
-        grid.add_column(no_wrap=True)
-        grid.add_column()
+        rows = []
         first = self._formula(chain.links[0].expr)
         aside = [self._formula(link.expr) for link in chain.links[1:]]
         for i, text in enumerate(aside):
             left = f"{first} =" if i == 0 else "="
-            grid.add_row(Text(left, justify="right"), Text(text, style="bold"))
+            rows.append((Text(left), Text(text, style="bold")))
         conditions = self._conditions(chain)
         if conditions:
-            grid.add_row(Text(), Text(conditions, style="dim"))
+            rows.append((Text(), Text(conditions, style="dim")))
         if not aside:
             return Text(first, style="bold")
-        return grid
+        return Rows(tuple(rows), 1, is_right=True)
 
     def _conditions(self, chain: m.Chain) -> str:
         parts = []
@@ -185,15 +184,14 @@ class TerminalWriter:
             if not found:
                 continue
             title = self._writer.label("numbers", t=t) if t is not None else ""
-            grid = Table.grid(padding=(0, 1))
-            for item in found:
-                grid.add_row(
-                    Text(self._formula(item.expr)), Text("="),
-                    Text(short_array(item.value), style="cyan"),
-                    Text(self._plain(f"‖·‖ = {item.norm:.3g}"), style="dim"),
-                )  # fmt: skip
+            rows = tuple(
+                (Text(self._formula(item.expr)), Text("="),
+                 Text(short_array(item.value), style="cyan"),
+                 Text(self._plain(f"‖·‖ = {item.norm:.3g}"), style="dim"))
+                for item in found
+            )  # fmt: skip
             lines += [Text(), Text(title, style="italic")] if title else [Text()]
-            lines.append(Padding(grid, (0, 0, 0, 2)))
+            lines.append(Padding(Rows(rows, 0), (0, 0, 0, 2)))
         return lines
 
     # ----- tables and matrices -----
@@ -228,11 +226,14 @@ class TerminalWriter:
         grid.add_row(*row)
         return Padding(grid, (1, 0, 0, 2))
 
-    def _matrix(self, expr: Expr, t: int | None) -> RenderableType:
-        inner = Table.grid(padding=(0, 1))
-        for row in value_at(expr, self._document, t):
-            inner.add_row(*(Text(f"{x: .2f}", style="cyan") for x in row))
-        return Group(Text(self._formula(expr)), inner)
+    def _matrix(self, expr: Expr, t: int | None) -> Text:
+        rows = [[f"{x: .2f}" for x in row]
+                for row in value_at(expr, self._document, t)]  # fmt: skip
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = (" ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        # One text: a table of its own in a cell of a table is measured many times.
+        shown = Text(self._formula(expr))
+        return shown.append("\n" + "\n".join(lines), style="cyan")
 
 
 def render_text(

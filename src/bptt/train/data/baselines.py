@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bptt.train.data.vocabulary import PIECE, UNKNOWN, Vocabulary
+from bptt.train.data.entries import Entries
+from bptt.train.data.vocabulary import PIECE, UNKNOWN
 
 # The compressor is shown at most this many bytes of training text, the last ones:
 # lzma needs about a second per megabyte and ten times its window in memory.
@@ -42,7 +43,7 @@ class Baselines:
 def unigram_bits(
     training: npt.NDArray[np.integer],
     validation: npt.NDArray[np.integer],
-    vocabulary: Vocabulary,
+    vocabulary: Entries,
 ) -> float:
     """Cross-entropy of the held-out characters under the training frequencies.
 

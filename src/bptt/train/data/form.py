@@ -50,6 +50,7 @@ class LossUnit:
 
 CHARACTERS = LossUnit("bits per character", "bits/char", "character", 1 / log(2))
 TOKENS = LossUnit("bits per token", "bits/token", "token", 1 / log(2))
+WORDS_READ = LossUnit("bits per word", "bits/word", "word", 1 / log(2))
 
 
 def unit_of(loss: str, *, per_step: bool) -> LossUnit:

@@ -7,22 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from bptt.train.data.characters import text_task
+from bptt.train.data.entries import Entries
 from bptt.train.data.sequence_files import SUFFIXES, SequenceFiles, read_sequences
 from bptt.train.data.sequence_task import sequence_task
 from bptt.train.data.tables import TABLE_SUFFIXES, TableRequest, read_tables
 from bptt.train.data.targets import remarks, with_loss
 from bptt.train.data.task import TrainingTask
-from bptt.train.data.text import LargeText, PlainText, files_of, read_text
+from bptt.train.data.text import LargeText, PlainText, files_of, kind_of, read_text
 from bptt.train.data.token_files import TokenFile, read_tokens, token_task
+from bptt.train.data.token_text import token_text_task
 from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.errors import (
     DataUnreadableError,
     IgnoredOptionError,
     MixedDataError,
+    OptionError,
 )
-from bptt.train.options import TrainingOptions
+from bptt.train.options import CHARACTERS, TrainingOptions
 
 Data = PlainText | LargeText | TokenFile | SequenceFiles
+
+# What holds numbers and is read where it lies, not unpacked.
+NOT_PACKED = (".npy", *SUFFIXES, ".parquet")
 
 # What people have, and what makes of it what can be read.
 CONVERT = {
@@ -32,6 +38,18 @@ CONVERT = {
     "with numpy.savez",
 }
 CONVERT[".midi"] = CONVERT[".mid"]
+CONVERT[".pkl"] = CONVERT[".pickle"] = (
+    "a pickle can run code when it is read, so none is read here; where you trust it, "
+    "load it yourself and save its arrays as x and y with numpy.savez"
+)
+CONVERT[".xlsx"] = CONVERT[".xls"] = "a spreadsheet; save it as .csv"
+CONVERT[".h5"] = CONVERT[".hdf5"] = (
+    "an HDF5 file; h5py reads it: save its arrays as x and y with numpy.savez"
+)
+CONVERT[".wav"] = (
+    "a sound; scipy.io.wavfile reads it: save x, of steps and channels, with "
+    "numpy.savez"
+)
 
 WHOLE_HASH = 64 * 2**20  # bytes of a file that are hashed in full
 EDGE = 2**20  # of a larger file: its first and last bytes
@@ -45,6 +63,7 @@ class DataRequest:
     pattern: str = "*"
     limit: int | None = None
     table: TableRequest = field(default_factory=TableRequest)
+    per: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Paths are made absolute: a run may be resumed from another folder."""
@@ -52,6 +71,7 @@ class DataRequest:
             "paths": [str(path.resolve()) for path in self.paths],
             "pattern": self.pattern,
             "limit": self.limit,
+            "per": self.per,
             **asdict(self.table),
         }
 
@@ -65,7 +85,10 @@ class DataRequest:
             for name, value in record.items()
             if name in names
         }
-        return cls(paths, record["pattern"], record["limit"], TableRequest(**table))
+        per = record.get("per")
+        return cls(
+            paths, record["pattern"], record["limit"], TableRequest(**table), per
+        )
 
 
 def open_data(request: DataRequest) -> Data:
@@ -89,7 +112,8 @@ def open_data(request: DataRequest) -> Data:
         return read_tables(" ".join(map(str, request.paths)), files, request.table)
     if found == ["sequences"]:
         files = [f for path in request.paths for f in _sequence_files(path, request)]
-        return read_sequences(" ".join(map(str, request.paths)), files)
+        source = " ".join(map(str, request.paths))
+        return read_sequences(source, files, request.per)
     return read_text(request.paths, pattern=request.pattern, limit=request.limit)
 
 
@@ -98,12 +122,15 @@ def _refuse_ignored(request: DataRequest, kind: str) -> None:
         raise IgnoredOptionError("--limit", "it counts characters of text")
     if request.table.given and kind != "table":
         raise IgnoredOptionError(request.table.given[0], "it names columns of tables")
+    if request.per is not None and kind != "sequences":
+        why = "it says what y of sequences belongs to"
+        raise IgnoredOptionError("--per", why)
     if request.pattern != "*" and not any(path.is_dir() for path in request.paths):
         raise IgnoredOptionError("--pattern", "it chooses files of folders")
 
 
 def make_task(
-    data: Data, options: TrainingOptions, vocabulary: Vocabulary | None = None
+    data: Data, options: TrainingOptions, vocabulary: Entries | None = None
 ) -> TrainingTask:
     """Cut data into parts, as options say; vocabulary: of a text, where known.
 
@@ -113,8 +140,17 @@ def make_task(
         return token_task(data, options)
     if isinstance(data, SequenceFiles):
         meant = with_loss(data, options.loss)
-        return replace(sequence_task(meant, options), remarks=tuple(remarks(meant)))
-    return text_task(data, options, vocabulary)
+        task = sequence_task(meant, options)
+        return replace(task, remarks=(*remarks(meant), *task.remarks))
+    kind = options.tokens if vocabulary is None else vocabulary.kind
+    if kind != options.tokens:
+        expected = f"{kind}, as in the run that gives the vocabulary"
+        raise OptionError("--tokens", options.tokens, expected)
+    if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
+        return token_text_task(data, options, vocabulary)
+    if kind == CHARACTERS:
+        return text_task(data, options, vocabulary)
+    return token_text_task(data, options)
 
 
 def fingerprint(data: Data) -> str:
@@ -148,27 +184,28 @@ def _hash_file(digest: Any, file: Path) -> None:
 
 
 def _kind(path: Path) -> str:
-    if path.suffix in TABLE_SUFFIXES:
+    kind = kind_of(path)
+    if path.is_dir():
+        kinds = {kind_of(file) for file in files_of(path, "*")}
+        if kinds & set(SUFFIXES):
+            return "sequences"
+        return "table" if kinds & set(TABLE_SUFFIXES) else "text"
+    if kind in CONVERT:
+        raise DataUnreadableError(path, CONVERT[kind])
+    if kind in NOT_PACKED and path.suffix.lower() != kind:
+        raise DataUnreadableError(path, f"unpack it first: a {kind} file is not packed")
+    if kind in TABLE_SUFFIXES:
         return "table"
-    if path.suffix in CONVERT:
-        raise DataUnreadableError(path, CONVERT[path.suffix])
-    if path.suffix == ".npy":
+    if kind == ".npy":
         return "tokens"
-    if path.suffix in SUFFIXES:
-        return "sequences"
-    if path.is_dir() and any(f.suffix in SUFFIXES for f in files_of(path, "*")):
-        return "sequences"
-    if path.is_dir() and any(f.suffix in TABLE_SUFFIXES for f in files_of(path, "*")):
-        return "table"
-    return "text"
+    return "sequences" if kind in SUFFIXES else "text"
 
 
 def _table_files(path: Path, request: DataRequest) -> Sequence[Path]:
-    return [f for f in files_of(path, request.pattern) if f.suffix in TABLE_SUFFIXES]
+    files = files_of(path, request.pattern)
+    return [file for file in files if kind_of(file) in TABLE_SUFFIXES]
 
 
 def _sequence_files(path: Path, request: DataRequest) -> Sequence[Path]:
     found = files_of(path, request.pattern)
-    return (
-        [file for file in found if file.suffix in SUFFIXES] if path.is_dir() else found
-    )
+    return [f for f in found if kind_of(f) in SUFFIXES] if path.is_dir() else found

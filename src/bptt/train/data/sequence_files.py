@@ -9,8 +9,7 @@ has none. The number of axes of x tells which:
         multi-hot:  (n, tau, n_o), (n, n_o)                  bool, or integers 0 and 1
         real:       the same shapes as multi-hot             floats
 
-    mask  (n, tau), (tau,): 1 where the loss of a step counts; a class y of -100 says
-          the same as a 0 there
+    mask, weights, class_weights: see `weighting`; a class y of -100 is a 0 of the mask
 
 Integers in x are tokens. Without y the target of a step is the x of the next one. A
 part has its own names, x_train, x_validation, x_test and so on, or a folder of its own.
@@ -26,6 +25,14 @@ from bptt.errors import did_you_mean
 from bptt.step.shapes import Array
 from bptt.train.data.form import Form
 from bptt.train.data.sequences import Sequences
+from bptt.train.data.weighting import (
+    CLASS_WEIGHTS,
+    MASK,
+    WEIGHTS,
+    check_weights,
+    class_weights_of,
+    weights_of_record,
+)
 from bptt.train.door.arrays import read_npz, read_safetensors
 from bptt.train.door.limits import Refusal
 from bptt.train.errors import BadRecordError, DataUnreadableError, EmptyDataError
@@ -39,11 +46,14 @@ PART_NAMES = {
     "test": ("test",),
 }
 WHOLE = "whole"  # records that belong to no part yet
-STEMS = ("x", "y", "lengths", "mask")
+STEMS = ("x", "y", "lengths", MASK, WEIGHTS)
 LEFT_OUT = -100  # a class of torch's losses that is no class
 ENDINGS = ("", *(f"_{name}" for names in PART_NAMES.values() for name in names))
-KNOWN = tuple(stem + ending for stem in STEMS for ending in ENDINGS)
-NAMES = f"{', '.join(STEMS)}, and each with {', '.join(ENDINGS[1:])}"
+KNOWN = (*(stem + ending for stem in STEMS for ending in ENDINGS), CLASS_WEIGHTS)
+NAMES = (
+    f"{', '.join(STEMS)}, and each with {', '.join(ENDINGS[1:])}; and {CLASS_WEIGHTS}"
+)
+STEP, SEQUENCE = "step", "sequence"  # what a target belongs to
 MAX_INDEX = 2**31 - 1
 MAX_UNUSED = 1000  # indices without a single use, for each that is used
 
@@ -52,7 +62,8 @@ MAX_UNUSED = 1000  # indices without a single use, for each that is used
 class SequenceFiles:
     """Checked records by part ("whole" where the files name none), and their form.
 
-    horizon: how many steps ahead the target lies, where it is x itself.
+    horizon: how many steps ahead the target lies, where it is x itself; columns: the
+    names of x's columns; ids: that of each sequence, as its group is called.
     """
 
     source: str
@@ -62,11 +73,14 @@ class SequenceFiles:
     remarks: tuple[str, ...] = ()
     horizon: int | None = None
     is_table: bool = False
+    columns: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
 
     @property
     def is_one_series(self) -> bool:
         """Whether it is one series whose target is a later step of it."""
-        return self.horizon is not None and len(self) == 1
+        is_whole = set(self.parts) == {WHOLE}
+        return is_whole and self.horizon is not None and len(self) == 1
 
     def __len__(self) -> int:
         """Count the records of all parts."""
@@ -86,8 +100,13 @@ class _Record:
         return BadRecordError(self.file, self.number, reason)
 
 
-def read_sequences(source: str, files: Sequence[Path]) -> SequenceFiles:
+def read_sequences(
+    source: str, files: Sequence[Path], per: str | None = None
+) -> SequenceFiles:
     """Read all records and check every one of them.
+
+    per: what a target belongs to, "step" or "sequence", where its shape could mean
+    both; None: a step.
 
     Raises: DataUnreadableError, EmptyDataError, BadRecordError (file, record, reason).
     """
@@ -99,8 +118,9 @@ def read_sequences(source: str, files: Sequence[Path]) -> SequenceFiles:
         if any(name.startswith("y") for name in arrays):
             horizon = None
         for part, chosen in _parts_of(file, arrays).items():
-            remarks |= dict.fromkeys(_doubts(chosen))
-            records.setdefault(part, []).extend(_records(file, part, chosen))
+            if per is None:
+                remarks |= dict.fromkeys(_doubts(chosen))
+            records.setdefault(part, []).extend(_records(file, chosen, per))
     every = [record for part in records.values() for record in part]
     if not every:
         raise EmptyDataError(source, "there is no sequence in it")
@@ -124,8 +144,8 @@ def _doubts(arrays: Arrays) -> Iterator[str]:
     if not is_class:
         yield (
             f"y of shape {y.shape} is read as one target for each of {y.shape[1]} "
-            "steps. If it is one vector per sequence, give x one more step of padding, "
-            "and lengths."
+            "steps. If it is one vector per sequence, give --per sequence; --per step "
+            "says that it is not."
         )
 
 
@@ -144,7 +164,7 @@ def _load(file: Path) -> Arrays:
         check_names(file, names)
 
     try:
-        if file.suffix == ".npz":
+        if file.suffix.lower() == ".npz":
             return read_npz(file, check)
         with file.open("rb") as stream:
             return read_safetensors(stream, file.stat().st_size, check)[0]
@@ -163,6 +183,7 @@ def check_names(file: Path, names: Sequence[str]) -> None:
             meant = did_you_mean(name, KNOWN) or "."
             reason = f"has an array {name!r}, which means nothing here{meant}"
             raise BadRecordError(file, None, f"{reason} Known are {NAMES}")
+    names = [name for name in names if name != CLASS_WEIGHTS]
     if set(names) & set(STEMS) and set(names) - set(STEMS):
         mixed = ", ".join(sorted(names))
         reason = f"has arrays with and without the name of a part: {mixed}"
@@ -176,6 +197,7 @@ def _parts_of(file: Path, arrays: Arrays) -> dict[str, Arrays]:
         for name in names:
             keys = {stem: f"{stem}_{name}" for stem in STEMS}
             if keys["x"] in arrays:
+                keys[CLASS_WEIGHTS] = CLASS_WEIGHTS  # of all parts
                 found[part] = {k: arrays[v] for k, v in keys.items() if v in arrays}
     if found:
         return found
@@ -195,49 +217,65 @@ def _part_of_folder(file: Path) -> str:
     return WHOLE
 
 
-def _records(file: Path, part: str, arrays: Arrays) -> Iterable[_Record]:
+def _records(file: Path, arrays: Arrays, per: str | None) -> Iterable[_Record]:
     x = arrays["x"]
     if x.dtype.kind not in "biuf":
         raise BadRecordError(file, None, f"x holds {x.dtype}, no numbers")
     x_is_token = x.dtype.kind in "iu" and x.ndim < 3
     axes = x.ndim - (0 if x_is_token else 1)
     if axes == 1:
-        yield _check(_masked(_single(file, x, arrays.get("y")), arrays, x.shape[:1]))
+        yield from _weighed([_single(file, x, arrays.get("y"), per)], arrays, 1)
     elif axes == 2:
-        for record in _padded(file, x, arrays):
-            yield _check(_masked(record, arrays, x.shape[:2]))
+        yield from _weighed(_padded(file, x, arrays, per), arrays, 2)
     else:
         reason = f"x has shape {x.shape}; see the shapes in docs/training.md"
         raise BadRecordError(file, None, reason)
 
 
-def _masked(record: _Record, arrays: Arrays, steps: tuple[int, ...]) -> _Record:
-    """A record with its row of the mask."""
-    mask = arrays.get("mask")
-    if mask is None:
-        return record
-    if mask.shape != steps or mask.dtype.kind not in "biu" or mask.max(initial=0) > 1:
-        reason = (
-            f"mask holds {mask.dtype} of shape {mask.shape}; 0 or 1 for each step of "
-            f"x, {steps}, is needed"
+def _weighed(
+    records: Iterable[_Record], arrays: Arrays, axes: int
+) -> Iterator[_Record]:
+    """Checked records, each with what its steps weigh."""
+    for i, record in enumerate(records):
+        per_step = record.per_step
+        if not i:
+            shape = arrays["x"].shape[:axes]
+            check_weights(record.file, arrays, shape, per_step=per_step)
+        known = weights_of_record(
+            arrays, record.number, len(record.x), per_step=per_step
         )
-        raise BadRecordError(record.file, None, reason)
-    if not record.per_step:
-        raise record.refuse("has a mask of steps, but one target for the sequence")
-    row = mask if record.number is None else mask[record.number]
-    if "y" not in arrays:  # the target of a step is the next x
-        row = row[1:]
-    return replace(record, scored=row[: len(record.x)] != 0)
+        found = _check(replace(record, scored=known))
+        try:
+            of_class = class_weights_of(arrays, found.y, per_step=per_step)
+        except ValueError as error:
+            raise record.refuse(str(error)) from error
+        if of_class is not None:
+            steps = of_class if found.scored is None else of_class * found.scored
+            found = replace(found, scored=steps)
+        yield found
 
 
-def _single(file: Path, x: Array, y: Array | None) -> _Record:
+def _belongs_to_steps(
+    file: Path, y: Array, fits: bool, tau: int, per: str | None
+) -> bool:
+    """Whether y is one target per step: as its shape says, or the person.
+
+    Raises: BadRecordError if it cannot be what the person says.
+    """
+    if per == STEP and not fits:
+        reason = f"has y of shape {y.shape}, which is no target for each of {tau} steps"
+        raise BadRecordError(file, None, f"{reason}, as --per step says")
+    return fits and per != SEQUENCE
+
+
+def _single(file: Path, x: Array, y: Array | None, per: str | None) -> _Record:
     if y is None:
         return _next_step(file, None, x)
-    per_step = y.ndim > 0 and y.shape[0] == len(x)
-    return _Record(file, None, x, y, per_step)
+    fits = y.ndim > 0 and y.shape[0] == len(x)
+    return _Record(file, None, x, y, _belongs_to_steps(file, y, fits, len(x), per))
 
 
-def _padded(file: Path, x: Array, arrays: Arrays) -> Iterable[_Record]:
+def _padded(file: Path, x: Array, arrays: Arrays, per: str | None) -> Iterable[_Record]:
     n, tau = x.shape[:2]
     y = arrays.get("y")
     lengths = _lengths(file, arrays.get("lengths"), n, tau)
@@ -248,7 +286,8 @@ def _padded(file: Path, x: Array, arrays: Arrays) -> Iterable[_Record]:
     if y.ndim == 0 or len(y) != n:
         reason = f"y has shape {y.shape}, but x has {n} records"
         raise BadRecordError(file, None, reason)
-    per_step = y.ndim > 1 and y.shape[1] == tau
+    fits = y.ndim > 1 and y.shape[1] == tau
+    per_step = _belongs_to_steps(file, y, fits, tau, per)
     if y.ndim > 2 and not per_step:
         reason = f"y has shape {y.shape}, but x has {tau} steps"
         raise BadRecordError(file, None, reason)
@@ -319,7 +358,7 @@ def _without_left_out(record: _Record) -> _Record:
         )
         raise record.refuse(f"{reason}; leave the record out")
     counts = y != LEFT_OUT
-    scored = counts if record.scored is None else counts & record.scored
+    scored = counts if record.scored is None else counts * record.scored
     return replace(record, y=np.where(counts, y, 0), scored=scored)
 
 

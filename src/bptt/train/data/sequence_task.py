@@ -8,7 +8,13 @@ from bptt.step.shapes import Array
 from bptt.train.data.form import Form
 from bptt.train.data.sequence_files import WHOLE, SequenceFiles
 from bptt.train.data.sequences import Batches, Sequences, split_records
-from bptt.train.data.series_task import in_own_units, split_in_time, standardised
+from bptt.train.data.series_task import (
+    in_own_units,
+    is_split_in_time,
+    remarks_on_series,
+    split_in_time,
+    standardised,
+)
 from bptt.train.data.task import TrainingTask
 from bptt.train.errors import OptionError, TooFewRecordsError, UnlikeDataError
 from bptt.train.options import TrainingOptions
@@ -22,7 +28,8 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
 
     Raises: TooFewRecordsError if a part that is asked for has no record.
     """
-    if data.is_one_series:
+    given = data
+    if is_split_in_time(data, options):
         data = split_in_time(data, options)
     parts = dict(data.parts)
     if "training" not in parts:
@@ -43,6 +50,8 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
         for name, p in parts.items()
     }
     counts = ", ".join(f"{len(parts[n]):,} {n}" for n in batches)
+    if given.is_one_series and len(parts["training"]) > 1:
+        counts = counts.replace(" training", " streams of training", 1)
     return TrainingTask(
         kind="sequences",
         form=form,
@@ -51,6 +60,7 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
         evaluation=EVALUATION,
         summary=f"{data.source}: {counts} sequences of {_describe(parts, data.form)}",
         lags=_lags(data, options),
+        remarks=tuple(remarks_on_series(given, options)),
     )
 
 
@@ -107,6 +117,7 @@ def sequence_evaluation(
         evaluation=EVALUATION,
         summary=f"{data.source}: {len(chosen):,} sequences of "
         f"{_describe({'test': chosen}, form)}",
+        lags=_lags(data, options),
     )
 
 

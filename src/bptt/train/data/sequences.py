@@ -15,8 +15,8 @@ class Sequences:
     """Records x[i], (length_i, ...), and y[i]: per step, or one for the sequence.
 
     per_step: whether y[i] has the steps of x[i]; otherwise the loss counts at the last
-    step of the sequence alone. scored[i]: (length_i,), the steps whose loss counts,
-    None where all do.
+    step of the sequence alone. scored[i]: what the loss of each step weighs, truths or
+    numbers from 0, (length_i,), or (1,) of one target; None where every one counts.
     """
 
     x: Sequence[Array]
@@ -25,12 +25,12 @@ class Sequences:
     scored: Sequence[Array | None] | None = None
 
     def steps(self, row: int) -> Array:
-        """Whether the loss of each step of a record counts, (length,)."""
-        if not self.per_step:
-            last = np.zeros(len(self.x[row]), bool)
-            last[-1] = True
-            return last
+        """What the loss of each step of a record weighs, (length,)."""
         known = None if self.scored is None else self.scored[row]
+        if not self.per_step:
+            last = np.zeros(len(self.x[row]), bool if known is None else known.dtype)
+            last[-1] = True if known is None else known[-1]
+            return last
         return np.ones(len(self.x[row]), bool) if known is None else known
 
     def __len__(self) -> int:
@@ -75,11 +75,17 @@ class Batches:
         """The number of steps with a target, or of sequences that end here."""
         if self.sequences.scored is not None:
             steps = (self.sequences.steps(i)[start:stop] for i in rows)
-            return sum(int(one.sum()) for one in steps)
+            return sum(int(np.count_nonzero(one)) for one in steps)
         lengths = np.array([len(self.sequences.x[i]) for i in rows], int)
         if self.sequences.per_step:
             return int(np.clip(lengths - start, 0, stop - start).sum())
         return int(((lengths > start) & (lengths <= stop)).sum())
+
+    def weight(self, rows: Rows, start: int, stop: int) -> float:
+        """The sum of what their losses weigh."""
+        if self.sequences.scored is None:
+            return float(self.count(rows, start, stop))
+        return sum(float(self.sequences.steps(i)[start:stop].sum()) for i in rows)
 
     def read(self, rows: Rows, start: int, stop: int) -> Block:
         """Steps start to stop; padding is zero and its loss does not count."""
@@ -87,19 +93,16 @@ class Batches:
         x = _zeros(stop - start, rows, data.x[0].shape[1:], data.x[0].dtype)
         core = data.y[0].shape[1:] if data.per_step else data.y[0].shape
         y = _zeros(stop - start, rows, core, data.y[0].dtype)
-        scored = np.zeros((stop - start, len(rows)), bool)
+        scored = np.zeros((stop - start, len(rows)))
         for column, row in enumerate(rows):
             end = min(stop, len(data.x[row]))
             n = max(0, end - start)
             x[:n, column] = data.x[row][start:end]
             if data.per_step:
                 y[:n, column] = data.y[row][start:end]
-                scored[:n, column] = data.steps(row)[start:end]
             else:
                 y[:n, column] = data.y[row]
-                last = len(data.x[row]) - 1
-                if start <= last < stop:
-                    scored[last - start, column] = True
+            scored[:n, column] = data.steps(row)[start:end]
         # A row that has ended before keeps one step, of padding whose loss weighs 0.
         ends = np.array([len(data.x[row]) - start for row in rows])
         lengths = np.clip(ends, 1, stop - start)

@@ -8,32 +8,81 @@ from bptt.step.shapes import Array
 from bptt.train.data.form import Form
 from bptt.train.data.sequence_files import WHOLE, SequenceFiles
 from bptt.train.data.sequences import Sequences
-from bptt.train.errors import TooFewRecordsError
-from bptt.train.options import TrainingOptions
+from bptt.train.errors import OptionError, TooFewRecordsError
+from bptt.train.options import SEQUENCES, TIME, TrainingOptions
+
+LONG = 2000  # steps
+
+
+def is_split_in_time(data: SequenceFiles, options: TrainingOptions) -> bool:
+    """Whether each series is cut in time, not some series taken for each part.
+
+    Raises: OptionError if there is no series to cut.
+    """
+    can = set(data.parts) == {WHOLE} and data.form.per_step
+    if options.split_by == TIME and not can:
+        expected = f"{SEQUENCES}, for the targets are not of steps, or parts are named"
+        raise OptionError("--split-by", TIME, expected)
+    if options.split_by is not None:
+        return options.split_by == TIME
+    return can and data.horizon is not None and (len(data) == 1 or data.is_table)
 
 
 def split_in_time(data: SequenceFiles, options: TrainingOptions) -> SequenceFiles:
-    """The parts of one long series: first training, then validation, then test.
+    """The parts of long series: first training, then validation, then test.
 
     The later parts hold everything before them, too, with a loss on their own steps
-    alone: a network that predicts a series has seen its past.
+    alone: a network that predicts a series has seen its past. With --tau the training
+    part of one series is cut into n_b streams that are read in parallel, as a text is.
     Raises: TooFewRecordsError if a part has no step.
     """
     whole = data.parts[WHOLE]
-    x, y = whole.x[0], whole.y[0]
+    parts: dict[str, Sequences] = {}
+    for name in ("training", "validation", *(("test",) if options.test else ())):
+        rows = [_part_of(whole, i, name, options) for i in range(len(whole))]
+        kept = [row for row in rows if row[2].any()]
+        if not kept:
+            raise TooFewRecordsError(data.source, name, max(map(len, whole.x)))
+        x, y, weighs = (list(column) for column in zip(*kept, strict=True))
+        parts[name] = Sequences(x, y, True, weighs)
+    k1 = options.truncation(options.tau).k1
+    if k1 is not None and len(whole) == 1:
+        n_streams = max(1, min(options.n_b, len(parts["training"].x[0]) // k1))
+        parts["training"] = _streams(parts["training"], n_streams)
+    return replace(data, parts=parts)
+
+
+def _part_of(
+    whole: Sequences, row: int, name: str, options: TrainingOptions
+) -> tuple[Array, Array, Array]:
+    """One series up to the end of a part, and what the steps of the part weigh."""
+    x, y, weighs = whole.x[row], whole.y[row], whole.steps(row)
     n = len(x)
     n_test, n_validation = round(n * options.test), round(n * options.held_out)
-    first = n - n_test - n_validation
-    bounds = {"training": (0, first), "validation": (first, n - n_test)}
-    if n_test:
-        bounds["test"] = (n - n_test, n)
-    parts = {}
-    for name, (start, stop) in bounds.items():
-        if stop <= start:
-            raise TooFewRecordsError(data.source, name, n)
-        counts = np.arange(stop) >= start
-        parts[name] = Sequences([x[:stop]], [y[:stop]], True, [counts])
-    return replace(data, parts=parts)
+    first, second = n - n_test - n_validation, n - n_test
+    ends = {"training": (0, first), "validation": (first, second), "test": (second, n)}
+    start, stop = ends[name]
+    return x[:stop], y[:stop], (np.arange(stop) >= start) * weighs[:stop]
+
+
+def _streams(series: Sequences, n: int) -> Sequences:
+    """A series in n pieces that follow each other, as equal as they can be."""
+    x, y, weighs = (
+        np.array_split(one[0], n) for one in (series.x, series.y, [series.steps(0)])
+    )
+    return Sequences(x, y, True, weighs)
+
+
+def remarks_on_series(data: SequenceFiles, options: TrainingOptions) -> list[str]:
+    """What a person who has one long series may not have meant."""
+    n = sum(len(x) for part in data.parts.values() for x in part.x)
+    if not data.is_one_series or n < LONG or options.truncation(options.tau).k1:
+        return []
+    text = (
+        f"one series of {n:,} steps is one window, and an epoch one step of learning: "
+        "--tau 64 cuts it into windows of 64 steps, read in --n-b streams."
+    )
+    return [text]
 
 
 def standardised(form: Form, training: Sequences) -> Form:

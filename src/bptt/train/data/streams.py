@@ -50,6 +50,10 @@ class Streams:
         """The number of tokens predicted."""
         return len(rows) * (stop - start)
 
+    def weight(self, rows: Rows, start: int, stop: int) -> float:
+        """The same: every loss weighs 1."""
+        return float(self.count(rows, start, stop))
+
     def read(self, rows: Rows, start: int, stop: int) -> Block:
         """Steps start to stop of some streams: x and y are (tau, n_b), int64."""
         size = self.length * self.n_b
@@ -91,13 +95,23 @@ def split_length(
     """
     n_test = round(n * test)
     n_validation = round(n * held_out)
-    n_training = n - n_validation - n_test
-    if n_training < n_b * tau + 1:
+    parts = TokenParts(n - n_validation - n_test, n_validation, n_test)
+    refuse_short(parts, test, n_b, tau, what=what)
+    return parts
+
+
+def refuse_short(
+    parts: TokenParts, test: float, n_b: int, tau: int, *, what: str
+) -> None:
+    """Refuse parts that are too short for what they are for.
+
+    Raises: TextTooShortError.
+    """
+    if parts.n_training < n_b * tau + 1:
         why = f"one window of tau = {tau} steps in n_b = {n_b} streams and its targets"
-        raise TextTooShortError(what, "training", n_training, n_b * tau + 1, why)
+        raise TextTooShortError(what, "training", parts.n_training, n_b * tau + 1, why)
     why = "an input and its target"
-    if n_validation < 2:
-        raise TextTooShortError(what, "held-out", n_validation, 2, why)
-    if test and n_test < 2:
-        raise TextTooShortError(what, "test", n_test, 2, why)
-    return TokenParts(n_training, n_validation, n_test)
+    if parts.n_validation < 2:
+        raise TextTooShortError(what, "held-out", parts.n_validation, 2, why)
+    if test and parts.n_test < 2:
+        raise TextTooShortError(what, "test", parts.n_test, 2, why)

@@ -4,13 +4,15 @@ import codecs
 import gzip
 import hashlib
 import os
+import sys
 import sysconfig
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from importlib import import_module
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, Any, Protocol, cast
 
 from bptt.train.door.arrays import FREE_EXPANSION, MAX_EXPANSION
 from bptt.train.door.limits import in_words
@@ -19,10 +21,10 @@ from bptt.train.errors import (
     DataUnreadableError,
     EmptyDataError,
     NotUtf8Error,
+    TrainExtraMissingError,
 )
 
 PACKED = (".gz", ".zst")
-BROKEN = (OSError, EOFError, zlib.error)  # of a file, or of what is packed in it
 
 STANDARD_LIBRARY = "the source of Python's standard library"
 
@@ -49,7 +51,7 @@ SKIPPED_FOLDERS = frozenset(
 SKIPPED_FILES = frozenset({"html/entities.py"})  # 75 000 characters of one table
 
 
-IN_MEMORY_BYTES = 256 * 2**20  # longer texts are read piece by piece, and mapped
+IN_MEMORY_BYTES = 32 * 2**20  # longer texts are read piece by piece, and mapped
 BLOCK_BYTES = 2**20
 
 
@@ -119,6 +121,13 @@ class LargeText:
                         return
 
 
+def kind_of(path: Path) -> str:
+    """What a file's name ends in, in small letters, without `.gz` or `.zst`."""
+    suffixes = [one.lower() for one in path.suffixes]
+    packed = suffixes and suffixes[-1] in PACKED
+    return "".join((suffixes[:-1] if packed else suffixes)[-1:])
+
+
 def read_text(
     paths: Iterable[Path] = (), *, pattern: str = "*", limit: int | None = None
 ) -> PlainText | LargeText:
@@ -127,8 +136,9 @@ def read_text(
     Without paths it reads the `*.py` source of Python's standard library. A folder's
     files are those whose name matches `pattern`, sorted by path, without hidden ones.
     `limit` keeps the first so many characters. A file that does not end its last line
-    is given a newline, so that two files never share a line; `.gz` is unpacked. More
-    than 256 MiB are not read here but piece by piece as they are needed (`LargeText`).
+    is given a newline, so that two files never share a line; `.gz` and `.zst` are
+    unpacked. More
+    than 32 MiB are not read here but piece by piece as they are needed (`LargeText`).
     Raises: DataNotFoundError, DataUnreadableError, NotUtf8Error (file and byte
     offset), EmptyDataError if no character is left.
 
@@ -216,7 +226,7 @@ def _size(file: Path) -> int:
     """Bytes of text, of a `.gz` file once it is unpacked."""
     try:
         packed = file.stat().st_size
-        if file.suffix not in PACKED:
+        if file.suffix.lower() not in PACKED:
             return packed
         size = 0
         with _opened(file) as stream:
@@ -226,7 +236,7 @@ def _size(file: Path) -> int:
                     reason = f"unpacks to more than {in_words(size)}"
                     raise DataUnreadableError(file, reason)
         return size
-    except BROKEN as error:
+    except _broken() as error:
         raise DataUnreadableError(file, _reason(error)) from error
 
 
@@ -234,11 +244,22 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
+def _broken() -> tuple[type[Exception], ...]:
+    """The errors of a file, and of what is packed in it."""
+    zstandard: Any = sys.modules.get("zstandard")
+    others = () if zstandard is None else (zstandard.ZstdError,)
+    return (OSError, EOFError, zlib.error, *others)
+
+
 def _opened(file: Path) -> IO[bytes]:
     """A file to read the bytes of its text from."""
-    if file.suffix == ".zst":
-        raise DataUnreadableError(file, "unpack it first: zstd -d, or save it as .gz")
-    if file.suffix == ".gz":
+    if file.suffix.lower() == ".zst":
+        try:
+            zstandard: Any = import_module("zstandard")
+        except ImportError as error:
+            raise TrainExtraMissingError("zstandard", "files") from error
+        return cast(IO[bytes], zstandard.open(file, "rb"))
+    if file.suffix.lower() == ".gz":
         return cast(IO[bytes], gzip.open(file))  # the caller closes it
     return file.open("rb")
 
@@ -262,7 +283,7 @@ def _pieces(file: Path) -> Iterator[str]:
                 last = piece[-1:] or last
                 yield piece
             waiting_bytes = decoder.getstate()[0]
-    except BROKEN as error:
+    except _broken() as error:
         raise DataUnreadableError(file, _reason(error)) from error
     if waiting_bytes:
         raise NotUtf8Error(file, read - len(waiting_bytes), waiting_bytes[0])
@@ -274,7 +295,7 @@ def _read_file(file: Path) -> str:
     try:
         with _opened(file) as stream:
             content = stream.read()
-    except BROKEN as error:
+    except _broken() as error:
         raise DataUnreadableError(file, _reason(error)) from error
     try:
         return content.decode("utf-8")

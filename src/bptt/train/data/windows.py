@@ -29,13 +29,13 @@ Rows = npt.NDArray[np.int64]
 class Block:
     """Steps of some rows, time first: x and y are (tau, n_b, ...).
 
-    scored: (tau, n_b), whether a step's loss counts; None where every one does.
+    scored: (tau, n_b), what a step's loss weighs; None where every one weighs 1.
     lengths: (n_b,), the steps of each row that are not padding; None where all are.
     """
 
     x: Array
     y: Array
-    scored: npt.NDArray[np.bool_] | None = None
+    scored: Array | None = None
     lengths: Rows | None = None
 
 
@@ -60,6 +60,10 @@ class Dataset(Protocol):
 
     def count(self, rows: Rows, start: int, stop: int) -> int:
         """How many steps of `read(rows, start, stop)` have a loss that counts."""
+        ...
+
+    def weight(self, rows: Rows, start: int, stop: int) -> float:
+        """The sum of what those losses weigh."""
         ...
 
     def read(self, rows: Rows, start: int, stop: int) -> Block:
@@ -118,10 +122,10 @@ def count_windows(dataset: Dataset, epoch: int, truncation: Truncation) -> int:
 
 
 def weights_of(block: Block, scored: int) -> npt.NDArray[np.float64]:
-    """The weight of every step's loss, (tau, n_b): 1 where it counts here, else 0."""
+    """The weight of every step's loss, (tau, n_b): 0 where it does not count here."""
     tau, n_b = block.x.shape[:2]
     weights = np.ones((tau, n_b))
     if block.scored is not None:
-        weights[~block.scored] = 0
+        weights *= block.scored
     weights[: tau - scored] = 0
     return weights

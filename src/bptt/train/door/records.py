@@ -39,6 +39,8 @@ class RequestRecord(msgspec.Struct):
     group: str | None = None
     target: str | None = None
     horizon: Size = 1
+    missing: Literal["error", "mask"] = "error"
+    per: Literal["step", "sequence"] | None = None
 
 
 class DataRecord(msgspec.Struct):
@@ -94,7 +96,17 @@ class ConfigTable(msgspec.Struct):
     group: str | None = None
     target: str | None = None
     horizon: Size | None = None
+    missing: Literal["error", "mask"] | None = None
+    per: Literal["step", "sequence"] | None = None
     split: list[float] | None = None
+
+
+class VocabularyRecord(msgspec.Struct):
+    """vocabulary.json of words or of byte pairs."""
+
+    kind: Literal["words", "bpe"]
+    entries: list[str]
+    merges: list[tuple[str, str]] = msgspec.field(default_factory=list)
 
 
 class NormsRecord(msgspec.Struct):
@@ -158,6 +170,13 @@ class SummaryRecord(msgspec.Struct):
     seed: Count
     options: dict[str, Any]
     data: dict[str, str | None]
+
+
+class TrivialRecord(msgspec.Struct):
+    """trivial.json: what is said of every step."""
+
+    loss: Literal["nll", "bce", "mse"]
+    o: list[Number]
 
 
 class CheckpointRecord(msgspec.Struct):

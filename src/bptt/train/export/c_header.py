@@ -9,7 +9,7 @@ import numpy as np
 from bptt.step.graph import Node
 from bptt.step.shapes import Array
 from bptt.train.errors import ExportError
-from bptt.train.export.single_step import ALIASES, SingleStep
+from bptt.train.export.single_step import ALIASES, SingleStep, Units
 
 ELEMENTWISE = {
     "add": "{0} + {1}", "sub": "{0} - {1}", "mul": "{0} * {1}", "div": "{0} / {1}",
@@ -55,6 +55,7 @@ def c_header(step: SingleStep, name: str = "bptt") -> str:
     for node in step.nodes:
         lines.add(node)
     out = lines.of(step.o)
+    units = "" if step.y_units is None else _in_units(step.y_units, lines)
     n_o = prod(step.shape(step.o))
     x = "int x" if step.x_is_token else "const float *x"
     fields = "".join(f"  float {n}[{prod(s)}];\n" for n, (_, s) in step.states.items())
@@ -78,9 +79,17 @@ def c_header(step: SingleStep, name: str = "bptt") -> str:
         "static inline void NAME_begin(NAME_state *state) {\n"
         "  memset(state, 0, sizeof *state);\n}\n\n"
         f"static inline void NAME_step(NAME_state *state, {x}, float *prediction) {{\n"
-        f"{lines.body()}{kept}{moved}{_link(step.link, out, n_o)}}}\n#endif\n"
+        f"{lines.body()}{kept}{moved}{_link(step.link, out, n_o)}{units}}}\n#endif\n"
     )
     return text.replace("NAME_H", f"{name.upper()}_H").replace("NAME", name)
+
+
+def _in_units(units: Units, lines: "_Lines") -> str:
+    mean, scale = map(lines.table, units)
+    return (
+        f"  for (int i = 0; i < {units[0].size}; i++) "
+        f"prediction[i] = prediction[i] * {scale}[i] + {mean}[i];\n"
+    )
 
 
 def _link(link: str | None, out: str, n: int) -> str:
@@ -102,21 +111,27 @@ class _Lines:
             n: f"state->{s}" for n, s in step.before.items()
         }
         if step.x is not None:
-            self._names[step.x] = "x"
+            self._names[step.x] = "x" if step.x_units is None else "x_read"
         self._tables: list[str] = []
         self._body: list[str] = []
+        if step.x_units is not None:
+            mean, scale = (self.table(one) for one in step.x_units)
+            each = f"x_read[i] = (x[i] - {mean}[i]) / {scale}[i];"
+            self._body.append(f"float x_read[{step.n_x}];")
+            self._body.append(f"for (int i = 0; i < {step.n_x}; i++) {each}")
 
     def of(self, node: Node) -> str:
         """The name of a node's array; a constant becomes a table when first read."""
         if node not in self._names:
-            number = len(self._tables)
-            self._names[node] = f"NAME_c{number}"
-            values = self._step.constants[node]
-            listed = ", ".join(_literal(v) for v in values.ravel())
-            self._tables.append(
-                f"static const float NAME_c{number}[{values.size}] = {{{listed}}};"
-            )
+            self._names[node] = self.table(self._step.constants[node])
         return self._names[node]
+
+    def table(self, values: Array) -> str:
+        """The name of a new table of constants."""
+        name = f"NAME_c{len(self._tables)}"
+        listed = ", ".join(_literal(v) for v in values.ravel())
+        self._tables.append(f"static const float {name}[{values.size}] = {{{listed}}};")
+        return name
 
     def tables(self) -> str:
         """The constants."""

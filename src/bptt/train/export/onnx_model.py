@@ -73,9 +73,15 @@ class _Writer:
         given.append(self._value(o, ("n_b", *step.shape(step.o))))
         read.append(self._x("x_t", ("n_b",)))
         body = helper.make_graph(self._nodes, "step", read, given)
+        return self._whole(body)
+
+    def _whole(self, body: Any) -> Any:
+        """The model around the body of the Scan."""
+        helper, step, states = self._helper, self._step, list(self._step.states)
+        inside, outside = self._in_units()
         scan = helper.make_node(
             "Scan",
-            [*(f"before_{n}" for n in states), "x"],
+            [*(f"before_{n}" for n in states), "x_read" if inside else "x"],
             [*(f"after_{n}" for n in states), "o"],
             num_scan_inputs=1,
             body=body,
@@ -83,7 +89,14 @@ class _Writer:
         link = {"softmax": "Softmax", "sigmoid": "Sigmoid", None: "Identity"}[step.link]
         axis = {"axis": -1} if link == "Softmax" else {}
         graph = helper.make_graph(
-            [scan, helper.make_node(link, ["o"], ["prediction"], **axis)],
+            [
+                *inside,
+                scan,
+                helper.make_node(
+                    link, ["o"], ["said" if outside else "prediction"], **axis
+                ),
+                *outside,
+            ],
             "bptt",
             [self._x("x", ("tau", "n_b"))]
             + [self._value(f"before_{n}", self._rows(n)) for n in states],
@@ -97,6 +110,20 @@ class _Writer:
             ir_version=IR_VERSION,
             producer_name="bptt",
         )
+
+    def _in_units(self) -> tuple[list[Any], list[Any]]:
+        """From x to what is standardised, and from that to a prediction's units."""
+        make, step = self._helper.make_node, self._step
+        inside, outside = [], []
+        if step.x_units is not None:
+            mean, scale = map(self._constant, step.x_units)
+            inside = [make("Sub", ["x", mean], ["x_less_mean"]),
+                      make("Div", ["x_less_mean", scale], ["x_read"])]  # fmt: skip
+        if step.y_units is not None:
+            mean, scale = map(self._constant, step.y_units)
+            outside = [make("Mul", ["said", scale], ["said_scaled"]),
+                       make("Add", ["said_scaled", mean], ["prediction"])]  # fmt: skip
+        return inside, outside
 
     def _rows(self, state: str) -> tuple[Any, ...]:
         return ("n_b", *self._step.states[state][1])

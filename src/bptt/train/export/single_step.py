@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bptt.step import shapes
 from bptt.step.evaluate import evaluate, static_leaf
 from bptt.step.graph import Node, name_of, shift_of, walk
 from bptt.step.shapes import Array
@@ -20,6 +21,9 @@ from bptt.train.model import Model, find_scores
 ALIASES = ("named", "spread", "stop_gradient", "with_derivative")
 
 
+Units = tuple[Array, Array]  # mean and scale of each column, float32
+
+
 @dataclass(frozen=True)
 class SingleStep:
     """Operations in order, and what stands at their ends.
@@ -27,7 +31,7 @@ class SingleStep:
     constants: node -> its float32 numbers; nodes: those computed at every step;
     states: name -> (the node that gives its next value, its shape); x: the node of the
     input, None if nothing reads it; o: the node of the scores; link: "softmax",
-    "sigmoid" or None, from o to the prediction.
+    "sigmoid" or None, from o to the prediction; x_units, y_units: of standardised data.
     """
 
     constants: Mapping[Node, Array]
@@ -40,6 +44,8 @@ class SingleStep:
     o: Node
     link: str | None
     sizes: Mapping[str, int]
+    x_units: "Units | None" = None
+    y_units: "Units | None" = None
 
     def shape(self, node: Node) -> tuple[int, ...]:
         """The shape of a node as numbers."""
@@ -48,7 +54,7 @@ class SingleStep:
 
 def numbers_of(sizes: Mapping[str, int], shape: Any) -> tuple[int, ...]:
     """Named dimensions as numbers."""
-    return tuple(sizes[d] if isinstance(d, str) else int(d) for d in shape)
+    return shapes.numbers_of(shape, sizes)
 
 
 def single_step(
@@ -79,7 +85,12 @@ def single_step(
     return SingleStep(
         made.constants, made.nodes, states, made.before, made.x,
         form.n_x, form.x_is_token, o, link, sizes,
+        _units(form.x_mean, form.x_scale), _units(form.y_mean, form.y_scale),
     )  # fmt: skip
+
+
+def _units(mean: tuple[float, ...], scale: tuple[float, ...]) -> Units | None:
+    return (np.array(mean, np.float32), np.array(scale, np.float32)) if scale else None
 
 
 class _Maker:

@@ -9,22 +9,33 @@ import bptt.torch
 from bptt.cell import Cell
 from bptt.step.shapes import Array
 
+Units = tuple[tuple[float, ...], tuple[float, ...]]
+
 
 class TorchPredictor(torch.nn.Module):
     """x, (tau, n_b, n_x) or tokens (tau, n_b), to o, (tau, n_b, n_o).
 
-    network: a `bptt.torch.Recurrent`; what is drawn in training is at its mean.
+    network: a `bptt.torch.Recurrent`; what is drawn in training is at its mean; units:
+    mean and scale of each column of x, where the network reads it standardised.
     """
 
-    def __init__(self, network: Any, scores: str, means: Mapping[str, Array]) -> None:
+    def __init__(
+        self, network: Any, scores: str, means: Mapping[str, Array], units: Units
+    ) -> None:
         super().__init__()
         self.network = network
         self._scores, self._noise = scores, tuple(means)
+        self._is_standardised = bool(units[1])
+        if self._is_standardised:
+            for name, numbers in zip(("x_mean", "x_scale"), units, strict=True):
+                self.register_buffer(name, torch.tensor(numbers))
         for name, mean in means.items():
             self.register_buffer(f"mean_{name}", torch.from_numpy(mean.copy()))
 
     def forward(self, x: Any) -> Any:
         """The scores of every step."""
+        if self._is_standardised:
+            x = (x - self.x_mean) / self.x_scale
         noise = {}
         for name in self._noise:
             mean = getattr(self, f"mean_{name}")
@@ -33,7 +44,11 @@ class TorchPredictor(torch.nn.Module):
 
 
 def predictor(
-    cell: Cell, parameters: Mapping[str, Array], scores: str, means: Mapping[str, Array]
+    cell: Cell,
+    parameters: Mapping[str, Array],
+    scores: str,
+    means: Mapping[str, Array],
+    units: Units,
 ) -> TorchPredictor:
     """A module with these parameters."""
     sizes: dict[str, Any] = {}
@@ -43,4 +58,4 @@ def predictor(
     network = bptt.torch.Recurrent(cell, outputs=scores, **sizes)
     tensors = {n: torch.from_numpy(p.copy()) for n, p in parameters.items()}
     network.load_state_dict(tensors)
-    return TorchPredictor(network, scores, means)
+    return TorchPredictor(network, scores, means, units)

@@ -5,40 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from bptt.execute.weighting import REDUCTIONS
-from bptt.explain.algebra.derive import Derivation
 from bptt.explain.algebra.expr import T, Value
 from bptt.explain.cards import CardMaker
-from bptt.explain.html.picture.drawn import Arrow, Drawn, draw
-from bptt.explain.html.picture.labels import Labels
+from bptt.explain.html.picture.drawn import Arrow
 from bptt.explain.html.picture.lettering import LOW_DIGITS
+from bptt.explain.html.picture.pictures import Pictures
 from bptt.explain.html.writer import PageWriter
 from bptt.explain.instances import Options
-from bptt.explain.model import Document
 from bptt.explain.notation.printer import ACCENTS, GREEK, split_name
 from bptt.page.tags import Markup, join, tag, text
 from bptt.step.graph import Graph
-from bptt.unrolled import Unrolled
 
 
 @dataclass(frozen=True)
-class PageContext:
+class PageContext(Pictures):
     """One page in the making."""
 
-    document: Document
     writer: PageWriter
 
     @property
     def graph(self) -> Graph:
         """The step graph that is explained."""
         return self.document.scope.graph
-
-    @property
-    def unrolled(self) -> Unrolled:
-        """The graph in time with the numbers that are shown."""
-        return self.document.shown.graph
 
     @cached_property
     def maker(self) -> CardMaker:
@@ -62,22 +51,6 @@ class PageContext:
     def first(self) -> int:
         """The step shown before the slider moves."""
         return self.writer.values.first
-
-    @cached_property
-    def full(self) -> Drawn:
-        """The picture with all nodes."""
-        return draw(self.unrolled)
-
-    @cached_property
-    def folded(self) -> Drawn:
-        """The picture without inner nodes."""
-        return draw(self.unrolled, folded=True)
-
-    @cached_property
-    def labels(self) -> Labels:
-        """What stands on the arrows."""
-        is_plain = bool(np.all(self.document.shown.weights == 1.0))
-        return Labels(Derivation(self.graph), is_plain)
 
     def name(self, name: str, lag: int | None = 0) -> Markup:
         """A symbol as a formula: h^(t), or W for lag None."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from bptt.page.tags import Markup, join, tag
 
@@ -35,20 +36,31 @@ def _width(letters: str) -> float:
     return found
 
 
+def pieces(label: str) -> Iterator[tuple[str, str]]:
+    """Letters and how they stand: "" on the line, "sub" lowered, "sup" raised."""
+    rest = 0
+    for match in _LOWERED.finditer(label):
+        if match.start() > rest:
+            yield label[rest : match.start()], ""
+        lowered = match.group(1) or match.group(2)
+        if lowered and lowered.isdigit():
+            yield lowered.translate(LOW_DIGITS), ""
+        else:
+            yield lowered or match.group(3), "sub" if lowered else "sup"
+        rest = match.end()
+    if label[rest:]:
+        yield label[rest:], ""
+
+
 def written(label: str) -> Markup:
     """`∂i/∂W_i` with its last letter lowered, and no sign of plain notation left."""
     parts: list[str] = []
-    rest = 0
-    for match in _LOWERED.finditer(label):
-        parts.append(label[rest : match.start()])
-        lowered = match.group(1) or match.group(2)
-        rest = match.end()
-        if lowered and lowered.isdigit():
-            parts.append(lowered.translate(LOW_DIGITS))
+    for letters, way in pieces(label):
+        if not way:
+            parts.append(letters)
             continue
-        way = "sub" if lowered else "sup"
-        shift = 3.0 if lowered else -4.0
-        parts.append(tag("tspan", lowered or match.group(3), class_=way, dy=shift))
+        shift = 3.0 if way == "sub" else -4.0
+        parts.append(tag("tspan", letters, class_=way, dy=shift))
         # The line goes on where it was.
         parts.append(tag("tspan", "\u200b", dy=-shift))
-    return join(*parts, label[rest:])
+    return join(*parts)

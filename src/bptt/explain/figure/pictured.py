@@ -1,0 +1,55 @@
+"""What every figure draws from: the two pictures of the graph in time, and labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.expr import Time, Value
+from bptt.explain.figure.scene import Label, formula
+from bptt.explain.html.picture.drawn import Arrow
+from bptt.explain.html.picture.pictures import Pictures
+from bptt.explain.html.words import plain
+from bptt.explain.render.common import one_line
+
+
+@dataclass(frozen=True)
+class Pictured(Pictures):
+    """A document as its figures see it; name: of the cell; lang: of their words."""
+
+    name: str
+    lang: str
+
+    @property
+    def cell(self) -> str:
+        """What the cell is called."""
+        return one_line(self.name) or self.word("unnamed")
+
+    def word(self, key: str, **fields: object) -> str:
+        """A sentence of the figures in their language."""
+        return plain(f"figure-{key}", **fields)[self.lang]
+
+    # ----- labels in print -----
+
+    def form(self, arrow: Arrow, *, is_backward: bool = False) -> Label:
+        """The Jacobian at the arrow's own step, or its transpose."""
+        of = self.labels.turned if is_backward else self.labels.form
+        found = of(arrow)
+        if isinstance(found, e.Identity):
+            return Label("I", r"$\mathbf{I}$")
+        shown = found and formula(e.at_step(found, Time("", arrow.t)))
+        if not shown or r"\frac" in shown.latex:  # too high for a line
+            return self.symbol(arrow, is_backward=is_backward)
+        return shown
+
+    def symbol(self, arrow: Arrow, *, is_backward: bool = False) -> Label:
+        """`∂a/∂h′`, with a prime where the source is a step away."""
+        if arrow.target.kind == "total":
+            return formula(e.Number(1.0))
+        names = [formula(Value(n)).latex[1:-1] for n in
+                 (arrow.target.name, arrow.kind.source)]  # fmt: skip
+        prime = "'" if arrow.kind.lag else ""
+        latex = rf"\partial {names[0]}/\partial {names[1]}{prime}"
+        if is_backward:
+            return Label(self.labels.turned_symbol(arrow), rf"$({latex})^\top$")
+        return Label(self.labels.symbol(arrow), f"${latex}$")

@@ -1,0 +1,97 @@
+"""What the loss of each step weighs: masks, weights, and weights of classes.
+
+    mask           (n, tau), (tau,): 1 where the loss of a step counts
+    weights        the same, or (n,), () where a sequence has one target: numbers from 0
+    class_weights  (n_o,): of every target of a class, besides
+
+The loss is then the mean that they weigh: sum w L / sum w.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bptt.step.shapes import Array
+from bptt.train.errors import BadRecordError
+
+Arrays = Mapping[str, Array]
+MASK, WEIGHTS, CLASS_WEIGHTS = "mask", "weights", "class_weights"
+
+
+def check_weights(
+    file: Path, arrays: Arrays, x_shape: tuple[int, ...], *, per_step: bool
+) -> None:
+    """Hold mask and weights to the shapes of x and y, and to numbers that can weigh.
+
+    x_shape: (n, tau) of padded records, (tau,) of one. Raises: BadRecordError.
+    """
+    mask = arrays.get(MASK)
+    if mask is not None:
+        is_mask = mask.dtype.kind in "biu" and mask.max(initial=0) <= 1
+        if mask.shape != x_shape or not is_mask:
+            reason = (
+                f"mask holds {mask.dtype} of shape {mask.shape}; 0 or 1 for each step "
+                f"of x, {x_shape}, is needed"
+            )
+            raise BadRecordError(file, None, reason)
+        if not per_step:
+            reason = "has a mask of steps, but one target for the sequence"
+            raise BadRecordError(file, 0, reason)
+    wanted = x_shape if per_step else x_shape[:-1]
+    each = "step of x" if per_step else "sequence"
+    if WEIGHTS in arrays:
+        _check(file, WEIGHTS, arrays[WEIGHTS], wanted, each)
+    if CLASS_WEIGHTS in arrays:
+        found = arrays[CLASS_WEIGHTS]
+        _check(file, CLASS_WEIGHTS, found, (found.size,), "class")
+
+
+def _check(
+    file: Path, name: str, found: Array, wanted: tuple[int, ...], each: str
+) -> None:
+    is_number = found.dtype.kind in "biuf"
+    if found.shape != wanted or not is_number:
+        reason = (
+            f"{name} holds {found.dtype} of shape {found.shape}; one number for each "
+            f"{each}, {wanted}, is needed"
+        )
+        raise BadRecordError(file, None, reason)
+    if not (np.isfinite(found).all() and (found >= 0).all()):
+        raise BadRecordError(file, None, f"{name} holds what is no number from 0")
+
+
+def weights_of_record(
+    arrays: Arrays, number: int | None, length: int, *, per_step: bool
+) -> Array | None:
+    """What each step of a record weighs, (length,), or (1,) of its one target.
+
+    None where every step counts alike. A mask stays one of truths.
+    """
+    given = [arrays[name] for name in (MASK, WEIGHTS) if name in arrays]
+    if not given:
+        return None
+    rows = [one if number is None else one[number] for one in given]
+    if not per_step:
+        return np.atleast_1d(np.asarray(rows[0], np.float64))
+    if "y" not in arrays:  # the target of a step is the next x
+        rows = [row[1:] for row in rows]
+    found = rows[0][:length] != 0 if MASK in arrays else rows[0][:length]
+    for row in rows[1:]:
+        found = found * row[:length]
+    return found if found.dtype == bool else found.astype(np.float64)
+
+
+def class_weights_of(arrays: Arrays, y: Array, *, per_step: bool) -> Array | None:
+    """What the class of each target weighs; None where classes have no weights.
+
+    Raises: ValueError, in words, if y is no class that has a weight.
+    """
+    given = arrays.get(CLASS_WEIGHTS)
+    if given is None:
+        return None
+    if y.dtype.kind not in "iu" or y.ndim != (1 if per_step else 0):
+        raise ValueError(f"y is no class, a whole number, but {CLASS_WEIGHTS} is there")
+    if y.max(initial=0) >= len(given):
+        raise ValueError(f"y holds {y.max()}, and {CLASS_WEIGHTS} has {len(given)}")
+    return np.atleast_1d(given[y].astype(np.float64))
