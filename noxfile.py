@@ -6,9 +6,13 @@ nox -s lint       style, types, layers
 nox -s docs       README and documentation code alone
 nox -s site       the site, strictly
 nox -s latex      every LaTeX document compiled, TeX installed for it; before a release
+nox -s release    the archive and the wheel, tested with the source deleted
+nox -s pythons    the quick tests on every Python from 3.11 to 3.14 that is here
+nox -s oldest     the quick tests with the oldest versions that pyproject.toml allows
 nox -s bench      every benchmark; arguments after --
 """
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -29,6 +33,10 @@ QUICK = (
     "tests/execute/test_bindings.py",
     "tests/execute/test_lengths.py",
 )
+
+# What the style of this repository does not concern: any interpreter can run these.
+UNITS = tuple(room for room in QUICK if "house" not in room)
+TESTING = ("pytest", "pytest-xdist", "hypothesis", "mpmath", "scipy")
 
 
 def _python(session: nox.Session, *arguments: str) -> None:
@@ -73,6 +81,49 @@ def site(session: nox.Session) -> None:
 def latex(session: nox.Session) -> None:
     """The LaTeX documents and figures, compiled."""
     session.run("bash", ".ci/latex", external=True)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """The archive and the wheel, tested with the source deleted."""
+    session.run("bash", ".ci/release", external=True)
+
+
+def _fresh(session: nox.Session, python: str, *requirements: str) -> str:
+    """An interpreter's path in a new environment with bptt and what its tests need."""
+    folder = session.create_tmp()
+    session.run(python, "-m", "venv", "--clear", folder, external=True)
+    new = str(next(Path(folder).glob("*/python*")))
+    session.run(new, "-m", "pip", "install", "-q", *requirements, external=True)
+    return new
+
+
+@nox.session
+def pythons(session: nox.Session) -> None:
+    """The quick tests on every interpreter that is here; names those that are not."""
+    names = ("python3.11", "python3.12", "python3.13", "python3.14")
+    missing = [name for name in names if shutil.which(name) is None]
+    for name in names:
+        if name not in missing:
+            new = _fresh(session, name, ".", *TESTING)
+            session.run(new, "-m", "pytest", "-q", "-n", "2", *UNITS, external=True)
+    session.log(f"not found: {', '.join(missing) or 'none'}")
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """The quick tests, torch and JAX with the oldest versions that are allowed."""
+    rooms = (*UNITS, "tests/torch/test_gradcheck.py", "tests/jax/test_module.py")
+    new = _fresh(
+        session,
+        sys.executable,
+        "-c",
+        "constraints-oldest.txt",
+        ".[train,jax]",
+        *TESTING,
+    )
+    there = [room for room in rooms if Path(room).exists()]
+    session.run(new, "-m", "pytest", "-q", "-n", "2", *there, external=True)
 
 
 @nox.session

@@ -5,6 +5,7 @@ IRNN and 98 % or more of gated cells, are for MNIST's 784 steps and 60,000 image
 (Le, Jaitly and Hinton 2015, arXiv:1504.00941), of which these are a small relative.
 
     python examples/sequential_digits.py
+    python examples/sequential_digits.py --permuted     the pixels in one random order
 """
 
 import argparse
@@ -23,12 +24,16 @@ def main():
     parser.add_argument("--cell", default="gru")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--permuted", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs"))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    file = given.out / "digits.npz"
+    name = "permuted" if given.permuted else "digits"
+    file = given.out / f"{name}.npz"
     digits = load_digits()
     x = (digits.data / 16).astype(np.float32)[:, :, None]
+    if given.permuted:  # one order for all images, the same with every seed
+        x = x[:, np.random.default_rng(92916).permutation(x.shape[1])]
     np.savez(file, x=x, y=digits.target)
     options = TrainingOptions(
         cell=given.cell,
@@ -42,7 +47,7 @@ def main():
         seed=given.seed,
     )
     console, request = Console(), DataRequest((file,))
-    folder = given.out / f"digits-{given.cell}"
+    folder = given.out / f"{name}-{given.cell}-{given.seed}"
     report = train(open_data(request), options, folder, console, request)
     print_report(report, console)
 

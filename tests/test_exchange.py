@@ -399,3 +399,31 @@ def test_a_cell_that_the_other_library_lacks_is_refused():
         bptt.errors.UntranslatableCellError, match="layers of gru, lstm"
     ):
         bptt.to_torch(mixed, mixed.init(n_x=2, n_h_1=3, n_h_2=4))
+
+
+OTHERS = {
+    "an index": """
+        j = 1, ..., n_head
+        k[t, j] = W_k[j] @ x[t]
+        S[t, j] = S[t-1, j] + outer(k[t, j], k[t, j])""",
+    "a start": """
+        h[0] = h_0
+        a[t] = b + W @ h[t-1] + U @ x[t]
+        h[t] = tanh(a[t])""",
+    "a delay": """
+        a[t] = b + W @ h[t-2] + U @ x[t]
+        h[t] = tanh(a[t])""",
+    "an output at the end": """
+        a[t] = b + W @ h[t-1] + U @ x[t]
+        h[t] = tanh(a[t])
+        o = c + V @ h[tau]""",
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_cell_with_more_than_steps_is_refused_as_any_other(kind):
+    cell = bptt.Cell(OTHERS[kind])
+    params = cell.init(**dict(zip(cell.dims, (3, 2, 4, 5), strict=False)))
+    for export in (bptt.to_torch, bptt.to_keras):
+        with pytest.raises(bptt.errors.UntranslatableCellError, match="has no layer"):
+            export(cell, params)

@@ -137,7 +137,7 @@ def _recognise(cell: Cell, table: Mapping[str, Stacking], library: str) -> _Cell
     Raises: UntranslatableCellError.
     """
     numbers = {int(m[1]) for n in cell.parameters if (m := re.search(r"_(\d+)", n))}
-    n_layers = max(numbers, default=1)
+    n_layers = max({1, *numbers})
     n_directions = 2 if any("_fw" in name for name in cell.parameters) else 1
     same = [(kind,) * n_layers for kind in table]
     mixed = itertools.product(table, repeat=n_layers) if 1 < n_layers <= 3 else ()

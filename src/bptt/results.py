@@ -129,12 +129,16 @@ class Gradient(Mapping[str, Array]):
         self._forward, self._exact = forward, exact
         self._run: Run | None = None
         self._request = request
-        self.loss = _total_loss(program, values)
 
     def renew(self, bindings: Bindings) -> None:
         """Go on with what a repeated run left in the same memory, of these arrays."""
         self._bindings, self._run = bindings, None
-        self.loss = _total_loss(self._program, self._values)
+
+    @property
+    def loss(self) -> float | complex | None:
+        """The total loss, None for a cell without one."""
+        # Read late: a pass that goes on from buffers alone has none, nor a need.
+        return _total_loss(self._program, self._values)
 
     @property
     def schedule(self) -> CheckpointPlan | None:

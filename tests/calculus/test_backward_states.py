@@ -10,7 +10,6 @@ import pytest
 import bptt
 from bptt.explain.algebra.expr import Time
 from bptt.explain.cards import step_ranges
-from bptt.explain.explanation import BackwardLoopError
 
 TAU, N_B, N_X, N_H, N_G, N_O = 5, 3, 2, 4, 6, 7
 BOTH = bptt.Cell("""
@@ -138,9 +137,15 @@ def test_the_gradient_of_a_backward_state_has_its_boundary_at_the_first_step():
     assert "Its successors are g⁽ᵗ⁻¹⁾" in text
 
 
-def test_the_page_of_a_backward_loop_is_refused():
-    with pytest.raises(BackwardLoopError, match=r"g\[t\+1\] is read: the page draws"):
-        BOTH.explain().html()
+@pytest.mark.parametrize("cell", [BOTH, AHEAD])
+def test_the_page_of_a_backward_loop_draws_it_and_says_what_it_leaves_out(cell):
+    found = cell.explain(tau=3)
+    page = found.html()
+    assert found.passed
+    assert page.count('data-k="g[t+1]>g"') == 3
+    assert "in a loop that reads t + 1 from t = 1 to τ" in page
+    assert "it is not measured here" in page
+    assert "这里不作测量" in page
 
 
 def test_the_steps_that_have_a_successor():

@@ -200,3 +200,19 @@ def test_any_text_is_read_or_refused_with_a_message(text):
     except bptt.BpttError:
         sides = (None,)
     assert sides
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    ("grad_o[t] = y_hat[t] - 1_{y[t]}", "Likely fix: one_hot(y[t], n_o) in place"),
+    ("grad_o[t,i] = y_hat[t,i] - 1[y[t]]", "Likely fix: delta(i, y[t]) in place"),
+    ("grad_h[t,i] = h[t][i][i]", "an array of shape 1×1 takes 0"),
+    ("grad_o[t] = y_hat[t] - W[t,i]", "an array of shape n_h×n_h takes 2"),
+    ("grad_h[t] = h[t,y[t]]", "the values differ"),
+])  # fmt: skip
+def test_an_index_too_many_or_out_of_range_is_said(text, found):
+    assert found in str(bptt.check_equation(text))
+
+
+def test_an_index_that_nothing_runs_over_is_said():
+    with pytest.raises(UnknownSymbolError, match="the left side has no index i"):
+        bptt.check_equation("∂a[t,j]/∂h[t-1,k] = W[j,i]")

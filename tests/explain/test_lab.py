@@ -105,6 +105,8 @@ def test_the_box_reads_what_check_equation_reads(lab, text):
     ("grad_h[t] = grad_h[t] + h[t]", "lab-not-yet"),
     ("grad_h[t] = sum(s, 1, tau+9, b)", "lab-leaves"),
     (r"\nabla_{h^{(t)}} L = \foo", "lab-macro"),
+    ("grad_o[t] = y_hat[t] - 1_{y[t]}", "lab-element"),
+    ("grad_h[t,i] = h[t][i][i]", "lab-element"),
 ])  # fmt: skip
 def test_the_box_says_what_is_wrong_alike_in_both_languages(lab, text, problem):
     page = lab("book")
@@ -117,6 +119,32 @@ def test_the_box_says_what_is_wrong_alike_in_both_languages(lab, text, problem):
     assert "NaN" not in english + chinese
     assert english.splitlines()[1:] == chinese.splitlines()[1:]
     assert english.splitlines()[0] != chinese.splitlines()[0]
+
+
+BOTH = bptt.Cell("""
+    h[t] = tanh(W @ h[t-1] + U @ x[t])
+    g[t] = tanh(R @ g[t+1] + P @ x[t])
+    o[t] = V @ h[t] + Q @ g[t]
+    L[t] = nll(softmax(o[t]), y[t])
+""")
+
+
+def test_a_loop_that_reads_the_next_step_is_run_and_walked(browser, tmp_path):
+    file = BOTH.explain(name="both").save(tmp_path / "both.html")
+    page = Opened(browser, file).ready()
+    wrong = "grad_g[t] = R @ diag(1 - g[t-1]**2) @ grad_g[t-1] + Q.T @ grad_o[t]"
+    assert BOTH.check_equation(wrong.replace("R @", "R.T @")).passed
+    columns, _ = judged(page, wrong)
+    for cost in backward_pass(BOTH, wrong).costs:
+        assert columns[cost.name][0] == pytest.approx(cost.error, rel=1e-8, abs=1e-10)
+    for text in (page.run("B.data.lab.right"), wrong.replace("R @", "R.T @")):
+        columns, _ = judged(page, text)
+        assert max(error for error, _ in columns.values()) < 1e-12
+    page.run("document.querySelectorAll('[data-walk]').forEach(b => b.click())")
+    page.run("B.stepWalk('all')")
+    assert "the box holds the gradient" in page.text(".walk-note")
+    assert page.complaints == []
+    page.context.close()
 
 
 def test_one_dimensional_arrays_are_wrong_only_where_they_are(lab):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import bptt
-from bptt.flow import Verdict, measure
+from bptt.flow import measure
 from bptt.flow.non_finite import NonFinite
 from bptt.flow.page import chart_of
 from bptt.flow.panels import FlowPanel, make_panels
@@ -173,14 +173,14 @@ def test_the_spectral_radius_does_not_decide():
     W = np.diag(np.full(30, 0.9)) + np.diag(np.full(29, 1.0), 1)
     flow = linear_flow(W)
     assert flow.spectra["W"][0] == pytest.approx(0.9)
-    assert flow.numbers.verdict is Verdict.EXPLODING
+    assert [found.kind for found in flow.diagnoses] == ["transient"]
 
 
 def test_a_product_that_leaves_the_floating_range_keeps_its_exponent():
     flow = linear_flow(np.diag([1e-20, 2e-20]))
     assert flow.numbers.singular_values[0, 0] == 0.0
     assert flow.numbers.rate == pytest.approx(np.log(2e-20))
-    assert flow.numbers.verdict is Verdict.VANISHING
+    assert flow.diagnoses[0].kind == "vanishing"
 
 
 # ----- the first number that is none -----

@@ -204,11 +204,15 @@ def _named_sizes(cell: bptt.Cell, params: Mapping[str, np.ndarray]) -> dict[str,
     single = {dim: size for dim, size in found.items() if "+" not in dim}
     for dim, size in sums.items():
         parts = dim.split("+")
-        unknown = [p for p in parts if not p.isdigit() and p not in single]
         rest = sum(int(p) if p.isdigit() else single.get(p, 0) for p in parts)
-        for number, part in enumerate(unknown):
-            share = 1 if number else (size - rest) // parts.count(part)
-            single[part] = share if number else share - len(unknown) + 1
+        unknown = [
+            p for p in dict.fromkeys(parts) if not p.isdigit() and p not in single
+        ]
+        for part in unknown[1:]:
+            single[part] = 1
+            rest += parts.count(part)
+        for part in unknown[:1]:
+            single[part] = (size - rest) // parts.count(part)
     return single
 
 

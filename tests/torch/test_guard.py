@@ -6,6 +6,7 @@ same values in plain float64. None may come out as a constant or in silence.
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -14,6 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 import bptt
 import bptt.torch
+from bptt.torch.guard import NoTensorError
 from tests.torch.pairs import DOUBLE, N_B, N_X, TAU, assert_equal, flatten, make_pair
 
 # bfloat16 has 8 bits: a few roundings a step of numbers below 1.
@@ -368,3 +370,32 @@ def test_a_compiled_graph_refuses_another_device_with_what_to_do():
         DeviceError, match=r"a tensor is on cuda:0: move it by \.cpu\(\)"
     ):
         refuse_devices([Elsewhere()])
+
+
+REFUSED = {
+    "an array": (lambda x: {"x": x.numpy()}, "x is a ndarray"),
+    "a list of lengths": (lambda x: {"x": x, "lengths": [3, 4]}, "lengths is a list"),
+    "a list of states": (
+        lambda x: {"x": x, "initial": [x[0]]}, "initial is a list.*by name",
+    ),
+    "an array as a state": (
+        lambda x: {"x": x, "initial": {"h": np.zeros((2, 4))}}, "state h is a nd",
+    ),
+    "weights": (lambda x: {"x": x, "weights": [1.0] * 5}, "weights is a list"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_no_tensor_is_refused_in_one_line(kind):
+    make, message = REFUSED[kind]
+    layer = bptt.torch.Recurrent(bptt.cells.elman, n_x=3, n_h=4)
+    with pytest.raises(NoTensorError, match=message) as caught:
+        layer(**make(torch.zeros(5, 2, 3)))
+    assert "\n" not in str(caught.value)
+
+
+def test_complex_numbers_are_refused():
+    """Their imaginary part would be lost without a word."""
+    layer = bptt.torch.Recurrent(bptt.cells.elman, n_x=3, n_h=4)
+    with pytest.raises(bptt.errors.DtypeError, match=r"complex64.*use \.real"):
+        layer(torch.zeros(5, 2, 3, dtype=torch.complex64))

@@ -391,3 +391,17 @@ def test_a_fingerprint_is_of_the_content(tmp_path, kind, monkeypatch):
     first = fingerprint(make(1))
     assert first == fingerprint(make(1))
     assert first != fingerprint(make(2))
+
+
+def test_a_text_in_which_no_character_repeats_is_refused():
+    text = PlainText("".join(map(chr, range(0x4E00, 0x4E00 + 900))), "x.txt", 1)
+    with pytest.raises(EmptyDataError, match="no character occurs twice in the train"):
+        text_task(text, OPTIONS)
+
+
+def test_entries_take_as_few_bytes_as_they_need(large):
+    small, big, _ = large
+    for text in (small, big):
+        tokens = text_task(text, OPTIONS).parts["training"].tokens
+        assert tokens.dtype == np.uint8
+        assert isinstance(tokens, np.memmap) == (text is big)

@@ -36,3 +36,13 @@ def test_another_thread_changes_no_handler():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_the_first_interrupt_is_answered_at_once_and_once():
+    answers = []
+    with StopOnInterrupt(lambda: answers.append("stopping")) as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert (answers, stop.requested) == (["stopping"], True)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert answers == ["stopping"]

@@ -219,6 +219,24 @@ def test_gaps_are_an_error_or_carried_on_and_without_a_loss(tmp_path):
     np.testing.assert_array_equal(later.parts["whole"].steps(0), [False, True, True])
 
 
+@pytest.mark.parametrize("horizon", [1, 6])
+def test_the_naive_forecasts_of_a_trend_are_in_the_units_of_the_data(tmp_path, horizon):
+    """x and y of a trend have other means: in those of one the other would be off."""
+    path = tmp_path / "a.csv"
+    values = np.random.default_rng(2).normal(size=90).cumsum() + 3 * np.arange(90)
+    path.write_text("a\n" + "\n".join(f"{v:.6f}" for v in values))
+    options = TrainingOptions(held_out=0.2, season=8)
+    task = make_task(read(path, horizon=horizon), options)
+    n = round(0.2 * (90 - horizon))
+    for name, lag in (("naive forecast", horizon), ("seasonal naive forecast", 8)):
+        found = measure_lagged(
+            name, task.lags[name], task.parts["validation"], task.form
+        )
+        errors = values[-n:] - values[-n - lag : -lag]
+        expected = np.sqrt((errors**2).mean())
+        assert found.figures["rmse"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_every_group_is_split_in_time_or_by_groups(tmp_path):
     path = tmp_path / "a.csv"
     rows = [f"{g},{100 * k + t}" for k, g in enumerate("uvw") for t in range(21)]

@@ -278,8 +278,8 @@ class Polluted(Batches):
 
     def read(self, rows, start, stop):
         block = super().read(rows, start, stop)
-        block.x[~block.scored] = 5
-        block.y[~block.scored] = 3
+        block.x[block.scored == 0] = 5
+        block.y[block.scored == 0] = 3
         return block
 
 

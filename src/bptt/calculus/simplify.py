@@ -141,13 +141,19 @@ def _total(node: Node) -> Node:
 
 
 def _total_at(node: Node) -> Node:
-    """The sum of g_j x^T for every j, where x has no index, as one product over rows.
+    """The sum of g_j x^T for every j, where one has no index, as one product over rows.
 
     What is summed need not be kept at every step: n_j times as much as the parameter.
+    Of g x_j^T it is the transpose, of the sum of x_j g^T.
     """
     g, x = node.inputs[0].inputs
-    if x.indices or not (g.timed and x.timed):
+    g, x = _unfilled(g, x), _unfilled(x, g)
+    if not (g.timed and x.timed) or (g.indices and x.indices):
         return node
+    if x.indices:
+        turned = Node("outer", (x, g), (*x.shape, *g.shape))
+        total = _total_at(Node("total", (turned,), turned.shape, node.data))
+        return Node("transpose", (total,), node.shape)
     places = [IndexPlace(dim, (PlaceTerm(name, dim),)) for name, dim in g.indices]
     for place in reversed(places):
         g = Node("put", (g,), (place.dim, *g.shape), (place, ()))
@@ -156,6 +162,14 @@ def _total_at(node: Node) -> Node:
     for place in places:
         total = Node("at", (total,), total.shape[1:], place)
     return total
+
+
+def _unfilled(node: Node, other: Node) -> Node:
+    """A factor before it is repeated for indices that the other factor has."""
+    names = dict(other.indices)
+    while node.op == "index_fill" and node.data[0] in names:  # type: ignore[index]
+        node = node.inputs[0]
+    return node
 
 
 def _number(node: Node) -> float:

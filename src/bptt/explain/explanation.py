@@ -32,7 +32,7 @@ class UnknownFormatError(ArgumentError):
 
 
 class BackwardLoopError(ArgumentError):
-    """The page is asked for of a cell in which something is read at t+1."""
+    """A figure is asked for of a cell in which something is read at t+1."""
 
 
 class UnknownCardError(ArgumentError):
@@ -85,11 +85,13 @@ class Explanation:
     def passed(self) -> bool:
         """Whether every displayed equality held, and no row of a table failed.
 
-        Of a cell with indices the rows of the ledger alone decide.
+        Of a cell with indices a line that cannot be read back does not count.
         """
         badge = self.document.badge
-        shows_all = badge.equations > 0 or has_indices(self.cell.graph)
-        return shows_all and badge.checked == badge.equations and not badge.failed
+        if has_indices(self.cell.graph):
+            return not badge.failed
+        shows_all = badge.checked == badge.equations > 0
+        return shows_all and not badge.failed
 
     @property
     def summary(self) -> str:
@@ -120,11 +122,7 @@ class Explanation:
         return render_latex(self.document, self.lang, cards=self.cards, t=self.t)
 
     def html(self) -> str:
-        """The page: one file that needs no network.
-
-        Raises: BackwardLoopError, IndexedCellError.
-        """
-        self._refuse("the page draws")
+        """The page: one file that needs no network."""
         from bptt.explain.html import html_page
 
         return html_page(self.document, self.lang)
@@ -149,27 +147,22 @@ class Explanation:
 
         Raises: FigureError, BackwardLoopError, IndexedCellError.
         """
-        self._refuse("figures draw")
+        refuse_indices(self.cell.graph)
+        for state in sorted(self.cell.graph.backward):
+            raise BackwardLoopError(
+                f"{state}[t+1] is read: figures draw loops that run from t = 1 to tau. "
+                "html() draws both directions"
+            )
         from bptt.explain.figure import make_figure
         from bptt.explain.figure.pictured import Pictured
 
         return make_figure(Pictured(self.document, self.name, self.lang), kind, of)
 
-    def _refuse(self, draws: str) -> None:
-        """Refuse cells that no picture shows."""
-        refuse_indices(self.cell.graph)
-        for state in sorted(self.cell.graph.backward):
-            raise BackwardLoopError(
-                f"{state}[t+1] is read: {draws} loops that run from t = 1 to "
-                "tau. text(), markdown() and latex() take both directions"
-            )
-
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a file; its suffix says the format: .html, .md, .tex or .txt.
 
         Returns: the path.
-        Raises: UnknownFormatError, BackwardLoopError, IndexedCellError; OSError if it
-        cannot be written.
+        Raises: UnknownFormatError; OSError if it cannot be written.
         """
         target = Path(path)
         writers = (self.text, self.markdown, self.latex, self.html)
@@ -242,10 +235,11 @@ def explain(
     >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
     True
 
-    Of a cell with indices it is the equations, those of the gradient, and the ledger.
+    Of a cell with indices it is the equations, those of the gradient, each checked,
+    the numbers of one step, and the ledger.
 
     Raises: UnknownLanguageError, ExplainOptionError; and UnknownCardError when shown,
-    and BackwardLoopError or IndexedCellError when the page is asked for.
+    and IndexedCellError when a figure is asked for.
     """
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)

@@ -8,7 +8,7 @@ report.diagnoses, report.numbers, report.growth, report.lags, report.truncations
 """
 
 from bptt.flow.findings import Diagnosis, Remedy
-from bptt.flow.measure import Flow, Verdict, measure
+from bptt.flow.measure import Flow, measure
 from bptt.flow.report import GradientFlow, measure_run
 from bptt.flow.setting import FlowSetting
 
@@ -18,7 +18,6 @@ __all__ = [
     "FlowSetting",
     "GradientFlow",
     "Remedy",
-    "Verdict",
     "measure",
     "measure_run",
 ]

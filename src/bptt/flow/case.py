@@ -13,6 +13,7 @@ from bptt.flow.facts import Facts
 from bptt.flow.findings import Diagnosis, Findings, Remedy
 from bptt.flow.slots import slots_of
 from bptt.flow.words import power
+from bptt.step.graph import Graph
 from bptt.step.shapes import Array
 
 LAG = 20  # steps of a window, if nobody says what lag the task must bridge
@@ -57,6 +58,13 @@ class Case:
         return slots_of(self.bindings).mask
 
     @property
+    def source(self) -> Graph:
+        """The cell as it was written."""
+        setting = self.findings.setting
+        assert setting is not None
+        return setting.source.graph
+
+    @property
     def units(self) -> int:
         """Of the smallest state."""
         states = self.facts.cut.states
@@ -64,13 +72,23 @@ class Case:
 
     @cached_property
     def log_growth(self) -> Array:
-        """Log of what the best direction is multiplied by over the lag, by row."""
+        """Log of what the best direction is multiplied by over the lag, by row.
+
+        Where there are fewer steps the rest goes on at `pace`: a window's own errs
+        upward, and the exponent of a short run both ways.
+        """
         found = []
         for growth in self.findings.growth:
+            pace = (growth.by_row / growth.lag + growth.rates) / 2
             more = self.lag - growth.lag
             with np.errstate(invalid="ignore"):
-                found.append(growth.by_row + (more * growth.rates if more > 0 else 0.0))
+                found.append(growth.by_row + (more * pace if more > 0 else 0.0))
         return np.asarray(np.max(found, axis=0))
+
+    @property
+    def measured(self) -> int:
+        """The steps of the windows that were measured."""
+        return max(growth.lag for growth in self.findings.growth)
 
     @cached_property
     def rates(self) -> Array:

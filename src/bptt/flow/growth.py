@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bptt.flow.graded import log_values
+from bptt.flow.graded import GradedProduct, log_values
 from bptt.flow.maps import StepMaps
 from bptt.flow.measure import exponents
 from bptt.step.shapes import Array
@@ -24,6 +24,7 @@ LARGE = 256  # units from which it carries two
 TURNS = 3  # of a power iteration, at most
 SETTLED = 0.02  # of a logarithm: two per cent
 WINDOWS = 64  # over all rows; more are left out evenly, but three of each row stay
+WARM = 64  # steps that turn random directions into leading ones
 LEADING = 8  # directions where the full set is not asked for
 FULL_WORK = 2.2e8  # tau n^3 up to which the full set is found by itself: a second
 FORMED = 1 << 22  # elements of Jacobians that are formed at once
@@ -194,8 +195,8 @@ def _rates(loop: Loop) -> Array:
     v = np.linalg.qr(random.standard_normal((len(lengths), loop.n, p)))[0]
     total = np.zeros(len(lengths))
     half = lengths // 2
-    for step in range(int(lengths.max())):
-        now = np.flatnonzero(step < lengths)
+    for step in range(max(0, int(half.min()) - WARM), int(lengths.max())):
+        now = np.flatnonzero((step < lengths) & (step >= half - WARM))
         slots = loop.slot_array(now, np.full(len(now), step))
         out = loop.on(slots, v[now])
         q, r = np.linalg.qr(out)
@@ -238,25 +239,23 @@ def full_spectrum(loop: Loop, row: int) -> Spectrum:
 
 
 def leading_spectrum(loop: Loop, row: int) -> Spectrum:
-    """A few leading directions: on to the end by QR, and from there back."""
+    """A few leading directions: turned by the last steps, then back to the first.
+
+    With J^T Q_k = Q_{k+1} R the values are those of a product of small R.
+    """
     steps, p = int(loop.maps.slots.lengths[row]), min(loop.n, LEADING)
     random = np.random.default_rng(2)
     v = np.linalg.qr(random.standard_normal((1, loop.n, p)))[0]
-    logs = np.zeros((steps, p))
-    for step in range(steps):
-        out = loop.on(np.array([loop.slot(row, step)]), v)
-        v, r = np.linalg.qr(out)
+    for step in range(max(0, steps - WARM), steps):
+        v = np.linalg.qr(loop.on(np.array([loop.slot(row, step)]), v))[0]
+    logs, product = np.zeros((steps, p)), GradedProduct(p)
+    rows = [np.zeros(p)]
+    for step in reversed(range(steps)):
+        v, r = np.linalg.qr(loop.back(np.array([loop.slot(row, step)]), v))
+        product.multiply(r[0])
+        rows.append(product.log_singular_values())
         with np.errstate(divide="ignore"):
             logs[step] = np.log(np.abs(np.diagonal(r[0])))
-    rows = [np.zeros(p)]
-    scale = 0.0
-    for step in reversed(range(steps)):
-        v = loop.back(np.array([loop.slot(row, step)]), v)
-        largest = float(np.abs(v).max())
-        with np.errstate(divide="ignore"):
-            scale += float(np.log(largest))
-            v = v / (largest or 1.0)
-            rows.append(np.log(np.linalg.svd(v[0], compute_uv=False)) + scale)
     return Spectrum(
         np.array(rows[::-1]), -np.sort(-logs.mean(axis=0)), p == loop.n, None
     )

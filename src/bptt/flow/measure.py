@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
@@ -25,20 +24,7 @@ from bptt.step.ops import OPS
 from bptt.step.shapes import Array
 from bptt.unrolled import Unrolled
 
-# The largest singular value of the product over the whole sequence: what is left of, or
-# has become of, the direction that fares best. Three decades either way is where a
-# float32 sum of the terms begins to lose the smaller ones to the larger.
-VANISHED, EXPLODED = 1e-3, 1e3
 SATURATED = 0.1  # of the steepest slope that the function has anywhere
-
-
-class Verdict(StrEnum):
-    """What the measured product of Jacobians did over the whole sequence."""
-
-    VANISHING = "vanishing"
-    EXPLODING = "exploding"
-    NEITHER = "neither"
-    NO_STATE = "no state"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +59,6 @@ class Flow:
         """Of ∂s^(tau)/∂s^(t); 0 or inf where a number of 64 bits cannot hold one."""
         with np.errstate(over="ignore", under="ignore"):
             return np.asarray(np.exp(self.log_singular_values))
-
-    @property
-    def verdict(self) -> Verdict:
-        """By the largest singular value of ∂s^(tau)/∂s^(0) alone, see VANISHED."""
-        if not self.states:
-            return Verdict.NO_STATE
-        largest = self.log_singular_values[0, 0]
-        if largest < np.log(VANISHED):
-            return Verdict.VANISHING
-        is_large = largest > np.log(EXPLODED)
-        return Verdict.EXPLODING if is_large else Verdict.NEITHER
 
     @property
     def rate(self) -> float:

@@ -71,6 +71,7 @@ def _scale_down(case: Case) -> Remedy:
 def _exploding(case: Case) -> Iterator[Diagnosis]:
     grows = _growing_rows(case)
     if not grows.any():
+        yield from _bursts(case)
         return
     if _is_transient(case):
         yield _transient(case)
@@ -82,25 +83,47 @@ def _exploding(case: Case) -> Iterator[Diagnosis]:
     is_all = grows.mean() >= MANY
     if not is_all:
         remedies.insert(0, remedy("", "remedy.look-at-rows"))
+    severity = "fault" if case.log_growth[worst[0]] > TRANSIENT else "caution"
     yield diagnosis(
-        "exploding" if is_all else "exploding-rows", "fault", *remedies,
+        "exploding" if is_all else "exploding-rows", severity, *remedies,
         rows=case.rows_of(worst), count=len(rows), n_b=case.findings.n_b,
-        pace=f"{case.pace[worst[0]]:+.3f}", lag=case.lag, limit=GROWING,
+        pace=f"{case.pace[worst[0]]:+.3f}", lag=case.lag,
+        steps=case.measured, limit=GROWING,
         growth=show_log(case.log_growth[worst[0]]),
         rate=f"{case.rates[worst[0]]:+.3f}", factor=show_log(case.rates[worst[0]]),
     )  # fmt: skip
 
 
+def _bursts(case: Case) -> Iterator[Diagnosis]:
+    """Much growth over the lag of directions that decay in the long run."""
+    if _is_transient(case):
+        yield _transient(case)
+        return
+    rows = np.flatnonzero(case.log_growth > TRANSIENT)
+    if not len(rows):
+        return
+    worst = rows[np.argsort(-case.log_growth[rows])]
+    yield diagnosis(
+        "bursts", "caution", remedy("clip=1", "remedy.clip"), _scale_down(case),
+        rows=case.rows_of(worst), count=len(rows), n_b=case.findings.n_b, lag=case.lag,
+        growth=show_log(case.log_growth[worst[0]]),
+        factor=show_log(case.rates[worst[0]]), rate=f"{case.rates[worst[0]]:+.3f}",
+    )  # fmt: skip
+
+
 def _normalise(case: Case, key: str) -> list[Remedy]:
     """Layer normalisation, where the equations have a place for it."""
-    if not normalised_text(case.facts.cut.graph) or case.units < 2:
+    if case.facts.gates or case.units < 2:
+        return []
+    if not normalised_text(case.source):
         return []
     return [remedy("normalisation=layer", key)]
 
 
 def _growing_rows(case: Case) -> Array:
     """Rows that grow: all where the median does, else those far above it."""
-    pace = np.where(np.isnan(case.pace), -np.inf, case.pace)
+    # A window may grow in a row that decays: `_bursts` says so.
+    pace = np.where(np.isnan(case.pace) | (case.rates <= 0), -np.inf, case.pace)
     middle = float(np.median(pace))
     with np.errstate(invalid="ignore"):
         apart = (pace > GROWING + APART / 2) & (pace > middle + APART)
@@ -173,7 +196,8 @@ def _vanishing(case: Case) -> Iterator[Diagnosis]:
     yield diagnosis(
         kind, "fault" if kind == "vanishing" else "caution", *_longer_memory(case),
         rows=case.rows_of(worst), count=len(rows), n_b=case.findings.n_b,
-        growth=show_log(middle), lag=case.lag, needed=needed, limit=limit,
+        growth=show_log(middle), lag=case.lag, steps=case.measured, needed=needed,
+        limit=limit,
         reach=float(np.floor(np.median(case.reach[rows]))),
         factor=show_log(middle / case.lag),
     )  # fmt: skip
@@ -191,7 +215,9 @@ def _has_zero_memory(case: Case) -> bool:
 
 def _longer_memory(case: Case) -> Iterator[Remedy]:
     """What lengthens memory, the cause that the numbers show first."""
-    gates = [g for g in case.facts.gates if g.bias]
+    gates, large = [g for g in case.facts.gates if g.bias], _largest_input(case)
+    if gates and large:
+        yield remedy(f"{large}=normalised", "remedy.normalise", name=large)
     for gate in gates[:1]:
         mean = case.mean_of(gate.name)
         keeps = mean if gate.keeps_at_one else 1 - mean
@@ -207,7 +233,7 @@ def _longer_memory(case: Case) -> Iterator[Remedy]:
     for name in small[:1]:
         yield remedy(f"{name}=orthogonal", "remedy.orthogonal", name=name,
                      sigma=case.findings.spectra[name][1])  # fmt: skip
-    if leaky_text(case.facts.cut.graph, LEAK):
+    if leaky_text(case.source, LEAK):
         share = min(LEAK, round(2 / case.lag, 2))
         yield remedy(f"leak={share:g}", "remedy.leak", keeps=1 - share, lag=case.lag,
                      left=show_log(case.lag * float(np.log1p(-share))))  # fmt: skip

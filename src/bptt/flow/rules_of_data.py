@@ -103,7 +103,7 @@ def _losses(case: Case) -> Iterator[Diagnosis]:
     is_forward = not case.facts.cut.graph.backward
     if is_forward and np.median(unused) > 0.1:
         yield diagnosis(
-            "loss-stops", "caution", remedy("weights=all", "remedy.all-losses"),
+            "loss-stops", "caution", remedy(_all_losses(case), "remedy.all-losses"),
             last=int(np.median(last)), tau=int(np.median(lengths[rows])),
             share=100 * float(np.median(unused)),
         )  # fmt: skip
@@ -122,10 +122,16 @@ def _sparse(
     if is_far.mean() > 0.5 and not case.facts.cut.graph.backward:
         unreached = float(np.median((first - reach)[is_far]))
         yield diagnosis(
-            "far-loss", "caution", remedy("weights=all", "remedy.more-losses"),
+            "far-loss", "caution", remedy(_all_losses(case), "remedy.more-losses"),
             reach=float(np.median(reach[is_far])), unreached=unreached,
             tau=int(np.median(lengths)), share=REACHED,
         )  # fmt: skip
+
+
+def _all_losses(case: Case) -> str:
+    """The action that lets every step count; "" where the equations or seeds decide."""
+    graph = case.source
+    return "" if graph.loss is None or graph.ends_in_loss else "weights=all"
 
 
 def _enters(case: Case) -> Array:
@@ -153,7 +159,8 @@ def _window(case: Case) -> Iterator[Diagnosis]:
         remedies = (remedy(f"window={enough}", "remedy.window", k=enough, same=SAME),)
     severity = "fault" if cosine < SHIFTED else "caution" if cosine < SAME else "note"
     yield diagnosis("window", severity, *remedies, window=window, k=at.k, worst=worst,
-                    cosine=cosine, pooled=at.cosine, limit=SHIFTED)  # fmt: skip
+                    cosine=cosine, pooled=f"{at.cosine:.4f}",
+                    limit=SHIFTED)  # fmt: skip
 
 
 def _clipping(case: Case) -> Iterator[Diagnosis]:

@@ -65,8 +65,10 @@ def _clean(report: Findings, lang: str) -> str:
 
 def summary(report: Findings, lang: str = "en") -> Iterator[str]:
     """How far the terms reach, and what truncation loses of the worst parameter."""
-    if report.numbers is None or not len(report.lags):
+    if report.numbers is None or not len(report.lags) or not report.lags[0]:
         return
+    if report.subject.tau < report.needed:
+        yield say("says.few", lang, tau=report.subject.tau, needed=report.needed)
     reach = float(np.median(report.reach(REACHED)))
     if math.isinf(reach):
         yield say("says.reach-all", lang, reach=len(report.lags) - 1)

@@ -49,6 +49,10 @@ class DeviceError(errors.ArgumentError):
     """A compiled graph is to run a cell on a device that kernels do not reach."""
 
 
+class NoTensorError(errors.ArgumentError):
+    """An argument of a layer is something else than a tensor."""
+
+
 class Way(enum.Enum):
     """How a call runs.
 
@@ -124,6 +128,20 @@ def refuse_devices(tensors: Iterable[Tensor]) -> None:
                 f"{tensor.device}: move it by .cpu(), or leave this layer out of the "
                 "graph by torch.compiler.disable"
             )
+
+
+def refuse_others(what: str, given: object) -> None:
+    """Raises: NoTensorError, DtypeError, for what no cell can read."""
+    if not isinstance(given, Tensor):
+        raise NoTensorError(
+            f"{what} is a {type(given).__name__}, and a layer takes tensors: use "
+            "torch.as_tensor(...)"
+        )
+    if given.is_complex():
+        raise errors.DtypeError(
+            f"{what} has element type {str(given.dtype).removeprefix('torch.')}, and a "
+            "cell computes with real numbers: use .real, or .abs()"
+        )
 
 
 def refuse_layouts(tensors: Iterable[Tensor]) -> None:

@@ -13,6 +13,7 @@ from bptt.call import share_limit
 from bptt.cell import Cell
 from bptt.execute.rows import join_delays, split_delays, starts_of
 from bptt.results import Copies
+from bptt.torch.guard import NoTensorError, refuse_others
 from bptt.torch.key import key_of
 from bptt.torch.limits import limit_of, set_limit
 from bptt.torch.record import Record
@@ -118,6 +119,8 @@ class Recurrent(torch.nn.Module):
         element type; autocast changes nothing here.
         Raises: a subclass of `errors.ArgumentError` for every tensor that does not fit.
         """
+        _refuse(dict(zip(self.inputs, args, strict=False)) | inputs, initial)
+        _refuse({"weights": weights, "lengths": lengths}, None)
         given = self._name(args, inputs)
         is_batched = self._is_batched(given)
         given = self._spread(given, is_batched)
@@ -246,6 +249,22 @@ class Recurrent(torch.nn.Module):
     def extra_repr(self) -> str:
         """The equations."""
         return self.text.strip()
+
+
+def _refuse(given: Mapping[str, Any], initial: Any) -> None:
+    """Raises: NoTensorError, DtypeError."""
+    for name, tensor in given.items():
+        if tensor is not None:
+            refuse_others(name, tensor)
+    if initial is None:
+        return
+    if not isinstance(initial, Mapping):
+        raise NoTensorError(
+            f"initial is a {type(initial).__name__}, and a layer takes the values by "
+            'name: use initial={"h": h0}'
+        )
+    for name, tensor in initial.items():
+        refuse_others(f"initial state {name}", tensor)
 
 
 def _asks(weights: Tensor) -> bool:

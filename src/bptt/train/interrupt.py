@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
 
@@ -13,9 +14,10 @@ class StopOnInterrupt:
     Raises: KeyboardInterrupt on the second SIGINT.
     """
 
-    def __init__(self) -> None:
-        """Start without a request."""
+    def __init__(self, answer: Callable[[], object] = lambda: None) -> None:
+        """Start without a request; answer: what the first SIGINT is answered with."""
         self.requested = False
+        self._answer = answer
         self._previous: Any = None
         self._is_installed = False
 
@@ -23,6 +25,7 @@ class StopOnInterrupt:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+        self._answer()
 
     def __enter__(self) -> Self:
         """Install the handler."""

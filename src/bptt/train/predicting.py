@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bptt.step.shapes import Array
 from bptt.train.data.opening import Data, DataRequest, open_data
 from bptt.train.data.sequence_files import SequenceFiles
 from bptt.train.data.sequence_task import refuse_unlike
@@ -49,7 +50,7 @@ def predict_run(folder: Path, paths: Sequence[Path]) -> Rows:
                 p = model.predict(x[:, None])[:, 0]
                 first = 0 if part.per_step else len(p) - 1
                 for t in range(first, len(p)):
-                    yield [_id(data, number), t + 1, *map(float, p[t])]
+                    yield [_id(data, number), t + 1, *_digits(p[t])]
                 number += 1
 
     return heads, rows()
@@ -84,7 +85,7 @@ def forecast_run(folder: Path, paths: Sequence[Path], steps: int) -> Rows:
                 known = [one[t], x[-1]]
                 if season is not None:
                     known.append(x[max(0, len(x) - season + t % season)])
-                yield [_id(data, i), t + 1, *map(float, np.concatenate(known))]
+                yield [_id(data, i), t + 1, *_digits(np.concatenate(known))]
 
     return heads, rows()
 
@@ -97,6 +98,11 @@ def _heads(data: SequenceFiles, model: Trained) -> list[str]:
         is_later_x = data.horizon is not None and len(data.columns) == n
         return list(data.columns) if is_later_x else [f"y{i}" for i in range(n)]
     return [target] if n == 1 else [f"{target} {i}" for i in range(n)]
+
+
+def _digits(values: Array) -> list[float]:
+    """The seven digits that float32 has: 339.9, not 339.8999938964844."""
+    return [float(f"{value:.7g}") for value in values]
 
 
 def _id(data: SequenceFiles, i: int) -> str | int:

@@ -3,6 +3,7 @@
 import platform
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,10 @@ from bptt.version import __version__
 
 SAMPLE_LENGTH = 300
 LBFGS = "lbfgs"
+STOPPING = (
+    "Stopping: saving what is learned, then measuring the held-out part; "
+    "Ctrl-C again leaves at once."
+)
 
 
 def train(
@@ -242,7 +247,8 @@ def _go(
     _announce(setting, run.parameters, console)
     if setting.processes.is_first:
         drop_summary(setting.folder)
-    with one_thread(), StopOnInterrupt() as stop:
+    answer = partial(console.print, STOPPING, style="dim")
+    with one_thread(), StopOnInterrupt(answer) as stop:
         run.run(console, lambda: stop.requested)
         stopped = stop.requested and not run.is_over()
         return finish(run, setting, was_interrupted=stopped)

@@ -112,6 +112,15 @@ def _count_classes(training: Dataset, n: int) -> Array:
     return counts
 
 
+def _as_y(form: Form, x: Array) -> Array:
+    """Standardised values of x as y has them, whose mean and scale are others."""
+    wide = x.astype(np.float64)
+    if not form.x_scale:
+        return wide
+    wide = wide * np.array(form.x_scale) + np.array(form.x_mean)
+    return np.asarray((wide - np.array(form.y_mean)) / np.array(form.y_scale))
+
+
 def measure_lagged(name: str, back: int, dataset: Batches, form: Form) -> Predictor:
     """The predictor that says x[t - back] of every step t, or x[1] before that.
 
@@ -124,10 +133,10 @@ def measure_lagged(name: str, back: int, dataset: Batches, form: Form) -> Predic
     for row in range(len(data)):
         x, weights = data.x[row], data.steps(row).astype(np.float64)
         counts, weights = weights > 0, weights[weights > 0]
-        guess = x[np.maximum(np.arange(len(x)) - back, 0)][counts]
+        guess = _as_y(form, x[np.maximum(np.arange(len(x)) - back, 0)][counts])
         true = data.y[row][counts]
         tally.add(guess, true)
-        errors = ((guess.astype(np.float64) - true) ** 2).mean(axis=-1)
+        errors = ((guess - true) ** 2).mean(axis=-1)
         loss += float(weights @ errors)
         n += weights.sum()
     return Predictor(name, loss / (n or 1.0), tally.figures())

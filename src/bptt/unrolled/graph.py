@@ -70,13 +70,13 @@ class Unrolled:
 
         Raises: UnknownNodeError if there is none.
         """
-        if (name, t) in self._named:
-            return self._named[name, t]
+        if (name, t) in self.named:
+            return self.named[name, t]
         label = name if t is None else f"{name}^({t})"
         raise errors.UnknownNodeError(f"{label} is not in the unrolled graph")
 
     @cached_property
-    def _named(self) -> dict[tuple[str, int | None], Place]:
+    def named(self) -> dict[tuple[str, int | None], Place]:
         """The first place of a name and step; L has none."""
         return {(p.name, p.t): p for p in reversed(self.places[:-1])}
 

@@ -55,6 +55,8 @@ class Evaluator:
     def index(self, index: str | e.Value) -> int:
         """An element index from 0: a letter's value, or the class at a step."""
         if isinstance(index, str):
+            if index not in self.letters:
+                raise UnknownSymbolError("formula.free-letter", letter=index)
             return self.letters[index]
         return int(self(index)[0, 0])
 
@@ -97,16 +99,23 @@ def _scalar(value: float) -> Array:
 def _element(ev: Evaluator, expr: e.Element) -> Array:
     value = ev(expr.of)
     indices = [ev.index(index) for index in expr.indices]
-    if len(indices) == 1:
-        return as_matrix(value[:, 0][indices[0]])
-    return as_matrix(value[indices[0], indices[1]])
+    place = tuple(indices) if len(indices) > 1 else (*indices, 0)
+    return as_matrix(_chosen(value, place))
+
+
+def _chosen(array: Array, place: tuple[int, ...]) -> Array:
+    """One element, or a message: a class may lie beyond the axis it is put on."""
+    for index, size in zip(place, array.shape, strict=False):
+        if not 0 <= index < size:
+            raise UnknownSymbolError("formula.index-range", index=index, size=size)
+    return np.asarray(array[place])
 
 
 def _jacobian(ev: Evaluator, expr: e.Jacobian) -> Array:
     (target, rows), (source, columns) = ev.end(expr.target), ev.end(expr.source)
     array = ev.point.jacobian(target, source, total=expr.total)
     if rows or columns:
-        return as_matrix(array[(*rows, *columns)])
+        return as_matrix(_chosen(array, (*rows, *columns)))
     if array.ndim == 2:
         return array
     # A scalar end: the derivative of a scalar is a row, with respect to one a column.

@@ -50,6 +50,17 @@ def _scalar(expr: Expr, scope: Scope) -> Shape:
     return SCALAR
 
 
+def _element(expr: e.Element, scope: Scope) -> Shape:
+    shape = shape_of(expr.of, scope)
+    needed = 0 if shape == SCALAR else 1 if shape[1] == 1 else 2
+    if needed != len(expr.indices):
+        raise FormulaShapeError(
+            "formula.element", expr, shape=show(shape), needed=needed,
+            found=len(expr.indices),
+        )  # fmt: skip
+    return SCALAR
+
+
 def _gradient(expr: e.Nabla | e.Incoming, scope: Scope) -> Shape:
     return shape_of(expr.of, scope)
 
@@ -142,7 +153,7 @@ _RULES: dict[type[Expr], Callable[..., Shape]] = {
     e.Size: _scalar,
     e.Weight: _scalar,
     e.Delta: _scalar,
-    e.Element: _scalar,
+    e.Element: _element,
     e.Value: lambda expr, scope: scope.shape(expr),
     e.Nabla: _gradient,
     e.Incoming: _gradient,

@@ -22,7 +22,8 @@ def write_block(writer: PageWriter, block: m.Block) -> Markup:
     if isinstance(block, m.Paragraph):
         return tag("p", writer.text(block.text))
     if isinstance(block, m.Listing):
-        return tag("pre", tag("code", block.text), tabindex=0)
+        wraps = "wraps" if block.id == "gradient" else None
+        return tag("pre", tag("code", block.text), tabindex=0, class_=wraps)
     if isinstance(block, m.ShownTable):
         return _table(writer, block)
     if isinstance(block, m.Equations):
@@ -186,7 +187,8 @@ def _shares(writer: PageWriter, card: m.Card, chain: m.Chain) -> Markup | None:
         found = writer.by_step(expr, chain.first, chain.last)
         norms = {t: np.linalg.norm(value) for t, value in found.items()}
         key = f"share:{card.id}:{chain.first}:{way}"
-        parts.append(writer.values.widget(key, norms, word(f"share-{way}")))
+        whence = "earlier" if way == "later" and _is_earlier(expr) else way
+        parts.append(writer.values.widget(key, norms, word(f"share-{whence}")))
     return side_by_side(tag("span", word("share"), class_="note"), *parts)
 
 
@@ -194,6 +196,12 @@ def _way(term: e.Expr) -> str:
     """Whether a term reads a gradient of the next step."""
     grads = [part for part in e.walk(term) if isinstance(part, e.Nabla)]
     return arrow_of(grads[-1].of) if grads else "now"
+
+
+def _is_earlier(terms: e.Expr) -> bool:
+    """Whether gradients of the step before are read: of a loop that reads t + 1."""
+    times = (part.of.time for part in e.walk(terms) if isinstance(part, e.Nabla))
+    return any(time is not None and time.offset < 0 for time in times)
 
 
 def _why(writer: PageWriter, why: m.Why) -> Markup:

@@ -85,7 +85,7 @@ def arrow_of(target: Expr) -> str:
     """The name of an arrow's colour by the step of the node that it leads to."""
     of = target.of if isinstance(target, e.Element) else target
     time = of.time if isinstance(of, e.Value) else None
-    return "later" if time is not None and time.offset > 0 else "now"
+    return "later" if time is not None and time.offset else "now"
 
 
 _LATEX, _MATHML = SymbolLatex(), ShortMathml()

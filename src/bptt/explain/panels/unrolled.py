@@ -36,9 +36,10 @@ def graph(context: Subject) -> PagePanel:
         cells = (Value(name, T), _readers(context, name, is_last=False),
                  _readers(context, name, is_last=True), visits)  # fmt: skip
         rows.append(TableRow(cells))
+    intro = "graph.intro-back" if context.scope.graph.backward else "graph.intro"
     titles = _titles("graph", "node", "successors", "last", "visits")
     return PagePanel("graph", 2, Text("panel.graph"), (
-        Paragraph(Text("graph.intro")), ShownTable("graph", titles, tuple(rows)),
+        Paragraph(Text(intro)), ShownTable("graph", titles, tuple(rows)),
     ))  # fmt: skip
 
 

@@ -1,9 +1,5 @@
 """From a text to streams of characters."""
 
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 
 from bptt.train.data.baselines import (
@@ -15,18 +11,19 @@ from bptt.train.data.baselines import (
     unigram_bits,
 )
 from bptt.train.data.form import CHARACTERS, Form
+from bptt.train.data.mapped import map_pieces
 from bptt.train.data.streams import Streams, TokenParts, Tokens, split_length
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.text import Characters
 from bptt.train.data.vocabulary import (
-    PIECE,
     UNKNOWN,
     Codes,
     Vocabulary,
     codes_of,
+    read_pieces,
     text_of,
 )
-from bptt.train.errors import EmptyDataError, FolderNotWritableError
+from bptt.train.errors import EmptyDataError
 from bptt.train.options import TrainingOptions
 from bptt.train.truncation import Truncation
 
@@ -56,26 +53,25 @@ def text_task(
         what="characters",
     )
     slices = parts.slices
-    training = codes[slices["training"]]
     if vocabulary is None:
-        pieces = (training[i : i + PIECE] for i in range(0, len(training), PIECE))
-        vocabulary = Vocabulary.from_codes(pieces)
+        vocabulary = _learnt(codes[slices["training"]], text.source)
     split = _keep_text(codes, parts)
-    vocabulary.encode_codes(codes)
-    known = vocabulary
+    tokens = _encoded(codes, vocabulary)
+    del codes  # a file mapped into memory is gone with its last user
+    training, known = tokens[slices["training"]], vocabulary
 
     def baselines() -> Baselines:
-        unigram = unigram_bits(training, codes[slices["validation"]], known)
+        unigram = unigram_bits(training, tokens[slices["validation"]], known)
         return Baselines(unigram, None if split is None else lzma_bits(split))
 
-    held_out = {n: codes[s] for n, s in slices.items() if n != "training"}
+    held_out = {n: tokens[s] for n, s in slices.items() if n != "training"}
     return TrainingTask(
         kind="text",
         form=Form(len(vocabulary), True, "class", len(vocabulary)),
         parts={"training": Streams(training, options.n_b)} | _streams(held_out),
         truncation=tau,
         evaluation=Truncation(options.text_tau, options.text_tau),
-        summary=f"{_describe(text, len(codes))}, {len(codes) - parts.n_training:,} "
+        summary=f"{_describe(text, len(tokens))}, {len(tokens) - parts.n_training:,} "
         f"held out; vocabulary {len(vocabulary)}",
         unit=CHARACTERS,
         offsets={n: _spelling(t, known) for n, t in held_out.items() if len(t)},
@@ -92,16 +88,16 @@ def text_evaluation(
     Raises: EmptyDataError, and the errors of reading a large text.
     """
     codes = gather_codes(text)
-    vocabulary.encode_codes(codes)
+    tokens = _encoded(codes, vocabulary)
     return TrainingTask(
         kind="text",
         form=Form(len(vocabulary), True, "class", len(vocabulary)),
-        parts=_streams({"test": codes}),
+        parts=_streams({"test": tokens}),
         truncation=options.truncation(options.text_tau),
         evaluation=Truncation(options.text_tau, options.text_tau),
-        summary=_describe(text, len(codes)),
+        summary=_describe(text, len(tokens)),
         unit=CHARACTERS,
-        offsets={"test": _spelling(codes, vocabulary)},
+        offsets={"test": _spelling(tokens, vocabulary)},
         vocabulary=vocabulary,
     )
 
@@ -113,13 +109,16 @@ def evaluation_streams(tokens: Tokens) -> Streams:
 
 
 def gather_codes(text: Characters) -> Codes:
-    """The code points of a text, shape (n,), writable.
+    """The code points of a text, shape (n,), read-only.
 
     A large text goes to a temporary file (4 bytes per character, in the folder that
     TMPDIR names) that is mapped into memory and gone with the process.
     Raises: EmptyDataError for fewer than two characters, FolderNotWritableError.
     """
-    codes = _mapped(text.blocks()) if text.is_large else _joined(text.blocks())
+    pieces = map(codes_of, text.blocks())
+    codes = (
+        map_pieces(pieces, np.uint32) if text.is_large else np.concatenate(list(pieces))
+    )
     if len(codes) < 2:
         raise EmptyDataError(text.source, f"the text has {len(codes)} characters")
     return codes
@@ -130,24 +129,24 @@ def _describe(text: Characters, n: int) -> str:
     return f"{text.source}: {n:,} characters of {files}"
 
 
-def _joined(blocks: Iterator[str]) -> Codes:
-    return np.concatenate([codes_of(block) for block in blocks])
+def _learnt(codes: Codes, source: str) -> Vocabulary:
+    """The characters of a training part. Raises: EmptyDataError if none is known."""
+    vocabulary = Vocabulary.from_codes(read_pieces(codes))
+    if not vocabulary.characters:
+        raise EmptyDataError(
+            source, "no character occurs twice in the training part, so there is "
+            "nothing that a model could know",
+        )  # fmt: skip
+    return vocabulary
 
 
-def _mapped(blocks: Iterator[str]) -> Codes:
-    with tempfile.TemporaryFile(prefix="bptt-text-") as stream:
-        try:
-            # Written, not assigned through the map: a full disk is an error there,
-            # and kills the process here.
-            for block in blocks:
-                stream.write(codes_of(block).tobytes())
-            stream.flush()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise FolderNotWritableError(Path(tempfile.gettempdir()), reason) from error
-        if stream.tell() == 0:
-            return np.zeros(0, np.uint32)
-        return np.memmap(stream, np.uint32, mode="r+")  # keeps the file by itself
+def _encoded(codes: Codes, vocabulary: Vocabulary) -> Tokens:
+    """The entries of a text, in a file of their own if its code points are in one."""
+    pieces = vocabulary.encode_codes(codes)
+    if isinstance(codes, np.memmap):
+        mapped: Tokens = map_pieces(pieces, vocabulary.kind_of_entries)
+        return mapped
+    return np.concatenate([*pieces])
 
 
 def _keep_text(codes: Codes, parts: TokenParts) -> Split | None:
@@ -161,11 +160,11 @@ def _keep_text(codes: Codes, parts: TokenParts) -> Split | None:
     )
 
 
-def _streams(parts: dict[str, Codes]) -> dict[str, Streams]:
+def _streams(parts: dict[str, Tokens]) -> dict[str, Streams]:
     return {n: evaluation_streams(tokens) for n, tokens in parts.items() if len(tokens)}
 
 
-def _spelling(tokens: Codes, vocabulary: Vocabulary) -> float:
+def _spelling(tokens: Tokens, vocabulary: Vocabulary) -> float:
     streams = evaluation_streams(tokens)
     targets = tokens[1 : streams.length * streams.n_b + 1]
     unknown = count_entries(targets, len(vocabulary))[UNKNOWN] / len(targets)

@@ -51,7 +51,7 @@ SKIPPED_FOLDERS = frozenset(
 SKIPPED_FILES = frozenset({"html/entities.py"})  # 75 000 characters of one table
 
 
-IN_MEMORY_BYTES = 256 * 2**20  # longer texts are read piece by piece, and mapped
+IN_MEMORY_BYTES = 32 * 2**20  # longer texts are read piece by piece, and mapped
 BLOCK_BYTES = 2**20
 
 
@@ -138,7 +138,7 @@ def read_text(
     `limit` keeps the first so many characters. A file that does not end its last line
     is given a newline, so that two files never share a line; `.gz` and `.zst` are
     unpacked. More
-    than 256 MiB are not read here but piece by piece as they are needed (`LargeText`).
+    than 32 MiB are not read here but piece by piece as they are needed (`LargeText`).
     Raises: DataNotFoundError, DataUnreadableError, NotUtf8Error (file and byte
     offset), EmptyDataError if no character is left.
 

@@ -4,11 +4,8 @@ The parts are cut by characters, at the end of a line where one is near, and the
 vocabulary is made of the training part alone.
 """
 
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,10 +19,11 @@ from bptt.train.data.baselines import (
 from bptt.train.data.characters import evaluation_streams
 from bptt.train.data.entries import BytePairs, Entries, Words
 from bptt.train.data.form import TOKENS, WORDS_READ, Form, LossUnit
+from bptt.train.data.mapped import map_pieces
 from bptt.train.data.streams import Streams, TokenParts, Tokens, refuse_short
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.text import Characters
-from bptt.train.errors import EmptyDataError, FolderNotWritableError
+from bptt.train.errors import EmptyDataError
 from bptt.train.options import ENTRIES, WORDS, TrainingOptions
 from bptt.train.truncation import Truncation
 
@@ -222,19 +220,6 @@ def _encode(text: Characters, part: slice, entries: Entries) -> Tokens:
         for piece in _pieces(text, part.start, part.stop)
     )
     if text.is_large:
-        return _mapped(pieces, kind)
+        mapped: Tokens = map_pieces(pieces, kind)
+        return mapped
     return np.concatenate([np.zeros(0, kind), *pieces])
-
-
-def _mapped(pieces: Iterable[np.ndarray[Any, Any]], kind: type[np.integer]) -> Tokens:
-    with tempfile.TemporaryFile(prefix="bptt-tokens-") as stream:
-        try:
-            for piece in pieces:
-                stream.write(piece.tobytes())
-            stream.flush()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise FolderNotWritableError(Path(tempfile.gettempdir()), reason) from error
-        if stream.tell() == 0:
-            return np.zeros(0, kind)
-        return np.memmap(stream, kind, mode="r")

@@ -1,10 +1,12 @@
 """The characters a model knows, and the one entry for all others."""
 
+import mmap
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import log2
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,18 @@ def codes_of(text: str) -> Codes:
 def text_of(codes: Codes) -> str:
     """The text of code points, shape (n,)."""
     return codes.tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def read_pieces(codes: Codes) -> Iterator[Codes]:
+    """Code points in pieces.
+
+    A mapped file's pages are given back after every piece: they are on the disk.
+    """
+    mapped = getattr(codes, "_mmap", None)
+    for start in range(0, len(codes), PIECE):
+        yield codes[start : start + PIECE]
+        if mapped is not None and hasattr(mapped, "madvise"):
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
@@ -67,11 +81,16 @@ class Vocabulary:
             counts[found] += n
         return cls(tuple(map(chr, np.flatnonzero(counts >= 2))))
 
-    def encode_codes(self, codes: Codes) -> None:
-        """Replace code points, shape (n,), by entries where they lie."""
-        for start in range(0, len(codes), PIECE):
-            piece = codes[start : start + PIECE]
-            piece[...] = self._entry_of_code[piece]
+    @property
+    def kind_of_entries(self) -> np.dtype[Any]:
+        """The element type of as few bytes as the entries need."""
+        return np.min_scalar_type(len(self) - 1)
+
+    def encode_codes(self, codes: Codes) -> Iterator[npt.NDArray[np.integer]]:
+        """The entries of code points, in pieces, in as few bytes as they need."""
+        table = self._entry_of_code.astype(self.kind_of_entries)
+        for piece in read_pieces(codes):
+            yield table[piece]
 
     @property
     def unknown(self) -> int:

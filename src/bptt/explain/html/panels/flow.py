@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from inspect import cleandoc
 
 import numpy as np
 
@@ -11,33 +11,75 @@ from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.panels.play import play_panel
 from bptt.explain.html.panels.sharing_charts import key_of
 from bptt.explain.html.values import show_number
-from bptt.explain.html.words import plain, word
-from bptt.flow import Flow, Verdict, measure
-from bptt.flow.measure import EXPLODED, VANISHED
+from bptt.explain.html.words import both, plain, word
+from bptt.flow import (
+    Diagnosis,
+    Flow,
+    FlowSetting,
+    GradientFlow,
+    measure,
+    measure_run,
+)
+from bptt.flow.equations import engines_of
+from bptt.flow.text import headline, remedies_of
+from bptt.flow.words import LANGUAGES
 from bptt.page.tags import Markup, join, tag
 
 
 def flow_panel(page: PageContext) -> Markup:
     """Verdict, norms, singular values, slopes, exponents."""
+    if page.graph.backward:
+        return tag("p", word("flow-backward"))
     flow = measure(page.graph, page.unrolled)
-    if flow.verdict is Verdict.NO_STATE:
+    if not flow.states:
         return tag("p", word("verdict-no-state"), class_="verdict")
     charts = [*_norms(page, flow), _singular(page, flow), *_slopes(page, flow)]
     return join(
-        _verdict(flow), tag("div", *charts, class_="two"), _saturation(page, flow),
-        _exponents(flow), page.writer.later(play_panel(page)),
+        _verdict(flow_of(page)), tag("div", *charts, class_="two"),
+        _saturation(page, flow), _exponents(flow), play_panel(page),
     )  # fmt: skip
 
 
-def _verdict(flow: Flow) -> Markup:
-    rate = flow.rate
-    factor = math.exp(rate) if math.isfinite(rate) else 0.0
-    thresholds = {"low": show_number(VANISHED, 1), "high": show_number(EXPLODED, 1)}
-    largest = show_number(float(flow.singular_values[0, 0]))
-    sentence = word(f"verdict-{flow.verdict}", tau=str(flow.tau), largest=largest,
-                    **thresholds)  # fmt: skip
-    rests = word("verdict-rate", rate=show_number(rate), factor=show_number(factor))
-    return join(tag("p", tag("b", sentence), class_="verdict"), tag("p", rests))
+def flow_of(page: PageContext) -> GradientFlow:
+    """The report that `Cell.flow` gives of the numbers of this page."""
+    graph, shown = page.unrolled, page.document.shown
+    source, engine = engines_of(cleandoc(page.document.source))
+    steps = range(1, page.tau + 1)
+    inputs = {
+        name: np.array([[graph.values[graph.place(name, t)]] for t in steps])
+        for name in source.inputs
+    }
+    initial = {}
+    for name in source.states:
+        before = page.tau + 1 if name in source.graph.backward else 0
+        if (name, before) in graph.named:
+            initial[name] = graph.values[graph.place(name, before)][None]
+    return measure_run(FlowSetting(
+        source, engine, {n: graph.values[graph.place(n)] for n in source.parameters},
+        inputs, initial, {n: rows[:, None] for n, rows in shown.seeds.items()} or None,
+        weights=shown.weights[:, None], name="-", seed=None,
+    ))  # fmt: skip
+
+
+def _verdict(report: GradientFlow) -> Markup:
+    """The diagnoses as Python and the command line give them, and their remedies."""
+    sentence = both(*(tag("b", headline(report, lang)) for lang in LANGUAGES))
+    more = [d for d in report.diagnoses if d.remedies]
+    advice = [
+        both(*(_advice(found, number, lang) for lang in LANGUAGES))
+        for found in more for number in range(len(found.remedies))
+    ]  # fmt: skip
+    return join(
+        tag("p", sentence, class_="verdict"),
+        tag("ul", *(tag("li", line) for line in advice)) if advice else None,
+        tag("p", word("verdict-rests")),
+    )
+
+
+def _advice(found: Diagnosis, number: int, lang: str) -> Markup:
+    action, reason = list(remedies_of(found, lang))[number]
+    return join(tag("code", action) if action else None, ": " if action else None,
+                reason)  # fmt: skip
 
 
 def _norms(page: PageContext, flow: Flow) -> list[Markup]:
@@ -56,10 +98,7 @@ def _singular(page: PageContext, flow: Flow) -> Markup:
     values = flow.singular_values
     series = {"largest": values[:, 0], "median": np.median(values, axis=1),
               "smallest": values[:, -1]}  # fmt: skip
-    lines = ((VANISHED, ""), (EXPLODED, ""))
-    inside = [line for line in lines if values.min() < line[0] < values.max()]
-    chart = line_chart(series, plain("flow-singular")["en"], first=0, now=page.first,
-                       levels=inside)  # fmt: skip
+    chart = line_chart(series, plain("flow-singular")["en"], first=0, now=page.first)
     keys = key_of("flow-largest", "flow-median", "flow-smallest")
     return tag("figure", chart, tag("figcaption", word("flow-singular"), keys))
 

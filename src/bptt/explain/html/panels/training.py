@@ -69,7 +69,8 @@ def train(page: PageContext, states: list[str]) -> History:
         )
         for n in graph.inputs
     }
-    initial = {n: unrolled.values[unrolled.place(n, 0)] for n in graph.states
+    starts = {n: page.tau + 1 if n in graph.backward else 0 for n in graph.states}
+    initial = {n: unrolled.values[unrolled.place(n, t)] for n, t in starts.items()
                if n in graph.definitions}  # fmt: skip
     request = Request(nodes=tuple(states))
     program = gradient_program(graph, request)

@@ -77,6 +77,11 @@
     element(node, x) {
       if (!node.index?.length) return x;
       const at = node.index.map((part) => this.index(part));
+      const needed = size(x.shape) === 1 ? 0 : x.shape.length === 1 || x.shape[1] === 1 ? 1 : 2;
+      if (at.length !== needed) this.fail("lab-element", { shape: shown(x), needed, found: at.length }, node);
+      at.forEach((index, i) => {
+        if (index < 0 || index >= x.shape[i]) this.fail("lab-index-range", { index, size: x.shape[i] }, node);
+      });
       const flat = at.length === 2 ? at[0] * x.shape[1] + at[1] : at[0];
       return scalar(x.data[flat]);
     }

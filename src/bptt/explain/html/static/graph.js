@@ -145,8 +145,8 @@
     for (const svg of pictures) {
       for (const column of B.all(".col", svg)) column.classList.toggle("now", +column.dataset.t === t);
       for (const arrow of B.all(".e", svg)) {
-        const lag = /\[t-(\d+)\]/.exec(arrow.dataset.k);
-        const from = step(arrow) - (lag ? +lag[1] : 0);
+        const lag = /\[t([+-]\d+)\]/.exec(arrow.dataset.k);
+        const from = step(arrow) + (lag ? +lag[1] : 0);
         arrow.classList.toggle("later", lag !== null);
         arrow.classList.toggle("lit", from === t && !arrow.classList.contains("cut"));
       }

@@ -174,7 +174,7 @@
 
   /* ----- what a reader turns ----- */
 
-  const LOW = 1e-2, HIGH = 1e2; // the share of the last step's that the first step's is
+  const LOW = 1e-2 ** (1 / 20), HIGH = 1e2 ** (1 / 20); // per step: 20 steps leave a hundredth, or make a hundred
   const root = () => B.one(".play");
   const field = (name) => B.one(`[data-play="${name}"]`, root());
   function wishes() {
@@ -190,9 +190,10 @@
   function sentence(found) {
     const state = lab.states[0], norms = found.states[state];
     const ratio = norms[0] / norms[norms.length - 1], steps = Math.max(1, norms.length - 1);
-    const key = !Number.isFinite(ratio) ? "none" : ratio < LOW ? "vanishing" : ratio > HIGH ? "exploding" : "neither";
+    const rate = ratio ** (1 / steps);
+    const key = !Number.isFinite(ratio) ? "none" : rate < LOW ? "vanishing" : rate > HIGH ? "exploding" : "neither";
     found.verdict = key;
-    return fill("play-" + key, { ratio: B.show(ratio), rate: B.show(ratio ** (1 / steps)), tau: norms.length });
+    return fill("play-" + key, { ratio: B.show(ratio), rate: B.show(rate), tau: norms.length });
   }
 
   function draw() {

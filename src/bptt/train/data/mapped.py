@@ -1,0 +1,31 @@
+"""A long array in a temporary file that is mapped into memory."""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bptt.train.errors import FolderNotWritableError
+
+
+def map_pieces(pieces: Iterable[npt.NDArray[Any]], kind: npt.DTypeLike) -> Any:
+    """Arrays one after another, shape (n,); the file is gone with its last user.
+
+    kind: their element type. Raises: FolderNotWritableError.
+    """
+    with tempfile.TemporaryFile(prefix="bptt-text-") as stream:
+        try:
+            # Written, not assigned through the map: a full disk is an error there,
+            # and kills the process here.
+            for piece in pieces:
+                stream.write(piece.tobytes())
+            stream.flush()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise FolderNotWritableError(Path(tempfile.gettempdir()), reason) from error
+        if stream.tell() == 0:
+            return np.zeros(0, kind)
+        return np.memmap(stream, kind, mode="r")  # keeps the file by itself

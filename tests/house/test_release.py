@@ -1,0 +1,57 @@
+"""Version, citation and change log agree, and the next change still finds its place."""
+
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from bptt.version import __version__
+
+ROOT = Path(__file__).parents[2]
+HEADING = re.compile(r"^## (\S+) \((\d{4}-\d\d-\d\d)\)$", re.MULTILINE)
+
+
+def test_version_citation_and_change_log_agree():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.*)$", citation, re.MULTILINE)[1] == __version__
+    latest, day = HEADING.search((ROOT / "CHANGELOG.md").read_text("utf-8")).groups()
+    assert latest == __version__
+    assert re.search(r"^date-released: (.*)$", citation, re.MULTILINE)[1] == day
+
+
+def test_a_release_is_described_under_what_was_added_changed_and_fixed():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    section = text.split(f"## {__version__} ")[1].split("\n## ")[0]
+    assert re.findall(r"^### (.*)$", section, re.MULTILINE) == [
+        "Added", "Changed", "Fixed",
+    ]  # fmt: skip
+    assert len(re.findall(r"^- ", section, re.MULTILINE)) > 100
+
+
+@pytest.mark.skipif(find_spec("towncrier") is None, reason="no towncrier")
+def test_the_next_release_takes_its_fragments_and_keeps_the_last(tmp_path):
+    for name in ("pyproject.toml", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "src/bptt").mkdir(parents=True)
+    folder = tmp_path / "changelog.d"
+    folder.mkdir()
+    (folder / "999.added.1.md").write_text("A thing that comes later.\n")
+    options = ("--yes", "--version", "9.9.9", "--date", "2030-01-02")
+    command = (sys.executable, "-m", "towncrier", "build", *options)
+    git = shutil.which("git")
+    if git is None:
+        pytest.skip("no git")
+    subprocess.run((git, "init", "-q"), cwd=tmp_path, check=True)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "CHANGELOG.md").read_text(encoding="utf-8")
+    found = [version for version, _ in HEADING.findall(text)]
+    assert found[:2] == ["9.9.9", __version__]
+    assert "A thing that comes later. (#999)" in text
+    assert not list(folder.glob("*.md"))
