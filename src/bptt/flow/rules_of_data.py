@@ -159,7 +159,8 @@ def _window(case: Case) -> Iterator[Diagnosis]:
         remedies = (remedy(f"window={enough}", "remedy.window", k=enough, same=SAME),)
     severity = "fault" if cosine < SHIFTED else "caution" if cosine < SAME else "note"
     yield diagnosis("window", severity, *remedies, window=window, k=at.k, worst=worst,
-                    cosine=cosine, pooled=at.cosine, limit=SHIFTED)  # fmt: skip
+                    cosine=cosine, pooled=f"{at.cosine:.4f}",
+                    limit=SHIFTED)  # fmt: skip
 
 
 def _clipping(case: Case) -> Iterator[Diagnosis]:
