@@ -77,20 +77,21 @@ class StagedProgram:
 class Canon:
     """Nodes that only rename a value stand for it.
 
-    Of several names of one value that other steps read, the first shares the value's
-    array; each other has an array of its own, because its row for t = 0 is its own
-    initial value.
+    Of several names of one value that other steps read, the one nearest to the value
+    shares its array; each other has an array of its own, because its row for t = 0 is
+    its own initial value. Nearest first: a name of a name would end at an array that
+    the inner one gets only later.
     """
 
     def __init__(self, shifted: Iterable[str], roots: Mapping[str, Node]) -> None:
         self._separate: set[str] = set()
         owners: set[Node] = set()
-        for name in shifted:
-            if name in roots:
-                base = self(roots[name])
-                if base in owners or is_leaf(base) or base.op in ALIASES:
-                    self._separate.add(name)
-                owners.add(base)
+        names = [name for name in shifted if name in roots]
+        for name in sorted(names, key=lambda name: _count_names(roots[name])):
+            base = self(roots[name])
+            if base in owners or is_leaf(base) or base.op in ALIASES:
+                self._separate.add(name)
+            owners.add(base)
 
     def __call__(self, node: Node) -> Node:
         """The node that holds this node's value."""
@@ -105,6 +106,14 @@ class Canon:
     def inputs(self, node: Node) -> tuple[Node, ...]:
         """The canonical inputs of a node."""
         return tuple(self(child) for child in node.inputs)
+
+
+def _count_names(node: Node) -> int:
+    """How many names lie over a value."""
+    count = 0
+    while node.op in ALIASES:
+        count, node = count + 1, node.inputs[0]
+    return count
 
 
 def is_product(node: Node) -> bool:
