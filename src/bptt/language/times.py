@@ -78,7 +78,8 @@ def _asks_for_more(expr: Piece) -> bool:
 
 def _read_both_ways(equations: Iterable[Equation]) -> set[str]:
     """The names read at an earlier step and at a later one."""
-    earlier, later = set(), set()
+    earlier: set[str] = set()
+    later: set[str] = set()
     for equation in equations:
         for part in equation.expression.parts():
             if part.op == "read" and isinstance(part.lag, int) and part.lag:
