@@ -78,15 +78,14 @@ class Canon:
     """Nodes that only rename a value stand for it.
 
     Of several names of one value that other steps read, the one nearest to the value
-    shares its array; each other has an array of its own, because its row for t = 0 is
-    its own initial value. Nearest first: a name of a name would end at an array that
-    the inner one gets only later.
+    shares its array; each other has one of its own, for its own initial value. Nearest
+    first: a name of a name would end at an array that the inner one gets only later.
     """
 
     def __init__(self, shifted: Iterable[str], roots: Mapping[str, Node]) -> None:
         self._separate: set[str] = set()
         owners: set[Node] = set()
-        names = [name for name in shifted if name in roots]
+        names = filter(roots.__contains__, shifted)
         for name in sorted(names, key=lambda name: _count_names(roots[name])):
             base = self(roots[name])
             if base in owners or is_leaf(base) or base.op in ALIASES:
@@ -96,10 +95,9 @@ class Canon:
     def __call__(self, node: Node) -> Node:
         """The node that holds this node's value."""
         while node.op in ALIASES:
-            if node.op == "named" and name_of(node) in self._separate:
-                return node
-            if not node.inputs[0].timed:
-                return node
+            is_own = node.op == "named" and name_of(node) in self._separate
+            if is_own or not node.inputs[0].timed:
+                break
             node = node.inputs[0]
         return node
 
