@@ -3,8 +3,7 @@
 A stage of a segment computes, for every row, the products (or the reductions over a
 row) whose operands earlier stages left in memory, and then every elementwise equation
 that can follow. A value that another stage needs is stored where it is computed, unless
-it is cheaper to compute it again from what is stored anyway (tanh(s) from s, 1 - z from
-z).
+it is cheaper to compute it again from what is stored anyway (tanh(s) from s).
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ ALIASES = frozenset({"named", "spread", "stop_gradient"})
 
 @dataclass
 class StagePlan:
-    """One stage: products or reductions, then elementwise equations, then stores.
+    """Products or reductions, then elementwise equations, then stores.
 
     width: the dimension of all products and stored vectors (None for a row stage, which
     may hold several); stored: what it leaves in memory, in order; is_tensor: a row
@@ -85,7 +84,7 @@ class Canon:
     def __init__(self, shifted: Iterable[str], roots: Mapping[str, Node]) -> None:
         self._separate: set[str] = set()
         owners: set[Node] = set()
-        names = filter(roots.__contains__, shifted)
+        names = [name for name in shifted if name in roots]
         for name in sorted(names, key=lambda name: _count_names(roots[name])):
             base = self(roots[name])
             if base in owners or is_leaf(base) or base.op in ALIASES:
@@ -108,10 +107,10 @@ class Canon:
 
 def _count_names(node: Node) -> int:
     """How many names lie over a value."""
-    count = 0
+    names = 0
     while node.op in ALIASES:
-        count, node = count + 1, node.inputs[0]
-    return count
+        names, node = names + 1, node.inputs[0]
+    return names
 
 
 def is_product(node: Node) -> bool:
