@@ -128,10 +128,7 @@ class _Rewriter(OverTime):
             if equation.when == "t" and equation.name == LOSS and self.has_both:
                 continue
             if equation.when == "t":
-                body = self.rewrite_at(equation.expression, AT_STEPS)
-                self.done.append(replace(equation, expression=body))
-                if equation.name in self.both_ways:
-                    self._define_twin(equation.name, equation.span)
+                self._step(equation)
             elif equation.when == "":
                 self._once(equation)
         if self.has_both:
@@ -148,6 +145,12 @@ class _Rewriter(OverTime):
             self.end_loss,
         )  # fmt: skip
         return Rewritten(self.done, [*self.declarations, *self.added], self.like, times)
+
+    def _step(self, equation: Equation) -> None:
+        body = self.rewrite_at(equation.expression, AT_STEPS)
+        self.done.append(replace(equation, expression=body))
+        if equation.name in self.both_ways:
+            self._define_twin(equation.name, equation.span)
 
     def _refuse_twice(self, equation: Equation) -> None:
         """One equation for each name, but for a start beside the steps'."""
