@@ -113,7 +113,7 @@ def pythons(session: nox.Session) -> None:
 @nox.session
 def oldest(session: nox.Session) -> None:
     """The quick tests, torch and JAX with the oldest versions that are allowed."""
-    rooms = (*UNITS, "tests/torch/test_gradcheck.py", "tests/jax/test_module.py")
+    rooms = (*UNITS, "tests/torch/test_convert.py", "tests/jax/test_module.py")
     new = _fresh(
         session,
         sys.executable,

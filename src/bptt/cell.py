@@ -225,7 +225,7 @@ class Cell(Engine):
         True
 
         Raises: UnknownLanguageError, ExplainOptionError; UnknownCardError when shown,
-        and IndexedCellError when the page is asked for.
+        and IndexedCellError when a figure is asked for.
         """
         from bptt.explain import explain
 

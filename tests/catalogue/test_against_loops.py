@@ -56,6 +56,11 @@ def assert_same(found, expected, message):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10, err_msg=message)
 
 
+def nearest(name, value, case):
+    """The start beside the first step: those further away are zero here."""
+    return value[-1] if name in case.cell.graph.times.delays else value
+
+
 @pytest.mark.parametrize(
     ("executor", "lengths"),
     [("llvm", None), ("llvm", LENGTHS), ("reference", LENGTHS)],
@@ -81,7 +86,7 @@ def test_values_and_gradients_equal_a_loop_in_torch(name, executor, lengths):
             assert_same(grad.run[node][: len(value), b], value, node)
     found = {("params", n): v for n, v in grad.items()}
     found |= {("inputs", n): v for n, v in grad.inputs.items()}
-    found |= {("initial", n): v for n, v in grad.initial.items()}
+    found |= {("initial", n): nearest(n, v, case) for n, v in grad.initial.items()}
     assert found.keys() >= expected.keys()
     for key, value in expected.items():
         assert_same(found[key], value, str(key))

@@ -65,7 +65,7 @@ def test_a_trained_model_reads_a_text(tmp_path):
     )
     inputs = {"x": tokens[:-1], "y": tokens[1:]}
     loss = cell.forward(params, inputs, reduction="mean").loss
-    assert "run; 3 rows of 12 characters of text.txt" in ended.stdout
+    assert "run; 3 rows of 12 steps of text.txt" in ended.stdout
     assert f"Gradient flow: loss {loss:.5g}" in ended.stdout
 
 

@@ -97,3 +97,16 @@ def test_every_combination_of_requests_runs_in_both_executors(name, monkeypatch)
         for key, value in first.items():
             # Sums of a few dozen terms of about 1: thousands of their roundings.
             np.testing.assert_allclose(second[key], value, 0, 1e-12, err_msg=key)
+
+
+def test_a_product_that_no_kernel_reads_a_part_of_is_summed():
+    """A bare linear layer: the gradient of W is what arrives, times the input."""
+    cell = Cell("q[t] = W @ x[t]")
+    rng = np.random.default_rng(0)
+    x, g = rng.standard_normal((4, 3, 5)), rng.standard_normal((4, 3, 2))
+    params = {"W": rng.standard_normal((2, 5))}
+    for lengths in (None, [2, 4, 1]):
+        kept = np.arange(4)[:, None] < np.array(lengths or [4, 4, 4])
+        grad = cell.gradient(params, {"x": x}, seeds={"q": g}, lengths=lengths)
+        expected = np.einsum("tbi,tbj,tb->ij", g, x, kept)
+        np.testing.assert_allclose(grad["W"], expected, atol=1e-13)

@@ -27,6 +27,7 @@ EDGES = (1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33)
 SUMS = ("n_p+n_q", "n_p+n_q", "n_q+n_p", "n_p+1", "n_q+n_q")
 SQUASHES = ("tanh({0})", "sigmoid({0})", "sin({0})", "{0}", "{0}", "relu({0})")
 FACTORS = ("0.5", "-0.7", "0.9")
+FORMS = ("squash", "squash", "linear", "linear", "matrix", "carry", "rename")
 
 
 def generate(seed: int) -> Case:
@@ -94,14 +95,17 @@ class _Builder:
         return name
 
     def right(self, name: str, *, is_loop: bool) -> str:
-        """The right side of a node: squashed, linear, carried or of parameters."""
+        """The right side of a node: squashed, linear, a name or of parameters."""
         w, rng = self.w, self.rng
         shape = w.names.shapes[name]
         own = f"{name}[t{w.names.ways[name]:+d}]"
-        form = rng.choice(("squash", "squash", "linear", "linear", "matrix", "carry"))
+        form = rng.choice(FORMS)
         depth = rng.choice((0, 1, 1, 2, 2, 3))
         if form == "carry":
             known = [read for read in w.nodes(shape) if not read.endswith("[t]")]
+            return rng.choice(known) if known else w.leaf(shape)
+        if form == "rename":
+            known = [read for read in w.nodes(shape) if read.endswith("[t]")]
             return rng.choice(known) if known else w.leaf(shape)
         if not is_loop and rng.random() < 0.25:
             return w.fixed(shape, depth + 1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bptt import Cell, errors
+from bptt import Cell, check_equation, errors
 from bptt.explain.prepare import IndexedCellError
 
 HEADS = "j = 1, ..., n_head\n"
@@ -161,10 +161,11 @@ def test_eye_and_diag_say_what_they_take():
     assert "diag takes a vector" in refused(HEADS + "h[t, j] = diag(W[j]) @ x[t, j]")
 
 
-def test_an_explanation_shows_the_gradient_at_every_index_and_no_page():
+def test_an_explanation_shows_the_gradient_at_every_index():
     cell = Cell(HEADS + "h[t, j] = tanh(w[j] * h[t-1, j] + U[j] @ x[t])")
     explanation = cell.explain()
     assert "grad_h[t, j] = incoming_h[t, j] + grad_h[t+1, j]" in explanation.text()
     assert explanation.passed
+    assert "grad_U[j]" in explanation.html()
     with pytest.raises(IndexedCellError, match="the cell has the index j"):
-        explanation.html()
+        check_equation("grad_h[t] = grad_h[t+1]", cell)

@@ -95,3 +95,23 @@ def test_interpreting_is_what_kernels_are_compared_with_here():
     tensors = [*ours.parameters(), x]
     for ran, read in zip(ours(x), interpret(plan_of(key), tensors), strict=True):
         assert torch.allclose(ran.squeeze(0), read, rtol=0, atol=1e-14)
+
+
+def test_the_numbers_of_one_sequence_without_a_batch_have_their_gradients():
+    # Its states are numbers, whose gradients NumPy hands out as no arrays.
+    cell = bptt.Cell("w: ()\nx: ()\ns: ()\ns[t] = w * s[t-2] + x[t]\nL[t] = s[t] ** 2")
+    layer = bptt.torch.Recurrent(cell, dtype=DOUBLE)
+    x = torch.arange(1.0, 4.0, dtype=DOUBLE, requires_grad=True)
+    start = torch.tensor([0.5, -2.0], dtype=DOUBLE, requires_grad=True)
+    with torch.no_grad():
+        layer.w.fill_(0.7)
+    layer(x, initial={"s": start}).loss.backward()
+    w = torch.tensor(0.7, dtype=DOUBLE, requires_grad=True)
+    again = [t.detach().clone().requires_grad_() for t in (x, start)]
+    steps = list(again[1])
+    for number in again[0]:
+        steps.append(w * steps[-2] + number)
+    sum(s**2 for s in steps[2:]).backward()
+    pairs = [(layer.w, w), (x, again[0]), (start, again[1])]
+    for ours, theirs in pairs:
+        assert torch.allclose(ours.grad, theirs.grad, rtol=1e-13)

@@ -100,6 +100,28 @@ def test_results_of_an_evaluation_hold_no_workspace(made):
     assert len(made[memory.StepMemory]) == len(kept)
 
 
+def test_weights_that_were_others_meanwhile():
+    """Swapped, run and put back between the way there and the way back."""
+    torch.manual_seed(1)
+    found = []
+    for swaps in (False, True):
+        torch.manual_seed(1)
+        layer, x = bptt.torch.LSTM(N_X, N_H), torch.randn(5, N_B, N_X)
+        y, _ = layer(x)
+        if swaps:
+            own = [p.data.clone() for p in layer.parameters()]
+            for parameter in layer.parameters():
+                parameter.data.mul_(-3)
+            other, _ = layer(x)
+            for parameter, data in zip(layer.parameters(), own, strict=True):
+                parameter.data.copy_(data)
+            del other
+        (y**2).sum().backward()
+        found.append([p.grad for p in layer.parameters()])
+    for a, b in zip(*found, strict=True):
+        assert torch.equal(a, b)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_passes_that_share_kernels_stay_apart(order):
     """Two layers of one size, other weights, other inputs; back in any order."""

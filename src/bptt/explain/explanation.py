@@ -85,11 +85,13 @@ class Explanation:
     def passed(self) -> bool:
         """Whether every displayed equality held, and no row of a table failed.
 
-        Of a cell with indices the rows of the ledger alone decide.
+        Of a cell with indices a line that cannot be read back does not count.
         """
         badge = self.document.badge
-        shows_all = badge.equations > 0 or has_indices(self.cell.graph)
-        return shows_all and badge.checked == badge.equations and not badge.failed
+        if has_indices(self.cell.graph):
+            return not badge.failed
+        shows_all = badge.checked == badge.equations > 0
+        return shows_all and not badge.failed
 
     @property
     def summary(self) -> str:
@@ -120,11 +122,7 @@ class Explanation:
         return render_latex(self.document, self.lang, cards=self.cards, t=self.t)
 
     def html(self) -> str:
-        """The page: one file that needs no network.
-
-        Raises: IndexedCellError.
-        """
-        refuse_indices(self.cell.graph)
+        """The page: one file that needs no network."""
         from bptt.explain.html import html_page
 
         return html_page(self.document, self.lang)
@@ -164,8 +162,7 @@ class Explanation:
         """Write a file; its suffix says the format: .html, .md, .tex or .txt.
 
         Returns: the path.
-        Raises: UnknownFormatError, IndexedCellError; OSError if it
-        cannot be written.
+        Raises: UnknownFormatError; OSError if it cannot be written.
         """
         target = Path(path)
         writers = (self.text, self.markdown, self.latex, self.html)
@@ -238,10 +235,11 @@ def explain(
     >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
     True
 
-    Of a cell with indices it is the equations, those of the gradient, and the ledger.
+    Of a cell with indices it is the equations, those of the gradient, each checked,
+    the numbers of one step, and the ledger.
 
     Raises: UnknownLanguageError, ExplainOptionError; and UnknownCardError when shown,
-    and IndexedCellError when the page is asked for.
+    and IndexedCellError when a figure is asked for.
     """
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)

@@ -4,8 +4,8 @@
     grad_S[t, j] = outer(grad_o[t, j], q[t, j]) + grad_S[t+1, j] @ diag(g[t+1, j]).T
     grad_W_k[j] = sum(t, outer(grad_k[t, j], x[t]))
 
-They are printed from the graph that is computed, which `check` compares with its
-oracles. There are no cards, numbers or drawings of such a cell.
+They are printed from the graph that is computed. Each line is read back as it stands,
+and compared with the unrolled graph; there are no cards or drawings of such a cell.
 """
 
 from __future__ import annotations
@@ -14,22 +14,36 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from bptt.calculus.bprop import carry_name, grad_name
 from bptt.calculus.program import Request, gradient_at, gradient_of, gradient_program
 from bptt.check.instances import seeded_name
 from bptt.explain.context import Subject
-from bptt.explain.model import Listing, PagePanel, Paragraph, Text
+from bptt.explain.indexed_check import check_line
+from bptt.explain.model import (
+    FAILED,
+    LISTED,
+    Listing,
+    PagePanel,
+    Paragraph,
+    ShownTable,
+    TableRow,
+    Text,
+    show_error,
+)
 from bptt.explain.panels import opening
-from bptt.language.print_indices import place_text, with_places
+from bptt.explain.places import free_letters, spread, tidy
+from bptt.language.joined import joined_text
+from bptt.language.print_indices import label_of, place_text, with_places
 from bptt.language.printer import ATOM, Writer, print_graph
-from bptt.step import ops
 from bptt.step.graph import Graph, Node, name_of, rebuild, shift, shift_of
 from bptt.step.ops import INDEX_OPS, TABLE
-from bptt.step.places import IndexPlace
+from bptt.step.shapes import Array
 
 SUMS = {"total": "{}", "total_outer": "outer({}, {})"}
 ADDED = ("add", "sub", "neg")
-OF_NUMBERS = ("header.numbers", "header.limit")  # sentences about what is not shown
+MOST = 40  # numbers of an array that are all written
 LONGEST = 600  # letters of a line
 NEW_INDEX = "'"  # what a place has for a name where a gradient is read elsewhere
 
@@ -40,8 +54,9 @@ def panels(context: Subject) -> list[PagePanel]:
     kept = tuple(
         block
         for block in header.blocks
-        if not (isinstance(block, Paragraph) and block.text.id in OF_NUMBERS)
+        if not (isinstance(block, Paragraph) and block.text.id == "header.limit")
     )
+    lines = gradient_lines(graph)
     return [
         replace(header, blocks=kept),
         PagePanel("cell", 1, Text("panel.cell"), (
@@ -49,10 +64,54 @@ def panels(context: Subject) -> list[PagePanel]:
         )),
         PagePanel("derivation", 3, Text("panel.derivation"), (
             Paragraph(Text("indexed.gradient")),
-            Listing("\n".join(gradient_lines(graph)), "gradient"),
+            Listing("\n".join(lines), "gradient"),
+            Paragraph(Text("indexed.checked", {"instances": len(context.points)})),
+            _checks(context, lines),
+            Paragraph(Text("indexed.values", {"t": _step(context)})),
+            Listing("\n".join(_numbers(context)), "values"),
             Paragraph(Text("indexed.missing")),
         )),
     ]  # fmt: skip
+
+
+def _checks(context: Subject, lines: list[str]) -> ShownTable:
+    """Every equation as it is shown, against the unrolled graph."""
+    rows = []
+    for line in lines:
+        check = check_line(line, context.cell.graph, context.points)
+        shown = check.note or Text(f"indexed.{check.status}")
+        error = "" if check.error is None else show_error(check.error)
+        has_failed = check.status == FAILED
+        rows.append(TableRow(
+            (line.partition(" = ")[0], shown, error), "bad" if has_failed else "",
+            check, has_failed=has_failed,
+        ))  # fmt: skip
+    columns = ("of", "result", "error")
+    titles = tuple(Text(f"indexed.column-{column}") for column in columns)
+    return ShownTable(LISTED, titles, tuple(rows))
+
+
+def _step(context: Subject) -> int:
+    return min(2, context.shown.tau)
+
+
+def _numbers(context: Subject) -> Iterator[str]:
+    """Values and gradients at one step; of an array its indices come first."""
+    graph, t = context.shown.graph, _step(context)
+    hidden = context.cell.graph.times.hidden
+    for name in context.cell.graph.definitions:
+        if name not in hidden:
+            place = graph.place(name, t)
+            yield _written_out(f"{name}[{t}]", graph.values[place])
+            yield _written_out(f"grad_{name}[{t}]", graph.grad(place))
+
+
+def _written_out(name: str, value: Array) -> str:
+    text = np.array2string(
+        np.asarray(value), precision=4, suppress_small=True, threshold=MOST, edgeitems=2
+    )
+    lead = f"{name} = "
+    return lead + text.replace("\n", "\n" + " " * len(lead))
 
 
 def gradient_lines(graph: Graph) -> list[str]:
@@ -71,7 +130,7 @@ def _lines(graph: Graph) -> Iterator[str]:
         if root is None:
             yield f"{target} = 0"
         else:
-            yield _line(target, reader.read(_inside(root)), graph)
+            yield from _written(target, reader.read(_inside(root)), graph)
     for name, carry in reader.kept.items():
         yield _line(f"{name}[t]", reader.read(_inside(roots[carry])), graph)
 
@@ -82,12 +141,35 @@ def _inside(root: Node) -> Node:
     return root
 
 
+def _written(target: str, body: Node, graph: Graph) -> Iterator[str]:
+    """The line of a gradient; one for each place where a place alone has one."""
+    parts = _added(body)
+    if not all(map(_is_one_place, parts)):
+        yield _line(target, body, graph)
+        return
+    for part in parts:
+        data: Any = part.data
+        place = place_text(data[0])
+        yield _line(with_places(target, (place,)), part.inputs[0], graph)
+
+
+def _added(node: Node) -> list[Node]:
+    """The terms of a sum."""
+    if node.op == "add":
+        return [term for child in node.inputs for term in _added(child)]
+    return [node]
+
+
+def _is_one_place(node: Node) -> bool:
+    data: Any = node.data
+    return node.op == "put" and not data[0].terms and not data[0].dims
+
+
 def _line(target: str, body: Node, graph: Graph) -> str:
-    places, body = _spread(body)
+    places, body = spread(body)
+    body = tidy(body, graph)
     line = f"{with_places(target, places)} = {_Gradients(graph).text(body)}"
-    taken = {*graph.indices, *graph.parameters, *graph.inputs, *graph.definitions, "t"}
-    free = next(letter for letter in "pqrsuvwabcdefghklmnoxyz" if letter not in taken)
-    line = line.replace(NEW_INDEX, free)
+    line = line.replace(NEW_INDEX, free_letters(graph)[0])
     if len(line) <= LONGEST:
         return line
     start = line.partition(" = ")[0]
@@ -161,38 +243,6 @@ def _own(node: Node) -> Iterator[Node]:
             yield from _own(child)
 
 
-# ----- one element of what has places -----
-
-
-def _spread(node: Node) -> tuple[tuple[str, ...], Node]:
-    """The indices of an equation's left side, and one element of its right side."""
-    names: list[str] = []
-    while (place := _first_place(node)) is not None:
-        node = _element(node, place)
-        names.append(place.terms[0].name)
-    return tuple(names), node
-
-
-def _first_place(node: Node) -> IndexPlace | None:
-    if node.op == "put":
-        data: Any = node.data
-        return data[0] if data[0].is_plain and not data[1] else None
-    if node.op not in ADDED:
-        return None
-    found = map(_first_place, node.inputs)
-    return next((place for place in found if place is not None), None)
-
-
-def _element(node: Node, place: IndexPlace) -> Node:
-    if node.op == "put":
-        data: Any = node.data
-        if data[0] == place:
-            return node.inputs[0]
-    if node.op in ADDED:
-        return rebuild(node, tuple(_element(child, place) for child in node.inputs))
-    return ops.at(node, place)
-
-
 # ----- how it is written -----
 
 
@@ -202,12 +252,15 @@ class _Gradients(Writer):
 
     def bound(self, node: Node) -> tuple[str, int]:
         """The text of a node and how tightly it binds."""
+        if node.op == "spread":
+            return self.bound(node.inputs[0])
         if node.op in SUMS:
             terms = SUMS[node.op].format(*map(self.text, node.inputs))
             return f"sum(t, {terms})", ATOM
         if node.op == "at" and node.inputs[0].op == "total_outer_at":
             return self._outer(node.inputs[0]), ATOM
-        if node.op == "put":
+        joined = joined_text(node, self.text) if node.op == "put" else None
+        if node.op == "put" and joined is None and not label_of(node):
             data: Any = node.data
             return f"put({place_text(data[0])}, {self.text(node.inputs[0])})", ATOM
         if node.inputs and node.op not in TABLE and node.op not in INDEX_OPS:
@@ -216,5 +269,5 @@ class _Gradients(Writer):
 
     def _outer(self, node: Node) -> str:
         """The outer product at one place, summed over steps."""
-        left, right = (_spread(child)[1] for child in node.inputs)
+        left, right = (spread(child)[1] for child in node.inputs)
         return f"sum(t, outer({self.text(left)}, {self.text(right)}))"

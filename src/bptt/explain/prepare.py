@@ -18,6 +18,7 @@ from bptt.step.graph import Graph, Node, rebuild, rewrite, walk
 from bptt.step.ops import INDEX_OPS
 
 WHOLE = frozenset({"softmax", "log_softmax", "layer_norm"})
+WITHOUT_CARDS = frozenset({*INDEX_OPS, "eye", "fill", "index"})
 LOSSES = frozenset({"nll", "nll_soft"})
 
 
@@ -28,7 +29,7 @@ class IndexedCellError(ArgumentError):
 def has_indices(graph: Graph) -> bool:
     """Whether a cell has indices, or takes parts of vectors."""
     nodes = walk(graph.definitions.values())
-    return bool(graph.indices) or any(node.op in INDEX_OPS for node in nodes)
+    return bool(graph.indices) or any(node.op in WITHOUT_CARDS for node in nodes)
 
 
 def refuse_indices(graph: Graph) -> None:
@@ -37,11 +38,11 @@ def refuse_indices(graph: Graph) -> None:
     Raises: IndexedCellError.
     """
     for node in walk(graph.definitions.values()):
-        if node.op in INDEX_OPS and not graph.indices:
+        if node.op in WITHOUT_CARDS and not graph.indices:
             raise IndexedCellError(
                 "the cell puts vectors together, takes parts of them or counts their "
-                "places: it has no page, no cards and no checked formulas. explain() "
-                "prints its equations and its gradient as text, Markdown and LaTeX"
+                "places, and a formula of one's own is checked without these alone. "
+                "explain() shows its gradient as equations, each checked"
             )
     for name in graph.indices:
         raise IndexedCellError(

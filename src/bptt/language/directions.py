@@ -16,22 +16,11 @@ Read = tuple[str, int, Span]
 Reads = Mapping[str, list[Read]]
 
 
-def check_directions(
-    before: Mapping[str, Span], after: Mapping[str, Span], reads: Reads
-) -> None:
+def check_directions(reads: Reads) -> None:
     """Refuse what would have to wait for an earlier and for a later step.
 
-    before, after: names read at t-1 and at t+1; reads: what each equation reads.
-    Raises: TwoDirectionsError.
+    reads: what each equation reads. Raises: TwoDirectionsError.
     """
-    for name, span in after.items():
-        if name in before:
-            raise errors.TwoDirectionsError(
-                span,
-                f"{name} is read at t-1 and at t+1, but it is carried one way",
-                fix=f"define {name}_after[t] = {name}[t+1] and read that, or two "
-                "states",
-            )
     loops = _loops(reads)
     for name, found in reads.items():
         for other, lag, span in found:

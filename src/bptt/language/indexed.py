@@ -14,6 +14,7 @@ from bptt import errors
 from bptt.errors import Span
 from bptt.language.calls import CallReader
 from bptt.language.functions import Function
+from bptt.language.numbers import step_number, whole
 from bptt.language.source import FunctionText, Source
 from bptt.language.tree import RESERVED, Equation, Piece
 
@@ -134,16 +135,6 @@ def _index(node: ast.expr, first: int, size: str | int, source: Source) -> Index
     return Index(node.id, first, size, source.span(node))
 
 
-def whole(node: ast.expr) -> int | None:
-    """A whole number with its sign, or None."""
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        value = whole(node.operand)
-        return None if value is None else -value
-    if isinstance(node, ast.Constant) and type(node.value) is int:
-        return node.value
-    return None
-
-
 class IndexReader(CallReader):
     """Reads what holds an index; the base of the reader of equations."""
 
@@ -239,6 +230,34 @@ class IndexReader(CallReader):
         for part in parts:
             base = Piece("at", (base,), span, self._place_text(part))
         return base
+
+    def lags_of(self, node: ast.expr) -> tuple[str, list[int]] | None:
+        """The index of `t-k` or `t - 2**k`, and the step that each value of it says."""
+        names = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
+        found = dict.fromkeys(name for name in names if name in self.indices)
+        if not _is_time(node) or len(found) != 1:
+            return None
+        index = self.indices[next(iter(found))]
+        if not isinstance(index.size, int):
+            raise errors.IndexUseError(
+                self.span(node),
+                f"{self._show(node)} reads as many steps as {index.name} has values, "
+                "and the cell says how many",
+                fix=f"`{index.name} = {index.first}, ..., 4`, with a whole number",
+            )
+        numbers = range(index.first, index.first + index.size)
+        lags = [step_number(node, {"t": 0, index.name: k}) for k in numbers]
+        later = [step_number(node, {"t": 9, index.name: k}) for k in numbers]
+        pairs = [(a, b) for a, b in zip(lags, later, strict=True) if a is not None]
+        if len(pairs) < len(lags) or any(b != a + 9 for a, b in pairs):
+            return None
+        return index.name, [a for a, _ in pairs]
+
+    def at_lags(self, name: str, index: str, lags: list[int], span: Span) -> Piece:
+        """`h[t-k]`: the value of another step for every k."""
+        reads = tuple(Piece("read", (), span, (name, lag)) for lag in lags)
+        whole = Piece("whole", reads, span, 0)
+        return Piece("at", (whole,), span, PlaceText(((index, 1),)))
 
     def _looked_up(
         self, base: Piece, parts: list[ast.expr], by_input: list[int], span: Span

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Callable, Mapping
 
@@ -37,3 +38,30 @@ def fold(expr: Piece) -> Piece:
     if expr.op in _FOLDS:
         return Piece("constant", (), expr.span, _FOLDS[expr.op](*numbers))
     return expr
+
+
+def whole(node: ast.expr) -> int | None:
+    """A whole number with its sign, or None."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = whole(node.operand)
+        return None if value is None else -value
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return node.value
+    return None
+
+
+def step_number(node: ast.expr, known: Mapping[str, int]) -> int | None:
+    """The whole number that `t - 2**k` comes to where names are known, else None."""
+    if isinstance(node, ast.Name):
+        return known.get(node.id)
+    if not isinstance(node, ast.BinOp):
+        return whole(node)
+    left, right = (step_number(part, known) for part in (node.left, node.right))
+    if left is None or right is None:
+        return None
+    if isinstance(node.op, ast.Add | ast.Sub):
+        return left + right if isinstance(node.op, ast.Add) else left - right
+    if isinstance(node.op, ast.Mult):
+        return left * right
+    is_power = isinstance(node.op, ast.Pow) and 0 <= right < 10 and abs(left) < 10
+    return int(left**right) if is_power else None

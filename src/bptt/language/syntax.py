@@ -361,6 +361,11 @@ class _EquationReader(IndexReader):
                 fix="use an integer input as the index; other element access is not "
                 "part of the language",
             )
+        far = self.lags_of(index)
+        if far is not None and isinstance(node.value, ast.Name):
+            self._check_read(node.value)
+            lags = [self._near(lag, node) for lag in far[1]]
+            return self.at_lags(node.value.id, far[0], lags, span)
         name, lag = self._subscript(node)
         if isinstance(node.value, ast.Name) and name == node.value.id:
             self._check_read(node.value)
@@ -404,15 +409,19 @@ class _EquationReader(IndexReader):
                 f"{self._show(node)}: a step is written t, t-1, t+1 or tau",
                 fix=fix,
             )
-        if lag != "tau" and abs(int(lag)) > FARTHEST:
-            kind = errors.FutureStepError if int(lag) > 0 else errors.DistantStepError
+        return name, lag if lag == "tau" else self._near(int(lag), node)
+
+    def _near(self, lag: int, node: ast.expr) -> int:
+        """A lag that is not too far away."""
+        if abs(lag) > FARTHEST:
+            kind = errors.FutureStepError if lag > 0 else errors.DistantStepError
             raise kind(
                 self.span(node),
                 f"{self._show(node)} reads more than {FARTHEST} steps away, and each "
                 "of them is kept",
                 fix="a longer step, or an input that holds the earlier value",
             )
-        return name, lag
+        return lag
 
     @staticmethod
     def _lag(node: ast.expr) -> int | str | None:

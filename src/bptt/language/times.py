@@ -4,6 +4,7 @@ A cell is one time step. What its text says of other times becomes equations of 
 step, with names of their own, so that every room below knows steps alone:
 
     h[t-3]              h_lag1[t] = h[t-1];  h_lag2[t] = h_lag1[t-1];  read h_lag2[t-1]
+    x[t-1] and x[t+1]   x_after[t] = x[t];  read x[t-1] and x_after[t+1]
     h[0] = f            h_before[t] = where(begun[t-1] > 0, h[t-1], h_start[t])
     o = c + V @ h[tau]  computed at every step, and of value at each row's last one
     sum(t, e[t])        sum_t1[t] = sum_t1[t-1] + e[t], of value at the last step
@@ -60,6 +61,7 @@ def rewrite_times(
     is_plain = all(
         e.when == "t" and not _asks_for_more(e.expression) for e in equations
     )
+    is_plain = is_plain and not _read_both_ways(equations)
     if is_plain and not any(d.is_input for d in declarations):
         return Rewritten(equations, declarations, {}, Times())
     writer = _Rewriter(equations=equations, declarations=declarations, held=held)
@@ -74,6 +76,17 @@ def _asks_for_more(expr: Piece) -> bool:
     )
 
 
+def _read_both_ways(equations: Iterable[Equation]) -> set[str]:
+    """The names read at an earlier step and at a later one."""
+    earlier: set[str] = set()
+    later: set[str] = set()
+    for equation in equations:
+        for part in equation.expression.parts():
+            if part.op == "read" and isinstance(part.lag, int) and part.lag:
+                (earlier if part.lag < 0 else later).add(part.name)
+    return earlier & later
+
+
 @dataclass
 class _Rewriter(OverTime):
     """Rewrites equations in order; each may bring others that stand before it."""
@@ -85,6 +98,7 @@ class _Rewriter(OverTime):
     once: dict[str, bool] = field(default_factory=dict)  # -> known at the end alone
     starts: dict[str, str] = field(default_factory=dict)
     delays: dict[str, list[str]] = field(default_factory=dict)
+    both_ways: set[str] = field(default_factory=set)
     row_inputs: set[str] = field(default_factory=set)
     later: set[str] = field(default_factory=set)
     end_loss: str = ""
@@ -100,6 +114,7 @@ class _Rewriter(OverTime):
             *(p.name for e in self.equations for p in e.expression.parts()),
         }
         self.later = {e.name for e in self.equations if e.when == ""}
+        self.both_ways = _read_both_ways(self.equations)
         starts = [e for e in self.equations if e.when in ("0", "tau+1")]
         first = self._before_starts(starts)
         for equation in first:
@@ -113,8 +128,7 @@ class _Rewriter(OverTime):
             if equation.when == "t" and equation.name == LOSS and self.has_both:
                 continue
             if equation.when == "t":
-                body = self.rewrite_at(equation.expression, AT_STEPS)
-                self.done.append(replace(equation, expression=body))
+                self._step(equation)
             elif equation.when == "":
                 self._once(equation)
         if self.has_both:
@@ -131,6 +145,12 @@ class _Rewriter(OverTime):
             self.end_loss,
         )  # fmt: skip
         return Rewritten(self.done, [*self.declarations, *self.added], self.like, times)
+
+    def _step(self, equation: Equation) -> None:
+        body = self.rewrite_at(equation.expression, AT_STEPS)
+        self.done.append(replace(equation, expression=body))
+        if equation.name in self.both_ways:
+            self._define_twin(equation.name, equation.span)
 
     def _refuse_twice(self, equation: Equation) -> None:
         """One equation for each name, but for a start beside the steps'."""
@@ -299,26 +319,55 @@ class _Rewriter(OverTime):
             return read(name, 0, expr.span)
         assert isinstance(lag, int)
         way = 1 if lag > 0 else -1
-        source = name
+        owner = source = self._carried(name, lag, expr.span)
         for distance in range(1, abs(lag)):
-            source = self._delayed(name, source, way * distance, expr.span)
+            source = self._delayed(name, (owner, source), way * distance, expr.span)
         if lag and source == name and name in self.starts:
             return read(self._before(name, lag, expr.span), 0, expr.span)
         return read(source, way if lag else 0, expr.span)
 
-    def _delayed(self, name: str, source: str, lag: int, span: Span) -> str:
-        """The node that holds a value of `lag` steps away."""
+    def _carried(self, name: str, lag: int, span: Span) -> str:
+        """What is carried to the steps on that side: the name, or its second one.
+
+        A name is carried one way, with a value before the first step or after the last.
+        """
+        if not lag or name not in self.both_ways:
+            return name
+        is_later_own = self.made.get(("start", name)) == "1"
+        return name if (lag > 0) == is_later_own else self._twin(name, span)
+
+    def _twin(self, name: str, span: Span) -> str:
+        """A second name of a value that is read at earlier and at later steps."""
+        key = ("twin", name)
+        if key not in self.made:
+            self.made[key] = self.free(f"{name}_after")
+            if not any(e.name == name for e in self.equations):
+                self._define_twin(name, span)
+        return self.made[key]
+
+    def _define_twin(self, name: str, span: Span) -> None:
+        new, written = self._twin(name, span), ("lag", name, "0")
+        self.define(("twin", name), new, read(name, 0, span), written)
+
+    def _delayed(
+        self, name: str, carried: tuple[str, str], lag: int, span: Span
+    ) -> str:
+        """The node that holds a value of `lag` steps away.
+
+        carried: what holds the value itself, and what the value one step nearer.
+        """
+        owner, source = carried
         key = ("lag", name, lag)
         if key not in self.made:
             way = 1 if lag > 0 else -1
-            label = f"{name}_lag{-lag}" if lag < 0 else f"{name}_ahead{lag}"
+            label = f"{owner}_lag{-lag}" if lag < 0 else f"{owner}_ahead{lag}"
             new = self.free(label)
             if source == name and name in self.starts:
                 body = read(self._before(name, way, span), 0, span)
             else:
                 body = read(source, way, span)
             self.define(key, new, body, ("lag", name, str(lag)))
-            self.delays.setdefault(name, []).append(new)
+            self.delays.setdefault(owner, []).append(new)
         return self.made[key]
 
     def _start(self, equation: Equation) -> None:

@@ -97,7 +97,7 @@ def collect_uses(
     _check_loss(uses)
     _check_order(uses, equations, hidden)
     reads = {equation.name: _reads(equation) for equation in equations}
-    check_directions(uses.before, uses.after, reads)
+    check_directions(reads)
     _check_kinds(uses)
     _check_declared(uses)
     return uses

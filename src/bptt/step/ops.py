@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -153,7 +154,7 @@ def _bprop_at(g: Node, y: Node, x: Node) -> Gradients:
 
 def _bprop_put(g: Node, y: Node, x: Node) -> Gradients:
     data: Any = y.data
-    return (at(g, data[0]),)
+    return (at(g, replace(data[0], label="")),)
 
 
 def mean(x: Node) -> Node:

@@ -26,7 +26,12 @@ def run_without_gradient(
     """What comes out of a job, where no gradient will be asked for."""
     arrays, views = _read(plan, record, tensors)
     out = plan.run(arrays, torch.get_num_threads(), views)
-    return tuple(torch.from_numpy(array) for array in out)
+    return tuple(map(_as_tensor, out))
+
+
+def _as_tensor(array: Any) -> Tensor:
+    """Without a copy; one number of a single sequence may be no array."""
+    return torch.from_numpy(np.asarray(array))
 
 
 class CellFunction(torch.autograd.Function):
@@ -48,7 +53,7 @@ class CellFunction(torch.autograd.Function):
         kept = buffers.tensors if buffers else []
         if kept:  # what comes out lies in buffers, which are the hooks' from here on
             collected = [np.array(array) for array in collected]
-        out = tuple(torch.from_numpy(array) for array in collected)
+        out = tuple(map(_as_tensor, collected))
         # Sequences that come out are read again on the way back: saving them makes
         # torch refuse to go on if someone wrote into one.
         ctx.save_for_backward(*tensors, *out[: _count_saved(plan)], *kept)
@@ -132,7 +137,7 @@ def go_back(
     if record is not None and record.watch is not None:
         record.watch(gradient)
     found = [
-        None if part is None else torch.from_numpy(part)
+        None if part is None else _as_tensor(part)
         for part in plan.gradients(gradient, needs)
     ]
     return found, seeds

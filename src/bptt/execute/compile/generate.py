@@ -87,7 +87,9 @@ class Generator:
             for child in node.inputs if node.timed else ():
                 if not child.timed and child.op not in ("constant", "size"):
                     names[self._static_name(node, child)] = None
-        for node in self.plan.memory:
+        # What no kernel reads, a product over all steps may: a seed times an input.
+        summed = [n for item in self.layout.sums for n in (*item.nodes, item.operand)]
+        for node in (*self.plan.memory, *summed):
             names[self.layout.name(node)] = None
         names.update((f"p{number}", None) for number in range(n_products))
         return list(names)

@@ -3,8 +3,7 @@
 A stage of a segment computes, for every row, the products (or the reductions over a
 row) whose operands earlier stages left in memory, and then every elementwise equation
 that can follow. A value that another stage needs is stored where it is computed, unless
-it is cheaper to compute it again from what is stored anyway (tanh(s) from s, 1 - z from
-z).
+it is cheaper to compute it again from what is stored anyway (tanh(s) from s).
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ ALIASES = frozenset({"named", "spread", "stop_gradient"})
 
 @dataclass
 class StagePlan:
-    """One stage: products or reductions, then elementwise equations, then stores.
+    """Products or reductions, then elementwise equations, then stores.
 
     width: the dimension of all products and stored vectors (None for a row stage, which
     may hold several); stored: what it leaves in memory, in order; is_tensor: a row
@@ -77,34 +76,41 @@ class StagedProgram:
 class Canon:
     """Nodes that only rename a value stand for it.
 
-    Of several names of one value that other steps read, the first shares the value's
-    array; each other has an array of its own, because its row for t = 0 is its own
-    initial value.
+    Of several names of one value that other steps read, the one nearest to the value
+    shares its array; each other has one of its own, for its own initial value. Nearest
+    first: a name of a name would end at an array that the inner one gets only later.
     """
 
     def __init__(self, shifted: Iterable[str], roots: Mapping[str, Node]) -> None:
         self._separate: set[str] = set()
         owners: set[Node] = set()
-        for name in shifted:
-            if name in roots:
-                base = self(roots[name])
-                if base in owners or is_leaf(base) or base.op in ALIASES:
-                    self._separate.add(name)
-                owners.add(base)
+        names = [name for name in shifted if name in roots]
+        for name in sorted(names, key=lambda name: _count_names(roots[name])):
+            base = self(roots[name])
+            if base in owners or is_leaf(base) or base.op in ALIASES:
+                self._separate.add(name)
+            owners.add(base)
 
     def __call__(self, node: Node) -> Node:
         """The node that holds this node's value."""
         while node.op in ALIASES:
-            if node.op == "named" and name_of(node) in self._separate:
-                return node
-            if not node.inputs[0].timed:
-                return node
+            is_own = node.op == "named" and name_of(node) in self._separate
+            if is_own or not node.inputs[0].timed:
+                break
             node = node.inputs[0]
         return node
 
     def inputs(self, node: Node) -> tuple[Node, ...]:
         """The canonical inputs of a node."""
         return tuple(self(child) for child in node.inputs)
+
+
+def _count_names(node: Node) -> int:
+    """How many names lie over a value."""
+    names = 0
+    while node.op in ALIASES:
+        names, node = names + 1, node.inputs[0]
+    return names
 
 
 def is_product(node: Node) -> bool:

@@ -159,7 +159,6 @@ class KernelCall:
     _steps: Loan | None = None
     _is_away = False
     _token: object = None
-    _noted: tuple[int, tuple[Any, ...]]
 
     def __init__(
         self, executable: Executable, bindings: Bindings, threads: int,
@@ -211,7 +210,7 @@ class KernelCall:
     def _leave(self) -> None:
         """Give the workspace back: what lives on is the values of the steps."""
         self._token = object()
-        self._noted = self._workspace.leave(self._token)
+        self._workspace.last = self._token
         self._is_away = True
         del self._workspace
         self.values.release()
@@ -225,19 +224,16 @@ class KernelCall:
         if workspace.last is self._token:
             return
         assert self._steps is not None
-        is_packed = workspace.has_packed(self._noted)
-        noted = workspace.packing
         workspace.restore()
         workspace.resize(self._shape[0])
         workspace.place(self._steps.workspace.buffers)
         if self._ragged is not None:
             self._ragged.move(workspace)
         self._fill_table()
-        if is_packed:
-            workspace.packing = noted
-        elif self._executable.pack is not None:
+        # Also where another call has packed from the same places: what lies there may
+        # have been something else meanwhile, as when weights are swapped and put back.
+        if self._executable.pack is not None:
             self._executable.pack(workspace.table_address)
-            workspace.leave(None)
 
     def _borrow_steps(self) -> Loan:
         executable, dtype = self._executable, self._bindings.dtype

@@ -8,7 +8,6 @@ so a buffer is never used again while anyone can still read it.
 from __future__ import annotations
 
 import ctypes
-import itertools
 import math
 import weakref
 from collections.abc import Sequence
@@ -27,7 +26,6 @@ from bptt.step.graph import Node
 FloatArray = NDArray[Any]
 Memory = Sequence[FloatArray | None]
 KEPT = 3  # spare workspaces per executable
-_TIMES = itertools.count()
 
 
 def buffer_shapes(executable: Executable, tau: int, n_b: int) -> list[tuple[int, ...]]:
@@ -82,8 +80,8 @@ class Workspace:
     table: the kernels' addresses, those of the buffers filled in; `numbers` finds an
     entry by name; work: the addresses of the threads' work spaces for products over all
     rows; turns: of a full batch, by direction (0: all steps at once). A ragged
-    batch takes the steps that its useful ones fill, and turns of its own. last: the
-    call that it is as it left it; packing: when weights were packed, and from where.
+    batch takes the steps that its useful ones fill, and turns of its own. last: a
+    token of the call that gave it back as it is, to go on in it.
     """
 
     def __init__(self, executable: Executable, tau: int, n_b: int, dtype: Any) -> None:
@@ -113,26 +111,9 @@ class Workspace:
         self.interfaces: dict[int, Any] = {}  # of results, made once: 1 us each
         self._aligned: dict[tuple[int, int], FloatArray] = {}
         self._pointed: dict[int, Any] = {}
-        matrices = {m.name for packed in code.packed for m in packed.matrices}
-        self._sources = [self.numbers[name] for name in sorted(matrices)]
         self.last: object = None
         # Whose addresses the table has: see `bindings.Steady`.
         self.bound: weakref.ref[Any] | None = None
-        self.packing: tuple[int, tuple[Any, ...]] = (-1, ())
-
-    def leave(self, call: object) -> tuple[int, tuple[Any, ...]]:
-        """Note what is packed, for a call that may come back; see `has_packed`."""
-        self.last = call
-        table: Any = self.table
-        self.packing = (next(_TIMES), tuple([table[n] for n in self._sources]))
-        return self.packing
-
-    def has_packed(self, noted: tuple[int, tuple[Any, ...]]) -> bool:
-        """Whether what is packed is from the same places, and not from before.
-
-        The call that noted them holds what lies there, so since then it is the same.
-        """
-        return self.packing[0] >= noted[0] and self.packing[1] == noted[1]
 
     def place(self, memory: Memory | None = None) -> None:
         """Let the values between kernels lie in a caller's memory, or in its own.
@@ -251,8 +232,8 @@ class Workspace:
         self.table[number] = address
 
     def restore(self) -> None:
-        """Undo what an earlier call did by `point`, and forget what it packed."""
-        self.last, self.packing = None, (-1, ())
+        """Undo what an earlier call did by `point`, and forget whose it was."""
+        self.last = None
         # An interrupt may come between any two lines: what is undone twice is undone.
         for number, address in self._pointed.items():
             self.table[number] = address

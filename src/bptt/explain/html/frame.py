@@ -103,10 +103,12 @@ def header(page: PageContext, panel: m.PagePanel, blocks: list[Markup]) -> Marku
     badge = page.document.badge
     style = "badge failed" if badge.failed else "badge"
     keys = "keys-back" if page.graph.backward else "keys"
+    notes = (
+        tag("p", word(keys), class_="note needs-script"),
+        tag("p", word("no-script", t=str(page.first)), class_="note without-script"),
+    ) if page.document.has_picture else ()  # fmt: skip
     return tag(
         "section", tag("h1", page.writer.text(page.document.title)),
         tag("p", tag("span", page.writer.text(badge.text), class_=style)),
-        *blocks, tag("p", word(keys), class_="note needs-script"),
-        tag("p", word("no-script", t=str(page.first)), class_="note without-script"),
-        class_="panel", id=panel.id,
+        *blocks, *notes, class_="panel", id=panel.id,
     )  # fmt: skip

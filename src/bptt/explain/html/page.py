@@ -60,7 +60,9 @@ def html_page(document: m.Document, lang: str = "en") -> str:
     page = PageContext(document, writer)
     title = _plain_text(page, document.title)
     # The body first: it collects the numbers that the script gets.
-    body = join(_body(page, lang), _scripts(script_data(page, title)))
+    body = _body(page, lang)
+    if document.has_picture:
+        body = join(body, _scripts(script_data(page, title)))
     html = tag(
         "html", tag("head", _head(page, title[lang])), tag("body", body),
         lang="zh-CN" if lang == "zh" else "en",
@@ -118,7 +120,8 @@ def _with_extra(panels: tuple[m.PagePanel, ...]) -> list[m.PagePanel]:
     """The document's panels and those that only a page can have, by number."""
     known = {panel.id for panel in panels}
     extra = [m.PagePanel(id_, number, m.Text(f"panel.{id_}"), ())
-             for id_, number in EXTRA.items() if id_ not in known]  # fmt: skip
+             for id_, number in EXTRA.items()
+             if id_ not in known and "graph" in known]  # fmt: skip
     return sorted((*panels, *extra), key=lambda p: (p.number, p.id == "hand"))
 
 
