@@ -1,8 +1,7 @@
 """Every requirement of the chapter, and the tests that show it.
 
 The numbers follow the text of Goodfellow et al., 10.2.2, from its first sentence to its
-last. A requirement whose visible part waits for the explanation page says so, and keeps
-its computational tests.
+last.
 """
 
 from __future__ import annotations
@@ -15,24 +14,22 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 BOOK = "explain/test_book.py"
-MAY_WAIT = {37, 38, 39}
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """What is required, `file::test` of the tests that show it, and what waits."""
+    """What is required, and `file::test` of the tests that show it."""
 
     text: str
-    tests: tuple[str, ...] = ()
-    waits: bool = False
+    tests: tuple[str, ...]
 
 
-def chapter(text: str, *names: str, waits: bool = False) -> Requirement:
+def chapter(text: str, *names: str) -> Requirement:
     """Shown by tests in test_chapter.py, or in the file that a name gives."""
     full = (
         name if "::" in name else f"chapter/test_chapter.py::{name}" for name in names
     )
-    return Requirement(text, tuple(full), waits)
+    return Requirement(text, tuple(full))
 
 
 REQUIREMENTS: dict[int, Requirement] = {
@@ -60,6 +57,7 @@ REQUIREMENTS: dict[int, Requirement] = {
     5: chapter(
         "preset for equations 10.8 and 10.12; references restored",
         "test_the_book_preset_is_10_8_to_10_14_with_its_references",
+        f"{BOOK}::test_the_references_that_the_text_lost_are_on_the_page",
         f"{BOOK}::test_the_one_row_that_differs_from_the_book_is_the_printed_order_of_10_21",
     ),
     6: chapter(
@@ -157,6 +155,7 @@ REQUIREMENTS: dict[int, Requirement] = {
         "sharing across steps explained; immediate and total derivative distinguished",
         "test_the_immediate_derivative_is_one_edge_and_the_total_the_sum_of_paths",
         f"{BOOK}::test_immediate_and_total_derivative_are_two_notations_with_two_values",
+        f"{BOOK}::test_sharing_across_steps_is_explained_by_the_copies",
     ),
     26: chapter(
         "the contribution of a single edge",
@@ -217,7 +216,7 @@ REQUIREMENTS: dict[int, Requirement] = {
         "explain/test_browser.py::test_a_click_on_an_edge_opens_its_card_at_its_step",
     ),
     40: chapter(
-        "seed: the gradient of L by L is 1 (step 2)",
+        "seed ∇_L L = 1 (step 2)",
         "test_the_seed_of_the_recursion_is_1",
         "explain/test_browser.py"
         "::test_backward_every_arrow_is_labelled_with_the_transpose",
@@ -251,10 +250,8 @@ def test_every_requirement_from_1_to_42_has_a_row():
 
 
 @pytest.mark.parametrize("number", REQUIREMENTS)
-def test_a_requirement_names_a_test_or_may_wait_for_the_explanation_page(number):
-    requirement = REQUIREMENTS[number]
-    assert requirement.tests or requirement.waits
-    assert not requirement.waits or number in MAY_WAIT
+def test_a_requirement_names_a_test(number):
+    assert REQUIREMENTS[number].tests
 
 
 @pytest.mark.parametrize("number", REQUIREMENTS)

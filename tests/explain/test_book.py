@@ -208,6 +208,23 @@ def test_immediate_and_total_derivative_are_two_notations_with_two_values():
     assert {immediate, total} <= shown_exprs
 
 
+def test_sharing_across_steps_is_explained_by_the_copies():
+    words = {"en": ("own copy", "at every step", "the sum over the copies", "Immediate",
+                    "Total"),
+             "zh": ("副本", "每个时间步", "直接导数", "全导数")}  # fmt: skip
+    for lang, wanted in words.items():
+        text = explained("book", lang).markdown()
+        assert [word for word in wanted if word not in text] == []
+
+
+def test_the_references_that_the_text_lost_are_on_the_page():
+    for lang, section in (("en", "section 6.5.6"), ("zh", "6.5.6 节")):
+        text = explained("book", lang).markdown()
+        assert section in text
+        for number in (*range(8, 13), *range(17, 29)):
+            assert f"10.{number}" in text, number
+
+
 def test_x_is_skipped_with_the_reason_that_its_ancestors_hold_no_parameter():
     text = explained("book").text()
     assert "has no parameter among its ancestors" in text

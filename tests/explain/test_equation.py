@@ -145,7 +145,7 @@ def test_a_wrong_formula_has_a_large_error_and_an_infinite_one_is_said():
     ("grad_h[q] = h[t]", FormulaSyntaxError, "a step is t, s, tau or a number"),
     ("grad_h[t] = frob(h[t])", FormulaSyntaxError, "frob is not an operation"),
     ("grad_h[t] = tanh(h[t], h[t])", FormulaSyntaxError, "tanh takes 1 values, not 2"),
-    ("grad_h[t] = h[t", FormulaSyntaxError, "expected ]"),
+    ("grad_h[t] = h[t", FormulaSyntaxError, 'expected "]"'),
     ("grad_h[t] = $h[t]", FormulaSyntaxError, "'$' is not part of a formula"),
     ("grad_h[t] = i + h[t]", FormulaSyntaxError, "i is an index"),
     ("grad_h[t] = sum(i, n_q, h[t,i])", FormulaSyntaxError, "n_q is not a dimension"),

@@ -136,7 +136,7 @@ def test_everything_that_is_displayed_is_read_back(name, write):
     (r"\nabla_b L = \sum_i b", "nothing says what i runs over"),
     (r"\nabla_b L = \sum_{q=1}^{\tau} b", "q is no step"),
     ("dh[t]/x[t] = U", "x is no differential"),
-    ("∇h[t] = W.T @ ∇a[t+1", "expected ], not the end"),
+    ("∇h[t] = W.T @ ∇a[t+1", 'expected "]", not the end'),
     ("∇h[t] = Σ b", "needs the step or index"),
 ])  # fmt: skip
 def test_what_is_not_read_gets_a_hint_in_its_own_notation(text, message):

@@ -25,7 +25,7 @@ from tests.explain.documents import CELLS, explained
 from tests.explain.test_picture import TAU, shown
 
 LIMIT = 1_000_000
-LEDGER = 8_000  # what it takes, which these documents are without
+LEDGER = 12_000  # what it takes, which these documents are without
 
 
 def script_data(page):
@@ -118,7 +118,7 @@ def test_text_of_a_cell_cannot_end_a_script_or_start_a_tag():
 def test_the_language_asked_for_is_shown_first_and_both_are_in_the_file():
     page = explained("book", "zh").html()
     chosen = [a["id"] for _, a in Reader(page).tags if "checked" in a]
-    assert chosen == ["lang-zh", "theme-auto"]
+    assert chosen[:2] == ["lang-zh", "theme-auto"]
     assert '<html lang="zh-CN">' in page or "<html lang=zh-CN>" in page
     assert "展开图" in page and "The unrolled graph" in page
 

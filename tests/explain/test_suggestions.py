@@ -98,6 +98,7 @@ LIKELY = {
     "∇c = sum(t, 1, tau, ∇o[t]) / tau": "extra factor",
     "∇o[t] = one_hot(y[t], n_o) - ŷ[t]": "sign",
     "∇h[t] = W.T (1 - h[t+1]**2) ∇h[t+1] + V.T ∇o[t]": "diag",
+    "∇L[t] = 2": "replace", "∇L[t] = 0": "replace", "∇L[t] = 1/tau": "extra factor",
 }  # fmt: skip
 
 

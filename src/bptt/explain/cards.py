@@ -171,7 +171,10 @@ class CardMaker:
         links = [Link(Nabla(value))]
         general = [term.general for term in terms]
         if general and None not in general:
-            rule = Text("reason.successors", {"count": len(terms)})
+            count = len(terms)
+            rule = Text("reason.successors", {"count": count})
+            if count == 1:
+                rule = Text("reason.successor")
             links.append(Link(e.total(*(g for g in general if g is not None)), rule))
         filled = e.total(*(t.filled for t in terms)) if terms else self._zero(value)
         if filled != links[-1].expr:

@@ -44,6 +44,7 @@ from typing import TYPE_CHECKING, Any
 from bptt.explain.algebra.expr import FIRST, TAU, Expr, Time
 from bptt.explain.sentences import LANGUAGES as LANGUAGES  # noqa: PLC0414
 from bptt.explain.sentences import Text as Text  # noqa: PLC0414
+from bptt.explain.sentences import Typed as Typed  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from bptt.explain.algebra.point import Point, Scope
@@ -293,17 +294,22 @@ class PagePanel:
 class Badge:
     """`N equations, N checked, worst error`, counted over every displayed link.
 
-    failed: equations and rows of tables whose own error is too large.
+    failed: equations and rows of tables whose own error is too large; ways: how many
+    ways of checking the gradients the ledger has, where no equation is evaluated.
     """
 
     equations: int
     checked: int
     failed: int
     worst: float
+    ways: int = 0
 
     @property
     def text(self) -> Text:
         """The badge as a sentence."""
+        if not self.equations and not self.failed:
+            name = "badge-gradients" if self.ways else "badge-none"
+            return Text(name, {"ways": self.ways})
         return Text(
             "badge-failed" if self.failed else "badge",
             {"equations": self.equations, "checked": self.checked,
@@ -394,8 +400,16 @@ class Document:
             sum(link.status == PASSED for link in links)
             + sum(check.status == PASSED for check in lines),
             sum(link.status == FAILED for link in links) + len(self.failed_rows),
-            max(errors, default=0.0),
+            max(errors, default=0.0), self._ledger_rows(),
         )  # fmt: skip
+
+    def _ledger_rows(self) -> int:
+        return sum(
+            len(block.rows)
+            for panel in self.panels
+            for block in panel.blocks
+            if isinstance(block, ShownTable) and block.id == "ledger"
+        )
 
 
 def worst_status(statuses: Any) -> str:

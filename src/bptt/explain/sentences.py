@@ -37,6 +37,12 @@ class Text:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Typed(str):
+    """A field of a sentence that is shown as it was typed."""
+
+    __slots__ = ()
+
+
 @cache
 def table(lang: str) -> Mapping[str, str]:
     """Every sentence of a language by its id.

@@ -13,7 +13,7 @@ from typing import Any
 from bptt.explain.algebra.expr import Expr
 from bptt.explain.algebra.point import Scope
 from bptt.explain.notation.parse import parse
-from bptt.explain.sentences import LIST_COMMA, Text, table
+from bptt.explain.sentences import LIST_COMMA, Text, Typed, table
 
 LIST_CLAUSE = {"en": "; ", "zh": "；"}  # between sentences
 _PLACE = re.compile(r"\{(\w+)\}|`([^`]+)`")
@@ -53,4 +53,4 @@ def _field(value: Any, lang: str, scope: Scope) -> list[Piece]:
             listed += [comma[lang]] if listed else []
             listed += _field(item, lang, scope)
         return listed
-    return [value if isinstance(value, Expr) else str(value)]
+    return [value if isinstance(value, Expr | Typed) else str(value)]

@@ -406,4 +406,6 @@ def transpose(a: Expr) -> Expr:
         return Sum(tuple(transpose(term) for term in a.terms))
     if isinstance(a, Negative):
         return Negative(transpose(a.of))
+    if isinstance(a, Quotient) and isinstance(a.bottom, Number | Size):
+        return Quotient(transpose(a.top), a.bottom)
     return Transpose(a)

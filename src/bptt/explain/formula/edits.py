@@ -21,6 +21,7 @@ from bptt.explain.sentences import Text, say
 
 Put = Callable[[Expr], Expr]
 Write = Callable[[Expr], str]
+CONSTANTS = (e.Number, e.Quotient, e.Weight)
 NAMING = (e.Nabla, e.Jacobian, e.Element, e.Incoming, e.UnitVector, e.Delta)
 
 
@@ -248,8 +249,10 @@ def _replacements(places: list[tuple[Expr, Put]], right: list[Expr]) -> Iterator
     known = dict.fromkeys(part for formula in right for part in e.walk(formula))
     small_first = sorted(places, key=lambda place: sum(1 for _ in e.walk(place[0])))
     for part, put in small_first:
-        if part is places[0][0]:
+        is_whole = part is places[0][0]
+        if is_whole and not isinstance(part, e.Number):
             continue
         for other in known:
-            if other != part:
+            # Only a constant stands for a constant that is all of a formula: 1 for 2.
+            if other != part and (not is_whole or isinstance(other, CONSTANTS)):
                 yield Edit("replace", put(other), part.span, (other, part))

@@ -29,16 +29,18 @@ from bptt.explain.model import (
     Check,
     Link,
     Text,
+    Typed,
 )
 from bptt.explain.notation.latex import LatexPrinter
 from bptt.explain.notation.mathml import MathmlPrinter, wrap_mathml
 from bptt.explain.notation.plain import to_unicode
-from bptt.explain.notation.printer import GREEK, SCRIPT, split_name
-from bptt.explain.texts import pieces
+from bptt.explain.notation.printer import ACCENTS, GREEK, SCRIPT, split_name
+from bptt.explain.texts import Piece, pieces
 from bptt.page.tags import Markup, join, tag
 
 _SHAPE = re.compile(r"\w+(×\w+)+")
-_DIM = re.compile(r"([a-z]+)_(\w+)")
+# n_h, w_t, W_z in a sentence: one letter, and what stands below it.
+_NAME = re.compile(r"(?<![A-Za-z0-9_])([A-Za-z])_([A-Za-z0-9_]+)")
 # Operators that have no space around them anyway.
 _TIGHT = frozenset("()∇∂:")
 
@@ -156,7 +158,12 @@ class PageWriter:
 
     def _pieces(self, text: Text, language: str) -> Markup:
         shown = pieces(text, language, self.point.scope)
-        return join(*(self.eq(p) if isinstance(p, Expr) else p for p in shown))
+        return join(*(self._piece(piece) for piece in shown))
+
+    def _piece(self, piece: Piece) -> Markup:
+        if isinstance(piece, Expr):
+            return self.eq(piece)
+        return tag("code", piece) if isinstance(piece, Typed) else lowered(piece)
 
     def cell(self, value: Any) -> Markup:
         """What stands in a table: a sentence, formula, check, number or plain text."""
@@ -169,7 +176,7 @@ class PageWriter:
                 f"{value:.1e}" if value and abs(value) < 1e-2 else f"{value:.4g}"
             )
         if isinstance(value, str) and _SHAPE.fullmatch(value):
-            return Markup(_DIM.sub(r"<i>\1</i><sub>\2</sub>", value))
+            return lowered(value)
         return join("" if value is None else value)
 
     # ----- checks -----
@@ -274,13 +281,26 @@ def _plain_symbol(expr: Expr) -> Markup | None:
     if not isinstance(expr, e.Value):
         return None
     base, accent, label = split_name(expr.name)
-    if accent:
-        return None
+    letter = GREEK.get(base, base) + ACCENTS.get(accent, "")
     step = None if expr.time is None else f"({show_time(expr.time, tight=True)})"
     return join(
-        tag("i", GREEK.get(base, base)), tag("sub", label) if label else None,
+        tag("i", letter), tag("sub", label) if label else None,
         tag("sup", step) if step else None,
     )  # fmt: skip
+
+
+def lowered(text: str) -> Markup:
+    """Plain text whose names have what stands below them there: n_h, W_z, n_y_hat."""
+    return Markup(_NAME.sub(_lower, escape(text, quote=False)))
+
+
+def _lower(match: re.Match[str]) -> str:
+    base, below = match.groups()
+    if below in ACCENTS:
+        return f"<i>{base}{ACCENTS[below]}</i>"
+    stem, _, accent = below.rpartition("_")
+    below = stem + ACCENTS[accent] if stem and accent in ACCENTS else below
+    return f"<i>{base}</i><sub>{below}</sub>"
 
 
 def _shorten(mathml: str) -> str:

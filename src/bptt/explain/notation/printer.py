@@ -212,6 +212,8 @@ def _element(p: Printer, x: e.Element) -> Written:
     if isinstance(x.of, e.Value):
         text = p.symbol(x.of.name, sub=sub, sup=p.step(x.of.time))
         return text, SCRIPT if x.of.time else ATOM
+    if isinstance(x.of, e.Jacobian):
+        return p.script(p.bracket(p(x.of)), sub=sub), SCRIPT
     return p.script(p(x.of, ATOM), sub=sub), SCRIPT
 
 

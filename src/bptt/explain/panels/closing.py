@@ -7,6 +7,7 @@ from collections import Counter
 
 from bptt.check import FAILED, NOT_CHECKED, PASSED, Ledger, check_cell
 from bptt.execute.dispatch import REFERENCE
+from bptt.explain.algebra.expr import Expr, Jacobian, Nabla, T, Time, Value
 from bptt.explain.context import Subject
 from bptt.explain.model import (
     Badge,
@@ -22,6 +23,9 @@ from bptt.explain.model import (
 
 # how, of, worst error and tolerance of `Ledger.summary`
 KEPT = (0, 1, 2, 3)
+# What `Ledger.summary` writes: ∇_h^(t), and ∂a/∂b, ∂a/∂h[t-1], ∂L/∂L^(t).
+_GRADIENT = re.compile(r"∇_(\w+)(?:\^\((.+)\))?")
+_EDGE = re.compile(r"∂(\w+)/∂(\w+)(?:(?:\[|\^\()(t[^\])]*)[\])])?")
 COLUMNS = ("what", "of", "error", "tolerance", "result")
 TERMS = (
     "graph", "unfold", "forward", "backward", "bptt", "rnn", "step", "state", "sharing",
@@ -78,16 +82,43 @@ def _line(found: Ledger, line: tuple[str, ...]) -> TableRow:
     return TableRow(cells, "bad" if has_failed else "", has_failed=has_failed)
 
 
-def _of(names: str) -> Text | str:
+def _of(names: str) -> Text:
     """What was checked: names of gradients, or a quantity that has words."""
     if names == "every gradient":
         return Text("ledger.of.every")
     if names.startswith("∇ at s"):
-        return Text("ledger.of.causality")
+        return Text("ledger.of.causality", {"loss": Value("L", T)})
     for word, kind in (("sum of ", "sum"), ("H v for ", "second")):
         if names.startswith(word):
-            return Text(f"ledger.of.{kind}", {"name": names.replace(word, "")})
-    return names
+            listed = _listed(names.replace(word, ""), T if kind == "sum" else None)
+            return Text(f"ledger.of.{kind}", {"name": listed})
+    return Text("against.list", {"items": _listed(names, None)})
+
+
+def _listed(names: str, time: Time | None) -> tuple[Expr | str, ...]:
+    """Every item of a list as an expression; time: the step of a bare name."""
+    return tuple(_item(item, time) for item in names.split(", "))
+
+
+def _item(item: str, time: Time | None) -> Expr | str:
+    """∇_h^(t), ∂a/∂h[t-1], or a name; what is none of these stays as it is."""
+    if gradient := _GRADIENT.fullmatch(item):
+        name, step = gradient.groups()
+        of = Value(name.replace("θ", "theta"), _step(step))
+        return Nabla(of)
+    if edge := _EDGE.fullmatch(item):
+        target, source, step = edge.groups()
+        is_total = target == "L"
+        return Jacobian(Value(target, None if is_total else T),
+                        Value(source, _step(step)))  # fmt: skip
+    return Value(item, time) if item.isidentifier() else item
+
+
+def _step(text: str | None) -> Time | None:
+    if text is None:
+        return None
+    base = text.rstrip("+-0123456789")
+    return Time(base, int(text[len(base) :] or 0))
 
 
 def glossary() -> PagePanel:

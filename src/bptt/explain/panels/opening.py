@@ -11,6 +11,7 @@ from bptt.explain.algebra.shape import shape_of, show
 from bptt.explain.context import Subject
 from bptt.explain.model import (
     Block,
+    Cell,
     Chain,
     Equations,
     Link,
@@ -20,8 +21,13 @@ from bptt.explain.model import (
     ShownTable,
     TableRow,
     Text,
+    Typed,
 )
+from bptt.explain.prepare import has_indices
 from bptt.language import print_graph
+from bptt.step.graph import Graph
+
+X, Y, LOSS = Value("x"), Value("y"), Value("L")  # any node; the total loss
 
 
 def header(context: Subject) -> PagePanel:
@@ -29,30 +35,78 @@ def header(context: Subject) -> PagePanel:
     graph = context.scope.graph
     kind = context.options.kind if graph.loss else "seeded"
     fields = {} if graph.loss else {"node": Value(seeded_name(graph), T)}
-    numbers = {"sizes": context.shown.label, "seed": context.options.seed}
+    sizes = context.shown.label.replace("tau", "τ")
+    numbers = {"sizes": sizes, "seed": context.options.seed}
     return PagePanel("header", 0, Text("panel.header"), (
         Listing(context.cell.text.strip(), "source"),
-        Paragraph(Text("header.layout")),
-        Paragraph(Text("header.time")),
-        *([Paragraph(Text("header.time-back"))] if graph.backward else []),
+        Paragraph(_layout()),
+        *_times(context.cell.graph),
         Paragraph(Text("header.two")),
-        _derivatives(),
+        _derivatives(context),
         Paragraph(Text(f"header.loss.{kind}", fields)),
         Paragraph(Text("header.numbers", numbers)),
         Paragraph(Text("header.limit")),
     ))  # fmt: skip
 
 
-def _derivatives() -> ShownTable:
+def _layout() -> Text:
+    """How gradients and Jacobians are laid out."""
+    one = e.Jacobian(e.Element(Y, ("i",)), e.Element(X, ("j",)))
+    element = e.Element(e.Jacobian(Y, X), ("i", "j"))
+    return Text("header.layout", {"x": X, "y": Y, "element": element, "each": one})
+
+
+def _times(graph: Graph) -> Iterator[Paragraph]:
+    """What t and tau are, and the states that a loop begins with."""
+    yield Paragraph(Text("header.time"))
+    for kind, time in (("time-before", e.START), ("time-back", e.TAU.moved(1))):
+        is_back = kind == "time-back"
+        names = [name for name in graph.states if (name in graph.backward) == is_back]
+        if names:
+            initial = tuple(Value(name, time) for name in names)
+            yield Paragraph(Text(f"header.{kind}", {"initial": initial}))
+
+
+def _derivatives(context: Subject) -> ShownTable:
     """The one convention of ∂, d and ∇; the checker of formulas keeps it, too."""
-    signs = {"immediate": "∂y/∂x", "inside": "∂y/∂x", "total": "dy/dx",
-             "gradient": "∇_x L, ∂L/∂x, dL/dx"}  # fmt: skip
-    rows = tuple(
-        TableRow((sign, Text(f"header.derivative.{kind}")))
-        for kind, sign in signs.items()
-    )
+    edge, total = e.Jacobian(Y, X), e.Jacobian(Y, X, total=True)
+    ofs = (e.Nabla(X), e.Jacobian(LOSS, X), e.Jacobian(LOSS, X, total=True))
+    kinds: dict[str, Cell] = {
+        "immediate": edge, "inside": edge, "total": total,
+        "gradient": Text("header.derivative.signs", {"signs": ofs}),
+    }  # fmt: skip
+    said = {kind: Text(f"header.derivative.{kind}", {"x": X, "y": Y}) for kind in kinds}
+    places = None if has_indices(context.cell.graph) else _without_edge(context)
+    if places is not None:
+        fields = {"inside": said["inside"], "before": places[0], "after": places[1]}
+        said["inside"] = Text("header.derivative.inside-as", fields)
+    rows = tuple(TableRow((sign, said[kind])) for kind, sign in kinds.items())
     columns = tuple(Text(f"header.column-{column}") for column in ("sign", "meaning"))
     return ShownTable("derivatives", columns, rows)
+
+
+def _without_edge(context: Subject) -> tuple[Value, Value] | None:
+    """A state and itself a step on, which it reaches through other nodes alone."""
+    derivation = context.derivation
+    for state in context.cell.graph.states:
+        readers = derivation.successors(state)
+        if any(reader.name == state for reader in readers):
+            continue
+        for reader in readers:
+            if reader.lag and state in _within_step(context, reader.name):
+                return Value(state, T), Value(state, T.moved(reader.lag))
+    return None
+
+
+def _within_step(context: Subject, name: str) -> set[str]:
+    """The nodes that a node reaches in its own step."""
+    found, ahead = set(), [name]
+    while ahead:
+        for reader in context.derivation.successors(ahead.pop()):
+            if reader.lag == 0 and reader.name not in found:
+                found.add(reader.name)
+                ahead.append(reader.name)
+    return found
 
 
 def cell(context: Subject) -> PagePanel:
@@ -67,7 +121,7 @@ def cell(context: Subject) -> PagePanel:
     for name in scope.graph.definitions:
         value, right = Value(name, T), context.derivation.equation(name)
         chain = context.checked(Chain((Link(value), Link(right))))
-        text = Text("cell.line", {"typed": typed[name]})
+        text = Text("cell.line", {"typed": Typed(typed[name])})
         blocks.append(Equations(f"equation:{name}", chain, text))
         rows += [
             TableRow((part, show(shape_of(part, scope)), value))

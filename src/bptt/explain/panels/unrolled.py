@@ -51,7 +51,7 @@ def _readers(context: Subject, name: str, *, is_last: bool) -> Cell:
     )
     maker = CardMaker(context.derivation, context.scope, context.options)
     if any(term.successor is None for term in maker.terms(name)):
-        found += (Text("graph.total"),)
+        found += (Value("L"),)
     if not found:
         return Text("graph.nothing")
     return Text("against.list", {"items": found})

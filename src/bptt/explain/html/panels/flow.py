@@ -12,6 +12,7 @@ from bptt.explain.html.panels.play import play_panel
 from bptt.explain.html.panels.sharing_charts import key_of
 from bptt.explain.html.values import show_number
 from bptt.explain.html.words import both, plain, word
+from bptt.explain.html.writer import lowered
 from bptt.flow import (
     Diagnosis,
     Flow,
@@ -78,8 +79,9 @@ def _verdict(report: GradientFlow) -> Markup:
 
 def _advice(found: Diagnosis, number: int, lang: str) -> Markup:
     action, reason = list(remedies_of(found, lang))[number]
-    return join(tag("code", action) if action else None, ": " if action else None,
-                reason)  # fmt: skip
+    colon = "：" if lang == "zh" else ": "
+    return join(tag("code", action) if action else None, colon if action else None,
+                lowered(reason))  # fmt: skip
 
 
 def _norms(page: PageContext, flow: Flow) -> list[Markup]:

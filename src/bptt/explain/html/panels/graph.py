@@ -11,6 +11,7 @@ from bptt.explain.html.picture.grid import LONGEST
 from bptt.explain.html.picture.svg import Marks, picture, shape_text
 from bptt.explain.html.values import show_number, side_by_side
 from bptt.explain.html.words import plain, word
+from bptt.explain.html.writer import lowered
 from bptt.explain.notation.plain import to_unicode
 from bptt.page.tags import Markup, join, tag
 
@@ -188,7 +189,8 @@ def _edge_row(page: PageContext, arrows: list[Arrow], steps: list[int]) -> Marku
     norms = [show_number(by_step[t].norm, 2) if t in by_step else "" for t in steps]
     is_cut = arrow.jacobian is None
     shown: Any = form if form is not None else page.labels.general(arrow)
-    shown = to_unicode(shown) if page.writer.values.is_brief else page.writer.eq(shown)
+    is_brief = page.writer.values.is_brief
+    shown = lowered(to_unicode(shown)) if is_brief else page.writer.eq(shown)
     return tag(
         "tr", tag("td", page.ends(arrow)),
         tag("td", word("legend-cut") if is_cut else shown),

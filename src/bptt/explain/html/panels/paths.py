@@ -12,6 +12,7 @@ from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.panels.walk import walk_panel
 from bptt.explain.html.values import show_number
 from bptt.explain.html.words import word
+from bptt.explain.html.writer import lowered
 from bptt.explain.notation.plain import to_unicode
 from bptt.page.tags import Markup, join, tag
 from bptt.step.shapes import Array
@@ -108,7 +109,7 @@ def _ways(path: Path) -> Markup:
              for p in shown]  # fmt: skip
     if len(names) > LONGEST:
         names = [*names[: LONGEST // 2], "⋯", *names[-LONGEST // 2 :]]
-    return join(" → ".join(names))
+    return lowered(" → ".join(names))
 
 
 def _table(rows: list[Markup]) -> Markup:

@@ -50,6 +50,13 @@ B.make = function (name, attributes, ...children) {
   return element;
 };
 
+/* A name with what stands below it there: b_f. */
+B.named = function (element, name) {
+  const [base, ...below] = name.split("_");
+  const lowered = below.length ? [B.make("sub", { text: below.join("_") })] : [];
+  return B.make(element, {}, base, ...lowered);
+};
+
 B.svg = function (name, attributes) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);

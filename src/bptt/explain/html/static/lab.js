@@ -99,7 +99,7 @@
     const head = B.make("tr", {}, ...["lab-gradient", "lab-error", "lab-cosine"].map((id) => B.make("th", { text: B.word(id), scope: "col" })));
     const body = rows.map((row) => {
       return B.make("tr", { class: isWrong(row) ? "bad" : "good" },
-        B.make("td", { text: row.name === "=" ? "=" : B.data.places[row.name].mark }),
+        B.named("td", row.name === "=" ? "=" : B.data.places[row.name].mark),
         B.make("td", { class: "num", text: B.show(row.error, isWrong(row) ? 2 : 1) }),
         B.make("td", { class: "num", text: Math.abs(1 - row.cosine) < 1e-12 ? "1" : B.show(row.cosine, 4) }));
     });
