@@ -294,22 +294,17 @@ class PagePanel:
 class Badge:
     """`N equations, N checked, worst error`, counted over every displayed link.
 
-    failed: equations and rows of tables whose own error is too large; ways: how many
-    ways of checking the gradients the ledger has, where no equation is evaluated.
+    failed: equations and rows of tables whose own error is too large.
     """
 
     equations: int
     checked: int
     failed: int
     worst: float
-    ways: int = 0
 
     @property
     def text(self) -> Text:
         """The badge as a sentence."""
-        if not self.equations and not self.failed:
-            name = "badge-gradients" if self.ways else "badge-none"
-            return Text(name, {"ways": self.ways})
         return Text(
             "badge-failed" if self.failed else "badge",
             {"equations": self.equations, "checked": self.checked,
@@ -400,16 +395,8 @@ class Document:
             sum(link.status == PASSED for link in links)
             + sum(check.status == PASSED for check in lines),
             sum(link.status == FAILED for link in links) + len(self.failed_rows),
-            max(errors, default=0.0), self._ledger_rows(),
+            max(errors, default=0.0),
         )  # fmt: skip
-
-    def _ledger_rows(self) -> int:
-        return sum(
-            len(block.rows)
-            for panel in self.panels
-            for block in panel.blocks
-            if isinstance(block, ShownTable) and block.id == "ledger"
-        )
 
 
 def worst_status(statuses: Any) -> str:
