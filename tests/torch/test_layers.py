@@ -259,18 +259,27 @@ def test_a_mistake_is_told_in_torchs_class_and_words(name, keep):
         assert isinstance(expected, tuple) or what in TORCH_ALLOWS, what
 
 
+def refusal(make, options):
+    """The class and words of a constructor's error; None where it takes the options."""
+    try:
+        make(**options)
+    except (TypeError, ValueError) as error:
+        return type(error), str(error)
+    return None
+
+
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
 def test_a_constructors_mistakes_are_told_in_torchs_class_and_words(name):
     for options in (
         {"proj_size": 5}, {"proj_size": -1}, {"nonlinearity": "cos"}, {"dropout": 2},
         {"num_layers": 0}, {"bias": 1}, {"hidden_size": 0}, {"unknown": 1},
     ):  # fmt: skip
-        found = []
-        for module in (bptt.torch, torch.nn):
-            with pytest.raises((ValueError, TypeError)) as caught:
-                getattr(module, name)(**{"input_size": 3, "hidden_size": 4} | options)
-            found.append((caught.type, str(caught.value)))
+        options = {"input_size": 3, "hidden_size": 4} | options
+        found = [refusal(getattr(module, name), options)
+                 for module in (bptt.torch, torch.nn)]  # fmt: skip
         assert found[0] == found[1]
+        # torch 2.8 lets some of them pass
+        assert found[0] is not None or torch.__version__ < "2.13"
 
 
 def test_swapped_matrices_would_be_noticed():

@@ -241,10 +241,9 @@ class _Network:
             return False
         rows = module.num_layers * self._n_directions
         widths = (module.proj_size or module.hidden_size, module.hidden_size)
-        return all(
-            tuple(state.shape) == (rows, n_b, width)
-            for state, width in zip(batch.states, widths, strict=False)
-        )
+        # Lists: torch 2.8 compiles no generator.
+        expected = [(rows, n_b, width) for width in widths[: len(batch.states)]]
+        return [tuple(state.shape) for state in batch.states] == expected
 
     # ----- layers and directions -----
 

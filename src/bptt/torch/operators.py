@@ -52,15 +52,9 @@ class Handles:
 
 
 HANDLES = Handles()
-# Spelt out: torch before 2.6 cannot read `list[Tensor]` from what a function returns.
-FORWARD = "(str key, Tensor[] tensors, int[] needs) -> Tensor[]"
-BACKWARD = (
-    "(str key, Tensor handle, Tensor[] tensors, Tensor?[] grads, int[] needs)"
-    " -> Tensor[]"
-)
 
 
-@torch.library.custom_op("bptt::forward", mutates_args=(), schema=FORWARD)
+@torch.library.custom_op("bptt::forward", mutates_args=())
 def forward(key: str, tensors: Sequence[Tensor], needs: Sequence[int]) -> list[Tensor]:
     """What comes out of the job `key`, and a handle.
 
@@ -87,7 +81,7 @@ def _(key: str, tensors: Sequence[Tensor], needs: Sequence[int]) -> list[Tensor]
     return [*out, like.new_empty((1,), dtype=torch.int64)]
 
 
-@torch.library.custom_op("bptt::backward", mutates_args=(), schema=BACKWARD)
+@torch.library.custom_op("bptt::backward", mutates_args=())
 def backward(
     key: str,
     handle: Tensor,
