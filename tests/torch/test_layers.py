@@ -274,8 +274,8 @@ def test_a_constructors_mistakes_are_told_in_torchs_class_and_words(name):
         {"proj_size": 5}, {"proj_size": -1}, {"nonlinearity": "cos"}, {"dropout": 2},
         {"num_layers": 0}, {"bias": 1}, {"hidden_size": 0}, {"unknown": 1},
     ):  # fmt: skip
-        options = {"input_size": 3, "hidden_size": 4} | options
-        found = [refusal(getattr(module, name), options)
+        given = {"input_size": 3, "hidden_size": 4} | options
+        found = [refusal(getattr(module, name), given)
                  for module in (bptt.torch, torch.nn)]  # fmt: skip
         assert found[0] == found[1]
         # torch 2.8 lets some of them pass
