@@ -50,6 +50,8 @@ class Opened:
         self.tab.on("console", lambda message: self.complaints.append(message.text))
         self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.tab.goto(file.as_uri())
+        if options.get("java_script_enabled", True):  # its script is unpacked first
+            self.run("typeof B === 'undefined' ? null : B.ready")
 
     def ready(self):
         """Wait for KaTeX, and typeset everything at once."""

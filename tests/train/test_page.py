@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from bptt.page.tags import OPEN
 from bptt.train.checkpoint import Checkpoint
 from bptt.train.run_folder import Metrics, create_run
 from bptt.train.run_page import top_that_matters, write_page
@@ -13,7 +14,10 @@ VOID = {"meta", "line", "circle", "path"}
 
 
 class Checker(HTMLParser):
-    """Every element is closed, and nothing is loaded from elsewhere."""
+    """Every element is closed, by what follows it where HTML lets it be.
+
+    Nothing is loaded from elsewhere.
+    """
 
     def __init__(self):
         super().__init__()
@@ -33,6 +37,8 @@ class Checker(HTMLParser):
     def handle_endtag(self, tag):
         if tag in VOID and self.open[-1] != tag:
             return
+        while self.open[-1] in OPEN and self.open[-1] != tag:
+            self.open.pop()
         assert self.open.pop() == tag
 
     def handle_data(self, data):

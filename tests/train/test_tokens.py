@@ -88,7 +88,7 @@ def test_without_tokenizers_the_message_says_what_to_install(monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(entries_room, "import_module", missing)
-    with pytest.raises(TrainExtraMissingError, match=r'"bptt\[tokens\]"'):
+    with pytest.raises(TrainExtraMissingError, match=r'"\.\[tokens\]"'):
         BytePairs.build(["a"], 300)
 
 

@@ -41,14 +41,14 @@ def refuse_indices(graph: Graph) -> None:
         if node.op in WITHOUT_CARDS and not graph.indices:
             raise IndexedCellError(
                 "the cell puts vectors together, takes parts of them or counts their "
-                "places, and a formula of one's own is checked without these alone. "
-                "explain() shows its gradient as equations, each checked"
+                "places; figures, and the check of a formula of one's own, are for "
+                "cells without these. explain() shows its gradient as equations"
             )
     for name in graph.indices:
         raise IndexedCellError(
-            f"the cell has the index {name}: it has no page, no cards and no checked "
-            "formulas. explain() prints its equations and its gradient as text, "
-            "Markdown and LaTeX; write one head without an index to see the rest"
+            f"the cell has the index {name}; figures, and the check of a formula of "
+            "one's own, are for cells without. explain() shows its gradient as "
+            "equations; write one head without an index to see the rest"
         )
 
 

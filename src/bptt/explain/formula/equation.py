@@ -32,6 +32,7 @@ from bptt.explain.formula.trap import Trap, find_trap
 from bptt.explain.instances import ExplainOptionError, Options
 from bptt.explain.notation.formula_tokens import MAX_LENGTH, is_latex, quote
 from bptt.explain.notation.parse import is_scalar_form, parse_formula
+from bptt.explain.prepare import refuse_indices
 from bptt.explain.sentences import SentenceError, Text
 
 MAX_TRIED = 4000
@@ -56,8 +57,10 @@ def check_equation(cell: Engine, text: str, *, seed: int = 0) -> EquationReport:
     the gradients that a whole backward pass with it gives.
 
     Returns: a report to print; `report.passed`.
-    Raises: FormulaSyntaxError, UnknownSymbolError, NotAnEquationError, NoPointError.
+    Raises: FormulaSyntaxError, UnknownSymbolError, NotAnEquationError, NoPointError,
+    IndexedCellError.
     """
+    refuse_indices(cell.graph)
     context = Subject(cell, "", Options(seed=seed))
     known = Known(context)
     if not isinstance(text, str) or not text.strip() or len(text) > MAX_LENGTH:
