@@ -37,12 +37,20 @@ from bptt.explain.places import free_letters, spread, tidy
 from bptt.language.joined import joined_text
 from bptt.language.print_indices import label_of, place_text, with_places
 from bptt.language.printer import ATOM, Writer, print_graph
-from bptt.step.graph import Graph, Node, name_of, rebuild, shift, shift_of
+from bptt.step.graph import (
+    Graph,
+    Node,
+    name_of,
+    rebuild,
+    shift,
+    shift_of,
+    terms_of,
+    unnamed,
+)
 from bptt.step.ops import INDEX_OPS, TABLE
 from bptt.step.shapes import Array
 
 SUMS = {"total": "{}", "total_outer": "outer({}, {})"}
-ADDED = ("add", "sub", "neg")
 MOST = 40  # numbers of an array that are all written
 LONGEST = 600  # letters of a line
 NEW_INDEX = "'"  # what a place has for a name where a gradient is read elsewhere
@@ -130,20 +138,14 @@ def _lines(graph: Graph) -> Iterator[str]:
         if root is None:
             yield f"{target} = 0"
         else:
-            yield from _written(target, reader.read(_inside(root)), graph)
+            yield from _written(target, reader.read(unnamed(root)), graph)
     for name, carry in reader.kept.items():
-        yield _line(f"{name}[t]", reader.read(_inside(roots[carry])), graph)
-
-
-def _inside(root: Node) -> Node:
-    while root.op == "named":
-        (root,) = root.inputs
-    return root
+        yield _line(f"{name}[t]", reader.read(unnamed(roots[carry])), graph)
 
 
 def _written(target: str, body: Node, graph: Graph) -> Iterator[str]:
     """The line of a gradient; one for each place where a place alone has one."""
-    parts = _added(body)
+    parts = terms_of(body)
     if not all(map(_is_one_place, parts)):
         yield _line(target, body, graph)
         return
@@ -151,13 +153,6 @@ def _written(target: str, body: Node, graph: Graph) -> Iterator[str]:
         data: Any = part.data
         place = place_text(data[0])
         yield _line(with_places(target, (place,)), part.inputs[0], graph)
-
-
-def _added(node: Node) -> list[Node]:
-    """The terms of a sum."""
-    if node.op == "add":
-        return [term for child in node.inputs for term in _added(child)]
-    return [node]
 
 
 def _is_one_place(node: Node) -> bool:
@@ -212,13 +207,13 @@ class _Reader:
         if self._reads_itself(name):
             self.kept[f"carried_{source}"] = name
             return _value(f"carried_{source}", by + lag, node)
-        return self.read(_inside(self.roots[name]), by + lag)
+        return self.read(unnamed(self.roots[name]), by + lag)
 
     def _reads_itself(self, carry: str) -> bool:
         """Whether a carry reads itself, or others that read it."""
         waiting, seen = [carry], set[str]()
         while waiting:
-            for node in _own(_inside(self.roots[waiting.pop()])):
+            for node in _own(unnamed(self.roots[waiting.pop()])):
                 name = str(shift_of(node)[0])
                 if name == carry:
                     return True

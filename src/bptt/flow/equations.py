@@ -8,7 +8,7 @@ from bptt.engine import Engine
 from bptt.flow.maps import cut_at_states
 from bptt.language import open_loss_text, print_graph
 from bptt.language.printer import Writer
-from bptt.step.graph import Graph, Node, Times, name_of, walk
+from bptt.step.graph import Graph, Node, Times, name_of, terms_of, walk
 from bptt.step.ops import OPS
 
 
@@ -59,17 +59,11 @@ def normalised_text(graph: Graph) -> str:
 
 
 def _normalised(graph: Graph, node: Node) -> str:
-    writer, terms = Writer(graph), _terms(node)
+    writer, terms = Writer(graph), terms_of(node)
     timed = " + ".join(writer.inside(n, OPS["add"].precedence) for n in terms
                        if n.timed)  # fmt: skip
     still = [writer.inside(n, OPS["add"].precedence) for n in terms if not n.timed]
     return " + ".join([*still, f"layer_norm({timed})"])
-
-
-def _terms(node: Node) -> list[Node]:
-    if node.op == "add":
-        return [term for child in node.inputs for term in _terms(child)]
-    return [node]
 
 
 def _with_lines(graph: Graph, lines: Mapping[str, str]) -> str:

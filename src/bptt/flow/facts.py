@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bptt.flow.maps import CutStep
-from bptt.step.graph import Node, is_constant, name_of, shift_of, walk
+from bptt.step.graph import Node, is_constant, name_of, shift_of, unnamed, walk
 from bptt.step.ops import OPS
 
 
@@ -88,10 +88,8 @@ class Facts:
 
     def bias_of(self, name: str) -> str:
         """The parameter added to the argument of a node's function, or ""."""
-        node: Node | None = self.cut.definitions[name].inputs[0]
-        while node is not None and node.op == "named":
-            node = node.inputs[0]
-        if node is None or not node.inputs:
+        node = unnamed(self.cut.definitions[name].inputs[0])
+        if not node.inputs:
             return ""
         return _bias(node.inputs[0], self.cut.graph.parameters)
 
@@ -129,8 +127,7 @@ def _parameters(node: Node) -> list[str]:
 
 def _bias(node: Node, known: Iterable[str]) -> str:
     """A parameter that is added, of a chain of sums."""
-    while node.op == "named":
-        node = node.inputs[0]
+    node = unnamed(node)
     if node.op == "parameter":
         return name_of(node) if name_of(node) in known else ""
     if node.op == "add":

@@ -61,11 +61,12 @@ def rewrite_times(
     is_plain = all(
         e.when == "t" and not _asks_for_more(e.expression) for e in equations
     )
-    is_plain = is_plain and not _read_both_ways(equations)
-    if is_plain and not any(d.is_input for d in declarations):
+    both_ways = _read_both_ways(equations)
+    if is_plain and not both_ways and not any(d.is_input for d in declarations):
         return Rewritten(equations, declarations, {}, Times())
-    writer = _Rewriter(equations=equations, declarations=declarations, held=held)
-    return writer.rewrite()
+    return _Rewriter(
+        equations=equations, declarations=declarations, held=held, both_ways=both_ways
+    ).rewrite()
 
 
 def _asks_for_more(expr: Piece) -> bool:
@@ -94,11 +95,11 @@ class _Rewriter(OverTime):
     equations: list[Equation] = field(default_factory=list)
     declarations: list[Declaration] = field(default_factory=list)
     held: Collection[str] = ()
+    both_ways: Collection[str] = ()
     static: dict[str, Piece] = field(default_factory=dict)
     once: dict[str, bool] = field(default_factory=dict)  # -> known at the end alone
     starts: dict[str, str] = field(default_factory=dict)
     delays: dict[str, list[str]] = field(default_factory=dict)
-    both_ways: set[str] = field(default_factory=set)
     row_inputs: set[str] = field(default_factory=set)
     later: set[str] = field(default_factory=set)
     end_loss: str = ""
@@ -114,7 +115,6 @@ class _Rewriter(OverTime):
             *(p.name for e in self.equations for p in e.expression.parts()),
         }
         self.later = {e.name for e in self.equations if e.when == ""}
-        self.both_ways = _read_both_ways(self.equations)
         starts = [e for e in self.equations if e.when in ("0", "tau+1")]
         first = self._before_starts(starts)
         for equation in first:

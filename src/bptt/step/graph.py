@@ -344,6 +344,20 @@ class Graph:
         return tuple(part for part in parts if isinstance(part, str))
 
 
+def unnamed(node: Node) -> Node:
+    """A value without the names over it."""
+    while node.op == "named":
+        (node,) = node.inputs
+    return node
+
+
+def terms_of(node: Node) -> list[Node]:
+    """The terms of a sum, or the node alone."""
+    if node.op == "add":
+        return [term for child in node.inputs for term in terms_of(child)]
+    return [node]
+
+
 def walk(roots: Iterable[Node]) -> Iterator[Node]:
     """Every node reachable within one step, inputs before the nodes that read them.
 

@@ -42,19 +42,24 @@ class Views:
     def split(self, stacking: Stacking, tensors: Mapping[str, Array]) -> dict[str, Any]:
         """`Stacking.split` of the arrays that were read last."""
         if self._params is None or self._names != tuple(tensors):
-            self._cut(stacking, tensors)
-            if self._params is None:
-                return stacking.split(tensors)
+            return self._cut(stacking, tensors)
         for out, one, other in self._sums:
             np.add(one, other, out=out)
         return self._params
 
-    def _cut(self, stacking: Stacking, tensors: Mapping[str, Array]) -> None:
-        params = Steady(stacking.split(tensors))
+    def _cut(
+        self, stacking: Stacking, tensors: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """Cut them out, and keep them if each lies in one piece."""
+        params = stacking.split(tensors)
         self._names, self._sums = tuple(tensors), []
         for name, parts in stacking.split_parts(tensors).items():
             if len(parts) == 2:
                 self._sums.append((params[name], parts[0], parts[1]))
         is_whole = all(array.flags.c_contiguous for array in params.values())
         has_all = len(params) == len(stacking.blocks)
-        self._params = params if is_whole and has_all else None
+        if not (is_whole and has_all):
+            self._params = None
+            return params
+        self._params = Steady(params)
+        return self._params

@@ -8,7 +8,7 @@ from pathlib import Path
 from bptt import cells
 from bptt.cell import Cell
 from bptt.errors import UnknownCellError, did_you_mean
-from bptt.step.graph import Node, walk
+from bptt.step.graph import Node, unnamed, walk
 from bptt.step.shapes import numbers_of
 from bptt.train.architecture import forget_biases, layers, with_tokens
 from bptt.train.checkpoint import Parameters
@@ -225,14 +225,8 @@ def _find_loss(cell: Cell) -> tuple[str, str | None]:
     scores: Node = loss.inputs[0]
     link = LINKS[loss.op]
     if link is not None:
-        y_hat = _without_names(scores)
+        y_hat = unnamed(scores)
         if y_hat.op != link:
             return loss.op, None
         scores = y_hat.inputs[0]
     return loss.op, str(scores.data) if scores.op == "named" else None
-
-
-def _without_names(node: Node) -> Node:
-    while node.op == "named":
-        node = node.inputs[0]
-    return node

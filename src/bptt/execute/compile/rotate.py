@@ -14,7 +14,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from bptt.step.graph import Node, name_of, rebuild, rewrite, shift, shift_of, walk
+from bptt.step.graph import (
+    Node,
+    name_of,
+    rebuild,
+    rewrite,
+    shift,
+    shift_of,
+    terms_of,
+    walk,
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,7 @@ def _find_carries(
         root = roots.get(name)
         if root is None or root.op != "named" or not root.inputs[0].timed:
             continue
-        terms = list(_terms(root.inputs[0]))
+        terms = terms_of(root.inputs[0])
         products = tuple(term for term in terms if _is_product(term))
         rest = tuple(term for term in terms if not _is_product(term))
         operands = {product.inputs[1] for product in products}
@@ -105,12 +114,6 @@ def _find_carries(
 def _is_product(node: Node) -> bool:
     is_static = node.op == "matvec" and not node.inputs[0].timed
     return is_static and node.timed and not node.indices
-
-
-def _terms(node: Node) -> list[Node]:
-    if node.op == "add":
-        return [term for child in node.inputs for term in _terms(child)]
-    return [node]
 
 
 def _reader(

@@ -11,6 +11,7 @@ from bptt.explain.figure.scene import (
     COLOURS,
     INK,
     LETTERS,
+    POINTS,
     Box,
     Label,
     Ring,
@@ -21,7 +22,6 @@ from bptt.explain.figure.scene import (
 from bptt.explain.figure.svg import NODE, SHIFT, head
 from bptt.explain.html.picture.lettering import SMALL, pieces
 
-POINTS = 0.75  # a CSS pixel
 FACE = "DejaVu Sans"  # comes with matplotlib
 CHINESE = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "SimHei",
            "Microsoft YaHei", "PingFang SC", "Hiragino Sans GB", "WenQuanYi Micro Hei",
@@ -91,8 +91,7 @@ def _(item: Stroke, axes: Any, order: int) -> None:
 def _(item: Ring, axes: Any, order: int) -> None:
     from matplotlib.patches import Circle  # noqa: PLC0415
 
-    radii = (item.radius, item.radius - 3) if item.is_double else (item.radius,)
-    for radius in radii:
+    for radius in item.radii:
         axes.add_patch(Circle(
             (item.x, item.y), radius, facecolor=COLOURS[item.fill],
             edgecolor=COLOURS[INK], linewidth=0.8, zorder=order,

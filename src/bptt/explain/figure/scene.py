@@ -20,7 +20,8 @@ INK, SOFT, FAINT, ACCENT, WASH = "ink", "soft", "faint", "accent", "wash"
 # Told apart in grey, too.
 COLOURS = {INK: "#1d2433", SOFT: "#4a5263", FAINT: "#7c8494", ACCENT: "#0b5cad",
            WASH: "#e9f0f9", "paper": "#ffffff"}  # fmt: skip
-LETTERS, WORDS = 11.5, 13.0  # sizes: of labels, and of headings
+LETTERS, WORDS = lettering.SIZE, 13.0  # sizes: of labels, and of headings
+POINTS = 0.75  # a CSS pixel, on paper
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Ring:
     radius: float
     fill: str = "paper"
     is_double: bool = False
+
+    @property
+    def radii(self) -> tuple[float, ...]:
+        """Of the lines that are drawn, the outer first."""
+        return (self.radius, self.radius - 3) if self.is_double else (self.radius,)
 
 
 @dataclass(frozen=True)

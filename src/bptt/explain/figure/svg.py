@@ -65,8 +65,7 @@ def _(item: Stroke, root: ET.Element) -> None:
 def _(item: Ring, root: ET.Element) -> None:
     middle = {"cx": number(item.x), "cy": number(item.y)}
     drawn = {"fill": COLOURS[item.fill], "stroke": COLOURS[INK], "stroke-width": "1.1"}
-    radii = (item.radius, item.radius - 3) if item.is_double else (item.radius,)
-    for radius in radii:
+    for radius in item.radii:
         ET.SubElement(root, "circle", {**middle, "r": number(radius), **drawn})
     _text(root, item.label, item.x, item.y + NODE / 3, "middle", NODE, INK)
 

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-from bptt.explain.figure.scene import COLOURS, INK, Box, Ring, Scene, Stroke, Word
-from bptt.explain.html.picture.lettering import SIZE
+from bptt.explain.figure.scene import (
+    COLOURS,
+    INK,
+    LETTERS,
+    POINTS,
+    Box,
+    Ring,
+    Scene,
+    Stroke,
+    Word,
+)
 from bptt.page.tags import number
 
-POINTS = 0.75  # a CSS pixel in big points
 ANCHORS = {"start": "base west", "middle": "base", "end": "base east"}
 PREAMBLE = r"""\documentclass[10pt]{{article}}
 \usepackage[papersize={{{width}bp,{height}bp}},margin=0bp]{{geometry}}
@@ -72,12 +80,11 @@ def _(item: Stroke) -> str:
 @_drawn.register
 def _(item: Ring) -> str:
     fill = f"bptt-{INK},fill=bptt-{item.fill},line width=0.8bp"
-    radii = (item.radius, item.radius - 3) if item.is_double else (item.radius,)
     rings = [
         rf"\draw[{fill}] {_at(item.x, item.y)} circle[radius={number(POINTS * r)}bp];"
-        for r in radii
+        for r in item.radii
     ]
-    style = f"bptt-{INK},{_words(SIZE)}"
+    style = f"bptt-{INK},{_words(LETTERS)}"
     return "\n".join(
         [*rings, rf"\node[{style}] at {_at(item.x, item.y)} {{{item.label.latex}}};"]
     )
@@ -90,7 +97,7 @@ def _(item: Box) -> str:
     if item.label is None:
         return rf"\fill[bptt-{item.fill}] {corner} rectangle {other};"
     style = f"bptt-{INK},fill=bptt-{item.fill},rounded corners=3bp"
-    word = rf"\node[bptt-{INK},{_words(SIZE)}] at {_at(item.x, item.y)}"
+    word = rf"\node[bptt-{INK},{_words(LETTERS)}] at {_at(item.x, item.y)}"
     return (
         rf"\draw[{style}] {corner} rectangle {other};"
         "\n"

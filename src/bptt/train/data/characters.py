@@ -10,8 +10,8 @@ from bptt.train.data.baselines import (
     lzma_bits,
     unigram_bits,
 )
-from bptt.train.data.form import CHARACTERS, Form
-from bptt.train.data.mapped import map_pieces
+from bptt.train.data.form import CHARACTERS, Form, LossUnit
+from bptt.train.data.mapped import join_pieces
 from bptt.train.data.streams import Streams, TokenParts, Tokens, split_length
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.text import Characters
@@ -68,11 +68,11 @@ def text_task(
     return TrainingTask(
         kind="text",
         form=Form(len(vocabulary), True, "class", len(vocabulary)),
-        parts={"training": Streams(training, options.n_b)} | _streams(held_out),
+        parts={"training": Streams(training, options.n_b)} | streams_of(held_out),
         truncation=tau,
         evaluation=Truncation(options.text_tau, options.text_tau),
-        summary=f"{_describe(text, len(tokens))}, {len(tokens) - parts.n_training:,} "
-        f"held out; vocabulary {len(vocabulary)}",
+        summary=f"{describe(text, len(tokens), CHARACTERS)}, "
+        f"{len(tokens) - parts.n_training:,} held out; vocabulary {len(vocabulary)}",
         unit=CHARACTERS,
         offsets={n: _spelling(t, known) for n, t in held_out.items() if len(t)},
         vocabulary=vocabulary,
@@ -92,10 +92,10 @@ def text_evaluation(
     return TrainingTask(
         kind="text",
         form=Form(len(vocabulary), True, "class", len(vocabulary)),
-        parts=_streams({"test": tokens}),
+        parts=streams_of({"test": tokens}),
         truncation=options.truncation(options.text_tau),
         evaluation=Truncation(options.text_tau, options.text_tau),
-        summary=_describe(text, len(tokens)),
+        summary=describe(text, len(tokens), CHARACTERS),
         unit=CHARACTERS,
         offsets={"test": _spelling(tokens, vocabulary)},
         vocabulary=vocabulary,
@@ -116,17 +116,16 @@ def gather_codes(text: Characters) -> Codes:
     Raises: EmptyDataError for fewer than two characters, FolderNotWritableError.
     """
     pieces = map(codes_of, text.blocks())
-    codes = (
-        map_pieces(pieces, np.uint32) if text.is_large else np.concatenate(list(pieces))
-    )
+    codes: Codes = join_pieces(pieces, np.uint32, is_large=text.is_large)
     if len(codes) < 2:
         raise EmptyDataError(text.source, f"the text has {len(codes)} characters")
     return codes
 
 
-def _describe(text: Characters, n: int) -> str:
+def describe(text: Characters, n: int, unit: LossUnit) -> str:
+    """So many characters, words or tokens, and where they are from."""
     files = f"{text.n_files:,} file" + ("s" if text.n_files != 1 else "")
-    return f"{text.source}: {n:,} characters of {files}"
+    return f"{text.source}: {n:,} {unit.item}s of {files}"
 
 
 def _learnt(codes: Codes, source: str) -> Vocabulary:
@@ -142,11 +141,9 @@ def _learnt(codes: Codes, source: str) -> Vocabulary:
 
 def _encoded(codes: Codes, vocabulary: Vocabulary) -> Tokens:
     """The entries of a text, in a file of their own if its code points are in one."""
-    pieces = vocabulary.encode_codes(codes)
-    if isinstance(codes, np.memmap):
-        mapped: Tokens = map_pieces(pieces, vocabulary.kind_of_entries)
-        return mapped
-    return np.concatenate([*pieces])
+    pieces, is_mapped = vocabulary.encode_codes(codes), isinstance(codes, np.memmap)
+    found: Tokens = join_pieces(pieces, vocabulary.kind_of_entries, is_large=is_mapped)
+    return found
 
 
 def _keep_text(codes: Codes, parts: TokenParts) -> Split | None:
@@ -160,7 +157,8 @@ def _keep_text(codes: Codes, parts: TokenParts) -> Split | None:
     )
 
 
-def _streams(parts: dict[str, Tokens]) -> dict[str, Streams]:
+def streams_of(parts: dict[str, Tokens]) -> dict[str, Streams]:
+    """Every part that has tokens, to be evaluated."""
     return {n: evaluation_streams(tokens) for n, tokens in parts.items() if len(tokens)}
 
 

@@ -11,11 +11,20 @@ import numpy.typing as npt
 from bptt.train.errors import FolderNotWritableError
 
 
-def map_pieces(pieces: Iterable[npt.NDArray[Any]], kind: npt.DTypeLike) -> Any:
-    """Arrays one after another, shape (n,); the file is gone with its last user.
+def join_pieces(
+    pieces: Iterable[npt.NDArray[Any]], kind: npt.DTypeLike, *, is_large: bool
+) -> Any:
+    """Arrays one after another, shape (n,): of a large text in a mapped file.
 
     kind: their element type. Raises: FolderNotWritableError.
     """
+    if is_large:
+        return _mapped(pieces, kind)
+    return np.concatenate([np.zeros(0, kind), *pieces])
+
+
+def _mapped(pieces: Iterable[npt.NDArray[Any]], kind: npt.DTypeLike) -> Any:
+    """The same in a file, which is gone with its last user."""
     with tempfile.TemporaryFile(prefix="bptt-text-") as stream:
         try:
             # Written, not assigned through the map: a full disk is an error there,

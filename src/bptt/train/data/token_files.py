@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bptt.train.data.characters import evaluation_streams
+from bptt.train.data.characters import evaluation_streams, streams_of
 from bptt.train.data.form import TOKENS, Form
 from bptt.train.data.streams import Streams, Tokens, split_length
 from bptt.train.data.task import TrainingTask
@@ -92,11 +92,10 @@ def token_task(data: TokenFile, options: TrainingOptions) -> TrainingTask:
     )
     pieces = {name: data.tokens[s] for name, s in parts.slices.items()}
     training = Streams(pieces.pop("training"), options.n_b)
-    others = {name: evaluation_streams(t) for name, t in pieces.items() if len(t)}
     return TrainingTask(
         kind="tokens",
         form=Form(data.n_entries, True, "class", data.n_entries),
-        parts={"training": training, **others},
+        parts={"training": training, **streams_of(pieces)},
         truncation=truncation,
         evaluation=Truncation(options.text_tau, options.text_tau),
         summary=f"{data.source}: {n:,} tokens, {n - parts.n_training:,} held out; "

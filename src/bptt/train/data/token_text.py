@@ -16,10 +16,10 @@ from bptt.train.data.baselines import (
     lzma_bits,
     unigram_bits,
 )
-from bptt.train.data.characters import evaluation_streams
+from bptt.train.data.characters import describe, streams_of
 from bptt.train.data.entries import BytePairs, Entries, Words
 from bptt.train.data.form import TOKENS, WORDS_READ, Form, LossUnit
-from bptt.train.data.mapped import map_pieces
+from bptt.train.data.mapped import join_pieces
 from bptt.train.data.streams import Streams, TokenParts, Tokens, refuse_short
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.text import Characters
@@ -44,8 +44,7 @@ def token_text_task(
     training = (cuts["training"].start, cuts["training"].stop)
     if entries is None:
         kind = Words if options.tokens == WORDS else BytePairs
-        pieces = (piece for piece in _pieces(text, *training))
-        entries = kind.build(pieces, options.entries or ENTRIES)
+        entries = kind.build(_pieces(text, *training), options.entries or ENTRIES)
     known = entries
     tokens = {n: _encode(text, s, known) for n, s in cuts.items()}
     parts = TokenParts(*(len(tokens.get(n, ())) for n in NAMES))
@@ -64,9 +63,8 @@ def token_text_task(
     n = sum(map(len, tokens.values()))
     return replace(
         _task(text, options, known, {"training": Streams(tokens["training"],
-              options.n_b)} | _streams(held_out), per),
-        truncation=truncation,
-        summary=f"{_describe(text, n, unit)}, {n - parts.n_training:,} held out; "
+              options.n_b)} | streams_of(held_out), per),
+        summary=f"{describe(text, n, unit)}, {n - parts.n_training:,} held out; "
         f"vocabulary {len(known):,}{_unknown(known, held_out)}",
         baselines=baselines,
     )  # fmt: skip
@@ -88,8 +86,8 @@ def token_text_evaluation(
     if len(tokens) < 2:
         raise EmptyDataError(text.source, f"the text has {len(tokens)} {unit.item}s")
     per = {"test": _length(whole) / len(tokens)}
-    found = _task(text, options, entries, _streams({"test": tokens}), per)
-    summary = _describe(text, len(tokens), unit) + _unknown(entries, {"test": tokens})
+    found = _task(text, options, entries, streams_of({"test": tokens}), per)
+    summary = describe(text, len(tokens), unit) + _unknown(entries, {"test": tokens})
     return replace(found, summary=summary)
 
 
@@ -119,11 +117,6 @@ def _unit(entries: Entries) -> LossUnit:
     return TOKENS if entries.unknown is None else WORDS_READ
 
 
-def _describe(text: Characters, n: int, unit: LossUnit) -> str:
-    files = f"{text.n_files:,} file" + ("s" if text.n_files != 1 else "")
-    return f"{text.source}: {n:,} {unit.item}s of {files}"
-
-
 def _unknown(entries: Entries, held_out: dict[str, Tokens]) -> str:
     """How many of the words are none of the vocabulary, in words."""
     n = sum(map(len, held_out.values()))
@@ -131,10 +124,6 @@ def _unknown(entries: Entries, held_out: dict[str, Tokens]) -> str:
         return ""
     share = sum(int((t == entries.unknown).sum()) for t in held_out.values()) / n
     return f", {share:.1%} of them unknown"
-
-
-def _streams(parts: dict[str, Tokens]) -> dict[str, Streams]:
-    return {n: evaluation_streams(tokens) for n, tokens in parts.items()}
 
 
 def _lzma(
@@ -219,7 +208,5 @@ def _encode(text: Characters, part: slice, entries: Entries) -> Tokens:
         entries.encode(piece).astype(kind)
         for piece in _pieces(text, part.start, part.stop)
     )
-    if text.is_large:
-        mapped: Tokens = map_pieces(pieces, kind)
-        return mapped
-    return np.concatenate([np.zeros(0, kind), *pieces])
+    tokens: Tokens = join_pieces(pieces, kind, is_large=text.is_large)
+    return tokens

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from bptt.step import shapes
 from bptt.step.evaluate import evaluate, static_leaf
 from bptt.step.graph import Node, name_of, shift_of, walk
-from bptt.step.shapes import Array
+from bptt.step.shapes import Array, numbers_of
 from bptt.train.data.form import Form
 from bptt.train.errors import ExportError
 from bptt.train.model import Model, find_scores
@@ -49,12 +48,7 @@ class SingleStep:
 
     def shape(self, node: Node) -> tuple[int, ...]:
         """The shape of a node as numbers."""
-        return numbers_of(self.sizes, node.shape)
-
-
-def numbers_of(sizes: Mapping[str, int], shape: Any) -> tuple[int, ...]:
-    """Named dimensions as numbers."""
-    return shapes.numbers_of(shape, sizes)
+        return numbers_of(node.shape, self.sizes)
 
 
 def single_step(
@@ -81,7 +75,7 @@ def single_step(
     for node in walk([*roots.values(), o]):
         made.take(node)
     link = {"nll": "softmax", "bce": "sigmoid"}.get(model.loss)
-    states = {n: (node, numbers_of(sizes, node.shape)) for n, node in roots.items()}
+    states = {n: (node, numbers_of(node.shape, sizes)) for n, node in roots.items()}
     return SingleStep(
         made.constants, made.nodes, states, made.before, made.x,
         form.n_x, form.x_is_token, o, link, sizes,
@@ -138,7 +132,7 @@ class _Maker:
 
     def _number(self, node: Node) -> Any:
         def numbers(shape: Any) -> tuple[int, ...]:
-            return numbers_of(self._sizes, shape)
+            return numbers_of(shape, self._sizes)
 
         if node.op == "constant":
             return node.data
