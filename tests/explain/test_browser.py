@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import bptt
+from tests.explain.conftest import Opened
 from tests.explain.documents import explained
 from tests.explain.user_cells import USER_CELLS
 
@@ -530,3 +531,18 @@ def test_the_factors_of_a_gated_cell_have_the_colours_of_their_arrows(open_page)
         '`[id="card-node:s"] .katex-html .arrow-${w}`).length)'
     )
     assert min(found) >= 2
+
+
+def test_a_parameters_long_name_stays_in_its_box(browser, tmp_path):
+    file = tmp_path / "leaky.html"
+    file.write_text(bptt.cells.leaky.explain(tau=2).html(), encoding="utf-8")
+    page = Opened(browser, file)
+    wide = page.run(
+        "Object.fromEntries(Array.from("
+        "document.querySelectorAll('svg.rail .parameter'), g => [g.dataset.sym,"
+        " [g.querySelector('text').getBBox().width,"
+        " g.querySelector('rect').getBBox().width]]))"
+    )
+    page.context.close()
+    assert "time_constant" in wide
+    assert all(text <= box for text, box in wide.values())

@@ -13,7 +13,7 @@ from bptt.explain.explanation import BackwardLoopError
 from bptt.explain.figure import KINDS, FigureError
 from bptt.explain.figure import pdf as pdf_writer
 from bptt.explain.figure.pdf import MissingFontError
-from bptt.explain.figure.scene import Ring, Stroke
+from bptt.explain.figure.scene import Box, Ring, Stroke
 from bptt.explain.prepare import IndexedCellError
 from tests.explain.documents import explained
 from tests.explain.tex import compile_tex, complaints
@@ -178,6 +178,17 @@ def test_lines_end_at_the_rims_of_nodes():
 
 
 # ----- formats -----
+
+
+@pytest.mark.parametrize("name", ["book", "leaky"])
+def test_a_parameters_box_is_as_wide_as_its_name(name):
+    # leaky has a `time_constant`
+    scene = explained(name).figure("unrolled").scene
+    boxes = [item for item in scene.items if isinstance(item, Box)]
+    assert {box.label.plain.split("_")[0] for box in boxes} >= {"W", "U", "b"}
+    for box in boxes:
+        assert box.width >= box.label.width
+        assert box.x - box.width / 2 >= 4.0
 
 
 def test_the_svg_is_one_light_file_that_refers_to_nothing():

@@ -29,7 +29,8 @@ from bptt.explain.html.picture.grid import Grid
 from bptt.explain.html.picture.wires import RADIUS
 from bptt.unrolled import Place
 
-RAIL, BOX, COLUMNS = 26.0, (38.0, 17.0), 54.0  # parameters, their boxes, what follows
+# Parameters, their boxes at least, and what follows.
+RAIL, BOX, COLUMNS = 26.0, (38.0, 17.0), 54.0
 FULL = 520.0  # a column that is wider is drawn without its inner nodes
 
 
@@ -42,7 +43,7 @@ def unrolled(pictured: Pictured) -> Scene:
         else whole
     )
     return Scene(
-        COLUMNS + chosen.grid.width(is_short=True), chosen.grid.height,
+        chosen.columns + chosen.grid.width(is_short=True), chosen.grid.height,
         tuple(chosen.items()),
         pictured.word("unrolled", cell=pictured.cell, tau=pictured.unrolled.tau),
         pictured.lang,
@@ -68,6 +69,23 @@ class _Columns:
     def grid(self) -> Grid:
         return self.fitted.grid
 
+    @cached_property
+    def _boxes(self) -> float:
+        """The width of the parameters' boxes: that of the longest name."""
+        names = {kind.source for kind, _ in self._parameter_lanes()}
+        labels = [symbol(Place("parameter", name)) for name in sorted(names)]
+        return max([BOX[0], *(label.width + 6.0 for label in labels)])
+
+    @property
+    def _rail(self) -> float:
+        """The middle of these boxes."""
+        return RAIL + (self._boxes - BOX[0]) / 2
+
+    @property
+    def columns(self) -> float:
+        """Where what follows the parameters begins."""
+        return COLUMNS + self._boxes - BOX[0]
+
     def _labels(self, arrow: Arrow) -> tuple[Label, Label]:
         """The longest first."""
         symbols = self.pictured.symbol(arrow)
@@ -80,24 +98,24 @@ class _Columns:
         shown = [(t, x) for t, x in enumerate(self.grid.short, 1) if x is not None]
         for t, x in shown:
             for arrow in self.drawn.at(t):
-                yield from self._arrow(arrow, x + COLUMNS)
+                yield from self._arrow(arrow, x + self.columns)
         for t, x in shown:
-            yield from self._nodes(t, x + COLUMNS)
+            yield from self._nodes(t, x + self.columns)
         yield from self._parameters()
         yield from self._ends()
 
     def _lanes(self) -> Iterator[Item]:
-        last = (self.grid.short[-1] or 0.0) + COLUMNS
+        last = (self.grid.short[-1] or 0.0) + self.columns
         for kind, y in self._parameter_lanes():
             tap = self.grid.wire(kind, 1, self.drawn.tau)[0][0]
-            start = RAIL if self._is_first(kind) else 4.0
+            start = self._rail if self._is_first(kind) else 4.0
             turn = [] if self._is_first(kind) else [
-                (RAIL, self._box(kind.source)), (4.0, self._box(kind.source))
+                (self._rail, self._box(kind.source)), (4.0, self._box(kind.source))
             ]  # fmt: skip
             yield Stroke(
                 (*turn, (start, y), (last + tap, y)), FAINT, 1.0, has_head=False
             )
-        first, y = self.grid.columns[0] + COLUMNS, self.grid.total
+        first, y = self.grid.columns[0] + self.columns, self.grid.total
         yield Stroke(
             ((first, y), (self._total_x() - 20, y)), FAINT, 1.0, has_head=False
         )
@@ -112,7 +130,7 @@ class _Columns:
         return next(y for k, y in self._parameter_lanes() if k.source == name)
 
     def _total_x(self) -> float:
-        return COLUMNS + self.grid.width(is_short=True) - 40
+        return self.columns + self.grid.width(is_short=True) - 40
 
     def _arrow(self, arrow: Arrow, x: float) -> Iterator[Item]:
         corners = self.grid.wire(arrow.kind, arrow.t, self.drawn.tau)
@@ -141,19 +159,20 @@ class _Columns:
     def _parameters(self) -> Iterator[Item]:
         for kind, y in self._parameter_lanes():
             if self._is_first(kind):
-                yield Box(RAIL, y, symbol(Place("parameter", kind.source)), *BOX)
+                label = symbol(Place("parameter", kind.source))
+                yield Box(self._rail, y, label, self._boxes, BOX[1])
 
     def _ends(self) -> Iterator[Item]:
         """The states before the first step, and the one L."""
         past = {k.source for k in self.drawn.kinds if (k.lag or 0) < 0}
         for name in self.drawn.states:
             if name in self.grid.spots and name in past:
-                x, y = COLUMNS + self.grid.start, self.grid.spots[name].y
+                x, y = self.columns + self.grid.start, self.grid.spots[name].y
                 yield Ring(x, y, symbol(Place("initial", name, 0)), RADIUS, WASH)
         total = symbol(Place("total", "L"))
         yield Ring(self._total_x(), self.grid.total, total, 17.0, is_double=True)
         if self.grid.gap is not None:
-            x = self.grid.gap + COLUMNS
+            x = self.grid.gap + self.columns
             dots = Label("⋯", r"$\cdots$")
             yield Word(x, self.grid.height / 2, dots, size=24.0, colour=SOFT)
 

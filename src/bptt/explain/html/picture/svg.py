@@ -15,11 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bptt.explain.algebra.expr import Value
 from bptt.explain.html.picture import lettering
 from bptt.explain.html.picture.drawn import Arrow, Drawn, Kind
 from bptt.explain.html.picture.fit import Fitted, fit, width
 from bptt.explain.html.picture.grid import Grid, Point, Spot
 from bptt.explain.html.picture.wires import RADIUS
+from bptt.explain.notation.plain import to_unicode
 from bptt.page.tags import Markup, join, number, tag
 
 Symbol = Callable[[str, int | None], Markup]  # a name and its step, as tspans
@@ -153,7 +155,12 @@ class _Painter:
 
     def _box(self, name: str, y: float) -> Markup:
         shape = tag("rect", x=-BOX, y=-8.0, width=2 * BOX, height=16.0, rx=5.0)
-        word = tag("text", self.marks.symbol(name, None), y=3.5)
+        # A long name is pressed together: the columns begin right of the box.
+        room = 2 * BOX - 4.0
+        is_long = lettering.width(to_unicode(Value(name))) > room
+        pressed = {"textLength": room, "lengthAdjust": "spacingAndGlyphs"}
+        word = tag("text", self.marks.symbol(name, None), y=3.5,
+                   **(pressed if is_long else {}))  # fmt: skip
         return tag(
             "g", shape, word, class_="n parameter", data_sym=name,
             transform=f"translate({number(RAIL)} {number(y)})",
