@@ -9,8 +9,8 @@ from functools import cached_property
 from bptt.explain.algebra.expr import FIRST, TAU, Written
 from bptt.explain.algebra.point import Point, Scope
 from bptt.explain.indices.check import check_line, check_term
-from bptt.explain.indices.lines import Line, Lines
-from bptt.explain.indices.terms import Term
+from bptt.explain.indices.lines import GradientLine, Lines
+from bptt.explain.indices.terms import EdgeTerm
 from bptt.explain.model import (
     Card,
     Chain,
@@ -74,7 +74,7 @@ class IndexedCards:
         terms = self.lines.terms.of(name)
         return self._card(f"input:{name}", "more", name, "input", terms)
 
-    def _kind(self, name: str, terms: tuple[Term, ...]) -> str:
+    def _kind(self, name: str, terms: tuple[EdgeTerm, ...]) -> str:
         if not terms:
             return "none"
         if not terms[0].reader:
@@ -83,7 +83,7 @@ class IndexedCards:
         return "reader" if len(terms) == 1 else "readers"
 
     def _card(
-        self, id_: str, phase: str, name: str, kind: str, terms: tuple[Term, ...]
+        self, id_: str, phase: str, name: str, kind: str, terms: tuple[EdgeTerm, ...]
     ) -> Card:
         lines = self.lines.whole(name)
         fields = {
@@ -121,12 +121,14 @@ class IndexedCards:
 
     # ----- its parts -----
 
-    def _chain(self, line: Line, *, is_sum: bool = False) -> Chain:
+    def _chain(self, line: GradientLine, *, is_sum: bool = False) -> Chain:
         """left = right, for every place, with the check of the line as it stands."""
         check = check_line(line, self.graph, self.points)
         return self._linked(line, check, is_sum=is_sum)
 
-    def _linked(self, line: Line, check: Check, *, is_sum: bool = False) -> Chain:
+    def _linked(
+        self, line: GradientLine, check: Check, *, is_sum: bool = False
+    ) -> Chain:
         text = line.right if line.right is not None else "..."
         # The text is what is read and computed: one check of the line as it stands.
         links = (
@@ -136,11 +138,11 @@ class IndexedCards:
         first, last = (None, None) if is_sum else (FIRST, TAU)
         return Chain(links, first, last, self._letters(line))
 
-    def _letters(self, line: Line) -> dict[str, str | int]:
+    def _letters(self, line: GradientLine) -> dict[str, str | int]:
         shape = self._shape(line.name)
         return dict(zip(line.places, shape, strict=False))
 
-    def _why(self, name: str, terms: tuple[Term, ...]) -> tuple[Why, ...]:
+    def _why(self, name: str, terms: tuple[EdgeTerm, ...]) -> tuple[Why, ...]:
         """The rule, and the term of every reader with the check of its edge."""
         found = [Why("rule", Text("card.indexed.rule"))]
         for term in terms:
@@ -154,7 +156,7 @@ class IndexedCards:
             found.append(Why("edge", text, chains))
         return tuple(found)
 
-    def _checked(self, line: Line, term: Term) -> Check:
+    def _checked(self, line: GradientLine, term: EdgeTerm) -> Check:
         return check_term(line, term.reader, term.lag, self.graph, self.points)
 
     def _symbol(self, name: str, places: Iterable[str], lag: int = 0) -> Written:
@@ -162,7 +164,7 @@ class IndexedCards:
         step = f"{name}[t{lag:+d}]" if lag else f"{name}[t]"
         return Written(with_places(step, tuple(places)))
 
-    def _reader(self, term: Term) -> Written:
+    def _reader(self, term: EdgeTerm) -> Written:
         places = self.lines.left_places(term.reader)
         return self._symbol(term.reader, places, term.lag)
 
@@ -175,5 +177,5 @@ class IndexedCards:
         return (ShapeNote(Written(f"grad_{name}"), shape or (1,)),)
 
 
-def _lit(name: str, term: Term) -> Ends:
+def _lit(name: str, term: EdgeTerm) -> Ends:
     return name, 0, term.reader, term.lag if term.reader else 0

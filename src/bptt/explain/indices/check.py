@@ -18,7 +18,7 @@ import numpy as np
 from bptt.engine import Engine
 from bptt.errors import BpttError
 from bptt.explain.algebra.point import Point, Scope
-from bptt.explain.indices.lines import Line
+from bptt.explain.indices.lines import GradientLine
 from bptt.explain.model import FAILED, NOT_CHECKED, PASSED, TOLERANCE, Check, Text
 from bptt.language.print_indices import index_lines, labelled_lines
 from bptt.language.printer import Writer
@@ -33,7 +33,7 @@ _FOUND, _LIKE, _UNIT = "shown", "left_side", "one_hot_"
 Expected = Callable[[Point, int], Array]
 
 
-def check_line(line: Line, graph: Graph, points: tuple[Point, ...]) -> Check:
+def check_line(line: GradientLine, graph: Graph, points: tuple[Point, ...]) -> Check:
     """A whole gradient, or with [t] that of a step, on every instance."""
 
     def expected(point: Point, t: int) -> Array:
@@ -44,7 +44,7 @@ def check_line(line: Line, graph: Graph, points: tuple[Point, ...]) -> Check:
 
 
 def check_term(
-    line: Line, reader: str, lag: int, graph: Graph, points: tuple[Point, ...]
+    line: GradientLine, reader: str, lag: int, graph: Graph, points: tuple[Point, ...]
 ) -> Check:
     """What one reader gives back, against that edge of the unrolled graph."""
 
@@ -62,13 +62,13 @@ def check_term(
 
 
 def check_against(
-    line: Line, graph: Graph, points: tuple[Point, ...], expected: Expected
+    line: GradientLine, graph: Graph, points: tuple[Point, ...], expected: Expected
 ) -> Check:
     """One line on every instance; expected: what its left side is at a step."""
     if line.right is None:
         return Check(NOT_CHECKED, note=Text("indexed.long"))
     try:
-        reading = Reading(line.left, line.right, graph, line.letters)
+        reading = LineReading(line.left, line.right, graph, line.letters)
         errors = [worst(reading, point, expected) for point in points]
     except BpttError:  # what the language has no word for
         return Check(NOT_CHECKED, note=Text("indexed.unread"))
@@ -77,12 +77,14 @@ def check_against(
     return Check(status, largest, TOLERANCE, len(points))
 
 
-def worst(reading: Reading, point: Point, expected: Expected) -> float:
+def worst(reading: LineReading, point: Point, expected: Expected) -> float:
     """The largest relative difference of the two sides, over steps and places."""
     return max(differences(reading, point, expected).values())
 
 
-def differences(reading: Reading, point: Point, expected: Expected) -> dict[int, float]:
+def differences(
+    reading: LineReading, point: Point, expected: Expected
+) -> dict[int, float]:
     """The relative difference of the two sides at every step; of a sum, at step 1."""
     steps = range(1, point.tau + 1) if reading.is_timed else range(1, 2)
     with np.errstate(all="ignore"):
@@ -104,7 +106,7 @@ def _gap(found: Array, expected: Array) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class LineReading:
     """Reads `left = right`: every name at a step becomes an input of its own.
 
     left: `grad_S[t, j]`, `grad_W[j]`, `grad_e[t, 5]`.

@@ -22,7 +22,7 @@ from bptt.explain.indices.places import (
     spread,
     tidy,
 )
-from bptt.explain.indices.terms import Term, Terms
+from bptt.explain.indices.terms import EdgeTerm, Terms
 from bptt.language.joined import joined_text
 from bptt.language.print_indices import (
     label_of,
@@ -43,7 +43,7 @@ _WHOLE = re.compile(r"(?<![\w.])(\d+)\.0(?![\w.])")
 
 
 @dataclass(frozen=True)
-class Line:
+class GradientLine:
     """`left = right`; left: `grad_S[t, j]`, right: None where it is too long.
 
     places: the indices of the left side; length: letters of the right side; letters:
@@ -81,24 +81,24 @@ class Lines:
         """The indices on the left of a definition's own equation."""
         return split_target(self.graph.definitions[name].inputs[0])[0]
 
-    def term(self, name: str, term: Term) -> tuple[Line, ...]:
+    def term(self, name: str, term: EdgeTerm) -> tuple[GradientLine, ...]:
         """What one reader gives back, at step t; one line for each lone place."""
         return tuple(self._lines(name, term.body, "[t]"))
 
-    def whole(self, name: str) -> tuple[Line, ...]:
+    def whole(self, name: str) -> tuple[GradientLine, ...]:
         """The gradient of a definition, an input, or a parameter's copy at step t."""
         bodies = [term.body for term in self.terms.of(name)]
         if not bodies:
-            return (Line(name, f"grad_{name}[t]", "0"),)
+            return (GradientLine(name, f"grad_{name}[t]", "0"),)
         body = bodies[0]
         for other in bodies[1:]:
             body = body + other
         return tuple(self._lines(name, body, "[t]"))
 
-    def summed(self, name: str) -> tuple[Line, ...]:
+    def summed(self, name: str) -> tuple[GradientLine, ...]:
         """The gradient of a parameter: the sum of its copies'."""
         if not self.terms.of(name):
-            return (Line(name, f"grad_{name}", "0"),)
+            return (GradientLine(name, f"grad_{name}", "0"),)
         found = []
         for line in self.whole(name):
             left = re.sub(r"\[t(, )?", "[", line.left).removesuffix("[]")
@@ -106,7 +106,7 @@ class Lines:
             found.append(replace(line, left=left, right=right))
         return tuple(found)
 
-    def _lines(self, name: str, body: Node, step: str) -> Iterator[Line]:
+    def _lines(self, name: str, body: Node, step: str) -> Iterator[GradientLine]:
         """The line of a gradient; one for each place where a place alone has one."""
         target, at = f"grad_{name}{step}", dict[str, Node]()
         for part in terms_of(body):
@@ -131,7 +131,7 @@ class Lines:
             body = ops.put(body, place)
         return body
 
-    def _line(self, name: str, target: str, body: Node) -> Line:
+    def _line(self, name: str, target: str, body: Node) -> GradientLine:
         if not body.inputs and name in self.graph.definitions:
             body = self._at_own_places(name, body)
         places, body = spread(tidy(body, self.graph))
@@ -147,7 +147,7 @@ class Lines:
         )
         letters = {called[name]: dim for name, dim in dims.items() if name in called}
         is_short = len(right) <= LONGEST
-        return Line(
+        return GradientLine(
             name, left, right if is_short else None, tuple(places_), len(right), letters
         )
 

@@ -26,7 +26,7 @@ from bptt.unrolled.local import LocalEquation, Read, cut_equations
 
 
 @dataclass(frozen=True, eq=False)
-class Term:
+class EdgeTerm:
     """One term of a gradient, at step t; reader: who gives it, `lag` steps later.
 
     reader is "" for what arrives from outside, or from L.
@@ -43,10 +43,10 @@ class Terms:
 
     graph: Graph
 
-    def of(self, name: str) -> tuple[Term, ...]:
+    def of(self, name: str) -> tuple[EdgeTerm, ...]:
         """What the gradient of a definition, input or copy is the sum of."""
         found = [
-            Term(reader, -read.lag, body)
+            EdgeTerm(reader, -read.lag, body)
             for reader, read, body in self._by_source.get(name, ())
         ]
         later = [term for term in found if term.lag]
@@ -65,12 +65,12 @@ class Terms:
                     waiting.append(term.reader)
         return False
 
-    def _outside(self, name: str) -> Iterator[Term]:
+    def _outside(self, name: str) -> Iterator[EdgeTerm]:
         if name == self.graph.loss:
-            yield Term("", 0, Node("input", (), (), "weight"))
+            yield EdgeTerm("", 0, Node("input", (), (), "weight"))
         elif self.graph.loss is None and name == seeded_name(self.graph):
             shape = self.graph.definitions[name].shape
-            yield Term("", 0, Node("input", (), shape, f"incoming_{name}"))
+            yield EdgeTerm("", 0, Node("input", (), shape, f"incoming_{name}"))
 
     @cached_property
     def _by_source(self) -> Mapping[str, list[tuple[str, Read, Node]]]:
