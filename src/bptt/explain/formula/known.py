@@ -66,6 +66,18 @@ class Known:
                 return f"{to_ascii(left)} = {to_ascii(formula)}"
         return ""
 
+    def _whole(self, left: Expr) -> list[Expr]:
+        """The right sides for a whole gradient, or for a node's own equation."""
+        derivation = self.context.derivation
+        if isinstance(left, Nabla) and left.of != Value("L"):
+            return self.reference.formulas(left)
+        if isinstance(left, Value) and left.name in derivation.graph.definitions:
+            time = left.time
+            return [] if time is None else [
+                e.at_step(derivation.equation(left.name), time)
+            ]  # fmt: skip
+        return []
+
     def right(self, left: Expr) -> list[Expr]:
         """The right sides that are known for a left side."""
         if isinstance(left, e.Transpose):
@@ -73,10 +85,8 @@ class Known:
         if isinstance(left, e.Jacobian):
             found = self.jacobians.formula(left)
             return [] if found is None else [found]
-        gradient = left.of if isinstance(left, e.Element) else left
-        if not isinstance(gradient, Nabla) or gradient.of == Value("L"):
-            return []
-        known = self.reference.formulas(gradient)
+        whole = left.of if isinstance(left, e.Element) else left
+        known = self._whole(whole)
         if not isinstance(left, e.Element):
             return known
         letters = tuple(i for i in left.indices if isinstance(i, str))

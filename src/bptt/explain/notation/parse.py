@@ -24,9 +24,16 @@ from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Expr
 from bptt.explain.algebra.point import TOTAL, Scope, UnknownSymbolError
 from bptt.explain.algebra.shape import SCALAR, FormulaShapeError, shape_of
-from bptt.explain.notation.forms import FUNCTIONS, Forms, gradient_of
+from bptt.explain.notation.forms import (
+    CALLED,
+    FUNCTIONS,
+    UNARY,
+    Forms,
+    gradient_of,
+)
 from bptt.explain.notation.formula_tokens import Token
 from bptt.explain.notation.names import LETTERS
+from bptt.explain.notation.sums import INDICES
 
 MAX_DEPTH, MAX_SUMS = 60, 3
 _OPENERS = ("(", "∇", "∂", "Σ", "Π", "frac", "√", "|(", "{", "overline", "𝟏", "𝐈",
@@ -65,7 +72,21 @@ class _FormulaReader(Forms):
             )  # fmt: skip
         for side in sides:
             self._check_size(side)
-        return tuple(sides)
+        return self._sized(tuple(sides))
+
+    def _sized(self, sides: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        """The sides with the size of an I that was written without one."""
+        if all(part != _UNSIZED for side in sides for part in e.walk(side)):
+            return sides
+        made = [tuple(_with_size(side, dim) for side in sides)
+                for dim in sorted(self._dims)]  # fmt: skip
+        return next((found for found in made if self._do_fit(found)), made[0])
+
+    def _do_fit(self, sides: tuple[Expr, ...]) -> bool:
+        try:
+            return len({shape_of(side, self._scope) for side in sides}) == 1
+        except FormulaShapeError:
+            return False
 
     def _check_size(self, side: Expr) -> None:
         """Refuse what would take too deep a recursion, or too long a sum of sums."""
@@ -129,7 +150,9 @@ class _FormulaReader(Forms):
         return found
 
     def _starts_factor(self) -> bool:
-        return self.now.kind in ("name", "number") or self.is_symbol(*_OPENERS)
+        if self.now.kind == "name":
+            return self.now.text != "for" or "for" in self._scope.names
+        return self.now.kind == "number" or self.is_symbol(*_OPENERS)
 
     def _side_by_side(self, left: Expr, right: Expr) -> Expr:
         return self._combine("@", left, right)
@@ -148,6 +171,10 @@ class _FormulaReader(Forms):
             return False
 
     # ----- powers, transposes, elements -----
+
+    def factor(self) -> Expr:
+        """A factor: a name, a number or brackets, with its powers and scripts."""
+        return self._power()
 
     def _power(self) -> Expr:
         start = self.now.start
@@ -170,7 +197,7 @@ class _FormulaReader(Forms):
                         e.Applied("lookup", (found, _class(column))), start
                     )
                     continue
-                found = self.placed(e.Element(found, self.indices(close)), start)
+                found = self.placed(_chosen(found, self.indices(close)), start)
             else:
                 return found
 
@@ -262,10 +289,19 @@ class _FormulaReader(Forms):
             return self.total_derivative(token)
         if self.is_symbol("_", "**") and name in ("sum", "prod"):
             return self.over("Σ" if name == "sum" else "Π")
+        sign, _, index = name.partition("_")
+        if sign in ("sum", "prod") and index in INDICES:
+            self.tokens[self.at : self.at] = [
+                Token("symbol", "_", token.end, token.end),
+                Token("name", index, token.end - len(index), token.end),
+            ]
+            return self.over("Σ" if sign == "sum" else "Π")
         if self.is_symbol("_") and name in _LOWERED:
             return self.lowered(_LOWERED[name])
-        if name in FUNCTIONS and self._is_called():
+        if name in FUNCTIONS and self._is_called(name):
             return self.call(token)
+        if name == "I":
+            return _UNSIZED
         if name.startswith("I_") and name[2:] in self._dims:
             return e.Identity(name[2:])
         if name == "w":
@@ -281,8 +317,11 @@ class _FormulaReader(Forms):
         if name in LETTERS:
             self.fail_at(token, "formula.letter", found=name)
 
-    def _is_called(self) -> bool:
-        return self.is_symbol("(") or (self.now.kind == "name")
+    def _is_called(self, name: str) -> bool:
+        is_bare = CALLED.get(name, name) in UNARY and self.now.kind != "end"
+        return self.is_symbol("(") or self.now.kind == "name" or (
+            is_bare and (self._starts_factor() or self.is_marked())
+        )  # fmt: skip
 
     def _is_total(self, token: Token) -> bool:
         """Whether a d begins a derivative along all paths: dh[t]/dW."""
@@ -299,6 +338,16 @@ class _FormulaReader(Forms):
         return step
 
 
+_UNSIZED = e.Identity("")
+
+
+def _with_size(side: Expr, dim: str) -> Expr:
+    def sized(part: Expr) -> Expr:
+        return e.Identity(dim, span=part.span) if part == _UNSIZED else part
+
+    return e.rebuild(side, sized)
+
+
 _LOWERED = MappingProxyType({"delta": "𝟏", "e": "𝐞", "I": "𝐈"})
 
 
@@ -306,6 +355,15 @@ def _class(index: str | e.Value) -> e.Value:
     if isinstance(index, str):
         raise UnknownSymbolError("formula.index", found=index)
     return index
+
+
+def _chosen(whole: Expr, indices: tuple[str | e.Value, ...]) -> Expr:
+    """An element; of I with one class, eye(n)[y[t]] in NumPy, it is a unit column."""
+    if isinstance(whole, e.Identity) and len(indices) == 1:
+        (row,) = indices
+        if isinstance(row, e.Value):
+            return e.UnitVector(row, whole.dim)
+    return e.Element(whole, indices)
 
 
 _SCALARS = (e.Number, e.Size, e.Weight, e.Delta, e.Element)
