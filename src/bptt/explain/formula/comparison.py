@@ -48,6 +48,8 @@ def _differences(
 ) -> Iterator[tuple[int, dict[str, int], float]]:
     """The relative error of every comparison: instance, steps, error."""
     letters = free_letters(left, points[0].scope)
+    if any(isinstance(part, e.Delta) for part in e.walk(left)):  # names no dimension
+        letters |= free_letters(right, points[0].scope)
     steps, reason, count = free_steps((left, right)), "", 0
     products = _free_products((left, right), steps)
     for number, point in enumerate(points):

@@ -32,7 +32,7 @@ class Edit:
 
     kind: "swap", "transpose", "step", "missing term", "extra term", "sign", "missing
     factor", "extra factor", "diag", "missing sum", "extra sum", "bounds", "order",
-    "rows", "replace" or "write"; parts: the expressions that its sentence names.
+    "rows", "product", "replace" or "write"; parts: what its sentence names.
     """
 
     kind: str
@@ -182,7 +182,9 @@ def _transposes(part: Expr, put: Put) -> Iterator[Edit]:
 
 
 def _diagonals(part: Expr, put: Put) -> Iterator[Edit]:
-    """A vector where its diagonal matrix belongs, and the other way round."""
+    """A vector where its diagonal matrix belongs, * for @, and the other way round."""
+    if isinstance(part, e.Hadamard):
+        yield Edit("product", put(e.Product(part.factors)), part.span, (part,))
     if isinstance(part, e.Diag):
         yield Edit("diag", put(part.of), part.span, (part.of,), "no-diag")
     elif isinstance(part, e.Product):

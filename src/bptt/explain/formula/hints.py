@@ -19,7 +19,7 @@ def hints(
     other: the derivative of the other kind, ∂ or d, where the formula gives that.
     """
     found = [*_outside(formula, right, write), *_far((left, formula), write)]
-    if other is not None:
+    if other is not None and not is_far(left):
         fields = {"written": write(left), "meant": write(other)}
         found.append(
             Text(f"formula.hint.{'immediate' if other.total else 'total'}", fields)

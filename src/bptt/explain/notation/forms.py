@@ -26,7 +26,7 @@ CALLED = MappingProxyType({
     "sigma": "sigmoid", "zeta": "softplus", "LN": "layer_norm", "ln": "log",
     "stop": "stop_gradient", "max": "maximum", "min": "minimum", "logsoftmax":
     "log_softmax", "log softmax": "log_softmax", "multiply": "multiply",
-    "onehot": "one_hot",
+    "onehot": "one_hot", "Diag": "diag",
 })  # fmt: skip
 CALLS = frozenset(name for name, op in OPS.items() if op.written == "call")
 FORMS = frozenset((
@@ -207,12 +207,14 @@ class Forms(SumReader):
             name = "log_softmax"
         name = CALLED.get(name, name)
         is_slope, exponent = self._marks()
-        if name in UNARY and not self.is_symbol("("):
+        if name in UNARY and not self.is_symbol("(", "["):
             found: Expr = self._made(name, (self.factor(),), None)
         else:
-            self.expect("(")
+            close = "]" if self.accept("[") else ")"
+            if close == ")":
+                self.expect("(")
             found = _FORMS[name](self) if name in _FORMS else self._called(name, token)
-            self.expect(")")
+            self.expect(close)
         if is_slope:
             assert isinstance(found, e.Applied)
             found = SLOPES[name](found, found.arguments[0])
@@ -288,11 +290,12 @@ class Forms(SumReader):
     # ----- matrices and columns -----
 
     def delta(self) -> Expr:
-        """delta(i, j), delta(i, y[t])."""
+        """delta(i, j), delta(i, y[t]), [i = y[t]]."""
         if not self.is_index():
             self.fail_at(self.now, "formula.index", found=self.now.text)
         first = self.take()
-        self.expect(",")
+        if not self.accept("="):
+            self.expect(",")
         if self.is_index():
             return e.Delta(first.text, self.take().text)
         return e.Delta(first.text, self._class())
@@ -334,7 +337,7 @@ class Forms(SumReader):
         return found
 
     def _lowered_sign(self, sign: str) -> Expr:
-        if sign == "𝐞":
+        if sign == "𝐞" or (sign == "𝟏" and self._is_class()):
             return self._unit(self._class())
         if sign == "𝟏" and self.is_index() and not self._is_compared():
             first = self.take().text
@@ -352,9 +355,9 @@ class Forms(SumReader):
 
     def _is_compared(self) -> bool:
         """Whether a letter here begins a value, i_log > f, and is no index."""
-        return self.ahead().text not in (",", "=", "}") and (
-            self.ahead().text not in LETTERS
-        )
+        after = self.ahead().text
+        is_end = after in (",", "=", "}") or after in LETTERS
+        return not is_end and not self._is_integer(after)
 
     def _is_dimension(self) -> bool:
         at, tokens = self.at, list(self.tokens)

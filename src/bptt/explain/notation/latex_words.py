@@ -24,7 +24,8 @@ _SILENT = frozenset((
 ))  # fmt: skip
 _SIGNS = {
     r"\partial": "∂", r"\nabla": "∇", r"\sum": "Σ", r"\prod": "Π", r"\frac": "frac",
-    r"\dfrac": "frac", r"\tfrac": "frac", r"\odot": "*", r"\circ": "*", r"\top": "⊤",
+    r"\dfrac": "frac", r"\tfrac": "frac", r"\odot": "*", r"\circ": "*", r"\otimes": "⊗",
+    r"\top": "⊤",
     r"\intercal": "⊤", r"\ge": ">=", r"\geq": ">=", r"\overline": "overline",
     r"\sqrt": "√", r"\{": "(", r"\}": ")", r"\lbrack": "[", r"\rbrack": "]",
     r"\prime": ".T", "^": "**", "'": ".T", "−": "-", "（": "(", "）": ")", "，": ",",
@@ -38,9 +39,10 @@ _NAMES = frozenset((
 _FONTS = frozenset((
     r"\mathrm", r"\text", r"\textrm", r"\operatorname", r"\operatorname*", r"\mathit",
     r"\mathbf", r"\boldsymbol", r"\bm", r"\mathsf", r"\textbf", r"\mathcal",
+    r"\mathbb",
 ))  # fmt: skip
 _ACCENTS = frozenset((r"\hat", r"\widehat", r"\tilde", r"\widetilde", r"\bar"))
-_BOLD_FONTS = frozenset((r"\mathbf", r"\boldsymbol", r"\bm", r"\textbf"))
+_BOLD_FONTS = frozenset((r"\mathbf", r"\boldsymbol", r"\bm", r"\textbf", r"\mathbb"))
 _BOLD = {"1": "𝟏", "I": "𝐈", "e": "𝐞", "0": "𝟎"}
 _ARGUMENTS = frozenset((r"\begin", r"\end", r"\tag", r"\label"))
 

@@ -36,7 +36,7 @@ from bptt.explain.notation.names import LETTERS
 from bptt.explain.notation.sums import INDICES
 
 MAX_DEPTH, MAX_SUMS = 60, 3
-_OPENERS = ("(", "∇", "∂", "Σ", "Π", "frac", "√", "|(", "{", "overline", "𝟏", "𝐈",
+_OPENERS = ("(", "[", "∇", "∂", "Σ", "Π", "frac", "√", "|(", "{", "overline", "𝟏", "𝐈",
             "𝐞", "𝟎")  # fmt: skip
 
 
@@ -132,7 +132,7 @@ class _FormulaReader(Forms):
             self._depth -= 1
             return found
         found = self._chain()
-        while operator := self.accept("@", "*", "/"):
+        while operator := self.accept("@", "*", "/", "⊗"):
             if operator.text == "/":
                 found = self.placed(e.Quotient(found, self._power()), start)
                 while self._starts_factor():
@@ -158,6 +158,8 @@ class _FormulaReader(Forms):
         return self._combine("@", left, right)
 
     def _combine(self, operator: str, left: Expr, right: Expr) -> Expr:
+        if operator == "⊗":
+            return e.Product((left, e.Transpose(right)))
         if operator == "@" or self._is_scalar(left) or self._is_scalar(right):
             factors = left.factors if isinstance(left, e.Product) else (left,)
             return e.Product((*factors, right))
@@ -188,7 +190,7 @@ class _FormulaReader(Forms):
                 self.expect("(")
                 found = self.placed(self._side_by_side(found, self.expression()), start)
                 self.expect(")")
-            elif self.is_symbol("[", "_") and self._is_element_ahead():
+            elif self._is_element_ahead() and not isinstance(found, e.Number):
                 close = self._opened()
                 if self.accept(":"):
                     self.expect(",")
@@ -202,6 +204,8 @@ class _FormulaReader(Forms):
                 return found
 
     def _is_element_ahead(self) -> bool:
+        if not self.is_symbol("[", "_"):
+            return False
         at = 2 if self.ahead().text == "{" else 1
         return self.ahead(at).text in (*LETTERS, ":") or self._is_integer(
             self.ahead(at).text
@@ -243,8 +247,10 @@ class _FormulaReader(Forms):
         token = self.now
         if token.kind == "number":
             self.take()
+            if token.text == "1" and self.is_symbol("_"):
+                return self.placed(self.lowered("𝟏"), token.start)
             return self.placed(e.Number(float(token.text)), token.start)
-        if token.text in ("(", "{", "|(", "|") and token.kind == "symbol":
+        if token.text in ("(", "{", "[", "|(", "|") and token.kind == "symbol":
             return self._bracket()
         if token.kind == "symbol" and token.text in self.signs:
             self.take()
@@ -255,8 +261,11 @@ class _FormulaReader(Forms):
 
     def _bracket(self) -> Expr:
         token = self.take()
-        found = self.expression()
-        self.expect({"(": ")", "{": "}", "|(": ")|", "|": "|"}[token.text])
+        if self.is_index() and self.ahead().text == "=":
+            found: Expr = self.delta()
+        else:
+            found = self.expression()
+        self.expect({"(": ")", "{": "}", "[": "]", "|(": ")|", "|": "|"}[token.text])
         if token.text.startswith("|"):
             found = e.Applied("abs", (found,))
         return self.placed(found, token.start)
@@ -291,11 +300,11 @@ class _FormulaReader(Forms):
             return self.over("Σ" if name == "sum" else "Π")
         sign, _, index = name.partition("_")
         if sign in ("sum", "prod") and index in INDICES:
-            self.tokens[self.at : self.at] = [
-                Token("symbol", "_", token.end, token.end),
-                Token("name", index, token.end - len(index), token.end),
-            ]
+            self._scripted(index, token.end)
             return self.over("Σ" if sign == "sum" else "Π")
+        if sign == "delta" and index and all(letter in LETTERS for letter in index):
+            self._scripted(index, token.end)
+            return self.lowered("𝟏")
         if self.is_symbol("_") and name in _LOWERED:
             return self.lowered(_LOWERED[name])
         if name in FUNCTIONS and self._is_called(name):
@@ -309,6 +318,14 @@ class _FormulaReader(Forms):
         self._refuse(token)
         return None
 
+    def _scripted(self, index: str, end: int) -> None:
+        """Put the tail of a word, sum_t, delta_ij, back as a script."""
+        pieces = [Token("symbol", "_", end, end), Token("symbol", "{", end, end)]
+        pieces += [Token("name", letter, end - 1, end) for letter in (
+            index if all(one in LETTERS for one in index) else [index])]  # fmt: skip
+        pieces.append(Token("symbol", "}", end, end))
+        self.tokens[self.at : self.at] = pieces
+
     def _refuse(self, token: Token) -> None:
         name = token.text
         if self.is_symbol("(") and name not in self._dims:
@@ -319,7 +336,7 @@ class _FormulaReader(Forms):
 
     def _is_called(self, name: str) -> bool:
         is_bare = CALLED.get(name, name) in UNARY and self.now.kind != "end"
-        return self.is_symbol("(") or self.now.kind == "name" or (
+        return self.is_symbol("(", "[") or self.now.kind == "name" or (
             is_bare and (self._starts_factor() or self.is_marked())
         )  # fmt: skip
 

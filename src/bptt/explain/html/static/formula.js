@@ -8,8 +8,8 @@
   const FormulaError = B.FormulaError;
   const DEEPEST = 60, LETTERS = new Set("ijklm"), STEPS = new Set(["t", "s", "tau"]);
   const INDICES = new Set([...LETTERS, ...STEPS, "r"]);
-  const OPENERS = new Set(["(", "∇", "∂", "Σ", "Π", "frac", "√", "|(", "{", "overline", "𝟏", "𝐈", "𝐞", "𝟎"]);
-  const CALLED = { sigma: "sigmoid", zeta: "softplus", LN: "layer_norm", ln: "log", stop: "stop_gradient", max: "maximum", min: "minimum", onehot: "one_hot" };
+  const OPENERS = new Set(["(", "[", "∇", "∂", "Σ", "Π", "frac", "√", "|(", "{", "overline", "𝟏", "𝐈", "𝐞", "𝟎"]);
+  const CALLED = { sigma: "sigmoid", zeta: "softplus", LN: "layer_norm", ln: "log", stop: "stop_gradient", max: "maximum", min: "minimum", onehot: "one_hot", Diag: "diag" };
   const SLOPED = new Set(["tanh", "sigmoid", "relu", "softplus", "exp", "log", "sqrt", "sin", "cos", "abs", "expm1"]);
   const UNARY = new Set([...SLOPED, "softmax", "log_softmax"]);
   const isName = (name) => Object.hasOwn(B.data.places, name);
@@ -64,9 +64,10 @@
         return this.node("neg", start, { of });
       }
       let left = this.chain();
-      while (this.is("@", "*", "/")) {
-        const op = { "@": "matmul", "*": "mul", "/": "div" }[this.pop().text];
-        const right = op === "div" ? this.power() : this.chain();
+      while (this.is("@", "*", "/", "⊗")) {
+        const sign = this.pop().text, op = { "@": "matmul", "*": "mul", "/": "div", "⊗": "matmul" }[sign];
+        let right = op === "div" ? this.power() : this.chain();
+        if (sign === "⊗") right = { op: "transpose", of: right, span: right.span };
         left = this.node(op, start, { left, right });
         while (op === "div" && this.opens()) {
           const more = this.power();
@@ -99,7 +100,7 @@
           const right = this.sum();
           this.want(")");
           of = this.node("beside", start, { left: of, right });
-        } else if (this.is("[", "_") && this.isElementAhead()) {
+        } else if (of.op !== "number" && this.is("[", "_") && this.isElementAhead()) {
           const close = this.opened();
           if (this.take(":")) {
             this.want(",");
@@ -139,11 +140,16 @@
 
     atom() {
       const token = this.next, start = token.span[0];
-      if (token.kind === "number") { this.pop(); return this.node("number", start, { value: Number(token.text) }); }
-      if (this.is("(", "{", "|(", "|")) {
+      if (token.kind === "number") {
         this.pop();
-        const inside = this.sum();
-        this.want({ "(": ")", "{": "}", "|(": ")|", "|": "|" }[token.text]);
+        if (token.text === "1" && this.is("_")) return this.lowered("𝟏", start);
+        return this.node("number", start, { value: Number(token.text) });
+      }
+      if (this.is("(", "{", "[", "|(", "|")) {
+        this.pop();
+        const isIverson = this.isIndex() && this.ahead().text === "=";
+        const inside = isIverson ? this.inside("delta", start) : this.sum();
+        this.want({ "(": ")", "{": "}", "[": "]", "|(": ")|", "|": "|" }[token.text]);
         if (token.text.startsWith("|")) return this.node("call", start, { name: "abs", parts: [inside] });
         return { ...inside, span: [start, this.list[this.at - 1].span[1]] };
       }
@@ -217,8 +223,13 @@
         this.list.splice(this.at, 0, sign("_", token.span), { kind: "name", text: step, span: token.span });
         return this.over(word === "sum" ? "sigma" : "product", start);
       }
+      if (word === "delta" && step && Array.from(step).every((letter) => LETTERS.has(letter))) {
+        this.list.splice(this.at, 0, sign("_", token.span), sign("{", token.span),
+          ...Array.from(step).map((text) => ({ kind: "name", text, span: token.span })), sign("}", token.span));
+        return this.lowered("𝟏", start);
+      }
       if (this.is("_") && ["delta", "e", "I"].includes(name)) return this.lowered({ delta: "𝟏", e: "𝐞", I: "𝐈" }[name], start);
-      if (this.is("(") || this.isBare(name)) return this.call(token, start);
+      if (this.is("(") || this.isBare(name) || (this.is("[") && (name.toLowerCase() === "diag" || UNARY.has(CALLED[name] ?? name)))) return this.call(token, start);
       if (name === "I") return { ...this.sized("eye", [B.sizeOfI ?? Object.keys(B.data.sizes)[0]], start), isUnsized: true };
       if (name.startsWith("I_") && isSize(name.slice(2))) return this.sized("eye", [name.slice(2)], start);
       return null;
@@ -511,11 +522,12 @@
       name = Object.hasOwn(CALLED, name) ? CALLED[name] : name;
       const { stroke, power } = this.marks();
       let found;
-      if (UNARY.has(name) && !this.is("(")) found = this.node("call", start, { name, parts: [this.power()] });
+      if (UNARY.has(name) && !this.is("(", "[")) found = this.node("call", start, { name, parts: [this.power()] });
       else {
-        this.want("(");
+        const close = this.take("[") ? "]" : ")";
+        if (close === ")") this.want("(");
         found = this.inside(name, start);
-        this.want(")");
+        this.want(close);
       }
       if (stroke) found = { ...found, name: name + "'" };
       if (power !== null) found = this.node("pow", start, { left: found, right: this.node("number", start, { value: power }) });
@@ -534,7 +546,7 @@
       if (name === "incoming") return this.node("incoming", start, this.end());
       if (name === "delta") {
         const first = this.pop().text;
-        this.want(",");
+        if (!this.take("=")) this.want(",");
         return this.node("delta", start, { first, second: this.indexItem() });
       }
       if (["eye", "ones", "zeros"].includes(name)) {
@@ -573,11 +585,11 @@
       this.want("_");
       const close = this.take("{") ? "}" : "";
       let found;
-      if (mark === "𝐞") {
+      if (mark === "𝐞" || (mark === "𝟏" && this.next.kind === "name" && isInteger(this.next.text))) {
         const index = this.indexItem();
         const dim = B.data.places[index.name]?.index;
         found = this.node("call", start, { name: "one_hot", parts: [index, this.sized("", [dim], start).parts[0]] });
-      } else if (mark === "𝟏" && this.isIndex() && (["=", ",", "}"].includes(this.ahead().text) || LETTERS.has(this.ahead().text))) {
+      } else if (mark === "𝟏" && this.isIndex() && (["=", ",", "}"].includes(this.ahead().text) || LETTERS.has(this.ahead().text) || isInteger(this.ahead().text))) {
         const first = this.pop().text;
         if (!this.take("=")) this.take(",");
         found = this.node("delta", start, { first, second: this.indexItem() });

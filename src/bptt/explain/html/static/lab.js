@@ -65,6 +65,8 @@
     return Array.from(found);
   }
 
+  const hasDelta = (tree) => tree.op === "delta" || childrenOf(tree).some(hasDelta); // it names no dimension
+
   function choices(ranges) {
     return ranges.reduce((all, [name, first, last]) => all.flatMap((chosen) => Array.from(
       { length: last - first + 1 }, (_, i) => ({ ...chosen, [name]: first + i }))), [{}]);
@@ -88,7 +90,7 @@
 
   /* Both sides at every step where both are defined, where the left is no gradient. */
   function compared(left, right) {
-    const pass = new B.Pass(null), found = { a: [], b: [] }, letters = freeLetters(left);
+    const pass = new B.Pass(null), found = { a: [], b: [] }, letters = freeLetters(hasDelta(left) ? { left, right } : left);
     const all = choices([...freeSteps([left, right]).map((step) => [step, 1, B.tau]), ...letters.map(([letter, count]) => [letter, 0, count - 1])]);
     let undefined_ = null;
     for (const chosen of all) {
@@ -155,8 +157,8 @@
       return { verdict: { columns: { error }, numpy: null }, isOpen: false };
     }
     const left = sides.length > 1 ? sides[0] : null;
-    const others = sides.length > 1 ? sides.slice(1).filter((side, i, all) => all.length < 2 || bare(side) !== bare(left)) : sides;
-    const found = others.map((side) => judgeSide(left, side));
+    const others = sides.length > 1 ? sides.slice(1).filter((side) => bare(side) !== bare(left)) : sides;
+    const found = (others.length ? others : sides.slice(1)).map((side) => judgeSide(left, side));
     const verdict = found.find(({ columns }) => columns.error || columns.rows.some(isWrong)) || found[0];
     return { verdict, isOpen: sides.some(hasI) };
   }
@@ -171,8 +173,8 @@
     const body = rows.map((row) => {
       return B.make("tr", { class: isWrong(row) ? "bad" : "good" },
         B.named("td", row.name === "=" ? "=" : B.data.places[row.name].mark),
-        B.make("td", { class: "num", text: B.show(row.error, isWrong(row) ? 2 : 1) }),
-        B.make("td", { class: "num", text: Math.abs(1 - row.cosine) < 1e-12 ? "1" : B.show(row.cosine, 4) }));
+        B.make("td", { class: "num", text: Number.isFinite(row.error) ? B.show(row.error, isWrong(row) ? 2 : 1) : B.word("lab-not-finite") }),
+        B.make("td", { class: "num", text: !Number.isFinite(row.cosine) ? "" : Math.abs(1 - row.cosine) < 1e-12 ? "1" : B.show(row.cosine, 4) }));
     });
     return B.make("table", {}, B.make("thead", {}, head), B.make("tbody", {}, ...body));
   }

@@ -3,10 +3,10 @@
 (function () {
   const RAISED = pairs("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ᵗˢᵀⁱʲᵏ⊤", "0123456789+-()tsTijkT");
   const LOWERED = pairs("₀₁₂₃₄₅₆₇₈₉₊₋₍₎₌ᵢⱼₖₗₘₜ", "0123456789+-()=ijklmt");
-  const SAME = pairs("−–—（）［］｛｝，＝＋＊／＠＾：∘∑∏≥’′＿", "---()[]{},=+*/@^:⊙ΣΠ≥''_");
+  const SAME = pairs("−–—（）［］｛｝，＝＋＊／＠＾：∘∑∏≥’′＿ℒ", "---()[]{},=+*/@^:⊙ΣΠ≥''_L");
   const SPELLING = {
     "⊙": "*", "·": "@", "'": ".T", "^": "**", "≥": ">=", "²": "²", "==": "=", ":=": "=",
-    ".mT": ".T", ".transpose()": ".T", ".t()": ".T", ".matmul": ".dot",
+    ".*": "*", "./": "/", ".^": "**", ".mT": ".T", ".transpose()": ".T", ".t()": ".T", ".matmul": ".dot",
   };
   const CLOSING = /[ \t\n;,.。；]+$/;
   const GREEK = pairs("αβγδϵζηθκλμνξπρσϕχψωτ", null,
@@ -17,22 +17,23 @@
   const TOKEN = new RegExp(
     "([0-9]+(?:\\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)|(?:np|numpy|jnp|torch)\\.(?=[a-z])"
     + `|(${LETTER}[\u0302-\u0304]?(?:_*${WORD})*(?:_+(?![{_]))?)`
-    + "|(𝟏|𝟎|[ΣΠ\u0305]|\\*\\*|>=|==|:=|\\.\\.|\\.m?T(?![\\w])|\\.(?:transpose|t)\\(\\)|\\.(?:dot|matmul)(?![\\w])|[-+*/@^=()\\[\\]{},:|_'∇∂⊙·>√])", "yu");
+    + "|(𝟏|𝟎|[ΣΠ\u0305]|\\*\\*|>=|==|:=|\\.\\.|\\.m?T(?![\\w])|\\.(?:transpose|t)\\(\\)|\\.(?:dot|matmul)(?![\\w])|\\.[*/^]"
+    + "|[-+*/@^=()\\[\\]{},:|_'∇∂⊙⊗·>√])", "yu");
   const PIECE = /\\(?:left|right)\s*\||\\[A-Za-z]+\*?|\\[^]|\d+(?:\.\d+)?|\S/gu;
   const SILENT = new Set(("\\left \\right \\big \\Big \\bigg \\Bigg \\bigl \\bigr \\Bigl \\Bigr \\biggl \\biggr \\Biggl"
     + " \\Biggr \\, \\; \\: \\! \\quad \\qquad \\\\ & ~ $ \\[ \\] \\limits \\nolimits \\displaystyle \\textstyle \\cdot"
     + " \\nonumber \\notag").split(" ").concat("\\ "));
   const SIGNS = {
     "\\partial": "∂", "\\nabla": "∇", "\\sum": "Σ", "\\prod": "Π", "\\frac": "frac", "\\dfrac": "frac", "\\tfrac": "frac",
-    "\\odot": "*", "\\circ": "*", "\\top": "⊤", "\\intercal": "⊤", "\\ge": ">=", "\\geq": ">=", "\\overline": "overline",
+    "\\odot": "*", "\\circ": "*", "\\otimes": "⊗", "\\top": "⊤", "\\intercal": "⊤", "\\ge": ">=", "\\geq": ">=", "\\overline": "overline",
     "\\sqrt": "√", "\\{": "(", "\\}": ")", "\\prime": ".T", "\\lvert": "|", "\\rvert": "|", "\\mid": "|",
     "^": "**", "'": ".T", "−": "-", "（": "(", "）": ")", "，": ",",
   };
   const NAMES = new Set(["tanh", "sin", "cos", "exp", "log", "max", "min", ...Object.values(GREEK)]);
   const FONTS = new Set(["\\mathrm", "\\text", "\\textrm", "\\operatorname", "\\operatorname*", "\\mathit", "\\mathbf",
-    "\\boldsymbol", "\\bm", "\\mathsf", "\\textbf", "\\mathcal"]);
+    "\\boldsymbol", "\\bm", "\\mathsf", "\\textbf", "\\mathcal", "\\mathbb"]);
   const HATS = { "\\hat": "_hat", "\\widehat": "_hat", "\\tilde": "_tilde", "\\widetilde": "_tilde", "\\bar": "_bar" };
-  const BOLD_FONTS = new Set(["\\mathbf", "\\boldsymbol", "\\bm", "\\textbf"]);
+  const BOLD_FONTS = new Set(["\\mathbf", "\\boldsymbol", "\\bm", "\\textbf", "\\mathbb"]);
   const BOLD = { 1: "𝟏", I: "𝐈", e: "𝐞", 0: "𝟎" };
   const LONGEST = 2000;
 
