@@ -128,6 +128,7 @@
   const isWrong = (row) => !(row.error < 1e-9);
 
   function judgeSide(left, right) {
+    if (left && bare(left) === bare(right)) return { columns: { error: new B.FormulaError("lab-circular", {}, right.span) }, numpy: null };
     const columns = attempt(left, right, "columns");
     const isShape = columns.error && ["lab-product", "lab-elementwise", "lab-vector", "lab-result"].includes(columns.error.id);
     return { columns, numpy: isShape ? attempt(left, right, "numpy") : null };
