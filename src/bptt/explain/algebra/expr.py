@@ -157,6 +157,16 @@ class Delta(Expr):
     second: str | Value
 
 
+@dataclass(frozen=True)
+class Written(Expr):
+    """What the language of cells writes, as it stands: an equation with indices.
+
+    It is shown as typed; what it is worth is found by reading it (`indices.check`).
+    """
+
+    text: str
+
+
 # ----- parts and derivatives -----
 
 
