@@ -150,10 +150,10 @@ class IndexedChecker:
                 quoted = quote(f"{self.left} = {right}", self._span(right))
                 raise IndexedFormulaError(found.id, quoted, **found.fields) from problem
             return self._wrong(right, MISSHAPEN, found)
-        compared = Compared("t" if self._timed else "", self.context.points)
+        compared = Compared("t" if self._timed else "", "", self.context.points)
         for number, by_step in enumerate(errors):
             for t, error in by_step.items():
-                compared.add(number, t, is_wrong=error > TOLERANCE)
+                compared.add(number, {"t": t}, is_wrong=error > TOLERANCE)
         largest = max(error for by_step in errors for error in by_step.values())
         if largest <= TOLERANCE:
             return EquationReport(
