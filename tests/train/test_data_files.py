@@ -150,7 +150,7 @@ def with_value(array, where, value):
     ("changed", "message"),
     [
         ({"x": with_value(GOOD["x"], (1, 2, 0), np.nan)},
-         "record 1 (counted from 0) x is nan, step 3."),
+         "record 1 (counted from 0) x is nan, step 3;"),
         ({"x": with_value(GOOD["x"], (0, 0, 1), np.inf)},
          "record 0 (counted from 0) x is inf, step 1."),
         ({"y": with_value(GOOD["y"], (1, 2), -1)},
@@ -338,7 +338,7 @@ def test_a_bad_byte_of_a_large_text_is_named(large, content, offset, byte):
 
 
 def test_a_validation_part_too_long_for_lzma_has_no_such_figure(monkeypatch):
-    monkeypatch.setattr(characters, "LZMA_CONTEXT_BYTES", 10)
+    monkeypatch.setattr(characters, "MAX_HELD_OUT", 10)
     task = text_task(PlainText("abcabcabd" * 9, "letters", 1), OPTIONS)
     assert task.baselines().lzma is None
     assert task.baselines().unigram > 0

@@ -128,7 +128,8 @@ def _train(
     task = make_task(data, options, None if first is None else first.vocabulary)
     if first is not None:
         refuse_unlike(data.source, task.form, first.form)
-        task = replace(task, form=first.form)
+        form = replace(first.form, has_gaps=task.form.has_gaps)
+        task = replace(task, form=form)
     model = build_model(options, task.form)
     refuse_reading_ahead(model, against_reading_ahead(task, data))
     task = _with_unit(task, model)
@@ -144,7 +145,9 @@ def _train(
     processes.wait()  # nobody looks at the folder after the first one has made it
     if processes.is_first:
         config = _config(data, options, task, request)
-        create_run(folder, model.cell.text, config, task.vocabulary, start)
+        create_run(
+            folder, model.cell.text, config, task.vocabulary, start, task.tokenised
+        )
     processes.wait()
     with _held(folder, processes):
         return _go(run, setting, _shown(console, processes))
@@ -184,7 +187,8 @@ def _go_on(
     if fingerprint(data) != recorded.get("sha256"):
         raise DataChangedError(data.source)
     options, model = saved.options, saved.model
-    task = _with_unit(make_task(data, options, saved.vocabulary), model)
+    task = make_task(data, options, saved.vocabulary, saved.tokenised)
+    task = _with_unit(task, model)
     setting = Setting(options, task, model, folder, processes)
     try:
         run = _session(setting, saved.checkpoint)
@@ -269,6 +273,7 @@ def _config(
             "sha256": fingerprint(data),
             "summary": task.summary,
             "horizon": data.horizon if isinstance(data, SequenceFiles) else None,
+            "tokens": task.tokenised.to_json() if task.tokenised else None,
         },
         "form": describe_form(task.form),
         "versions": {

@@ -16,6 +16,7 @@ from bptt.train.data.task import TrainingTask
 from bptt.train.data.text import LargeText, PlainText, files_of, kind_of, read_text
 from bptt.train.data.token_files import TokenFile, read_tokens, token_task
 from bptt.train.data.token_text import token_text_task
+from bptt.train.data.tokenised import Tokenised
 from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.errors import (
     DataUnreadableError,
@@ -113,15 +114,16 @@ def open_data(request: DataRequest) -> Data:
     if found == ["sequences"]:
         files = [f for path in request.paths for f in _sequence_files(path, request)]
         source = " ".join(map(str, request.paths))
-        return read_sequences(source, files, request.per)
+        return read_sequences(source, files, request.per, request.table.missing)
     return read_text(request.paths, pattern=request.pattern, limit=request.limit)
 
 
 def _refuse_ignored(request: DataRequest, kind: str) -> None:
     if request.limit is not None and kind != "text":
         raise IgnoredOptionError("--limit", "it counts characters of text")
-    if request.table.given and kind != "table":
-        raise IgnoredOptionError(request.table.given[0], "it names columns of tables")
+    given = [n for n in request.table.given if (kind, n) != ("sequences", "--missing")]
+    if given and kind != "table":
+        raise IgnoredOptionError(given[0], "it names columns of tables")
     if request.per is not None and kind != "sequences":
         why = "it says what y of sequences belongs to"
         raise IgnoredOptionError("--per", why)
@@ -130,10 +132,13 @@ def _refuse_ignored(request: DataRequest, kind: str) -> None:
 
 
 def make_task(
-    data: Data, options: TrainingOptions, vocabulary: Entries | None = None
-) -> TrainingTask:
-    """Cut data into parts, as options say; vocabulary: of a text, where known.
+    data: Data, options: TrainingOptions, vocabulary: Entries | None = None,
+    tokenised: Tokenised | None = None,
+) -> TrainingTask:  # fmt: skip
+    """Cut data into parts, as options say.
 
+    vocabulary: of a text, where known; tokenised: the same text, where it was cut
+    into words or byte pairs before.
     Raises: TextTooShortError, EmptyDataError, TooFewRecordsError.
     """
     if isinstance(data, TokenFile):
@@ -147,7 +152,7 @@ def make_task(
         expected = f"{kind}, as in the run that gives the vocabulary"
         raise OptionError("--tokens", options.tokens, expected)
     if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
-        return token_text_task(data, options, vocabulary)
+        return token_text_task(data, options, vocabulary, tokenised)
     if kind == CHARACTERS:
         return text_task(data, options, vocabulary)
     return token_text_task(data, options)

@@ -52,6 +52,9 @@ class DataRecord(msgspec.Struct):
     sha256: str = ""
     summary: str = ""
     horizon: Size | None = None
+    tokens: (
+        dict[Literal["training", "validation", "test"], tuple[Count, Count]] | None
+    ) = None
 
 
 class FormRecord(msgspec.Struct):
@@ -66,6 +69,7 @@ class FormRecord(msgspec.Struct):
     x_scale: tuple[Scale, ...] = ()
     y_mean: tuple[float, ...] = ()
     y_scale: tuple[Scale, ...] = ()
+    has_gaps: bool = False
 
     def __post_init__(self) -> None:
         """A mean and a scale for every column, or none at all."""
