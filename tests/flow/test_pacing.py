@@ -112,6 +112,16 @@ def test_an_iteration_that_fails_leaves_the_plan_alone():
     assert watch.iterations == [0, 2]
 
 
+def test_what_a_watch_costs_that_does_not_look_is_paid_first():
+    """0.06 of the 0.1: the rest pays for 0.08 in 2 steps; nothing is left, seldom."""
+    for always, pause in ((0.06, 2.0), (0.2, 1000.0)):
+        pacer = Pacer(0.1)
+        pacer.always = always
+        pacer._plain.append(1.0)
+        pacer._watched.append(1.08)
+        assert pacer.pause == pytest.approx(pause)
+
+
 def test_waiting_at_the_ends_is_counted_too():
     """A watch that costs nothing itself, and waits of 0.05 of a step: four of them."""
     clock = Clock()

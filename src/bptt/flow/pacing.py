@@ -16,13 +16,15 @@ from collections.abc import Callable
 
 FIRST = 3  # watched iterations, every other one, before their times are looked at
 KEPT = 7  # of the latest times of either kind; the shortest counts, the rest waited
+SELDOM = 1000.0  # iterations: where the budget pays for nothing, a few are seen
 WAITS = 4  # for every watched iteration: at both ends of it and of a plain one
 
 
 class Pacer:
     """Plans as iterations go by: `is_timed`, then `start` and `stop` around it.
 
-    budget: the share, above 0; clock: seconds.
+    budget: the share, above 0; clock: seconds; always: seconds that an iteration takes
+    longer with the watch there, though it does not look.
     """
 
     def __init__(
@@ -30,7 +32,7 @@ class Pacer:
     ) -> None:
         """The first iteration is watched: what was before any learning is wanted."""
         self.budget, self.clock = budget, clock
-        self.next = 0
+        self.next, self.always = 0, 0.0
         self._count = 0
         self._began = 0.0
         self._wait = math.inf
@@ -77,4 +79,5 @@ class Pacer:
         wait = self._wait if math.isfinite(self._wait) else 0.0
         more = max(min(self._watched) - min(self._plain), 0.0) + WAITS * wait
         plain = max(min(self._plain) - wait, 1e-9)  # seconds
-        return more / (self.budget * plain)
+        left = self.budget * plain - self.always
+        return min(more / left, SELDOM) if left > 0 else SELDOM

@@ -14,6 +14,9 @@ from bptt.jax.recurrent import Recurrent
 from bptt.jax.watches import enrol
 from bptt.step.shapes import Array
 
+# Seconds: a layer that could be watched keeps more arrays (1.1 ms steps, LSTM of 16).
+ALWAYS = 7e-5
+
 
 class FlowWatch(WatchedNorms):
     """A context around a training step that keeps ‖∇_{h^(t)} L‖ of watched layers.
@@ -56,6 +59,7 @@ class FlowWatch(WatchedNorms):
         super().__init__(every, board, board_every, budget)
         self._number, self._lock = enrol(self), threading.Lock()
         self.is_on = False
+        self.pacer.always = ALWAYS
 
     def layer(self, name: str, f: Recurrent) -> Recurrent:
         """The layer, watched under this name; a program that was compiled is not."""
