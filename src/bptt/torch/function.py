@@ -16,6 +16,7 @@ from bptt.torch.interpret import interpret
 from bptt.torch.kept import Buffers, is_hooked, restored
 from bptt.torch.limits import refuse_limit
 from bptt.torch.plan import Plan
+from bptt.torch.ready import Pass, find_ready
 from bptt.torch.record import Record
 from bptt.torch.views import Views
 
@@ -24,6 +25,10 @@ def run_without_gradient(
     plan: Plan, tensors: Sequence[Tensor], record: Record | None = None
 ) -> tuple[Tensor, ...]:
     """What comes out of a job, where no gradient will be asked for."""
+    if record is not None:
+        ready = find_ready(plan, tensors, None, record.views)
+        if ready is not None:
+            return ready.evaluate(tensors, record.views)
     arrays, views = _read(plan, record, tensors)
     out = plan.run(arrays, torch.get_num_threads(), views)
     return tuple(map(_as_tensor, out))
@@ -43,6 +48,15 @@ class CellFunction(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         """Tensors in the order of the job; sequences come out without a copy."""
         needs = ctx.needs_input_grad[2:]
+        ctx.set_materialize_grads(False)
+        ctx.plan, ctx.record, ctx.needs = plan, record, needs
+        if record is not None and record.watch is None and not is_hooked():
+            ready = find_ready(plan, tensors, needs, record.views)
+            if ready is not None:
+                out, kept = ready.forward(tensors, record.views)
+                ctx.save_for_backward(*tensors, *out[: plan.n_sequences])
+                ctx.passes = [kept]
+                return out
         arrays, views = _read(plan, record, tensors)
         buffers = Buffers() if is_hooked() and plan.limit is None else None
         forward = plan.forward(
@@ -57,8 +71,6 @@ class CellFunction(torch.autograd.Function):
         # Sequences that come out are read again on the way back: saving them makes
         # torch refuse to go on if someone wrote into one.
         ctx.save_for_backward(*tensors, *out[: _count_saved(plan)], *kept)
-        ctx.set_materialize_grads(False)
-        ctx.plan, ctx.record, ctx.needs = plan, record, needs
         ctx.request = forward.request
         ctx.passes = [] if kept else [forward]
         return out
@@ -84,7 +96,10 @@ class CellFunction(torch.autograd.Function):
                 ctx.request, [t.detach().numpy() for t in tensors], restored(buffers),
                 torch.get_num_threads(),
             )  # fmt: skip
-        found, seeds = go_back(plan, kept, tensors, grads, needs, ctx.record)
+        gone = None
+        if isinstance(kept, Pass):
+            gone, kept = kept.ready.go_back(kept, tensors, grads, needs), None
+        found, seeds = gone or go_back(plan, kept, tensors, grads, needs, ctx.record)
         if ctx.record is not None:
             ctx.record.keep(plan, tensors, seeds)
         return None, None, *found
@@ -131,7 +146,7 @@ def go_back(
     forward = forward or plan.forward(arrays, needs, threads, nodes)
     arrived = [None if grad is None else grad.detach().numpy() for grad in grads]
     seeds = plan.seeds(forward.bindings, arrived)
-    if not plan.is_ready(forward, seeds):
+    if not plan.expects(forward.request, seeds):
         forward = plan.forward(arrays, needs, threads, nodes)
     gradient = plan.backward(forward, seeds)
     if record is not None and record.watch is not None:
