@@ -16,7 +16,7 @@ from bptt.torch.interpret import interpret
 from bptt.torch.kept import Buffers, is_hooked, restored
 from bptt.torch.limits import refuse_limit
 from bptt.torch.plan import Plan
-from bptt.torch.ready import Pass, find_ready
+from bptt.torch.ready import Pass, Ready, find_ready, known_ready
 from bptt.torch.record import Record
 from bptt.torch.views import Views
 
@@ -53,10 +53,7 @@ class CellFunction(torch.autograd.Function):
         if record is not None and record.watch is None and not is_hooked():
             ready = find_ready(plan, tensors, needs, record.views)
             if ready is not None:
-                out, kept = ready.forward(tensors, record.views)
-                ctx.save_for_backward(*tensors, *out[: plan.n_sequences])
-                ctx.passes = [kept]
-                return out
+                return _run_ready(ctx, ready, record, tensors, is_only=False)
         arrays, views = _read(plan, record, tensors)
         buffers = Buffers() if is_hooked() and plan.limit is None else None
         forward = plan.forward(
@@ -98,11 +95,77 @@ class CellFunction(torch.autograd.Function):
             )  # fmt: skip
         gone = None
         if isinstance(kept, Pass):
-            gone, kept = kept.ready.go_back(kept, tensors, grads, needs), None
+            if ctx.record.watch is None:
+                gone = kept.ready.go_back(kept, tensors, grads, needs)
+            kept = None
         found, seeds = gone or go_back(plan, kept, tensors, grads, needs, ctx.record)
         if ctx.record is not None:
             ctx.record.keep(plan, tensors, seeds)
         return None, None, *found
+
+
+def _run_ready(
+    ctx: Any, ready: Ready, record: Record, tensors: Sequence[Tensor], *, is_only: bool
+) -> tuple[Tensor, ...]:
+    """What comes out of a job that is ready; `CellFunction.backward` goes back."""
+    out, kept = ready.forward(tensors, record.views, is_only=is_only)
+    ctx.save_for_backward(*tensors, *out[: ready.plan.n_sequences])
+    ctx.passes = [kept]
+    return out
+
+
+class ReadyFunction(torch.autograd.Function):
+    """A job that is ready: the only layer's, whose last values have an axis of layers.
+
+    `call` skips what `apply` looks at: there is no transformation, see `guard`.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, ready: Ready, record: Record, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        """See `CellFunction.forward`; a gradient of some tensor is to follow."""
+        ctx.set_materialize_grads(False)
+        ctx.plan, ctx.record, ctx.needs = ready.plan, record, ctx.needs_input_grad[2:]
+        return _run_ready(ctx, ready, record, tensors, is_only=True)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        """See `CellFunction.backward`."""
+        n = ctx.plan.n_sequences
+        finals = [None if grad is None else grad[0] for grad in grads[n:]]
+        return CellFunction.backward(ctx, *grads[:n], *finals)
+
+    @classmethod
+    def call(
+        cls, ready: Ready, record: Record, tensors: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Run it."""
+        plainly = super(torch.autograd.Function, cls).apply
+        out: tuple[Tensor, ...] = plainly(ready, record, *tensors)
+        return out
+
+
+def run_again(
+    plan: Plan, record: Record, tensors: Sequence[Tensor]
+) -> tuple[Tensor, ...] | None:
+    """The call of a module's only layer, if one of its kind ran before.
+
+    tensors: such as `guard.are_ordinary` lets pass.
+    """
+    needs = None
+    if torch.is_grad_enabled():
+        needs = tuple([tensor.requires_grad for tensor in tensors])
+        if True not in needs:
+            needs = None
+    ready = known_ready(plan, tensors, needs)
+    if ready is None:
+        return None
+    if needs is None:
+        return ready.evaluate(tensors, record.views, is_only=True)
+    if record.watch is not None or is_hooked():
+        return None
+    return ReadyFunction.call(ready, record, tensors)
 
 
 def _read(

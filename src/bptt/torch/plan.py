@@ -66,7 +66,7 @@ class Plan:
         self.ready: dict[object, Any] = {}  # kinds of small calls, see `ready`
 
     @property
-    def expected(self) -> frozenset[str]:
+    def seeded(self) -> frozenset[str]:
         """Where gradients have arrived so far."""
         return self._seeded
 

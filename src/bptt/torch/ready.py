@@ -71,10 +71,12 @@ class Ready:
         ]
         graph = plan.cell.graph
         self._outputs = [self._find(name) for name in plan.call.outputs]
-        self._finals = [
+        finals = [
             self._find(name, 0 if name in graph.backward else -1)
             for name in plan.call.finals
         ]
+        # As they are, and as the only layer's, with an axis of layers.
+        self._finals = {False: finals, True: [spot.with_axis() for spot in finals]}
         self._seeds: list[tuple[str, int, Array]] = []
         if request is None:
             return
@@ -93,28 +95,33 @@ class Ready:
 
     # ----- forward -----
 
-    def evaluate(self, tensors: Sequence[Tensor], views: Views) -> tuple[Tensor, ...]:
-        """What comes out, in memory of its own."""
+    def evaluate(
+        self, tensors: Sequence[Tensor], views: Views, *, is_only: bool = False
+    ) -> tuple[Tensor, ...]:
+        """What comes out, in memory of its own.
+
+        is_only: last values have an axis of layers, of one.
+        """
         seat = self.direct.take()
         self._start(seat, seat.block, tensors, views)
-        found = seat.kept.get(self)
+        found = seat.kept.get(is_only)
         if found is None:
-            spots = [*self._outputs, *self._finals]
+            spots = [*self._outputs, *self._finals[is_only]]
             with torch.inference_mode(mode=False):
                 found = [self._look(spot, seat, seat.block) for spot in spots]
-            seat.kept[self] = found
+            seat.kept[is_only] = found
         out = tuple([view.clone() for view in found])
         self.direct.give(seat)
         return out
 
     def forward(
-        self, tensors: Sequence[Tensor], views: Views
+        self, tensors: Sequence[Tensor], views: Views, *, is_only: bool = False
     ) -> tuple[tuple[Tensor, ...], Pass]:
         """What comes out, sequences in the block that the way back reads."""
         seat, block = self.direct.take(), Block(self.direct.n_bytes)
         params = self._start(seat, block, tensors, views)
         out = [self._look(spot, seat, block) for spot in self._outputs]
-        out += [self._look(spot, seat, block).clone() for spot in self._finals]
+        out += [self._look(spot, seat, block).clone() for spot in self._finals[is_only]]
         token = seat.token = object()
         self.direct.give(seat)
         return tuple(out), Pass(self, block, token, params, views)
@@ -226,8 +233,8 @@ class Ready:
             array = self.direct.look_at_sum(view, back.seat)
             with torch.inference_mode(mode=False):
                 kept[view] = torch.from_numpy(array)
-        found: Tensor = kept[view].clone(memory_format=torch.contiguous_format)
-        return found
+        whole: Tensor = kept[view]
+        return whole.clone() if whole.is_contiguous() else whole.contiguous()
 
     def _read_input(self, name: str) -> Read:
         if self.request is None or name not in self.request.inputs:
@@ -269,24 +276,35 @@ def find_ready(
 
     needs: which tensors a gradient is asked for; None for no way back at all.
     """
-    threads = torch.get_num_threads()
-    key = (
-        needs, plan.expected, threads, tensors[0].dtype,
-        *[tensor.shape for tensor in tensors],
-    )  # fmt: skip
-    known = plan.ready
+    key, known = _kind_of(plan, tensors, needs), plan.ready
     if key not in known:
         while len(known) >= KEPT:
             known.pop(next(iter(known)), None)
-        known[key] = _make(plan, tensors, needs, threads, views)
+        known[key] = _make(plan, tensors, needs, views)
     found: Ready | None = known.get(key)
     return found
 
 
+def known_ready(
+    plan: Plan, tensors: Sequence[Tensor], needs: Sequence[bool] | None
+) -> Ready | None:
+    """The same if there was such a call, whose shapes were found right."""
+    found: Ready | None = plan.ready.get(_kind_of(plan, tensors, needs))
+    return found
+
+
+def _kind_of(
+    plan: Plan, tensors: Sequence[Tensor], needs: Sequence[bool] | None
+) -> tuple[Any, ...]:
+    return (
+        needs, plan.seeded, torch.get_num_threads(), tensors[0].dtype,
+        *[tensor.shape for tensor in tensors],
+    )  # fmt: skip
+
+
 def _make(
-    plan: Plan, tensors: Sequence[Tensor], needs: Sequence[bool] | None, threads: int,
-    views: Views,
-) -> Ready | None:  # fmt: skip
+    plan: Plan, tensors: Sequence[Tensor], needs: Sequence[bool] | None, views: Views
+) -> Ready | None:
     if plan.stacking is None or plan.limit is not None or plan.names[3]:
         return None
     arrays = [tensor.detach().numpy() for tensor in tensors]
@@ -296,7 +314,7 @@ def _make(
         program = plan.cell.forward_program(plan.call.outputs)
     else:
         program = plan.cell.gradient_program(request)
-    direct = find_direct(program, bindings, threads)
+    direct = find_direct(program, bindings, torch.get_num_threads())
     if direct is None:
         return None
     try:

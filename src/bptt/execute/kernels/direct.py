@@ -8,10 +8,9 @@ there are is decided before the first call; a cell that has others goes another 
 
 from __future__ import annotations
 
-import ctypes
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +61,11 @@ class Spot:
     start: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+
+    def with_axis(self) -> Spot:
+        """The same with a first axis of length 1."""
+        size = self.shape[0] * self.strides[0]
+        return replace(self, shape=(1, *self.shape), strides=(size, *self.strides))
 
 
 class Seat:
@@ -252,7 +256,8 @@ class Direct:
 
     def values(self, seat: Seat, block: Block, bindings: Bindings) -> KernelValues:
         """All values of a call, those that NumPy computes, too."""
-        return KernelValues(self.executable, bindings, _Here(self, seat, block))
+        loan: Any = _Here(self, seat, block)
+        return KernelValues(self.executable, bindings, loan)
 
 
 class _Here:
