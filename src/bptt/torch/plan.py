@@ -66,7 +66,7 @@ class Plan:
         self.ready: dict[object, Any] = {}  # kinds of small calls, see `ready`
 
     @property
-    def seeded(self) -> frozenset[str]:
+    def arrived_at(self) -> frozenset[str]:
         """Where gradients have arrived so far."""
         return self._seeded
 

@@ -297,7 +297,7 @@ def _kind_of(
     plan: Plan, tensors: Sequence[Tensor], needs: Sequence[bool] | None
 ) -> tuple[Any, ...]:
     return (
-        needs, plan.seeded, torch.get_num_threads(), tensors[0].dtype,
+        needs, plan.arrived_at, torch.get_num_threads(), tensors[0].dtype,
         *[tensor.shape for tensor in tensors],
     )  # fmt: skip
 
