@@ -19,7 +19,7 @@ from torch import Tensor
 from bptt.calculus.program import Request, gradient_at, gradient_of
 from bptt.execute.bindings import Steady
 from bptt.execute.compile.sums import View
-from bptt.execute.kernels.direct import Block, Direct, Seat, Spot, find_direct
+from bptt.execute.kernels.direct import Block, Direct, Seat, Position, find_direct
 from bptt.execute.kernels.memory import address_of
 from bptt.step.graph import Node
 from bptt.step.shapes import Array
@@ -87,7 +87,7 @@ class Ready:
         self._reads.append(self._read_input(inputs[0]))
         self._reads += [self._read_initial(name) for name in initial]
 
-    def _find(self, name: str, step: int | None = None) -> Spot:
+    def _find(self, name: str, step: int | None = None) -> Position:
         spot = self.direct.find(self.direct.program.roots.get(name), step)
         if spot is None:
             raise LookupError(f"no kernel leaves {name}")
@@ -139,7 +139,7 @@ class Ready:
         del x  # alive until here
         return params
 
-    def _look(self, spot: Spot, seat: Seat, block: Block) -> Tensor:
+    def _look(self, spot: Position, seat: Seat, block: Block) -> Tensor:
         return torch.from_numpy(self.direct.look(spot, seat, block))
 
     def _enter_input(self, seat: Seat, tensors: Sequence[Tensor]) -> Tensor:

@@ -54,7 +54,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Spot:
+class Position:
     """A value's rows, of all steps or of one: `start` bytes into its buffer."""
 
     buffer: int
@@ -62,7 +62,7 @@ class Spot:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
-    def with_axis(self) -> Spot:
+    def with_axis(self) -> Position:
         """The same with a first axis of length 1."""
         size = self.shape[0] * self.strides[0]
         return replace(self, shape=(1, *self.shape), strides=(size, *self.strides))
@@ -106,7 +106,7 @@ class Direct:
             if name in space.numbers
         ]  # fmt: skip
         self.states = {
-            name: Spot(-1, address_of(part[:1]) - base, part.shape, part.strides)
+            name: Position(-1, address_of(part[:1]) - base, part.shape, part.strides)
             for name, part in space.boundaries
         }
         self._spare.append(first)
@@ -204,7 +204,7 @@ class Direct:
 
     # ----- what is where -----
 
-    def _find_totals(self) -> list[tuple[Node, Spot]]:
+    def _find_totals(self) -> list[tuple[Node, Position]]:
         found = []
         for _, node in self.executable.totals:
             spot = self.find(node.inputs[0])
@@ -212,7 +212,7 @@ class Direct:
             found.append((node, spot))
         return found
 
-    def find(self, node: Node | None, step: int | None = None) -> Spot | None:
+    def find(self, node: Node | None, step: int | None = None) -> Position | None:
         """Where a value of steps is; None if no kernel leaves it.
 
         step: of one step alone, 0 or -1.
@@ -233,11 +233,11 @@ class Direct:
         strides = (row, buffer.stride * item, *cores)
         shape = (self.tau, self.n_b, *core)
         if step is None:
-            return Spot(place.buffer, begin, shape, strides)
+            return Position(place.buffer, begin, shape, strides)
         begin += row * (self.tau - 1 if step < 0 else 0)
-        return Spot(place.buffer, begin, shape[1:], strides[1:])
+        return Position(place.buffer, begin, shape[1:], strides[1:])
 
-    def look(self, spot: Spot, seat: Seat, block: Block) -> Array:
+    def look(self, spot: Position, seat: Seat, block: Block) -> Array:
         """A view of a spot, in the block or in the seat."""
         memory: Any = block.memory
         start = block.offset + spot.start
