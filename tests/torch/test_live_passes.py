@@ -39,7 +39,10 @@ def made(monkeypatch, request):
     for kind, note in (
         (memory.Workspace, found.workspaces.add),
         (memory.StepMemory, found.steps.add),
-        (direct.Block, lambda block: found.blocks.append(weakref.ref(block.memory))),
+        (
+            direct.StepBlock,
+            lambda block: found.blocks.append(weakref.ref(block.memory)),
+        ),
     ):
         make = kind.__init__
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from bptt.calculus.program import Request, gradient_at, gradient_of
 from bptt.execute.bindings import Steady
 from bptt.execute.compile.sums import View
-from bptt.execute.kernels.direct import Block, Direct, Seat, Position, find_direct
+from bptt.execute.kernels.direct import Direct, Extent, Seat, StepBlock, find_direct
 from bptt.execute.kernels.memory import address_of
 from bptt.step.graph import Node
 from bptt.step.shapes import Array
@@ -36,7 +36,7 @@ class Pass:
     """A forward pass, until its way back; params: as they lay then."""
 
     ready: Ready
-    block: Block
+    block: StepBlock
     token: object
     params: Mapping[str, Array]
     views: Views
@@ -87,7 +87,7 @@ class Ready:
         self._reads.append(self._read_input(inputs[0]))
         self._reads += [self._read_initial(name) for name in initial]
 
-    def _find(self, name: str, step: int | None = None) -> Position:
+    def _find(self, name: str, step: int | None = None) -> Extent:
         spot = self.direct.find(self.direct.program.roots.get(name), step)
         if spot is None:
             raise LookupError(f"no kernel leaves {name}")
@@ -118,7 +118,7 @@ class Ready:
         self, tensors: Sequence[Tensor], views: Views, *, is_only: bool = False
     ) -> tuple[tuple[Tensor, ...], Pass]:
         """What comes out, sequences in the block that the way back reads."""
-        seat, block = self.direct.take(), Block(self.direct.n_bytes)
+        seat, block = self.direct.take(), StepBlock(self.direct.n_bytes)
         params = self._start(seat, block, tensors, views)
         out = [self._look(spot, seat, block) for spot in self._outputs]
         out += [self._look(spot, seat, block).clone() for spot in self._finals[is_only]]
@@ -127,7 +127,7 @@ class Ready:
         return tuple(out), Pass(self, block, token, params, views)
 
     def _start(
-        self, seat: Seat, block: Block, tensors: Sequence[Tensor], views: Views
+        self, seat: Seat, block: StepBlock, tensors: Sequence[Tensor], views: Views
     ) -> Mapping[str, Array]:
         """Run the first phase; the parameters that it read."""
         params = self._parameters(tensors, views)
@@ -139,7 +139,7 @@ class Ready:
         del x  # alive until here
         return params
 
-    def _look(self, spot: Position, seat: Seat, block: Block) -> Tensor:
+    def _look(self, spot: Extent, seat: Seat, block: StepBlock) -> Tensor:
         return torch.from_numpy(self.direct.look(spot, seat, block))
 
     def _enter_input(self, seat: Seat, tensors: Sequence[Tensor]) -> Tensor:

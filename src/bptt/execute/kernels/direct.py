@@ -40,7 +40,7 @@ MOST_BLOCK, MOST_WORKSPACE = 64 << 10, 4 << 20
 KEPT = 3  # spare seats
 
 
-class Block:
+class StepBlock:
     """Zeros that hold the values of steps; address: of the first, aligned."""
 
     __slots__ = ("address", "memory", "offset")
@@ -54,7 +54,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Position:
+class Extent:
     """A value's rows, of all steps or of one: `start` bytes into its buffer."""
 
     buffer: int
@@ -62,7 +62,7 @@ class Position:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
-    def with_axis(self) -> Position:
+    def with_axis(self) -> Extent:
         """The same with a first axis of length 1."""
         size = self.shape[0] * self.strides[0]
         return replace(self, shape=(1, *self.shape), strides=(size, *self.strides))
@@ -74,7 +74,7 @@ class Seat:
     token: whose weights are packed in it; kept: views made once, by a caller's keys.
     """
 
-    def __init__(self, workspace: Workspace, block: Block) -> None:
+    def __init__(self, workspace: Workspace, block: StepBlock) -> None:
         self.workspace, self.block = workspace, block
         self.token: object = None
         self.kept: dict[Any, Any] = {}
@@ -106,7 +106,7 @@ class Direct:
             if name in space.numbers
         ]  # fmt: skip
         self.states = {
-            name: Position(-1, address_of(part[:1]) - base, part.shape, part.strides)
+            name: Extent(-1, address_of(part[:1]) - base, part.shape, part.strides)
             for name, part in space.boundaries
         }
         self._spare.append(first)
@@ -127,12 +127,12 @@ class Direct:
 
     def _make_seat(self) -> Seat:
         workspace = Workspace(self.executable, *self.recipe.shape, self.dtype)
-        block = Block(self.n_bytes)
+        block = StepBlock(self.n_bytes)
         workspace.place(self._cut(block))
         workspace.make_work(1)
         return Seat(workspace, block)
 
-    def _cut(self, block: Block) -> list[Array | None]:
+    def _cut(self, block: StepBlock) -> list[Array | None]:
         end = block.offset + self.n_bytes
         flat = block.memory[block.offset : end].view(self.dtype)
         return [
@@ -140,7 +140,7 @@ class Direct:
             for start, shape in zip(self._starts, self._shapes, strict=True)
         ]
 
-    def buffers(self, seat: Seat, block: Block) -> list[Array]:
+    def buffers(self, seat: Seat, block: StepBlock) -> list[Array]:
         """All buffers: those in the block, and those of the second phase."""
         late = seat.workspace.buffers
         return [
@@ -150,13 +150,13 @@ class Direct:
 
     # ----- running -----
 
-    def start(self, seat: Seat, block: Block, params: Mapping[str, Array]) -> None:
+    def start(self, seat: Seat, block: StepBlock, params: Mapping[str, Array]) -> None:
         """The first phase, in a block; its states and inputs are entered already."""
         self._point(seat, block, params)
         self.recipe.run_phase(0, seat.workspace)
 
     def finish(
-        self, seat: Seat, block: Block, params: Mapping[str, Array], token: object
+        self, seat: Seat, block: StepBlock, params: Mapping[str, Array], token: object
     ) -> dict[Node, Array]:
         """The second phase and the sums; totals that are no product.
 
@@ -174,7 +174,7 @@ class Direct:
         return totals
 
     def _point(
-        self, seat: Seat, block: Block, params: Mapping[str, Array] | None
+        self, seat: Seat, block: StepBlock, params: Mapping[str, Array] | None
     ) -> None:
         """Let the table show into the block, and at parameters, which are packed."""
         workspace = seat.workspace
@@ -204,7 +204,7 @@ class Direct:
 
     # ----- what is where -----
 
-    def _find_totals(self) -> list[tuple[Node, Position]]:
+    def _find_totals(self) -> list[tuple[Node, Extent]]:
         found = []
         for _, node in self.executable.totals:
             spot = self.find(node.inputs[0])
@@ -212,7 +212,7 @@ class Direct:
             found.append((node, spot))
         return found
 
-    def find(self, node: Node | None, step: int | None = None) -> Position | None:
+    def find(self, node: Node | None, step: int | None = None) -> Extent | None:
         """Where a value of steps is; None if no kernel leaves it.
 
         step: of one step alone, 0 or -1.
@@ -233,11 +233,11 @@ class Direct:
         strides = (row, buffer.stride * item, *cores)
         shape = (self.tau, self.n_b, *core)
         if step is None:
-            return Position(place.buffer, begin, shape, strides)
+            return Extent(place.buffer, begin, shape, strides)
         begin += row * (self.tau - 1 if step < 0 else 0)
-        return Position(place.buffer, begin, shape[1:], strides[1:])
+        return Extent(place.buffer, begin, shape[1:], strides[1:])
 
-    def look(self, spot: Position, seat: Seat, block: Block) -> Array:
+    def look(self, spot: Extent, seat: Seat, block: StepBlock) -> Array:
         """A view of a spot, in the block or in the seat."""
         memory: Any = block.memory
         start = block.offset + spot.start
@@ -254,7 +254,7 @@ class Direct:
         whole: Any = seat.workspace.results[view.result]
         return np.ndarray(view.shape, self.dtype, whole, view.start, view.strides)
 
-    def values(self, seat: Seat, block: Block, bindings: Bindings) -> KernelValues:
+    def values(self, seat: Seat, block: StepBlock, bindings: Bindings) -> KernelValues:
         """All values of a call, those that NumPy computes, too."""
         loan: Any = _Here(self, seat, block)
         return KernelValues(self.executable, bindings, loan)
@@ -263,7 +263,7 @@ class Direct:
 class _Here:
     """Stands for the loan of a workspace that holds a call's values."""
 
-    def __init__(self, direct: Direct, seat: Seat, block: Block) -> None:
+    def __init__(self, direct: Direct, seat: Seat, block: StepBlock) -> None:
         self.workspace = self
         self.results = seat.workspace.results
         self.buffers = direct.buffers(seat, block)
