@@ -23,7 +23,7 @@ LOSSES = frozenset({"nll", "nll_soft"})
 
 
 class IndexedCellError(ArgumentError):
-    """An explanation, or a formula's check, is asked for of a cell with indices."""
+    """A figure for print is asked for of a cell with indices."""
 
 
 def has_indices(graph: Graph) -> bool:
@@ -41,14 +41,14 @@ def refuse_indices(graph: Graph) -> None:
         if node.op in WITHOUT_CARDS and not graph.indices:
             raise IndexedCellError(
                 "the cell puts vectors together, takes parts of them or counts their "
-                "places; figures, and the check of a formula of one's own, are for "
-                "cells without these. explain() shows its gradient as equations"
+                "places; figures are for cells without these. explain() derives its "
+                "gradient card by card"
             )
     for name in graph.indices:
         raise IndexedCellError(
-            f"the cell has the index {name}; figures, and the check of a formula of "
-            "one's own, are for cells without. explain() shows its gradient as "
-            "equations; write one head without an index to see the rest"
+            f"the cell has the index {name}; figures are for cells without. explain() "
+            "derives its gradient card by card; write one head without an index to see "
+            "the rest"
         )
 
 
@@ -89,9 +89,9 @@ def _new_names(graph: Graph) -> dict[Node, str]:
                 continue
             (argument,) = node.inputs
             if argument.inputs and argument.op != "named" and argument not in found:
-                found[argument] = _free(name, taken)
+                found[argument] = free_name(name, taken)
             if not _is_named(node, graph) and node not in found:
-                found[node] = _probability(node, nodes, taken) or _free(name, taken)
+                found[node] = _probability(node, nodes, taken) or free_name(name, taken)
     return found
 
 
@@ -110,7 +110,8 @@ def _probability(node: Node, nodes: list[Node], taken: set[str]) -> str:
     return ""
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
+    """NAME_1, NAME_2, ...: the first that is not taken, which it then is."""
     number = 1
     while f"{name}_{number}" in taken:
         number += 1

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.compare import COMPARISONS
 from bptt.explain.algebra.expr import Expr, Time
 from bptt.explain.algebra.point import Point, UnknownSymbolError, as_matrix
 from bptt.explain.algebra.shape import shape_of
@@ -145,6 +146,8 @@ def _call(ev: Evaluator, expr: e.Applied) -> Array:
         return values[0][:, [int(values[1][0, 0])]]
     if expr.function in ("nll", "nll_logits"):
         values[1] = values[1].astype(int)
+    if expr.function in COMPARISONS:
+        return as_matrix(COMPARISONS[expr.function](*values))
     op = OPS[expr.function]
     if op.is_elementwise:
         return as_matrix(op.f(*values))
@@ -204,6 +207,10 @@ def _unit(ev: Evaluator, expr: e.UnitVector) -> Array:
     return column
 
 
+def _unread(ev: Evaluator, expr: e.Written) -> Array:
+    raise UnknownSymbolError("formula.as-written", text=expr.text)
+
+
 def _step(ev: Evaluator, time: Time | None) -> int:
     step = ev.at(time)
     assert step is not None
@@ -222,6 +229,7 @@ _MEANINGS: dict[type[Expr], Callable[[Evaluator, Any], Array]] = {
     e.Zeros: lambda ev, x: np.zeros((ev.point.size(x.rows), ev.point.size(x.columns))),
     e.UnitVector: _unit,
     e.Delta: _delta,
+    e.Written: _unread,
     e.Element: _element,
     e.Jacobian: _jacobian,
     e.Transpose: lambda ev, x: ev(x.of).T,
