@@ -64,6 +64,10 @@ class Verifier:
                 replace(link, tree=broken, printed=broken) for link in chain.links
             ))  # fmt: skip
         scales = self._scales(places, reference)
+        if chain.letters:  # one element may be 0 but for rounding: more have a scale
+            more = list(self._places(chain, per_step=MIN_CHOICES))
+            wide = self._scales(more, [evaluate(first, *place) for place in more])
+            scales = {key: max(scale, wide[key]) for key, scale in scales.items()}
         if isinstance(first, Nabla):
             # A gradient that is 0 but for rounding has no relative error of its own.
             # order-free: an address finds an instance, and orders nothing.
@@ -85,15 +89,17 @@ class Verifier:
         )
         return replace(chain, links=links)
 
-    def _places(self, chain: m.Chain) -> Iterator[tuple[Point, int | None, Any]]:
-        """Every point, step and choice of free indices."""
+    def _places(
+        self, chain: m.Chain, per_step: int = 1
+    ) -> Iterator[tuple[Point, int | None, Any]]:
+        """Every point, step and some choices of free indices, so many per step."""
         for number, point in enumerate(self.points):
             steps: list[int | None] = [None]
             if chain.first is not None and chain.last is not None:
                 bounds = {"tau": point.tau}
                 first, last = chain.first.at(bounds), chain.last.at(bounds)
                 steps = list(range(first, last + 1))
-            count = math.ceil(MIN_CHOICES / max(len(steps), 1))
+            count = max(per_step, math.ceil(MIN_CHOICES / max(len(steps), 1)))
             for t in steps:
                 rng = random.Random(repr((number, t)))  # noqa: S311  # for every link
                 for letters in _choices(
