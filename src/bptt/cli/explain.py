@@ -1,6 +1,8 @@
 """`bptt explain`: the derivation of a cell's gradient, shown and checked."""
 
+import gc
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +11,6 @@ from typing import Annotated
 import typer
 
 from bptt.cli.output import say
-from bptt.execute.collection import collection_paused
 from bptt.explain import Explanation
 from bptt.explain.instances import DEFAULT_TAU
 from bptt.train import OptionError, parse_size
@@ -109,7 +110,10 @@ def explain(
         return
     if of is not None:
         raise OptionError("--of", of, "used with --figure edge or --figure paths")
-    with collection_paused():
+    with ExitStack() as after:
+        if gc.isenabled():  # all that is made stays: the search took 6 % of the time
+            gc.disable()
+            after.callback(gc.enable)
         found = _made(found)
         _put(found, form, output)
     if not found.passed:

@@ -19,7 +19,7 @@ from bptt.calculus.recurrence import Segment
 from bptt.execute.bindings import Bindings
 from bptt.execute.checkpoints import CheckpointPlan
 from bptt.step.evaluate import evaluate, static_leaf
-from bptt.step.graph import TO_TIMED, Node, name_of, shift_of
+from bptt.step.graph import TO_TIMED, Node, name_of, shift_of, walk
 from bptt.step.shapes import Array, Shape
 
 Meaning = Callable[[Node, list[Array], Callable[[Shape], tuple[int, ...]]], Array]
@@ -90,8 +90,8 @@ class ReferenceValues:
         self._alive: Array | None = None if packing is None else packing.mask
         self._values: dict[Node, Array] = {}
         self._padded: dict[str, Array] = {}
-        self._outside = program.read_outside_loops
-        self._shifted = program.shifted
+        self._outside = _read_outside_loops(program)
+        self._shifted = _shifted_names(program)
 
     def __getitem__(self, node: Node) -> Array:
         """A node's value; leaves are looked up where they were bound."""
@@ -273,3 +273,27 @@ class ReferenceValues:
             axes = (*(dim for _, dim in node.indices), *node.shape)
             value = np.broadcast_to(value, (*lead, *self.sizes(axes)))
         return value
+
+
+def _read_outside_loops(program: Program) -> set[Node]:
+    """Loop nodes whose values are wanted after their loop."""
+    home = {
+        node: number
+        for number, segment in enumerate(program.segments)
+        for node in segment.nodes
+    }
+    wanted = {program.roots[name] for name in program.outputs}
+    for number, segment in enumerate(program.segments):
+        for node in segment.nodes:
+            wanted.update(c for c in node.inputs if home.get(c, number) != number)
+            if node.op == "shift":
+                wanted.add(program.sources[shift_of(node)[0]])
+    return wanted
+
+
+def _shifted_names(program: Program) -> frozenset[str]:
+    nodes = walk(program.roots[name] for name in program.outputs)
+    by_segment = (node for segment in program.segments for node in segment.nodes)
+    return frozenset(
+        shift_of(node)[0] for node in (*nodes, *by_segment) if node.op == "shift"
+    )
