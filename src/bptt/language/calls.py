@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from bptt import errors
 from bptt.errors import Span
 from bptt.language.functions import CALLS, Function, derived
 from bptt.language.hints import CALLS_INSTEAD
+from bptt.language.ranks import TAKES, ranked
 from bptt.language.source import Source
 from bptt.language.tree import Piece
 
@@ -101,7 +101,13 @@ class CallReader:
         if function is None and name not in CALLS:
             function = derived().get(name)
         if function is not None:
-            return self._expand(function, self._arguments(function, node), span)
+            arguments = self._arguments(function, node)
+            if function.is_derived and name in TAKES:
+                arguments = {
+                    parameter: ranked(name, position, argument)
+                    for position, (parameter, argument) in enumerate(arguments.items())
+                }
+            return self._expand(function, arguments, span)
         if name not in CALLS:
             known = {*CALLS, *derived(), *self._place.functions}
             instead = CALLS_INSTEAD.get(name)
@@ -242,5 +248,5 @@ def _is_over_t(node: ast.Call) -> bool:
 
 def _closest(name: str, known: Collection[str]) -> str:
     """A suggestion for a misspelt operation."""
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f"{close[0]}? " if close else ""
+    close = errors.find_nearest(name, sorted(known))
+    return "" if close is None else f"{close}? "
