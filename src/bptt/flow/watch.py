@@ -55,6 +55,7 @@ class WatchedNorms:
         self.iterations: list[int] = []
         self._rows: dict[str, dict[int, Array]] = {}
         self._is_timed = False
+        self._set_up()
 
     def note(self, layer: str, gradients: Mapping[str, Array]) -> None:
         """Keep the norms of a layer's states: state -> (tau, n_b, *shape)."""
@@ -154,6 +155,9 @@ class WatchedNorms:
         finally:
             self._turn(is_on=False)
             self.end()
+
+    def _set_up(self) -> None:
+        """What a front end needs besides."""
 
     def _settle(self) -> None:
         """Wait for what is being computed, where a front end runs ahead."""

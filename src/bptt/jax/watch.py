@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import jax
 
@@ -47,16 +46,7 @@ class FlowWatch(WatchedNorms):
     {'reader.h': (2, 5)}
     """
 
-    def __init__(
-        self,
-        *,
-        every: int | str = "auto",
-        board: Any = None,
-        board_every: int = 100,
-        budget: float = 0.1,
-    ) -> None:
-        """No layer is watched yet. Raises: FlowError."""
-        super().__init__(every, board, board_every, budget)
+    def _set_up(self) -> None:
         self._number, self._lock = enrol(self), threading.Lock()
         self.is_on = False
         self.pacer.always = ALWAYS
