@@ -61,7 +61,8 @@ def of_line(line: str, column: int) -> Hint | None:
     code = line.split("#", 1)[0]
     return (
         _sign(code) or _braces(code) or _stacked(code, column) or _bars(code)
-        or _called(code) or _word(code) or _prime(code) or _side_by_side(code)
+        or _called(code) or _word(code) or _prime(code)
+        or _side_by_side(code, column)
     )  # fmt: skip
 
 
@@ -137,8 +138,9 @@ def _prime(code: str) -> Hint | None:
     return found.end() - 1, "a transpose is written `.T`", fix
 
 
-def _side_by_side(code: str) -> Hint | None:
-    found = _BESIDE.search(code)
+def _side_by_side(code: str, column: int) -> Hint | None:
+    every = _BESIDE.finditer(code)
+    found = next((f for f in every if f.start() <= column <= f.end()), None)
     if found is None:
         return None
     a, b = found.groups()
