@@ -31,10 +31,11 @@ from bptt.explain.model import (
     Text,
     Typed,
 )
+from bptt.explain.notation.greek import GREEK
 from bptt.explain.notation.latex import LatexPrinter
 from bptt.explain.notation.mathml import MathmlPrinter, wrap_mathml
 from bptt.explain.notation.plain import to_unicode
-from bptt.explain.notation.printer import ACCENTS, GREEK, SCRIPT, split_name
+from bptt.explain.notation.printer import ACCENTS, SCRIPT, split_name
 from bptt.explain.texts import Piece, pieces
 from bptt.page.tags import Markup, join, tag
 

@@ -23,12 +23,6 @@ from bptt.explain.algebra.expr import Expr, Time
 from bptt.step.ops import OPS
 
 SUM, LOOSE, PRODUCT, SCRIPT, ATOM = range(5)
-GREEK = {
-    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ϵ", "zeta": "ζ",
-    "eta": "η", "theta": "θ", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν",
-    "xi": "ξ", "pi": "π", "rho": "ρ", "sigma": "σ", "phi": "ϕ", "chi": "χ", "psi": "ψ",
-    "omega": "ω",
-}  # fmt: skip
 ACCENTS = {"hat": "\u0302", "tilde": "\u0303", "bar": "\u0304"}
 
 

@@ -13,7 +13,8 @@ from bptt.explain.html.picture.lettering import LOW_DIGITS
 from bptt.explain.html.picture.pictures import Pictures
 from bptt.explain.html.writer import PageWriter
 from bptt.explain.instances import Options
-from bptt.explain.notation.printer import ACCENTS, GREEK, split_name
+from bptt.explain.notation.greek import GREEK
+from bptt.explain.notation.printer import ACCENTS, split_name
 from bptt.page.tags import Markup, join, tag, text
 from bptt.step.graph import Graph
 
