@@ -9,7 +9,7 @@ INVENTED, GREEK = "branches", "Greek letters and long names"
 
 @pytest.fixture(scope="session")
 def page_files(tmp_path_factory):
-    """The pages of the book's cell, a long one, an LSTM and two users' cells, on disk."""
+    """The pages of the book's cell, a long one, an LSTM and two of users, on disk."""
     folder = tmp_path_factory.mktemp("pages")
     files = {}
     taus = {"book": 4, "long": 9, "lstm": 3, "invented": 3, "greek": 3}
