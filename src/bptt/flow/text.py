@@ -55,8 +55,9 @@ def _clean(report: Findings, lang: str) -> str:
     # The row that is farthest from keeping what it gets.
     worst = int(np.argmax(np.where(np.isfinite(logs), np.abs(logs), np.inf)))
     rate = float(np.median(rates))
+    key = "healthy" if report.n_b > 1 else "healthy-one"
     body = say(
-        "says.healthy", lang, lag=growth.lag, growth=power(float(np.median(logs))),
+        f"says.{key}", lang, lag=growth.lag, growth=power(float(np.median(logs))),
         factor=power(rate), rate=f"{rate:+.3f}", n_b=report.n_b, row=worst,
         worst=power(float(logs[worst])), needed=report.needed, limit=GROWING,
     )  # fmt: skip

@@ -35,7 +35,8 @@ def write_block(writer: PageWriter, block: m.Block) -> Markup:
 
 
 def _table(writer: PageWriter, table: m.ShownTable) -> Markup:
-    checks = any(row.check is not None for row in table.rows)
+    # A listing's checks say their errors in a column of their own.
+    checks = table.id != m.LISTED and any(row.check is not None for row in table.rows)
     heads = [writer.text(column) for column in table.columns]
     if checks:
         heads.append(word("check"))

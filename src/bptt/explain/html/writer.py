@@ -30,6 +30,7 @@ from bptt.explain.model import (
     Link,
     Text,
     Typed,
+    show_error,
 )
 from bptt.explain.notation.greek import GREEK
 from bptt.explain.notation.latex import LatexPrinter
@@ -191,7 +192,7 @@ class PageWriter:
     def check(self, check: Check, *, is_short: bool = False) -> Markup:
         """A check as a sign and its error; is_short: the error as a tip."""
         sign, style = SIGNS[check.status]
-        error = "" if check.error is None else f"{check.error:.0e}"
+        error = "" if check.error is None else show_error(check.error)
         if is_short:
             return tag("span", sign, class_=style, title=error if check.error else None)
         return tag("span", f"{sign} {error}", class_=style)

@@ -21,9 +21,10 @@ from bptt.step.graph import Graph
 
 @dataclass(frozen=True)
 class PageContext(Pictures):
-    """One page in the making."""
+    """One page in the making; lang: the language that it opens in."""
 
     writer: PageWriter
+    lang: str = "en"
 
     @property
     def graph(self) -> Graph:
