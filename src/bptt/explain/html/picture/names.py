@@ -37,7 +37,7 @@ def in_circle(symbol: Callable[[str, int | None], Markup], name: str, t: int) ->
         shown = _cut(label.replace("_", " "), SMALL_LETTER, narrow)
         pressed = _pressed(SMALL_LETTER * len(shown), narrow)
         lines.append(tag("text", shown, y=11.5, class_="under", **pressed))
-    return join(tag("title", to_unicode(Value(name))), *lines)
+    return join(*lines)
 
 
 def _line(
