@@ -32,6 +32,7 @@ QUICK = (
     "tests/test_cells.py",
     "tests/execute/test_bindings.py",
     "tests/execute/test_lengths.py",
+    "tests/portability/test_files.py",
 )
 
 # What the style of this repository does not concern: any interpreter can run these.

@@ -131,13 +131,15 @@ def write_json(folder, rows, tables, memory=()):
     folder.mkdir(parents=True, exist_ok=True)
     found = {"machine": describe_machine(), "rows": rows, **tables}
     found["memory"] = list(memory)
-    (folder / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    (folder / "results.json").write_text(
+        json.dumps(found, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def write_files(folder, rows, tables, memory, text):
     """results.json, report.md, and a picture per number of threads."""
     write_json(folder, rows, tables, memory)
-    (folder / "report.md").write_text(text)
+    (folder / "report.md").write_text(text, encoding="utf-8")
     for threads in sorted({row["threads"] for row in timed(rows)}):
         if not draw(rows, threads, folder / f"limit-{threads}.svg"):
             print(f"no picture: {how_to_install('plot')}", file=sys.stderr)
@@ -174,7 +176,7 @@ def write_rows(path, rows):
     """The machine and the rows of one table."""
     path.parent.mkdir(parents=True, exist_ok=True)
     found = {"machine": describe_machine(), "rows": rows}
-    path.write_text(json.dumps(found, indent=1) + "\n")
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def main():

@@ -233,7 +233,7 @@ def main():
             rows.append(measure(cell, shape, arguments))
             show(rows[-1])
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(rows, indent=1))
+        Path(arguments.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
     return 0
 
 

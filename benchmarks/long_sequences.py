@@ -22,7 +22,7 @@ N_X, N_H, N_O = 16, 256, 8
 
 def peak_mib() -> float:
     """The most memory that this process has had resident."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
     rows = dict(line.split(":", 1) for line in lines)
     return float(rows["VmHWM"].split()[0]) / 1024
 

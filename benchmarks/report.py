@@ -22,7 +22,7 @@ MAX_COPIES_PERCENT = 10.0
 def describe_machine():
     """What the figures depend on."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text("utf-8").splitlines() if info.exists() else []
     models = [line.split(": ")[1] for line in lines if line.startswith("model name")]
     target = get_host_target()
     found = {

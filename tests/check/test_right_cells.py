@@ -60,6 +60,18 @@ CELLS = {
         h[t] = tanh(E[:, k[t-2]] + F[:, k[t]] + w * h[t-1])
         L[t] = sum(h[t])
     """,
+    "an input whose value of the step itself is replaced": """
+        h[t] = with_derivative(x[t], 0.5)
+        L[t] = mean(x[t-1] * (W @ x[t-1]))
+    """,
+    "a minus before a 0": """
+        h[t] = tanh((-0) * sigmoid(x[t]) + W @ h[t-1] * (-0.0) + U @ x[t] + (-0))
+        L[t] = sum(h[t])
+    """,
+    "a kink so near that differences have no digits": """
+        h[t] = tanh(W @ h[t-1] + U @ x[t])
+        L[t] = 3 + sum(where(1e-6 * x[t] > 0, h[t], 0.5 * h[t]))
+    """,
     "a tie of a maximum": """
         h[t] = tanh(0.5 * h[t-1] + maximum(minimum(b, x[t]), x[t]))
         L[t] = sum(h[t])

@@ -25,6 +25,32 @@ CELLS = {
         g[t] = 0.5 * g[t+1] + W @ h[t+1]
         L[t] = sum(g[t] * (V @ x[t]))
     """,
+    "a node inside one loop, read late by another": """
+        s: n_h
+        h[t] = tanh(W @ a[t-1] + R @ h[t-1])
+        a[t] = Q @ x[t] * h[t]
+        s[t] = 0.5 * s[t-1] + a[t-1] * a[t-1]
+        L[t] = sum(s[t] ** 2)
+    """,
+    "a node of the step, read late by another loop": """
+        s: n_h
+        a[t] = W @ h[t-1] + Q @ x[t]
+        h[t] = tanh(a[t])
+        s[t] = 0.5 * s[t-1] + a[t-1]
+        L[t] = sum(s[t] ** 2)
+    """,
+    "a backward loop, read by a forward one": """
+        alpha: (); x: (); h: (); s: ()
+        h[t] = x[t] * h[t+1] + alpha
+        s[t] = 0.5 * s[t-1] + h[t-1]
+        L[t] = s[t] ** 2
+    """,
+    "a backward loop's number, declared below its first read": """
+        alpha: (); x: (); h: ()
+        q[t] = b * h[t-1]
+        h[t] = sin(x[t] * h[t+1]) + alpha
+        L[t] = sum(q[t] ** 2)
+    """,
 }
 
 
@@ -68,14 +94,17 @@ def test_kernels_and_numpy_agree_with_the_unrolled_graph(text, lengths):
     for executor in EXECUTORS:
         grad = cell.gradient(params, inputs, initial=initial, lengths=lengths,
                              initial_gradient=True, executor=executor)  # fmt: skip
+        known = sum(float(g.loss) for g in graphs)
+        np.testing.assert_allclose(grad.loss, known, rtol=1e-12)
         for name in params:
             known = sum(g.grad(g.place(name)) for g in graphs)
             np.testing.assert_allclose(grad[name], known, rtol=1e-11, atol=1e-13)
             copies = grad.copies[name].stack().sum(axis=0)
             np.testing.assert_allclose(copies, known, rtol=1e-11, atol=1e-13)
         for name in initial:
-            known = [g.grad(g.place(name, n + 1)) for g, n in
-                     zip(graphs, rows, strict=True)]  # fmt: skip
+            is_backward = name in cell.graph.backward
+            known = [g.grad(g.place(name, n + 1 if is_backward else 0))
+                     for g, n in zip(graphs, rows, strict=True)]  # fmt: skip
             np.testing.assert_allclose(
                 grad.initial[name], known, rtol=1e-11, atol=1e-13
             )
@@ -111,3 +140,26 @@ def test_a_sum_of_sizes_is_known_where_its_parts_are_not(executor):
 def test_a_part_of_an_expression_prints_and_reads_back(text):
     printed = bptt.Cell(text).canonical_text
     assert bptt.Cell(printed).canonical_text == printed
+
+
+@pytest.mark.parametrize("lengths", [None, (4, 2, 1)])
+def test_numbers_at_every_place_have_their_last_row_where_few_steps_are_kept(lengths):
+    cell = bptt.Cell("""
+        l = 1, ..., 3
+        m: (3, n_r); b: n_r
+        m[4] = b
+        m[l] = 0.5
+        h[t] = tanh(W @ x[t] + U @ h[t-1])
+        L[t] = sum(h[t]) + sum(b)
+    """)
+    params = cell.init(**{dim: n for n, dim in enumerate(cell.dims, start=4)})
+    x = np.random.default_rng(0).standard_normal((4, 3, params["W"].shape[1]))
+    few = cell.gradient(params, {"x": x}, lengths=lengths, checkpoint=2)
+    whole = cell.gradient(params, {"x": x}, lengths=lengths)
+    size = params["b"].size
+    np.testing.assert_array_equal(few.run["m"], np.full((3, 3, size), 0.5))
+    np.testing.assert_array_equal(
+        few.run["m_4"], np.broadcast_to(params["b"], (3, size))
+    )
+    for name in params:
+        np.testing.assert_array_equal(few[name], whole[name])

@@ -154,14 +154,25 @@ def test_a_wrong_formula_has_a_large_error_and_an_infinite_one_is_said():
     ("grad_h[t] = b" + "/b" * 900, FormulaSyntaxError, "too many nested operations"),
     ("grad_b = " + "sum(t, 1, tau, " * 4 + "b" + ")" * 4, FormulaSyntaxError,
      "too many sums inside sums"),
-    ("grad_b = sum(t, 1, tau+999999999, b)", UnknownSymbolError, "leaves the sequence"),
     ("", bptt.BpttError, "a formula is a text of 1 to 2000 characters"),
-    ("grad_h[t] = h[t+99]", UnknownSymbolError, "are defined together at no step"),
+    ("grad_h[t+99] = h[t]", UnknownSymbolError, "are defined together at no step"),
 ])  # fmt: skip
 def test_each_mistake_in_writing_a_formula_is_said(text, error, message):
     with pytest.raises(error) as caught:
         bptt.check_equation(text)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "message", "suggestion"), [
+    ("grad_b = sum(t, 1, tau+999999999, b)", "leaves the sequence of 5 steps",
+     "grad_b = sum(t, 1, tau, grad_a[t])"),
+    ("grad_h[0] = W.T @ grad_a[0]", "there is no a^(0)", "grad_h[0] = W.T @ grad_a[1]"),
+])  # fmt: skip
+def test_what_is_defined_at_no_step_is_wrong_and_mended(text, message, suggestion):
+    report = bptt.check_equation(text)
+    assert report.status == "wrong"
+    assert message in report.problem
+    assert report.suggestion == suggestion
 
 
 def test_a_product_that_does_not_fit_names_all_its_shapes_and_where():

@@ -7,6 +7,8 @@ from bptt.explain.formula.equation import backward_pass
 from tests.explain import handwritten_passes as by_hand
 from tests.explain.conftest import Opened
 from tests.explain.documents import CELLS, explained
+from tests.explain.formula_table import CELLS as TABLED
+from tests.explain.formula_table import table
 from tests.explain.test_backward_pass import CELLS as PASSED
 from tests.explain.test_backward_pass import COUNT
 from tests.explain.test_browser import judged
@@ -20,7 +22,7 @@ def lab(browser, tmp_path_factory):
 
     def open_one(name):
         if name not in opened:
-            cell = PASSED.get(name) or bptt.cells.get(name)
+            cell = PASSED.get(name) or TABLED.get(name) or bptt.cells.get(name)
             found = cell.explain(name=name)
             file = folder / f"{name}.html"
             file.write_text(found.html(), encoding="utf-8")
@@ -105,7 +107,6 @@ def test_the_box_reads_what_check_equation_reads(lab, text):
     ("grad_h[t] = grad_h[t] + h[t]", "lab-not-yet"),
     ("grad_h[t] = sum(s, 1, tau+9, b)", "lab-leaves"),
     (r"\nabla_{h^{(t)}} L = \foo", "lab-macro"),
-    ("grad_o[t] = y_hat[t] - 1_{y[t]}", "lab-element"),
     ("grad_h[t,i] = h[t][i][i]", "lab-element"),
 ])  # fmt: skip
 def test_the_box_says_what_is_wrong_alike_in_both_languages(lab, text, problem):
@@ -119,6 +120,27 @@ def test_the_box_says_what_is_wrong_alike_in_both_languages(lab, text, problem):
     assert "NaN" not in english + chinese
     assert english.splitlines()[1:] == chinese.splitlines()[1:]
     assert english.splitlines()[0] != chinese.splitlines()[0]
+
+
+@pytest.mark.parametrize("name", TABLED)
+def test_the_box_says_of_every_formula_what_check_equation_says(lab, name):
+    page = lab(name)
+    for kind, text in table(name):
+        columns, flat = judged(page, text)
+        is_run = isinstance(columns, dict)
+        is_right = is_run and max(error for error, _ in columns.values()) < 1e-9
+        assert is_right == (kind == "right"), (text, columns)
+        assert not is_run or kind in ("right", "wrong"), (text, columns)
+        if kind not in ("wrong", "misshapen"):
+            continue
+        trap = TABLED[name].check_equation(text).trap
+        if trap is None or trap.problem is not None:
+            continue
+        found = flat if trap.is_misshapen else columns
+        for cost in trap.costs:
+            error, _ = found[cost.name]
+            expected = pytest.approx(cost.error, rel=1e-7, nan_ok=True)
+            assert error is None or error == expected, text
 
 
 BOTH = bptt.Cell("""
@@ -145,6 +167,14 @@ def test_a_loop_that_reads_the_next_step_is_run_and_walked(browser, tmp_path):
     assert "the box holds the gradient" in page.text(".walk-note")
     assert page.complaints == []
     page.context.close()
+
+
+def test_what_is_not_finite_is_called_so(lab):
+    page = lab("book")
+    page.tab.fill("#formula", "grad_h[t] = h[t] / 0")
+    said = page.text(".lab .result")
+    assert "not finite" in said
+    assert "NaN" not in said
 
 
 def test_one_dimensional_arrays_are_wrong_only_where_they_are(lab):

@@ -15,6 +15,7 @@ NAME = re.compile(r"[A-Za-z_]\w*")
 SPREAD = 0.6
 JOINED = "joined("
 INNER = "l"  # the index of inner steps
+AFTER, BEFORE = "_after", "_before"  # the second name of what is read both ways
 
 
 def as_written(text: str) -> str:
@@ -38,7 +39,7 @@ class Equation:
     """`name[t] = right`.
 
     at: "[t]", "[t, j]", "[0]", "[tau+1]", nothing, or of inner steps "[t, l]" and
-    "[t, 0]", where they start.
+    "[t, 0]", where they start; without a step "[j]", and "[l]" with "[0]".
     """
 
     name: str
@@ -54,6 +55,11 @@ class Equation:
         return self.at.startswith("[t, ") and self.at[4:-1].isdigit()
 
     @property
+    def is_timeless(self) -> bool:
+        """Whether it is of no step, at places or not; no start."""
+        return self.at in ("", "[j]", f"[{INNER}]")
+
+    @property
     def reads(self) -> set[str]:
         """Every name on the right side."""
         return set(NAME.findall(self.right))
@@ -64,7 +70,8 @@ class Case:
     """A cell, its sizes, and one call.
 
     shapes: of every parameter, real input and node, in dimensions; kinds: name ->
-    "parameter", "input", "index", "node", or without time "static" and "class";
+    "parameter", "input", "index", "node", "choice", or without time "static", "class"
+    and "short", a name for an expression of parameters;
     counts: index input -> the dimension it counts; indices: index -> dimension; n_b:
     rows, 0 for sequences without a batch axis; start: states whose initial value is
     given; weights: "", "step" or "row"; values: seed of the arrays.
@@ -110,7 +117,7 @@ class Case:
     @property
     def lasts(self) -> tuple[str, ...]:
         """The names that equations without a step define."""
-        return tuple(eq.name for eq in self.equations if not eq.at)
+        return tuple(eq.name for eq in self.equations if eq.is_timeless)
 
     @property
     def statics(self) -> tuple[str, ...]:
@@ -122,6 +129,11 @@ class Case:
         at = [eq.at for eq in self.equations if eq.name == name]
         places = [a[4:-1] for a in at if a.startswith("[t, ") and not a[4:-1].isdigit()]
         return places[0] if places else ""
+
+    def place_of(self, name: str) -> str:
+        """The index of an equation without a step that holds for every place."""
+        at = [eq.at for eq in self.equations if eq.name == name and eq.is_timeless]
+        return at[0][1:-1] if at else ""
 
     def is_inner(self, name: str) -> bool:
         """Whether a name has a value for every inner step, each of its own node."""
@@ -149,7 +161,7 @@ class Case:
         """The cell as bptt reads it."""
         written = "".join(map(str, self.equations))
         lines = [f"{index} = 1, ..., {dim}" for index, dim in self.indices.items()
-                 if re.search(rf", {index}\b", written)]  # fmt: skip
+                 if re.search(rf"[\[,] ?{index}\b", written)]  # fmt: skip
         for kind in ("parameter", "input", "node", "static"):
             said = {*self.used("static"), *self.declared} - {"L"}
             names = [name for name in self.used(kind) if name in said]
@@ -189,12 +201,32 @@ class Case:
 
     @property
     def states(self) -> dict[str, int]:
-        """Every name read at another step -> the sign of the lag."""
-        return {name: 1 if lag > 0 else -1 for name, lag in self._reads()}
+        """What is carried to other steps -> the sign of the lag.
 
-    def depth(self, name: str) -> int:
+        A name that is read both ways is carried under two names, `x` and `x_after`.
+        """
+        return {self.carried(name, 1 if lag > 0 else -1): 1 if lag > 0 else -1
+                for name, lag in self._reads()}  # fmt: skip
+
+    def carried(self, name: str, way: int) -> str:
+        """The name under which a value is carried one way; its own with its start."""
+        ways = {lag > 0 for read, lag in self._reads() if read == name}
+        starts_later = any(eq.name == name and eq.at == "[tau+1]"
+                           for eq in self.equations)  # fmt: skip
+        if len(ways) == 1 or (way > 0) == starts_later:
+            return name
+        return f"{name}{AFTER if way > 0 else BEFORE}"
+
+    def depth(self, state: str) -> int:
         """How many steps away a state is read at most."""
-        return max(abs(lag) for read, lag in self._reads() if read == name)
+        name, way = self.owner(state), self.states[state]
+        return max(lag * way for read, lag in self._reads() if read == name)
+
+    def owner(self, state: str) -> str:
+        """The name whose values a state carries."""
+        if state in self.kinds:
+            return state
+        return state.removesuffix(AFTER).removesuffix(BEFORE)
 
     def _reads(self) -> list[tuple[str, int]]:
         text = "\n".join(equation.right for equation in self.equations)
@@ -236,10 +268,11 @@ class Case:
                 continue
             rng, depth = self.rng(f"{name}^(0)"), self.depth(name)
             lead = (self.rows,) if depth == 1 else (depth, self.rows)
-            if self.kinds[name] == "index":
-                found[name] = rng.integers(0, self.size(self.counts[name]), lead)
+            owner = self.owner(name)
+            if self.kinds[owner] == "index":
+                found[name] = rng.integers(0, self.size(self.counts[owner]), lead)
             else:
-                shape = (*lead, *self.number(self.shapes[name]))
+                shape = (*lead, *self.number(self.shapes[owner]))
                 found[name] = SPREAD * rng.standard_normal(shape)
         return found
 

@@ -81,6 +81,7 @@ def after_time(w: Writer) -> list[Equation]:
             )
         )
         terms.append(f"{matrix} @ {form}")
+    found = _at_the_end(w, w.pick(vectors), terms, q) if w.chance(0.3) else []
     w.names.kinds["out"], shapes["out"] = "node", (q,)
     w.names.kinds["L"], shapes["L"] = "node", ()
     losses = [
@@ -88,7 +89,18 @@ def after_time(w: Writer) -> list[Equation]:
         f"mse(out, {w.static_input((q,))})",
         "sum(tanh(out))",
     ]
-    return [Equation("out", " + ".join(terms), ""), Equation("L", w.pick(losses), "")]
+    out = Equation("out", " + ".join(terms), "")
+    return [*found, out, Equation("L", w.pick(losses), "")]
+
+
+def _at_the_end(w: Writer, name: str, terms: list[str], q: str) -> list[Equation]:
+    """A value for every place after the last step, and a term that sums over them."""
+    shapes, kinds = w.names.shapes, w.names.kinds
+    shapes["g_end"], kinds["g_end"] = ("n_j", q), "node"
+    shapes["B_end"], kinds["B_end"] = ("n_j", q, *shapes[name]), "parameter"
+    terms.append(w.pick(("sum(j, g_end[j])", "mean(j, sin(g_end[j]))")))
+    read = w.pick((f"{name}[tau]", f"sum(t, {name}[t])"))
+    return [Equation("g_end", f"tanh(B_end[j] @ {read})", "[j]")]
 
 
 def indexed(w: Writer) -> list[Equation]:
@@ -145,7 +157,7 @@ def chosen_by_itself(w: Writer) -> list[Equation]:
 
 def inner_steps(w: Writer) -> list[Equation]:
     """A value that some steps within a step change, from a start at the first."""
-    p, count = w.dim(), w.pick(("2", "3"))
+    p, count = w.dim(), inner_count(w) or w.pick(("2", "3"))
     way, is_up = w.pick((-1, -1, 1)), w.chance(0.7)
     shapes, kinds = w.names.shapes, w.names.kinds
     start, end = ("0", count) if is_up else (str(int(count) + 1), "1")
@@ -169,6 +181,54 @@ def inner_steps(w: Writer) -> list[Equation]:
     w.now.append("turned")
     w.names.ways |= {"r": way, "turned": way}
     return found
+
+
+def inner_count(w: Writer) -> str:
+    """The number of inner steps, where some name has them already."""
+    shapes = w.names.shapes
+    return next((shapes[name][0] for name in ("r", "m") if name in shapes), "")
+
+
+def held(w: Writer) -> list[Equation]:
+    """Values at every place without a step: of parameters, of a row, of an encoder."""
+    p, q, r = w.dim(), w.dim(), w.dim()
+    shapes, kinds = w.names.shapes, w.names.kinds
+    count = inner_count(w) or w.pick(("2", "3"))
+    is_up = w.chance(0.7)
+    start, end = ("0", count) if is_up else (str(int(count) + 1), "1")
+    before = f"m[l{'-' if is_up else '+'}1]"
+    given = f"{w.parameter((p, r))} @ {w.static_input((r,))}"
+    entry = w.pick((f"tanh({given})", w.fixed((p,), 1)))
+    turn = w.pick((f"tanh(B_m[l] @ {before})", f"a_m[l] * {before} + 0.1 * {given}"))
+    of_row = w.pick(
+        (f"tanh(B_e[j] @ {w.static_input((q,))})", f"sin(a_e[j] + {given})")
+    )
+    found = [
+        Equation("P", w.pick(OF_A_PLACE).format("a_P[j]"), "[j]"),
+        Equation("e", of_row, "[j]"),
+        Equation("m", entry, f"[{start}]"),
+        Equation("m", turn, "[l]"),
+    ]
+    over = w.pick((
+        "sum(j, P[j] * e[j])",
+        f"m[{end}] + sum(j, a_P[j] * e[j])",
+        "mean(j, e[j]) * sum(l, m[l]) + sum(j, P[j])",
+        f"sum(j, softmax(j, dot(P[j], m[{end}])) * P[j]) + sum(j, e[j])",
+        f"tanh({w.leaf((p,))} + m[{end}]) + sum(j, e[j] * P[j])",
+    ))  # fmt: skip
+    text = over + "".join(map(str, found))
+    for name, shape, kind in (
+        ("P", ("n_j", p), "short"), ("e", ("n_j", p), "node"),
+        ("m", (count, p), "node"),
+        ("a_P", ("n_j", p), "parameter"), ("a_e", ("n_j", p), "parameter"),
+        ("B_e", ("n_j", p, q), "parameter"), ("B_m", (count, p, p), "parameter"),
+        ("a_m", (count, p), "parameter"), ("kept", (p,), "node"),
+    ):  # fmt: skip
+        if f"{name}[" in text or name == "kept":
+            shapes[name], kinds[name] = shape, kind
+    w.now.append("kept")
+    w.names.ways["kept"] = w.pick((-1, 1))
+    return [*found, Equation("kept", over)]
 
 
 def both_losses(w: Writer, loss: str) -> list[Equation]:

@@ -16,7 +16,9 @@ from tests.fuzz.forms import (
     both_losses,
     chosen_by_itself,
     delayed,
+    held,
     indexed,
+    inner_count,
     inner_steps,
     starts,
 )
@@ -57,7 +59,8 @@ class _Builder:
         written: list[Equation] = []
         for _ in range(self.rng.choice((1, 1, 2, 2, 3))):
             written += self.block()
-        for form in (indexed, inner_steps, chosen_by_itself):
+        self.w.peers = []
+        for form in (indexed, inner_steps, held, chosen_by_itself):
             if self.rng.random() < 0.12:
                 written += form(self.w)
         written = starts(self.w, written) + written
@@ -80,6 +83,7 @@ class _Builder:
         for name in peers:
             lagged = peers if way else [n for n in peers if n in w.now]
             w.lagged = lagged + [n for n in earlier if rng.random() < 0.5]
+            w.peers = peers
             written.append(Equation(name, self.right(name, is_loop=bool(way))))
             w.now.append(name)
         return written
@@ -205,7 +209,7 @@ def _call(
         sizes, tau, n_b, lengths,
         weights=rng.choice(("", "", "step", "row" if n_b else "step"))
         if has_loss and not is_last else "",
-        indices={"j": "n_j", INNER: names.shapes.get("r", "0")[0]},
+        indices={"j": "n_j", INNER: inner_count(builder.w) or "0"},
         reduction=rng.choice(reductions) if has_loss else "sum",
         wants_inputs=rng.random() < 0.5, wants_initial=rng.random() < 0.5,
         threads=rng.choice((1, 2, 3)), values=seed,
@@ -220,8 +224,8 @@ def _requests(case: Case, rng: random.Random) -> Case:
     if not case.has_loss and not seeds:
         seeds = frozenset({rng.choice(case.real)})
     started = {eq.name for eq in case.equations if eq.at in ("[0]", "[tau+1]")}
-    states = [name for name in sorted(case.states)
-              if name not in started and case.kinds[name] != "choice"]  # fmt: skip
+    states = [name for name in sorted(case.states) if name not in started
+              and case.kinds[case.owner(name)] != "choice"]  # fmt: skip
     places = [holder for name in case.defined if case.is_inner(name)
               for holder in case.holders_of_places(name)]  # fmt: skip
     # Only what nothing else settles is declared in a third of the cases.

@@ -88,8 +88,12 @@ PARTS = ((1, 2), (2, 3), (0, 1), (2, 4), (1, 3), (3, 5))
 
 
 def letters(dims: Dims) -> str:
-    """What a name says of dimensions: `p` of n_p, `pq` of n_p+n_q, `3` of 3."""
-    return "".join(part[-1] for dim in dims for part in dim.split("+"))
+    """What a name says of dimensions: `p` of n_p, `pq` of n_p+n_q, `3` of 3.
+
+    (n_q, n_q+n_q) is `q_qq`, and (n_q+n_q, n_q) is `qq_q`: each has names of its own.
+    """
+    said = ["".join(part[-1] for part in dim.split("+")) for dim in dims]
+    return ("_" if any(len(part) > 1 for part in said) else "").join(said)
 
 
 NUMBERS = ("0.5", "2", "-1.5", "0", "1", "1e-3", "-1", "3")
@@ -114,9 +118,11 @@ class Writer:
         self.names = Names()
         self.now: list[str] = []  # nodes that may be read at t
         self.lagged: list[str] = []  # nodes that may be read at the step of their way
+        self.peers: list[str] = []  # nodes of the loop being written: one way alone
         self.static = False
         self.has_statics = rng.random() < 0.15
         self.has_matrices = rng.random() < 0.25  # matrices that change in time
+        self.has_both_ways = rng.random() < 0.2  # x[t-1] and x[t+1]
 
     # ----- choices -----
 
@@ -174,14 +180,18 @@ class Writer:
         names = self.names
         names.shapes[name], names.kinds[name] = shape, kind
         way = names.ways.setdefault(name, self.pick((-1, -1, 1)))
+        way *= -1 if self.has_both_ways and self.chance(0.5) else 1
         return f"{name}[t{way:+d}]" if self.chance(0.3) else f"{name}[t]"
 
     def nodes(self, shape: Dims) -> list[str]:
         """Every way to read a node of this shape here."""
         shapes, ways = self.names.shapes, self.names.ways
         found = [f"{name}[t]" for name in self.now if shapes[name] == shape]
-        return found + [f"{name}[t{ways[name]:+d}]" for name in self.lagged
-                        if shapes[name] == shape]  # fmt: skip
+        lagged = [name for name in self.lagged if shapes[name] == shape]
+        found += [f"{name}[t{ways[name]:+d}]" for name in lagged]
+        if self.has_both_ways:
+            found += [f"{n}[t{-ways[n]:+d}]" for n in lagged if n not in self.peers]
+        return found
 
     def leaf(self, shape: Dims) -> str:
         """A parameter, an input, a number or a node."""

@@ -147,3 +147,36 @@ FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
     "hardswish": lambda u: u * _hardsigmoid(u),
     "prelu": lambda u, slope: torch.where(u > 0, u, slope * u),
 }
+
+
+def kinks(name: str, arguments: list[Tensor]) -> list[Tensor]:
+    """How far a call's arguments lie from each of its kinks and jumps."""
+    u = arguments[0]
+    if name in ("maximum", "minimum"):
+        return [u - arguments[1]]
+    if name == "clip":
+        return [u - arguments[1], u - arguments[2]]
+    if name == "sample":
+        return [drawn(*arguments)[1]]
+    if name in ("max", "min", "argmax"):
+        ordered = u.flatten().sort().values
+        return [ordered[1:] - ordered[:-1]]
+    return [distance(u) for distance in KINKS.get(name, ())]
+
+
+def _from_zero(u: Tensor) -> Tensor:
+    return u
+
+
+KINKS: Mapping[str, tuple[Callable[[Tensor], Tensor], ...]] = {
+    **dict.fromkeys(
+        ("relu", "abs", "where", "sign", "leaky_relu", "elu", "selu", "celu", "prelu"),
+        (_from_zero,),
+    ),
+    **dict.fromkeys(("floor", "ceil"), (lambda u: u - u.round(),)),
+    "round": (lambda u: (u - 0.5) - (u - 0.5).round(),),
+    "softshrink": (lambda u: u.abs() - 0.5,),
+    "relu6": (_from_zero, lambda u: u - 6),
+    **dict.fromkeys(("hardsigmoid", "hardswish"), (lambda u: u.abs() - 3,)),
+    "hardtanh": (lambda u: u.abs() - 1,),
+}

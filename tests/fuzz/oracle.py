@@ -8,7 +8,6 @@ leaf of its own at every step; torch's autograd does the rest.
 from __future__ import annotations
 
 import ast
-import functools
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 
 from tests.fuzz.case import INNER, Case
-from tests.fuzz.meanings import BINARY, COMPARE, FUNCTIONS, drawn, part_of
+from tests.fuzz.reader import Reader
 
 Tensor = torch.Tensor
 DEPTH = 50_000
@@ -76,10 +75,14 @@ class _Run:
         self.lasts: dict[str, ast.expr] = {}
         self.inner: dict[tuple[str, int], ast.expr] = {}
         for eq in case.equations:
-            place = {"[0]": self.starts, "[tau+1]": self.starts, "": self.lasts}
+            place = {"[0]": self.starts, "[tau+1]": self.starts}
             tree = ast.parse(eq.right.strip(), mode="eval").body
             if eq.starts_inner:
                 self.inner[eq.name, int(eq.at[4:-1])] = tree
+            elif eq.at[1:-1].isdigit() and eq.name in case.lasts:
+                self.inner[eq.name, int(eq.at[1:-1])] = tree
+            elif eq.is_timeless:
+                self.lasts[eq.name] = tree
             else:
                 place.get(eq.at, self.trees)[eq.name] = tree
         self.bodies = {line.partition("(")[0]: line for line in case.functions}
@@ -124,9 +127,10 @@ class _Run:
             order = 1 if self.lags[name] > 0 else -1
             rows = array[None, row] if depth == 1 else array[::order, row]
             return [np.asarray(part) for part in rows]
-        if self.case.kinds[name] == "index":
+        owner = self.case.owner(name)
+        if self.case.kinds[owner] == "index":
             return [np.zeros((), np.int64)] * depth
-        return [np.zeros(self.case.number(self.case.shapes[name]))] * depth
+        return [np.zeros(self.case.number(self.case.shapes[owner]))] * depth
 
     # ----- values -----
 
@@ -135,13 +139,14 @@ class _Run:
         length = self.case.length(row)
         if not 1 <= t <= length:
             distance = -t if t < 1 else t - length - 1
-            if name in self.starts and not distance:
+            state = self.case.carried(name, -1 if t < 1 else 1)
+            if state in self.starts and not distance:
                 key = (name, t, row)
                 if key not in self.values:
-                    reader = _Reader(self, 1 if t < 1 else length, row)
+                    reader = Reader(self, 1 if t < 1 else length, row)
                     self.values[key] = reader.read(self.starts[name])
                 return self.values[key]
-            return self.initial[name][row][distance]
+            return self.initial[state][row][distance]
         if name not in self.trees:
             return self.inputs[name][t, row]
         key = (name, t, row)
@@ -166,9 +171,9 @@ class _Run:
         if key not in self.values:
             start = self.inner.get((name, place))
             if start is not None:
-                found = _Reader(self, t, row).read(start)
+                found = Reader(self, t, row).read(start)
             else:
-                reader = _Reader(self, t, row, {INNER: place - 1})
+                reader = Reader(self, t, row, {INNER: place - 1})
                 found = reader.read(self.trees[name])
             probe = torch.zeros_like(found).detach().requires_grad_()
             self.probes[key] = probe
@@ -178,20 +183,43 @@ class _Run:
     def _equation(self, name: str, t: int, row: int) -> Tensor:
         index = self.case.index_of(name)
         if not index:
-            return _Reader(self, t, row).read(self.trees[name])
+            return Reader(self, t, row).read(self.trees[name])
         places = range(self.case.size(self.case.indices[index]))
         return torch.stack([
-            _Reader(self, t, row, {index: place}).read(self.trees[name])
+            Reader(self, t, row, {index: place}).read(self.trees[name])
             for place in places
         ])  # fmt: skip
 
-    def last(self, name: str, row: int) -> Tensor:
-        """The value of an equation without a step, after a row's own last one."""
-        key = (name, 0, row)
+    def last(self, name: str, t: int, row: int) -> Tensor:
+        """The value of an equation without a step, as step t of a row reads it.
+
+        What is known after the last step is read there alone; what a row gives is one
+        value, but each step reads it with its own copies of the parameters.
+        """
+        key = (f"{name} without a step", t, row)
         if key not in self.values:
-            reader = _Reader(self, self.case.length(row), row)
-            self.values[key] = reader.read(self.lasts[name])
+            index = self.case.place_of(name)
+            size = self.case.size(self.case.indices[index]) if index else 0
+            places = range(1, size + 1)
+            self.values[key] = (
+                torch.stack([self.last_at(name, n, t, row) for n in places])
+                if index else Reader(self, t, row).read(self.lasts[name])
+            )  # fmt: skip
         return self.values[key]
+
+    def last_at(self, name: str, place: int, t: int, row: int) -> Tensor:
+        """The same at one place; before or after all of them where it starts."""
+        key = (f"{name} without a step at {place}", t, row)
+        if key not in self.values:
+            start = self.inner.get((name, place))
+            bound = {self.case.place_of(name): place - 1} if start is None else {}
+            reader = Reader(self, t, row, bound)
+            self.values[key] = reader.read(self.lasts[name] if start is None else start)
+        return self.values[key]
+
+    def at_end(self, name: str, row: int) -> Tensor:
+        """The value of an equation without a step, after a row's own last one."""
+        return self.last(name, self.case.length(row), row)
 
     def near(self, distance: Tensor) -> None:
         """Note how far a comparison is from a tie; an exact tie is one everywhere."""
@@ -208,20 +236,20 @@ class _Run:
                  for t in range(1, case.length(b) + 1)]  # fmt: skip
         for name in self.lasts:
             for b in range(case.rows):
-                self.last(name, b)
+                self.at_end(name, b)
         for name in case.defined:
             for t, b in cells if self.lags.get(name, -1) < 0 else cells[::-1]:
                 self.value(name, t, b)
         loss = torch.zeros((), dtype=torch.float64)
         if "L" in self.lasts and "L" not in self.trees:
             share = 1 if case.reduction == "sum" else 1 / case.rows
-            loss = share * sum(self.last("L", b) for b in range(case.rows))
+            loss = share * sum(self.at_end("L", b) for b in range(case.rows))
         elif case.has_loss:
             w = self._weight(cells)
             for t, b in cells:
                 loss = loss + w[t - 1, b] * self.value("L", t, b)
                 if "L" in self.lasts and t == case.length(b):
-                    loss = loss + w[t - 1, b] * self.last("L", b)
+                    loss = loss + w[t - 1, b] * self.at_end("L", b)
         total = loss
         for name, seed in case.seed_arrays().items():
             for t, b in cells:
@@ -260,8 +288,9 @@ class _Run:
             if case.kinds[name] == "static":
                 out.inputs[name] = np.stack([_grad(row) for row in leaves])
         for name in self.lasts:
-            rows = [self.last(name, b).detach().numpy() for b in range(case.rows)]
-            out.values.update({name: np.stack(rows)} if name != "L" else {})
+            rows = [self.at_end(name, b).detach().numpy() for b in range(case.rows)]
+            is_shown = name != "L" and case.kinds[name] != "short"
+            out.values.update({name: np.stack(rows)} if is_shown else {})
         for name in case.defined:
             holders = case.holders_of_places(name) if case.is_inner(name) else [name]
             for holder in holders:
@@ -271,7 +300,7 @@ class _Run:
             out.values[name] = self._sequence(values)
         for name, rows in self.initial.items():
             deep = np.stack([[_grad(leaf) for leaf in row] for row in rows], axis=1)
-            if case.kinds[name] in WHOLE:
+            if case.kinds[case.owner(name)] in WHOLE:
                 pass
             elif case.depth(name) > 1:  # in order of time
                 out.initial[name] = deep[:: 1 if self.lags[name] > 0 else -1]
@@ -282,12 +311,12 @@ class _Run:
 
     def _final(self, name: str) -> np.ndarray:
         """What a step that would follow reads, in order of time."""
-        case, depth = self.case, self.case.depth(name)
+        case, depth, owner = self.case, self.case.depth(name), self.case.owner(name)
         steps = []
         for distance in range(depth):
             step = [
-                self.value(name, case.length(b) - distance, b) if self.lags[name] < 0
-                else self.value(name, 1 + distance, b)
+                self.value(owner, case.length(b) - distance, b) if self.lags[name] < 0
+                else self.value(owner, 1 + distance, b)
                 for b in range(case.rows)
             ]  # fmt: skip
             steps.append(np.stack([value.detach().numpy() for value in step]))
@@ -306,168 +335,3 @@ class _Run:
 def _grad(leaf: Tensor) -> np.ndarray:
     found = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
     return found.detach().numpy().copy()
-
-
-# ----- the meaning of an expression -----
-
-
-class _Reader:
-    """One right side at one step of one row."""
-
-    def __init__(
-        self, run: _Run, t: int, row: int,
-        bound: Mapping[str, Tensor | int] | None = None,
-    ) -> None:  # fmt: skip
-        """Bound: the values of a function's parameters, and the places of indices."""
-        self.run, self.t, self.row, self.bound = run, t, row, bound or {}
-
-    def read(self, node: ast.expr) -> Tensor:
-        kind = type(node).__name__
-        return getattr(self, f"_{kind}")(node)
-
-    def _Constant(self, node: ast.Constant) -> Tensor:
-        return torch.tensor(float(node.value), dtype=torch.float64)
-
-    def _Name(self, node: ast.Name) -> Tensor:
-        if node.id in self.bound:
-            found = self.bound[node.id]
-            is_place = isinstance(found, int)
-            return torch.tensor(found + 1.0).double() if is_place else found
-        if node.id in self.run.lasts:
-            return self.run.last(node.id, self.row)
-        if node.id in self.run.statics:
-            return self.run.statics[node.id][self.row]
-        return self.run.copies[node.id][self.t]
-
-    def _UnaryOp(self, node: ast.UnaryOp) -> Tensor:
-        return -self.read(node.operand)
-
-    def _BinOp(self, node: ast.BinOp) -> Tensor:
-        a, b = self.read(node.left), self.read(node.right)
-        if isinstance(node.op, ast.Pow):
-            is_number = not b.requires_grad and b.ndim == 0
-            return a ** float(b) if is_number else a**b
-        if isinstance(node.op, ast.Mod):
-            self.run.near(a / b - (a / b).round())
-        return BINARY[type(node.op)](a, b)
-
-    def _Compare(self, node: ast.Compare) -> Tensor:
-        a, b = self.read(node.left), self.read(node.comparators[0])
-        self.run.near(a - b)
-        return COMPARE[type(node.ops[0])](a, b).double()
-
-    def _Attribute(self, node: ast.Attribute) -> Tensor:
-        assert node.attr == "T"
-        return self.read(node.value).T
-
-    def _Subscript(self, node: ast.Subscript) -> Tensor:
-        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        first, last = parts[0], parts[-1]
-        if any(isinstance(p, ast.Constant) and p.value is ... for p in parts):
-            return part_of(self.read(node.value), *map(ast.literal_eval, (first, last)))
-        if isinstance(first, ast.Slice):
-            return self.read(node.value)[:, int(self.read(last))]
-        if isinstance(first, ast.Name) and first.id in self.bound:
-            return self.read(node.value)[self.bound[first.id]]
-        assert isinstance(node.value, ast.Name)
-        if len(parts) == 1:
-            return self._at(node.value.id, first)
-        place = int(self.read(last))  # from 1
-        if self.run.case.is_inner(node.value.id):
-            return self.run.place(node.value.id, self._step(first), self.row, place)
-        return self._at(node.value.id, first)[place - 1]
-
-    def _at(self, name: str, step: ast.expr) -> Tensor:
-        return self.run.value(name, self._step(step), self.row)
-
-    def _step(self, step: ast.expr) -> int:
-        if isinstance(step, ast.Name) and step.id == "tau":
-            return self.run.case.length(self.row)
-        return self.t + self._lag(step)
-
-    @staticmethod
-    def _lag(node: ast.expr) -> int:
-        if isinstance(node, ast.Name):
-            return 0
-        assert isinstance(node, ast.BinOp)
-        assert isinstance(node.right, ast.Constant)
-        return int(node.right.value) * (1 if isinstance(node.op, ast.Add) else -1)
-
-    def _Call(self, node: ast.Call) -> Tensor:
-        assert isinstance(node.func, ast.Name)
-        name = node.func.id
-        first = node.args[0]
-        if isinstance(first, ast.Name) and first.id in {"t", *self.run.case.indices}:
-            return self._along(name, first.id, node.args[1])
-        options = {k.arg: float(ast.literal_eval(k.value)) for k in node.keywords}
-        arguments = [self.read(argument) for argument in node.args]
-        if name in self.run.bodies:
-            return self._body(self.run.bodies[name], arguments)
-        self._note_kinks(name, arguments)
-        return FUNCTIONS[name](*arguments, **options)
-
-    def _along(self, name: str, axis: str, body: ast.expr) -> Tensor:
-        """Along a row's steps or an index: gone, or for softmax at the own place."""
-        case = self.run.case
-        steps = range(1, case.length(self.row) + 1)
-        places = steps if axis == "t" else range(case.size(case.indices[axis]))
-        readers = [
-            _Reader(self.run, place, self.row, self.bound) if axis == "t"
-            else _Reader(self.run, self.t, self.row, {**self.bound, axis: place})
-            for place in places
-        ]  # fmt: skip
-        values = torch.stack([reader.read(body) for reader in readers])
-        if name in ("max", "min"):
-            ordered = values.sort(0).values
-            self.run.near(ordered[1:] - ordered[:-1])
-            larger = torch.maximum if name == "max" else torch.minimum
-            return functools.reduce(larger, values)  # in time: a tie halves each time
-        if name == "softmax":
-            here = self.t - 1 if axis == "t" else self.bound[axis]
-            return torch.softmax(values, 0)[here]
-        return values.sum(0) if name == "sum" else values.mean(0)
-
-    def _body(self, line: str, arguments: list[Tensor]) -> Tensor:
-        """A function of the cell: its body with the arguments in place."""
-        head, _, body = line.partition(" = ")
-        call = ast.parse(head.replace("=", " == "), mode="eval").body
-        assert isinstance(call, ast.Call)
-        bound: dict[str, Tensor] = {}
-        for number, parameter in enumerate(call.args):
-            if isinstance(parameter, ast.Compare):  # scale=2: a default
-                default = self.read(parameter.comparators[0])
-                parameter = parameter.left  # noqa: PLW2901
-            assert isinstance(parameter, ast.Name)
-            is_given = number < len(arguments)
-            bound[parameter.id] = arguments[number] if is_given else default
-        inner = _Reader(self.run, self.t, self.row, bound)
-        return inner.read(ast.parse(body, mode="eval").body)
-
-    def _note_kinks(self, name: str, arguments: list[Tensor]) -> None:
-        if name in ("maximum", "minimum"):
-            self.run.near(arguments[0] - arguments[1])
-        elif name in ("relu", "abs", "where", "sign", "leaky_relu", "elu"):
-            self.run.near(arguments[0])
-        elif name in ("floor", "ceil"):
-            self.run.near(arguments[0] - arguments[0].round())
-        elif name == "round":
-            self.run.near((arguments[0] - 0.5) - (arguments[0] - 0.5).round())
-        elif name in ("selu", "celu", "prelu"):
-            self.run.near(arguments[0])
-        elif name == "softshrink":
-            self.run.near(arguments[0].abs() - 0.5)
-        elif name == "relu6":
-            self.run.near(arguments[0])
-            self.run.near(arguments[0] - 6)
-        elif name in ("hardsigmoid", "hardswish"):
-            self.run.near(arguments[0].abs() - 3)
-        elif name == "hardtanh":
-            self.run.near(arguments[0].abs() - 1)
-        elif name == "clip":
-            self.run.near(arguments[0] - arguments[1])
-            self.run.near(arguments[0] - arguments[2])
-        elif name == "sample":
-            self.run.near(drawn(*arguments)[1])
-        elif name in ("max", "min", "argmax"):
-            ordered = arguments[0].flatten().sort().values
-            self.run.near(ordered[1:] - ordered[:-1])

@@ -72,7 +72,10 @@ def attempt(case: Case, stages: Mapping[str, Stage]) -> Outcome:
             cell = read(case)
         if out.faults:
             return out
-        known = answer(case)
+        with _caught("oracle", out):
+            known = answer(case)
+        if out.faults:
+            return out
         out.skipped = unusable(case, known)
         for name, stage in stages.items():
             with _caught(name, out), poisoned():
@@ -96,8 +99,9 @@ def read(case: Case) -> bptt.Cell:
 def unusable(case: Case, known: Answer) -> str:
     """Why values of a case prove nothing: too large, near a kink, sensitive."""
     arrays = [*known.gradients().values(), *known.values.values()]
-    largest = max((np.abs(a).max(initial=0.0) for a in arrays), default=0.0)
-    if not np.isfinite(largest) or largest > LARGEST:
+    sizes = [np.abs(array).max(initial=0.0) for array in arrays]
+    largest = max(sizes, default=0.0)
+    if not all(size <= LARGEST for size in sizes):  # NaN is not
         return "too large"
     if known.kink < KINK[case.dtype]:
         return "near a kink"

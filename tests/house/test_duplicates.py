@@ -12,14 +12,14 @@ PACKAGE = ROOT / "src/bptt"
 
 def listed():
     rows = re.findall(
-        r"^\| `(\S+)` \| `(\S+)` \| (.+) \|$", PAGE.read_text(), re.MULTILINE
+        r"^\| `(\S+)` \| `(\S+)` \| (.+) \|$", PAGE.read_text("utf-8"), re.MULTILINE
     )
     return {(a, b): reason for a, b, reason in rows}
 
 
 def test_what_stands_twice_has_a_reason():
     texts = {
-        str(path.relative_to(PACKAGE)): path.read_text()
+        str(path.relative_to(PACKAGE)): path.read_text("utf-8")
         for path in sorted(PACKAGE.rglob("*.py"))
     }
     found, known = find(texts), listed()

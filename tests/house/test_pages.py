@@ -29,7 +29,7 @@ NEEDS = {
 
 def script_of(page):
     """The page's blocks as one program, each at the line where the page prints it."""
-    text = page.read_text()
+    text = page.read_text("utf-8")
     lines = [""] * text.count("\n")
     for match in BLOCK.finditer(text):
         first = text.count("\n", 0, match.start(1))
@@ -39,7 +39,7 @@ def script_of(page):
 
 
 def has_code(page):
-    return BLOCK.search(page.read_text()) is not None
+    return BLOCK.search(page.read_text("utf-8")) is not None
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_code_of_a_page_runs(page, tmp_path):
     for module in NEEDS.get(page.name, "").split():
         pytest.importorskip(module)
     script = tmp_path / f"page_{page.stem}.py"  # jax.py would hide jax
-    script.write_text(script_of(page))
+    script.write_text(script_of(page), encoding="utf-8")
     ended = subprocess.run(
         [sys.executable, "-W", "error", script],
         cwd=tmp_path,
@@ -70,10 +70,13 @@ def test_readme_and_notation_have_code():
 
 def test_a_wrong_block_is_caught_at_its_line(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("text\n\n```python\nx = 1\n```\n\n```python\nassert x == 2\n```\n")
+    page.write_text(
+        "text\n\n```python\nx = 1\n```\n\n```python\nassert x == 2\n```\n",
+        encoding="utf-8",
+    )
     assert script_of(page).splitlines()[7] == "assert x == 2"
     script = tmp_path / "page.py"
-    script.write_text(script_of(page))
+    script.write_text(script_of(page), encoding="utf-8")
     ended = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, check=False
     )
@@ -83,7 +86,7 @@ def test_a_wrong_block_is_caught_at_its_line(tmp_path):
 
 
 def test_readme_shows_equations_loss_and_check_by_line_20():
-    top = "\n".join((ROOT / "README.md").read_text().splitlines()[:20])
+    top = "\n".join((ROOT / "README.md").read_text("utf-8").splitlines()[:20])
     for needed in (
         "a[t] = b + W @ h[t-1] + U @ x[t]",
         "h[t] = tanh(a[t])",

@@ -39,7 +39,9 @@ def test_the_next_release_takes_its_fragments_and_keeps_the_last(tmp_path):
     (tmp_path / "src/bptt").mkdir(parents=True)
     folder = tmp_path / "changelog.d"
     folder.mkdir()
-    (folder / "999.added.1.md").write_text("A thing that comes later.\n")
+    (folder / "999.added.1.md").write_text(
+        "A thing that comes later.\n", encoding="utf-8"
+    )
     options = ("--yes", "--version", "9.9.9", "--date", "2030-01-02")
     command = (sys.executable, "-m", "towncrier", "build", *options)
     git = shutil.which("git")

@@ -62,7 +62,9 @@ def test_a_room_imports_what_its_readme_says_and_nothing_else(name):
 
 
 def test_a_forbidden_import_and_an_unnamed_file_are_found(tmp_path):
-    (tmp_path / "a.py").write_text("from bptt.step.graph import Node\n")
+    (tmp_path / "a.py").write_text(
+        "from bptt.step.graph import Node\n", encoding="utf-8"
+    )
     readme = "| `b.py` | x |\n\nMay import: `bptt.errors`.\n\n"
     assert files_named(readme) == ["b.py"]
     assert forbidden(tmp_path, readme) == ["a.py: bptt.step.graph.Node"]

@@ -28,7 +28,7 @@ def test_the_source_is_found():
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(SOURCE).as_posix())
 def test_files_and_functions_are_short(file):
-    text = file.read_text()
+    text = file.read_text("utf-8")
     name = file.relative_to(SOURCE).as_posix()
     assert len(text.splitlines()) <= MAX_FILE_LINES
     assert list(too_long_functions(ast.parse(text), name)) == []
@@ -49,7 +49,7 @@ def misplaced_skips(text, name):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.relative_to(SOURCE).as_posix())
 def test_the_formatter_is_left_out_only_for_packed_brackets(file):
-    assert list(misplaced_skips(file.read_text(), file.name)) == []
+    assert list(misplaced_skips(file.read_text("utf-8"), file.name)) == []
 
 
 def test_a_misplaced_skip_is_found():
@@ -58,7 +58,7 @@ def test_a_misplaced_skip_is_found():
 
 
 def test_nothing_depends_on_the_order_of_a_set():
-    texts = {file: file.read_text() for file in FILES}
+    texts = {file: file.read_text("utf-8") for file in FILES}
     package = index(ast.parse(text) for text in texts.values())
     found = {file.relative_to(SOURCE).as_posix(): find(text, package)
              for file, text in texts.items()}  # fmt: skip
@@ -81,7 +81,7 @@ def classes_twice(trees):
 
 def test_no_class_name_stands_twice():
     trees = [
-        (file.relative_to(SOURCE).as_posix(), ast.parse(file.read_text()))
+        (file.relative_to(SOURCE).as_posix(), ast.parse(file.read_text("utf-8")))
         for file in FILES
     ]
     twice = classes_twice(trees)

@@ -105,6 +105,23 @@ def test_a_circle_that_reads_both_ways_is_refused_where_it_stands():
         bptt.Cell("h[t] = tanh(W @ h[t-1] + R @ h[t+2] + x[t])")
 
 
+def test_the_second_name_says_on_which_side_its_values_lie():
+    early = bptt.Cell("h[t] = tanh(W @ h[t-1] + x[t]); L[t] = dot(h[t+2], h[t])")
+    late = bptt.Cell("g[tau+1] = b; g[t] = tanh(W @ g[t+1] + x[t]); L[t] = sum(g[t-1])")
+    assert "h_after" in early.states
+    assert {"g", "g_before"} <= set(late.states)
+
+
+def test_a_second_name_has_the_shape_that_is_declared_further_down():
+    cell = bptt.Cell("""
+        q[t] = b * s[t-1]
+        s[t] = x[t] + 0.5 * s[t+1]
+        L[t] = sum(q[t])
+        s: (); x: ()
+    """)
+    assert cell.nodes["s_after"] == ()
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations("uvw")))
 def test_names_of_one_value_have_initial_values_of_their_own(order):
     # Kernels once let an outer name share the array of an inner one, and its start.

@@ -67,12 +67,18 @@ ACTIVATIONS = {
     "u * max(u)": lambda u: u * u.amax(-1, keepdim=True),
     "u * min(u)": lambda u: u * u.amin(-1, keepdim=True),
     "u * logsumexp(u)": lambda u: u * torch.logsumexp(u, -1, keepdim=True),
+    "held(u, -0.5, 2)": lambda u: f.hardtanh(u, -0.5, 2.0),
     "positive_root(u)": lambda u: torch.where(
         u > 0, torch.sqrt(torch.where(u > 0, u, 1.0)), 0.0
     ),
 }
 # No point, times its weight, lies on a kink.
 POINTS = [-4.1, -2.2, -1.3, -0.61, -0.22, -0.05, 0.07, 0.3, 0.77, 1.4, 2.3, 3.2, 7.0]
+# Where some activation has a kink; torch's own hardsigmoid has the slope 0 there.
+KINKS = [-3.0, -1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 1.0, 2.0, 3.0, 6.0]
+AT_KINKS = ACTIVATIONS | {
+    "hardsigmoid(u)": f.hardsigmoid, "hard_sigmoid(u)": f.hardsigmoid,
+}  # fmt: skip
 
 
 def test_every_derived_operation_is_compared():
@@ -96,6 +102,23 @@ def test_value_and_gradient_are_those_of_torch(call, executor):
     np.testing.assert_allclose(value, h.detach(), rtol=1e-13, atol=1e-14)
     expected = u.grad.numpy() * POINTS
     np.testing.assert_allclose(found["w"], expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("executor", ["llvm", "reference"])
+@pytest.mark.parametrize("call", ACTIVATIONS)
+def test_value_and_slope_at_every_kink_are_those_of_torch(call, executor):
+    cell = Cell(f"f(u) = {call}\nu[t] = 1 * x[t]\nh[t] = f(u[t])\nx: n_h")
+    g = np.linspace(-1, 2, len(KINKS))
+    ask = {"inputs": {"x": np.array(KINKS)[None, None]}, "executor": executor}
+    found = cell.gradient({}, **ask, seeds={"h": g[None, None]}, input_gradient=True)
+    u = torch.tensor(KINKS, dtype=torch.float64, requires_grad=True)
+    h = AT_KINKS[call](u)
+    h.backward(torch.tensor(g))
+    np.testing.assert_allclose(
+        cell.forward({}, **ask)["h"][0, 0], h.detach(), rtol=1e-13, atol=1e-14
+    )
+    # 1e-7: the backward of torch's hardsigmoid multiplies by a float32 1/6.
+    np.testing.assert_allclose(found.inputs["x"][0, 0], u.grad, rtol=1e-7, atol=1e-12)
 
 
 @pytest.mark.parametrize("executor", ["llvm", "reference"])

@@ -132,9 +132,20 @@ CASES = [
     ("UnsupportedSyntax", "h[t] = x[s]", 1, "s", "a step is written t, t-1, t+1 or tau",
      "x[t], or declare the index"),
     ("UnsupportedSyntax", "h[t] = x[t][0:3]", 1, "x[t][0:3]", "is not a node",
-     "dot(e, v)"),
-    ("UnsupportedSyntax", "h[t] = W[0, :]", 1, "W[0, :]", "one column of a matrix",
-     "integer input"),
+     "`x[t][1, ..., 3]`, counted from 1"),
+    ("UnsupportedSyntax", "h[t] = tanh(x[t])[2]", 1, "tanh(x[t])[2]", "is not a node",
+     "`sum(tanh(x[t])[2, ..., 2])`"),
+    ("UnsupportedSyntax", "h[t] = x[t, 2]", 1, "x[t, 2]", "`x[t, 2]` reads no part",
+     "`sum(x[t, 2, ..., 2])`, counted from 1"),
+    ("UnsupportedSyntax", "h[t] = tanh(b[2])", 1, "2", "`b[2]`: a step is written",
+     "`sum(b[2, ..., 2])`"),
+    ("UnsupportedSyntax", "h[t, j] = x[t]", 1, "t, j", "a step is written",
+     "declare the index, `j = 1, ..., n_j`"),
+    ("Rank", "m[t] = 0.9 * m[t-1] + outer(x[t], v[t])", 1,
+     "0.9 * m[t-1] + outer(x[t], v[t])", "is a matrix (n_x, n_v)",
+     "a matrix is called M, or declared, `m: (n_x, n_v)`"),
+    ("UnsupportedSyntax", "h[t] = W[0, :]", 1, "W[0, :]", "a look-up reads a column",
+     "`u[2, ..., 4]`"),
     ("UnsupportedSyntax", "h[t] = W[:, 3]", 1, "3", "from an integer input",
      "U[:, x[t]]"),
     # --- operations ---
@@ -465,6 +476,6 @@ def test_shapes_known_so_far_name_every_dimension_seen():
 def test_the_documentation_names_every_operation():
     page = (Path(__file__).parents[2] / "docs" / "language.md").read_text("utf-8")
     written = {n for n, op in OPS.items() if op.written == "call"} - {"nll_soft"}
-    helpers = {"equal", "not_equal", "positive_root"}
+    helpers = {"equal", "not_equal", "positive_root", "held"}
     for name in written | (derived().keys() - helpers):
         assert re.search(rf"\b{name}\b", page), name

@@ -150,7 +150,7 @@ def with_value(array, where, value):
     ("changed", "message"),
     [
         ({"x": with_value(GOOD["x"], (1, 2, 0), np.nan)},
-         "record 1 (counted from 0) x is nan, step 3."),
+         "record 1 (counted from 0) x is nan, step 3;"),
         ({"x": with_value(GOOD["x"], (0, 0, 1), np.inf)},
          "record 0 (counted from 0) x is inf, step 1."),
         ({"y": with_value(GOOD["y"], (1, 2), -1)},

@@ -1,6 +1,5 @@
 """The gallery is what its script writes: every cell, its picture, its measured time."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bptt import cells
+from tests.website.scripts import load
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/gallery.md").read_text(encoding="utf-8")
@@ -15,11 +15,7 @@ PAGE = (ROOT / "docs/gallery.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def gallery():
-    path = ROOT / "website/gallery.py"
-    spec = importlib.util.spec_from_file_location("gallery", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("gallery")
 
 
 def test_every_cell_of_the_library_is_shown_in_its_order():

@@ -15,7 +15,7 @@ from bptt.calculus.recurrence import Schedule, Segment, schedule
 from bptt.calculus.simplify import simplify
 from bptt.step import ops
 from bptt.step.evaluate import verify
-from bptt.step.graph import Graph, Node, name_of, walk
+from bptt.step.graph import Graph, Node, name_of, shift_of, walk
 
 LOSS = "total_loss"
 
@@ -107,6 +107,17 @@ def _leaves(roots: Mapping[str, Node], op: str) -> dict[str, Node]:
     return {name_of(node): node for node in walk(roots.values()) if node.op == op}
 
 
+def _inputs(roots: Mapping[str, Node]) -> dict[str, Node]:
+    """The inputs, those that are left at another step alone among them."""
+    found = _leaves(roots, "input")
+    for node in walk(roots.values()):
+        if node.op == "shift":
+            name = shift_of(node)[0]
+            if name not in roots and name not in found:
+                found[name] = Node("input", (), node.shape, name)
+    return found
+
+
 def _total_loss(graph: Graph, definitions: Mapping[str, Node]) -> dict[str, Node]:
     if graph.loss is None:
         return {}
@@ -140,7 +151,7 @@ def forward_program(graph: Graph, nodes: tuple[str, ...]) -> Program:
     states = tuple(name for name in graph.states if name in graph.definitions)
     loss = (LOSS,) if graph.loss else ()
     outputs = tuple(dict.fromkeys((*nodes, *states, *loss)))
-    return _finish(graph, roots, outputs, _leaves(roots, "input"), {})
+    return _finish(graph, roots, outputs, _inputs(roots), {})
 
 
 def gradient_program(graph: Graph, request: Request) -> Program:
@@ -149,7 +160,7 @@ def gradient_program(graph: Graph, request: Request) -> Program:
     definitions = simplify(graph.definitions, keep)
     roots = {**definitions, **_total_loss(graph, definitions)}
     parameters = _leaves(roots, "parameter")
-    inputs = _leaves(roots, "input")
+    inputs = _inputs(roots)
     adjoint = _first_adjoint(graph, definitions, parameters, inputs, request)
     carried = {name: carry for (name, _), carry in adjoint.carried.items()}
     roots |= adjoint.definitions

@@ -108,7 +108,8 @@ def check_differences(context: Trial) -> Iterator[Row]:
             for epsilon, slopes in zip(usable, every, strict=True)
         ]
         best = min(sweep, key=lambda point: point[1])
-        note = "" if best[1] <= DIFFERENCE_TOLERANCE else _without_digits(context)
+        is_close = best[1] <= DIFFERENCE_TOLERANCE
+        note = "" if is_close else _without_digits(context, max(usable))
         if note:
             what = label(context, target)
             yield context.unchecked(what, how, DIFFERENCE_TOLERANCE, note)
@@ -119,19 +120,23 @@ def check_differences(context: Trial) -> Iterator[Row]:
         )  # fmt: skip
 
 
-def _without_digits(context: Trial) -> str:
+def _without_digits(context: Trial, largest: float) -> str:
     """Why differences of a loss much larger than its slopes prove nothing, or nothing.
 
     A difference of losses L has a rounding of 2^-53 |L| / epsilon; at the epsilon that
-    is best for most cells, 1e-5, it must be below the tolerance.
+    is best for most cells, 1e-5, it must be below the tolerance. Where a kink is nearer
+    than that, only smaller ones are usable: the largest of them must have it.
     """
     loss = context.graph.loss
     if loss is None:
         return ""
     values = _forward(context)[loss]
-    rounding = float(np.max(np.abs(values), initial=0.0)) * ULP / 2 / BEST_EPSILON
-    if rounding <= DIFFERENCE_TOLERANCE * context.floor:
+    noise = float(np.max(np.abs(values), initial=0.0)) * ULP / 2
+    allowed = DIFFERENCE_TOLERANCE * context.floor
+    if noise / min(BEST_EPSILON, largest) <= allowed:
         return ""
+    if noise / BEST_EPSILON <= allowed:
+        return f"a kink is near: epsilon = {largest:.0e} leaves a difference no digits"
     return "the loss is so much larger than its slopes that a difference has no digits"
 
 

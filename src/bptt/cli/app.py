@@ -145,6 +145,9 @@ def main() -> None:
     A mistake prints its message and exits with 2, an interruption with 130. Whatever
     else goes wrong prints one line that says where the details are, and exits with 70.
     """
+    from bptt.cli.output import is_closed, let_every_sign_pass
+
+    let_every_sign_pass()
     try:
         app()
     except BpttError as error:
@@ -153,10 +156,10 @@ def main() -> None:
     except KeyboardInterrupt:
         _say("stopped")
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # whoever read the output has seen enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:  # noqa: BLE001  # nobody foresaw it: that is the point
+        if is_closed(error):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
         from bptt.cli.failure import describe
 
         _say(describe(error))

@@ -33,7 +33,9 @@ TABLE_EXTRAS = (
     ),
     _named("time", "Column of a table that its rows are sorted by."),
     _named("group", "Column of a table whose every value is a sequence."),
-    _named("target", "Column of a table that is y. [default: a later x]"),
+    _named(
+        "target", "Column of a table that is y, or several: A,B. [default: a later x]"
+    ),
     Extra(
         "horizon",
         Annotated[int, typer.Option(help="How many rows ahead the target lies.")],
@@ -47,8 +49,8 @@ TABLE_EXTRAS = (
             str,
             typer.Option(
                 metavar="error|mask",
-                help="A gap in a table. mask: in x the value before it, and a target "
-                "that is a gap does not count.",
+                help="A gap in a table, NaN in sequences. mask: in x the value before "
+                "it, and an element of y that is a gap does not count.",
             ),
         ],
         ERROR,

@@ -3,6 +3,8 @@
 import os
 import platform
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import typer
@@ -11,6 +13,7 @@ from rich.table import Table
 
 from bptt import cells
 from bptt.cli.failure import PACKAGES, version_of
+from bptt.execute.codegen.disk import VARIABLE, find_store
 from bptt.execute.dispatch import COMPILED, REFERENCE
 from bptt.version import __version__
 
@@ -54,13 +57,37 @@ def _machine() -> list[tuple[str, str]]:
     target = get_host_target()
     products = "fused multiply-add" if target.has_fma else "no fused multiply-add"
     width = f"vectors of {8 * target.vector_bytes} bits, {products}"
-    wanted = os.environ.get("OMP_NUM_THREADS")
-    said = f", OMP_NUM_THREADS={wanted}" if wanted else ""
     return [
         ("system", platform.platform(terse=True)),
         ("CPU", f"{target.cpu}, {width}"),
-        ("CPUs", f"{os.cpu_count()}{said}"),
+        ("threads", _threads()),
+        ("cache", _cache()),
     ]
+
+
+def _threads() -> str:
+    """How many a call takes, of how many CPUs, and what was set."""
+    from bptt.execute.kernels.executor import (  # noqa: PLC0415
+        THREADS_VARIABLE,
+        count_threads,
+    )
+
+    names = (THREADS_VARIABLE, "OMP_NUM_THREADS")
+    found = [f", {name}={os.environ[name]}" for name in names if os.environ.get(name)]
+    return f"{count_threads(None)} of {os.cpu_count()} CPUs{''.join(found)}"
+
+
+def _cache() -> str:
+    """Where compiled cells are kept, and how many."""
+    store = find_store()
+    if store is None:
+        return f"off ({VARIABLE})"
+    files = store.files()
+    size = sum(n_bytes for _, n_bytes, _ in files)
+    folder = store.folder
+    with suppress(RuntimeError, ValueError):  # a user's name is no one else's matter
+        folder = Path("~", folder.relative_to(Path.home()))
+    return f"{len(files)} files, {size / 1e6:.1f} MB, {folder}"
 
 
 def _self_test() -> tuple[str, bool]:

@@ -1,10 +1,38 @@
-"""Results for another program: JSON on the standard output, and nothing else there."""
+"""The standard output and error: their signs, their end, and JSON alone on them."""
 
+import errno
 import json
+import os
+import sys
 from collections.abc import Mapping
+from io import TextIOWrapper
 from typing import Any
 
 import typer
+
+
+def let_every_sign_pass() -> None:
+    """Print ∇ wherever a page of code without it is the system's own, as cp1252.
+
+    A file or a pipe gets UTF-8, as every file that bptt writes; a terminal, or who says
+    PYTHONIOENCODING, gets a `?` for what its code lacks.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, TextIOWrapper):
+            continue
+        if stream.isatty() or "PYTHONIOENCODING" in os.environ:
+            stream.reconfigure(errors="replace")
+        else:
+            stream.reconfigure(encoding="utf-8", errors="replace")
+
+
+def is_closed(error: BaseException) -> bool:
+    """Whether who read the output has gone, as `head` does; Windows has no EPIPE."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    if os.name != "nt" or not isinstance(error, OSError):
+        return False
+    return error.errno == errno.EINVAL and error.filename is None
 
 
 def print_json(content: Mapping[str, Any]) -> None:

@@ -63,7 +63,7 @@ def _write(
     content = StringIO(newline="")
     csv.writer(content).writerows([heads, *rows])
     if out is None:
-        sys.stdout.write(content.getvalue())
+        sys.stdout.write(content.getvalue().replace("\r\n", "\n"))
     try:
         write_whole(out or kept, content.getvalue().encode())
     except FolderNotWritableError as error:

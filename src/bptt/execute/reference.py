@@ -230,6 +230,8 @@ class ReferenceValues:
                         kept[node] = np.zeros(shape, value.dtype)
                     kept[node][t, rows] = value
         self._values.update(kept)
+        for node in kept:
+            self._remember(node)
         for node, name in sources.items():
             self._values[node] = self._useful(self._padded[name][1:-1])
 

@@ -7,11 +7,18 @@ from dataclasses import replace
 
 from bptt.check import silent
 from bptt.engine import Engine
-from bptt.explain import indexed
 from bptt.explain import model as m
 from bptt.explain.context import Subject, called
 from bptt.explain.instances import Options
-from bptt.explain.panels import against, closing, derivation, opening, sharing, unrolled
+from bptt.explain.panels import (
+    against,
+    closing,
+    derivation,
+    indexed,
+    opening,
+    sharing,
+    unrolled,
+)
 from bptt.explain.prepare import has_indices
 
 

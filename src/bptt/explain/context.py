@@ -12,6 +12,7 @@ from bptt.engine import Engine
 from bptt.explain.algebra.derive import Derivation
 from bptt.explain.algebra.point import Point, Scope
 from bptt.explain.book import is_book
+from bptt.explain.indices.lines import shown_graph
 from bptt.explain.instances import Options, check_points, shown_point
 from bptt.explain.model import Chain
 from bptt.explain.prepare import has_indices, prepare
@@ -35,9 +36,9 @@ class Subject:
 
     @cached_property
     def scope(self) -> Scope:
-        """The cell's names, inner nodes named; as they are, of a cell with indices."""
+        """The cell's names, inner nodes named."""
         graph = self.cell.graph
-        return Scope(graph if has_indices(graph) else prepare(graph))
+        return Scope(shown_graph(graph) if has_indices(graph) else prepare(graph))
 
     @cached_property
     def derivation(self) -> Derivation:

@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 PASSED, FAILED, NOT_CHECKED = "passed", "failed", "not checked"
 PHASES = ("forward", "loss", "nodes", "parameters", "more")
 TOLERANCE = 1e-12
-LISTED = "gradient-checks"  # the table of the checks of a listing's equations
 # Sentences under "what would go wrong if" that tell of another case, not of a mistake.
 OTHER_CASES = frozenset((
     *(f"book.10.17.wrong.{kind}" for kind in ("sum", "mean", "last")),
@@ -135,10 +134,13 @@ class Why:
 
 @dataclass(frozen=True)
 class ShapeNote:
-    """A symbol of a card and its shape, (rows, columns) in named dimensions."""
+    """A symbol of a card and its shape, (rows, columns) in named dimensions.
+
+    Of a value with indices their dimensions come first.
+    """
 
     symbol: Expr
-    shape: tuple[str | int, str | int]
+    shape: tuple[str | int, ...]
 
 
 LitEdge = tuple[str, int, str, int]
@@ -372,28 +374,14 @@ class Document:
         )
 
     @property
-    def checked_lines(self) -> tuple[Check, ...]:
-        """The checks of equations that stand in a listing, one a row of its table."""
-        return tuple(
-            row.check
-            for panel in self.panels
-            for block in panel.blocks
-            if isinstance(block, ShownTable) and block.id == LISTED
-            for row in block.rows
-            if row.check is not None
-        )
-
-    @property
     def badge(self) -> Badge:
         """The counts: a chain of n links is n - 1 equations."""
         links = [link for chain in self.chains() for link in chain.links[1:]]
-        lines = self.checked_lines
         checks = [check for link in links for check in (link.tree, link.printed)]
-        errors = [check.error for check in (*checks, *lines) if check.error is not None]
+        errors = [check.error for check in checks if check.error is not None]
         return Badge(
-            len(links) + len(lines),
-            sum(link.status == PASSED for link in links)
-            + sum(check.status == PASSED for check in lines),
+            len(links),
+            sum(link.status == PASSED for link in links),
             sum(link.status == FAILED for link in links) + len(self.failed_rows),
             max(errors, default=0.0),
         )  # fmt: skip

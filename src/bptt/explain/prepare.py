@@ -89,9 +89,9 @@ def _new_names(graph: Graph) -> dict[Node, str]:
                 continue
             (argument,) = node.inputs
             if argument.inputs and argument.op != "named" and argument not in found:
-                found[argument] = _free(name, taken)
+                found[argument] = free_name(name, taken)
             if not _is_named(node, graph) and node not in found:
-                found[node] = _probability(node, nodes, taken) or _free(name, taken)
+                found[node] = _probability(node, nodes, taken) or free_name(name, taken)
     return found
 
 
@@ -110,7 +110,8 @@ def _probability(node: Node, nodes: list[Node], taken: set[str]) -> str:
     return ""
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
+    """NAME_1, NAME_2, ...: the first that is not taken, which it then is."""
     number = 1
     while f"{name}_{number}" in taken:
         number += 1

@@ -210,6 +210,21 @@ class _CellBuilder(LookUps):
                 )
         return ""
 
+    def _by_case(self, expr: Piece, nodes: tuple[Node, ...]) -> str:
+        """What to declare, if what a line defines meets a matrix as a vector."""
+        if sorted(node.rank for node in nodes) != [1, 2]:
+            return ""
+        matrix = self._show(max(nodes, key=lambda node: node.rank).shape)
+        vector = expr.arguments[0 if nodes[0].rank == 1 else 1]
+        for name in {part.name: None for part in vector.parts() if part.op == "read"}:
+            line = self._uses.defined.get(name)
+            if line and any(part is expr for part in line.expression.parts()):
+                return (
+                    f"{name} is a vector by its lower-case letter; a matrix is called "
+                    f"{name[0].upper()}{name[1:]}, or declared, `{name}: {matrix}`"
+                )
+        return ""
+
     # ----- expressions -----
 
     def _node(self, expr: Piece) -> Node:
@@ -294,7 +309,7 @@ class _CellBuilder(LookUps):
             fix = RANK_FIXES.get(expr.op, other)
             if expr.op in OF_ONE_VECTOR and nodes[0].rank == 2:
                 fix = OF_ONE_VECTOR_FIX.format(op=expr.op)
-            fix = self._by_letter(expr) or fix
+            fix = self._by_letter(expr) or self._by_case(expr, nodes) or fix
             return errors.RankError(
                 expr.span, f"{described}: {rule}", fix=fix, shapes=known
             )

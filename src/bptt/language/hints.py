@@ -6,8 +6,10 @@ at the place that they can see, with what to write instead.
 
 from __future__ import annotations
 
+import ast
 import keyword
 import re
+from collections.abc import Callable
 
 STACKED = (
     "vectors are put together as `[h[t-1]; x[t]]`; a product with them is also the sum "
@@ -122,3 +124,43 @@ def _word(code: str) -> Hint | None:
     other = " or λ" if word == "lambda" else ""
     problem = f"{word} is a word of the grammar and cannot name anything"
     return found.start(), problem, f"another name, such as {word}_1{other}"
+
+
+def declared_index(place: str) -> str:
+    """What to do about an index that no line declares."""
+    return f"declare the index, `{place} = 1, ..., n_{place}`"
+
+
+def element_fix(node: ast.expr, show: Callable[[ast.AST], str]) -> str:
+    """How the language writes the element, or the part, that Python's bracket reads."""
+    general = "a vector's elements 2 to 4, counted from 1, are `u[2, ..., 4]`"
+    if not isinstance(node, ast.Subscript):
+        return f"one node for each equation; {general}"
+    *steps, last = (
+        node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    )
+    if isinstance(last, ast.Name) and last.id not in ("t", "tau"):
+        return declared_index(last.id)
+    value = show(node.value).strip("`")
+    bounds = _bounds(last)
+    if bounds is None or any(
+        isinstance(step, ast.Constant | ast.Slice) for step in steps
+    ):
+        return general
+    places = ", ".join(
+        [*(show(step).strip("`") for step in steps), bounds[0], "...", bounds[1]]
+    )
+    if isinstance(last, ast.Slice):
+        return f"`{value}[{places}]`, counted from 1"
+    return f"`sum({value}[{places}])`, counted from 1"
+
+
+def _bounds(node: ast.expr) -> tuple[str, str] | None:
+    """First and last element, counted from 1, of a number or of Python's a:b."""
+    ends = [node.lower, node.upper] if isinstance(node, ast.Slice) else [node, node]
+    values = [end.value for end in ends if isinstance(end, ast.Constant)]
+    numbers = [value for value in values if type(value) is int]
+    if len(numbers) < 2:
+        return None
+    first, last = (str(number) for number in numbers)
+    return (str(numbers[0] + 1), last) if isinstance(node, ast.Slice) else (first, last)

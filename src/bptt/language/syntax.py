@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.functions import CALLS, KEPT, Function, collect
-from bptt.language.hints import STACKED
+from bptt.language.hints import STACKED, declared_index, element_fix
 from bptt.language.indexed import (
     Index,
     IndexReader,
@@ -357,9 +357,9 @@ class _EquationReader(IndexReader):
                 return Piece("lookup", (matrix, self.expression(index.elts[1])), span)
             raise errors.UnsupportedSyntaxError(
                 span,
-                "a look-up reads one column of a matrix, `U[:, x[t]]`",
-                fix="use an integer input as the index; other element access is not "
-                "part of the language",
+                f"{self._show(node)} reads no part of a value: a look-up reads a "
+                "column, `U[:, x[t]]`, a part from one element to another",
+                fix=element_fix(node, self._show),
             )
         far = self.lags_of(index)
         if far is not None and isinstance(node.value, ast.Name):
@@ -389,12 +389,10 @@ class _EquationReader(IndexReader):
     def _subscript(self, node: ast.expr) -> tuple[str, int | str]:
         """`name[t]`, `name[t-1]`, `name[t+1]`: the name and the lag."""
         if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
-            fix = "element access is not part of the language; dot(e, v) with a given "
-            fix += "vector e picks an element of v"
             raise errors.UnsupportedSyntaxError(
                 self.span(node),
                 f"{self._show(node)} is not a node at a time step",
-                fix=fix,
+                fix=element_fix(node, self._show),
             )
         lag = self._lag(node.slice)
         name = self._name(node.value)
@@ -402,8 +400,11 @@ class _EquationReader(IndexReader):
             fix = f"{name}[t] or {name}[t-1]; a value before the first step is "
             fix += f"given with the call, `initial={{'{name}': ...}}`"
             if isinstance(node.slice, ast.Name):  # an index that no line declares
-                place = node.slice.id
-                fix = f"{name}[t], or declare the index, `{place} = 1, ..., n_{place}`"
+                fix = f"{name}[t], or {declared_index(node.slice.id)}"
+            elif isinstance(node.slice, ast.Tuple):
+                fix = element_fix(node, self._show)
+            elif isinstance(node.slice, ast.Constant):
+                fix += f"; an element of a vector is {element_fix(node, self._show)}"
             raise errors.UnsupportedSyntaxError(
                 self.span(node.slice),
                 f"{self._show(node)}: a step is written t, t-1, t+1 or tau",

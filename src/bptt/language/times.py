@@ -333,14 +333,21 @@ class _Rewriter(OverTime):
         """
         if not lag or name not in self.both_ways:
             return name
-        is_later_own = self.made.get(("start", name)) == "1"
+        is_later_own = self._is_later_own(name)
         return name if (lag > 0) == is_later_own else self._twin(name, span)
+
+    def _is_later_own(self, name: str) -> bool:
+        """Whether a name holds what is after the last step, since it starts there."""
+        return self.made.get(("start", name)) == "1"
 
     def _twin(self, name: str, span: Span) -> str:
         """A second name of a value that is read at earlier and at later steps."""
         key = ("twin", name)
         if key not in self.made:
-            self.made[key] = self.free(f"{name}_after")
+            side = "before" if self._is_later_own(name) else "after"
+            self.made[key] = self.free(f"{name}_{side}")
+            # The name's own equation may stand below the first read of the second one.
+            self.like[self.made[key]] = read(name, 0, span)
             if not any(e.name == name for e in self.equations):
                 self._define_twin(name, span)
         return self.made[key]

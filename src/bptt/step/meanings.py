@@ -228,7 +228,10 @@ def lookup(a: Array, index: Array) -> Array:
     """Column `index` of A for every row."""
     if is_static_matrix(a):
         return a.T[index]
-    columns = np.take_along_axis(a, index[..., None, None], axis=-1)
+    places = index[..., None, None]
+    # A matrix for every index, one for all steps: E[j][:, k[t]].
+    matrices = a.reshape((*(1,) * (places.ndim - a.ndim), *a.shape))
+    columns = np.take_along_axis(matrices, places, axis=-1)
     return np.asarray(columns[..., 0])
 
 

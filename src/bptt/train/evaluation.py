@@ -9,6 +9,7 @@ import numpy.typing as npt
 from bptt.train.data.form import Form
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.windows import Dataset, plan_epoch, weights_of
+from bptt.train.gaps import inputs_of
 from bptt.train.model import Model
 from bptt.train.processes import ALONE, Processes
 from bptt.train.tallies import ACCURACY, Figures, make_tally, with_perplexity
@@ -63,8 +64,7 @@ def evaluate(
         total += dataset.weight(window.rows, first, window.stop)
         block = dataset.read(share.rows, window.start, window.stop)
         weights = weights_of(block, window.scored) * share.counts
-        given = {"x": block.x, "y": block.y}
-        inputs = model.cell.draw(parameters, given, mean=True)
+        inputs = model.cell.draw(parameters, inputs_of(model.cell, block), mean=True)
         run = model.cell.forward(
             parameters,
             inputs,
@@ -76,7 +76,8 @@ def evaluate(
         state = run.final
         if tally is not None and model.scores is not None:
             counted = weights > 0
-            tally.add(run[model.scores][counted], block.y[counted])
+            known = None if block.known is None else block.known[counted]
+            tally.add(run[model.scores][counted], block.y[counted], known)
     sums = {} if tally is None else {"tally": tally.sums}
     totals = processes.add({"loss": np.array([loss]), **sums})
     mean = float(totals["loss"][0]) / (total or 1.0)

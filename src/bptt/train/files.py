@@ -2,12 +2,17 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
 from bptt.train.errors import FolderNotWritableError
+
+# Windows lets no file be replaced that another program reads: a virus scanner, or
+# `bptt compare` of a run that goes on. They are done within seconds.
+PAUSES = (0.01, 0.05, 0.25, 1.0)  # seconds
 
 
 def add_line(path: Path, line: bytes) -> None:
@@ -48,7 +53,7 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         # mkstemp makes a file only its owner can read; a result is an ordinary file.
         Path(temporary).chmod(0o666 & ~_current_umask())
-        Path(temporary).replace(path)
+        _take_place(Path(temporary), path)
         temporary = None
         sync_folder(path.parent)
     except OSError as error:
@@ -56,6 +61,17 @@ def write_whole(path: Path, content: bytes) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def _take_place(new: Path, path: Path) -> None:
+    for pause in PAUSES if os.name == "nt" else ():
+        try:
+            new.replace(path)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    new.replace(path)
 
 
 def _current_umask() -> int:
@@ -84,7 +100,7 @@ class LockedError(Exception):
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file; the system gives it back when the process ends.
 
-    A file system that has no locks is used without.
+    A system or a file system that has no locks is used without.
     Raises: LockedError if another process holds it, FolderNotWritableError.
     """
     try:
@@ -96,7 +112,7 @@ def locked(path: Path) -> Iterator[None]:
             _lock(stream.fileno())
         except (BlockingIOError, PermissionError) as error:
             raise LockedError from error
-        except OSError:
+        except (OSError, ImportError):
             pass
         yield
 

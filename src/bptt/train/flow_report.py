@@ -9,6 +9,7 @@ import numpy as np
 from bptt.flow import GradientFlow
 from bptt.train.data.opening import Data, make_task
 from bptt.train.data.windows import weights_of
+from bptt.train.gaps import inputs_of, total_of
 from bptt.train.run_folder import read_run
 from bptt.train.sampling import best_or_last
 from bptt.train.training import read_again
@@ -32,12 +33,12 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
     stop = min(dataset.length_of(rows), task.truncation.k2 or STEPS, STEPS)
     block = dataset.read(rows, 0, stop)
     weights = weights_of(block, stop)
-    weights = weights / (weights.sum() or 1.0)
+    weights = weights / (total_of(block, weights) or 1.0)
     cell = saved.model.cell
     initial = saved.model.init(task.form, saved.options, "float32")
     found = {}
     for when, parameters in (("first", initial), ("last", saved.parameters)):
-        inputs = cell.draw(parameters, {"x": block.x, "y": block.y}, mean=True)
+        inputs = cell.draw(parameters, inputs_of(cell, block), mean=True)
         found[when] = cell.flow(
             parameters, inputs, weights=weights, lengths=block.lengths,
             window=task.truncation.k2, name=f"{saved.options.cell}, {when}",

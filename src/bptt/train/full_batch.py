@@ -19,6 +19,7 @@ from bptt.train.clipping import global_norm
 from bptt.train.data.windows import Window, plan_epoch, weights_of
 from bptt.train.errors import TrainExtraMissingError, TrainingDivergedError
 from bptt.train.evaluation import real_loss
+from bptt.train.gaps import inputs_of
 from bptt.train.gradient_norms import measure_norms
 from bptt.train.loop import Learned
 from bptt.train.meter import Meter
@@ -139,8 +140,7 @@ class FullBatchSession:
         weights = weights_of(block, window.stop) / self._weight
         cell = self.setting.model.cell
         # Masks at their mean: a line search needs the same function at every call.
-        given = {"x": block.x, "y": block.y}
-        inputs = cell.draw(self.parameters, given, mean=True)
+        inputs = cell.draw(self.parameters, inputs_of(cell, block), mean=True)
         gradient = cell.gradient(
             self.parameters, inputs, weights=weights, lengths=block.lengths,
             memory=self.setting.options.memory,

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from bptt.cell import Cell
 from bptt.train.data.windows import Dataset, weights_of
+from bptt.train.gaps import inputs_of, total_of
 from bptt.train.truncation import Truncation
 
 N_ROWS = 8
@@ -31,9 +32,8 @@ def measure_norms(
     stop = min(dataset.length_of(rows), truncation.k2 or dataset.length_of(rows))
     block = dataset.read(rows, 0, stop)
     weights = weights_of(block, stop)
-    if weights.sum():
-        weights /= weights.sum()
-    inputs = cell.draw(parameters, {"x": block.x, "y": block.y}, mean=True)
+    weights /= total_of(block, weights) or 1.0
+    inputs = cell.draw(parameters, inputs_of(cell, block), mean=True)
     gradient = cell.gradient(
         parameters,
         inputs,

@@ -23,6 +23,7 @@ from bptt.train.clipping import clip_by_global_norm, clip_by_value
 from bptt.train.data.windows import Block, Dataset, Window, weights_of
 from bptt.train.errors import TrainingDivergedError
 from bptt.train.evaluation import real_loss
+from bptt.train.gaps import inputs_of
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.optimiser import Optimiser
 from bptt.train.processes import ALONE, Processes, Share
@@ -118,14 +119,13 @@ class Learner:
         window's number: whoever has a row, it is disturbed in the same way.
         """
         block = dataset.read(share.rows, window.start, window.stop)
-        inputs = {"x": block.x, "y": block.y}
+        inputs = inputs_of(self.cell, block)
         if all(spec.draw is None for spec in self.cell.graph.inputs.values()):
             return block, inputs
         whole = dataset.read(window.rows, window.start, window.stop)
         seed = np.random.SeedSequence([self.seed, number]).generate_state(1)[0]
-        drawn = self.cell.draw(
-            self.parameters, {"x": whole.x, "y": whole.y}, seed=int(seed)
-        )
+        given = inputs_of(self.cell, whole)
+        drawn = self.cell.draw(self.parameters, given, seed=int(seed))
         return block, {n: array[:, share.places] for n, array in drawn.items()}
 
     def _disturbed(self, number: int) -> Arrays:

@@ -20,6 +20,7 @@ from bptt.train.errors import UnlikeDataError
 from bptt.train.evaluation import evaluate_part
 from bptt.train.files import add_line
 from bptt.train.finish import references
+from bptt.train.model import with_gaps
 from bptt.train.report import PartReport
 from bptt.train.run_folder import SavedRun, read_run
 from bptt.train.sampling import best_or_last
@@ -88,6 +89,8 @@ def measure_run(folder: Path, data: Data, checkpoint: str | None = None) -> Meas
     saved = read_run(folder, name)
     task = _task(saved, data)
     model = saved.model
+    if task.form.has_gaps:
+        model = with_gaps(model, task.form)
     if task.unit is None:
         unit = unit_of(model.loss, per_step=task.form.per_step)
         task = replace(task, unit=unit)

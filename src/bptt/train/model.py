@@ -15,14 +15,18 @@ from bptt.train.checkpoint import Parameters
 from bptt.train.data.form import Form
 from bptt.train.door.limits import Refusal, refuse_above
 from bptt.train.errors import CellNotTrainableError, SizeNameError, TooLargeError
+from bptt.train.gaps import (
+    GAPPED,
+    KNOWN,
+    WHOLE,
+    reads_known,
+    with_loss_line,
+    without_known,
+)
 from bptt.train.options import TrainingOptions
 
-# The read-out of a cell without a loss, by the kind of target.
-LOSSES = {
-    "class": "nll(softmax({o}[t]), {y}[t])",
-    "multi-hot": "bce(sigmoid({o}[t]), {y}[t])",
-    "real": "mse({o}[t], {y}[t])",
-}
+# The loss of a cell that has none, by the kind of target.
+LOSSES = {"class": "nll", "multi-hot": "bce", "real": "mse"}
 LINKS = {"nll": "softmax", "bce": "sigmoid", "mse": None}
 NEEDED = {
     "nll": "class indices (integers)",
@@ -139,7 +143,29 @@ def build_model(options: TrainingOptions, form: Form) -> Model:
         cell = with_tokens(cell, options, form)
     if cell.graph.loss is None:
         cell = _with_readout(cell, form.target)
-    return as_model(options.cell, cell, form)
+    model = as_model(options.cell, cell, form)
+    return with_gaps(model, form) if form.has_gaps else model
+
+
+def with_gaps(model: Model, form: Form) -> Model:
+    """A model whose loss leaves out the elements of y that are missing.
+
+    Raises: CellNotTrainableError if its own loss is none of which that can be made.
+    """
+    cell = model.cell
+    if reads_known(cell):
+        return model
+    root = unnamed(cell.graph.definitions["L"])
+    taken = {*cell.graph.parameters, *cell.graph.definitions}
+    if model.scores is None or root.op not in GAPPED or KNOWN in taken:
+        found = "single elements of y are missing, and its loss does not leave them out"
+        fix = (
+            "Let an input known[t], 1 where an element of y is there and else 0, "
+            "multiply what the loss sums, as in mse(known[t] * o[t], known[t] * y[t])."
+        )
+        raise CellNotTrainableError(model.name, found, fix)
+    line = GAPPED[root.op].format(o=model.scores, y="y")
+    return as_model(model.name, with_loss_line(cell, line), form)
 
 
 def as_model(name: str, cell: Cell, form: Form) -> Model:
@@ -149,7 +175,7 @@ def as_model(name: str, cell: Cell, form: Form) -> Model:
     exactly x and y, or are not of the data's kind.
     """
     inputs = [name for name, spec in cell.graph.inputs.items() if spec.draw is None]
-    if set(inputs) != {"x", "y"}:
+    if set(inputs) - {KNOWN} != {"x", "y"}:
         found = f"its inputs are {', '.join(inputs) or 'none'}"
         fix = "A model reads x and is scored on targets y, by these names."
         raise CellNotTrainableError(name, found, fix)
@@ -211,9 +237,8 @@ def _with_readout(cell: Cell, target: str) -> Cell:
     read_out = cell.with_readout()
     if target == "class":
         return read_out
-    *rest, _ = read_out.text.rstrip("\n").split("\n")
-    o, y = _find_loss(read_out)[1], "y"
-    return Cell("\n".join([*rest, "L[t] = " + LOSSES[target].format(o=o, y=y)]) + "\n")
+    o = _find_loss(read_out)[1]
+    return with_loss_line(read_out, WHOLE[LOSSES[target]].format(o=o, y="y"))
 
 
 def _find_loss(cell: Cell) -> tuple[str, str | None]:
@@ -229,4 +254,5 @@ def _find_loss(cell: Cell) -> tuple[str, str | None]:
         if y_hat.op != link:
             return loss.op, None
         scores = y_hat.inputs[0]
+    scores = without_known(scores)
     return loss.op, str(scores.data) if scores.op == "named" else None

@@ -97,7 +97,11 @@ def _heads(data: SequenceFiles, model: Trained) -> list[str]:
     if target is None:
         is_later_x = data.horizon is not None and len(data.columns) == n
         return list(data.columns) if is_later_x else [f"y{i}" for i in range(n)]
-    return [target] if n == 1 else [f"{target} {i}" for i in range(n)]
+    if n == 1:
+        return [target]
+    if model.form.target != "class":
+        return [name.strip() for name in target.split(",")]
+    return [f"{target} {i}" for i in range(n)]
 
 
 def _digits(values: Array) -> list[float]:

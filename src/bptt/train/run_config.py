@@ -62,7 +62,8 @@ def read_table(path: Path) -> dict[str, Any]:
     """
     kind = "JSON" if path.suffix == ".json" else "TOML"
     try:
-        text = read_bounded(path, MAX_CONFIG).decode()
+        # Editors of Windows begin a file with a mark of its code.
+        text = read_bounded(path, MAX_CONFIG).decode("utf-8-sig")
         if kind == "TOML":
             return tomllib.loads(text)
         return hold_to(dict[str, Any], parse_json(text, infinite=True))

@@ -32,8 +32,8 @@ class Tally(Protocol):
 
     sums: npt.NDArray[np.float64]
 
-    def add(self, o: Array, y: Array) -> None:
-        """Count guesses o, (n, ...), against targets y, (n, ...)."""
+    def add(self, o: Array, y: Array, known: Array | None = None) -> None:
+        """Count guesses o, (n, ...), against targets y, (n, ...), where known."""
         ...
 
     def figures(self) -> dict[str, float]:
@@ -51,8 +51,8 @@ class ClassTally:
     def __init__(self, n: int) -> None:
         self.sums = np.zeros((2, n))  # right guesses and targets, per class
 
-    def add(self, o: Array, y: Array) -> None:
-        """Count guesses o, (n, n_o), against classes y, (n,)."""
+    def add(self, o: Array, y: Array, known: Array | None = None) -> None:
+        """Count guesses o, (n, n_o), against classes y, (n,); all are known."""
         self.count(o.argmax(axis=-1), y)
 
     def count(self, guesses: Array, y: Array) -> None:
@@ -86,9 +86,11 @@ class BinaryTally:
     def __init__(self) -> None:
         self.sums = np.zeros(4)  # true and false positives, false and true negatives
 
-    def add(self, o: Array, y: Array) -> None:
+    def add(self, o: Array, y: Array, known: Array | None = None) -> None:
         """Count guesses o against y of the same shape."""
         said, true = o > 0, y > 0.5
+        if known is not None:
+            said, true = said[known], true[known]
         kinds = (said & true, said & ~true, ~said & true, ~said & ~true)
         self.sums += [int(kind.sum()) for kind in kinds]
 
@@ -116,9 +118,11 @@ class RealTally:
         self.sums = np.zeros(3)  # squares, absolute values, elements
         self._scale = scale
 
-    def add(self, o: Array, y: Array) -> None:
+    def add(self, o: Array, y: Array, known: Array | None = None) -> None:
         """Count guesses o against y of the same shape."""
         error = (o.astype(np.float64) - y) * self._scale
+        if known is not None:
+            error = error[known]
         self.sums += [(error**2).sum(), np.abs(error).sum(), error.size]
 
     def figures(self) -> dict[str, float]:

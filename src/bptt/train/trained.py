@@ -27,6 +27,7 @@ from bptt.train.export.c_header import c_header
 from bptt.train.export.onnx_model import onnx_model
 from bptt.train.export.single_step import SingleStep, single_step
 from bptt.train.files import write_whole
+from bptt.train.gaps import KNOWN, means_of_inputs, without_loss
 from bptt.train.model import Model
 from bptt.train.optimiser import import_torch
 from bptt.train.run_folder import SavedRun, read_run
@@ -130,9 +131,7 @@ class Trained:
     @cached_property
     def network(self) -> Cell:
         """The cell without its loss: it reads x alone, and whatever is drawn."""
-        lines = self.cell.text.splitlines()
-        kept = [line for line in lines if not line.lstrip().startswith("L[t]")]
-        network = Cell("\n".join(kept) + "\n")
+        network = Cell(without_loss(self.cell))
         left = [n for n, s in network.graph.inputs.items() if s.draw is None]
         if left != ["x"] or network.graph.loss is not None:
             found = f"without L[t] its inputs are {', '.join(left)}"
@@ -209,8 +208,9 @@ class Trained:
         x = np.zeros((1, 1), np.int64)
         if not self.form.x_is_token:
             x = np.zeros((1, 1, self.form.n_x), np.float32)
-        drawn = self.cell.draw(self.parameters, {"x": x, "y": x}, mean=True)
-        return {n: a[0, 0] for n, a in drawn.items() if n not in ("x", "y")}
+        given = means_of_inputs(self.cell, {"x": x, "y": x})
+        drawn = self.cell.draw(self.parameters, given, mean=True)
+        return {n: a[0, 0] for n, a in drawn.items() if n not in ("x", "y", KNOWN)}
 
     def _in_units(self, o: Array) -> Array:
         """What the network says, in the units of the data."""
@@ -230,7 +230,8 @@ class Trained:
         y = np.zeros(lead, np.int64)
         if spec.index is None:
             y = np.zeros((*lead, *((self.form.n_o,) if spec.shape else ())), np.float32)
-        return self.cell.draw(self.parameters, {"x": x, "y": y}, mean=True)
+        given = means_of_inputs(self.cell, {"x": x, "y": y})
+        return self.cell.draw(self.parameters, given, mean=True)
 
     def _refuse_other(self, x: Array) -> None:
         form = self.form

@@ -128,7 +128,8 @@ def _train(
     task = make_task(data, options, None if first is None else first.vocabulary)
     if first is not None:
         refuse_unlike(data.source, task.form, first.form)
-        task = replace(task, form=first.form)
+        form = replace(first.form, has_gaps=task.form.has_gaps)
+        task = replace(task, form=form)
     model = build_model(options, task.form)
     refuse_reading_ahead(model, against_reading_ahead(task, data))
     task = _with_unit(task, model)

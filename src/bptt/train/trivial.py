@@ -18,6 +18,7 @@ from bptt.train.data.form import Form
 from bptt.train.data.sequences import Batches
 from bptt.train.data.streams import Streams
 from bptt.train.data.windows import Dataset, plan_epoch, weights_of
+from bptt.train.gaps import share_of
 from bptt.train.tallies import ClassTally, Figures, make_tally, with_perplexity
 from bptt.train.truncation import Truncation
 
@@ -37,12 +38,20 @@ class Predictor:
     is_trivial: bool = True
 
 
-def targets_of(dataset: Dataset) -> Iterator[tuple[Array, Array]]:
-    """The targets that count, in pieces, (n, ...), and what each weighs, (n,)."""
+Targets = tuple[Array, Array, Array | None]
+
+
+def targets_of(dataset: Dataset) -> Iterator[Targets]:
+    """The targets that count, in pieces, (n, ...), and what each weighs, (n,).
+
+    Beside them which elements are known, (n, n_o); None where all are.
+    """
     for window in plan_epoch(dataset, 0, PIECE):
         block = dataset.read(window.rows, window.start, window.stop)
         weights = weights_of(block, window.scored)
-        yield block.y[weights > 0], weights[weights > 0]
+        counts = weights > 0
+        known = None if block.known is None else block.known[counts]
+        yield block.y[counts], weights[counts], known
 
 
 @dataclass(frozen=True)
@@ -62,14 +71,15 @@ class Trivial:
         if loss == "nll":
             counts = _count_classes(training, form.n_o) + 1.0
             return cls(form, loss, np.log(counts / counts.sum()))
-        total, n = np.zeros(form.n_o), 0.0
-        for y, weights in targets_of(training):
-            total += weights @ y
-            n += weights.sum()
+        total, n = np.zeros(form.n_o), np.zeros(form.n_o)
+        for y, weights, known in targets_of(training):
+            there = np.ones(y.shape) if known is None else known
+            total += weights @ (y * there)
+            n += weights @ there
         if loss == "bce":
             p = (total + 1) / (n + 2)
             return cls(form, loss, np.log(p / (1 - p)))
-        return cls(form, loss, total / (n or 1.0))
+        return cls(form, loss, total / np.where(n > 0, n, 1.0))
 
     @property
     def name(self) -> str:
@@ -84,30 +94,32 @@ class Trivial:
         tally = make_tally(self.form, self.loss)
         assert tally is not None
         loss, n = 0.0, 0.0
-        for y, weights in targets_of(dataset):
+        for y, weights, known in targets_of(dataset):
             if isinstance(tally, ClassTally):
                 tally.count(np.broadcast_to(self.o.argmax(), len(y)), y)
             else:
-                tally.add(np.broadcast_to(self.o, y.shape), y)
-            loss += float(weights @ self._losses_of(y))
-            n += weights.sum()
+                tally.add(np.broadcast_to(self.o, y.shape), y, known)
+            loss += float(weights @ self._losses_of(y, known))
+            n += float(weights @ share_of(known, len(y)))
         mean = loss / (n or 1.0) + offset
         figures = with_perplexity(tally.figures(), self.loss, mean)
         return Predictor(self.name, mean, figures)
 
-    def _losses_of(self, y: Array) -> Array:
+    def _losses_of(self, y: Array, known: Array | None) -> Array:
         if self.loss == "nll":
             return np.asarray(-self.o[y])
+        there = 1 if known is None else known
         if self.loss == "bce":  # -(y o - log(1 + e^o)), summed
-            return np.asarray((np.logaddexp(0, self.o) - y * self.o).sum(axis=-1))
-        return np.asarray(((self.o - y) ** 2).mean(axis=-1))
+            each = np.logaddexp(0, self.o) - y * self.o
+            return np.asarray((each * there).sum(axis=-1))
+        return np.asarray((((self.o - y) ** 2) * there).mean(axis=-1))
 
 
 def _count_classes(training: Dataset, n: int) -> Array:
     if isinstance(training, Streams):
         return count_entries(training.tokens, n)
     counts = np.zeros(n)
-    for y, weights in targets_of(training):
+    for y, weights, _ in targets_of(training):
         counts += np.bincount(y, weights, minlength=n)
     return counts
 
@@ -135,8 +147,10 @@ def measure_lagged(name: str, back: int, dataset: Batches, form: Form) -> Predic
         counts, weights = weights > 0, weights[weights > 0]
         guess = _as_y(form, x[np.maximum(np.arange(len(x)) - back, 0)][counts])
         true = data.y[row][counts]
-        tally.add(guess, true)
-        errors = ((guess - true) ** 2).mean(axis=-1)
+        there = data.elements(row)[counts] > 0
+        known = there if there.ndim > 1 else np.ones(true.shape, bool)
+        tally.add(guess, true, known)
+        errors = (((guess - true) ** 2) * known).mean(axis=-1)
         loss += float(weights @ errors)
-        n += weights.sum()
+        n += float(weights @ share_of(known, len(true)))
     return Predictor(name, loss / (n or 1.0), tally.figures())

@@ -108,6 +108,10 @@ class Store:
             with os.fdopen(number, "wb") as file:
                 file.write(whole)
             Path(name).replace(path)
+        except PermissionError:
+            Path(name).unlink(missing_ok=True)
+            if not path.exists():  # else another process reads the same on Windows
+                raise
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

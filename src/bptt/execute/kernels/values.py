@@ -205,10 +205,11 @@ class KernelValues:
         if rows is not None:
             return rows
         rows = self._at(node, index)
-        n_b = self._bindings.n_b
-        core = rows.shape[2:]
-        row: FloatArray = np.broadcast_to(rows, (1, n_b, *core))[0]
-        return row
+        if node.timed:  # of numbers alone it has neither the axis of steps nor of rows
+            axes = (*(dim for _, dim in node.indices), *node.shape)
+            core = self._bindings.numbers(axes)
+            rows = np.broadcast_to(rows, (1, self._bindings.n_b, *core))[0]
+        return rows
 
     def _step(self, node: Node, index: int) -> FloatArray | None:
         """A value's rows of one step where they lie, if that is all there is to it.

@@ -81,7 +81,7 @@ class Derivation:
             return Value(reading.name) if reading.is_parameter else reading.value
         if node.op == "constant":
             value: Any = node.data
-            return e.Number(float(value))
+            return e.Number(float(value) + 0.0)  # -0 is 0: a formula has no other
         return e.Size(str(node.data)) if node.op == "size" else None
 
     # ----- derivatives -----

@@ -204,6 +204,10 @@ def _unit(ev: Evaluator, expr: e.UnitVector) -> Array:
     return column
 
 
+def _unread(ev: Evaluator, expr: e.Written) -> Array:
+    raise UnknownSymbolError("formula.as-written", text=expr.text)
+
+
 def _step(ev: Evaluator, time: Time | None) -> int:
     step = ev.at(time)
     assert step is not None
@@ -222,6 +226,7 @@ _MEANINGS: dict[type[Expr], Callable[[Evaluator, Any], Array]] = {
     e.Zeros: lambda ev, x: np.zeros((ev.point.size(x.rows), ev.point.size(x.columns))),
     e.UnitVector: _unit,
     e.Delta: _delta,
+    e.Written: _unread,
     e.Element: _element,
     e.Jacobian: _jacobian,
     e.Transpose: lambda ev, x: ev(x.of).T,

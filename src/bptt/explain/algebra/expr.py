@@ -157,6 +157,16 @@ class Delta(Expr):
     second: str | Value
 
 
+@dataclass(frozen=True)
+class Written(Expr):
+    """What the language of cells writes, as it stands: an equation with indices.
+
+    It is shown as typed; what it is worth is found by reading it (`indices.check`).
+    """
+
+    text: str
+
+
 # ----- parts and derivatives -----
 
 
@@ -269,23 +279,14 @@ class StepProduct(Expr):
     """Π over a step: the factors from `lower` to `upper`, in this order.
 
     It runs down where the lower bound is the later step: Π_{s=tau}^{t+1}; a product of
-    no factors is I.
+    no factors is I. Which of two letters is the later one is known where it is written.
     """
 
     index: str
     lower: Time
     upper: Time
     body: Expr
-
-    @property
-    def is_descending(self) -> bool:
-        """Whether the lower bound is the later step."""
-        order = ("", "t", "s", "tau")
-        ends = [
-            (order.index(time.base) if time.base in order else 1, time.offset)
-            for time in (self.lower, self.upper)
-        ]
-        return ends[0] > ends[1]
+    is_descending: bool
 
 
 # ----- ways to build them -----

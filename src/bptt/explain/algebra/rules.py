@@ -8,8 +8,9 @@ y^T) g. Vectors are columns, so nothing here depends on how arrays are laid out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from bptt.explain.algebra import expr as e
@@ -281,10 +282,6 @@ def _slope(rule: Callable[[Expr, Expr], Expr]) -> Callable[[Site, Expr], Given]:
     return pull
 
 
-def _of(function: str) -> Callable[[Expr, Expr], Expr]:
-    return lambda y, x: e.Applied(function, (x,))
-
-
 # ----- how a gradient passes: the rest -----
 
 
@@ -397,6 +394,22 @@ def _pull_cumsum(site: Site, g: Expr) -> Given:
     return (minus(product(ones, transpose(ones), g), earlier),)
 
 
+# The derivative of a function of one number, from its value y and what it is of.
+SLOPES: Mapping[str, Callable[[Expr, Expr], Expr]] = MappingProxyType({
+    "tanh": lambda y, x: minus(ONE, e.Power(y, TWO)),
+    "sigmoid": lambda y, x: e.Hadamard((y, minus(ONE, y))),
+    "relu": lambda y, x: e.Applied("greater", (x, Number(0.0))),
+    "softplus": lambda y, x: e.Applied("sigmoid", (x,)),
+    "exp": lambda y, x: y,
+    "log": lambda y, x: e.Quotient(ONE, x),
+    "sqrt": lambda y, x: e.Quotient(ONE, product(TWO, y)),
+    "sin": lambda y, x: e.Applied("cos", (x,)),
+    "cos": lambda y, x: e.Negative(e.Applied("sin", (x,))),
+    "abs": lambda y, x: e.Applied("sign", (x,)),
+    "expm1": lambda y, x: e.Applied("exp", (x,)),
+    "erf": _erf_slope,
+})  # fmt: skip
+
 PULLS: Table[Callable[[Site, Expr], Given]] = Table("PULLS", FILE, {
     "add": _plain(1, 1),
     "sub": _plain(1, -1),
@@ -409,19 +422,8 @@ PULLS: Table[Callable[[Site, Expr], Given]] = Table("PULLS", FILE, {
     "greater": lambda s, g: (None, None),
     "greater_equal": lambda s, g: (None, None),
     "where": _pull_where,
-    "tanh": _slope(lambda y, x: minus(ONE, e.Power(y, TWO))),
-    "sigmoid": _slope(lambda y, x: e.Hadamard((y, minus(ONE, y)))),
-    "relu": _slope(lambda y, x: e.Applied("greater", (x, Number(0.0)))),
-    "softplus": _slope(_of("sigmoid")),
-    "exp": _slope(lambda y, x: y),
-    "log": _slope(lambda y, x: e.Quotient(ONE, x)),
-    "sqrt": _slope(lambda y, x: e.Quotient(ONE, product(TWO, y))),
-    "sin": _slope(_of("cos")),
-    "cos": _slope(lambda y, x: e.Negative(e.Applied("sin", (x,)))),
-    "abs": _slope(_of("sign")),
+    **{name: _slope(rule) for name, rule in SLOPES.items()},
     **dict.fromkeys(("stop_gradient", "sign", "floor", "round"), lambda s, g: (None,)),
-    "expm1": _slope(_of("exp")),
-    "erf": _slope(_erf_slope),
     "with_derivative": lambda s, g: (None, _through(s, g, ONE, 1, is_plain=True)),
     "max": _pull_max,
     "cumsum": _pull_cumsum,

@@ -33,9 +33,9 @@ class FormulaShapeError(SentenceError):
         self.expr = expr
 
 
-def show(shape: Shape) -> str:
+def show(shape: tuple[Dim, ...]) -> str:
     """`n_h×n_x`."""
-    return f"{shape[0]}×{shape[1]}"
+    return "×".join(map(str, shape))
 
 
 def shape_of(expr: Expr, scope: Scope) -> Shape:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -34,11 +34,12 @@ def compared(
     Raises: UnknownSymbolError if they are defined together at no step.
     """
     steps = free_steps((left, right))
-    noted = Compared(steps[0] if steps else "", tuple(points))
+    first, second = (*steps, "", "")[:2]
+    noted = Compared(first, second, tuple(points))
     worst = 0.0
     for number, at, error in _differences(left, right, points):
         worst = max(worst, error)
-        noted.add(number, at.get(noted.letter, 0), is_wrong=error > TOLERANCE)
+        noted.add(number, at, is_wrong=error > TOLERANCE)
     return worst, noted
 
 
@@ -47,9 +48,14 @@ def _differences(
 ) -> Iterator[tuple[int, dict[str, int], float]]:
     """The relative error of every comparison: instance, steps, error."""
     letters = free_letters(left, points[0].scope)
+    if any(isinstance(part, e.Delta) for part in e.walk(left)):  # names no dimension
+        letters |= free_letters(right, points[0].scope)
     steps, reason, count = free_steps((left, right)), "", 0
+    products = _free_products((left, right), steps)
     for number, point in enumerate(points):
         for at in choices(steps, point):
+            if any(_runs_back(part, {"tau": point.tau, **at}) for part in products):
+                continue  # Π from h^(t) back to h^(s) says nothing where t < s
             for chosen in _choices(letters, point):
                 try:
                     with np.errstate(all="ignore"):
@@ -62,6 +68,22 @@ def _differences(
                 yield number, at, error
     if not count:
         raise UnknownSymbolError("formula.nowhere", reason=reason)
+
+
+def _free_products(sides: Iterable[Expr], steps: Sequence[str]) -> list[e.StepProduct]:
+    """The products over steps whose bounds no sum binds."""
+    known = ("", "tau", *steps)
+    return [
+        part for side in sides for part in e.walk(side)
+        if isinstance(part, e.StepProduct)
+        and part.lower.base in known and part.upper.base in known
+    ]  # fmt: skip
+
+
+def _runs_back(part: e.StepProduct, at: Mapping[str, int]) -> bool:
+    """Whether a product has less than no factor: its bounds are the wrong way round."""
+    first, last = part.lower.at(at), part.upper.at(at)
+    return first + 1 < last if part.is_descending else last + 1 < first
 
 
 def _relative(found: Array, expected: Array) -> float:

@@ -22,6 +22,7 @@ from bptt.explain.sentences import Text, say
 Put = Callable[[Expr], Expr]
 Write = Callable[[Expr], str]
 CONSTANTS = (e.Number, e.Quotient, e.Weight)
+GRADIENTS = (e.Nabla, e.Incoming)
 NAMING = (e.Nabla, e.Jacobian, e.Element, e.Incoming, e.UnitVector, e.Delta)
 
 
@@ -30,8 +31,8 @@ class Edit:
     """A changed formula, the place that is changed, and what to do there.
 
     kind: "swap", "transpose", "step", "missing term", "extra term", "sign", "missing
-    factor", "extra factor", "diag", "missing sum", "extra sum", "bounds", "replace" or
-    "write"; parts: the expressions that its sentence names.
+    factor", "extra factor", "diag", "missing sum", "extra sum", "bounds", "order",
+    "rows", "product", "replace" or "write"; parts: what its sentence names.
     """
 
     kind: str
@@ -58,6 +59,7 @@ def edits(formula: Expr, right: Iterable[Expr]) -> Iterator[Edit]:
     places = list(parts(formula))
     known = list(right)
     yield from _sums(formula, known)
+    yield from _rows(formula)
     for make in (_swaps, _transposes, _diagonals):
         for part, put in places:
             yield from make(part, put)
@@ -66,6 +68,7 @@ def edits(formula: Expr, right: Iterable[Expr]) -> Iterator[Edit]:
     for part, put in places:
         yield from _signs(part, put)
         yield from _bounds(part, put)
+        yield from _orders(part, put)
     yield from _terms(formula, known)
     for part, put in places:
         yield from _factors(part, put, known)
@@ -135,10 +138,28 @@ def _sums(formula: Expr, right: list[Expr]) -> Iterator[Edit]:
     """One step's term for the sum over all steps, or the sum for one step's term."""
     if isinstance(formula, e.Sigma):
         yield Edit("extra sum", formula.body, formula.span)
-    has_step = "t" in free_steps((formula,))
-    if has_step and any(isinstance(known, e.Sigma) for known in right):
-        whole = e.Sigma("t", FIRST, TAU, formula)
+    if not any(isinstance(known, e.Sigma) for known in right):
+        return
+    is_called = isinstance(formula, e.Applied) and formula.function == "sum"
+    body = formula.children[0] if is_called else formula
+    if not free_steps((body,)):  # the last step's term alone
+        body = e.rebuild(body, lambda part: replace(part, time=e.T) if isinstance(
+            part, e.Value) and part.time == TAU else part)  # fmt: skip
+    if "t" in free_steps((body,)):
+        whole = e.Sigma("t", FIRST, TAU, body)
         yield Edit("missing sum", whole, formula.span, (whole,))
+
+
+def _rows(formula: Expr) -> Iterator[Edit]:
+    """A formula that is right for gradients as rows, or as a row."""
+    turned = e.transpose(formula)
+    yield Edit("transpose", turned, formula.span, (turned,))
+    rows = e.rebuild(
+        formula,
+        lambda part: e.Transpose(part) if isinstance(part, GRADIENTS) else part,
+    )
+    columns = e.transpose(rows)
+    yield Edit("rows", columns, formula.span, (columns,))
 
 
 def _swaps(part: Expr, put: Put) -> Iterator[Edit]:
@@ -161,7 +182,9 @@ def _transposes(part: Expr, put: Put) -> Iterator[Edit]:
 
 
 def _diagonals(part: Expr, put: Put) -> Iterator[Edit]:
-    """A vector where its diagonal matrix belongs, and the other way round."""
+    """A vector where its diagonal matrix belongs, * for @, and the other way round."""
+    if isinstance(part, e.Hadamard):
+        yield Edit("product", put(e.Product(part.factors)), part.span, (part,))
     if isinstance(part, e.Diag):
         yield Edit("diag", put(part.of), part.span, (part.of,), "no-diag")
     elif isinstance(part, e.Product):
@@ -200,6 +223,14 @@ def _bounds(part: Expr, put: Put) -> Iterator[Edit]:
         moved = replace(part, lower=lower, upper=upper)
         if moved != part:
             yield Edit("bounds", put(moved), part.span, (moved,))
+
+
+def _orders(part: Expr, put: Put) -> Iterator[Edit]:
+    """A product over steps, its factors the other way round."""
+    if isinstance(part, e.StepProduct):
+        turned = replace(part, lower=part.upper, upper=part.lower,
+                         is_descending=not part.is_descending)  # fmt: skip
+        yield Edit("order", put(turned), part.span, (turned,))
 
 
 def _open(expr: Expr) -> tuple[Expr, ...]:

@@ -14,7 +14,7 @@ from bptt.engine import Engine
 from bptt.errors import ArgumentError
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Expr, Nabla, Value
-from bptt.explain.algebra.point import Point, Scope
+from bptt.explain.algebra.point import Point, Scope, UnknownSymbolError
 from bptt.explain.algebra.shape import SCALAR, FormulaShapeError, shape_of, show
 from bptt.explain.context import Subject
 from bptt.explain.formula.backward import Own
@@ -28,6 +28,7 @@ from bptt.explain.formula.edits import Edit, edits
 from bptt.explain.formula.hints import hints, is_far
 from bptt.explain.formula.known import Known
 from bptt.explain.formula.report import MISSHAPEN, RIGHT, WRONG, EquationReport
+from bptt.explain.formula.steps import Compared
 from bptt.explain.formula.trap import Trap, find_trap
 from bptt.explain.instances import ExplainOptionError, Options
 from bptt.explain.notation.formula_tokens import MAX_LENGTH, is_latex, quote
@@ -110,7 +111,12 @@ class _Checker:
         misfit = self.misfit(formula)
         if misfit is not None:
             return self._report(formula, MISSHAPEN, misfit)
-        error, steps = compared(self.left, formula, self.context.points)
+        try:
+            error, steps = compared(self.left, formula, self.context.points)
+        except UnknownSymbolError as nowhere:
+            if nowhere.text.id != "formula.nowhere" or not self.known.right(self.left):
+                raise
+            return self._report(formula, WRONG, (None, nowhere.text))
         count = len(self.context.points)
         if error > TOLERANCE:
             found = Text("formula.differs", {"error": f"{error:.2g}"})
@@ -133,7 +139,8 @@ class _Checker:
     ) -> EquationReport:  # fmt: skip
         """What is wrong, what would be right, and what a pass with it gives."""
         right = self._right(formula)
-        edit = self._fix(formula, right)
+        other = self._other_derivative(formula)
+        edit = self._fix(formula, right) if other is None else None
         span, sentence = found
         if status == WRONG:
             span = edit.span if edit is not None else _first_difference(formula, right)
@@ -145,8 +152,20 @@ class _Checker:
             is_latex=is_latex(self.text), **more,  # type: ignore[arg-type]
         )  # fmt: skip
         shown = best if edit is None else edit.result
-        found_hints = hints(self.left, formula, shown, report.write)
+        found_hints = hints(self.left, formula, shown, report.write, other)
         return replace(report, hints=found_hints)
+
+    def _other_derivative(self, formula: Expr) -> e.Jacobian | None:
+        """The derivative of the other kind, ∂ or d, if the formula gives that one."""
+        left = self.left
+        if not isinstance(left, e.Jacobian) or self.misfit(formula) is not None:
+            return None
+        other = replace(left, total=not left.total)
+        try:
+            error = largest_error(other, formula, self.context.points)
+        except UnknownSymbolError:
+            return None
+        return other if error <= TOLERANCE else None
 
     def _example(self) -> str:
         right = next(iter(self.known.right(self.left)), None)
@@ -186,7 +205,8 @@ class _Checker:
         """The first single change after which the formula is right."""
         if any(is_far(part) for part in e.walk(self.left)):
             return None  # of a derivative that is 0 nothing is likely meant
-        quick = self.context.points[:1]
+        quick, points = self.context.points[:1], self.context.points
+        covered = self._covered(formula)
         for edit in itertools.islice(edits(formula, right), MAX_TRIED):
             if self.left in e.walk(edit.result):
                 continue
@@ -195,14 +215,23 @@ class _Checker:
             try:
                 if largest_error(self.left, edit.result, quick) > TOLERANCE:
                     continue
-                points = self.context.points
-                if largest_error(self.left, edit.result, points) <= TOLERANCE:
+                error, steps = compared(self.left, edit.result, points)
+                # A recursion stops a step short of tau; more is a fix of nothing.
+                if error <= TOLERANCE and steps.loses(covered) <= 1:
                     return edit
             except ArgumentError:  # this change makes no formula
                 continue
         if right and isinstance(self.left, e.Jacobian | e.Transpose):
             return Edit("write", right[0], formula.span, (right[0], formula))
         return None
+
+    def _covered(self, formula: Expr) -> Compared:
+        """The steps at which a formula was compared; all where it could not be."""
+        other = self.left if self.misfit(formula) is not None else formula
+        try:
+            return compared(self.left, other, self.context.points)[1]
+        except ArgumentError:
+            return compared(self.left, self.left, self.context.points)[1]
 
     def trap(self, formula: Expr, *, is_flat: bool) -> Trap | None:
         """A backward pass in which the formula replaces the rule of its left side."""

@@ -11,10 +11,19 @@ from bptt.explain.sentences import Text
 
 
 def hints(
-    left: Expr, formula: Expr, right: Expr | None, write: Callable[[Expr], str]
-) -> tuple[Text, ...]:
-    """The sentences that a wrong equation calls for, each once."""
+    left: Expr, formula: Expr, right: Expr | None, write: Callable[[Expr], str],
+    other: e.Jacobian | None = None,
+) -> tuple[Text, ...]:  # fmt: skip
+    """The sentences that a wrong equation calls for, each once.
+
+    other: the derivative of the other kind, ∂ or d, where the formula gives that.
+    """
     found = [*_outside(formula, right, write), *_far((left, formula), write)]
+    if other is not None and not is_far(left):
+        fields = {"written": write(left), "meant": write(other)}
+        found.append(
+            Text(f"formula.hint.{'immediate' if other.total else 'total'}", fields)
+        )
     return tuple(found)
 
 

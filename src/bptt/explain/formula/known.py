@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bptt.explain.algebra import expr as e
@@ -59,24 +59,42 @@ class Known:
             try:
                 if shape_of(left, scope) != shape_of(formula, scope):
                     continue
-                error = largest_error(left, formula, self.context.points)
             except SentenceError:
                 continue
-            if error <= TOLERANCE and left not in e.walk(formula):
+            if self._is(left, formula) and left not in e.walk(formula):
                 return f"{to_ascii(left)} = {to_ascii(formula)}"
         return ""
+
+    def _is(self, left: Expr, right: Expr) -> bool:
+        """Whether an equation holds."""
+        try:
+            return largest_error(left, right, self.context.points) <= TOLERANCE
+        except SentenceError:
+            return False
+
+    def _whole(self, left: Expr) -> list[Expr]:
+        """The right sides for a whole gradient, or for a node's own equation."""
+        derivation = self.context.derivation
+        if isinstance(left, Nabla) and left.of != Value("L"):
+            return self.reference.formulas(left)
+        if isinstance(left, Value) and left.name in derivation.graph.definitions:
+            time = left.time
+            return [] if time is None else [
+                e.at_step(derivation.equation(left.name), time)
+            ]  # fmt: skip
+        return []
 
     def right(self, left: Expr) -> list[Expr]:
         """The right sides that are known for a left side."""
         if isinstance(left, e.Transpose):
             return [e.transpose(known) for known in self.right(left.of)]
         if isinstance(left, e.Jacobian):
-            found = self.jacobians.formula(left)
-            return [] if found is None else [found]
-        gradient = left.of if isinstance(left, e.Element) else left
-        if not isinstance(gradient, Nabla) or gradient.of == Value("L"):
-            return []
-        known = self.reference.formulas(gradient)
+            found = self.jacobians.formula(replace(left, total=False))
+            if found is None or (left.total and not self._is(left, found)):
+                return []  # several paths, or steps: no formula is at hand
+            return [found]
+        whole = left.of if isinstance(left, e.Element) else left
+        known = self._whole(whole)
         if not isinstance(left, e.Element):
             return known
         letters = tuple(i for i in left.indices if isinstance(i, str))

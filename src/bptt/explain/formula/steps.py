@@ -8,7 +8,7 @@ it is in all of them: t = tau, t = 1 ... tau-1.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from bptt.explain.algebra.expr import Expr, Sigma, StepProduct, Time
@@ -50,25 +50,56 @@ def choices(letters: Sequence[str], point: Point) -> Iterator[dict[str, int]]:
 class Compared:
     """Where two sides were compared: by instance the steps, and those that differ.
 
-    letter: the free step, "" if the equation has none; error: the largest relative
-    one; reason: why a step was left out, of the last that was.
+    letter: the free step, "" if the equation has none; second: another one, "" if there
+    is none; beside: by instance and step the values of the second.
     """
 
     letter: str
+    second: str
     points: tuple[Point, ...]
     covered: dict[int, set[int]] = field(default_factory=dict)
     failed: dict[int, set[int]] = field(default_factory=dict)
+    beside: dict[tuple[int, int], set[int]] = field(default_factory=dict)
 
-    def add(self, number: int, step: int, *, is_wrong: bool) -> None:
+    def add(self, number: int, at: Mapping[str, int], *, is_wrong: bool) -> None:
         """Note a comparison of an instance at a step."""
+        step = at.get(self.letter, 0)
         self.covered.setdefault(number, set()).add(step)
+        self.beside.setdefault((number, step), set()).add(at.get(self.second, 0))
         if is_wrong:
             self.failed.setdefault(number, set()).add(step)
+
+    def loses(self, other: Compared) -> int:
+        """How many steps of an instance the other covers and this does not, at most."""
+        if self.letter != other.letter:
+            return 0
+        return max(
+            len(steps - self.covered.get(number, set()))
+            for number, steps in other.covered.items()
+        )
 
     @property
     def range(self) -> Text:
         """The steps that were compared, in words."""
-        return self._named(self.covered)
+        first = self._named(self.covered)
+        ends = self._second_ends() if self.second else None
+        if ends is None:
+            return first
+        fields_ = {"letter": self.second, "first": ends[0], "last": ends[1]}
+        second = Text("formula.steps.range", fields_)
+        return Text("formula.steps.two", {"one": first, "two": second})
+
+    def _second_ends(self) -> tuple[str, str] | None:
+        """From where to where the second step runs, if that has a name."""
+        for first, last in itertools.product(("1", self.letter), (self.letter, "tau")):
+            is_it = all(
+                found == set(range(1 if first == "1" else step,
+                    (step if last == self.letter else self.points[n].tau) + 1))
+                for (n, step), found in self.beside.items()
+            )  # fmt: skip
+            if is_it:
+                return first, last
+        return None
 
     @property
     def where(self) -> Text:

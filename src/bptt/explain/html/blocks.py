@@ -220,7 +220,7 @@ def _why(writer: PageWriter, why: m.Why) -> Markup:
 
 def _shapes(writer: PageWriter, notes: tuple[m.ShapeNote, ...]) -> Markup:
     """The symbols of a card, those of one shape together."""
-    by_shape: dict[tuple[str | int, str | int], list[Any]] = {}
+    by_shape: dict[tuple[str | int, ...], list[Any]] = {}
     for note in notes:
         known = by_shape.setdefault(note.shape, [])
         known += [", ", writer.eq(note.symbol)] if known else [writer.eq(note.symbol)]
@@ -229,7 +229,7 @@ def _shapes(writer: PageWriter, notes: tuple[m.ShapeNote, ...]) -> Markup:
     return tag("ul", *lines, class_="shapes")
 
 
-def _shape(shape: tuple[str | int, str | int]) -> Markup:
+def _shape(shape: tuple[str | int, ...]) -> Markup:
     return join(*_between([_dim(part) for part in shape]))
 
 
@@ -239,7 +239,7 @@ def _dim(dim: str | int) -> Any:
 
 
 def _between(parts: list[Any]) -> list[Any]:
-    return [parts[0], " × ", parts[1]]
+    return [part for dim in parts for part in (" × ", dim)][1:]
 
 
 def _lights(writer: PageWriter, card: m.Card) -> list[str]:

@@ -127,6 +127,8 @@ class PageWriter:
 
     def eq(self, expr: Expr, *, is_side: bool = False) -> Markup:
         """A formula; is_side: one side of a chain, which "copy LaTeX" collects."""
+        if isinstance(expr, e.Written):  # it may be broken between words
+            return tag("code", expr.text, class_="written")
         colours = self.colours if is_side else None
         key = expr, None if colours is None else colours.whole
         if key not in self._cache:
@@ -236,7 +238,7 @@ class PageWriter:
 
     def _numbers(self, chain: Chain) -> Markup | None:
         """The common value of all sides, at the step in view."""
-        if chain.letters:
+        if chain.letters or isinstance(chain.links[0].expr, e.Written):
             return None
         found = self.by_step(chain.links[0].expr, chain.first, chain.last)
         if not found:

@@ -14,6 +14,7 @@ from typing import Any
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Expr, Nabla
 from bptt.explain.algebra.point import TOTAL
+from bptt.explain.algebra.rules import SLOPES
 from bptt.explain.algebra.shape import FormulaShapeError, shape_of
 from bptt.explain.notation.formula_tokens import Token
 from bptt.explain.notation.names import LETTERS, NamedValue
@@ -25,13 +26,17 @@ CALLED = MappingProxyType({
     "sigma": "sigmoid", "zeta": "softplus", "LN": "layer_norm", "ln": "log",
     "stop": "stop_gradient", "max": "maximum", "min": "minimum", "logsoftmax":
     "log_softmax", "log softmax": "log_softmax", "multiply": "multiply",
+    "onehot": "one_hot", "Diag": "diag",
 })  # fmt: skip
 CALLS = frozenset(name for name, op in OPS.items() if op.written == "call")
 FORMS = frozenset((
     "partial", "total", "sum", "prod", "delta", "one_hot", "incoming", "lookup", "eye",
-    "ones", "zeros", "diag", "sign", "matmul", "multiply", "transpose",
+    "ones", "zeros", "diag", "sign", "matmul", "multiply", "transpose", "square",
+    "power",
 ))  # fmt: skip
 FUNCTIONS = frozenset((*CALLS, *FORMS, *CALLED))
+# What may stand before its argument without brackets: \log x, \tanh a^{(t)}.
+UNARY = frozenset((*SLOPES, "softmax", "log_softmax"))
 
 
 def gradient_of(value: e.Value | e.Element) -> Expr:
@@ -126,15 +131,31 @@ class Forms(SumReader):
         self, target: e.Value | e.Element, source: e.Value | e.Element, *, total: bool
     ) -> Expr:
         """The derivative; of L it is the gradient, a column."""
+        self._note_order(target, source)
         if target == e.Value(TOTAL) and shape_of(source, self._scope) != (1, 1):
             return gradient_of(source)
         if target == e.Value(TOTAL) and (total or isinstance(source, e.Element)):
             return gradient_of(source)
         return e.Jacobian(target, source, total)
 
+    def _note_order(
+        self, target: e.Value | e.Element, source: e.Value | e.Element
+    ) -> None:
+        """Of two free steps in dh[t]/dh[s] the first is meant to be the later one."""
+        later, earlier = (
+            end.of if isinstance(end, e.Element) else end for end in (target, source)
+        )
+        if isinstance(later, e.Value) and isinstance(earlier, e.Value) and (
+            later.time and earlier.time and later.time.base != earlier.time.base
+            and not self._is_known(later.time.base, earlier.time.base)
+        ):  # fmt: skip
+            self._ordered.append((earlier.time.base, later.time.base))
+
     def total_derivative(self, token: Token) -> Expr:
-        """dy/dx, its first word just taken."""
+        """dy/dx, its first word just taken; dy alone is a program's name of ∇y."""
         target = self._differential(token)
+        if not self.is_symbol("/"):
+            return gradient_of(target)
         self.expect("/")
         return self.derived(target, self._differential(self.take()), total=True)
 
@@ -185,10 +206,45 @@ class Forms(SumReader):
             self.take()
             name = "log_softmax"
         name = CALLED.get(name, name)
-        self.expect("(")
-        found = _FORMS[name](self) if name in _FORMS else self._called(name, token)
-        self.expect(")")
+        is_slope, exponent = self._marks()
+        if name in UNARY and not self.is_symbol("(", "["):
+            found: Expr = self._made(name, (self.factor(),), None)
+        else:
+            close = "]" if self.accept("[") else ")"
+            if close == ")":
+                self.expect("(")
+            found = _FORMS[name](self) if name in _FORMS else self._called(name, token)
+            self.expect(close)
+        if is_slope:
+            assert isinstance(found, e.Applied)
+            found = SLOPES[name](found, found.arguments[0])
+        return found if exponent is None else e.Power(found, exponent)
+
+    def is_marked(self) -> bool:
+        """Whether a stroke or a power stands before brackets: tanh'(a), tanh^2(a)."""
+        at, tokens = self.at, list(self.tokens)
+        is_slope, exponent = self._marks()
+        found = (is_slope or exponent is not None) and (
+            self.is_symbol("(") or self.now.kind == "name"
+        )
+        self.at, self.tokens = at, tokens
         return found
+
+    def _marks(self) -> tuple[bool, Expr | None]:
+        """Take the stroke or power that stands between a function and its brackets."""
+        if self.accept(".T"):
+            return True, None
+        at = self.at
+        if self.accept("**"):
+            close = "}" if self.accept("{") else ""
+            token = self.take()
+            if not close or self.accept(close):
+                if token.text == ".T":
+                    return True, None
+                if token.kind == "number":
+                    return False, e.Number(float(token.text))
+        self.at = at
+        return False, None
 
     def _called(self, name: str, token: Token) -> Expr:
         arguments, data = [self.expression()], None
@@ -215,6 +271,8 @@ class Forms(SumReader):
             return e.Product((first, e.Transpose(second)))
         if name == "multiply":
             return e.Hadamard((first, second))
+        if name in ("square", "power"):
+            return e.Power(first, e.Number(2.0) if name == "square" else second)
         if name == "transpose":
             return e.Transpose(first)
         if name == "matmul" or (name == "dot" and not self._are_columns(arguments)):
@@ -232,11 +290,12 @@ class Forms(SumReader):
     # ----- matrices and columns -----
 
     def delta(self) -> Expr:
-        """delta(i, j), delta(i, y[t])."""
+        """delta(i, j), delta(i, y[t]), [i = y[t]]."""
         if not self.is_index():
             self.fail_at(self.now, "formula.index", found=self.now.text)
         first = self.take()
-        self.expect(",")
+        if not self.accept("="):
+            self.expect(",")
         if self.is_index():
             return e.Delta(first.text, self.take().text)
         return e.Delta(first.text, self._class())
@@ -247,8 +306,14 @@ class Forms(SumReader):
     def one_hot(self) -> Expr:
         """one_hot(y[t], n_o)."""
         value = self._class()
-        self.expect(",")
-        return e.UnitVector(value, self.dimension())
+        if self.accept(","):
+            return e.UnitVector(value, self.dimension())
+        return self._unit(value)
+
+    def _unit(self, value: e.Value) -> Expr:
+        """The unit column of a class, as long as there are classes."""
+        dim = self._scope.graph.inputs[value.name].index
+        return e.UnitVector(value, dim if isinstance(dim, int) else str(dim))
 
     def lookup(self) -> Expr:
         """lookup(W, x[t]): a column."""
@@ -272,10 +337,8 @@ class Forms(SumReader):
         return found
 
     def _lowered_sign(self, sign: str) -> Expr:
-        if sign == "𝐞":
-            value = self._class()
-            dim = self._scope.graph.inputs[value.name].index
-            return e.UnitVector(value, dim if isinstance(dim, int) else str(dim))
+        if sign == "𝐞" or (sign == "𝟏" and self._is_class()):
+            return self._unit(self._class())
         if sign == "𝟏" and self.is_index() and not self._is_compared():
             first = self.take().text
             if not self.accept("=") and not self.accept(","):
@@ -292,9 +355,9 @@ class Forms(SumReader):
 
     def _is_compared(self) -> bool:
         """Whether a letter here begins a value, i_log > f, and is no index."""
-        return self.ahead().text not in (",", "=", "}") and (
-            self.ahead().text not in LETTERS
-        )
+        after = self.ahead().text
+        is_end = after in (",", "=", "}") or after in LETTERS
+        return not is_end and not self._is_integer(after)
 
     def _is_dimension(self) -> bool:
         at, tokens = self.at, list(self.tokens)
@@ -332,7 +395,7 @@ class Forms(SumReader):
 
 
 _ARITIES = {"diag": 1, "sign": 1, "matmul": 2, "multiply": 2, "transpose": 1,
-            "outer": 2, "dot": 2}  # fmt: skip
+            "square": 1, "power": 2, "outer": 2, "dot": 2}  # fmt: skip
 _FORMS: Mapping[str, Callable[[Forms], Expr]] = MappingProxyType(
     {
         "partial": lambda reader: reader.partial(),

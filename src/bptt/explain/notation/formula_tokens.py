@@ -18,6 +18,7 @@ from bptt.explain.notation.latex_words import LatexWords
 from bptt.explain.sentences import SentenceError, Text, say
 
 MAX_LENGTH = 2000
+_CLOSING = " \t\n;,.。；"  # what ends a sentence, or a line of code
 # Raised and lowered signs are scripts: h⁽ᵗ⁺¹⁾ is h^{(t+1)}, W_ᵢⱼ is W_{ij}.
 RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ᵗˢᵀⁱʲᵏ⊤", "0123456789+-()tsTijkT", strict=True))
 LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎₌ᵢⱼₖₗₘₜ", "0123456789+-()=ijklmt", strict=True))
@@ -29,12 +30,18 @@ _TOKEN = re.compile(
     rf"(?P<number>[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?)"
     r"|(?:np|numpy|jnp|torch)\.(?=[a-z])"
     rf"|(?P<name>(?![0-9]){_WORD}[\u0302-\u0304]?(?:_*{_WORD})*(?:_+(?![{{_]))?)"
-    r"|(?P<symbol>[ΣΠ𝟏𝟎\u0305]|\*\*|>=|\.\.|\.T\b|\.dot\b|[-+*/@^=()\[\]{},:|_'∇∂⊙·>√])"
+    r"|(?P<symbol>[ΣΠ𝟏𝟎\u0305]|\*\*|>=|==|:=|\.\.|\.m?T\b|\.(?:transpose|t)\(\)"
+    r"|\.(?:dot|matmul)\b|\.[*/^]"
+    r"|[-+*/@^=()\[\]{},:|_'∇∂⊙⊗·>√])"
 )
 _SAME = str.maketrans(
-    "−–—（）［］｛｝，＝＋＊／＠＾：∘∑∏≥ŷ’′＿", "---()[]{},=+*/@^:⊙ΣΠ≥ŷ''_"
+    "−–—（）［］｛｝，＝＋＊／＠＾：∘∑∏≥ŷ’′＿ℒ", "---()[]{},=+*/@^:⊙ΣΠ≥ŷ''_L"
 )
-_SPELLINGS = {"⊙": "*", "·": "@", "'": ".T", "^": "**", "≥": ">="}
+_SPELLINGS = {
+    "⊙": "*", "·": "@", "'": ".T", "^": "**", "≥": ">=", "==": "=", ":=": "=",
+    ".*": "*", "./": "/", ".^": "**", ".mT": ".T", ".transpose()": ".T", ".t()": ".T",
+    ".matmul": ".dot",
+}  # fmt: skip
 _GREEK = {letter: name for name, letter in GREEK.items()} | {"τ": "tau"}
 
 
@@ -116,6 +123,7 @@ class FormulaTokens:
     def _plain(self) -> Iterator[Token]:
         text, at = self.text.translate(_SAME), 0
         text = text if len(text) == len(self.text) else self.text
+        text = text.rstrip(_CLOSING)
         while at < len(text):
             if text[at].isspace():
                 at += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from bptt.explain.algebra.expr import Expr
 from bptt.explain.notation.greek import GREEK, MACROS
 from bptt.explain.notation.printer import Printer, number_parts, split_name
@@ -15,6 +17,11 @@ _SIGNS = {
     "greater_equal": r"\ge ", "unit": r"\mathbf{e}", "colon": ":",
     "at_most": r" \le ", "equals": " = ", "dots": r", \dots, ",
 }  # fmt: skip
+# In \texttt, of TeX and of KaTeX.
+TYPED = {sign: rf"\{sign}" for sign in "_{}&%$#"} | {
+    "\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+}  # fmt: skip
+_TYPED = re.compile("|".join(map(re.escape, TYPED)))
 _MACROS = frozenset({"tanh", "sin", "cos", "exp", "log", "max", "min"})
 
 
@@ -68,6 +75,9 @@ class LatexPrinter(Printer):
             return digits
         power = f"10^{{{exponent}}}"
         return power if digits == "1" else rf"{digits} \cdot {power}"
+
+    def typed(self, text: str) -> str:
+        return rf"\texttt{{{_TYPED.sub(lambda m: TYPED[m[0]], text)}}}"
 
     def word(self, text: str) -> str:
         if text == "tau":

@@ -26,7 +26,8 @@ _SILENT = frozenset((
 ))  # fmt: skip
 _SIGNS = {
     r"\partial": "∂", r"\nabla": "∇", r"\sum": "Σ", r"\prod": "Π", r"\frac": "frac",
-    r"\dfrac": "frac", r"\tfrac": "frac", r"\odot": "*", r"\circ": "*", r"\top": "⊤",
+    r"\dfrac": "frac", r"\tfrac": "frac", r"\odot": "*", r"\circ": "*", r"\otimes": "⊗",
+    r"\top": "⊤",
     r"\intercal": "⊤", r"\ge": ">=", r"\geq": ">=", r"\overline": "overline",
     r"\sqrt": "√", r"\{": "(", r"\}": ")", r"\lbrack": "[", r"\rbrack": "]",
     r"\prime": ".T", "^": "**", "'": ".T", "−": "-", "（": "(", "）": ")", "，": ",",
@@ -38,8 +39,10 @@ _NAMES = frozenset((
 _FONTS = frozenset((
     r"\mathrm", r"\text", r"\textrm", r"\operatorname", r"\operatorname*", r"\mathit",
     r"\mathbf", r"\boldsymbol", r"\bm", r"\mathsf", r"\textbf", r"\mathcal",
+    r"\mathbb",
 ))  # fmt: skip
 _ACCENTS = frozenset((r"\hat", r"\widehat", r"\tilde", r"\widetilde", r"\bar"))
+_BOLD_FONTS = frozenset((r"\mathbf", r"\boldsymbol", r"\bm", r"\textbf", r"\mathbb"))
 _BOLD = {"1": "𝟏", "I": "𝐈", "e": "𝐞", "0": "𝟎"}
 _ARGUMENTS = frozenset((r"\begin", r"\end", r"\tag", r"\label"))
 
@@ -91,8 +94,10 @@ class LatexWords:
         name, end = self._argument(end)
         if font == r"\mathrm" and name == "d":
             return "symbol", "d", start, end  # of a derivative, whatever d is elsewhere
-        if font == r"\mathbf" and name in _BOLD and self._next() == "_":
+        if font in _BOLD_FONTS and name in _BOLD and self._next() == "_":
             return "symbol", _BOLD[name], start, end
+        if name.isdigit():
+            return "number", name, start, end
         return "name", name, start, end
 
     def _next(self) -> str:
@@ -100,6 +105,9 @@ class LatexWords:
 
     def _argument(self, end: int) -> tuple[str, int]:
         """The text of one argument, in braces or a single piece, and its end."""
+        if self._next() in _FONTS:
+            self._at += 1
+            return self._argument(end)
         if self._next() == "{":
             return self._braced()
         if self._at == len(self._pieces):
@@ -116,6 +124,10 @@ class LatexWords:
             depth += {"{": 1, "}": -1}.get(piece, 0)
             if depth == 0:
                 break
-            if piece != "{" or depth > 1:
+            if piece in _FONTS:
+                text += self._argument(end)[0]
+            elif piece in _ACCENTS:
+                text += f"{self._argument(end)[0]}_{piece[1:].removeprefix('wide')}"
+            elif piece != "{" or depth > 1:
                 text += piece.removeprefix("\\")
         return text, end

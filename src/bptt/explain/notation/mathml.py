@@ -95,6 +95,9 @@ class MathmlPrinter(Printer):
         power = f"<msup><mn>10</mn><mn>{exponent}</mn></msup>"
         return power if digits == "1" else f"<mn>{digits}</mn><mo>·</mo>{power}"
 
+    def typed(self, text: str) -> str:
+        return f"<mtext>{escape(text)}</mtext>"
+
     def word(self, text: str) -> str:
         if text == "tau":
             return "<mi>τ</mi>"

@@ -18,6 +18,7 @@ from bptt.explain.notation.greek import OwnNames
 LETTERS = frozenset("ijklm")
 STEPS = ("t", "s", "tau")
 FUNCTION_LETTERS = frozenset(("sigma", "zeta", "delta"))  # before a bracket
+_ORDER = ("", "t", "s", "tau")  # of steps of which nothing says which is the later one
 Index = str | e.Value
 
 
@@ -39,6 +40,7 @@ class Names(FormulaTokens):
         self._dims = {str(dim) for dim in scope.graph.dims()}
         super().__init__(text, OwnNames({*scope.names, *self._dims, TOTAL}))
         self._bound: list[str] = []
+        self._ordered: list[tuple[str, str]] = []
 
     def placed(self, expr: Expr, start: int) -> Expr:
         """The expression with its place, up to the last token that was taken."""
@@ -94,10 +96,11 @@ class Names(FormulaTokens):
         known = self.own_names.names
         base, _, tail = token.text.rpartition("_")
         base = self.own_names.own(base)
+        tail = self._as_tau(tail)
         is_script = tail in STEPS or all(c in LETTERS for c in tail)
         if token.text in known or base not in known or not is_script or not tail:
             return token
-        middle = token.end - len(tail)
+        middle = token.start + token.text.rindex("_") + 1
         pieces = [Token("symbol", "_", middle - 1, middle),
                   Token("symbol", "{", middle, middle)]  # fmt: skip
         if tail in STEPS:
@@ -176,18 +179,56 @@ class Names(FormulaTokens):
             return False
         at = 2 if self.ahead().text == "{" else 1
         first, second = self.ahead(at), self.ahead(at + 1)
-        return first.text == "(" and self._is_step(second) and (
+        return first.text == "(" and self._is_raised_step(second) and (
             self.ahead(at + 2).text == ")" or self.ahead(at + 4).text == ")"
         )  # fmt: skip
 
-    def _is_step(self, token: Token) -> bool:
-        return token.text in (*STEPS, *self._bound) or token.text.isdigit()
+    def _is_raised_step(self, token: Token) -> bool:
+        """Whether a token in raised brackets is a step; there any letter is one."""
+        is_step = self.step_of(token) or token.text.isdigit()
+        return bool(is_step) or token.text in LETTERS
+
+    def step_of(self, token: Token) -> str:
+        """The step that a token names, t, s, tau or a bound letter; "" if none."""
+        text = self._as_tau(token.text)
+        return text if text in (*STEPS, *self._bound) else ""
+
+    def _as_tau(self, text: str) -> str:
+        """T is the last step where the cell has nothing else of that name."""
+        is_taken = text in self._scope.names or text in self._dims
+        return "tau" if text == "T" and not is_taken else text
+
+    # ----- which of two steps is the later one -----
+
+    def is_descending(self, lower: Time, upper: Time) -> bool:
+        """Whether a product from `lower` to `upper` runs back in time."""
+        if lower.base == upper.base:
+            return lower.offset > upper.offset
+        if self._is_known(upper.base, lower.base):
+            return True
+        if self._is_known(lower.base, upper.base):
+            return False
+        first, last = (
+            _ORDER.index(base) if base in _ORDER else 1
+            for base in (lower.base, upper.base)
+        )
+        return first > last
+
+    def _is_known(self, earlier: str, later: str) -> bool:
+        """Whether the sums around, or the left side, say that a step is the later."""
+        reached, size = {earlier}, 0
+        while size < len(reached):
+            size = len(reached)
+            reached |= {upper for lower, upper in self._ordered if lower in reached}
+        return earlier == "" or later in ("tau", *reached)
 
     def _raised(self) -> Time:
         """^(t) or ^{(t)}; what else the braces hold stays, a script of its own."""
         self.expect("**")
         is_braced = self.accept("{")
         self.expect("(")
+        if not self.step_of(self.now) and self.now.text in LETTERS:
+            self._bound.insert(0, self.now.text)  # h^(k): a step in all that follows
         time = self.time()
         self.expect(")")
         if is_braced and not self.accept("}"):
@@ -206,14 +247,15 @@ class Names(FormulaTokens):
         token = self.take()
         if token.kind == "number" and token.text.isdigit():
             return Time("", int(token.text))
-        if token.text not in (*STEPS, *self._bound):
+        base = self.step_of(token)
+        if not base:
             self.fail_at(token, "formula.step", found=token.text)
         if single or not self.is_symbol("+", "-"):
-            return Time(token.text)
+            return Time(base)
         sign, number = self.take(), self.take()
         if not number.text.isdigit():
             self.fail_at(number, "formula.whole-number")
-        return Time(token.text, int(number.text) * (1 if sign.text == "+" else -1))
+        return Time(base, int(number.text) * (1 if sign.text == "+" else -1))
 
     # ----- indices -----
 

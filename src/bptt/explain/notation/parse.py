@@ -24,12 +24,19 @@ from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Expr
 from bptt.explain.algebra.point import TOTAL, Scope, UnknownSymbolError
 from bptt.explain.algebra.shape import SCALAR, FormulaShapeError, shape_of
-from bptt.explain.notation.forms import FUNCTIONS, Forms, gradient_of
+from bptt.explain.notation.forms import (
+    CALLED,
+    FUNCTIONS,
+    UNARY,
+    Forms,
+    gradient_of,
+)
 from bptt.explain.notation.formula_tokens import Token
 from bptt.explain.notation.names import LETTERS
+from bptt.explain.notation.sums import INDICES
 
 MAX_DEPTH, MAX_SUMS = 60, 3
-_OPENERS = ("(", "∇", "∂", "Σ", "Π", "frac", "√", "|(", "{", "overline", "𝟏", "𝐈",
+_OPENERS = ("(", "[", "∇", "∂", "Σ", "Π", "frac", "√", "|(", "{", "overline", "𝟏", "𝐈",
             "𝐞", "𝟎")  # fmt: skip
 
 
@@ -65,7 +72,21 @@ class _FormulaReader(Forms):
             )  # fmt: skip
         for side in sides:
             self._check_size(side)
-        return tuple(sides)
+        return self._sized(tuple(sides))
+
+    def _sized(self, sides: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        """The sides with the size of an I that was written without one."""
+        if all(part != _UNSIZED for side in sides for part in e.walk(side)):
+            return sides
+        made = [tuple(_with_size(side, dim) for side in sides)
+                for dim in sorted(self._dims)]  # fmt: skip
+        return next((found for found in made if self._do_fit(found)), made[0])
+
+    def _do_fit(self, sides: tuple[Expr, ...]) -> bool:
+        try:
+            return len({shape_of(side, self._scope) for side in sides}) == 1
+        except FormulaShapeError:
+            return False
 
     def _check_size(self, side: Expr) -> None:
         """Refuse what would take too deep a recursion, or too long a sum of sums."""
@@ -111,7 +132,7 @@ class _FormulaReader(Forms):
             self._depth -= 1
             return found
         found = self._chain()
-        while operator := self.accept("@", "*", "/"):
+        while operator := self.accept("@", "*", "/", "⊗"):
             if operator.text == "/":
                 found = self.placed(e.Quotient(found, self._power()), start)
                 while self._starts_factor():
@@ -129,12 +150,16 @@ class _FormulaReader(Forms):
         return found
 
     def _starts_factor(self) -> bool:
-        return self.now.kind in ("name", "number") or self.is_symbol(*_OPENERS)
+        if self.now.kind == "name":
+            return self.now.text != "for" or "for" in self._scope.names
+        return self.now.kind == "number" or self.is_symbol(*_OPENERS)
 
     def _side_by_side(self, left: Expr, right: Expr) -> Expr:
         return self._combine("@", left, right)
 
     def _combine(self, operator: str, left: Expr, right: Expr) -> Expr:
+        if operator == "⊗":
+            return e.Product((left, e.Transpose(right)))
         if operator == "@" or self._is_scalar(left) or self._is_scalar(right):
             factors = left.factors if isinstance(left, e.Product) else (left,)
             return e.Product((*factors, right))
@@ -149,6 +174,10 @@ class _FormulaReader(Forms):
 
     # ----- powers, transposes, elements -----
 
+    def factor(self) -> Expr:
+        """A factor: a name, a number or brackets, with its powers and scripts."""
+        return self._power()
+
     def _power(self) -> Expr:
         start = self.now.start
         found = self._atom()
@@ -161,7 +190,7 @@ class _FormulaReader(Forms):
                 self.expect("(")
                 found = self.placed(self._side_by_side(found, self.expression()), start)
                 self.expect(")")
-            elif self.is_symbol("[", "_") and self._is_element_ahead():
+            elif self._is_element_ahead() and not isinstance(found, e.Number):
                 close = self._opened()
                 if self.accept(":"):
                     self.expect(",")
@@ -170,11 +199,13 @@ class _FormulaReader(Forms):
                         e.Applied("lookup", (found, _class(column))), start
                     )
                     continue
-                found = self.placed(e.Element(found, self.indices(close)), start)
+                found = self.placed(_chosen(found, self.indices(close)), start)
             else:
                 return found
 
     def _is_element_ahead(self) -> bool:
+        if not self.is_symbol("[", "_"):
+            return False
         at = 2 if self.ahead().text == "{" else 1
         return self.ahead(at).text in (*LETTERS, ":") or self._is_integer(
             self.ahead(at).text
@@ -216,8 +247,10 @@ class _FormulaReader(Forms):
         token = self.now
         if token.kind == "number":
             self.take()
+            if token.text == "1" and self.is_symbol("_"):
+                return self.placed(self.lowered("𝟏"), token.start)
             return self.placed(e.Number(float(token.text)), token.start)
-        if token.text in ("(", "{", "|(", "|") and token.kind == "symbol":
+        if token.text in ("(", "{", "[", "|(", "|") and token.kind == "symbol":
             return self._bracket()
         if token.kind == "symbol" and token.text in self.signs:
             self.take()
@@ -228,8 +261,11 @@ class _FormulaReader(Forms):
 
     def _bracket(self) -> Expr:
         token = self.take()
-        found = self.expression()
-        self.expect({"(": ")", "{": "}", "|(": ")|", "|": "|"}[token.text])
+        if self.is_index() and self.ahead().text == "=":
+            found: Expr = self.delta()
+        else:
+            found = self.expression()
+        self.expect({"(": ")", "{": "}", "[": "]", "|(": ")|", "|": "|"}[token.text])
         if token.text.startswith("|"):
             found = e.Applied("abs", (found,))
         return self.placed(found, token.start)
@@ -262,16 +298,33 @@ class _FormulaReader(Forms):
             return self.total_derivative(token)
         if self.is_symbol("_", "**") and name in ("sum", "prod"):
             return self.over("Σ" if name == "sum" else "Π")
+        sign, _, index = name.partition("_")
+        if sign in ("sum", "prod") and index in INDICES:
+            self._scripted(index, token.end)
+            return self.over("Σ" if sign == "sum" else "Π")
+        if sign == "delta" and index and all(letter in LETTERS for letter in index):
+            self._scripted(index, token.end)
+            return self.lowered("𝟏")
         if self.is_symbol("_") and name in _LOWERED:
             return self.lowered(_LOWERED[name])
-        if name in FUNCTIONS and self._is_called():
+        if name in FUNCTIONS and self._is_called(name):
             return self.call(token)
+        if name == "I":
+            return _UNSIZED
         if name.startswith("I_") and name[2:] in self._dims:
             return e.Identity(name[2:])
         if name == "w":
             return e.Weight(self._weight_step())
         self._refuse(token)
         return None
+
+    def _scripted(self, index: str, end: int) -> None:
+        """Put the tail of a word, sum_t, delta_ij, back as a script."""
+        pieces = [Token("symbol", "_", end, end), Token("symbol", "{", end, end)]
+        pieces += [Token("name", letter, end - 1, end) for letter in (
+            index if all(one in LETTERS for one in index) else [index])]  # fmt: skip
+        pieces.append(Token("symbol", "}", end, end))
+        self.tokens[self.at : self.at] = pieces
 
     def _refuse(self, token: Token) -> None:
         name = token.text
@@ -281,8 +334,11 @@ class _FormulaReader(Forms):
         if name in LETTERS:
             self.fail_at(token, "formula.letter", found=name)
 
-    def _is_called(self) -> bool:
-        return self.is_symbol("(") or (self.now.kind == "name")
+    def _is_called(self, name: str) -> bool:
+        is_bare = CALLED.get(name, name) in UNARY and self.now.kind != "end"
+        return self.is_symbol("(", "[") or self.now.kind == "name" or (
+            is_bare and (self._starts_factor() or self.is_marked())
+        )  # fmt: skip
 
     def _is_total(self, token: Token) -> bool:
         """Whether a d begins a derivative along all paths: dh[t]/dW."""
@@ -299,6 +355,16 @@ class _FormulaReader(Forms):
         return step
 
 
+_UNSIZED = e.Identity("")
+
+
+def _with_size(side: Expr, dim: str) -> Expr:
+    def sized(part: Expr) -> Expr:
+        return e.Identity(dim, span=part.span) if part == _UNSIZED else part
+
+    return e.rebuild(side, sized)
+
+
 _LOWERED = MappingProxyType({"delta": "𝟏", "e": "𝐞", "I": "𝐈"})
 
 
@@ -306,6 +372,15 @@ def _class(index: str | e.Value) -> e.Value:
     if isinstance(index, str):
         raise UnknownSymbolError("formula.index", found=index)
     return index
+
+
+def _chosen(whole: Expr, indices: tuple[str | e.Value, ...]) -> Expr:
+    """An element; of I with one class, eye(n)[y[t]] in NumPy, it is a unit column."""
+    if isinstance(whole, e.Identity) and len(indices) == 1:
+        (row,) = indices
+        if isinstance(row, e.Value):
+            return e.UnitVector(row, whole.dim)
+    return e.Element(whole, indices)
 
 
 _SCALARS = (e.Number, e.Size, e.Weight, e.Delta, e.Element)

@@ -89,6 +89,9 @@ class UnicodePrinter(Printer):
     def word(self, text: str) -> str:
         return "τ" if text == "tau" else text
 
+    def typed(self, text: str) -> str:
+        return text
+
     def row(self, parts: list[str]) -> str:
         is_derivative = parts[0] in (_SIGNS["partial"], _SIGNS["total"])
         return "".join(parts) if is_derivative else " ".join(parts)
@@ -234,6 +237,7 @@ _ASCII: dict[type[Expr], Callable[[Any], Written]] = {
     e.Zeros: lambda x: (f"zeros({x.rows}, {x.columns})", _ATOM),
     e.UnitVector: lambda x: (f"one_hot({_reference(x.index)}, {x.dim})", _ATOM),
     e.Delta: _ascii_delta,
+    e.Written: lambda x: (x.text, _ATOM),
     e.Element: _element,
     e.Jacobian: _ascii_jacobian,
     e.Transpose: lambda x: (f"{_written(x.of, _ATOM)}.T", _ATOM),

@@ -123,6 +123,10 @@ class Printer(ABC):
     def word(self, text: str) -> str:
         """A letter or dimension: i, t, n_h, tau."""
 
+    @abstractmethod
+    def typed(self, text: str) -> str:
+        """Text of the language of cells, as it stands."""
+
     def row(self, parts: list[str]) -> str:
         """Parts side by side."""
         return " ".join(parts)
@@ -341,6 +345,7 @@ _WRITERS: dict[type[Expr], Callable[[Printer, Any], Written]] = {
     e.Zeros: _zeros,
     e.UnitVector: lambda p, x: (p.script(p.sign("unit"), sub=p(x.index)), ATOM),
     e.Delta: _delta,
+    e.Written: lambda p, x: (p.typed(x.text), ATOM),
     e.Element: _element,
     e.Jacobian: _jacobian,
     e.Transpose: _transpose,

@@ -2,6 +2,7 @@ r"""Sums and products over steps, and sums over an index.
 
     sum(t, 1, tau, u)   \sum_{t=1}^{\tau} u   Σ_t u   Σ_{t=1..τ} u    over steps
     sum(i, n_h, u)      \sum_{i=1}^{n_h} u    Σ_i u                 over an index
+    sum(u for t in range(1, tau+1))                     over steps, in Python
     prod(s, tau, t+1, A)   \prod_{s=\tau}^{t+1} A        a product of matrices
 
 What is summed up is the rest of the term. Without bounds t runs over 1 .. tau, and an
@@ -11,6 +12,7 @@ its upper one, down where the lower is the later step.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bptt.explain.algebra import expr as e
@@ -29,6 +31,10 @@ class SumReader(Names):
 
     def term(self) -> Expr:
         """A term of it."""
+        raise NotImplementedError
+
+    def factor(self) -> Expr:
+        """A factor of a term."""
         raise NotImplementedError
 
     def over(self, sign: str) -> Expr:
@@ -72,11 +78,24 @@ class SumReader(Names):
             if sign == "Π":
                 self.fail_at(self.now, "formula.no-index")
             return e.Sigma(index, FIRST, dim, body)
+        return self._over_steps(sign, index, first or FIRST, upper or TAU, self.term)
+
+    def _over_steps(
+        self, sign: str, index: str, lower: Time, upper: Time, read: Callable[[], Expr]
+    ) -> Expr:
+        """A sum or product over steps; read: what reads the body."""
+        known = len(self._ordered)
+        if sign == "Σ":
+            self._ordered += [(lower.base, index), (index, upper.base)]
         self._bound.append(index)
-        body = self.term()
+        body = read()
         self._bound.pop()
-        kind = e.Sigma if sign == "Σ" else e.StepProduct
-        return kind(index, first or FIRST, upper or TAU, body)
+        del self._ordered[known:]
+        if sign == "Σ":
+            return e.Sigma(index, lower, upper, body)
+        return e.StepProduct(
+            index, lower, upper, body, self.is_descending(lower, upper)
+        )
 
     def _dimension_of(self, index: str, body: Expr) -> str | int:
         """The dimension that an index runs over, from where it is used."""
@@ -94,6 +113,8 @@ class SumReader(Names):
     def summed(self, sign: str) -> Expr:
         """sum(t, 1, tau, u), sum(i, n_h, u), prod(...) or sum(u)."""
         index = self.now.text
+        if self._loop_ahead():
+            return self._looped(sign)
         if self.ahead().text != "," or index not in INDICES:
             return e.Applied("sum", (self.expression(),))
         self.take()
@@ -106,18 +127,50 @@ class SumReader(Names):
         self.expect(",")
         upper = self.time()
         self.expect(",")
-        self._bound.append(index)
-        body = self.expression()
-        self._bound.pop()
-        kind = e.Sigma if sign == "Σ" else e.StepProduct
-        return kind(index, lower, upper, body)
+        return self._over_steps(sign, index, lower, upper, self.expression)
+
+    def _loop_ahead(self) -> int:
+        """Where the `for` of sum(u for t in range(1, tau+1)) stands; 0: nowhere."""
+        depth = 0
+        for at in range(self.at, len(self.tokens)):
+            text = self.tokens[at].text
+            depth += (text in "([{") - (text in ")]}") if text else 0
+            if depth < 0:
+                return 0
+            if text == "for" and depth == 0:
+                return at
+        return 0
+
+    def _looped(self, sign: str) -> Expr:
+        start = self.at
+        self.at = self._loop_ahead()
+        index, lower, upper = self._range()
+        self.at = start  # the body names the step that is bound behind it
+        found = self._over_steps(sign, index, lower, upper, self.expression)
+        self._range()
+        return found
+
+    def _range(self) -> tuple[str, Time, Time]:
+        """for t in range(1, tau+1)."""
+        word, index = self.take(), self.take().text
+        if word.text != "for" or index not in INDICES or self.take().text != "in":
+            self.fail_at(word, "formula.step", found=index)
+        if self.take().text != "range":
+            self.fail_at(self.now, "formula.expected", wanted="range",
+                         found=self.now.text)  # fmt: skip
+        self.expect("(")
+        lower, upper = Time("", 0), self.time()
+        if self.accept(","):
+            lower, upper = upper, self.time()
+        self.expect(")")
+        return index, lower, upper.moved(-1)
 
     def _are_steps_ahead(self) -> bool:
         """Whether two bounds follow, and not a dimension."""
         at = self.at
         for _ in range(2):
             token = self.tokens[at]
-            if token.text not in (*STEPS, *self._bound) and not token.text.isdigit():
+            if not self.step_of(token) and not token.text.isdigit():
                 return False
             at += 1
             if self.tokens[at].text in ("+", "-"):

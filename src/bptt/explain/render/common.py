@@ -106,7 +106,8 @@ def numbers_of(
     now. Nothing for a chain with free indices, or without a step to show.
     """
     t = step_of(chain, document, wanted)
-    if chain.letters or (t is None and chain.first is not None):
+    is_written = isinstance(chain.links[0].expr, e.Written)
+    if is_written or chain.letters or (t is None and chain.first is not None):
         return ()
     found = [chain.links[0].expr]
     last = chain.links[-1].expr

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bptt.explain import model as m
 from bptt.explain.notation.latex import LATEX, to_latex
+from bptt.explain.notation.plain import UNICODE, to_unicode
 
 
 def conditions(chain: m.Chain) -> str:
@@ -38,6 +39,16 @@ def aligned(
     if tail:
         lines[-1] += rf" \qquad {tail}"
     return stacked(lines)
+
+
+def typed_lines(chain: m.Chain) -> str:
+    """A chain that the language of cells writes, as text; where it holds below it."""
+    first, *rest = (to_unicode(link.expr) for link in chain.links)
+    lines = [f"{'' if i else first} = {side}" for i, side in enumerate(rest)]
+    where = [UNICODE.letter(letter, dim) for letter, dim in chain.letters.items()]
+    if chain.first is not None and chain.last is not None:
+        where.insert(0, UNICODE.steps(chain.first, chain.last))
+    return "\n".join([*lines, f"    {'; '.join(where)}"] if where else lines)
 
 
 def stacked(lines: list[str]) -> str:

@@ -86,7 +86,7 @@ class _Latex(DocumentWalk):
     def _display(self, latex: str) -> str:
         return f"\\[\n\\fitted{{$\\displaystyle {latex}$}}\n\\]"
 
-    def _chain(self, chain: m.Chain) -> str:
+    def _typeset(self, chain: m.Chain) -> str:
         return self._display(aligned(chain, broken))
 
     def _listing(self, text: str) -> str:

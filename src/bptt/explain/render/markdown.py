@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from bptt.explain import model as m
-from bptt.explain.algebra.expr import Expr
+from bptt.explain.algebra.expr import Expr, Written
 from bptt.explain.notation.latex import to_latex
 from bptt.explain.render.common import one_line, step_of, value_at
 from bptt.explain.render.formulas import array_latex
@@ -27,6 +27,8 @@ def render_markdown(
 
 def inline(expr: Expr) -> str:
     """A formula inside a sentence."""
+    if isinstance(expr, Written):
+        return f"`{expr.text}`"
     return f"${to_latex(expr)}$"
 
 

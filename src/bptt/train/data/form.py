@@ -16,7 +16,8 @@ class Form:
     index), "multi-hot" or "real" (vectors); n_o: classes, or size of the vector;
     per_step: whether every step has a target, not only the last one of a sequence;
     x_mean, x_scale, y_mean, y_scale: of each column, where the network reads
-    (x - mean) / scale; empty where it reads the data as they are.
+    (x - mean) / scale; empty where it reads the data as they are; has_gaps: whether
+    single elements of a y may be missing.
     """
 
     n_x: int
@@ -28,6 +29,7 @@ class Form:
     x_scale: tuple[float, ...] = ()
     y_mean: tuple[float, ...] = ()
     y_scale: tuple[float, ...] = ()
+    has_gaps: bool = False
 
     @property
     def scale_of_y(self) -> Array | float:

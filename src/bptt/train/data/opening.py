@@ -113,15 +113,16 @@ def open_data(request: DataRequest) -> Data:
     if found == ["sequences"]:
         files = [f for path in request.paths for f in _sequence_files(path, request)]
         source = " ".join(map(str, request.paths))
-        return read_sequences(source, files, request.per)
+        return read_sequences(source, files, request.per, request.table.missing)
     return read_text(request.paths, pattern=request.pattern, limit=request.limit)
 
 
 def _refuse_ignored(request: DataRequest, kind: str) -> None:
     if request.limit is not None and kind != "text":
         raise IgnoredOptionError("--limit", "it counts characters of text")
-    if request.table.given and kind != "table":
-        raise IgnoredOptionError(request.table.given[0], "it names columns of tables")
+    given = [n for n in request.table.given if (kind, n) != ("sequences", "--missing")]
+    if given and kind != "table":
+        raise IgnoredOptionError(given[0], "it names columns of tables")
     if request.per is not None and kind != "sequences":
         why = "it says what y of sequences belongs to"
         raise IgnoredOptionError("--per", why)

@@ -24,13 +24,15 @@ import numpy as np
 from bptt.errors import did_you_mean
 from bptt.step.shapes import Array
 from bptt.train.data.form import Form
-from bptt.train.data.sequences import Sequences
+from bptt.train.data.sequences import Sequences, plain_where_whole
 from bptt.train.data.weighting import (
     CLASS_WEIGHTS,
+    LEFT_OUT,
     MASK,
     WEIGHTS,
     check_weights,
     class_weights_of,
+    gaps_as_mask,
     weights_of_record,
 )
 from bptt.train.door.arrays import read_npz, read_safetensors
@@ -47,13 +49,13 @@ PART_NAMES = {
 }
 WHOLE = "whole"  # records that belong to no part yet
 STEMS = ("x", "y", "lengths", MASK, WEIGHTS)
-LEFT_OUT = -100  # a class of torch's losses that is no class
 ENDINGS = ("", *(f"_{name}" for names in PART_NAMES.values() for name in names))
 KNOWN = (*(stem + ending for stem in STEMS for ending in ENDINGS), CLASS_WEIGHTS)
 NAMES = (
     f"{', '.join(STEMS)}, and each with {', '.join(ENDINGS[1:])}; and {CLASS_WEIGHTS}"
 )
 STEP, SEQUENCE = "step", "sequence"  # what a target belongs to
+ERROR = "error"  # what a missing value is, or MASK
 MAX_INDEX = 2**31 - 1
 MAX_UNUSED = 1000  # indices without a single use, for each that is used
 
@@ -101,12 +103,13 @@ class _Record:
 
 
 def read_sequences(
-    source: str, files: Sequence[Path], per: str | None = None
+    source: str, files: Sequence[Path], per: str | None = None, missing: str = ERROR
 ) -> SequenceFiles:
     """Read all records and check every one of them.
 
     per: what a target belongs to, "step" or "sequence", where its shape could mean
-    both; None: a step.
+    both; None: a step. missing: "error", or "mask": a NaN in x has the value before it,
+    and an element of y that is NaN does not count.
 
     Raises: DataUnreadableError, EmptyDataError, BadRecordError (file, record, reason).
     """
@@ -114,10 +117,11 @@ def read_sequences(
     remarks: dict[str, None] = {}
     horizon: int | None = 1
     for file in files:
-        arrays = _load(file)
+        arrays, may_lack = _load(file), missing == MASK
         if any(name.startswith("y") for name in arrays):
             horizon = None
-        for part, chosen in _parts_of(file, arrays).items():
+        for part, given in _parts_of(file, arrays).items():
+            chosen = gaps_as_mask(given, may_lack=may_lack)
             if per is None:
                 remarks |= dict.fromkeys(_doubts(chosen))
             records.setdefault(part, []).extend(_records(file, chosen, per))
@@ -151,12 +155,10 @@ def _doubts(arrays: Arrays) -> Iterator[str]:
 
 def _together(source: str, part: str, records: list[_Record]) -> Sequences:
     scored = [r.scored for r in records]
-    if all(one is None for one in scored):
-        scored = []
-    elif not any(one is None or one.any() for one in scored):
+    if not any(one is None or one.any() for one in scored):
         raise EmptyDataError(source, f"no step of the part {part} has a target")
     x, y = [r.x for r in records], [r.y for r in records]
-    return Sequences(x, y, records[0].per_step, scored or None)
+    return Sequences(x, y, records[0].per_step, plain_where_whole(scored))
 
 
 def _load(file: Path) -> Arrays:
@@ -329,7 +331,8 @@ def _check(record: _Record) -> _Record:
             where = np.argwhere(~np.isfinite(array))[0]
             at = f", step {where[0] + 1}" if array.ndim else ""
             value = array[tuple(where)]
-            raise record.refuse(f"{name} is {value}{at}")
+            fix = "; --missing mask leaves gaps out" if np.isnan(value) else ""
+            raise record.refuse(f"{name} is {value}{at}{fix}")
         if array.dtype.kind == "i" and array.size and array.min() < 0:
             raise record.refuse(f"{name} holds {array.min()}; entries count from 0")
         if array.dtype.kind in "iu" and array.max(initial=0) > MAX_INDEX:

@@ -41,7 +41,8 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
         parts |= {name: whole.take(r) for name, r in rows.items() if len(r)}
     if "validation" not in parts:
         raise TooFewRecordsError(data.source, "validation", len(data))
-    form = data.form
+    has_gaps = any(part.has_gaps for part in parts.values())
+    form = replace(data.form, has_gaps=has_gaps)
     if data.is_table if options.standardise is None else options.standardise:
         form = standardised(form, parts["training"])
         parts = {name: in_own_units(p, form) for name, p in parts.items()}
@@ -109,6 +110,7 @@ def sequence_evaluation(
             every[0].per_step,
             _all_scored(every),
         )
+    form = replace(form, has_gaps=chosen.has_gaps)
     return TrainingTask(
         kind="sequences",
         form=form,

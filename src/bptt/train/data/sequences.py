@@ -17,6 +17,7 @@ class Sequences:
     per_step: whether y[i] has the steps of x[i]; otherwise the loss counts at the last
     step of the sequence alone. scored[i]: what the loss of each step weighs, truths or
     numbers from 0, (length_i,), or (1,) of one target; None where every one counts.
+    Where single elements of y are missing it is (length_i, n_o), or (1, n_o): 0 there.
     """
 
     x: Sequence[Array]
@@ -24,14 +25,25 @@ class Sequences:
     per_step: bool
     scored: Sequence[Array | None] | None = None
 
-    def steps(self, row: int) -> Array:
-        """What the loss of each step of a record weighs, (length,)."""
+    @property
+    def has_gaps(self) -> bool:
+        """Whether single elements of a y are missing."""
+        return any(one is not None and one.ndim > 1 for one in self.scored or ())
+
+    def elements(self, row: int) -> Array:
+        """What each step of a record weighs, (length,), or each element of it."""
         known = None if self.scored is None else self.scored[row]
         if not self.per_step:
-            last = np.zeros(len(self.x[row]), bool if known is None else known.dtype)
-            last[-1] = True if known is None else known[-1]
+            known = np.ones(1, bool) if known is None else known
+            last = np.zeros((len(self.x[row]), *known.shape[1:]), known.dtype)
+            last[-1] = known[-1]
             return last
         return np.ones(len(self.x[row]), bool) if known is None else known
+
+    def steps(self, row: int) -> Array:
+        """What the loss of each step of a record weighs, (length,)."""
+        found = self.elements(row)
+        return found if found.ndim == 1 else np.asarray(found.max(axis=-1))
 
     def __len__(self) -> int:
         """Count the records."""
@@ -45,6 +57,21 @@ class Sequences:
             self.per_step,
             None if self.scored is None else [self.scored[i] for i in rows],
         )
+
+
+def plain_where_whole(scored: Sequence[Array | None]) -> list[Array | None] | None:
+    """What steps weigh, by element only if a step anywhere lacks some but not all.
+
+    scored[i]: as in `Sequences`. Returns: None where every one counts alike.
+    """
+    wide = [one for one in scored if one is not None and one.ndim > 1]
+    whole = all((one.min(axis=-1) == one.max(axis=-1)).all() for one in wide)
+    found = [
+        one if one is None or one.ndim == 1 or not whole else one.max(axis=-1)
+        for one in scored
+    ]
+    is_plain = all(one is None or (one.dtype == bool and one.all()) for one in found)
+    return None if is_plain else found
 
 
 @dataclass(frozen=True)
@@ -85,7 +112,12 @@ class Batches:
         """The sum of what their losses weigh."""
         if self.sequences.scored is None:
             return float(self.count(rows, start, stop))
-        return sum(float(self.sequences.steps(i)[start:stop].sum()) for i in rows)
+        # A step of which some elements are missing weighs as much as the others do.
+        found = (self.sequences.elements(i)[start:stop] for i in rows)
+        return sum(
+            float(one.sum() if one.ndim == 1 else one.mean(axis=-1).sum())
+            for one in found
+        )
 
     def read(self, rows: Rows, start: int, stop: int) -> Block:
         """Steps start to stop; padding is zero and its loss does not count."""
@@ -94,6 +126,7 @@ class Batches:
         core = data.y[0].shape[1:] if data.per_step else data.y[0].shape
         y = _zeros(stop - start, rows, core, data.y[0].dtype)
         scored = np.zeros((stop - start, len(rows)))
+        known = np.ones(y.shape, bool) if data.has_gaps else None
         for column, row in enumerate(rows):
             end = min(stop, len(data.x[row]))
             n = max(0, end - start)
@@ -103,11 +136,14 @@ class Batches:
             else:
                 y[:n, column] = data.y[row]
             scored[:n, column] = data.steps(row)[start:end]
+            there = data.elements(row)[start:end]
+            if known is not None and there.ndim > 1:
+                known[:n, column] = there > 0
         # A row that has ended before keeps one step, of padding whose loss weighs 0.
         ends = np.array([len(data.x[row]) - start for row in rows])
         lengths = np.clip(ends, 1, stop - start)
         ragged = lengths if (lengths < stop - start).any() else None
-        return Block(x, y, scored, ragged)
+        return Block(x, y, scored, ragged, known)
 
 
 def _zeros(tau: int, rows: Rows, core: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

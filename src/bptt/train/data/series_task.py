@@ -56,19 +56,20 @@ def _part_of(
     whole: Sequences, row: int, name: str, options: TrainingOptions
 ) -> tuple[Array, Array, Array]:
     """One series up to the end of a part, and what the steps of the part weigh."""
-    x, y, weighs = whole.x[row], whole.y[row], whole.steps(row)
+    x, y, weighs = whole.x[row], whole.y[row], whole.elements(row)
     n = len(x)
     n_test, n_validation = round(n * options.test), round(n * options.held_out)
     first, second = n - n_test - n_validation, n - n_test
     ends = {"training": (0, first), "validation": (first, second), "test": (second, n)}
     start, stop = ends[name]
-    return x[:stop], y[:stop], (np.arange(stop) >= start) * weighs[:stop]
+    counts = (np.arange(stop) >= start).reshape(-1, *[1] * (weighs.ndim - 1))
+    return x[:stop], y[:stop], counts * weighs[:stop]
 
 
 def _streams(series: Sequences, n: int) -> Sequences:
     """A series in n pieces that follow each other, as equal as they can be."""
     x, y, weighs = (
-        np.array_split(one[0], n) for one in (series.x, series.y, [series.steps(0)])
+        np.array_split(one[0], n) for one in (series.x, series.y, [series.elements(0)])
     )
     return Sequences(x, y, True, weighs)
 
@@ -96,7 +97,8 @@ def standardised(form: Form, training: Sequences) -> Form:
     if form.target != "real":
         return replace(form, x_mean=x_mean, x_scale=x_scale)
     ys = training.y if training.per_step else [y[None] for y in training.y]
-    y_mean, y_scale = _moments(np.concatenate(list(ys)))
+    values = np.concatenate(list(ys))
+    y_mean, y_scale = _moments(values, _known(training, values))
     return replace(form, x_mean=x_mean, x_scale=x_scale, y_mean=y_mean, y_scale=y_scale)
 
 
@@ -116,8 +118,25 @@ def normal(x: Array, mean: tuple[float, ...], scale: tuple[float, ...]) -> Array
     return np.asarray((x - np.array(mean)) / np.array(scale), np.float32)
 
 
-def _moments(values: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _known(training: Sequences, values: Array) -> Array | None:
+    """Which elements of all targets are there; None where each of them is."""
+    if not training.has_gaps:
+        return None
+    first = 0 if training.per_step else -1
+    found = [training.elements(i)[first:] > 0 for i in range(len(training))]
+    wide = [one if one.ndim > 1 else one[:, None] for one in found]
+    return np.concatenate([np.broadcast_to(o, (len(o), values.shape[1])) for o in wide])
+
+
+Moments = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def _moments(values: Array, known: Array | None = None) -> Moments:
     wide = values.astype(np.float64)
-    deviation = wide.std(axis=0)
+    mean, deviation = wide.mean(axis=0), wide.std(axis=0)
+    if known is not None:
+        n = np.maximum(known.sum(axis=0), 1)
+        mean = (wide * known).sum(axis=0) / n
+        deviation = np.sqrt((((wide - mean) * known) ** 2).sum(axis=0) / n)
     scale = np.where(deviation > 0, deviation, 1.0)
-    return tuple(map(float, wide.mean(axis=0))), tuple(map(float, scale))
+    return tuple(map(float, mean)), tuple(map(float, scale))

@@ -2,7 +2,8 @@
 
 A row is a step. Without a group the table is one long series, which is split in time; a
 group column makes a sequence of the rows of each of its values. Without a target column
-the target of a step is the row `horizon` steps later.
+the target of a step is the row `horizon` steps later. Where values may be missing, each
+column has its own gaps: what is missing in one leaves the others' targets alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,8 +18,9 @@ import numpy as np
 from bptt.step.shapes import Array
 from bptt.train.data.form import Form
 from bptt.train.data.sequence_files import WHOLE, SequenceFiles
-from bptt.train.data.sequences import Sequences
+from bptt.train.data.sequences import Sequences, plain_where_whole
 from bptt.train.data.text import kind_of
+from bptt.train.data.weighting import carried_on
 from bptt.train.errors import (
     BadRecordError,
     DataUnreadableError,
@@ -29,6 +31,7 @@ from bptt.train.errors import (
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 ERROR, MASK = "error", "mask"  # what a missing value is
+KINDS = "numpy_nullable"  # of pandas: a gap makes no real number of a whole one
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class TableRequest:
 
     columns: those of x, all numbers by default; time: rows are sorted by it, and it is
     no number of x; group: the rows of one value are one sequence; target: the column of
-    y; horizon: without a target, how many steps ahead it lies; missing: "error", or
+    y, or several with commas between them; horizon: without a target, how many steps
+    ahead it lies; missing: "error", or
     "mask": a gap in x has the value before it, and a target that is a gap no loss.
     """
 
@@ -65,6 +69,9 @@ def read_tables(
     """
     found = [one for file in files for one in _sequences(file, request)]
     if not found:
+        if request.missing == MASK:
+            reason = "has no row where every column of x has a value; see --columns"
+            raise BadRecordError(files[0], None, reason)
         raise EmptyDataError(source, "there is no row in it")
     if len({one.columns for one in found}) > 1:
         raise BadRecordError(files[0], None, "has other columns than another table")
@@ -84,9 +91,10 @@ def read_tables(
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows of one sequence: x (rows, columns), y (rows,), and where each is known.
+    """The rows of one sequence: x (rows, columns), y (rows, targets).
 
-    has_x: (rows,), whether no value of x was missing; has_y: the same of y.
+    has_x, has_y: which of their values are there, of the same shapes; are_whole: of
+    each target, whether it holds whole numbers.
     """
 
     id: str
@@ -95,6 +103,7 @@ class _Rows:
     y: Array
     has_x: Array
     has_y: Array
+    are_whole: tuple[bool, ...]
 
 
 Made = tuple[list[_Rows], Sequences, Form]
@@ -111,39 +120,57 @@ def _with_later_x(file: Path, found: list[_Rows], request: TableRequest) -> Made
         [one.x[:-h] for one in used],
         [one.x[h:] for one in used],
         True,
-        _scored([one.has_x[h:] for one in used]),
+        plain_where_whole([one.has_x[h:] for one in used]),
     )
     n_x = len(used[0].columns)
     return used, whole, Form(n_x, False, "real", n_x)
 
 
 def _with_target(file: Path, found: list[_Rows], request: TableRequest) -> Made:
-    """A target that is the same in all rows of every sequence is one for it."""
+    """Targets that are the same in all rows of every sequence are one for it."""
     used = [one for one in found if one.has_y.any()]
     if not used:
         raise BadRecordError(file, None, f"has no value of {request.target!r}")
-    per_step = any(len(np.unique(one.y[one.has_y])) > 1 for one in used)
-    is_class = all(one.y.dtype.kind in "iu" for one in used)
-    ys = [one.y if per_step else one.y[one.has_y][0] for one in used]
-    n_o = 1 + max(int(np.max(y)) for y in ys) if is_class else 1
-    if not is_class:
-        ys = [np.asarray(y, np.float32)[..., None] for y in ys]
-    target = "class" if is_class else "real"
+    per_step = any(_changes(y, has_y) for one in used
+                   for y, has_y in zip(one.y.T, one.has_y.T, strict=True))  # fmt: skip
+    ys, known = [one.y for one in used], [one.has_y for one in used]
+    if not per_step:
+        firsts = [has_y.argmax(axis=0) for has_y in known]
+        ys = [np.take_along_axis(y, first[None], axis=0)[0]
+              for y, first in zip(ys, firsts, strict=True)]  # fmt: skip
+        known = [np.atleast_2d(has_y.any(axis=0)) for has_y in known]
+    target = _target_of(used)
+    n_o = ys[0].shape[-1]
+    if target == "class":
+        ys = [y[..., 0].astype(np.int64) for y in ys]
+        n_o = 1 + max(int(np.max(y)) for y in ys)
+    elif target == "real":
+        ys = [np.asarray(y, np.float32) for y in ys]
+    else:
+        ys = [y.astype(bool) for y in ys]
     form = Form(len(used[0].columns), False, target, n_o, per_step)
-    scored = _scored([one.has_y for one in used]) if per_step else None
-    return used, Sequences([one.x for one in used], ys, per_step, scored), form
+    whole = Sequences([o.x for o in used], ys, per_step, plain_where_whole(known))
+    return used, whole, form
 
 
-def _scored(known: list[Array]) -> list[Array | None] | None:
-    """Which steps have a target; None where all have."""
-    return None if all(one.all() for one in known) else list(known)
+def _changes(y: Array, has_y: Array) -> bool:
+    return len(np.unique(y[has_y])) > 1
+
+
+def _target_of(used: list[_Rows]) -> str:
+    """Whole numbers in one column are classes; 0 and 1 in several are truths."""
+    if not all(all(one.are_whole) for one in used):
+        return "real"
+    if used[0].y.shape[1] == 1:
+        return "class"
+    return "multi-hot" if all((one.y <= 1).all() for one in used) else "real"
 
 
 def _sequences(file: Path, request: TableRequest) -> Iterator[_Rows]:
     """The rows of every group of a table."""
     table = _read(file)
-    named = (*request.columns, request.time, request.group, request.target)
-    for name in named:
+    targets = _targets(table, request)
+    for name in (*request.columns, request.time, request.group, *targets):
         if name is not None and name not in table.columns:
             nearest = get_close_matches(name, list(table.columns), 1, 0.4)
             meant = f"; did you mean {nearest[0]}?" if nearest else ""
@@ -151,38 +178,45 @@ def _sequences(file: Path, request: TableRequest) -> Iterator[_Rows]:
             raise OptionError("column", name, f"one of {there}{meant}")
     if request.time is not None:
         table = table.sort_values(request.time, kind="stable")
-    aside = {request.time, request.group, request.target}
+    aside = {request.time, request.group, *targets}
     columns = list(request.columns or (c for c in table.columns if c not in aside))
     parts = [("", table)]
     if request.group is not None:
         parts = list(table.groupby(request.group, sort=True, dropna=False))
     for name, part in parts:
-        yield from _rows(file, str(name), part, columns, request)
+        yield from _rows(file, str(name), part, columns, targets, request)
+
+
+def _targets(table: Any, request: TableRequest) -> tuple[str, ...]:
+    """The columns of y: one of that name, comma and all, or several."""
+    if request.target is None or request.target in table.columns:
+        return () if request.target is None else (request.target,)
+    return tuple(name.strip() for name in request.target.split(","))
 
 
 def _rows(
-    file: Path, name: str, part: Any, columns: list[str], request: TableRequest
-) -> Iterator[_Rows]:
+    file: Path, name: str, part: Any, columns: list[str], targets: tuple[str, ...],
+    request: TableRequest,
+) -> Iterator[_Rows]:  # fmt: skip
     """One sequence, from its first row without a gap in x; none if there is no such."""
     is_masked = request.missing == MASK
     x = _numbers(file, part, columns, may_lack=is_masked)
-    has_x = np.asarray(np.isfinite(x).all(axis=1))
-    y, has_y = np.zeros(len(x)), np.ones(len(x), bool)
-    if request.target is not None:
-        y = _target(file, part, request.target, may_lack=is_masked)
-        has_y = np.asarray(np.isfinite(y))
-        y = np.where(has_y, y, 0).astype(y.dtype)
-    if not has_x.any():
+    has_x = np.isfinite(x)
+    y = np.zeros((len(x), 0))
+    if targets:
+        y = _numbers(file, part, list(targets), may_lack=is_masked)
+    has_y = np.isfinite(y)
+    y = np.where(has_y, y, 0)
+    are_whole = tuple(part[name].dtype.kind in "biu" for name in targets)
+    if len(targets) == 1 and are_whole[0] and y.min(initial=0) < 0:
+        reason = f"has {targets[0]!r} {y.min():g}; classes count from 0"
+        raise BadRecordError(file, None, reason)
+    is_whole_row = has_x.all(axis=1)
+    if not is_whole_row.any():
         return
-    first = int(np.argmax(has_x))
-    x = _carried_on(x[first:]).astype(np.float32)
-    yield _Rows(name, tuple(columns), x, y[first:], has_x[first:], has_y[first:])
-
-
-def _carried_on(x: Array) -> Array:
-    """Every gap filled with the value before it; the first row has none."""
-    rows = np.where(np.isnan(x), 0, np.arange(len(x))[:, None])
-    return np.asarray(np.take_along_axis(x, np.maximum.accumulate(rows), axis=0))
+    rows = slice(int(np.argmax(is_whole_row)), None)
+    x = carried_on(x[rows]).astype(np.float32)
+    yield _Rows(name, tuple(columns), x, y[rows], has_x[rows], has_y[rows], are_whole)
 
 
 def _read(file: Path) -> Any:
@@ -193,8 +227,9 @@ def _read(file: Path) -> Any:
     try:
         kind = kind_of(file)
         if kind == ".parquet":
-            return pandas.read_parquet(file)
-        return pandas.read_csv(file, sep="\t" if kind == ".tsv" else ",")
+            return pandas.read_parquet(file, dtype_backend=KINDS)
+        separator = "\t" if kind == ".tsv" else ","
+        return pandas.read_csv(file, sep=separator, dtype_backend=KINDS)
     except ImportError as error:
         missing = "pyarrow" if kind == ".parquet" else "zstandard"
         raise TrainExtraMissingError(missing, "files") from error
@@ -218,7 +253,7 @@ def _numbers(
                 "with --columns, or name it with --time or --group"
             )
             raise BadRecordError(file, None, reason)
-        values = np.asarray(column, np.float64)
+        values = column.to_numpy(np.float64, na_value=np.nan)
         bad = np.flatnonzero(np.isinf(values) if may_lack else ~np.isfinite(values))
         if len(bad):
             row = int(part.index[bad[0]])
@@ -235,14 +270,3 @@ def _numbers(
     if not found:
         raise BadRecordError(file, None, "has no column for x")
     return np.stack(found, axis=1)
-
-
-def _target(file: Path, part: Any, name: str, *, may_lack: bool) -> Array:
-    """Whole numbers are classes, and so are truths; other numbers are real."""
-    values = _numbers(file, part, [name], may_lack=may_lack)[:, 0]
-    if part[name].dtype.kind in "biu":
-        if values.min() < 0:
-            reason = f"has {name!r} {values.min():g}; classes count from 0"
-            raise BadRecordError(file, None, reason)
-        return values.astype(np.int64)
-    return values

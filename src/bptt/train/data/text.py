@@ -184,7 +184,8 @@ def files_of(path: Path, pattern: str) -> list[Path]:
     Raises: DataNotFoundError.
     """
     if path.is_dir():
-        return sorted(_walk(path, pattern))
+        # By parts: a path's own order is another one where its letters' case is none.
+        return sorted(_walk(path, pattern), key=lambda file: file.parts)
     if not path.exists():
         raise DataNotFoundError(path)
     return [path]

@@ -1,6 +1,7 @@
 """What the loss of each step weighs: masks, weights, and weights of classes.
 
-    mask           (n, tau), (tau,): 1 where the loss of a step counts
+    mask           (n, tau), (tau,): 1 where the loss of a step counts; or the shape of
+                   a y of vectors: 1 where an element of it counts
     weights        the same, or (n,), () where a sequence has one target: numbers from 0
     class_weights  (n_o,): of every target of a class, besides
 
@@ -17,6 +18,7 @@ from bptt.train.errors import BadRecordError
 
 Arrays = Mapping[str, Array]
 MASK, WEIGHTS, CLASS_WEIGHTS = "mask", "weights", "class_weights"
+LEFT_OUT = -100  # a target of torch's losses that does not count
 
 
 def check_weights(
@@ -29,13 +31,14 @@ def check_weights(
     mask = arrays.get(MASK)
     if mask is not None:
         is_mask = mask.dtype.kind in "biu" and mask.max(initial=0) <= 1
-        if mask.shape != x_shape or not is_mask:
+        y_shape = arrays["y" if "y" in arrays else "x"].shape
+        if mask.shape not in (x_shape, y_shape) or not is_mask:
             reason = (
                 f"mask holds {mask.dtype} of shape {mask.shape}; 0 or 1 for each step "
-                f"of x, {x_shape}, is needed"
+                f"of x, {x_shape}, or for each element of y, {y_shape}, is needed"
             )
             raise BadRecordError(file, None, reason)
-        if not per_step:
+        if not per_step and mask.shape != y_shape:
             reason = "has a mask of steps, but one target for the sequence"
             raise BadRecordError(file, 0, reason)
     wanted = x_shape if per_step else x_shape[:-1]
@@ -73,13 +76,62 @@ def weights_of_record(
         return None
     rows = [one if number is None else one[number] for one in given]
     if not per_step:
-        return np.atleast_1d(np.asarray(rows[0], np.float64))
-    if "y" not in arrays:  # the target of a step is the next x
+        rows = [row[None] for row in rows]
+    elif "y" not in arrays:  # the target of a step is the next x
         rows = [row[1:] for row in rows]
     found = rows[0][:length] != 0 if MASK in arrays else rows[0][:length]
     for row in rows[1:]:
-        found = found * row[:length]
+        found = found * row[:length].reshape(-1, *[1] * (found.ndim - 1))
     return found if found.dtype == bool else found.astype(np.float64)
+
+
+def gaps_as_mask(arrays: Arrays, *, may_lack: bool) -> Arrays:
+    """Arrays of one part whose missing elements are zeros of its mask.
+
+    A binary y of vectors that is -100 is missing; and, where values may lack, a real
+    number that is NaN. A NaN in x then has the value of the step before it.
+    """
+    x, y = arrays["x"], arrays.get("y")
+    known, filled = None, dict(arrays)
+    if may_lack and x.dtype.kind == "f" and np.isnan(x).any():
+        filled["x"] = carried_on(x, axis=max(0, x.ndim - 2))
+        known = None if y is not None else ~np.isnan(x)
+    if y is not None and may_lack and y.dtype.kind == "f" and np.isnan(y).any():
+        known = ~np.isnan(y)
+    elif y is not None and y.dtype.kind == "i" and _is_binary_with_gaps(y):
+        known = y != LEFT_OUT
+    if known is None:
+        return arrays
+    if y is not None:
+        filled["y"] = np.where(known, y, 0).astype(y.dtype)
+    filled[MASK] = _both(known, arrays.get(MASK))
+    return filled
+
+
+def _both(known: Array, given: Array | None) -> Array:
+    """The elements that count by both; `check_weights` refuses what is no mask."""
+    if given is None:
+        return known
+    is_mask = given.dtype.kind in "biu" and given.max(initial=0) <= 1
+    if not is_mask or given.shape != known.shape[: given.ndim]:
+        return given
+    wide = given.reshape(*given.shape, *[1] * (known.ndim - given.ndim))
+    return np.asarray(known & (wide != 0))
+
+
+def _is_binary_with_gaps(y: Array) -> bool:
+    """Whether y is a vector of 0 and 1, of which some are missing."""
+    is_left_out = y == LEFT_OUT
+    return bool(
+        y.ndim > 1 and is_left_out.any() and (is_left_out | (y == 0) | (y == 1)).all()
+    )
+
+
+def carried_on(x: Array, axis: int = 0) -> Array:
+    """Every gap filled with the value before it; those of the beginning are left."""
+    steps = np.arange(x.shape[axis]).reshape(-1, *[1] * (x.ndim - axis - 1))
+    rows = np.maximum.accumulate(np.where(np.isnan(x), 0, steps), axis=axis)
+    return np.asarray(np.take_along_axis(x, rows, axis=axis))
 
 
 def class_weights_of(arrays: Arrays, y: Array, *, per_step: bool) -> Array | None:

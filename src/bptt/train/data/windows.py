@@ -31,12 +31,14 @@ class Block:
 
     scored: (tau, n_b), what a step's loss weighs; None where every one weighs 1.
     lengths: (n_b,), the steps of each row that are not padding; None where all are.
+    known: (tau, n_b, n_o), which elements of y are there; None where all are.
     """
 
     x: Array
     y: Array
     scored: Array | None = None
     lengths: Rows | None = None
+    known: Array | None = None
 
 
 class Dataset(Protocol):

@@ -47,7 +47,7 @@ def in_words(n_bytes: int) -> str:
 
 def _of_machine() -> int:
     try:
-        for line in MEMORY_FILE.read_text().splitlines():
+        for line in MEMORY_FILE.read_text("utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     except (OSError, ValueError, IndexError):
@@ -61,7 +61,7 @@ def _of_machine() -> int:
 def _of_group() -> int:
     """What a container leaves; without a limit there, more than any machine has."""
     try:
-        limit = int((GROUP / "memory.max").read_text())
-        return max(0, limit - int((GROUP / "memory.current").read_text()))
+        limit = int((GROUP / "memory.max").read_text("utf-8"))
+        return max(0, limit - int((GROUP / "memory.current").read_text("utf-8")))
     except (OSError, ValueError):
         return 2**62

@@ -66,6 +66,7 @@ class FormRecord(msgspec.Struct):
     x_scale: tuple[Scale, ...] = ()
     y_mean: tuple[float, ...] = ()
     y_scale: tuple[Scale, ...] = ()
+    has_gaps: bool = False
 
     def __post_init__(self) -> None:
         """A mean and a scale for every column, or none at all."""

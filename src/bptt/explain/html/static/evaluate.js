@@ -22,6 +22,10 @@
     floor: Math.floor, expm1: Math.expm1,
     round: (a) => { const n = Math.round(a); return n - a === 0.5 && n % 2 ? n - 1 : n; },
     softplus: (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))),
+    "tanh'": (a) => 1 - Math.tanh(a) ** 2, "relu'": (a) => +(a > 0), "exp'": Math.exp,
+    "sigmoid'": (a) => 1 / (1 + Math.exp(-a)) / (1 + Math.exp(a)), "log'": (a) => 1 / a,
+    "softplus'": (a) => 1 / (1 + Math.exp(-a)), "sqrt'": (a) => 0.5 / Math.sqrt(a),
+    "sin'": Math.cos, "cos'": (a) => -Math.sin(a), "abs'": Math.sign, "expm1'": Math.exp,
   };
 
   class Evaluator {
@@ -161,7 +165,7 @@
         const part = this.inside({ steps: { [node.index]: t } }).value(node.body);
         total = total === null ? part : make(part.shape, part.data.map((v, i) => v + total.data[i]));
       }
-      return total || scalar(0);
+      return total || { ...scalar(0), isEmpty: true };
     }
 
     isum(node) {
@@ -177,8 +181,7 @@
 
     /* Down where the lower bound is the later step; of no factors it is I. */
     product_(node) {
-      const order = ["", "t", "s", "tau"], rank = (time) => 100 * Math.max(order.indexOf(time.base), time.base ? 1 : 0) + time.offset;
-      const from = this.at(node.lower, node), to = this.at(node.upper, node), by = rank(node.lower) > rank(node.upper) ? -1 : 1;
+      const from = this.at(node.lower, node), to = this.at(node.upper, node), by = node.isDescending ? -1 : 1;
       let total = null;
       for (let t = from; by > 0 ? t <= to : t >= to; t += by) {
         if (t < 0 || t > B.tau + 1) this.fail("lab-leaves", { first: from, last: to, tau: B.tau }, node);

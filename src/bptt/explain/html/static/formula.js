@@ -8,15 +8,18 @@
   const FormulaError = B.FormulaError;
   const DEEPEST = 60, LETTERS = new Set("ijklm"), STEPS = new Set(["t", "s", "tau"]);
   const FUNCTION_LETTERS = new Set(["sigma", "zeta", "delta"]);
-  const OPENERS = new Set(["(", "∇", "∂", "Σ", "Π", "frac", "√", "|(", "{", "overline", "𝟏", "𝐈", "𝐞", "𝟎"]);
-  const CALLED = { sigma: "sigmoid", zeta: "softplus", LN: "layer_norm", ln: "log", stop: "stop_gradient", max: "maximum", min: "minimum" };
+  const INDICES = new Set([...LETTERS, ...STEPS, "r"]);
+  const OPENERS = new Set(["(", "[", "∇", "∂", "Σ", "Π", "frac", "√", "|(", "{", "overline", "𝟏", "𝐈", "𝐞", "𝟎"]);
+  const CALLED = { sigma: "sigmoid", zeta: "softplus", LN: "layer_norm", ln: "log", stop: "stop_gradient", max: "maximum", min: "minimum", onehot: "one_hot", Diag: "diag" };
+  const SLOPED = new Set(["tanh", "sigmoid", "relu", "softplus", "exp", "log", "sqrt", "sin", "cos", "abs", "expm1"]);
+  const UNARY = new Set([...SLOPED, "softmax", "log_softmax"]);
   const isName = (name) => Object.hasOwn(B.data.places, name);
   const isSize = (name) => Object.hasOwn(B.data.sizes, name);
   const isInteger = (name) => isName(name) && B.data.places[name].index !== undefined;
   const T = { base: "t", offset: 0 }, FIRST = { base: "", offset: 1 }, TAU = { base: "tau", offset: 0 };
 
   class Reader {
-    constructor(text) { this.list = B.formulaTokens(text); this.at = 0; this.depth = 0; this.bound = []; }
+    constructor(text) { this.list = B.formulaTokens(text); this.at = 0; this.depth = 0; this.bound = []; this.ordered = []; }
     get next() { return this.list[this.at]; }
     ahead(by = 1) { return this.list[Math.min(this.at + by, this.list.length - 1)]; }
     is(...signs) { return this.next.kind === "sign" && signs.includes(this.next.text); }
@@ -62,9 +65,10 @@
         return this.node("neg", start, { of });
       }
       let left = this.chain();
-      while (this.is("@", "*", "/")) {
-        const op = { "@": "matmul", "*": "mul", "/": "div" }[this.pop().text];
-        const right = op === "div" ? this.power() : this.chain();
+      while (this.is("@", "*", "/", "⊗")) {
+        const sign = this.pop().text, op = { "@": "matmul", "*": "mul", "/": "div", "⊗": "matmul" }[sign];
+        let right = op === "div" ? this.power() : this.chain();
+        if (sign === "⊗") right = { op: "transpose", of: right, span: right.span };
         left = this.node(op, start, { left, right });
         while (op === "div" && this.opens()) {
           const more = this.power();
@@ -74,7 +78,7 @@
       return left;
     }
 
-    opens() { return this.next.kind === "name" || this.next.kind === "number" || this.is(...OPENERS); }
+    opens() { return (this.next.kind === "name" && (this.next.text !== "for" || isName("for"))) || this.next.kind === "number" || this.is(...OPENERS); }
 
     chain() {
       const start = this.next.span[0];
@@ -97,7 +101,7 @@
           const right = this.sum();
           this.want(")");
           of = this.node("beside", start, { left: of, right });
-        } else if (this.is("[", "_") && this.isElementAhead()) {
+        } else if (of.op !== "number" && this.is("[", "_") && this.isElementAhead()) {
           const close = this.opened();
           if (this.take(":")) {
             this.want(",");
@@ -105,7 +109,8 @@
             of = this.node("call", start, { name: "lookup", parts: [of, index] });
           } else {
             const index = this.indices(close), isGradient = of.op === "gradient" && !of.index.length;
-            of = this.node(isGradient ? "gradient" : "part", start, isGradient ? { ...of, index } : { of, index });
+            const isUnit = of.op === "call" && of.name === "eye" && index.length === 1 && index[0].op !== "letter";
+            of = isUnit ? this.node("call", start, { name: "one_hot", parts: [index[0], of.parts[0]] }) : this.node(isGradient ? "gradient" : "part", start, isGradient ? { ...of, index } : { of, index });
           }
         } else return of;
       }
@@ -136,11 +141,16 @@
 
     atom() {
       const token = this.next, start = token.span[0];
-      if (token.kind === "number") { this.pop(); return this.node("number", start, { value: Number(token.text) }); }
-      if (this.is("(", "{", "|(", "|")) {
+      if (token.kind === "number") {
         this.pop();
-        const inside = this.sum();
-        this.want({ "(": ")", "{": "}", "|(": ")|", "|": "|" }[token.text]);
+        if (token.text === "1" && this.is("_")) return this.lowered("𝟏", start);
+        return this.node("number", start, { value: Number(token.text) });
+      }
+      if (this.is("(", "{", "[", "|(", "|")) {
+        this.pop();
+        const isIverson = this.isIndex() && this.ahead().text === "=";
+        const inside = isIverson ? this.inside("delta", start) : this.sum();
+        this.want({ "(": ")", "{": "}", "[": "]", "|(": ")|", "|": "|" }[token.text]);
         if (token.text.startsWith("|")) return this.node("call", start, { name: "abs", parts: [inside] });
         return { ...inside, span: [start, this.list[this.at - 1].span[1]] };
       }
@@ -182,7 +192,7 @@
 
     /* o_i, h_t in one word */
     torn(token, known) {
-      const cut = token.text.lastIndexOf("_"), base = B.ownName(token.text.slice(0, cut)), tail = token.text.slice(cut + 1);
+      const cut = token.text.lastIndexOf("_"), base = B.ownName(token.text.slice(0, cut)), tail = asTau(token.text.slice(cut + 1));
       const isScript = STEPS.has(tail) || (tail && Array.from(tail).every((c) => LETTERS.has(c)));
       if (cut < 1 || known(token.text) || !known(base) || !isScript) return token;
       const words = STEPS.has(tail) ? [tail] : Array.from(tail);
@@ -208,12 +218,24 @@
       if (name.startsWith("grad_")) return this.gradientOf(this.labelled({ ...token, text: name.slice(5) }), start);
       if (name.startsWith("d") && (isName(B.ownName(name.slice(1))) || isName(name.slice(1).split("_")[0]) || (name === "d" && this.next.kind === "name"))) {
         const target = this.differential(token);
+        if (!this.is("/")) return this.node("gradient", start, target);
         this.want("/");
         return this.derived(target, this.differential(this.pop()), true, start);
       }
       if (this.is("_", "**") && (name === "sum" || name === "prod")) return this.over(name === "sum" ? "sigma" : "product", start);
+      const [word, step] = name.split("_");
+      if (["sum", "prod"].includes(word) && INDICES.has(step)) {
+        this.list.splice(this.at, 0, sign("_", token.span), { kind: "name", text: step, span: token.span });
+        return this.over(word === "sum" ? "sigma" : "product", start);
+      }
+      if (word === "delta" && step && Array.from(step).every((letter) => LETTERS.has(letter))) {
+        this.list.splice(this.at, 0, sign("_", token.span), sign("{", token.span),
+          ...Array.from(step).map((text) => ({ kind: "name", text, span: token.span })), sign("}", token.span));
+        return this.lowered("𝟏", start);
+      }
       if (this.is("_") && ["delta", "e", "I"].includes(name)) return this.lowered({ delta: "𝟏", e: "𝐞", I: "𝐈" }[name], start);
-      if (this.is("(") || (name === "log" && this.next.text === "softmax")) return this.call(token, start);
+      if (this.is("(") || this.isBare(name) || (this.is("[") && (name.toLowerCase() === "diag" || UNARY.has(CALLED[name] ?? name)))) return this.call(token, start);
+      if (name === "I") return { ...this.sized("eye", [B.sizeOfI ?? Object.keys(B.data.sizes)[0]], start), isUnsized: true };
       if (name.startsWith("I_") && isSize(name.slice(2))) return this.sized("eye", [name.slice(2)], start);
       return null;
     }
@@ -241,17 +263,70 @@
       return { name, time, index, isColumn };
     }
 
-    isStep({ text }) { return STEPS.has(text) || this.bound.includes(text) || /^\d+$/.test(text); }
+    /* log x, tanh a^(t), tanh'(a), tanh^2(a): a function before no bracket. */
+    isBare(name) {
+      if (name === "log" && this.next.text === "softmax") return true;
+      if (!UNARY.has(Object.hasOwn(CALLED, name) ? CALLED[name] : name)) return false;
+      if (this.opens()) return true;
+      const kept = this.at, { stroke, power } = this.marks(), found = (stroke || power !== null) && (this.is("(") || this.next.kind === "name");
+      this.at = kept;
+      return found;
+    }
+    marks() {
+      if (this.take(".T")) return { stroke: true, power: null };
+      const kept = this.at;
+      if (this.take("**")) {
+        const close = this.take("{") ? "}" : "", token = this.pop();
+        if (!close || this.take(close)) {
+          if (token.text === ".T") return { stroke: true, power: null };
+          if (token.kind === "number") return { stroke: false, power: Number(token.text) };
+        }
+      }
+      this.at = kept;
+      return { stroke: false, power: null };
+    }
+
+    stepOf({ text }) { const step = asTau(text); return STEPS.has(step) || this.bound.includes(step) ? step : ""; }
+    isStep(token) { return this.stepOf(token) !== "" || /^\d+$/.test(token.text); }
+    isRaisedStep(token) { return this.isStep(token) || LETTERS.has(token.text); }
+
+    /* Whether a product runs back in time; which of two letters is the later step is
+       said by the sums around it, or by dh[t]/dh[s] on the left. */
+    isDescending(lower, upper) {
+      if (lower.base === upper.base) return lower.offset > upper.offset;
+      if (this.isKnown(upper.base, lower.base)) return true;
+      if (this.isKnown(lower.base, upper.base)) return false;
+      const order = ["", "t", "s", "tau"], rank = ({ base }) => (order.includes(base) ? order.indexOf(base) : 1);
+      return rank(lower) > rank(upper);
+    }
+    isKnown(earlier, later) {
+      const reached = new Set([earlier]);
+      for (let size = 0; size < reached.size;) {
+        size = reached.size;
+        for (const [a, b] of this.ordered) if (reached.has(a)) reached.add(b);
+      }
+      return earlier === "" || later === "tau" || reached.has(later);
+    }
+    overSteps(op, start, index, lower, upper, read) {
+      const known = this.ordered.length;
+      if (op === "sigma") this.ordered.push([lower.base, index], [index, upper.base]);
+      this.bound.push(index);
+      const body = read();
+      this.bound.pop();
+      this.ordered.length = known;
+      return this.node(op, start, { index, lower, upper, body, isDescending: this.isDescending(lower, upper) });
+    }
     isStepAhead() {
       if (!this.is("**")) return false;
       const at = this.ahead().text === "{" ? 2 : 1;
-      return this.ahead(at).text === "(" && this.isStep(this.ahead(at + 1))
+      return this.ahead(at).text === "(" && this.isRaisedStep(this.ahead(at + 1))
         && (this.ahead(at + 2).text === ")" || this.ahead(at + 4).text === ")");
     }
     raisedStep() {
       this.want("**");
       const isBraced = this.take("{");
       this.want("(");
+      if (!this.stepOf(this.next) && LETTERS.has(this.next.text)) this.bound.unshift(this.next.text);
       const time = this.time();
       this.want(")");
       if (isBraced && !this.take("}")) {
@@ -265,11 +340,12 @@
     time(isSingle) {
       const token = this.pop();
       if (token.kind === "number" && /^\d+$/.test(token.text)) return { base: "", offset: Number(token.text) };
-      if (!STEPS.has(token.text) && !this.bound.includes(token.text)) this.fail("lab-step", { found: token.text || "…" }, token);
-      if (isSingle || !this.is("+", "-")) return { base: token.text, offset: 0 };
+      const base = this.stepOf(token);
+      if (!base) this.fail("lab-step", { found: token.text || "…" }, token);
+      if (isSingle || !this.is("+", "-")) return { base, offset: 0 };
       const by = this.pop().text === "+" ? 1 : -1, number = this.pop();
       if (!/^\d+$/.test(number.text)) this.fail("lab-step", { found: number.text || "…" }, number);
-      return { base: token.text, offset: by * Number(number.text) };
+      return { base, offset: by * Number(number.text) };
     }
 
     isIndex() {
@@ -321,6 +397,8 @@
     }
     end() { return this.place(this.name()); }
     derived(target, source, total, start) {
+      const [later, earlier] = [target.time?.base, source.time?.base];
+      if (later && earlier && later !== earlier && !this.isKnown(later, earlier)) this.ordered.push([earlier, later]);
       if (target.name === "L" && !target.time) return this.node("gradient", start, source);
       return this.node("jacobian", start, { target, source, total });
     }
@@ -359,7 +437,7 @@
         const isLow = this.pop().text === "_", close = this.take("{") ? "}" : "";
         if (isLow) {
           index = this.pop().text;
-          if (!LETTERS.has(index) && !STEPS.has(index) && index !== "r") this.fail("lab-step", { found: index || "…" }, this.list[this.at - 1]);
+          if (!INDICES.has(index)) this.fail("lab-step", { found: index || "…" }, this.list[this.at - 1]);
           if (this.take("=")) {
             first = this.limit(close);
             if (this.take("..")) upper = this.limit(close);
@@ -370,10 +448,7 @@
       if (!index) this.fail("lab-no-index", {});
       const isStep = STEPS.has(index) || (first?.base !== undefined && upper?.base !== undefined && upper.base !== "");
       if (!isStep) return this.node("isum", start, { index, dim: upper?.dim ?? (upper ? upper.offset : null), body: this.term() });
-      this.bound.push(index);
-      const body = this.term();
-      this.bound.pop();
-      return this.node(op, start, { index, lower: first || FIRST, upper: upper || TAU, body });
+      return this.overSteps(op, start, index, first || FIRST, upper || TAU, () => this.term());
     }
     limit(close) {
       if (isSize(this.next.text) || this.ahead().text === "_") return { dim: this.size() };
@@ -397,7 +472,8 @@
     }
     summed(op, start) {
       const index = this.next.text;
-      if (this.ahead().text !== "," || !(LETTERS.has(index) || STEPS.has(index) || index === "r")) return null;
+      if (this.loopAhead()) return this.looped(op, start);
+      if (this.ahead().text !== "," || !INDICES.has(index)) return null;
       this.pop();
       this.want(",");
       if (!this.areStepsAhead()) {
@@ -409,10 +485,38 @@
       this.want(",");
       const upper = this.time();
       this.want(",");
-      this.bound.push(index);
-      const body = this.sum();
-      this.bound.pop();
-      return this.node(op, start, { index, lower, upper, body });
+      return this.overSteps(op, start, index, lower, upper, () => this.sum());
+    }
+    /* sum(u for t in range(1, tau+1)) */
+    loopAhead() {
+      let depth = 0;
+      for (let at = this.at; at < this.list.length; at++) {
+        const { text } = this.list[at];
+        if ("([{".includes(text) && text) depth++;
+        if (")]}".includes(text) && text) depth--;
+        if (depth < 0) return 0;
+        if (text === "for" && depth === 0) return at;
+      }
+      return 0;
+    }
+    looped(op, start) {
+      const kept = this.at;
+      this.at = this.loopAhead();
+      const [index, lower, upper] = this.range();
+      this.at = kept;
+      const found = this.overSteps(op, start, index, lower, upper, () => this.sum());
+      this.range();
+      return found;
+    }
+    range() {
+      const word = this.pop(), index = this.pop().text;
+      if (word.text !== "for" || !INDICES.has(index) || this.pop().text !== "in") this.fail("lab-step", { found: index || "…" }, word);
+      if (this.pop().text !== "range") this.fail("lab-expected", { wanted: "range", found: this.next.text || "…" });
+      this.want("(");
+      let lower = { base: "", offset: 0 }, upper = this.time();
+      if (this.take(",")) [lower, upper] = [upper, this.time()];
+      this.want(")");
+      return [index, lower, { ...upper, offset: upper.offset - 1 }];
     }
 
     /* ----- functions ----- */
@@ -421,9 +525,17 @@
       let name = token.text;
       if (name === "log" && this.next.text === "softmax") { this.pop(); name = "log_softmax"; }
       name = Object.hasOwn(CALLED, name) ? CALLED[name] : name;
-      this.want("(");
-      const found = this.inside(name, start);
-      this.want(")");
+      const { stroke, power } = this.marks();
+      let found;
+      if (UNARY.has(name) && !this.is("(", "[")) found = this.node("call", start, { name, parts: [this.power()] });
+      else {
+        const close = this.take("[") ? "]" : ")";
+        if (close === ")") this.want("(");
+        found = this.inside(name, start);
+        this.want(close);
+      }
+      if (stroke) found = { ...found, name: name + "'" };
+      if (power !== null) found = this.node("pow", start, { left: found, right: this.node("number", start, { value: power }) });
       return { ...found, span: [start, this.list[this.at - 1].span[1]] };
     }
     inside(name, start) {
@@ -439,7 +551,7 @@
       if (name === "incoming") return this.node("incoming", start, this.end());
       if (name === "delta") {
         const first = this.pop().text;
-        this.want(",");
+        if (!this.take("=")) this.want(",");
         return this.node("delta", start, { first, second: this.indexItem() });
       }
       if (["eye", "ones", "zeros"].includes(name)) {
@@ -451,6 +563,11 @@
       while (this.take(",")) parts.push(this.argument());
       if (name === "matmul") return this.node("matmul", start, { left: parts[0], right: parts[1] });
       if (name === "multiply") return this.node("mul", start, { left: parts[0], right: parts[1] });
+      if (name === "square" || name === "power") {
+        const right = name === "power" ? parts[1] : this.node("number", start, { value: 2 });
+        return this.node("pow", start, { left: parts[0], right });
+      }
+      if (name === "one_hot" && parts.length === 1) parts.push(this.sized("", [B.data.places[parts[0].name]?.index], start).parts[0]);
       if (name === "transpose") return this.node("transpose", start, { of: parts[0] });
       return this.node("call", start, { name, parts });
     }
@@ -473,11 +590,11 @@
       this.want("_");
       const close = this.take("{") ? "}" : "";
       let found;
-      if (mark === "𝐞") {
+      if (mark === "𝐞" || (mark === "𝟏" && this.next.kind === "name" && isInteger(this.next.text))) {
         const index = this.indexItem();
         const dim = B.data.places[index.name]?.index;
         found = this.node("call", start, { name: "one_hot", parts: [index, this.sized("", [dim], start).parts[0]] });
-      } else if (mark === "𝟏" && this.isIndex() && (["=", ",", "}"].includes(this.ahead().text) || LETTERS.has(this.ahead().text))) {
+      } else if (mark === "𝟏" && this.isIndex() && (["=", ",", "}"].includes(this.ahead().text) || LETTERS.has(this.ahead().text) || isInteger(this.ahead().text))) {
         const first = this.pop().text;
         if (!this.take("=")) this.take(",");
         found = this.node("delta", start, { first, second: this.indexItem() });
@@ -501,6 +618,7 @@
     }
   }
 
+  const asTau = (text) => (text === "T" && !isName("T") && !isSize("T") ? "tau" : text);
   const sign = (text, span) => ({ kind: "sign", text, span });
   const SIGNS = {
     "∇"(start) { return this.nabla(start); },
@@ -537,4 +655,15 @@
     return { left: sides.length > 1 ? sides[0] : null, right: sides.at(-1), sides };
   };
   B.stepT = T;
+
+  /* Whether a tree is a number whatever the cell: 2, n_h, an element. */
+  B.isScalarForm = function (tree) {
+    const parts = { neg: ["of"], add: 2, sub: 2, mul: 2, div: 2, matmul: 2, beside: 2 }[tree.op];
+    if (parts) return (parts === 2 ? ["left", "right"] : parts).every((key) => B.isScalarForm(tree[key]));
+    if (tree.op === "jacobian") return tree.target.index.length > 0 && tree.source.index.length > 0;
+    if (["value", "gradient", "part"].includes(tree.op)) {
+      return tree.index.length > 0 || (!isName(tree.name) && (isSize(tree.name) || ["tau", "w"].includes(tree.name)));
+    }
+    return ["number", "delta"].includes(tree.op);
+  };
 })();

@@ -14,6 +14,7 @@
     }
     if (index.some((part) => part.op !== "letter")) return null;
     const isWhole = inner.time === null;
+    if (isWhole && inner.name === "L") return null;
     if (isWhole && !B.data.places[inner.name].isParameter) throw new B.FormulaError("lab-needs-step", { name: inner.name }, inner.span);
     return { name: inner.name, time: inner.time, letters: index.map((part) => part.letter) };
   }
@@ -36,13 +37,69 @@
     return rows.map((row) => ({ name: row.name, ...B.compare(all(pass, row), all(exact, row)) }));
   };
 
+  const childrenOf = (tree) => Object.values(tree).flat().filter((part) => part && typeof part === "object");
+
+  /* The step letters that no sum binds. */
+  function freeSteps(sides) {
+    const found = new Set();
+    const look = (tree, bound) => {
+      if (tree.base !== undefined) return tree.base && !bound.has(tree.base) ? found.add(tree.base) : null;
+      const inner = ["sigma", "product"].includes(tree.op) ? new Set([...bound, tree.index]) : bound;
+      for (const part of childrenOf(tree)) look(part, inner);
+    };
+    for (const side of sides) look(side, new Set(["tau"]));
+    return Array.from(found).sort().reverse();
+  }
+
+  /* The indices of the left side, each with how many values it has. */
+  function freeLetters(left) {
+    const found = new Map();
+    const look = (tree) => {
+      (Array.isArray(tree.index) ? tree.index : []).forEach((part, i) => {
+        const name = tree.name ?? tree.of?.name;
+        if (part.op === "letter" && Object.hasOwn(B.data.places, name)) found.set(part.letter, B.data.places[name].shape[i]);
+      });
+      childrenOf(tree).forEach(look);
+    };
+    look(left);
+    return Array.from(found);
+  }
+
+  const hasDelta = (tree) => tree.op === "delta" || childrenOf(tree).some(hasDelta); // it names no dimension
+
+  function choices(ranges) {
+    return ranges.reduce((all, [name, first, last]) => all.flatMap((chosen) => Array.from(
+      { length: last - first + 1 }, (_, i) => ({ ...chosen, [name]: first + i }))), [{}]);
+  }
+
+  /* A number stands for every element, as in NumPy. */
+  function filled(value, like, tree) {
+    if (value.data.length !== 1 || !(value.isEmpty || B.isScalarForm(tree))) return value;
+    return { shape: like.shape, data: like.data.map(() => value.data[0]) };
+  }
+
+  /* Whether a product has less than no factor: from h^(t) back to h^(s) where t < s. */
+  function runsBack(tree, steps) {
+    const at = ({ base, offset }) => (base ? { tau: B.tau, ...steps }[base] : 0) + offset;
+    if (tree.op === "product") {
+      const gap = (at(tree.upper) - at(tree.lower)) * (tree.isDescending ? -1 : 1);
+      if (gap < -1) return true;
+    }
+    return childrenOf(tree).some((part) => runsBack(part, steps));
+  }
+
   /* Both sides at every step where both are defined, where the left is no gradient. */
   function compared(left, right) {
-    const pass = new B.Pass(null), found = { a: [], b: [] };
+    const pass = new B.Pass(null), found = { a: [], b: [] }, letters = freeLetters(hasDelta(left) ? { left, right } : left);
+    const all = choices([...freeSteps([left, right]).map((step) => [step, 1, B.tau]), ...letters.map(([letter, count]) => [letter, 0, count - 1])]);
     let undefined_ = null;
-    for (let t = 1; t <= B.tau; t++) {
+    for (const chosen of all) {
+      const indices = Object.fromEntries(letters.map(([letter]) => [letter, chosen[letter]])), steps = { ...chosen };
+      for (const [letter] of letters) delete steps[letter];
       try {
-        const [a, b] = [right, left].map((side) => new B.Evaluator("columns", pass, { t }).value(side));
+        if (runsBack(left, steps) || runsBack(right, steps)) continue;
+        const values = [right, left].map((side) => new B.Evaluator("columns", pass, steps, indices).value(side));
+        const b = values[1], a = filled(values[0], b, right);
         if (!B.compare(a, b).fits) throw new B.FormulaError("lab-sides", { a: a.shape.join("×") || "1", b: b.shape.join("×") || "1" }, right.span);
         found.a.push(...a.data);
         found.b.push(...b.data);
@@ -52,8 +109,8 @@
       }
     }
     if (!found.a.length) throw undefined_;
-    const all = (data) => ({ shape: [data.length], data: Float64Array.from(data) });
-    return [{ name: "=", ...B.compare(all(found.a), all(found.b)) }];
+    const whole = (data) => ({ shape: [data.length], data: Float64Array.from(data) });
+    return [{ name: "=", ...B.compare(whole(found.a), whole(found.b)) }];
   }
 
   function attempt(left, formula, reading) {
@@ -71,24 +128,41 @@
   const isWrong = (row) => !(row.error < 1e-9);
 
   function judgeSide(left, right) {
+    if (left && bare(left) === bare(right)) return { columns: { error: new B.FormulaError("lab-circular", {}, right.span) }, numpy: null };
     const columns = attempt(left, right, "columns");
     const isShape = columns.error && ["lab-product", "lab-elementwise", "lab-vector", "lab-result"].includes(columns.error.id);
     return { columns, numpy: isShape ? attempt(left, right, "numpy") : null };
   }
 
+  const hasI = (tree) => tree.isUnsized || childrenOf(tree).some(hasI);
+
+  /* An I without a size has the first one that fits. */
   B.judge = function (text) {
+    const sizes = Object.keys(B.data.sizes);
+    let first = null;
+    for (const size of sizes.length ? sizes : [""]) {
+      B.sizeOfI = size;
+      const { verdict, isOpen } = judgeOnce(text);
+      if (!isOpen || !verdict.columns.error) return verdict;
+      first = first || verdict;
+    }
+    return first;
+  };
+
+  function judgeOnce(text) {
     let sides;
     try {
       sides = B.parseFormula(text).sides;
     } catch (error) {
       if (!(error instanceof B.FormulaError)) throw error;
-      return { columns: { error }, numpy: null };
+      return { verdict: { columns: { error }, numpy: null }, isOpen: false };
     }
     const left = sides.length > 1 ? sides[0] : null;
-    const others = sides.length > 1 ? sides.slice(1).filter((side, i, all) => all.length < 2 || bare(side) !== bare(left)) : sides;
-    const found = others.map((side) => judgeSide(left, side));
-    return found.find(({ columns }) => columns.error || columns.rows.some(isWrong)) || found[0];
-  };
+    const others = sides.length > 1 ? sides.slice(1).filter((side) => bare(side) !== bare(left)) : sides;
+    const found = (others.length ? others : sides.slice(1)).map((side) => judgeSide(left, side));
+    const verdict = found.find(({ columns }) => columns.error || columns.rows.some(isWrong)) || found[0];
+    return { verdict, isOpen: sides.some(hasI) };
+  }
 
   function quoted(text, span) {
     const wide = Math.max(1, span[1] - span[0]);
@@ -100,8 +174,8 @@
     const body = rows.map((row) => {
       return B.make("tr", { class: isWrong(row) ? "bad" : "good" },
         B.named("td", row.name === "=" ? "=" : B.data.places[row.name].mark),
-        B.make("td", { class: "num", text: B.show(row.error, isWrong(row) ? 2 : 1) }),
-        B.make("td", { class: "num", text: Math.abs(1 - row.cosine) < 1e-12 ? "1" : B.show(row.cosine, 4) }));
+        B.make("td", { class: "num", text: Number.isFinite(row.error) ? B.show(row.error, isWrong(row) ? 2 : 1) : B.word("lab-not-finite") }),
+        B.make("td", { class: "num", text: !Number.isFinite(row.cosine) ? "" : Math.abs(1 - row.cosine) < 1e-12 ? "1" : B.show(row.cosine, 4) }));
     });
     return B.make("table", {}, B.make("thead", {}, head), B.make("tbody", {}, ...body));
   }

@@ -96,7 +96,7 @@
         });
       }
       const value = new B.Evaluator(own.reading, this, steps).value(own.formula);
-      if (own.reading === "columns" && value.data.length === 1 && size > 1) return new Float64Array(size).fill(value.data[0]);
+      if (own.reading === "columns" && value.data.length === 1 && size > 1 && (value.isEmpty || B.isScalarForm(own.formula))) return new Float64Array(size).fill(value.data[0]);
       const wanted = { shape: shape.length === 2 ? shape : [size, 1], data: new Float64Array(size) };
       if (!B.compare(value, wanted).fits) {
         throw new B.FormulaError("lab-result", { name: own.name, found: value.shape.join("×") || "1", wanted: wanted.shape.join("×") }, own.formula.span);
@@ -139,7 +139,7 @@
     const data = Float64Array.from(found.flatMap((row) => Array.from(row)));
     const [isOne, isCell] = [found.length === 1, found[0].length === 1];
     if (isOne && b.length === 2 && !source.index.length) return { shape: b, data };
-    if (a.length === 2 && !target.index.length) evaluator.fail("lab-three", {}, node);
+    if ((a.length === 2 && !target.index.length) || (b.length === 2 && !source.index.length)) evaluator.fail("lab-three", {}, node);
     return { shape: isOne && isCell ? [] : [found.length, found[0].length], data };
   };
 

@@ -3,8 +3,12 @@
 (function () {
   const RAISED = pairs("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ᵗˢᵀⁱʲᵏ⊤", "0123456789+-()tsTijkT");
   const LOWERED = pairs("₀₁₂₃₄₅₆₇₈₉₊₋₍₎₌ᵢⱼₖₗₘₜ", "0123456789+-()=ijklmt");
-  const SAME = pairs("−–—（）［］｛｝，＝＋＊／＠＾：∘∑∏≥’′＿", "---()[]{},=+*/@^:⊙ΣΠ≥''_");
-  const SPELLING = { "⊙": "*", "·": "@", "'": ".T", "^": "**", "≥": ">=", "²": "²" };
+  const SAME = pairs("−–—（）［］｛｝，＝＋＊／＠＾：∘∑∏≥’′＿ℒ", "---()[]{},=+*/@^:⊙ΣΠ≥''_L");
+  const SPELLING = {
+    "⊙": "*", "·": "@", "'": ".T", "^": "**", "≥": ">=", "²": "²", "==": "=", ":=": "=",
+    ".*": "*", "./": "/", ".^": "**", ".mT": ".T", ".transpose()": ".T", ".t()": ".T", ".matmul": ".dot",
+  };
+  const CLOSING = /[ \t\n;,.。；]+$/;
   const GREEK = pairs("αβγδϵζηθκλμνξπρσϕχψωτΓΔΘΛΞΦΨΩεφϑΣΠ", null,
     ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu", "nu",
      "xi", "pi", "rho", "sigma", "phi", "chi", "psi", "omega", "tau", "Gamma", "Delta", "Theta", "Lambda", "Xi",
@@ -14,21 +18,23 @@
   const TOKEN = new RegExp(
     "([0-9]+(?:\\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)|(?:np|numpy|jnp|torch)\\.(?=[a-z])"
     + `|(${LETTER}[\u0302-\u0304]?(?:_*${WORD})*(?:_+(?![{_]))?)`
-    + "|(𝟏|𝟎|[ΣΠ\u0305]|\\*\\*|>=|\\.\\.|\\.T(?![\\w])|\\.dot(?![\\w])|[-+*/@^=()\\[\\]{},:|_'∇∂⊙·>√])", "yu");
+    + "|(𝟏|𝟎|[ΣΠ\u0305]|\\*\\*|>=|==|:=|\\.\\.|\\.m?T(?![\\w])|\\.(?:transpose|t)\\(\\)|\\.(?:dot|matmul)(?![\\w])|\\.[*/^]"
+    + "|[-+*/@^=()\\[\\]{},:|_'∇∂⊙⊗·>√])", "yu");
   const PIECE = /\\(?:left|right)\s*\||\\[A-Za-z]+\*?|\\[^]|\d+(?:\.\d+)?|\S/gu;
   const SILENT = new Set(("\\left \\right \\big \\Big \\bigg \\Bigg \\bigl \\bigr \\Bigl \\Bigr \\biggl \\biggr \\Biggl"
     + " \\Biggr \\, \\; \\: \\! \\quad \\qquad \\\\ & ~ $ \\[ \\] \\limits \\nolimits \\displaystyle \\textstyle \\cdot"
     + " \\nonumber \\notag").split(" ").concat("\\ "));
   const SIGNS = {
     "\\partial": "∂", "\\nabla": "∇", "\\sum": "Σ", "\\prod": "Π", "\\frac": "frac", "\\dfrac": "frac", "\\tfrac": "frac",
-    "\\odot": "*", "\\circ": "*", "\\top": "⊤", "\\intercal": "⊤", "\\ge": ">=", "\\geq": ">=", "\\overline": "overline",
+    "\\odot": "*", "\\circ": "*", "\\otimes": "⊗", "\\top": "⊤", "\\intercal": "⊤", "\\ge": ">=", "\\geq": ">=", "\\overline": "overline",
     "\\sqrt": "√", "\\{": "(", "\\}": ")", "\\prime": ".T", "\\lvert": "|", "\\rvert": "|", "\\mid": "|",
     "^": "**", "'": ".T", "−": "-", "（": "(", "）": ")", "，": ",",
   };
   const NAMES = new Set(["tanh", "sin", "cos", "exp", "log", "max", "min", ...Object.values(GREEK)]);
   const FONTS = new Set(["\\mathrm", "\\text", "\\textrm", "\\operatorname", "\\operatorname*", "\\mathit", "\\mathbf",
-    "\\boldsymbol", "\\bm", "\\mathsf", "\\textbf", "\\mathcal"]);
+    "\\boldsymbol", "\\bm", "\\mathsf", "\\textbf", "\\mathcal", "\\mathbb"]);
   const HATS = { "\\hat": "_hat", "\\widehat": "_hat", "\\tilde": "_tilde", "\\widetilde": "_tilde", "\\bar": "_bar" };
+  const BOLD_FONTS = new Set(["\\mathbf", "\\boldsymbol", "\\bm", "\\textbf", "\\mathbb"]);
   const BOLD = { 1: "𝟏", I: "𝐈", e: "𝐞", 0: "𝟎" };
   const LONGEST = 2000;
 
@@ -62,7 +68,7 @@
   };
 
   function fromText(source) {
-    const text = Array.from(source, (c) => SAME[c] ?? c).join(""), found = [];
+    const text = Array.from(source, (c) => SAME[c] ?? c).join("").replace(CLOSING, ""), found = [];
     let at = 0;
     while (at < text.length) {
       const c = text[at], scripts = RAISED[c] ? RAISED : LOWERED[c] ? LOWERED : null;
@@ -119,11 +125,17 @@
         end = piece.end;
         depth += { "{": 1, "}": -1 }[piece.text] ?? 0;
         if (depth === 0) break;
-        if (piece.text !== "{" || depth > 1) inside += piece.text.replace(/^\\/, "");
+        if (FONTS.has(piece.text)) inside += argument(end)[0];
+        else if (Object.hasOwn(HATS, piece.text)) inside += argument(end)[0] + HATS[piece.text];
+        else if (piece.text !== "{" || depth > 1) inside += piece.text.replace(/^\\/, "");
       }
       return [inside, end];
     }
     function argument(end) {
+      if (at < pieces.length && FONTS.has(pieces[at].text)) {
+        at++;
+        return argument(end);
+      }
       if (at < pieces.length && pieces[at].text === "{") return braced();
       if (at === pieces.length) return ["", end];
       const piece = pieces[at++];
@@ -140,7 +152,8 @@
       } else if (FONTS.has(piece)) {
         const [name, last] = argument(end);
         if (piece === "\\mathrm" && name === "d") put("sign", "d", last);
-        else if (piece === "\\mathbf" && Object.hasOwn(BOLD, name) && pieces[at]?.text === "_") put("sign", BOLD[name], last);
+        else if (/^\d+$/.test(name) && pieces[at]?.text !== "_") put("number", name, last);
+        else if (BOLD_FONTS.has(piece) && Object.hasOwn(BOLD, name) && pieces[at]?.text === "_") put("sign", BOLD[name], last);
         else put("name", name, last);
       } else if (/^\\(left|right)\s*\|$/.test(piece)) put("sign", piece.includes("left") ? "|(" : ")|");
       else if (Object.hasOwn(SIGNS, piece)) put("sign", SIGNS[piece]);

@@ -1,0 +1,181 @@
+"""The cards of a cell with indices: for every gradient its equation and its terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from bptt.explain.algebra.expr import FIRST, TAU, Written
+from bptt.explain.algebra.point import Point, Scope
+from bptt.explain.indices.check import check_line, check_term
+from bptt.explain.indices.lines import GradientLine, Lines
+from bptt.explain.indices.terms import EdgeTerm
+from bptt.explain.model import (
+    Card,
+    Chain,
+    Check,
+    Group,
+    Link,
+    ShapeNote,
+    Text,
+    Why,
+)
+from bptt.language.print_indices import with_places
+from bptt.step.graph import Graph
+
+Ends = tuple[str, int, str, int]
+
+
+@dataclass(frozen=True)
+class IndexedCards:
+    """Makes the cards of one cell, every equation checked."""
+
+    graph: Graph
+    points: tuple[Point, ...]
+
+    @cached_property
+    def lines(self) -> Lines:
+        """The equations of the gradient."""
+        return Lines(self.graph)
+
+    def groups(self) -> tuple[Group, ...]:
+        """All cards: nodes from the last on, parameters, then inputs."""
+        graph = self.graph
+        nodes = (self.node_card(n) for n in reversed(tuple(graph.definitions)))
+        parameters = (self.parameter_card(name) for name in graph.parameters)
+        inputs = (
+            self.input_card(name)
+            for name, spec in graph.inputs.items()
+            if spec.index is None and self.lines.terms.of(name)
+        )
+        made = {"nodes": nodes, "parameters": parameters, "more": inputs}
+        groups = (
+            Group(key, Text(f"group.{key}"), tuple(filter(None, cards)))
+            for key, cards in made.items()
+        )
+        return tuple(group for group in groups if group.cards)
+
+    # ----- one card -----
+
+    def node_card(self, name: str) -> Card | None:
+        """The card of a definition; None for a clock, and its like.
+
+        These stand for `t` or `tau` in the equations, and L does not depend on them.
+        """
+        terms = self.lines.terms.of(name)
+        if name in self.graph.times.hidden and not self.lines.terms.reaches(name):
+            return None
+        phase = "loss" if name == self.graph.loss else "nodes"
+        return self._card(f"node:{name}", phase, name, self._kind(name, terms), terms)
+
+    def input_card(self, name: str) -> Card:
+        """The card of an input of real numbers."""
+        terms = self.lines.terms.of(name)
+        return self._card(f"input:{name}", "more", name, "input", terms)
+
+    def _kind(self, name: str, terms: tuple[EdgeTerm, ...]) -> str:
+        if not terms:
+            return "none"
+        if not terms[0].reader:
+            alone = "loss" if name == self.graph.loss else "outside"
+            return alone if len(terms) == 1 else f"{alone}-and-readers"
+        return "reader" if len(terms) == 1 else "readers"
+
+    def _card(
+        self, id_: str, phase: str, name: str, kind: str, terms: tuple[EdgeTerm, ...]
+    ) -> Card:
+        lines = self.lines.whole(name)
+        fields = {
+            "node": self._symbol(name, lines[0].places),
+            "readers": tuple(self._reader(term) for term in terms if term.reader),
+        }  # fmt: skip
+        return Card(
+            id_, phase, Text("card.node.title", fields),
+            Text(f"card.indexed.claim.{kind}", fields),
+            Text(f"card.indexed.reason.{kind}", fields),
+            tuple(self._chain(line) for line in lines),
+            why=self._why(name, terms), shapes=self._shapes(name), node=name,
+            edges=tuple(_lit(name, term) for term in terms),
+        )  # fmt: skip
+
+    def parameter_card(self, name: str) -> Card:
+        """The card of a parameter: its copy at one step, then the sum."""
+        terms = self.lines.terms.of(name)
+        copies, sums = self.lines.whole(name), self.lines.summed(name)
+        fields = {
+            "parameter": Written(with_places(name, copies[0].places)),
+            "readers": tuple(self._reader(term) for term in terms),
+            "sum": Written(sums[0].left),
+        }  # fmt: skip
+        kind = "parameter" if terms else "unread"
+        chains = [self._chain(line) for line in copies] if terms else []
+        chains += [self._chain(line, is_sum=True) for line in sums]
+        return Card(
+            f"parameter:{name}", "parameters", Text("card.parameter.title", fields),
+            Text(f"card.indexed.claim.{kind}", fields),
+            Text(f"card.indexed.reason.{kind}", fields), tuple(chains),
+            why=self._why(name, terms), shapes=self._shapes(name),
+            edges=tuple((name, 0, term.reader, 0) for term in terms),
+        )  # fmt: skip
+
+    # ----- its parts -----
+
+    def _chain(self, line: GradientLine, *, is_sum: bool = False) -> Chain:
+        """left = right, for every place, with the check of the line as it stands."""
+        check = check_line(line, self.graph, self.points)
+        return self._linked(line, check, is_sum=is_sum)
+
+    def _linked(
+        self, line: GradientLine, check: Check, *, is_sum: bool = False
+    ) -> Chain:
+        text = line.right if line.right is not None else "..."
+        # The text is what is read and computed: one check of the line as it stands.
+        links = (
+            Link(Written(line.left), None, check, check),
+            Link(Written(text), check.note, check, check),
+        )
+        first, last = (None, None) if is_sum else (FIRST, TAU)
+        return Chain(links, first, last, self._letters(line))
+
+    def _letters(self, line: GradientLine) -> dict[str, str | int]:
+        shape = self._shape(line.name)
+        return dict(zip(line.places, shape, strict=False))
+
+    def _why(self, name: str, terms: tuple[EdgeTerm, ...]) -> tuple[Why, ...]:
+        """The rule, and the term of every reader with the check of its edge."""
+        found = [Why("rule", Text("card.indexed.rule"))]
+        for term in terms:
+            if not term.reader or len(terms) == 1:
+                continue
+            chains = tuple(
+                self._linked(line, self._checked(line, term))
+                for line in self.lines.term(name, term)
+            )
+            text = Text("card.indexed.term", {"reader": self._reader(term)})
+            found.append(Why("edge", text, chains))
+        return tuple(found)
+
+    def _checked(self, line: GradientLine, term: EdgeTerm) -> Check:
+        return check_term(line, term.reader, term.lag, self.graph, self.points)
+
+    def _symbol(self, name: str, places: Iterable[str], lag: int = 0) -> Written:
+        """`S[t+1, j]`."""
+        step = f"{name}[t{lag:+d}]" if lag else f"{name}[t]"
+        return Written(with_places(step, tuple(places)))
+
+    def _reader(self, term: EdgeTerm) -> Written:
+        places = self.lines.left_places(term.reader)
+        return self._symbol(term.reader, places, term.lag)
+
+    def _shape(self, name: str) -> tuple[str | int, ...]:
+        return Scope(self.graph).core(name)
+
+    def _shapes(self, name: str) -> tuple[ShapeNote, ...]:
+        """The shapes of the gradient, and of everything that its terms read."""
+        shape = self._shape(name)
+        return (ShapeNote(Written(f"grad_{name}"), shape or (1,)),)
+
+
+def _lit(name: str, term: EdgeTerm) -> Ends:
+    return name, 0, term.reader, term.lag if term.reader else 0
