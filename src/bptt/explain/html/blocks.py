@@ -35,8 +35,7 @@ def write_block(writer: PageWriter, block: m.Block) -> Markup:
 
 
 def _table(writer: PageWriter, table: m.ShownTable) -> Markup:
-    # A listing's checks say their errors in a column of their own.
-    checks = table.id != m.LISTED and any(row.check is not None for row in table.rows)
+    checks = any(row.check is not None for row in table.rows)
     heads = [writer.text(column) for column in table.columns]
     if checks:
         heads.append(word("check"))
