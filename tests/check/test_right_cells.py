@@ -72,6 +72,12 @@ CELLS = {
         h[t] = tanh(W @ h[t-1] + U @ x[t])
         L[t] = 3 + sum(where(1e-6 * x[t] > 0, h[t], 0.5 * h[t]))
     """,
+    "ties of a running maximum over products": """
+        W: (n_p, n_p); b: n_p; h: n_p; out: n_p; g: n_p = input; P: (n_p, n_p)
+        h[t] = W[:, k[t]]
+        out = P @ sum(t, softmax(t, dot(b, h[t])) * h[t])
+        L = mse(out, g)
+    """,
     "a tie of a maximum": """
         h[t] = tanh(0.5 * h[t-1] + maximum(minimum(b, x[t]), x[t]))
         L[t] = sum(h[t])

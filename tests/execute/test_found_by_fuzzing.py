@@ -163,3 +163,26 @@ def test_numbers_at_every_place_have_their_last_row_where_few_steps_are_kept(len
     )
     for name in params:
         np.testing.assert_array_equal(few[name], whole[name])
+
+
+@pytest.mark.parametrize("way", ["t-1", "t+1"])
+@pytest.mark.parametrize("lengths", [(1, 1, 1, 2, 2), (3, 2, 2, 1, 3)])
+def test_initial_gradients_have_the_bits_of_a_call_that_keeps_every_step(way, lengths):
+    cell = bptt.Cell(f"h: n_h; h[t] = W @ h[{way}] + U @ x[t]; g[t] = V @ h[{way}]")
+    sizes = {dim: 17 - n for n, dim in enumerate(cell.dims)}
+    rng = np.random.default_rng(0)
+    params = {n: rng.standard_normal([sizes[d] for d in shape])
+              for n, shape in cell.parameters.items()}  # fmt: skip
+    tau = max(lengths)
+    x = rng.standard_normal((tau, 5, params["U"].shape[1]))
+    seeds = {n: rng.standard_normal((tau, 5, params[m].shape[0]))
+             for n, m in (("h", "W"), ("g", "V"))}  # fmt: skip
+    whole, *few = (
+        cell.gradient(params, {"x": x}, seeds=seeds, lengths=lengths,
+                      initial_gradient=True, input_gradient=True, checkpoint=kept)
+        for kept in (None, 1, 2)
+    )  # fmt: skip
+    for found in few:
+        np.testing.assert_array_equal(found.initial["h"], whole.initial["h"])
+        np.testing.assert_array_equal(found.final["h"], whole.final["h"])
+        np.testing.assert_array_equal(found.inputs["x"], whole.inputs["x"])

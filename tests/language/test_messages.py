@@ -238,7 +238,7 @@ CASES = [
     ("Rank", "L[t] = sum(sum(x[t]))", 1, "sum(sum(x[t]))",
      "sum(x[t]) is a scalar (): a sum is over", "leave it out"),
     ("Rank", "L[t] = dot(W, x[t])", 1, "dot(W, x[t])", "dot takes two vectors",
-     "sum(...)"),
+     "sum(A * B)"),
     ("Rank", "h[t] = softmax(W)", 1, "softmax(W)", "softmax takes a vector",
      "softmax(A @ u[t])"),
     ("ReservedName", "h(t) = tanh(x[t])", 1, "h(t)", "t is the language's own name",

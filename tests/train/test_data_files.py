@@ -338,7 +338,7 @@ def test_a_bad_byte_of_a_large_text_is_named(large, content, offset, byte):
 
 
 def test_a_validation_part_too_long_for_lzma_has_no_such_figure(monkeypatch):
-    monkeypatch.setattr(characters, "LZMA_CONTEXT_BYTES", 10)
+    monkeypatch.setattr(characters, "MAX_HELD_OUT", 10)
     task = text_task(PlainText("abcabcabd" * 9, "letters", 1), OPTIONS)
     assert task.baselines().lzma is None
     assert task.baselines().unigram > 0

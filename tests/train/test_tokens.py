@@ -1,6 +1,9 @@
 """Text as words and as byte pairs: vocabularies, parts, figures, samples."""
 
 import json
+import signal
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from bptt.train.errors import (
     TextTooShortError,
     TrainExtraMissingError,
 )
+from bptt.train.flow_report import write_flows
 from bptt.train.run_folder import read_run
 from bptt.train.training import resume
 
@@ -220,3 +224,73 @@ def test_a_separator_is_for_numbers(small_text, tmp_path, quiet):
     train(small_text, options, tmp_path / "text", quiet)
     with pytest.raises(IgnoredOptionError, match="a model of text writes text"):
         open_run(tmp_path / "text").write("a", 4, separator=",")
+
+
+def test_a_text_is_cut_into_tokens_once_also_when_the_run_goes_on(
+    tmp_path, quiet, monkeypatch
+):
+    text = PlainText("the cat sat on the mat\nthe end\n" * 60, "a rhyme", 1)
+    options = TrainingOptions(
+        tokens="words", cell="elman", n_h=3, n_b=2, tau=8, test=0.1, validations=1
+    )
+    run = tmp_path / "run"
+    cut = []
+    encode = Words.encode
+    monkeypatch.setattr(Words, "encode", lambda *a: cut.append(a[1]) or encode(*a))
+    first = make_task(text, options)
+    cut.clear()
+    train(text, options, run, quiet)
+    assert "".join(cut).count("end") == 60
+    cut.clear()
+    saved = read_run(run)
+    again = make_task(text, options, saved.vocabulary, saved.tokenised)
+    assert again.summary == first.summary
+    assert again.baselines() == first.baselines()
+    for name, part in first.parts.items():
+        np.testing.assert_array_equal(part.tokens, again.parts[name].tokens)
+    found = resume(run, quiet, text, epochs=2)
+    write_flows(run, text)
+    assert not any("end" in one for one in cut)
+    # A longer run from the start ends with the same numbers, and so does one that
+    # has to cut the text again.
+    longer = replace(options, epochs=2)
+    (run / "tokens.npy").unlink()
+    assert read_run(run).tokenised is None
+    other = train(text, longer, tmp_path / "other", quiet)
+    assert found.n_windows == other.n_windows
+    (run / "tokens.npy").write_bytes((tmp_path / "other/tokens.npy").read_bytes()[:-2])
+    with pytest.raises(DamagedRunError, match="claims"):
+        _ = read_run(run).tokenised
+    config = json.loads((run / "config.json").read_text())
+    np.save(run / "tokens.npy", np.full(sum(n for n, _ in
+            config["data"]["tokens"].values()), 8, np.uint16))  # fmt: skip
+    with pytest.raises(DamagedRunError, match="holds 8; the vocabulary has 8 entries"):
+        _ = read_run(run).tokenised
+
+
+def test_an_interrupt_is_answered_while_byte_pairs_are_learned():
+    reached = threading.Event()
+
+    def work():
+        reached.set()
+        threading.Event().wait(60)  # what a library does without asking Python
+
+    def interrupt():
+        reached.wait()
+        signal.raise_signal(signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        entries_room._answering(work)
+    assert threading.active_count() >= before  # left behind, as a daemon
+
+
+def test_byte_pairs_of_a_long_text_are_learned_from_pieces_of_all_of_it(monkeypatch):
+    pytest.importorskip("tokenizers")
+    text = PlainText("aa bb\n" * 200 + "cc dd\n" * 200, "pairs", 1)
+    monkeypatch.setattr("bptt.train.data.token_text.PIECE", 60)
+    monkeypatch.setattr("bptt.train.data.token_text.LEARNED_FROM", 600)
+    options = TrainingOptions(tokens="bpe", entries=300, n_b=2, tau=8)
+    known = make_task(text, options).vocabulary
+    assert {"aa", "cc"} <= set(known.entries)

@@ -23,7 +23,7 @@ LOSSES = frozenset({"nll", "nll_soft"})
 
 
 class IndexedCellError(ArgumentError):
-    """An explanation, or a formula's check, is asked for of a cell with indices."""
+    """A figure for print is asked for of a cell with indices."""
 
 
 def has_indices(graph: Graph) -> bool:
@@ -41,14 +41,14 @@ def refuse_indices(graph: Graph) -> None:
         if node.op in WITHOUT_CARDS and not graph.indices:
             raise IndexedCellError(
                 "the cell puts vectors together, takes parts of them or counts their "
-                "places; figures, and the check of a formula of one's own, are for "
-                "cells without these. explain() shows its gradient as equations"
+                "places; figures are for cells without these. explain() derives its "
+                "gradient card by card"
             )
     for name in graph.indices:
         raise IndexedCellError(
-            f"the cell has the index {name}; figures, and the check of a formula of "
-            "one's own, are for cells without. explain() shows its gradient as "
-            "equations; write one head without an index to see the rest"
+            f"the cell has the index {name}; figures are for cells without. explain() "
+            "derives its gradient card by card; write one head without an index to see "
+            "the rest"
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from bptt.execute.bindings import Bindings
 from bptt.flow.facts import Facts
 from bptt.flow.findings import Diagnosis, Findings, Remedy
+from bptt.flow.pace import Pace, pace_of
 from bptt.flow.slots import slots_of
 from bptt.flow.words import power
 from bptt.step.graph import Graph
@@ -21,7 +22,6 @@ VANISHED = float(np.log(1e-3))  # of the best direction
 NEEDED = 10  # steps that no task does without, if nobody says more
 SHORT = 15  # a reach below it is worth a word, if nobody says more
 GROWING = 0.04  # per step: e^4 in 100 steps, e^40 in 1000
-APART = 0.05  # per step: a row that grows by so much more than the median one
 STUCK = 1e-4  # ‖∇‖ of the recurrent parameters, as a share of the largest
 FLAT = 1e-6  # of the steepest slope: a unit that passes nothing
 REACHED = 1e-3  # of lag 0: what the terms of a lag must have left to count
@@ -71,19 +71,9 @@ class Case:
         return min(int(np.prod(self.values[n].shape[2:])) for n in states)
 
     @cached_property
-    def log_growth(self) -> Array:
-        """Log of what the best direction is multiplied by over the lag, by row.
-
-        Where there are fewer steps the rest goes on at `pace`: a window's own errs
-        upward, and the exponent of a short run both ways.
-        """
-        found = []
-        for growth in self.findings.growth:
-            pace = (growth.by_row / growth.lag + growth.rates) / 2
-            more = self.lag - growth.lag
-            with np.errstate(invalid="ignore"):
-                found.append(growth.by_row + (more * pace if more > 0 else 0.0))
-        return np.asarray(np.max(found, axis=0))
+    def pace(self) -> Pace:
+        """How fast directions grow, by row and in the batch."""
+        return pace_of(self.findings.growth, self.lag)
 
     @property
     def measured(self) -> int:
@@ -91,26 +81,14 @@ class Case:
         return max(growth.lag for growth in self.findings.growth)
 
     @cached_property
-    def rates(self) -> Array:
-        """The largest exponent per step, by row."""
-        rates = [growth.rates for growth in self.findings.growth]
-        return np.asarray(np.max(rates, axis=0))
-
-    @cached_property
     def reach(self) -> Array:
         """Steps after which the best direction has a thousandth left, by row."""
-        per_step = self.log_growth / self.lag
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = np.where(per_step < 0, VANISHED / per_step, np.inf)
-        return np.asarray(np.where(np.isneginf(per_step), 0.0, found))
+        return reach_of(self.pace.log_growth / self.lag)
 
-    @cached_property
-    def pace(self) -> Array:
-        """Growth per step, by row: the mean of the windows' and the exponent.
-
-        A window's singular value errs upward and an exponent of a short run both ways.
-        """
-        return np.asarray((self.log_growth / self.lag + self.rates) / 2)
+    @property
+    def batch_reach(self) -> float:
+        """The same of the batch, without the rows that are apart."""
+        return float(reach_of(np.asarray(self.pace.batch_growth / self.lag)))
 
     @cached_property
     def recurrent_share(self) -> float:
@@ -162,6 +140,13 @@ class Case:
         shown = [str(int(r)) for r in rows[:5]]
         more = len(rows) - len(shown)
         return ", ".join(shown) + (f" (+{more})" if more > 0 else "")
+
+
+def reach_of(per_step: Array) -> Array:
+    """Steps after which a thousandth is left of what grows by e^per_step."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.where(per_step < 0, VANISHED / per_step, np.inf)
+    return np.asarray(np.where(np.isneginf(per_step), 0.0, found))
 
 
 def diagnosis(

@@ -47,7 +47,8 @@ class Diagnosis:
     """One thing that is the matter, or is worth knowing.
 
     kind: its word, such as "vanishing"; severity: "fault", "caution" or "note"; fields:
-    the numbers and thresholds of its sentence; numbers: the same, unrounded.
+    the numbers and thresholds of its sentence; numbers: the same, unrounded; layer: the
+    states of the layer that it is of, "" for the whole cell.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Diagnosis:
     fields: Mapping[str, str]
     numbers: Mapping[str, float]
     remedies: tuple[Remedy, ...] = ()
+    layer: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Findings:
     numbers: norms of ∇_{h^(t)} L with their two sources, singular values, exponents,
     slopes; None if a number is not finite, and `non_finite` says which came first
     growth: what a direction gains over a lag and per step, in every row, one for the
-    states that run forward and one for those that run backward
+    states that run forward and one for those that run backward; layers: the same of
+    each layer alone, by the names of its states, empty where there is only one
     lags: the norm of the terms of ∇_{s^(t)} L that come from L^(t+k), k = 0, 1, ...;
     lags_by_row: the same of every row, (lags, n_b); sources: the steps t + k, from 0
     truncations: cosine and norm ratio of the gradient with lags below k alone
@@ -111,6 +114,7 @@ class Findings:
     non_finite: NonFinite | None
     underflow: Underflow | None
     clipping: Clipping | None = None
+    layers: Mapping[str, Growth] = field(default_factory=dict)
     needed: int = 0
     diagnoses: tuple[Diagnosis, ...] = ()
     setting: FlowSetting | None = None

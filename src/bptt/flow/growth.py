@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -44,11 +45,16 @@ class Growth:
     windows: Array
     rates: Array
 
-    @property
+    @cached_property
     def by_row(self) -> Array:
-        """The median window of every row, (n_b,)."""
-        with np.errstate(invalid="ignore"):
-            return np.asarray(np.nanmedian(self.windows, axis=0))
+        """The mean of every row's windows, (n_b,); -inf where most of them are."""
+        is_there = ~np.isnan(self.windows)
+        is_number = np.isfinite(self.windows)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            total = np.where(is_number, self.windows, 0.0).sum(axis=0)
+            mean = total / is_number.sum(axis=0)
+        most = 2 * is_number.sum(axis=0) > is_there.sum(axis=0)
+        return np.asarray(np.where(most, mean, np.nanmedian(self.windows, axis=0)))
 
 
 class Loop:

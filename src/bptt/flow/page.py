@@ -18,6 +18,7 @@ from bptt.flow.text import (
     copies_rows,
     exponents_line,
     headline,
+    layers_rows,
     leading_line,
     loss_of,
     remedies_of,
@@ -60,6 +61,7 @@ def _body(report: Findings, lang: str) -> Markup:
         _diagnoses(report, lang),
         _exponents(report, lang),
         tag("div", *(_figure(p) for p in make_panels(report, lang)), class_="grid-2"),
+        _layers_table(report, lang),
         _truncation_table(report, lang),
         table(say("text.copies", lang), columns("text.columns-copies", lang),
               copies_rows(report)),
@@ -113,6 +115,13 @@ def _exponents(report: Findings, lang: str) -> Markup | None:
         return None
     more = None if report.numbers.is_full else leading_line(report, lang)
     return tag("p", exponents_line(report, lang), " " if more else None, more)
+
+
+def _layers_table(report: Findings, lang: str) -> Markup | None:
+    if not report.layers:
+        return None
+    title = say("text.layers", lang, lag=report.growth[0].lag)
+    return table(title, columns("text.columns-layers", lang), layers_rows(report))
 
 
 def _truncation_table(report: Findings, lang: str) -> Markup | None:

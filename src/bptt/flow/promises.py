@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,14 +38,25 @@ class Promise:
 
 def promise_of(action: str, before: Findings, after: Findings) -> Promise | None:
     """The promise of the first remedy with this action, if a diagnosis has one."""
-    keys = [r.key for d in before.diagnoses for r in d.remedies if r.action == action]
-    found = PROMISES.get(keys[0]) if keys else None
+    asked = [(d.layer, r.key) for d in before.diagnoses for r in d.remedies
+             if r.action == action]  # fmt: skip
+    layer, key = asked[0] if asked else ("", "")
+    found = PROMISES.get(key)
     if found is None:
         return None
     measure, direction = found
-    old, new = (MEASURES[measure](flow) for flow in (before, after))
+    of_layer = layer and "growth" in measure
+    old, new = (
+        MEASURES[measure](_alone(flow, layer) if of_layer else flow)
+        for flow in (before, after)
+    )
     show = power if measure in LOGARITHMS else _plain
     return Promise(measure, direction, old, new, (show(old), show(new)))
+
+
+def _alone(flow: Findings, layer: str) -> Findings:
+    growth = flow.layers.get(layer)
+    return replace(flow, growth=() if growth is None else (growth,))
 
 
 def _plain(value: float) -> str:

@@ -27,6 +27,7 @@ from bptt.flow.growth import (
     loops_of,
     measure_growth,
 )
+from bptt.flow.layers import measure_layers
 from bptt.flow.maps import StepMaps, cut_at_states
 from bptt.flow.measure import Flow
 from bptt.flow.non_finite import find_underflow
@@ -193,7 +194,9 @@ def _measure(
     full = exact.of_steps(setting.engine, sources)
     travel = measure_travel(maps, sources, full, setting.tick)
     loops = loops_of(maps)
-    growth = tuple(measure_growth(loop, setting.lag or LAG) for loop in loops)
+    lag = setting.lag or LAG
+    growth = tuple(measure_growth(loop, lag) for loop in loops)
+    layers = measure_layers(maps, list(zip(loops, growth, strict=True)), lag)
     cost = full_cost(loops[0], setting.row)
     is_full = setting.spectrum == "full" or (
         setting.spectrum == "auto" and cost <= FULL_WORK
@@ -202,7 +205,8 @@ def _measure(
     numbers = _numbers(maps, exact, travel.injected, make(loops[0], setting.row))
     base = _empty(setting, maps.bindings, exact, empty.spectra)
     return replace(
-        base, subject=empty.subject, numbers=numbers, growth=growth, lags=travel.lags,
+        base, subject=empty.subject, numbers=numbers, growth=growth, layers=layers,
+        lags=travel.lags,
         lags_by_row=travel.lags_by_row, sources=travel.sources,
         truncations=travel.truncations,
         underflow=find_underflow(mine.state_gradients, exact.state_gradients),

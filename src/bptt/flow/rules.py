@@ -12,22 +12,26 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from bptt.flow.case import (
-    APART,
     GROWING,
     MANY,
     SHORT,
     STUCK,
+    VANISHED,
     Case,
     diagnosis,
+    reach_of,
     remedy,
     show_log,
 )
 from bptt.flow.equations import leaky_text, normalised_text
 from bptt.flow.findings import Diagnosis, Remedy
+from bptt.flow.pace import APART, NARROW
 from bptt.flow.rules_of_data import DATA_RULES
+from bptt.flow.rules_of_layers import name_layers
 from bptt.step.shapes import Array
 
 ORDER = ("fault", "caution", "note")
+SURE = 3  # standard errors
 LEAK = 0.1  # e^-2 over 20 steps
 TRANSIENT = float(np.log(10.0))  # over the lag, from a step that only shrinks
 
@@ -40,6 +44,7 @@ def diagnose(case: Case) -> tuple[Diagnosis, ...]:
     else:
         rules = (*DATA_RULES, _stuck, _dead_units, _exploding, _vanishing, *_SMALLER)
     found = [d for rule in rules for d in rule(case)]
+    found = name_layers(case, found, (_stuck, _exploding, _vanishing))
     return tuple(sorted(found, key=lambda d: ORDER.index(d.severity)))
 
 
@@ -56,7 +61,10 @@ def _non_finite(case: Case) -> Iterator[Diagnosis]:
 
 
 def _scale_down(case: Case) -> Remedy:
-    square = case.square
+    square, cut = case.square, case.facts.cut
+    if len(square) == 1 and len(cut.states) < len(cut.graph.states):
+        factor = 0.95 / max(case.findings.spectra[square[0]][0], 0.95)
+        return remedy(f"{square[0]}*={factor:.3g}", "remedy.radius", names=square[0])
     if square:
         return remedy("spectral_radius=0.95", "remedy.radius", names=", ".join(square))
     names = case.facts.recurrent
@@ -76,21 +84,21 @@ def _exploding(case: Case) -> Iterator[Diagnosis]:
     if _is_transient(case):
         yield _transient(case)
         return
-    rows = np.flatnonzero(grows)
-    worst = rows[np.argsort(-case.pace[rows])]
+    pace, rows = case.pace, np.flatnonzero(grows)
+    worst = rows[np.argsort(-pace.by_row[rows])]
     remedies = [_scale_down(case), *_normalise(case, "remedy.normalise-layer"),
                 remedy("clip=1", "remedy.clip")]  # fmt: skip
-    is_all = grows.mean() >= MANY
+    is_all = _grows(case)
     if not is_all:
         remedies.insert(0, remedy("", "remedy.look-at-rows"))
-    severity = "fault" if case.log_growth[worst[0]] > TRANSIENT else "caution"
+    severity = "fault" if pace.log_growth[worst[0]] > TRANSIENT else "caution"
     yield diagnosis(
         "exploding" if is_all else "exploding-rows", severity, *remedies,
         rows=case.rows_of(worst), count=len(rows), n_b=case.findings.n_b,
-        pace=f"{case.pace[worst[0]]:+.3f}", lag=case.lag,
+        pace=f"{pace.by_row[worst[0]]:+.3f}", lag=case.lag,
         steps=case.measured, limit=GROWING,
-        growth=show_log(case.log_growth[worst[0]]),
-        rate=f"{case.rates[worst[0]]:+.3f}", factor=show_log(case.rates[worst[0]]),
+        growth=show_log(pace.log_growth[worst[0]]),
+        rate=f"{pace.rates[worst[0]]:+.3f}", factor=show_log(pace.rates[worst[0]]),
     )  # fmt: skip
 
 
@@ -99,15 +107,19 @@ def _bursts(case: Case) -> Iterator[Diagnosis]:
     if _is_transient(case):
         yield _transient(case)
         return
-    rows = np.flatnonzero(case.log_growth > TRANSIENT)
+    pace = case.pace
+    tall = pace.log_growth > TRANSIENT
+    if not pace.batch_growth > TRANSIENT:
+        tall &= pace.far_rows
+    rows = np.flatnonzero(tall)
     if not len(rows):
         return
-    worst = rows[np.argsort(-case.log_growth[rows])]
+    worst = rows[np.argsort(-pace.log_growth[rows])]
     yield diagnosis(
         "bursts", "caution", remedy("clip=1", "remedy.clip"), _scale_down(case),
         rows=case.rows_of(worst), count=len(rows), n_b=case.findings.n_b, lag=case.lag,
-        growth=show_log(case.log_growth[worst[0]]),
-        factor=show_log(case.rates[worst[0]]), rate=f"{case.rates[worst[0]]:+.3f}",
+        growth=show_log(pace.log_growth[worst[0]]),
+        factor=show_log(pace.rates[worst[0]]), rate=f"{pace.rates[worst[0]]:+.3f}",
     )  # fmt: skip
 
 
@@ -120,14 +132,26 @@ def _normalise(case: Case, key: str) -> list[Remedy]:
     return [remedy("normalisation=layer", key)]
 
 
+def _grows(case: Case) -> bool:
+    """Whether the batch grows: over the lag, and in the long run."""
+    pace = case.pace
+    lasts = pace.batch_rate > -2 * pace.error_of(pace.rates)
+    # A fault is claimed where it is larger than its own error.
+    return bool(pace.batch - pace.error_of(pace.by_row) > GROWING and lasts)
+
+
 def _growing_rows(case: Case) -> Array:
-    """Rows that grow: all where the median does, else those far above it."""
-    # A window may grow in a row that decays: `_bursts` says so.
-    pace = np.where(np.isnan(case.pace) | (case.rates <= 0), -np.inf, case.pace)
-    middle = float(np.median(pace))
+    """Rows that grow where the batch does; else those that do and are apart."""
+    pace = case.pace
     with np.errstate(invalid="ignore"):
-        apart = (pace > GROWING + APART / 2) & (pace > middle + APART)
-    return np.asarray(pace > GROWING if middle > GROWING else apart)
+        # A window may grow in a row that decays: `_bursts` says so.
+        grows = (pace.by_row > GROWING) & (pace.rates > 0)
+        if _grows(case):
+            return np.asarray(grows if grows.any() else pace.by_row >= pace.batch)
+        is_above = pace.by_row > GROWING + NARROW
+        least = pace.by_row - SURE * pace.row_error
+        is_sure = (least > GROWING) & (pace.by_row > pace.batch + APART)
+    return np.asarray(grows & (is_above & pace.far_rows | is_sure))
 
 
 def _radius(case: Case) -> float:
@@ -148,7 +172,7 @@ def _is_transient(case: Case) -> bool:
     numbers = case.findings.numbers
     assert numbers is not None
     jacobians = numbers.jacobians
-    if jacobians is None or case.log_growth[case.findings.row] < TRANSIENT:
+    if jacobians is None or case.pace.log_growth[case.findings.row] < TRANSIENT:
         return False
     mean = jacobians.mean(axis=0)
     spread = np.abs(jacobians - mean).max() / max(np.abs(mean).max(), 1e-300)
@@ -165,7 +189,7 @@ def _transient(case: Case) -> Diagnosis:
         remedy("W=orthogonal" if "W" in case.square else _orthogonal(case),
                "remedy.normal"),
         remedy("clip=1", "remedy.clip"),
-        growth=show_log(case.log_growth[case.findings.row]), lag=case.lag,
+        growth=show_log(case.pace.log_growth[case.findings.row]), lag=case.lag,
         radius=_radius(case), peak=peak, most=show_log(largest[peak]),
         row=case.findings.row,
     )  # fmt: skip
@@ -179,20 +203,24 @@ def _vanishing(case: Case) -> Iterator[Diagnosis]:
     """A reach shorter than the task's lag; where nobody gave one, a very short one."""
     needed = case.findings.needed
     limit = needed if case.is_lag_given else SHORT
-    is_short = case.reach < limit
-    if not is_short.any() or _has_zero_memory(case) or _is_stuck(case):
+    if _has_zero_memory(case) or _is_stuck(case):
         return
     if any(case.dead_units(name).mean() >= MANY for name in _rectified(case)):
         return
-    dies = case.reach < needed
-    kind, rows = "vanishing", np.flatnonzero(dies)
-    if dies.mean() < MANY:
-        kind = "short-memory" if is_short.mean() >= MANY else "vanishing-rows"
-        rows = np.flatnonzero(is_short if kind == "short-memory" else dies)
+    kind = _memory_word(case.batch_reach, needed, limit)
+    rows = np.flatnonzero(case.reach < (needed if kind == "vanishing" else limit))
+    if not kind:
+        kind = "vanishing-rows"
+        with np.errstate(invalid="ignore"):
+            high = case.pace.log_growth / case.lag + SURE * case.pace.row_error
+        is_sure = reach_of(high) < needed
+        rows = np.flatnonzero((case.reach < needed) & (case.pace.far_rows | is_sure))
         if not len(rows):
             return
+    if not len(rows):
+        rows = np.array([int(np.argmin(case.reach))])
     worst = rows[np.argsort(case.reach[rows])]
-    middle = float(np.median(case.log_growth[rows]))
+    middle = float(np.median(case.pace.log_growth[rows]))
     yield diagnosis(
         kind, "fault" if kind == "vanishing" else "caution", *_longer_memory(case),
         rows=case.rows_of(worst), count=len(rows), n_b=case.findings.n_b,
@@ -201,6 +229,30 @@ def _vanishing(case: Case) -> Iterator[Diagnosis]:
         reach=float(np.floor(np.median(case.reach[rows]))),
         factor=show_log(middle / case.lag),
     )  # fmt: skip
+
+
+def _near(case: Case) -> Iterator[Diagnosis]:
+    """A line so near that other data, or more steps, could put the batch beyond it."""
+    if _has_zero_memory(case) or _is_stuck(case):
+        return
+    pace, needed = case.pace, case.findings.needed
+    lines = [("exploding", pace.batch, pace.by_row, GROWING)]
+    over_lag = pace.log_growth / case.lag
+    for word, steps in (("vanishing", needed), ("short-memory", SHORT)):
+        if word == "vanishing" or not case.is_lag_given:
+            line = VANISHED / steps
+            lines.append((word, pace.batch_growth / case.lag, over_lag, line))
+    for word, value, rows, line in lines:
+        error = pace.error_of(rows)
+        if pace.is_near(value, error, line):
+            yield diagnosis(
+                f"near-{word}", "note", value=f"{value:+.3f}", error=f"{error:.3f}",
+                line=f"{line:+.3f}", count=pace.windows * case.findings.n_b,
+            )  # fmt: skip
+
+
+def _memory_word(reach: float, needed: float, limit: float) -> str:
+    return "vanishing" if reach < needed else "short-memory" if reach < limit else ""
 
 
 def _rectified(case: Case) -> list[str]:
@@ -217,7 +269,9 @@ def _longer_memory(case: Case) -> Iterator[Remedy]:
     """What lengthens memory, the cause that the numbers show first."""
     gates, large = [g for g in case.facts.gates if g.bias], _largest_input(case)
     if gates and large:
+        # It drives the gates, too: a bias moves little against it.
         yield remedy(f"{large}=normalised", "remedy.normalise", name=large)
+        return
     for gate in gates[:1]:
         mean = case.mean_of(gate.name)
         keeps = mean if gate.keeps_at_one else 1 - mean
@@ -284,7 +338,7 @@ def _stuck(case: Case) -> Iterator[Diagnosis]:
     yield diagnosis(
         "stuck", "fault", *remedies, node=flat, share=100 * case.flat_share(flat),
         ratio=case.recurrent_share, limit=STUCK, mean=case.mean_of(flat),
-        growth=show_log(float(np.median(case.log_growth))), lag=case.lag,
+        growth=show_log(case.pace.batch_growth), lag=case.lag,
         names=", ".join(case.facts.recurrent),
     )  # fmt: skip
 
@@ -336,14 +390,14 @@ def _healthy_saturation(case: Case) -> Iterator[Diagnosis]:
     if _is_stuck(case):
         return
     with np.errstate(invalid="ignore"):
-        carries = float(np.median(case.log_growth)) > np.log(0.1)
+        carries = case.pace.batch_growth > np.log(0.1)
     for gate in case.facts.gates:
         share, mean = case.flat_share(gate.name), case.mean_of(gate.name)
         keeps = mean if gate.keeps_at_one else 1 - mean
         if share > MANY and keeps > 0.9 and carries:
             yield diagnosis(
                 "memory", "note", gate=gate.name, share=100 * share, mean=mean,
-                growth=show_log(float(np.median(case.log_growth))), lag=case.lag,
+                growth=show_log(case.pace.batch_growth), lag=case.lag,
                 ratio=case.recurrent_share, limit=STUCK,
             )  # fmt: skip
 
@@ -368,4 +422,4 @@ def _same_units(case: Case) -> Iterator[Diagnosis]:
             return
 
 
-_SMALLER = (_healthy_saturation, _same_units)
+_SMALLER = (_healthy_saturation, _same_units, _near)

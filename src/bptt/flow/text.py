@@ -7,13 +7,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bptt.flow.case import GROWING, LAG, REACHED, SAME
+from bptt.flow.case import GROWING, LAG, REACHED, SAME, reach_of
 from bptt.flow.findings import Diagnosis, Findings
 from bptt.flow.measure import SATURATED
+from bptt.flow.pace import pace_of
 from bptt.flow.words import power, say
 
 STEPS = 8  # rows of a table over time
 WIDE = 13  # of a column
+OF_GROWTH = ("exploding", "exploding-layer", "exploding-rows", "vanishing",
+             "vanishing-layer", "vanishing-rows", "short-memory", "bursts")  # fmt: skip
 
 
 def sentence(report: Findings, lang: str = "en") -> str:
@@ -25,15 +28,24 @@ def sentence(report: Findings, lang: str = "en") -> str:
 def headline(report: Findings, lang: str = "en") -> str:
     """The worst diagnosis with its numbers, or a clean bill."""
     worst = [d for d in report.diagnoses if d.severity != "note"]
-    if worst:
-        return spoken(worst[0], lang)
-    return _clean(report, lang)
+    head = spoken(worst[0], lang) if worst else _clean(report, lang)
+    if worst and worst[0].kind not in OF_GROWTH:
+        return head
+    near = [spoken(d, lang) for d in report.diagnoses if d.kind.startswith("near-")]
+    return ("" if lang == "zh" else " ").join((head, *(_capital(n) for n in near)))
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def spoken(found: Diagnosis, lang: str = "en") -> str:
     """A diagnosis as a word and its sentence."""
     word = say(f"word.{found.kind}", lang)
-    return _sentence(word, say(f"says.{found.kind}", lang, **found.fields), lang)
+    body = say(f"says.{found.kind.removesuffix('-layer')}", lang, **found.fields)
+    if found.layer:
+        body = say("says.in-layer", lang, body=body, **found.fields)
+    return _sentence(word, body, lang)
 
 
 def _sentence(word: str, body: str, lang: str) -> str:
@@ -50,16 +62,16 @@ def remedies_of(found: Diagnosis, lang: str = "en") -> Iterator[tuple[str, str]]
 def _clean(report: Findings, lang: str) -> str:
     if not report.growth:
         return say("word.healthy", lang)
-    growth = report.growth[0]
-    logs, rates = growth.by_row, growth.rates
+    pace = pace_of(report.growth, report.growth[0].lag)
+    logs = pace.log_growth
     # The row that is farthest from keeping what it gets.
     worst = int(np.argmax(np.where(np.isfinite(logs), np.abs(logs), np.inf)))
-    rate = float(np.median(rates))
     key = "healthy" if report.n_b > 1 else "healthy-one"
     body = say(
-        f"says.{key}", lang, lag=growth.lag, growth=power(float(np.median(logs))),
-        factor=power(rate), rate=f"{rate:+.3f}", n_b=report.n_b, row=worst,
-        worst=power(float(logs[worst])), needed=report.needed, limit=GROWING,
+        f"says.{key}", lang, lag=pace.lag, growth=power(pace.batch_growth),
+        factor=power(pace.batch_rate), rate=f"{pace.batch_rate:+.3f}", n_b=report.n_b,
+        row=worst, worst=power(float(logs[worst])), needed=report.needed,
+        limit=GROWING,
     )  # fmt: skip
     return _sentence(say("word.healthy", lang), body, lang)
 
@@ -143,6 +155,22 @@ def _rows(report: Findings, lang: str) -> Iterator[str]:
         if len(shown) < report.n_b:
             yield say("text.more-rows", lang, count=report.n_b - len(shown))
         yield ""
+    if report.layers:
+        yield say("text.layers", lang, lag=report.growth[0].lag)
+        yield _columns("text.columns-layers", lang)
+        yield from (_row(*cells) for cells in layers_rows(report))
+        yield ""
+
+
+def layers_rows(report: Findings) -> list[tuple[str, ...]]:
+    """The table of layers: growth, exponent and reach of each alone."""
+    rows: list[tuple[str, ...]] = []
+    for names, growth in report.layers.items():
+        pace = pace_of([growth], growth.lag)
+        reach = float(reach_of(np.asarray(pace.batch_growth / pace.lag)))
+        rows.append((names, power(pace.batch_growth), f"{pace.batch_rate:+.3f}",
+                     f"{reach:.0f}"))  # fmt: skip
+    return rows
 
 
 def _over_time(report: Findings, lang: str) -> Iterator[str]:

@@ -25,13 +25,7 @@ from bptt.language.places import (
     resolve_data,
     undeclared,
 )
-from bptt.language.ranks import (
-    OF_ONE_VECTOR,
-    OF_ONE_VECTOR_FIX,
-    OPS_RANKS,
-    RANK_FIXES,
-    product_problem,
-)
+from bptt.language.ranks import RANKED, product_problem, rank_problem, rank_rule
 from bptt.language.syntax import parse_text
 from bptt.language.timeless import close_places, open_places, without_step
 from bptt.language.times import rewrite_times
@@ -247,16 +241,27 @@ class _CellBuilder(LookUps):
             return self._lookup(expr)
         if expr.op in INDEXED:
             return self._indexed.make(expr)
+        if expr.op == RANKED:
+            return self._ranked(expr)
         if expr.op == "nll" and self._is_number(expr.arguments[1]):
             return self._nll_of_number(expr)
         nodes = tuple(self._node(argument) for argument in expr.arguments)
-        op = self._operation(expr, nodes)
-        data: object = len(nodes[0].shape) if TABLE[op].data == "rank" else expr.data
         try:
+            op = self._operation(expr, nodes)
+            is_ranked = TABLE[op].data == "rank"
+            data: object = len(nodes[0].shape) if is_ranked else expr.data
             shape = infer(op, nodes, data, unify_inferring)
         except ShapeRuleError as error:
             raise self._shape_error(expr, nodes, error) from None
         return Node(op, nodes, shape, data)
+
+    def _ranked(self, expr: Piece) -> Node:
+        node = self._node(expr.arguments[0])
+        wrong = rank_problem(expr, node.rank, self._show(node.shape))
+        if wrong is not None:
+            problem, fix = wrong
+            raise errors.RankError(expr.span, problem, fix=fix, shapes=self._known())
+        return node
 
     def _leaf(self, kind: str, name: str) -> Node:
         key = (kind, name)
@@ -286,6 +291,8 @@ class _CellBuilder(LookUps):
                 if nodes[0].rank == 1:
                     self._join_index(target, nodes[0].shape[0])
                 return "nll"
+            if not nodes[0].rank:
+                raise ShapeRuleError("rank", "a probability alone is no distribution")
             return "nll_soft"
         return expr.op
 
@@ -299,16 +306,12 @@ class _CellBuilder(LookUps):
             problem, fix = product_problem(expr, nodes, error, self._show)
             return errors.ProductShapeError(expr.span, problem, fix=fix, shapes=known)
         described = ", ".join(
-            f"{_text(argument)} is {shapes.RANK_NAMES[node.rank]} "
+            f"{argument.text} is {shapes.RANK_NAMES[node.rank]} "
             f"{self._show(node.shape)}"
             for argument, node in zip(expr.arguments, nodes, strict=True)
         )
         if error.kind == "rank":
-            rule = OPS_RANKS.get(expr.op, "their ranks differ")
-            other = "make them one shape, or a scalar where they differ"
-            fix = RANK_FIXES.get(expr.op, other)
-            if expr.op in OF_ONE_VECTOR and nodes[0].rank == 2:
-                fix = OF_ONE_VECTOR_FIX.format(op=expr.op)
+            rule, fix = rank_rule(expr.op, nodes[0].rank)
             fix = self._by_letter(expr) or self._by_case(expr, nodes) or fix
             return errors.RankError(
                 expr.span, f"{described}: {rule}", fix=fix, shapes=known
@@ -444,7 +447,3 @@ class _CellBuilder(LookUps):
     def _initial(self, name: str) -> Initial | None:
         declaration = self._uses.declared.get(name)
         return None if declaration is None else declaration.initial
-
-
-def _text(expr: Piece) -> str:
-    return expr.span.line[expr.span.start : expr.span.end]

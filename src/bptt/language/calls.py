@@ -12,6 +12,7 @@ from bptt import errors
 from bptt.errors import Span
 from bptt.language.functions import CALLS, Function, derived
 from bptt.language.hints import CALLS_INSTEAD
+from bptt.language.ranks import TAKES, ranked
 from bptt.language.source import Source
 from bptt.language.tree import Piece
 
@@ -101,7 +102,13 @@ class CallReader:
         if function is None and name not in CALLS:
             function = derived().get(name)
         if function is not None:
-            return self._expand(function, self._arguments(function, node), span)
+            arguments = self._arguments(function, node)
+            if function.is_derived and name in TAKES:
+                arguments = {
+                    parameter: ranked(name, position, argument)
+                    for position, (parameter, argument) in enumerate(arguments.items())
+                }
+            return self._expand(function, arguments, span)
         if name not in CALLS:
             known = {*CALLS, *derived(), *self._place.functions}
             instead = CALLS_INSTEAD.get(name)

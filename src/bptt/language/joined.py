@@ -141,8 +141,8 @@ class JoinedNodes:
             except ShapeRuleError:
                 raise self._refuse_part(
                     expr,
-                    f"{_text(piece)} is {shapes.RANK_NAMES[node.rank]} and "
-                    f"{_text(expr.arguments[0])} {shapes.RANK_NAMES[first.rank]}: what "
+                    f"{piece.text} is {shapes.RANK_NAMES[node.rank]} and "
+                    f"{expr.arguments[0].text} {shapes.RANK_NAMES[first.rank]}: what "
                     "is put together differs in its first dimension alone",
                     "vectors, or matrices with as many columns",
                 ) from None
@@ -198,7 +198,7 @@ class JoinedNodes:
         if is_known and last[1] > int(size or 0):
             raise errors.DimensionClashError(
                 expr.span,
-                f"{_name_text(expr)} has {size} elements, and {_text(expr)} "
+                f"{_name_text(expr)} has {size} elements, and {expr.text} "
                 f"reads element {last[1]}",
                 fix=f"{size} at most",
                 shapes=self._part_known(),
@@ -209,8 +209,8 @@ class JoinedNodes:
         data: Any = expr.data
         if not x.rank:
             raise self._refuse_part(
-                expr, "roll takes a vector, or a matrix whose rows go round, got a "
-                "scalar", "roll(u, 1)",
+                expr, f"{expr.arguments[0].text} is a scalar (): roll takes a vector, "
+                "or a matrix whose rows go round", "roll(u, 1)",
             )  # fmt: skip
         dim = x.shape[0]
         place = IndexPlace(dim, (PlaceTerm(UNNAMED, dim),), -int(data), is_wrapped=True)
@@ -225,11 +225,7 @@ def _as_vector(x: Node) -> Node:
 
 def _name_text(expr: Piece) -> str:
     """What a part is taken of: the text before the last bracket."""
-    return _text(expr).rpartition("[")[0] or _text(expr)
-
-
-def _text(expr: Piece) -> str:
-    return expr.span.line[expr.span.start : expr.span.end]
+    return expr.text.rpartition("[")[0] or expr.text
 
 
 # ----- text -----

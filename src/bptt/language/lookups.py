@@ -66,8 +66,9 @@ class LookUps:
     # ----- whole numbers that the cell hands on -----
 
     def _is_number(self, expr: Piece) -> bool:
-        """Whether a target is a whole number that a definition holds."""
-        return expr.op == "read" and expr.name in self._uses.as_number
+        """Whether a target is a whole number that the cell computes."""
+        is_held = expr.op == "read" and expr.name in self._uses.as_number
+        return is_held or expr.op == "argmax"
 
     def _number(self, expr: Piece) -> Node:
         """The right side of a definition that holds a whole number.
@@ -91,7 +92,8 @@ class LookUps:
         if p.rank != 1:
             raise errors.RankError(
                 expr.span,
-                f"nll takes a vector of probabilities, not {shapes.RANK_NAMES[p.rank]}",
+                f"{expr.arguments[0].text} is {shapes.RANK_NAMES[p.rank]}: nll of a "
+                "class takes a vector of probabilities",
                 fix="nll(softmax(o[t]), k[t])",
                 shapes=self._known(),
             )

@@ -120,7 +120,8 @@ class IndexedNodes(JoinedNodes):
         data: Any = expr.data
         if x.rank:
             raise self._error(
-                expr.span, f"fill takes a number, got {shapes.RANK_NAMES[x.rank]}",
+                expr.span, f"{expr.arguments[0].text} is "
+                f"{shapes.RANK_NAMES[x.rank]}: fill takes a scalar",
                 "fill(0, n_h)",
             )  # fmt: skip
         shape = tuple(d if isinstance(d, int) else self._dimension(d) for d in data)
@@ -146,7 +147,8 @@ class IndexedNodes(JoinedNodes):
         x = self._node(expr.arguments[0])
         if x.rank != 1:
             raise self._error(
-                expr.span, f"diag takes a vector, got {shapes.RANK_NAMES[x.rank]}",
+                expr.span, f"{expr.arguments[0].text} is "
+                f"{shapes.RANK_NAMES[x.rank]}: diag takes a vector",
                 "diag(u) of a vector u",
             )  # fmt: skip
         return Node("diag", (x,), (x.shape[0], x.shape[0]))

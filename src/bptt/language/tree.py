@@ -33,6 +33,11 @@ class Piece:
     data: object = None
 
     @property
+    def text(self) -> str:
+        """As it was written."""
+        return self.span.line[self.span.start : self.span.end]
+
+    @property
     def name(self) -> str:
         """The name that is read, bare or at a step."""
         return str(self.data[0] if isinstance(self.data, tuple) else self.data)

@@ -222,6 +222,14 @@ def number_of(dim: Dim, sizes: Mapping[str, int]) -> int:
         return sizes[str(dim)]
     if "+" in str(dim):
         return sum(number_of(part, sizes) for part in summands(str(dim)))
+    whole = next((s for s in sizes if str(dim) in s.split("+")), "")
+    if whole:  # 5 = n_p+n_q may be 2+3 or 3+2
+        raise errors.MissingSizeError(
+            f"what was given has the size {whole} = {sizes[whole]}, and nothing has "
+            f"{dim} alone: write a number for it, such as "
+            f"`h: {whole.replace(str(dim), '2', 1)}`, or give a parameter or an input "
+            f"this size, `b: {dim}`"
+        )
     raise errors.MissingSizeError(
         f"nothing that was given has the size {dim}, so it is not known: give an "
         f"initial state that has it, or a number in a declaration, such as "

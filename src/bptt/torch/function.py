@@ -16,6 +16,7 @@ from bptt.torch.interpret import interpret
 from bptt.torch.kept import Buffers, is_hooked, restored
 from bptt.torch.limits import refuse_limit
 from bptt.torch.plan import Plan
+from bptt.torch.ready import Pass, Ready, find_ready, known_ready
 from bptt.torch.record import Record
 from bptt.torch.views import Views
 
@@ -24,6 +25,10 @@ def run_without_gradient(
     plan: Plan, tensors: Sequence[Tensor], record: Record | None = None
 ) -> tuple[Tensor, ...]:
     """What comes out of a job, where no gradient will be asked for."""
+    if record is not None:
+        ready = find_ready(plan, tensors, None, record.views)
+        if ready is not None:
+            return ready.evaluate(tensors, record.views)
     arrays, views = _read(plan, record, tensors)
     out = plan.run(arrays, torch.get_num_threads(), views)
     return tuple(map(_as_tensor, out))
@@ -43,6 +48,12 @@ class CellFunction(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         """Tensors in the order of the job; sequences come out without a copy."""
         needs = ctx.needs_input_grad[2:]
+        ctx.set_materialize_grads(False)
+        ctx.plan, ctx.record, ctx.needs = plan, record, needs
+        if record is not None and record.watch is None and not is_hooked():
+            ready = find_ready(plan, tensors, needs, record.views)
+            if ready is not None:
+                return _run_ready(ctx, ready, record, tensors, is_only=False)
         arrays, views = _read(plan, record, tensors)
         buffers = Buffers() if is_hooked() and plan.limit is None else None
         forward = plan.forward(
@@ -57,8 +68,6 @@ class CellFunction(torch.autograd.Function):
         # Sequences that come out are read again on the way back: saving them makes
         # torch refuse to go on if someone wrote into one.
         ctx.save_for_backward(*tensors, *out[: _count_saved(plan)], *kept)
-        ctx.set_materialize_grads(False)
-        ctx.plan, ctx.record, ctx.needs = plan, record, needs
         ctx.request = forward.request
         ctx.passes = [] if kept else [forward]
         return out
@@ -84,10 +93,79 @@ class CellFunction(torch.autograd.Function):
                 ctx.request, [t.detach().numpy() for t in tensors], restored(buffers),
                 torch.get_num_threads(),
             )  # fmt: skip
-        found, seeds = go_back(plan, kept, tensors, grads, needs, ctx.record)
+        gone = None
+        if isinstance(kept, Pass):
+            if ctx.record.watch is None:
+                gone = kept.ready.go_back(kept, tensors, grads, needs)
+            kept = None
+        found, seeds = gone or go_back(plan, kept, tensors, grads, needs, ctx.record)
         if ctx.record is not None:
             ctx.record.keep(plan, tensors, seeds)
         return None, None, *found
+
+
+def _run_ready(
+    ctx: Any, ready: Ready, record: Record, tensors: Sequence[Tensor], *, is_only: bool
+) -> tuple[Tensor, ...]:
+    """What comes out of a job that is ready; `CellFunction.backward` goes back."""
+    out, kept = ready.forward(tensors, record.views, is_only=is_only)
+    ctx.save_for_backward(*tensors, *out[: ready.plan.n_sequences])
+    ctx.passes = [kept]
+    return out
+
+
+class ReadyFunction(torch.autograd.Function):
+    """A job that is ready: the only layer's, whose last values have an axis of layers.
+
+    `call` skips what `apply` looks at: there is no transformation, see `guard`.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, ready: Ready, record: Record, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        """See `CellFunction.forward`; a gradient of some tensor is to follow."""
+        ctx.set_materialize_grads(False)
+        ctx.plan, ctx.record, ctx.needs = ready.plan, record, ctx.needs_input_grad[2:]
+        return _run_ready(ctx, ready, record, tensors, is_only=True)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        """See `CellFunction.backward`."""
+        n = ctx.plan.n_sequences
+        finals = [None if grad is None else grad[0] for grad in grads[n:]]
+        return CellFunction.backward(ctx, *grads[:n], *finals)
+
+    @classmethod
+    def call(
+        cls, ready: Ready, record: Record, tensors: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Run it."""
+        plainly = super(torch.autograd.Function, cls).apply
+        out: tuple[Tensor, ...] = plainly(ready, record, *tensors)
+        return out
+
+
+def run_again(
+    plan: Plan, record: Record, tensors: Sequence[Tensor]
+) -> tuple[Tensor, ...] | None:
+    """The call of a module's only layer, if one of its kind ran before.
+
+    tensors: such as `guard.are_ordinary` lets pass.
+    """
+    needs = None
+    if torch.is_grad_enabled():
+        needs = tuple([tensor.requires_grad for tensor in tensors])
+        if True not in needs:
+            needs = None
+    ready = known_ready(plan, tensors, needs)
+    if ready is None:
+        return None
+    if needs is None:
+        return ready.evaluate(tensors, record.views, is_only=True)
+    if record.watch is not None or is_hooked():
+        return None
+    return ReadyFunction.call(ready, record, tensors)
 
 
 def _read(
@@ -131,7 +209,7 @@ def go_back(
     forward = forward or plan.forward(arrays, needs, threads, nodes)
     arrived = [None if grad is None else grad.detach().numpy() for grad in grads]
     seeds = plan.seeds(forward.bindings, arrived)
-    if not plan.is_ready(forward, seeds):
+    if not plan.expects(forward.request, seeds):
         forward = plan.forward(arrays, needs, threads, nodes)
     gradient = plan.backward(forward, seeds)
     if record is not None and record.watch is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -105,6 +106,23 @@ def _is_plain(tensor: Tensor) -> bool:
         return False
     dtype = tensor.dtype
     return dtype in KERNEL_TYPES or not (dtype.is_floating_point or dtype.is_complex)
+
+
+def are_ordinary(tensors: Iterable[Any]) -> bool:
+    """Whether kernels read all of them, and all have one element type.
+
+    What `choose` and `are_plain` find, in one loop: a small layer's call takes 30 us.
+    """
+    if torch.compiler.is_compiling() or _context() is not Way.KERNELS:
+        return False
+    dtype, look = None, torch._C._dispatch_keys  # noqa: SLF001
+    for tensor in tensors:
+        if type(tensor) not in PLAIN or look(tensor).raw_repr() not in _PLAIN_KEYS:
+            return False
+        dtype = dtype or tensor.dtype
+        if tensor.dtype != dtype:
+            return False
+    return dtype in KERNEL_TYPES
 
 
 def describe(tensors: Iterable[Tensor]) -> str:

@@ -23,9 +23,11 @@ from bptt import cells
 from bptt.call import share_limit
 from bptt.execute.checkpoints import Limit
 from bptt.torch import guard
-from bptt.torch.guard import Way
+from bptt.torch.function import run_again
+from bptt.torch.guard import Way, are_ordinary
 from bptt.torch.key import key_of
 from bptt.torch.limits import limit_of, refuse_limit
+from bptt.torch.plan import plan_of
 from bptt.torch.record import Record
 from bptt.torch.run import WHY, run_on, warn_of
 from bptt.weights import TORCH_MODES, torch_cell
@@ -84,6 +86,10 @@ def run_network(module: torch.nn.RNNBase, input: Any, hx: Any = None) -> Any:  #
     """What torch.nn's module gives for these arguments."""
     if isinstance(input, torch.fx.Proxy):
         return _leave_whole(module, input, hx)
+    if not torch.compiler.is_compiling():
+        found = _run_only_layer(module, input, hx)
+        if found is not None:
+            return found
     network = _Network(module)
     batch = network.read(input, hx)
     if batch is None:
@@ -91,6 +97,38 @@ def run_network(module: torch.nn.RNNBase, input: Any, hx: Any = None) -> Any:  #
     y, finals = network.run(batch)
     y, finals = batch.restore(y, finals)
     return y, finals if module.mode == "LSTM" else finals[0]
+
+
+def _run_only_layer(module: torch.nn.RNNBase, x: Any, hx: Any) -> Any:
+    """The short way of one layer and direction: see `run_again`.
+
+    None for a call that is not like one before, or not as plain.
+    """
+    all_names, own = module._all_weights, module._parameters  # noqa: SLF001
+    is_lstm = module.mode == "LSTM"
+    if len(all_names) > 1 or not isinstance(x, Tensor) or x.dim() != 3:
+        return None
+    states: Any = () if hx is None else hx if is_lstm else (hx,)
+    if not isinstance(states, (tuple, list)):
+        return None
+    names = tuple(all_names[0])
+    tensors = [*[own.get(name) for name in names], x, *states]
+    if not are_ordinary(tensors):
+        return None
+    if not all(state.dim() == 3 and state.size(0) == 1 for state in states):
+        return None
+    if module.batch_first:
+        x = x.transpose(0, 1)
+    tensors[len(names) :] = [x, *[state[0] for state in states]]
+    key = layer_key(
+        module.mode, names, has_initial=bool(states), limit=limit_of(module)
+    )
+    found = run_again(plan_of(key), records_of(module)[0], tensors)
+    if found is None:
+        return None
+    y, *finals = found
+    y = y.transpose(0, 1) if module.batch_first else y
+    return y, tuple(finals) if is_lstm else finals[0]
 
 
 def run_apart(module: torch.nn.RNNBase, input: Any, hx: Any = None) -> Any:  # noqa: A002

@@ -63,6 +63,12 @@ class Plan:
         # runs forward again once, and every forward pass after it is ready for it.
         self._seeded = frozenset(call.outputs if self.loss is None else (self.loss,))
         self._zeros: dict[object, dict[str, Array]] = {}
+        self.ready: dict[object, Any] = {}  # kinds of small calls, see `ready`
+
+    @property
+    def arrived_at(self) -> frozenset[str]:
+        """Where gradients have arrived so far."""
+        return self._seeded
 
     # ----- tensors by name -----
 
@@ -98,7 +104,7 @@ class Plan:
         (x,) = inputs.values()
         tau, n_b = x.shape[:2]
         if len(params) < len(self._shapes):
-            params = params | self._missing(sizes, x.dtype, params)
+            params = params | self.missing(sizes, x.dtype, params)
         packing = pack_lengths(given.lengths, tau, n_b, is_batched=True)
         if packing is not None:
             inputs = {name: packing.pack(array) for name, array in inputs.items()}
@@ -108,7 +114,7 @@ class Plan:
             _no_weight(shape, x.dtype), {}, packing,
         )  # fmt: skip
 
-    def _missing(
+    def missing(
         self, sizes: Mapping[str, int], dtype: Any, params: Mapping[str, Array]
     ) -> dict[str, Array]:
         """Zeros for the biases of a stack that has none."""
@@ -158,22 +164,26 @@ class Plan:
         nodes: also the gradients on these nodes; place: makes the arrays that are to
         hold what the way back needs, from their shapes and element type.
         """
-        tensors, inputs, _, _ = self.names
-        asked = zip(inputs, needs[len(tensors) :], strict=False)
-        request = Request(
-            nodes,
-            tuple(name for name, is_needed in asked if is_needed),
-            True,  # read from what is stored anyway: one program less to compile
-            tuple(sorted(self._seeded)),
-            values=self.call.outputs,
-            is_phased=True,
-        )
+        request = self.request(needs, nodes)
         program = self.cell.gradient_program(request)
         bindings = self.bind(arrays, views)
         kept = self._find_kept(program, bindings) if place else None
         memory = place(kept.shapes, bindings.dtype) if place and kept else None
         return ForwardPass(
             program, bindings, request, threads=threads, memory=memory, limit=self.limit
+        )
+
+    def request(self, needs: Sequence[int], nodes: tuple[str, ...] = ()) -> Request:
+        """What is asked for where gradients of these tensors are."""
+        tensors, inputs, _, _ = self.names
+        asked = zip(inputs, needs[len(tensors) :], strict=False)
+        return Request(
+            nodes,
+            tuple(name for name, is_needed in asked if is_needed),
+            True,  # read from what is stored anyway: one program less to compile
+            tuple(sorted(self._seeded)),
+            values=self.call.outputs,
+            is_phased=True,
         )
 
     def resume(
@@ -230,10 +240,10 @@ class Plan:
                 seeds[name] = self._zero(forward.bindings, name)
         return forward.backward(seeds)
 
-    def is_ready(self, forward: ForwardPass, seeds: Mapping[str, Array]) -> bool:
+    def expects(self, request: Request, seeds: Mapping[str, Array]) -> bool:
         """Whether a forward pass expected these seeds; if not, later ones will."""
-        self._seeded |= seeds.keys()
-        return seeds.keys() <= set(forward.request.seeds)
+        self._seeded = self._seeded.union(seeds)
+        return seeds.keys() <= set(request.seeds)
 
     def gradients(self, gradient: Gradient, needs: Sequence[int]) -> list[Any]:
         """Per tensor its gradient, or None for those that need none."""

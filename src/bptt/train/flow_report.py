@@ -27,7 +27,7 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
     """
     saved = read_run(folder, best_or_last(folder))
     data = data or read_again(saved)
-    task = make_task(data, saved.options, saved.vocabulary)
+    task = make_task(data, saved.options, saved.vocabulary, saved.tokenised)
     dataset = task.parts["training"]
     rows = np.sort(np.concatenate(dataset.groups(0)))[:ROWS]
     stop = min(dataset.length_of(rows), task.truncation.k2 or STEPS, STEPS)

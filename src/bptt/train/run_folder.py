@@ -4,6 +4,7 @@ cell.cell            the equations, as text
 config.json          options, data, form of the data, versions
 vocabulary.json      the characters, words or byte pairs (a model of text)
 last.safetensors     the last checkpoint; best.safetensors that of the best validation
+tokens.npy           the text as words or byte pairs, where it was read as these
 metrics.jsonl        one JSON object per line, as training goes on
 report.html          curves and samples, at the end
 """
@@ -32,6 +33,7 @@ from bptt.train.checkpoint import (
 )
 from bptt.train.data.entries import Entries, read_entries
 from bptt.train.data.form import Form
+from bptt.train.data.tokenised import TOKENS_FILE, Tokenised, read_tokenised
 from bptt.train.door.limits import Refusal, read_bounded
 from bptt.train.door.records import (
     MAX_CONFIG,
@@ -109,6 +111,21 @@ class SavedRun:
         return Form(**msgspec.structs.asdict(record))
 
     @property
+    def tokenised(self) -> Tokenised | None:
+        """The data as words or byte pairs; None where the folder does not have it.
+
+        Raises: DamagedRunError.
+        """
+        lengths = self.config.get("data", {}).get("tokens")
+        path = self.folder / TOKENS_FILE
+        if lengths is None or self.vocabulary is None or not path.is_file():
+            return None
+        try:
+            return read_tokenised(path, lengths, len(self.vocabulary))
+        except (OSError, Refusal) as error:
+            raise DamagedRunError(path, str(error)) from error
+
+    @property
     def kind(self) -> str:
         """What the model was trained on: "text", "tokens" or "sequences"."""
         return str(self.config.get("data", {}).get("kind", "text"))
@@ -139,6 +156,7 @@ def create_run(
     config: Mapping[str, Any],
     vocabulary: Entries | None,
     start: Checkpoint,
+    tokenised: Tokenised | None = None,
 ) -> None:
     """Create the folder of a new run, with its first checkpoint, whole or not at all.
 
@@ -162,6 +180,8 @@ def create_run(
         if vocabulary is not None:
             content = _to_json(vocabulary.to_json())
             write_whole(part / VOCABULARY_FILE, content)
+        if tokenised is not None:
+            tokenised.write(part / TOKENS_FILE)
         write_whole(part / METRICS_FILE, b"")
         write_whole(path_of(part, LAST), to_bytes(start))
         part.chmod(0o755)

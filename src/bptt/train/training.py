@@ -145,7 +145,9 @@ def _train(
     processes.wait()  # nobody looks at the folder after the first one has made it
     if processes.is_first:
         config = _config(data, options, task, request)
-        create_run(folder, model.cell.text, config, task.vocabulary, start)
+        create_run(
+            folder, model.cell.text, config, task.vocabulary, start, task.tokenised
+        )
     processes.wait()
     with _held(folder, processes):
         return _go(run, setting, _shown(console, processes))
@@ -185,7 +187,8 @@ def _go_on(
     if fingerprint(data) != recorded.get("sha256"):
         raise DataChangedError(data.source)
     options, model = saved.options, saved.model
-    task = _with_unit(make_task(data, options, saved.vocabulary), model)
+    task = make_task(data, options, saved.vocabulary, saved.tokenised)
+    task = _with_unit(task, model)
     setting = Setting(options, task, model, folder, processes)
     try:
         run = _session(setting, saved.checkpoint)
@@ -270,6 +273,7 @@ def _config(
             "sha256": fingerprint(data),
             "summary": task.summary,
             "horizon": data.horizon if isinstance(data, SequenceFiles) else None,
+            "tokens": task.tokenised.to_json() if task.tokenised else None,
         },
         "form": describe_form(task.form),
         "versions": {

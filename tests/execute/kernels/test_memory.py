@@ -8,9 +8,11 @@ import pytest
 
 from bptt import cells
 from bptt.calculus.program import Request, gradient_program
-from bptt.execute.compile.compiler import lay_out
+from bptt.execute.compile.compiler import compile_program, lay_out
+from bptt.execute.kernels.executor import host_target
+from bptt.execute.kernels.memory import boundaries_read, buffer_shapes, place_together
 from tests.execute.guard import run_guarded
-from tests.execute.library import make_case, sizes_of
+from tests.execute.library import LIBRARY_NAMES, library, make_case, sizes_of
 
 COMPILATIONS = 1000  # 0.02 s of one core each
 
@@ -23,6 +25,33 @@ def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 """
+
+
+@pytest.mark.parametrize("name", LIBRARY_NAMES)
+def test_rows_that_anything_reads_lie_apart_in_a_memory_of_steps(name):
+    """So no boundary that something reads is anybody else's row."""
+    cell = library()[name]
+    seeds = () if cell.graph.loss else tuple(cell.graph.vectors()[-1:])
+    request = Request(seeds=seeds, values=seeds, is_phased=True)
+    program = gradient_program(cell.graph, request)
+    executable = compile_program(program, sizes_of(cell), 4, host_target())
+    tau, n_b = 1, 2
+    shapes = buffer_shapes(executable, tau, n_b)
+    starts, size = place_together(executable, tau, n_b)
+    taken = np.zeros(size, int)
+    for start, shape, reads in zip(
+        starts, shapes, boundaries_read(executable), strict=True
+    ):
+        if start is None:
+            continue
+        assert start * 4 % 64 == 0
+        part = taken[start : start + np.prod(shape)].reshape(shape)
+        first = 0 if reads[0] else 1
+        part[first : len(part) - (0 if reads[1] else 1)] += 1
+    assert taken.max() == 1
+    assert {number for number, start in enumerate(starts) if start is not None} == set(
+        executable.early_buffers
+    )
 
 
 def test_compiling_many_cells_leaks_nothing():

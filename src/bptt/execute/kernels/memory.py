@@ -8,6 +8,7 @@ so a buffer is never used again while anyone can still read it.
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
 import weakref
 from collections.abc import Sequence
@@ -19,9 +20,12 @@ from numpy.typing import NDArray
 from bptt.execute.codegen.reduce import count_reduce_work
 from bptt.execute.codegen.turns import Turns, flat_turn, full_turns
 from bptt.execute.compile.compiler import Executable
-from bptt.execute.compile.layout import Layout
-from bptt.execute.kernels.workspace import empty_aligned, empty_together
-from bptt.step.graph import Node
+from bptt.execute.kernels.workspace import (
+    ALIGNMENT,
+    empty_aligned,
+    empty_together,
+)
+from bptt.step.graph import Node, shift_of, walk
 
 FloatArray = NDArray[Any]
 Memory = Sequence[FloatArray | None]
@@ -46,24 +50,65 @@ class StepMemory:
     def __init__(self, executable: Executable, tau: int, n_b: int, dtype: Any) -> None:
         """Allocate, in one piece: small buffers take no page of their own."""
         self.shape, self.executable = (tau, n_b), executable
-        shapes = buffer_shapes(executable, tau, n_b)
-        sizes = {
-            str(number): math.prod(shape)
-            for number, shape in enumerate(shapes)
-            if number in executable.early_buffers
-        }
-        flat = empty_together(sizes, dtype, is_shared=False)
+        starts, size = place_together(executable, tau, n_b)
+        block = empty_together({"": size}, dtype, is_shared=False)[""]
+        self.n_bytes = block.nbytes
         # What the second phase alone writes lies in the workspace that it runs in.
         self.buffers = [
-            flat[str(number)].reshape(shape) if str(number) in flat else None
-            for number, shape in enumerate(shapes)
+            None if start is None else cut_out(block, start, shape)
+            for start, shape in zip(
+                starts, buffer_shapes(executable, tau, n_b), strict=True
+            )
         ]
         clear_edges(executable, self.buffers)
 
-    @property
-    def n_bytes(self) -> int:
-        """Its memory."""
-        return sum(buffer.nbytes for buffer in self.buffers if buffer is not None)
+
+def place_together(
+    executable: Executable, tau: int, n_b: int
+) -> tuple[list[int | None], int]:
+    """Where the buffers of a first phase begin in one block, and its size, in reals.
+
+    A boundary row that nothing reads lies over a neighbour's rows: of a single step it
+    would be a third of the memory. So clear the edges before anything is written.
+    """
+    step = ALIGNMENT // executable.real_bytes
+    early, reads = executable.early_buffers, boundaries_read(executable)
+    shapes = buffer_shapes(executable, tau, n_b)
+    starts: list[int | None] = [None] * len(shapes)
+    end = size = 0
+    # One without a first row lies over the end of the others, so it comes after them,
+    # the widest row last.
+    for number in sorted(early, key=lambda n: (not reads[n][0], shapes[n][2], n)):
+        has_first, has_last = reads[number]
+        row, whole = n_b * shapes[number][2], math.prod(shapes[number])
+        start = end if has_first else max(0, end - row)
+        starts[number] = start = -(-start // step) * step
+        end = start + whole - (0 if has_last else row)
+        size = max(size, start + whole)
+    return starts, size
+
+
+@functools.lru_cache(maxsize=64)
+def boundaries_read(executable: Executable) -> list[tuple[bool, bool]]:
+    """Per buffer, whether anything reads its row before the first or after the last."""
+    layout, padded = executable.layout, executable.plan.padded
+    shifts = [n for n in walk(executable.program.roots.values()) if n.op == "shift"]
+    shifts += [node for nodes in executable.other_steps for node in nodes]
+    lags: dict[int, set[int]] = {}
+    for name, lag in map(shift_of, shifts):
+        if name in padded:
+            lags.setdefault(layout.places[padded[name]].buffer, set()).add(lag)
+    both = {-1, 1}
+    read = [
+        lags.get(number, both) if buffer.is_padded else both
+        for number, buffer in enumerate(layout.buffers)
+    ]
+    return [(-1 in found, 1 in found) for found in read]
+
+
+def cut_out(block: FloatArray, start: int, shape: tuple[int, ...]) -> FloatArray:
+    """An array in a block, `start` reals from its beginning."""
+    return block[start : start + math.prod(shape)].reshape(shape)
 
 
 def clear_edges(executable: Executable, memory: Memory) -> None:
@@ -132,16 +177,19 @@ class Workspace:
             for number, array in enumerate(memory)
         ]
         for number in range(len(memory)):
-            for name, address in self._addresses(layout, number).items():
+            for name, address in self.addresses(number).items():
                 if name in self.numbers:
                     self.table[self.numbers[name]] = address
         padded = {node: name for name, node in plan.padded.items()}
         self.boundaries = []
+        reads = boundaries_read(self._executable)
         for node, place in layout.places.items():
             if node in padded:
                 row = (
                     -1 if padded[node] in self._executable.program.graph.backward else 0
                 )
+                if not reads[place.buffer][row]:
+                    continue  # it may lie over other rows: see `place_together`
                 part = self.buffers[place.buffer][row, :, place.column :][
                     :, : place.width
                 ]
@@ -264,9 +312,10 @@ class Workspace:
     def _empty(self, *shape: int) -> FloatArray:
         return empty_aligned(shape, self.dtype)
 
-    def _addresses(self, layout: Layout, number: int) -> dict[str, int]:
+    def addresses(self, number: int) -> dict[str, int]:
         """A buffer's first row under its name, and its shifted readings."""
-        buffer, item = layout.buffers[number], self.dtype.itemsize
+        buffer = self._executable.layout.buffers[number]
+        item = self.dtype.itemsize
         start = address_of(self.buffers[number])
         name = f"m{number}"
         if not buffer.is_padded:

@@ -16,10 +16,10 @@ import numpy as np
 from bptt.calculus.program import Program
 from bptt.execute.bindings import Bindings, Steady
 from bptt.execute.codegen.target import Target
-from bptt.execute.compile.compiler import Executable, compile_program
+from bptt.execute.compile.compiler import Executable, Kernel, compile_program
 from bptt.execute.kernels import executor, threads
 from bptt.execute.kernels.executor import KernelCall, count_threads
-from bptt.execute.kernels.memory import address_of
+from bptt.execute.kernels.memory import Workspace, address_of
 from bptt.execute.kernels.values import KernelValues
 from bptt.step.graph import Node, name_of
 from bptt.step.shapes import Array
@@ -59,6 +59,32 @@ class Recipe:
         ]  # fmt: skip
         self.kernels = [(phase, direction, kernel, rows[direction])
                         for phase, direction, kernel in executable.kernels]  # fmt: skip
+
+    def run_phase(self, phase: int, workspace: Workspace) -> None:
+        """Run the kernels of a phase, all rows each."""
+        turns, table = workspace.turns, workspace.table_address
+        for when, direction, kernel, rows in self.kernels:
+            if when == phase:
+                order = turns[direction]
+                kernel(order.place, order.count, 0, rows, table)
+
+    def sum_all(self, reduce: Kernel, workspace: Workspace) -> None:
+        """The products over all rows, into the workspace's results."""
+        if self.products:
+            workspace.make_work(1)
+        table: Any = workspace.table
+        places = iter(workspace.result_addresses)
+        for (a, a_begin, a_stride), m, (
+            b,
+            b_begin,
+            b_stride,
+        ), n, keeps in self.products:
+            place, sums = next(places), next(places)
+            reduce(
+                self.n_rows, table[a] + a_begin, a_stride, 0, m,
+                table[b] + b_begin, b_stride, n, place, n,
+                sums if keeps else 0, workspace.work[0], 0,
+            )  # fmt: skip
 
     def _from_end(
         self, executable: Executable, place: tuple[int, int, int]
@@ -103,6 +129,22 @@ def _is_plain(executable: Executable, n_rows: int, asked: int) -> bool:
     )
 
 
+def find(
+    program: Program,
+    bindings: Bindings,
+    n_threads: int | None = None,
+    target: Target | None = None,
+) -> tuple[Executable, Recipe | None]:
+    """The kernels of a call, and its recipe where there is one.
+
+    Raises: NotCompilableError with a reason, for what kernels have no form for.
+    """
+    target = target or executor.host_target()
+    item = bindings.dtype.itemsize
+    executable = compile_program(program, bindings.sizes, item, target)
+    return executable, find_recipe(executable, bindings, count_threads(n_threads))
+
+
 def begin(
     program: Program,
     bindings: Bindings,
@@ -113,10 +155,7 @@ def begin(
     is_resumed: bool = False,
 ) -> KernelCall:
     """The same as `executor.begin`, by a recipe where there is one."""
-    target = target or executor.host_target()
-    item = bindings.dtype.itemsize
-    executable = compile_program(program, bindings.sizes, item, target)
-    recipe = find_recipe(executable, bindings, count_threads(n_threads))
+    executable, recipe = find(program, bindings, n_threads, target)
     if recipe is None:
         return executor.begin(
             program, bindings, n_threads, target, memory, is_resumed=is_resumed
@@ -193,30 +232,10 @@ class QuickCall(KernelCall):
         return address_of(array)
 
     def _run_phase(self, phase: int) -> None:
-        workspace = self._workspace
-        turns, table = workspace.turns, workspace.table_address
-        for when, direction, kernel, rows in self._recipe.kernels:
-            if when == phase:
-                order = turns[direction]
-                kernel(order.place, order.count, 0, rows, table)
+        self._recipe.run_phase(phase, self._workspace)
         for when, node in self._executable.totals:
             if when == phase:
                 self.values.totals[node] = self._total(node, phase)
 
     def _sum_all(self) -> None:
-        workspace, reduce = self._workspace, self._executable.reduce
-        if self._executable.sums.jobs:
-            workspace.make_work(1)
-        table: Any = workspace.table
-        places = iter(workspace.result_addresses)
-        for (a, a_begin, a_stride), m, (
-            b,
-            b_begin,
-            b_stride,
-        ), n, keeps in self._recipe.products:
-            place, sums = next(places), next(places)
-            reduce(
-                self._n_rows, table[a] + a_begin, a_stride, 0, m,
-                table[b] + b_begin, b_stride, n, place, n,
-                sums if keeps else 0, workspace.work[0], 0,
-            )  # fmt: skip
+        self._recipe.sum_all(self._executable.reduce, self._workspace)

@@ -180,8 +180,10 @@ class RaggedValues(KernelValues):
     def at(self, name: str, index: int) -> FloatArray:
         """A definition's value at each row's first step (0) or its last (-1)."""
         packing = self._ragged.packing
-        rows = self._at(self._executable.program.roots[name], index)
-        result = np.empty((packing.n_b, *rows.shape[1:]), rows.dtype)
+        root = self._executable.program.roots[name]
+        rows = self._at(root, index)
+        shape = (packing.n_b, *self.core(root)) if root.timed else rows.shape
+        result = np.empty(shape, rows.dtype)
         result[packing.order] = rows
         return result
 

@@ -98,12 +98,13 @@ class StretchRecord:
         ending = np.flatnonzero((lengths > begin) & (lengths <= end))
         if not len(ending):
             return
-        rows = values.stored(self._roots[name])
-        if name not in self.ends:
-            shape = (self._bindings.n_b, *rows.shape[1:])
-            self.ends[name] = np.empty(shape, rows.dtype)
         places = packing.offsets[lengths[ending] - 1] - packing.offsets[begin] + ending
-        self.ends[name][packing.order[ending]] = rows[places]
+        root = self._roots[name]
+        rows = values.picked(root, lambda stored: stored[places])
+        if name not in self.ends:
+            shape = (self._bindings.n_b, *values.core(root))
+            self.ends[name] = np.empty(shape, rows.dtype)
+        self.ends[name][packing.order[ending]] = rows
 
 
 def fill(

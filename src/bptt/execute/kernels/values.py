@@ -126,8 +126,12 @@ class KernelValues:
 
     def _shaped(self, columns: FloatArray, node: Node) -> FloatArray:
         """Columns of a row with an axis for every index and dimension."""
+        return columns.reshape(*columns.shape[:-1], *self.core(node))
+
+    def core(self, node: Node) -> tuple[int, ...]:
+        """The axes of one row: every index and dimension."""
         axes = (*(dim for _, dim in node.indices), *node.shape)
-        return columns.reshape(*columns.shape[:-1], *self._bindings.numbers(axes))
+        return self._bindings.numbers(axes)
 
     def get_static(self, node: Node) -> FloatArray:
         """A static value, by the functions of the table."""
@@ -189,9 +193,7 @@ class KernelValues:
     def _recompute(self, node: Node) -> FloatArray:
         """A value that no kernel stored, from those stored, in plain NumPy."""
         value = self._make(node, [self.stored(child) for child in node.inputs])
-        axes = (*(dim for _, dim in node.indices), *node.shape)
-        shape = (*self._bindings.weight.shape, *self._bindings.numbers(axes))
-        return np.broadcast_to(value, shape)
+        return np.broadcast_to(value, (*self._bindings.weight.shape, *self.core(node)))
 
     def _make(self, node: Node, arguments: list[FloatArray]) -> FloatArray:
         if node.op in REDUCTIONS:
@@ -206,9 +208,8 @@ class KernelValues:
             return rows
         rows = self._at(node, index)
         if node.timed:  # of numbers alone it has neither the axis of steps nor of rows
-            axes = (*(dim for _, dim in node.indices), *node.shape)
-            core = self._bindings.numbers(axes)
-            rows = np.broadcast_to(rows, (1, self._bindings.n_b, *core))[0]
+            shape = (1, self._bindings.n_b, *self.core(node))
+            rows = np.broadcast_to(rows, shape)[0]
         return rows
 
     def _step(self, node: Node, index: int) -> FloatArray | None:
@@ -227,15 +228,27 @@ class KernelValues:
         return self._shaped(columns, node)
 
     def _at(self, node: Node, index: int) -> FloatArray:
-        """The rows of one step alone: what is made of others is made for them."""
+        return self.picked(node, lambda rows: self._pick(rows, index))
+
+    def picked(
+        self, node: Node, pick: Callable[[FloatArray], FloatArray]
+    ) -> FloatArray:
+        """Some rows alone: what is made of others is made for them.
+
+        Each row by itself, so that its bits are the same among any other rows.
+        """
         if not node.timed:
             return self.get_static(node)
         node = self._executable.plan.canon(node)
         layout = self._executable.layout
         is_kept = node in layout.places and node not in layout.overwritten
         if is_kept or is_leaf(node):
-            return self._pick(self.stored(node), index)
-        return self._make(node, [self._at(child, index) for child in node.inputs])
+            return pick(self.stored(node))
+        arguments = [self.picked(child, pick) for child in node.inputs]
+        if node.op == "matvec" and meanings.is_static_matrix(arguments[0]):
+            a, x = arguments
+            return np.asarray((a @ x[..., None])[..., 0])
+        return self._make(node, arguments)
 
     def _pick(self, rows: FloatArray, index: int) -> FloatArray:
         return rows[index:][:1]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bptt.explain.algebra import expr as e
+from bptt.explain.algebra.compare import COMPARISONS
 from bptt.explain.algebra.expr import Expr, Time
 from bptt.explain.algebra.point import Point, UnknownSymbolError, as_matrix
 from bptt.explain.algebra.shape import shape_of
@@ -145,6 +146,8 @@ def _call(ev: Evaluator, expr: e.Applied) -> Array:
         return values[0][:, [int(values[1][0, 0])]]
     if expr.function in ("nll", "nll_logits"):
         values[1] = values[1].astype(int)
+    if expr.function in COMPARISONS:
+        return as_matrix(COMPARISONS[expr.function](*values))
     op = OPS[expr.function]
     if op.is_elementwise:
         return as_matrix(op.f(*values))

@@ -26,6 +26,7 @@ from bptt.explain.formula.comparison import (
 )
 from bptt.explain.formula.edits import Edit, edits
 from bptt.explain.formula.hints import hints, is_far
+from bptt.explain.formula.indexed import check_indexed
 from bptt.explain.formula.known import Known
 from bptt.explain.formula.report import MISSHAPEN, RIGHT, WRONG, EquationReport
 from bptt.explain.formula.steps import Compared
@@ -33,7 +34,7 @@ from bptt.explain.formula.trap import Trap, find_trap
 from bptt.explain.instances import ExplainOptionError, Options
 from bptt.explain.notation.formula_tokens import MAX_LENGTH, is_latex, quote
 from bptt.explain.notation.parse import is_scalar_form, parse_formula
-from bptt.explain.prepare import refuse_indices
+from bptt.explain.prepare import has_indices
 from bptt.explain.sentences import SentenceError, Text
 
 MAX_TRIED = 4000
@@ -59,10 +60,11 @@ def check_equation(cell: Engine, text: str, *, seed: int = 0) -> EquationReport:
 
     Returns: a report to print; `report.passed`.
     Raises: FormulaSyntaxError, UnknownSymbolError, NotAnEquationError, NoPointError,
-    IndexedCellError.
+    IndexedFormulaError.
     """
-    refuse_indices(cell.graph)
     context = Subject(cell, "", Options(seed=seed))
+    if has_indices(cell.graph):
+        return _check_indexed(context, text)
     known = Known(context)
     if not isinstance(text, str) or not text.strip() or len(text) > MAX_LENGTH:
         raise NotAnEquationError(
@@ -79,6 +81,15 @@ def check_equation(cell: Engine, text: str, *, seed: int = 0) -> EquationReport:
     others = [side for side in sides[1:] if side != sides[0]] or list(sides[1:])
     reports = [checker.report(side) for side in others]
     return next((r for r in reports if not r.passed), reports[0])
+
+
+def _check_indexed(context: Subject, text: str) -> EquationReport:
+    if not isinstance(text, str) or not text.strip() or len(text) > MAX_LENGTH:
+        example = "grad_h[t, j] = W[j].T @ grad_a[t, j]"
+        raise NotAnEquationError("formula.no-text", limit=MAX_LENGTH, example=example)
+    if not context.points:
+        raise NoPointError("formula.no-point")
+    return check_indexed(context, text)
 
 
 def backward_pass(cell: Engine, text: str, *, seed: int = 0) -> Trap | None:

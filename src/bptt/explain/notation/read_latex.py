@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from bptt.explain.algebra.compare import exceeds, reaches
 from bptt.explain.algebra.point import Scope
 from bptt.explain.notation.latex_meaning import (
     FUNCTIONS,
@@ -250,9 +251,9 @@ class _LatexReader(LatexTokens):
 
     def _comparison(self) -> Meaning:
         left = self.sum()
-        relation = np.greater if self.next() == ">" else np.greater_equal
+        relation = exceeds if self.next() == ">" else reaches
         right = self.sum()
-        return lambda state: relation(left(state), right(state)).astype(float)
+        return lambda state: relation(left(state), right(state))
 
     def _is_delta(self) -> bool:
         return self.peek() == r"\delta" and self.peek(4) == "," and (

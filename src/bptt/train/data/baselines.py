@@ -14,9 +14,13 @@ import numpy.typing as npt
 from bptt.train.data.entries import Entries
 from bptt.train.data.vocabulary import PIECE, UNKNOWN
 
-# The compressor is shown at most this many bytes of training text, the last ones:
-# lzma needs about a second per megabyte and ten times its window in memory.
-LZMA_CONTEXT_BYTES = 16 * 2**20
+# The compressor is shown at most this many bytes of training text, the last ones, and
+# finds what repeats within its window: lzma needs about a second per megabyte and ten
+# times its window in memory.
+LZMA_CONTEXT_BYTES = 4 * 2**20
+LZMA_WINDOW_BYTES = 8 * 2**20
+LZMA_PIECE_BYTES = 2**18
+MAX_HELD_OUT = 16 * 2**20  # characters of a held-out part that is still compressed
 
 Counts = npt.NDArray[np.int64]
 
@@ -72,15 +76,23 @@ def lzma_bits(split: Split) -> float:
     8 (|lzma(training + validation)| - |lzma(training)|) / n characters
 
     Compressing the held-out part alone would be an unfair match: the compressor would
-    start from nothing. The dictionary covers everything it is shown.
+    start from nothing. The dictionary covers all that it is shown, up to 8 MiB.
     """
     training = split.training.encode()[-LZMA_CONTEXT_BYTES:]
     validation = split.validation.encode()
-    size = max(2**16, len(training) + len(validation))
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": size}]
-
-    def compressed_size(content: bytes) -> int:
-        return len(lzma.compress(content, format=lzma.FORMAT_RAW, filters=filters))
-
-    extra = compressed_size(training + validation) - compressed_size(training)
+    size = min(max(2**16, len(training) + len(validation)), LZMA_WINDOW_BYTES)
+    extra = _compressed_size(size, training, validation) - _compressed_size(
+        size, training
+    )
     return 8 * extra / len(split.validation)
+
+
+def _compressed_size(window: int, *contents: bytes) -> int:
+    """Bytes of contents as one; given in pieces, between which Ctrl-C is answered."""
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": window}]
+    coder = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=filters)
+    n = 0
+    for content in contents:
+        for start in range(0, len(content), LZMA_PIECE_BYTES):
+            n += len(coder.compress(content[start : start + LZMA_PIECE_BYTES]))
+    return n + len(coder.flush())

@@ -4,6 +4,7 @@ import numpy as np
 
 from bptt.train.data.baselines import (
     LZMA_CONTEXT_BYTES,
+    MAX_HELD_OUT,
     Baselines,
     Split,
     count_entries,
@@ -148,7 +149,7 @@ def _encoded(codes: Codes, vocabulary: Vocabulary) -> Tokens:
 
 def _keep_text(codes: Codes, parts: TokenParts) -> Split | None:
     """The text that lzma is shown, before it is replaced by entries."""
-    if parts.n_validation > LZMA_CONTEXT_BYTES:
+    if parts.n_validation > MAX_HELD_OUT:
         return None
     first = max(0, parts.n_training - LZMA_CONTEXT_BYTES)
     return Split(

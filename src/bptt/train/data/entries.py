@@ -8,8 +8,9 @@ byte pairs    pieces of UTF-8 that often lie together (Sennrich, Haddow and Birc
 import codecs
 import json
 import re
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -26,6 +27,7 @@ from bptt.train.options import PAIRS, WORDS
 
 UNKNOWN_WORD = "<unk>"
 WORD = re.compile(r"\n|\S+")
+SHORT = 2**12  # characters that byte pairs are learned from at a time
 
 Tokens = npt.NDArray[np.int64]
 
@@ -152,7 +154,7 @@ class BytePairs:
             vocab_size=max(n, 256), min_frequency=2, show_progress=False,
             initial_alphabet=sorted(library.pre_tokenizers.ByteLevel.alphabet()),
         )  # fmt: skip
-        made.train_from_iterator(pieces, trainer)
+        _answering(lambda: made.train_from_iterator(_short(pieces), trainer))
         record = json.loads(made.to_str())["model"]
         entries = sorted(record["vocab"], key=record["vocab"].__getitem__)
         return cls(tuple(entries), tuple((a, b) for a, b in record["merges"]))
@@ -187,6 +189,40 @@ class BytePairs:
         """What vocabulary.json holds."""
         merges = [list(pair) for pair in self.merges]
         return {"kind": PAIRS, "entries": list(self.entries), "merges": merges}
+
+
+def _short(pieces: Iterable[str]) -> Iterator[str]:
+    """Pieces at ends of lines, where they have any: the library holds 256 at a time."""
+    for piece in pieces:
+        lines, n = [], 0
+        for line in piece.splitlines(keepends=True):
+            lines.append(line)
+            n += len(line)
+            if n >= SHORT:
+                yield "".join(lines)
+                lines, n = [], 0
+        yield "".join(lines)
+
+
+def _answering(work: Callable[[], object]) -> None:
+    """Do what Python cannot interrupt in a thread, so that Ctrl-C is answered.
+
+    Raises: what the work raises.
+    """
+    failed: list[BaseException] = []
+
+    def do() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+            failed.append(error)
+
+    thread = threading.Thread(target=do, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.2)
+    if failed:
+        raise failed[0]
 
 
 def _library() -> Any:

@@ -16,6 +16,7 @@ from bptt.train.data.task import TrainingTask
 from bptt.train.data.text import LargeText, PlainText, files_of, kind_of, read_text
 from bptt.train.data.token_files import TokenFile, read_tokens, token_task
 from bptt.train.data.token_text import token_text_task
+from bptt.train.data.tokenised import Tokenised
 from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.errors import (
     DataUnreadableError,
@@ -131,10 +132,13 @@ def _refuse_ignored(request: DataRequest, kind: str) -> None:
 
 
 def make_task(
-    data: Data, options: TrainingOptions, vocabulary: Entries | None = None
-) -> TrainingTask:
-    """Cut data into parts, as options say; vocabulary: of a text, where known.
+    data: Data, options: TrainingOptions, vocabulary: Entries | None = None,
+    tokenised: Tokenised | None = None,
+) -> TrainingTask:  # fmt: skip
+    """Cut data into parts, as options say.
 
+    vocabulary: of a text, where known; tokenised: the same text, where it was cut
+    into words or byte pairs before.
     Raises: TextTooShortError, EmptyDataError, TooFewRecordsError.
     """
     if isinstance(data, TokenFile):
@@ -148,7 +152,7 @@ def make_task(
         expected = f"{kind}, as in the run that gives the vocabulary"
         raise OptionError("--tokens", options.tokens, expected)
     if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
-        return token_text_task(data, options, vocabulary)
+        return token_text_task(data, options, vocabulary, tokenised)
     if kind == CHARACTERS:
         return text_task(data, options, vocabulary)
     return token_text_task(data, options)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from bptt.train.data.baselines import Baselines
 from bptt.train.data.entries import Entries
 from bptt.train.data.form import Form, LossUnit
+from bptt.train.data.tokenised import Tokenised
 from bptt.train.data.windows import Dataset
 from bptt.train.truncation import Truncation
 
@@ -21,7 +22,8 @@ class TrainingTask:
     truncation: of the training part; evaluation: of the others; summary: one line for
     the person; remarks: what looks like a mistake; unit: None until the loss of the
     cell is known; lags: predictors that say x[t - n] at step t, and their n;
-    characters_per_item: of a part whose tokens are all of a text.
+    characters_per_item: of a part whose tokens are all of a text; tokenised: a text of
+    words or byte pairs.
     """
 
     kind: str
@@ -37,6 +39,7 @@ class TrainingTask:
     remarks: tuple[str, ...] = ()
     lags: Mapping[str, int] = field(default_factory=dict)
     characters_per_item: Mapping[str, float] = field(default_factory=dict)
+    tokenised: Tokenised | None = None
 
     def per_character(self, part: str, loss: float) -> dict[str, float]:
         """A loss in bits per token as one in bits per character, if it is one."""

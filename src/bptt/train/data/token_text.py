@@ -4,13 +4,15 @@ The parts are cut by characters, at the end of a line where one is near, and the
 vocabulary is made of the training part alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
 from bptt.train.data.baselines import (
     LZMA_CONTEXT_BYTES,
+    MAX_HELD_OUT,
     Baselines,
     Split,
     lzma_bits,
@@ -23,30 +25,30 @@ from bptt.train.data.mapped import join_pieces
 from bptt.train.data.streams import Streams, TokenParts, Tokens, refuse_short
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.text import Characters
+from bptt.train.data.tokenised import Tokenised
 from bptt.train.errors import EmptyDataError
 from bptt.train.options import ENTRIES, WORDS, TrainingOptions
 from bptt.train.truncation import Truncation
 
 PIECE = 2**16  # characters that are cut into tokens at a time
+LEARNED_FROM = 2**24  # characters from which byte pairs are learned, at most
 NEAR = 2**12  # characters in which the end of a line is looked for
 
 
 def token_text_task(
-    text: Characters, options: TrainingOptions, entries: Entries | None = None
-) -> TrainingTask:
+    text: Characters, options: TrainingOptions, entries: Entries | None = None,
+    tokenised: Tokenised | None = None,
+) -> TrainingTask:  # fmt: skip
     """Cut a text into parts, and those into streams of tokens.
 
     entries: the vocabulary of a model there is; otherwise of the training part.
+    tokenised: the same text, as it was cut before.
     Raises: TextTooShortError, EmptyDataError, TrainExtraMissingError without
     tokenizers, and the errors of reading a large text.
     """
-    cuts = _cuts(text, options)
-    training = (cuts["training"].start, cuts["training"].stop)
-    if entries is None:
-        kind = Words if options.tokens == WORDS else BytePairs
-        entries = kind.build(_pieces(text, *training), options.entries or ENTRIES)
-    known = entries
-    tokens = {n: _encode(text, s, known) for n, s in cuts.items()}
+    if tokenised is None or entries is None:
+        tokenised, entries = _tokenise(text, options, entries)
+    known, tokens, cuts = entries, tokenised.tokens, tokenised.cuts
     parts = TokenParts(*(len(tokens.get(n, ())) for n in NAMES))
     truncation = options.truncation(options.text_tau)
     unit = _unit(known)
@@ -67,7 +69,25 @@ def token_text_task(
         summary=f"{describe(text, n, unit)}, {n - parts.n_training:,} held out; "
         f"vocabulary {len(known):,}{_unknown(known, held_out)}",
         baselines=baselines,
+        tokenised=tokenised,
     )  # fmt: skip
+
+
+def _tokenise(
+    text: Characters, options: TrainingOptions, entries: Entries | None
+) -> tuple[Tokenised, Entries]:
+    """Cut a text into parts and tokens, with the vocabulary of the training part."""
+    cuts = _cuts(text, options)
+    if entries is None:
+        training = cuts["training"]
+        kind = Words if options.tokens == WORDS else BytePairs
+        pieces = _pieces(text, training.start, training.stop)
+        if kind is BytePairs:
+            every = 1 + (_length(training) - 1) // LEARNED_FROM
+            pieces = islice(pieces, 0, None, every)
+        entries = kind.build(pieces, options.entries or ENTRIES)
+    tokens = {n: _encode(text, s, entries) for n, s in cuts.items()}
+    return Tokenised(tokens, cuts), entries
 
 
 NAMES = ("training", "validation", "test")
@@ -127,11 +147,11 @@ def _unknown(entries: Entries, held_out: dict[str, Tokens]) -> str:
 
 
 def _lzma(
-    text: Characters, cuts: dict[str, slice], entries: Entries, per: float
+    text: Characters, cuts: Mapping[str, slice], entries: Entries, per: float
 ) -> float | None:
     """Bits of lzma per token; None where the text is long, or is not coded whole."""
     held_out = cuts["validation"]
-    if entries.unknown is not None or _length(held_out) > LZMA_CONTEXT_BYTES:
+    if entries.unknown is not None or _length(held_out) > MAX_HELD_OUT:
         return None
     end = cuts["training"].stop
     context = _between(text, max(0, end - LZMA_CONTEXT_BYTES), end)

@@ -52,6 +52,9 @@ class DataRecord(msgspec.Struct):
     sha256: str = ""
     summary: str = ""
     horizon: Size | None = None
+    tokens: (
+        dict[Literal["training", "validation", "test"], tuple[Count, Count]] | None
+    ) = None
 
 
 class FormRecord(msgspec.Struct):

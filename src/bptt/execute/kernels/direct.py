@@ -1,0 +1,311 @@
+"""Small plain calls on addresses, for a library whose arrays are not NumPy's.
+
+`quick` finds arrays by name at every call, and lends what it computed. Here a caller
+knows the numbers of its arrays in the table once and for all, the values of steps lie
+in one small block that it may keep, and what it takes out of it are views. Which views
+there are is decided before the first call; a cell that has others goes another way.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bptt.calculus.program import Program
+from bptt.execute.bindings import Bindings, Steady
+from bptt.execute.compile.compiler import Executable
+from bptt.execute.compile.expand import NotCompilableError
+from bptt.execute.compile.sums import View
+from bptt.execute.kernels.memory import (
+    Workspace,
+    address_of,
+    buffer_shapes,
+    cut_out,
+    place_together,
+)
+from bptt.execute.kernels.quick import Recipe, find
+from bptt.execute.kernels.totals import block_rows
+from bptt.execute.kernels.values import KernelValues
+from bptt.execute.kernels.workspace import ALIGNMENT
+from bptt.step.evaluate import evaluate
+from bptt.step.graph import Node
+from bptt.step.shapes import Array, numbers_of
+
+# Above these the kernels take most of the time, and fresh memory costs page faults.
+MOST_BLOCK, MOST_WORKSPACE = 64 << 10, 4 << 20
+KEPT = 3  # spare seats
+
+
+class StepBlock:
+    """Zeros that hold the values of steps; address: of the first, aligned."""
+
+    __slots__ = ("address", "memory", "offset")
+
+    def __init__(self, n_bytes: int) -> None:
+        """A few KiB: cheaper to make anew than to lend and to take back."""
+        self.memory = np.zeros(n_bytes + ALIGNMENT, np.uint8)
+        begin = address_of(self.memory)
+        self.offset = -begin % ALIGNMENT
+        self.address = begin + self.offset
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A value's rows, of all steps or of one: `start` bytes into its buffer."""
+
+    buffer: int
+    start: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def with_axis(self) -> Extent:
+        """The same with a first axis of length 1."""
+        size = self.shape[0] * self.strides[0]
+        return replace(self, shape=(1, *self.shape), strides=(size, *self.strides))
+
+
+class Seat:
+    """A workspace that one call at a time runs in, and what its user keeps with it.
+
+    token: whose weights are packed in it; kept: views made once, by a caller's keys.
+    """
+
+    def __init__(self, workspace: Workspace, block: StepBlock) -> None:
+        self.workspace, self.block = workspace, block
+        self.token: object = None
+        self.kept: dict[Any, Any] = {}
+
+
+class Direct:
+    """The plain calls of an executable for one number of steps and rows."""
+
+    def __init__(self, executable: Executable, recipe: Recipe, sizes: Any) -> None:
+        """See `find_direct`."""
+        self.executable, self.recipe, self.sizes = executable, recipe, sizes
+        self.program = executable.program
+        self.tau, self.n_b = recipe.shape
+        self.item = executable.real_bytes
+        self.dtype = np.dtype(f"f{self.item}")
+        self._shapes = buffer_shapes(executable, *recipe.shape)
+        starts, size = place_together(executable, *recipe.shape)
+        self._starts = [None if s is None else s * self.item for s in starts]
+        self.n_bytes = size * self.item
+        self._totals = self._find_totals()
+        self._spare: list[Seat] = []
+        first = self._make_seat()
+        space, base = first.workspace, first.block.address
+        # Where the table shows into the block, from its beginning.
+        self._entries = [
+            (space.numbers[name], address - base)
+            for number, start in enumerate(self._starts) if start is not None
+            for name, address in space.addresses(number).items()
+            if name in space.numbers
+        ]  # fmt: skip
+        self.states = {
+            name: Extent(-1, address_of(part[:1]) - base, part.shape, part.strides)
+            for name, part in space.boundaries
+        }
+        self._spare.append(first)
+
+    # ----- seats -----
+
+    def take(self) -> Seat:
+        """A seat of the caller's own until `give`; `list.pop` is atomic."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return self._make_seat()
+
+    def give(self, seat: Seat) -> None:
+        """Let others have it."""
+        self._spare.append(seat)
+        del self._spare[:-KEPT]
+
+    def _make_seat(self) -> Seat:
+        workspace = Workspace(self.executable, *self.recipe.shape, self.dtype)
+        block = StepBlock(self.n_bytes)
+        workspace.place(self._cut(block))
+        workspace.make_work(1)
+        return Seat(workspace, block)
+
+    def _cut(self, block: StepBlock) -> list[Array | None]:
+        end = block.offset + self.n_bytes
+        flat = block.memory[block.offset : end].view(self.dtype)
+        return [
+            None if start is None else cut_out(flat, start // self.item, shape)
+            for start, shape in zip(self._starts, self._shapes, strict=True)
+        ]
+
+    def buffers(self, seat: Seat, block: StepBlock) -> list[Array]:
+        """All buffers: those in the block, and those of the second phase."""
+        late = seat.workspace.buffers
+        return [
+            late[number] if array is None else array
+            for number, array in enumerate(self._cut(block))
+        ]
+
+    # ----- running -----
+
+    def start(self, seat: Seat, block: StepBlock, params: Mapping[str, Array]) -> None:
+        """The first phase, in a block; its states and inputs are entered already."""
+        self._point(seat, block, params)
+        self.recipe.run_phase(0, seat.workspace)
+
+    def finish(
+        self, seat: Seat, block: StepBlock, params: Mapping[str, Array], token: object
+    ) -> dict[Node, Array]:
+        """The second phase and the sums; totals that are no product.
+
+        token: of the first phase; if it was the last to run here, its weights are
+        packed.
+        """
+        self._point(seat, block, None if seat.token is token else params)
+        workspace = seat.workspace
+        self.recipe.run_phase(1, workspace)
+        totals = {}
+        for node, spot in self._totals:
+            rows = self.look(spot, seat, block)
+            totals[node] = self._sum(node, rows)
+        self.recipe.sum_all(self.executable.reduce, workspace)
+        return totals
+
+    def _point(
+        self, seat: Seat, block: StepBlock, params: Mapping[str, Array] | None
+    ) -> None:
+        """Let the table show into the block, and at parameters, which are packed."""
+        workspace = seat.workspace
+        seat.token, base, table = None, block.address, workspace.table
+        for number, start in self._entries:
+            table[number] = base + start
+        if params is None:
+            return
+        known = workspace.bound
+        if known is None or known() is not params:
+            workspace.bound = None
+            for number, name in self.recipe.parameters:
+                table[number] = address_of(params[name])
+            if isinstance(params, Steady):
+                workspace.bound = weakref.ref(params)
+        if self.executable.pack is not None:
+            self.executable.pack(workspace.table_address)
+
+    def _sum(self, node: Node, rows: Array) -> Array:
+        """A total that is no product, as `totals.Total` sums one block."""
+        flat = np.ascontiguousarray(rows.reshape(self.recipe.n_rows, *rows.shape[2:]))
+        return np.asarray(evaluate(node, [flat], self.numbers), self.dtype)
+
+    def numbers(self, shape: Any) -> tuple[int, ...]:
+        """A shape with named dimensions as numbers."""
+        return numbers_of(shape, self.sizes)
+
+    # ----- what is where -----
+
+    def _find_totals(self) -> list[tuple[Node, Extent]]:
+        found = []
+        for _, node in self.executable.totals:
+            spot = self.find(node.inputs[0])
+            assert spot is not None, "refused by `find_direct`"
+            found.append((node, spot))
+        return found
+
+    def find(self, node: Node | None, step: int | None = None) -> Extent | None:
+        """Where a value of steps is; None if no kernel leaves it.
+
+        step: of one step alone, 0 or -1.
+        """
+        if node is None or not node.timed:
+            return None
+        layout = self.executable.layout
+        node = self.executable.plan.canon(node)
+        place = layout.places.get(node)
+        if place is None or node in layout.overwritten:
+            return None
+        buffer, item = layout.buffers[place.buffer], self.item
+        row = self.n_b * buffer.stride * item
+        axes = (*(dim for _, dim in node.indices), *node.shape)
+        core = self.numbers(axes)
+        cores = np.empty(core, self.dtype).strides
+        begin = row * buffer.is_padded + place.column * item
+        strides = (row, buffer.stride * item, *cores)
+        shape = (self.tau, self.n_b, *core)
+        if step is None:
+            return Extent(place.buffer, begin, shape, strides)
+        begin += row * (self.tau - 1 if step < 0 else 0)
+        return Extent(place.buffer, begin, shape[1:], strides[1:])
+
+    def look(self, spot: Extent, seat: Seat, block: StepBlock) -> Array:
+        """A view of a spot, in the block or in the seat."""
+        memory: Any = block.memory
+        start = block.offset + spot.start
+        if spot.buffer >= 0:
+            late = self._starts[spot.buffer]
+            if late is None:
+                memory, start = seat.workspace.buffers[spot.buffer], spot.start
+            else:
+                start += late
+        return np.ndarray(spot.shape, self.dtype, memory, start, spot.strides)
+
+    def look_at_sum(self, view: View, seat: Seat) -> Array:
+        """A view of a product over all rows."""
+        whole: Any = seat.workspace.results[view.result]
+        return np.ndarray(view.shape, self.dtype, whole, view.start, view.strides)
+
+    def values(self, seat: Seat, block: StepBlock, bindings: Bindings) -> KernelValues:
+        """All values of a call, those that NumPy computes, too."""
+        loan: Any = _Here(self, seat, block)
+        return KernelValues(self.executable, bindings, loan)
+
+
+class _Here:
+    """Stands for the loan of a workspace that holds a call's values."""
+
+    def __init__(self, direct: Direct, seat: Seat, block: StepBlock) -> None:
+        self.workspace = self
+        self.results = seat.workspace.results
+        self.buffers = direct.buffers(seat, block)
+
+    @staticmethod
+    def view(array: Array) -> Array:
+        """The array: who reads it copies it while the seat is his."""
+        return array
+
+
+def find_direct(
+    program: Program, bindings: Bindings, n_threads: int | None
+) -> Direct | None:
+    """The direct calls of a program for such arrays; None where they do not serve.
+
+    That is where `quick` has no recipe, where the table shows at values that NumPy
+    computes, and where the kernels take most of the time.
+    """
+    if bindings.packing is not None or bindings.dtype.kind != "f":
+        return None
+    try:
+        executable, recipe = find(program, bindings, n_threads)
+    except NotCompilableError:
+        return None
+    if recipe is None or recipe.others or recipe.weight is not None:
+        return None
+    item = executable.real_bytes
+    _, n_reals = place_together(executable, *recipe.shape)
+    packed = sum(part.n_reals for part in executable.code.packed)
+    n_shared = packed + sum(executable.sums.sizes)
+    if n_reals * item > MOST_BLOCK or n_shared * item > MOST_WORKSPACE:
+        return None
+    if not all(_is_simple(executable, recipe, node) for _, node in executable.totals):
+        return None
+    return Direct(executable, recipe, bindings.sizes)
+
+
+def _is_simple(executable: Executable, recipe: Recipe, total: Node) -> bool:
+    """Whether a total is the sum of rows that lie in a buffer, in one block."""
+    plan, layout = executable.plan, executable.layout
+    node = plan.canon(total.inputs[0])
+    if total.op != "total" or node not in layout.places or node in layout.overwritten:
+        return False
+    width = layout.width(node)
+    return width > 1 and recipe.n_rows <= block_rows(width)

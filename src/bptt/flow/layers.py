@@ -1,0 +1,72 @@
+"""The layers of a cell: states that feed back on one another, and no others.
+
+A stack's h_2 reads h_1, which does not read it back; the forward and the backward half
+of a network with both directions do not read each other. Each such part has a memory of
+its own: its block of the Jacobian, the other states held still. The product over all
+states shows the layer that fares best, and hides the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from bptt.flow.growth import Growth, Loop, measure_growth
+from bptt.flow.maps import CutStep, StepMaps
+from bptt.step.graph import Node, name_of, rebuild, rewrite, walk
+
+
+def layers_of(cut: CutStep) -> tuple[tuple[str, ...], ...]:
+    """The states of every layer, lower layers first; () where there is only one."""
+    reads = {name: _read_by(cut, name) for name in cut.before}
+    found: list[tuple[str, ...]] = []
+    for name in cut.before:
+        if name in reads[name] and not any(name in layer for layer in found):
+            found.append(
+                tuple(o for o in cut.before if o in reads[name] and name in reads[o])
+            )
+    return tuple(found) if len(found) > 1 else ()
+
+
+def _read_by(cut: CutStep, name: str) -> set[str]:
+    """The states whose value of the step before a state comes to depend on."""
+    before = {node: other for other, node in cut.before.items()}
+    found: set[str] = set()
+    ahead = [name]
+    while ahead:
+        nodes = walk([cut.definitions[ahead.pop()]])
+        new = {before[node] for node in nodes if node in before} - found
+        found |= new
+        ahead += sorted(new)
+    return found
+
+
+def part_of(cut: CutStep, names: Sequence[str]) -> CutStep:
+    """The step of some states alone: what they read of others is an input."""
+    others = {cut.definitions[n]: n for n in cut.before if n not in names}
+
+    def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node in others:
+            return Node("input", (), node.shape, f"state({others[node]})")
+        return rebuild(node, inputs)
+
+    new = rewrite([cut.definitions[name] for name in names], step)
+    roots = {name: new[cut.definitions[name]] for name in names}
+    mine = {name_of(n): n for n in walk(roots.values()) if n.op == "named"}
+    return replace(
+        cut, definitions={**mine, **roots}, before={n: cut.before[n] for n in names}
+    )
+
+
+def measure_layers(
+    maps: StepMaps, loops: Sequence[tuple[Loop, Growth]], lag: int
+) -> Mapping[str, Growth]:
+    """The growth of every layer, by the names of its states: "h_2, s_2".
+
+    loops: those that were measured; a layer that is one of them is not measured again.
+    """
+    known = {loop.names: growth for loop, growth in loops}
+    return {
+        ", ".join(names): known.get(names) or measure_growth(Loop(maps, names), lag)
+        for names in layers_of(maps.cut)
+    }
