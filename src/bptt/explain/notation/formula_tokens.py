@@ -94,7 +94,7 @@ class FormulaTokens:
     def __init__(self, text: str, names: OwnNames) -> None:
         """Cut the text; names: those that the cell has, read as they are written."""
         self.text, self.own_names = text, names
-        odd = sorted(name for name in names.names if not name.isascii())
+        odd = sorted(name for name in names.all_of_them if not name.isascii())
         found = "|".join(map(re.escape, odd)) or "(?!)"  # of no names: nothing
         self._odd = re.compile(rf"(?:grad_|d)?(?:{found})(?!_*{_WORD}|_{{)")
         self.tokens = [*self._split(), Token("end", "", len(text), len(text) + 1)]

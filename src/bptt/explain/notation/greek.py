@@ -27,11 +27,11 @@ class OwnNames:
 
     def __init__(self, names: Iterable[str]) -> None:
         """Index the names by their spelling."""
-        self.names = frozenset(names)
-        self._by_spelling = {spelt(name): name for name in sorted(self.names)}
+        self.all_of_them = frozenset(names)
+        self._by_spelling = {spelt(name): name for name in sorted(self.all_of_them)}
 
     def own(self, name: str) -> str:
         """The cell's own name for what is written; what is written if it has none."""
-        if name in self.names:
+        if name in self.all_of_them:
             return name
         return self._by_spelling.get(spelt(name), name)

@@ -70,7 +70,7 @@ class Names(FormulaTokens):
             ):
                 label, width = label + self.ahead(width).text, width + 1
         name = self.own_names.own(f"{token.text}_{label}")
-        if name not in self.own_names.names:
+        if name not in self.own_names.all_of_them:
             return self._own(token)
         self.at += width
         if self.tokens[self.at - width + 1].text == "{" and not self.accept("}"):
@@ -93,7 +93,7 @@ class Names(FormulaTokens):
 
     def _torn(self, token: Token) -> Token:
         """A name in one word whose tail is a script: o_i, h_t."""
-        known = self.own_names.names
+        known = self.own_names.all_of_them
         base, _, tail = token.text.rpartition("_")
         base = self.own_names.own(base)
         tail = self._as_tau(tail)

@@ -345,7 +345,7 @@ class _FormulaReader(Forms):
         if token.text in self._scope.names or not token.text.startswith("d"):
             return False
         whole = self.own_names.own(token.text[1:])
-        return bool({whole, whole.partition("_")[0]} & self.own_names.names)
+        return bool({whole, whole.partition("_")[0]} & self.own_names.all_of_them)
 
     def _weight_step(self) -> e.Time:
         close = self._opened() if self.is_symbol("[", "_") else self.expect("[").text
