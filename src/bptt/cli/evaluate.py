@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from bptt.cli.output import print_json
+from bptt.cli.output import print_json, say
 from bptt.train import (
     DataRequest,
     Measured,
@@ -71,7 +70,7 @@ def evaluate(
         *measured.remarks,
         kept,
     ]
-    Console().print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    say("\n".join(lines))
 
 
 def _sentence(loss: float, unit: str, figures: Mapping[str, float]) -> str:

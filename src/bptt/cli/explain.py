@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bptt.cli.output import say
 from bptt.explain import Explanation
 from bptt.explain.instances import DEFAULT_TAU
 from bptt.train import OptionError, parse_size
@@ -122,7 +123,7 @@ def _draw(
             "--figure", kind.value, "given with -o FILE.svg, .pdf or .tex"
         )
     drawn = replace(found, with_ledger=False).figure(kind, of=of)
-    typer.echo(f"{drawn.save(output)}: {drawn.scene.title}")
+    say(f"{drawn.save(output)}: {drawn.scene.title}")
 
 
 def _made(found: Explanation) -> Explanation:
@@ -144,7 +145,7 @@ def _write(found: Explanation, form: Format | None, output: Path) -> None:
         found.save(output)
     else:
         output.write_text(_as(found, form), encoding="utf-8")
-    typer.echo(f"{output}: {found.summary}")
+    say(f"{output}: {found.summary}")
 
 
 def _as(found: Explanation, form: Format | None) -> str:

@@ -8,13 +8,13 @@ column has its own gaps: what is missing in one leaves the others' targets alone
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bptt.errors import list_known
 from bptt.step.shapes import Array
 from bptt.train.data.form import Form
 from bptt.train.data.sequence_files import WHOLE, SequenceFiles
@@ -172,10 +172,8 @@ def _sequences(file: Path, request: TableRequest) -> Iterator[_Rows]:
     targets = _targets(table, request)
     for name in (*request.columns, request.time, request.group, *targets):
         if name is not None and name not in table.columns:
-            nearest = get_close_matches(name, list(table.columns), 1, 0.4)
-            meant = f"; did you mean {nearest[0]}?" if nearest else ""
-            there = ", ".join(map(str, table.columns))
-            raise OptionError("column", name, f"one of {there}{meant}")
+            there = list_known(name, map(str, table.columns))
+            raise OptionError("column", name, f"one of {there}")
     if request.time is not None:
         table = table.sort_values(request.time, kind="stable")
     aside = {request.time, request.group, *targets}
