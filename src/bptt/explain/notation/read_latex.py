@@ -60,7 +60,9 @@ class _LatexReader(LatexTokens):
         super().__init__(latex)
         self._scope = scope
         self._dims = {str(dim) for dim in scope.graph.dims()}
-        self._own = {in_words(name): name for name in (*scope.names, *self._dims)}
+        self._own = {
+            in_words(name): name for name in (*scope.names, *sorted(self._dims))
+        }
 
     # ----- sums and products -----
 
