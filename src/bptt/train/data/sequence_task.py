@@ -117,7 +117,8 @@ def sequence_evaluation(
         parts={"test": Batches(chosen, options.n_b)},
         truncation=EVALUATION,
         evaluation=EVALUATION,
-        summary=f"{data.source}: {len(chosen):,} sequences of "
+        summary=f"{data.source}: {len(chosen):,} "
+        f"sequence{'s' if len(chosen) != 1 else ''} of "
         f"{_describe({'test': chosen}, form)}",
         lags=_lags(data, options),
     )
