@@ -61,6 +61,10 @@ class LatexTokens:
         if token not in tokens:
             raise self.error(f"{token!r} is none of {' '.join(tokens)}")
 
+    def skip_font(self) -> bool:
+        """Take the font of a word if one stands here."""
+        return self.skip(r"\mathrm") or self.skip(r"\text")
+
     def letters_in_braces(self) -> str:
         """Take a word in braces; of a macro its name."""
         self.need("{")

@@ -351,7 +351,7 @@ class _LatexReader(LatexTokens):
     def _labels(self, symbol: Symbol) -> None:
         if self.skip("_"):
             self.need("{")
-            if self.skip(r"\mathrm") or self.skip(r"\text"):
+            if self.skip_font():
                 symbol.name += "_" + self.letters_in_braces()
                 more = self.skip(",")
             else:
@@ -437,11 +437,10 @@ class _LatexReader(LatexTokens):
         try:
             name = self._base()
         except LatexReadError:
-            self.at = start
-            return None
-        if self.skip("_", "{"):
-            is_word = self.skip(r"\mathrm") or self.skip(r"\text")
-            name += "_" + (self.letters_in_braces() if is_word else self.next())
+            name = ""
+        if name and self.skip("_", "{"):
+            label = self.letters_in_braces() if self.skip_font() else self.next()
+            name = f"{name}_{label}"
             if not self.skip("}"):
                 self.at = start
                 return None
