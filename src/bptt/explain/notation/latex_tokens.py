@@ -7,7 +7,7 @@ import unicodedata
 
 _TOKEN = re.compile(r"\\left|\\right|\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|[^\s]")
 
-GREEK_MACROS = frozenset((
+GREEK = frozenset((
     "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa",
     "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "phi", "chi", "psi", "omega",
     "Gamma", "Delta", "Theta", "Lambda", "Xi", "Phi", "Psi", "Omega", "Sigma", "Pi",
@@ -92,7 +92,7 @@ def in_words(name: str) -> str:
     found = ""
     for sign in name:
         official = unicodedata.name(sign, "").replace("LAMDA", "LAMBDA").split()
-        words = [w.lower() for w in official if w.lower() in GREEK_MACROS]
+        words = [w.lower() for w in official if w.lower() in GREEK]
         is_capital = "CAPITAL" in official
         greek = words[0].capitalize() if words and is_capital else "".join(words[:1])
         found += greek if "GREEK" in official and greek else sign

@@ -32,7 +32,7 @@ from bptt.explain.notation.latex_meaning import (
     times,
 )
 from bptt.explain.notation.latex_tokens import (
-    GREEK_MACROS,
+    GREEK,
     LatexReadError,
     LatexTokens,
     in_words,
@@ -371,7 +371,7 @@ class _LatexReader(LatexTokens):
         if head in (r"\mathit", r"\text"):
             return self.letters_in_braces()
         if head.startswith("\\"):
-            if head[1:] not in GREEK_MACROS:
+            if head[1:] not in GREEK:
                 raise self.error(f"{head} is not a symbol")
             return head[1:]
         if not head.isalpha():
