@@ -351,11 +351,10 @@ class _LatexReader(LatexTokens):
     def _labels(self, symbol: Symbol) -> None:
         if self.skip("_"):
             self.need("{")
+            more = True
             if self.skip_font():
                 symbol.name += "_" + self.letters_in_braces()
                 more = self.skip(",")
-            else:
-                more = True
             if more:
                 symbol.is_column = self.skip(":", ",")
                 symbol.indices = self._indices()
