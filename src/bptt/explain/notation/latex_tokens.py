@@ -26,11 +26,13 @@ class LatexTokens:
         """Cut the text."""
         self._latex = latex
         self._tokens: list[str] = [*_TOKEN.findall(latex), ""]
+        self._last = len(self._tokens) - 1
         self.at = 0
 
     def peek(self, ahead: int = 0) -> str:
         """The token that is `ahead` places further; "" at the end."""
-        return self._tokens[min(self.at + ahead, len(self._tokens) - 1)]
+        at = self.at + ahead
+        return self._tokens[at] if at < self._last else ""
 
     def next(self) -> str:
         """Take the next token."""
@@ -40,10 +42,11 @@ class LatexTokens:
 
     def skip(self, *tokens: str) -> bool:
         """Take these tokens if they stand here."""
-        if all(self.peek(i) == token for i, token in enumerate(tokens)):
-            self.at += len(tokens)
-            return True
-        return False
+        for i, token in enumerate(tokens):
+            if self.peek(i) != token:
+                return False
+        self.at += len(tokens)
+        return True
 
     def need(self, *tokens: str) -> None:
         """Take these tokens.
