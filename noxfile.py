@@ -12,7 +12,9 @@ nox -s oldest     the quick tests with the oldest versions that pyproject.toml a
 nox -s bench      every benchmark; arguments after --
 """
 
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -37,6 +39,7 @@ QUICK = (
 
 # What the style of this repository does not concern: any interpreter can run these.
 UNITS = tuple(room for room in QUICK if "house" not in room)
+PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
 TESTING = ("pytest", "pytest-xdist", "hypothesis", "mpmath", "scipy")
 
 
@@ -94,21 +97,34 @@ def _fresh(session: nox.Session, python: str, *requirements: str) -> str:
     """An interpreter's path in a new environment with bptt and what its tests need."""
     folder = session.create_tmp()
     session.run(python, "-m", "venv", "--clear", folder, external=True)
-    new = str(next(Path(folder).glob("*/python*")))
+    places = (Path(folder, "bin/python"), Path(folder, "Scripts/python.exe"))
+    new = str(next(place for place in places if place.exists()))
     session.run(new, "-m", "pip", "install", "-q", *requirements, external=True)
     return new
+
+
+def _find_python(name: str) -> str | None:
+    """An interpreter that starts: on the path, or one that pyenv has."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = [shutil.which(name), *sorted(pyenv.glob(f"versions/*/bin/{name}"))]
+    for path in filter(None, found):
+        # pyenv's own `python3.12` on the path ends with 127 where none is chosen.
+        ended = subprocess.run((path, "-V"), capture_output=True, check=False)  # noqa: S603
+        if ended.returncode == 0:
+            return str(path)
+    return None
 
 
 @nox.session
 def pythons(session: nox.Session) -> None:
     """The quick tests on every interpreter that is here; names those that are not."""
-    names = ("python3.11", "python3.12", "python3.13", "python3.14")
-    missing = [name for name in names if shutil.which(name) is None]
-    for name in names:
-        if name not in missing:
-            new = _fresh(session, name, ".", *TESTING)
-            session.run(new, "-m", "pytest", "-q", "-n", "2", *UNITS, external=True)
-    session.log(f"not found: {', '.join(missing) or 'none'}")
+    paths = {name: _find_python(name) for name in PYTHONS}
+    for path in filter(None, paths.values()):
+        new = _fresh(session, path, ".", *TESTING)
+        session.run(new, "-m", "pytest", "-q", "-n", "2", *UNITS, external=True)
+    tried = [name for name in PYTHONS if paths[name]]
+    missing = [name for name in PYTHONS if not paths[name]]
+    session.log(f"tried: {', '.join(tried)}; not found: {', '.join(missing) or 'none'}")
 
 
 @nox.session

@@ -61,7 +61,7 @@ def test_the_library_is_known_by_name():
     assert set(cells.names()) <= set(dir(cells))
     with pytest.raises(
         errors.UnknownCellError,
-        match="called rnn; did you mean irnn\\? There",
+        match=r"called rnn; there are: .*; did you mean irnn\?",
     ):
         cells.get("rnn")
     with pytest.raises(AttributeError, match="no cell 'rnn'"):

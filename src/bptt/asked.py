@@ -27,8 +27,8 @@ class Asked(Mapping[str, Any]):
             "initial": "; ask for it: gradient(..., initial_gradient=True)",
         }.get(self._option, "")
         raise errors.UnknownNodeError(
-            f"no gradient of {self._kind} {name} here; there are: "
-            f"{', '.join(self._names) or 'none'}{hint}"
+            f"no gradient of {self._kind} {name} here{hint}; there are: "
+            f"{errors.list_known(name, self._names)}"
         )
 
     def __iter__(self) -> Iterator[str]:

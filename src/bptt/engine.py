@@ -20,6 +20,7 @@ from bptt.execute import dispatch
 from bptt.execute.binder import Binder
 from bptt.execute.bindings import Bindings, bind, parameter_arrays
 from bptt.execute.checkpoints import Limit, read_limit
+from bptt.execute.checks import element_of
 from bptt.language import parse_cell, print_graph
 from bptt.prepared import Prepared
 from bptt.results import Gradient, Run
@@ -97,7 +98,7 @@ class Engine:
         sizes: one whole number per named dimension of the parameters, `n_h=128`.
         Raises: MissingSizeError, SizeError, DtypeError, InitialValueError.
         """
-        element = np.dtype(dtype)
+        element = element_of(dtype)
         if element not in (np.float32, np.float64, np.complex128):
             raise errors.DtypeError(f"dtype {element}; use float32 or float64")
         self._check_sizes(sizes)
@@ -381,7 +382,7 @@ class Engine:
         vectors = self.graph.vectors()
         seeds = () if self.graph.loss else tuple(vectors[-1:])
         program = self.gradient_program(Request(seeds=seeds))
-        return dispatch.lower(program, sizes, np.dtype(dtype), limit, (tau, n_b))
+        return dispatch.lower(program, sizes, element_of(dtype), limit, (tau, n_b))
 
     def known_nodes(self, nodes: Iterable[str]) -> tuple[str, ...]:
         """The names as a tuple, each once. Raises: UnknownNodeError."""
@@ -392,7 +393,7 @@ class Engine:
             if name not in self.graph.definitions:
                 raise errors.UnknownNodeError(
                     f"{name} is not a node of the cell; its nodes are: "
-                    f"{', '.join(self.nodes)}"
+                    f"{errors.list_known(name, self.nodes)}"
                 )
         return wanted
 

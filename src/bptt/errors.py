@@ -18,14 +18,45 @@ class BpttError(Exception):
     """Base of every error that bptt raises on purpose."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def find_nearest(name: object, known: Iterable[str]) -> str | None:
+    """The known name that is most like this one, if any is.
+
+    First as it is written, then whatever its capitals, hyphens and underscores.
+
+    >>> find_nearest("N-H", ["n_x", "n_h"])
+    'n_h'
+    """
+    names = sorted(known)
+    close = get_close_matches(str(name), names, n=1, cutoff=0.6)
+    if close:
+        return close[0]
+    plain = {_plain(one): one for one in names}
+    found = get_close_matches(_plain(name), plain, n=1, cutoff=0.6)
+    return plain[found[0]] if found else None
+
+
+def _plain(name: object) -> str:
+    return str(name).casefold().replace("-", "_")
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
     """What to append to a refusal of a name: the nearest known one, or nothing.
 
     >>> did_you_mean("lstn", ["gru", "lstm"])
     '; did you mean lstm?'
     """
-    close = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
+    close = find_nearest(name, known)
+    return "" if close is None else f"; did you mean {close}?"
+
+
+def list_known(name: object, known: Iterable[str]) -> str:
+    """The names there are, and the nearest one: the end of a refusal.
+
+    >>> list_known("hh", ["a", "h"])
+    'a, h; did you mean h?'
+    """
+    names = tuple(known)
+    return f"{', '.join(names) or 'none'}{did_you_mean(name, names)}"
 
 
 def how_to_install(extra: str) -> str:

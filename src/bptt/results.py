@@ -78,7 +78,8 @@ class Run(Mapping[str, Array]):
         """The node's value at every step, (tau, n_b, *shape), or once per row."""
         if name not in self._names:
             raise errors.UnknownNodeError(
-                f"{name} is not among this run's nodes: {', '.join(self._names)}"
+                f"{name} is not among this run's nodes: "
+                f"{errors.list_known(name, self._names)}"
             )
         if name in self._program.graph.times.once:
             row = self._values.at(name, -1)
@@ -210,10 +211,11 @@ class Gradient(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         """∇_θ L, the shape of the parameter θ."""
         if name not in self._program.graph.parameters:
+            names = self._program.graph.parameters
             raise errors.UnknownNodeError(
-                f"{name} is not a parameter; the parameters are: "
-                f"{', '.join(self._program.graph.parameters)}. The gradient of a node "
-                f"is grad.nodes[{name!r}], on request: gradient(..., nodes=({name!r},))"
+                f"{name} is not a parameter; the gradient of a node is "
+                f"grad.nodes[{name!r}], on request: gradient(..., nodes=({name!r},)). "
+                f"The parameters are: {errors.list_known(name, names)}"
             )
         root = self._program.roots.get(gradient_of(name))
         parameter = self._bindings.parameters[name]

@@ -67,6 +67,8 @@ MEANT = {
     ("cfc", "delta"): positive, ("ode_rnn", "delta"): positive,
     ("lmu", "theta"): positive, ("stp", "tau_x"): positive, ("stp", "tau_u"): positive,
     ("kalman", "P"): covariance, ("ltc", "rate"): positive, ("ltc", "dt"): positive,
+    ("dnc_alloc", "u"): share, ("dnc_alloc", "w"): distribution,
+    ("coverage", "cov"): positive,
     ("pendulum", "dt"): constant(0.05), ("lif", "z"): binary, ("alif", "z"): binary,
 }  # fmt: skip
 
@@ -78,8 +80,8 @@ def numbers(shape, sizes):
 class Case:
     """Parameters, inputs, initial values and a seed for one cell, drawn once."""
 
-    def __init__(self, name, node, dtype=np.float64):
-        self.cell, self.name, self.dtype = load(name), name, dtype
+    def __init__(self, name, node, dtype=np.float64, cell=None):
+        self.cell, self.name, self.dtype = cell or load(name), name, dtype
         self.rng = np.random.default_rng(5)
         self.sizes = dict(zip(self.cell.dims, SIZES, strict=False))
         graph = self.cell.graph

@@ -61,15 +61,23 @@ def nearest(name, value, case):
     return value[-1] if name in case.cell.graph.times.delays else value
 
 
-@pytest.mark.parametrize(
+WAYS = pytest.mark.parametrize(
     ("executor", "lengths"),
     [("llvm", None), ("llvm", LENGTHS), ("reference", LENGTHS)],
     ids=["llvm", "llvm-ragged", "reference-ragged"],
 )
+
+
+@WAYS
 @pytest.mark.parametrize("name", LOOPS)
 def test_values_and_gradients_equal_a_loop_in_torch(name, executor, lengths):
     loop, node = LOOPS[name]
-    case = Case(name, node)
+    compare(Case(name, node), loop, node, executor, lengths)
+
+
+def compare(case, loop, node, executor, lengths):
+    """Values and every gradient, of a case and of its loop in torch."""
+    name = case.name
     values, expected = torch_gradients(loop, node, case, lengths or [TAU] * N_B)
     with warnings.catch_warnings():
         # a fall-back to NumPy warns

@@ -1,10 +1,13 @@
-"""Recurrences that are in no catalogue: right by every oracle, and by kernels."""
+"""Recurrences that are in no catalogue: by every oracle, and beside loops in torch."""
 
 import warnings
 
 import pytest
 
 from bptt import Cell
+from tests.catalogue.cases import Case
+from tests.catalogue.loops.beyond import BEYOND
+from tests.catalogue.test_against_loops import WAYS, compare
 
 CELLS = {
     "gla": """
@@ -71,7 +74,7 @@ CELLS = {
         p[t, n] = sigmoid(dot(w_h, s[t, n]) + b_h)
         q[t, 0] = 1
         q[t, n] = q[t, n-1] * (1 - p[t, n])
-        y[t] = sum(n, s[t, n] * p[t, n] * q[t, n-1])
+        y[t] = sum(n, s[t, n] * p[t, n] * where(n == 1, 1, q[t, wrap(n-1)]))
     """,
     "grid_conv": """
         i = 1, ..., 3
@@ -122,6 +125,11 @@ CELLS = {
             + dt[t, j] * outer(u[t, j], B[t]))
         y[t, j] = S[t, j] @ C[t] + g[j] * u[t, j]
     """,
+    "chosen_columns": """
+        j = 1, ..., n_head
+        E: (n_head, n_h, n_k); b: (n_head, n_k)
+        h[t, j] = tanh(W[j] @ h[t-1, j] + E[j][:, k[t]] + b[j, k[t]])
+    """,
 }  # fmt: skip
 
 
@@ -133,3 +141,15 @@ def test_a_cell_of_no_catalogue_is_right_and_compiled(name):
         warnings.simplefilter("error")  # a fall-back to NumPy warns
         ledger = cell.check(instances=1)
     assert ledger.passed, ledger
+
+
+@WAYS
+@pytest.mark.parametrize("name", BEYOND)
+def test_values_and_gradients_equal_a_loop_in_torch(name, executor, lengths):
+    loop, node = BEYOND[name]
+    cell = Cell(CELLS[name.removesuffix("_code")])
+    compare(Case(name, node, cell=cell), loop, node, executor, lengths)
+
+
+def test_every_cell_here_has_a_loop():
+    assert {name.removesuffix("_code") for name in BEYOND} == set(CELLS)

@@ -11,7 +11,7 @@ from bptt.errors import BpttError
 
 
 def run(monkeypatch, capsys, error):
-    def fail():
+    def fail(**_):
         raise error
 
     monkeypatch.setattr(app_module, "app", fail)

@@ -351,7 +351,7 @@ MISTAKES = [
     (lambda: bptt.stack(Cell("s: ()\ns[t] = s[t-1] + sum(x[t])"), 2), errors.LayerError,
      "the cell defines no vector that it could pass on"),
     (lambda: bptt.stack([bptt.bidirectional(cells.elman), GATED]), errors.LayerError,
-     r"x\[t\] is read in `mul`, not in a product `M @ x\[t\]` whose matrix"),
+     r"x\[t\] is read in `mul`, not in a product `M @ x\[t\]` or"),
     (lambda: bptt.stack([bptt.bidirectional(cells.elman), TIED]), errors.LayerError,
      r"the matrix U of `U @ x\[t\]` is cut in two, but another term reads it whole"),
     (lambda: bptt.stack(cells.elman, 2, dropout=1.0), errors.RateError,

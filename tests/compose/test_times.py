@@ -120,3 +120,40 @@ def test_what_time_reversed_would_change_is_refused():
     text = DELAYED + "    o = V @ h[tau]"
     with pytest.raises(errors.LayerError, match="through a start or a delay"):
         bptt.dropout(Cell(text), h=0.5)
+
+
+HEADS_OF_X = """
+    j = 1, ..., n_head
+    k[t, j] = W_k[j] @ x[t]
+    S[t, j] = 0.9 * S[t-1, j] + outer(W_v[j] @ x[t], k[t, j])
+    h[t] = tanh(sum(j, V[j] @ (S[t, j] @ k[t, j])) + A @ h[t-2])
+"""
+
+
+def test_a_layer_with_heads_reads_both_directions():
+    cell = Cell(HEADS_OF_X)
+    both = bptt.stack(bptt.bidirectional(cell), 2)
+    assert both.parameters["W_k_fw_2_bw"] == ("n_head", "n_k", "n_h")
+    assert Cell(both.canonical_text).canonical_text == both.canonical_text
+    params, inputs = arrays(both)
+    run = both.forward(params, inputs)
+    x = inputs["x"]
+    for layer in ("_1", "_2"):
+        passed = []
+        for end, way in (("_fw", 1), ("_bw", -1)):
+            own = of_layer(of_layer(params, layer), end)
+            halves = {n: [params.get(f"{n}{end}{layer}{half}") for half in
+                          ("_fw", "_bw")] for n in ("W_k", "W_v")}  # fmt: skip
+            own |= {n: np.concatenate(two, -1) for n, two in halves.items()
+                    if two[0] is not None}  # fmt: skip
+            alone = cell.forward({n: own[n] for n in cell.parameters}, {"x": x[::way]})
+            passed.append(alone["h"][::way])
+            np.testing.assert_allclose(run[f"h{end}{layer}"], passed[-1], atol=1e-13)
+        x = np.concatenate(passed, -1)
+    assert both.check(instances=1, executor="reference").passed
+
+
+def test_a_layer_of_heads_alone_says_how_to_pass_them_on():
+    text = "j = 1, ..., n_head\nh[t, j] = tanh(W[j] @ h[t-1, j] + U[j] @ x[t])"
+    with pytest.raises(errors.LayerError, match=r"sum\(j, V\[j\] @ h\[t, j\]\)"):
+        bptt.stack(Cell(text), 2)

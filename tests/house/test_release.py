@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +22,21 @@ def test_version_citation_and_change_log_agree():
     latest, day = HEADING.search((ROOT / "CHANGELOG.md").read_text("utf-8")).groups()
     assert latest == __version__
     assert re.search(r"^date-released: (.*)$", citation, re.MULTILINE)[1] == day
+
+
+def test_the_pythons_that_were_tried_are_named_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    named = [c.rpartition(" ")[2] for c in project["classifiers"] if ":: 3." in c]
+    assert project["requires-python"] == f">={named[0]}"
+    for page in ("README", "docs/tutorial"):
+        for language, word in (("", "to"), (".zh", "到")):
+            text = (ROOT / f"{page}{language}.md").read_text("utf-8")
+            assert f"Python {named[0]} {word} {named[-1]}" in text, page
+    hosted = (ROOT / ".github/workflows/test.yml").read_text("utf-8")
+    tried = (ROOT / "noxfile.py").read_text("utf-8")
+    for version in named:
+        assert f'"{version}"' in hosted
+        assert f'"python{version}"' in tried
 
 
 def test_a_release_is_described_under_what_was_added_changed_and_fixed():

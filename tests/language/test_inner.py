@@ -219,3 +219,18 @@ def test_places_with_gaps_or_twice_are_refused():
     text = STEPS + "u[t, 1] = x[t]; u[t, 1] = x[t]"
     message = refused(text, errors.DuplicateDefinitionError)
     assert "u has two equations for place 1" in message
+
+
+def test_the_start_is_no_place_outside_the_inner_steps():
+    cell = Cell("""
+        l = 1, ..., 3
+        s: 3; p: 3; a: (); b: ()
+        s[t, 0] = 5
+        s[t, l] = s[t, l-1] * p[t, l]
+        a[t] = sum(l, s[t, l-1])
+        b[t] = sum(l, where(l == 1, s[t, 0], s[t, wrap(l-1)]))
+    """)
+    run = cell.forward({}, {"p": np.full((1, 1, 3), 0.5)}, executor="reference")
+    assert run["s"][0, 0].tolist() == [2.5, 1.25, 0.625]
+    assert run["a"][0, 0] == 2.5 + 1.25
+    assert run["b"][0, 0] == 5 + 2.5 + 1.25

@@ -11,6 +11,7 @@ import errno
 import mmap
 import os
 import sys
+import sysconfig
 from types import ModuleType, SimpleNamespace
 
 MISSING_MODULES = ("fcntl", "resource", "grp", "pwd", "termios")
@@ -73,6 +74,7 @@ def become():
             __import__(library)
         except ImportError:
             continue
+    sysconfig.get_config_vars()  # Python's own, read from a file of this system
     for name in MISSING_MODULES:
         sys.modules[name] = None
     for home, names in ((os, MISSING_IN_OS), (mmap, MISSING_IN_MMAP)):

@@ -31,8 +31,7 @@ def text(name: str) -> str:
     """
     if name not in names():
         raise errors.UnknownCellError(
-            f"no cell is called {name}{errors.did_you_mean(name, names()) or '.'} "
-            f"There are: {', '.join(names())}"
+            f"no cell is called {name}; there are: {errors.list_known(name, names())}"
         )
     return resources.files(__name__).joinpath(name + SUFFIX).read_text("utf-8")
 

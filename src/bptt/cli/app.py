@@ -146,17 +146,20 @@ def main() -> None:
     else goes wrong prints one line that says where the details are, and exits with 70.
     """
     from bptt.cli.output import is_closed, let_every_sign_pass
+    from bptt.cli.usage import is_usage, show_usage
 
     let_every_sign_pass()
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except BpttError as error:
         _say(str(error))
         sys.exit(MISTAKE)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _say("stopped")
         sys.exit(INTERRUPTED)
     except Exception as error:  # noqa: BLE001  # nobody foresaw it: that is the point
+        if is_usage(error):
+            sys.exit(show_usage(error))
         if is_closed(error):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
@@ -167,10 +170,6 @@ def main() -> None:
 
 
 def _say(text: str) -> None:
-    from rich.console import Console
+    from bptt.cli.output import say
 
-    console = Console(stderr=True)
-    console.print("bptt: ", style="bold red", end="")
-    # A terminal would cut inside a word; what reads a pipe wants whole lines.
-    whole = not console.is_terminal
-    console.print(text, markup=False, highlight=False, soft_wrap=whole)
+    say(f"bptt: {text}", to_error=True)

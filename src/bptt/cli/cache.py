@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from bptt.cli.output import say
+
 
 def cache(
     clear: Annotated[
@@ -20,13 +22,13 @@ def cache(
 
     store = find_store()
     if store is None:
-        typer.echo(f"off: {VARIABLE} says so; nothing is read or kept")
+        say(f"off: {VARIABLE} says so; nothing is read or kept")
         return
     if clear:
-        typer.echo(f"{store.folder}: {store.tidy(0)} files removed")
+        say(f"{store.folder}: {store.tidy(0)} files removed")
         return
     sizes = [size for _, size, _ in store.files()]
-    typer.echo(
+    say(
         f"{store.folder}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB "
         f"(at most {MOST_BYTES / 1e6:.0f} MB; {VARIABLE}=FOLDER puts it elsewhere, "
         f"{VARIABLE}=off turns it off)"

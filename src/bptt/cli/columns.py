@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from bptt.cli.parameters import Extra
+from bptt.errors import list_known
 from bptt.train import OptionError, TableRequest
 from bptt.train.data.tables import ERROR, MASK
 from bptt.train.options import DATA
@@ -74,6 +75,8 @@ def table_request(given: Mapping[str, Any], known: TableRequest) -> TableRequest
         raise OptionError("--horizon", horizon, "a whole number from 1")
     missing = given.get("missing", known.missing)
     if missing not in (ERROR, MASK):
-        raise OptionError("--missing", missing, f"one of {ERROR}, {MASK}")
+        raise OptionError(
+            "--missing", missing, f"one of {list_known(missing, (ERROR, MASK))}"
+        )
     names = {n: given.get(n, getattr(known, n)) for n in ("time", "group", "target")}
     return TableRequest(columns, horizon=horizon, missing=missing, **names)

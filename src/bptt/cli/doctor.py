@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bptt import cells
 from bptt.cli.failure import PACKAGES, version_of
+from bptt.cli.output import say
 from bptt.execute.codegen.disk import VARIABLE, find_store
 from bptt.execute.dispatch import COMPILED, REFERENCE
 from bptt.version import __version__
@@ -37,7 +38,7 @@ def doctor() -> None:
     console.print(table)
     line = "; ".join(f"{name} {value}" for name, value in (*facts, ("test", found)))
     console.print("\nFor an issue, one line:", style="dim")
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    say(line)
     if not is_right:
         raise typer.Exit(FAILED)
 

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from bptt.cli.output import print_json
+from bptt.cli.output import print_json, say
 from bptt.train import (
     DataRequest,
     Measured,
@@ -67,11 +66,11 @@ def evaluate(
             f"{other.name}: {_sentence(other.loss, unit.name, other.figures)}"
             for other in measured.references
         ),
-        *recalls(measured.by_class),
+        *recalls(measured.by_class, measured.classes),
         *measured.remarks,
         kept,
     ]
-    Console().print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    say("\n".join(lines))
 
 
 def _sentence(loss: float, unit: str, figures: Mapping[str, float]) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bptt.cli.output import say
 from bptt.train import OptionError, export_run
 
 KINDS = {".onnx": "onnx", ".h": "c", ".safetensors": "torch"}
@@ -35,4 +36,4 @@ def export(
     if kind is None:
         raise OptionError("FILE", out, f"a name that ends in {', '.join(KINDS)}")
     export_run(run, out, kind, checkpoint)
-    typer.echo(f"written: {out}")
+    say(f"written: {out}")

@@ -1,6 +1,5 @@
 """`bptt flow`: how far gradients travel, in a trained model or in a new cell."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +11,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bptt.cell import Cell
+from bptt.cli.output import say
 from bptt.errors import FlowError
 from bptt.flow.travel import LAGS
 from bptt.step.shapes import number_of, numbers_of
 from bptt.train import STANDARD_LIBRARY_CHARACTERS, read_text
-from bptt.train.model import load_cell
+from bptt.train.named_cell import load_cell
 from bptt.train.run_folder import SavedRun, read_run
 
 OTHER_SIZES = 8  # of the inputs and outputs of a new cell
@@ -72,10 +72,10 @@ def flow(
             params, inputs, reduction="mean", tick=lambda: progress.advance(task),
             lag=lag, name=target, data=data, seed=None if is_run else seed,
         )  # fmt: skip
-    sys.stdout.write(f"{report.text(lang)}\n")
+    say(report.text(lang))
     if out is not None:
         report.save(out)
-        sys.stdout.write(f"written: {out}\n")
+        say(f"written: {out}")
 
 
 def _read_windows(saved: SavedRun, text: Path | None, tau: int, rows: int) -> Arrays:

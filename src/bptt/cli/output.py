@@ -26,6 +26,20 @@ def let_every_sign_pass() -> None:
             stream.reconfigure(encoding="utf-8", errors="replace")
 
 
+def say(text: str, *, to_error: bool = False) -> None:
+    """Print a text as it is: a terminal's lines end between words, a pipe's are whole.
+
+    to_error: on the standard error.
+    """
+    from rich.console import Console  # noqa: PLC0415  # start of no command needs it
+
+    console = Console(stderr=to_error)
+    console.print(
+        text, markup=False, highlight=False, emoji=False,
+        soft_wrap=not console.is_terminal,
+    )  # fmt: skip
+
+
 def is_closed(error: BaseException) -> bool:
     """Whether who read the output has gone, as `head` does; Windows has no EPIPE."""
     if isinstance(error, BrokenPipeError):

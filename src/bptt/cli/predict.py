@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bptt.cli.output import say
 from bptt.train import forecast_run, predict_run
 from bptt.train.errors import FolderNotWritableError
 from bptt.train.files import write_whole
@@ -69,6 +70,6 @@ def _write(
     except FolderNotWritableError as error:
         if out is not None:
             raise
-        sys.stderr.write(f"not kept: {error}\n")
+        say(f"not kept: {error}", to_error=True)
     else:
-        sys.stderr.write(f"written: {out or kept}\n")
+        say(f"written: {out or kept}", to_error=True)

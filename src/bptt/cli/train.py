@@ -18,7 +18,7 @@ from bptt.cli.parameters import (
     read_options,
     with_options,
 )
-from bptt.errors import FlowError
+from bptt.errors import FlowError, list_known
 from bptt.train import (
     BEST,
     LAST,
@@ -244,7 +244,7 @@ def _resume(
     checkpoint = values["checkpoint"]
     if checkpoint not in CHECKPOINTS:
         raise OptionError(
-            "--checkpoint", checkpoint, f"one of {', '.join(CHECKPOINTS)}"
+            "--checkpoint", checkpoint, f"one of {list_known(checkpoint, CHECKPOINTS)}"
         )
     data = open_data(_request(given, None)) if "data" in given else None
     epochs = given.get("epochs")

@@ -83,8 +83,30 @@ def as_layer(cell: Cell, what: str) -> Layer:
         )
     outputs = output_names(graph)
     if not outputs:
-        raise errors.LayerError(f"{what} defines no vector that it could pass on")
+        raise errors.LayerError(
+            f"{what} defines no vector that it could pass on{_with_index(graph)}"
+        )
     return Layer(graph, name, outputs)
+
+
+def _with_index(graph: Graph) -> str:
+    """What could be passed on of values that have an index; "" if there are none."""
+    names = [name for name, node in graph.definitions.items() if node.rank == 2]
+    index = next(iter(graph.indices), "j")
+    if not names:
+        return ""
+    name = names[-1]
+    return (
+        f": {name} is one for every index. Likely fix: a vector made of all, `o[t] = "
+        f"sum({index}, V[{index}] @ {name}[t, {index}])`"
+    )
+
+
+def _parameter_of(matrix: Node) -> str | None:
+    """The name of M in M or M[j]; None for what is no parameter."""
+    while matrix.op == "at":
+        (matrix,) = matrix.inputs
+    return str(matrix.data) if matrix.op == "parameter" else None
 
 
 def _is_fit(spec: InputSpec) -> bool:
@@ -186,11 +208,12 @@ class Renaming:
         if not any(reads) or len(self.feed) < 2:
             data = map_data(node.op, node.data, self._dim, self._index)
             return Node(node.op, inputs, shape, data)
-        if node.op != "matvec" or reads[0] or node.inputs[0].op != "parameter":
+        matrix = None if reads[0] else _parameter_of(node.inputs[0])
+        if node.op != "matvec" or matrix is None:
             raise self._not_a_product(f"in `{node.op}`")
-        cut[str(node.inputs[0].data)] = None
+        cut[matrix] = None
         left, right = (
-            matvec(self._half(str(inputs[0].data), end, shape[0], vector), vector)
+            matvec(self._half(inputs[0], end, vector), vector)
             for end, vector in zip(ENDS, self.feed, strict=True)
         )
         return left + right
@@ -206,29 +229,34 @@ class Renaming:
                     "two, but another term reads it whole; use two matrices"
                 )
 
-    def _half(self, name: str, end: str, rows: Dim, vector: Node) -> Node:
-        return Node("parameter", (), (rows, vector.shape[0]), name + end)
+    def _half(self, matrix: Node, end: str, vector: Node) -> Node:
+        """The part of a matrix, M or M[j], that one of two vectors is multiplied by."""
+        shape = (*matrix.shape[:-1], vector.shape[0])
+        if matrix.op == "parameter":
+            return Node("parameter", (), shape, f"{matrix.data}{end}")
+        inner = self._half(matrix.inputs[0], end, vector)
+        return Node(matrix.op, (inner,), shape, matrix.data)
 
     def _not_a_product(self, how: str) -> errors.LayerError:
         name = self.layer.input
         return errors.LayerError(
             f"the layer below passes two vectors on, forward and backward, and "
-            f"{name}[t] is read {how}, not in a product `M @ {name}[t]` whose matrix "
-            "could be cut between the two"
+            f"{name}[t] is read {how}, not in a product `M @ {name}[t]` or `M[j] @ "
+            f"{name}[t]` whose matrix could be cut between the two"
         )
 
     def _add_parameters(self, parts: LayerParts, cut: Mapping[str, None]) -> None:
         """Parameters under their new names; a cut matrix becomes two."""
         for name, spec in self.layer.graph.parameters.items():
             shape, initial = self._shape(spec.shape), spec.initial
-            if len(spec.shape) == 2 and initial is None and self.feed:
+            if len(spec.shape) >= 2 and initial is None and self.feed:
                 # A square matrix is orthogonal by default; one that is square only
                 # because two layers have one size keeps its own default.
-                is_square = spec.shape[0] == spec.shape[1]
+                is_square = spec.shape[-2] == spec.shape[-1]
                 initial = None if is_square else Initial("glorot")
             if name not in cut:
                 parts.parameters[self.names[name]] = ParameterSpec(shape, initial)
                 continue
             for end, vector in zip(ENDS, self.feed, strict=True):
-                half = (shape[0], vector.shape[0])
+                half = (*shape[:-1], vector.shape[0])
                 parts.parameters[self.names[name] + end] = ParameterSpec(half, initial)

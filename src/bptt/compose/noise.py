@@ -77,7 +77,7 @@ def zoneout(cell: Cell, rate: float | None = None, **rates: float) -> Cell:
         if name not in states:
             raise errors.UnknownNodeError(
                 f"{name} is not a state of the cell; its states are: "
-                f"{', '.join(states) or 'none'}"
+                f"{errors.list_known(name, states)}"
             )
         check_rate(share)
     if not chosen:
@@ -110,7 +110,7 @@ def _check_name(graph: Graph, name: str) -> None:
         what = "no input and no node" if spec is None else "an integer input"
         raise errors.UnknownNodeError(
             f"{name} is {what} of the cell that could be changed; there are: "
-            f"{', '.join((*real, *graph.definitions))}"
+            f"{errors.list_known(name, (*real, *graph.definitions))}"
         )
 
 

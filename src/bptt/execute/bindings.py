@@ -337,7 +337,7 @@ def _seed_arrays(graph: Graph, seeds: Mapping[str, Any]) -> dict[str, Array]:
         if name not in graph.definitions:
             raise errors.UnknownNodeError(
                 f"seed {name} is not a node of the cell; its nodes are: "
-                f"{', '.join(graph.definitions)}"
+                f"{errors.list_known(name, graph.definitions)}"
             )
     return {name: as_array(f"seed {name}", value) for name, value in seeds.items()}
 

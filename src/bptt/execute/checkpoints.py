@@ -189,7 +189,7 @@ def read_limit(
         return Limit(checkpoint=checkpoint)
     raise errors.CheckpointError(
         f"checkpoint={checkpoint!r}: use a number of states to keep, at least 1, or "
-        "one of 'sqrt' and 'optimal'"
+        f"one of {errors.list_known(checkpoint, WAYS)}"
     )
 
 

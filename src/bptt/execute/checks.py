@@ -7,7 +7,7 @@ array that the caller gave: of a ragged batch only useful steps are looked at.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,15 +35,27 @@ def as_array(what: str, value: Any) -> Array:
     return array
 
 
+def element_of(dtype: Any) -> np.dtype[Any]:
+    """An element type by whatever NumPy calls it. Raises: DtypeError."""
+    try:
+        element: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise errors.DtypeError(
+            f"dtype {dtype!r}; use one of "
+            f"{errors.list_known(dtype, ('float32', 'float64'))}"
+        ) from None
+    return element
+
+
 def refuse_unknown(
-    given: Mapping[str, Any], known: Mapping[str, Any], kind: str
+    given: Iterable[str], known: Mapping[str, Any] | tuple[str, ...], kind: str
 ) -> None:
     """Names that a cell does not have. Raises: UnexpectedNameError."""
     for name in given:
         if name not in known:
             raise errors.UnexpectedNameError(
                 f"{kind} {name} is not in the cell; its {kind}s are: "
-                f"{', '.join(known) or 'none'}"
+                f"{errors.list_known(name, known)}"
             )
 
 

@@ -129,7 +129,8 @@ def _begin_stretched(
 def _check_executor(executor: str) -> None:
     if executor not in EXECUTORS:
         raise errors.UnknownExecutorError(
-            f"executor {executor!r}; use one of {', '.join(EXECUTORS)}"
+            f"executor {executor!r}; use one of "
+            f"{errors.list_known(executor, EXECUTORS)}"
         )
 
 

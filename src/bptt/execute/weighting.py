@@ -17,7 +17,8 @@ def check_reduction(reduction: str) -> None:
     """Refuse a reduction that does not exist. Raises: ReductionError."""
     if reduction not in REDUCTIONS:
         raise errors.ReductionError(
-            f"reduction {reduction!r} is not known; use one of {', '.join(REDUCTIONS)}"
+            f"reduction {reduction!r} is not known; use one of "
+            f"{errors.list_known(reduction, REDUCTIONS)}"
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bptt.check import silent
-from bptt.errors import ArgumentError
+from bptt.errors import ArgumentError, list_known
 from bptt.explain import model as m
 from bptt.explain.build import build_document
 from bptt.explain.instances import Options
@@ -77,7 +77,7 @@ class Explanation:
             return None
         found = tuple(c for c in self.document.cards if self.step in (c.id, c.number))
         if not found:
-            ids = ", ".join(card.id for card in self.document.cards)
+            ids = list_known(self.step, [card.id for card in self.document.cards])
             raise UnknownCardError(f"no card is called {self.step!r}; there are: {ids}")
         return found
 
@@ -170,7 +170,7 @@ class Explanation:
         if write is None:
             raise UnknownFormatError(
                 f"no format for {target.suffix!r}; a name ends in one of "
-                f"{', '.join(SUFFIXES)}"
+                f"{list_known(target.suffix, SUFFIXES)}"
             )
         target.write_text(write(), encoding="utf-8")
         return target

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bptt.check.instances import DRAWS, Instance, make_instance, seeded_name
-from bptt.errors import ArgumentError
+from bptt.errors import ArgumentError, list_known
 from bptt.execute.weighting import REDUCTIONS, weigh
 from bptt.explain.algebra.point import Point, Scope
 from bptt.step.graph import Graph
@@ -51,8 +51,8 @@ class Options:
             )
         if self.reduction not in REDUCTIONS:
             raise ExplainOptionError(
-                f"reduction {self.reduction!r}; use one of {', '.join(REDUCTIONS)}, "
-                "or weights=[...]"
+                f"reduction {self.reduction!r}; use one of "
+                f"{list_known(self.reduction, (*REDUCTIONS, 'weights=[...]'))}"
             )
         if self.weights is not None and len(self.weights) != self.tau:
             raise ExplainOptionError(
@@ -137,7 +137,8 @@ def _shown_sizes(graph: Graph, given: Mapping[str, int]) -> dict[str, int]:
     for name, size in given.items():
         if name not in names:
             raise ExplainOptionError(
-                f"{name} is not a dimension of this cell; it has {', '.join(names)}"
+                f"{name} is not a dimension of this cell; it has "
+                f"{list_known(name, names)}"
             )
         if not SMALLEST <= size <= MAX_SIZE:
             raise ExplainOptionError(

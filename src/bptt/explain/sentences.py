@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from bptt.errors import ArgumentError
+from bptt.errors import ArgumentError, list_known
 
 LANGUAGES = ("en", "zh")
 LIST_COMMA = {"en": ", ", "zh": "、"}
@@ -51,7 +51,7 @@ def table(lang: str) -> Mapping[str, str]:
     """
     if lang not in LANGUAGES:
         raise UnknownLanguageError(
-            f"no texts in {lang!r}; there are: {', '.join(LANGUAGES)}"
+            f"no texts in {lang!r}; there are: {list_known(lang, LANGUAGES)}"
         )
     file = resources.files("bptt.explain").joinpath("strings", f"{lang}.toml")
     return dict(_flat(tomllib.loads(file.read_text("utf-8"))))

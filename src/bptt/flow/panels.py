@@ -56,7 +56,8 @@ def chosen_panels(report: Findings, names: tuple[str, ...]) -> list[FlowPanel]:
     for name in names:
         if name not in panels:
             raise errors.FlowError(
-                f"plot({name!r}): this flow has the panels {', '.join(panels)}"
+                f"plot({name!r}): this flow has the panels "
+                f"{errors.list_known(name, panels)}"
             )
     return [panels[name] for name in names] if names else list(panels.values())
 

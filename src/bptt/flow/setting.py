@@ -56,5 +56,6 @@ class FlowSetting:
             )
         if self.spectrum not in SPECTRA:
             raise errors.FlowError(
-                f"spectrum={self.spectrum!r}: one of {', '.join(SPECTRA)}"
+                f"spectrum={self.spectrum!r}: one of "
+                f"{errors.list_known(self.spectrum, SPECTRA)}"
             )

@@ -118,7 +118,7 @@ def _change(
         names = (*setting.params, *setting.inputs, *CHANGES)
         raise errors.FlowError(
             f"try_({action!r}): {name} is no parameter, input or option of this run; "
-            f"there are: {', '.join(names)}"
+            f"there are: {errors.list_known(name, names)}"
         )
     return known(setting, value, action)
 

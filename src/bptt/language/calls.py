@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -249,5 +248,5 @@ def _is_over_t(node: ast.Call) -> bool:
 
 def _closest(name: str, known: Collection[str]) -> str:
     """A suggestion for a misspelt operation."""
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f"{close[0]}? " if close else ""
+    close = errors.find_nearest(name, sorted(known))
+    return "" if close is None else f"{close}? "

@@ -20,14 +20,14 @@ def check_declaration(declaration: Declaration, *, is_input: bool) -> None:
         raise errors.DeclarationError(
             declaration.span,
             f"{initial.rule} is not a distribution, and {declaration.name} is an input",
-            fix="one of " + ", ".join(sorted(DISTRIBUTIONS)) + "; an input with "
-            "given values has no `= ...`",
+            fix="no `= ...` where its values are given, or one of "
+            + errors.list_known(initial.rule, sorted(DISTRIBUTIONS)),
         )
     if initial is not None and not is_input and initial.rule not in RULES:
         raise errors.DeclarationError(
             declaration.span,
             f"{initial.rule} is not a rule for initial values",
-            fix="a number, or one of " + ", ".join(sorted(RULES)),
+            fix="a number, or one of " + errors.list_known(initial.rule, sorted(RULES)),
         )
     takes = draws.takes if is_input else initial_values.takes
     if initial is not None and not takes(initial.rule, len(initial.arguments)):

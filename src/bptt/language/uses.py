@@ -190,16 +190,16 @@ def _check_order(
                     fix=f"move the definition up, or read {name}[t-1]",
                 )
         seen.add(equation.name)
-    written = ", ".join(name for name in uses.defined if name not in hidden)
+    written = [name for name in uses.defined if name not in hidden]
     for name, span in uses.carried.items():
         if name not in uses.defined and name not in uses.now:
             raise errors.UndefinedNameError(
                 span,
                 f"{span.line[span.start : span.end]} is read, but no line defines "
                 f"{name}[t]",
-                fix=f"define {name}[t], or check the spelling; the definitions are: "
-                f"{written}. An input must be read at t, too: "
-                f"{name}_now[t] = {name}[t]",
+                fix=f"define {name}[t] (of an input, read {name}[t] somewhere, too: "
+                f"{name}_now[t] = {name}[t]), or check the spelling; the definitions "
+                f"are: {errors.list_known(name, written)}",
             )
 
 
@@ -264,7 +264,8 @@ def _check_declared(uses: Uses) -> None:
             raise errors.DeclarationError(
                 declaration.span,
                 f"{name} is declared, but no equation reads or defines it",
-                fix="remove the declaration, or check the spelling",
+                fix="remove the declaration, or check the spelling"
+                + errors.did_you_mean(name, sorted(used)),
             )
         is_input = name in uses.inputs and not uses.is_index(name)
         if declaration.initial is not None and not (is_input or name in uses.bare):

@@ -122,7 +122,8 @@ def check_sizes(dims: tuple[str, ...], sizes: Mapping[str, Any]) -> None:
     for name, size in sizes.items():
         if name not in dims:
             raise errors.SizeError(
-                f"{name} is not a dimension of the cell; they are: {', '.join(dims)}"
+                f"{name} is not a dimension of the cell; they are: "
+                f"{errors.list_known(name, dims)}"
             )
         is_whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
         if not is_whole or size < 1:

@@ -10,10 +10,12 @@ import torch
 from torch.nn.utils.parametrize import is_parametrized
 
 from bptt import errors
+from bptt.errors import list_known
 from bptt.torch.layers import KINDS
 from bptt.torch.network import run_apart
 from bptt.torch.verify import Gaps, measure, measure_gaps
 
+TARGETS = ("bptt", "torch")
 KEEP = ("isinstance", "type", "graph")
 CELLS = (torch.nn.RNNCell, torch.nn.LSTMCell, torch.nn.GRUCell)
 
@@ -82,10 +84,10 @@ def convert(
     >>> type(model["rnn"]).__module__
     'torch.nn.modules.rnn'
     """
-    if to not in ("bptt", "torch"):
-        raise UnknownTargetError(f"to={to!r}: use one of bptt, torch")
+    if to not in TARGETS:
+        raise UnknownTargetError(f"to={to!r}: use one of {list_known(to, TARGETS)}")
     if keep not in KEEP:
-        raise UnknownTargetError(f"keep={keep!r}: use one of {', '.join(KEEP)}")
+        raise UnknownTargetError(f"keep={keep!r}: use one of {list_known(keep, KEEP)}")
     before = None if verify is None else measure(model, verify)
     form = "torch" if to == "torch" else keep
     modules = dict(model.named_modules())

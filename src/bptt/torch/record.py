@@ -66,7 +66,7 @@ class Record:
         if plan is not None and name not in plan.cell.nodes:
             raise errors.UnknownNodeError(
                 f"{name} is not a node of the cell; its nodes are: "
-                f"{', '.join(plan.cell.nodes)}"
+                f"{errors.list_known(name, plan.cell.nodes)}"
             )
         return torch.from_numpy(self.gradient((name,)).nodes[name])
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from bptt import errors
 from bptt.call import share_limit
 from bptt.cell import Cell
+from bptt.execute.checks import refuse_unknown
 from bptt.execute.rows import join_delays, split_delays, starts_of
 from bptt.results import Copies
 from bptt.torch.guard import NoTensorError, refuse_others
@@ -183,6 +184,7 @@ class Recurrent(torch.nn.Module):
         self, args: tuple[Tensor, ...], inputs: Mapping[str, Tensor]
     ) -> list[Tensor]:
         """The inputs in the cell's order, in the parameters' element type."""
+        refuse_unknown(inputs, tuple(self.inputs), "input")
         given = dict(zip(self.inputs, args, strict=False))
         given.update(inputs)
         if len(args) > len(self.inputs) or len(given) != len(args) + len(inputs):

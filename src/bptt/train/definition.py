@@ -9,7 +9,7 @@ from math import inf
 from numbers import Integral, Real
 from typing import Any
 
-from bptt.errors import MemoryBudgetError
+from bptt.errors import MemoryBudgetError, did_you_mean
 from bptt.execute.checkpoints import read_bytes
 from bptt.train.errors import OptionError
 
@@ -18,10 +18,18 @@ KEY = "option"
 
 @dataclass(frozen=True)
 class Range:
-    """The values an option may have; expected: in words, for the message."""
+    """The values an option may have; expected: in words, for the message.
+
+    words: all of them, where they are words.
+    """
 
     expected: str
     holds: Callable[[Any], bool]
+    words: tuple[str, ...] = ()
+
+    def expect(self, value: object) -> str:
+        """What was expected instead of a value, with the word that is most like it."""
+        return self.expected + did_you_mean(value, self.words)
 
 
 def whole(low: int) -> Range:
@@ -50,7 +58,7 @@ SWITCH = Range("true or false", lambda value: isinstance(value, bool))
 
 def one_of(*words: str) -> Range:
     """One of some words."""
-    return Range(f"one of {', '.join(words)}", lambda value: value in words)
+    return Range(f"one of {', '.join(words)}", lambda value: value in words, words)
 
 
 def _is_bytes(value: object) -> bool:
@@ -128,11 +136,11 @@ class Defined:
             return
         if self.option.read is None:
             if not within.holds(value):
-                raise OptionError(flag, value, within.expected)
+                raise OptionError(flag, value, within.expect(value))
             return
         for name, one in value.items():
             if not within.holds(one):
-                raise OptionError(f"{flag} {name}", one, within.expected)
+                raise OptionError(f"{flag} {name}", one, within.expect(one))
 
 
 def option(default: Any, help: str, group: str, **more: Any) -> Any:  # noqa: A002

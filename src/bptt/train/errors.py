@@ -6,7 +6,7 @@ Every message restates what was given, then what was found, then the likely fix.
 from collections.abc import Mapping
 from pathlib import Path
 
-from bptt.errors import BpttError, not_installed
+from bptt.errors import BpttError, list_known, not_installed
 
 
 class TrainError(BpttError):
@@ -127,11 +127,16 @@ class DataChangedError(TrainError):
         )
 
 
+def _end(text: str) -> str:
+    """The stop behind a text that may end with a question."""
+    return "" if text.endswith("?") else "."
+
+
 class OptionError(TrainError):
     """An option has a value outside its range."""
 
     def __init__(self, option: str, value: object, expected: str) -> None:
-        super().__init__(f"{option} {value}: expected {expected}.")
+        super().__init__(f"{option} {value}: expected {expected}{_end(expected)}")
 
 
 class IgnoredOptionError(TrainError):
@@ -198,7 +203,7 @@ class UnknownOptimiserError(TrainError):
     def __init__(self, name: str, known: tuple[str, ...], reason: str = "") -> None:
         found = reason or "torch.optim has no optimiser of this name"
         super().__init__(
-            f"--optimiser {name}: {found}. Choose one of: {', '.join(known)}."
+            f"--optimiser {name}: {found}. Choose one of: {list_known(name, known)}"
         )
 
 
@@ -207,7 +212,7 @@ class OptimiserOptionError(TrainError):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(
-            f"--optimiser {name}: {reason}. Options are written "
+            f"--optimiser {name}: {reason}{_end(reason)} Options are written "
             "--optimiser-option NAME=VALUE, for example momentum=0.9."
         )
 
@@ -225,8 +230,8 @@ class SizeNameError(TrainError):
     def __init__(self, cell: str, dimension: str, free: list[str]) -> None:
         super().__init__(
             f"--size {dimension}=...: the cell {cell!r} has no free dimension of this "
-            f"name. Free are: {', '.join(free) or 'none'}; the others are sized "
-            "by the data."
+            "name; others are sized by the data. Free are: "
+            f"{list_known(dimension, free)}"
         )
 
 
@@ -247,7 +252,7 @@ class SchedulerError(TrainError):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(
-            f"--schedule {name}: {reason}. Options are written "
+            f"--schedule {name}: {reason}{_end(reason)} Options are written "
             "--scheduler-option NAME=VALUE, for example step_size=5."
         )
 

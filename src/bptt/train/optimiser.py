@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bptt.errors import list_known
 from bptt.train.assignments import OptionValue
 from bptt.train.door.likeness import refuse_unlike
 from bptt.train.door.limits import Refusal
@@ -180,10 +181,10 @@ def _build(
     learning_rate: float,
     options: Mapping[str, OptionValue],
 ) -> Any:
-    known = set(inspect.signature(kind).parameters) - {"params", "lr"}
-    unknown = sorted(set(options) - known)
+    known = sorted(set(inspect.signature(kind).parameters) - {"params", "lr"})
+    unknown = sorted(set(options) - set(known))
     if unknown:
-        reason = f"has no option {unknown[0]!r}; it has {', '.join(sorted(known))}"
+        reason = f"has no option {unknown[0]!r}; it has {list_known(unknown[0], known)}"
         raise OptimiserOptionError(kind.__name__, reason)
     try:
         return kind(tensors, lr=learning_rate, **options)

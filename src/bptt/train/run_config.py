@@ -11,10 +11,10 @@ n_k = 32
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from bptt.errors import did_you_mean
 from bptt.train.assignments import check_split
 from bptt.train.data.opening import DataRequest
 from bptt.train.data.tables import TableRequest
@@ -81,8 +81,7 @@ def from_table(path: Path, table: Mapping[str, Any]) -> RunConfig:
     for key, value in table.items():
         name = names.get(key.replace("-", "_"))
         if name is None:
-            nearest = get_close_matches(key.replace("-", "_"), names, 1, 0.5)
-            meant = f"; did you mean {nearest[0]}?" if nearest else ""
+            meant = did_you_mean(key, names)
             raise ConfigFileError(
                 path, f"has {key!r}, which no option is called{meant}"
             )

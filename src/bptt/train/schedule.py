@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from math import cos, pi
 from typing import Any, Protocol
 
+from bptt.errors import list_known
 from bptt.train.assignments import OptionValue
 from bptt.train.door.likeness import refuse_unlike
 from bptt.train.errors import SchedulerError
@@ -149,7 +150,7 @@ def _find(name: str) -> Any:
             if name.lower() in NEED_OBJECTS
             else "torch.optim.lr_scheduler has no scheduler of this name"
         )
-        known = ", ".join((*SCHEDULES, *sorted(usable)))
+        known = list_known(name, (*SCHEDULES, *sorted(usable)))
         raise SchedulerError(name, f"{reason}. Choose one of: {known}")
     return usable[name.lower()]
 
@@ -159,14 +160,14 @@ def _build(
 ) -> Any:
     """Build a scheduler; what follows from the run need not be given."""
     signature = inspect.signature(kind).parameters
-    known = set(signature) - {"optimizer"}
+    known = sorted(set(signature) - {"optimizer"})
     given: dict[str, OptionValue | str | list[float]] = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in options.scheduler_options.items()
     }
-    unknown = sorted(set(given) - known)
+    unknown = sorted(set(given) - set(known))
     if unknown:
-        reason = f"has no option {unknown[0]!r}; it has {', '.join(sorted(known))}"
+        reason = f"has no option {unknown[0]!r}; it has {list_known(unknown[0], known)}"
         raise SchedulerError(kind.__name__, reason)
     rate = options.learning_rate
     follows: dict[str, float] = {"T_max": moves, "total_steps": moves, "max_lr": rate}

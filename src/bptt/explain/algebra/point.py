@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bptt.errors import list_known
 from bptt.explain.algebra.expr import Value
 from bptt.explain.sentences import SentenceError
 from bptt.step.graph import Graph
@@ -62,7 +63,7 @@ class Scope:
         """
         if name not in self._shapes:
             raise UnknownSymbolError(
-                "formula.no-name", name=name, names=", ".join(self.names)
+                "formula.no-name", name=name, names=list_known(name, self.names)
             )
         return self._shapes[name]
 

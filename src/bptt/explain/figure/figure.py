@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bptt.errors import ArgumentError, did_you_mean
+from bptt.errors import ArgumentError, list_known
 from bptt.explain.figure.edges import edges
 from bptt.explain.figure.paths import paths
 from bptt.explain.figure.pdf import to_pdf
@@ -63,7 +63,7 @@ class Figure:
         else:
             raise FigureError(
                 f"no figure as {target.suffix!r}: the name of the file {target.name!r} "
-                f"has to end in one of {', '.join(SUFFIXES)}"
+                f"has to end in one of {list_known(target.suffix, SUFFIXES)}"
             )
         return target
 
@@ -76,8 +76,7 @@ def make_figure(pictured: Pictured, kind: str, of: str | None) -> Figure:
     """One of KINDS; of: see `Explanation.figure`."""
     if kind not in KINDS:
         raise FigureError(
-            f"no figure is called {kind!r}; there are: {', '.join(KINDS)}"
-            + did_you_mean(kind, KINDS)
+            f"no figure is called {kind!r}; there are: {list_known(kind, KINDS)}"
         )
     graph = pictured.document.scope.graph
     if kind == "paths":
@@ -106,7 +105,6 @@ def _first(pictured: Pictured) -> str:
 def _known(name: str, names: tuple[str, ...], what: str) -> str:
     if name not in names:
         raise FigureError(
-            f"{name!r} is no {what} of this cell; there are: {', '.join(names)}"
-            + did_you_mean(name, names)
+            f"{name!r} is no {what} of this cell; there are: {list_known(name, names)}"
         )
     return name
