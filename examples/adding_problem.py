@@ -39,7 +39,6 @@ def main():
     parser.add_argument("--cell", default="gru")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--learning-rate", type=float, default=0.003)
-    parser.add_argument("--forget-bias", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs"))
     given = parser.parse_args()
@@ -53,7 +52,6 @@ def main():
         n_b=32,
         epochs=given.epochs,
         learning_rate=given.learning_rate,
-        forget_bias=given.forget_bias,
         held_out=0.05,
         test=0.05,
         seed=given.seed,

@@ -229,6 +229,47 @@ def test_threads_that_run_one_layer(ran):
     assert not wrong
 
 
+def decode(layer, xs):
+    """A call for every step."""
+    state, ys = None, []
+    for x in xs:
+        y, state = layer(x[None], state)
+        ys.append(y)
+    return torch.cat(ys)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_a_decoder_goes_back_through_weights_packed_once(kind, ran):
+    layer, theirs = make(kind), getattr(torch.nn, kind)(N_X, N_H)
+    theirs.load_state_dict(layer.state_dict())
+    xs = torch.randn(6, N_B, N_X)
+    twice = [decode(layer, xs) for _ in range(2)]  # two graphs, one way back each
+    for y in twice:
+        (y**2).sum().backward()
+    decode(theirs, xs).square().sum().mul(2).backward()
+    for p, q in zip(layer.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-4, atol=1e-5)
+    assert ran.count("go_back") == 2 * len(xs)
+
+
+def test_ways_back_between_which_weights_were_others(ran):
+    """Behind torch's back: each way back reads what the weights are then."""
+    layer, x = make("LSTM"), torch.randn(TAU, N_B, N_X)
+    layer(x)
+    double = [lambda p=p: p.data.mul_(2) for p in layer.parameters()]
+    halve = [lambda p=p: p.data.mul_(0.5) for p in layer.parameters()]
+    (expected,) = torch.autograd.grad((layer(x)[0] ** 2).sum(), layer.weight_hh_l0)
+    first, _ = layer(x)
+    for change in double:
+        change()
+    second, _ = layer(x)
+    torch.autograd.grad((second**2).sum(), layer.weight_hh_l0)
+    for change in halve:
+        change()
+    (found,) = torch.autograd.grad((first**2).sum(), layer.weight_hh_l0)
+    assert torch.equal(found, expected)
+
+
 def test_looking_inside_after_a_decided_call(ran):
     layer, x = make("GRU"), torch.randn(TAU, N_B, N_X)
     with warnings.catch_warnings():

@@ -9,7 +9,7 @@ fills in addresses.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ from bptt.execute.bindings import Steady
 from bptt.execute.compile.sums import View
 from bptt.execute.kernels.direct import Direct, Extent, Seat, StepBlock, find_direct
 from bptt.execute.kernels.memory import address_of
-from bptt.step.graph import Node
+from bptt.step.evaluate import evaluate
+from bptt.step.graph import Node, name_of
 from bptt.step.shapes import Array
 from bptt.torch.plan import Plan
 from bptt.torch.views import Views
@@ -186,7 +187,10 @@ class Ready:
         seat = direct.take()
         x = self._enter_input(seat, tensors)
         alive = self._enter_seeds(seat, seeds)
-        totals = direct.finish(seat, kept.block, kept.params, kept.token)
+        task = torch._C._current_graph_task_id()  # noqa: SLF001  -1: there is none
+        totals = direct.finish(
+            seat, kept.block, kept.params, kept.token, task if task >= 0 else None
+        )
         del x, alive
         back = Back(kept, seat, totals, tensors, seeds)
         found = [
@@ -243,26 +247,40 @@ class Ready:
         return lambda back: self._look(spot, back.seat, back.kept.block).clone()
 
     def _read_initial(self, name: str) -> Read:
-        """Of the state before the first step: NumPy makes it where no kernel does."""
-        program, is_backward = (
-            self.direct.program,
-            name in self.plan.cell.graph.backward,
-        )
-        carry = program.carried[name]
-        step = -1 if is_backward else 0
-        spot = self.direct.find(program.roots[carry], step)
-        if spot is not None:
-            return lambda back: self._look(spot, back.seat, back.kept.block).clone()
+        """Of the state before the first step: made here where no kernel leaves it."""
+        program = self.direct.program
+        step = -1 if name in self.plan.cell.graph.backward else 0
+        make = self._value(program.roots[program.carried[name]], step, set())
+        return lambda back: torch.from_numpy(np.array(make(back)))
 
-        def read(back: Back) -> Tensor:
-            arrays = [tensor.detach().numpy() for tensor in back.tensors]
-            bindings = self.plan.bind(arrays, back.kept.views)
-            values = self.direct.values(
-                back.seat, back.kept.block, replace(bindings, seeds=back.seeds)
-            )
-            return torch.from_numpy(np.array(values.at(carry, step)))
+    def _value(self, node: Node, step: int, seen: set[Node]) -> Callable[[Back], Array]:
+        """One step of a value, by the operations of `step.evaluate`.
 
-        return read
+        Raises: LookupError, if it is made of other things than what kernels leave and
+        parameters, or of one thing twice, which would be made twice.
+        """
+        direct = self.direct
+        node = direct.executable.plan.canon(node) if node.timed else node
+        extent = direct.find(node, step)
+        if extent is not None:
+            return lambda back: direct.look(extent, back.seat, back.kept.block)
+        if node.op == "parameter":
+            name = name_of(node)
+            return lambda back: back.kept.params[name]
+        if node in seen or not node.inputs:
+            raise LookupError(f"{node.op} is not a plain value of one step")
+        seen.add(node)
+        first, *rest = node.inputs
+        if node.op == "matvec" and first.op == "transpose" and not first.timed:
+            # rows A with A^T given, as `meanings.matvec` has it.
+            matrix = self._value(first.inputs[0], step, seen)
+            rows = self._value(rest[0], step, seen)
+            return lambda back: rows(back) @ matrix(back)
+        parts = [self._value(child, step, seen) for child in node.inputs]
+        if node.op == "add" and first.rank == rest[0].rank:
+            return lambda back: parts[0](back) + parts[1](back)
+        numbers = direct.numbers
+        return lambda back: evaluate(node, [part(back) for part in parts], numbers)
 
 
 def _refuse(back: Back) -> Tensor:

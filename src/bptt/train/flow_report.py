@@ -12,6 +12,7 @@ from bptt.train.data.windows import weights_of
 from bptt.train.gaps import inputs_of, total_of
 from bptt.train.run_folder import read_run
 from bptt.train.sampling import best_or_last
+from bptt.train.summary import add_to_summary
 from bptt.train.training import read_again
 
 FLOW_FILES = {"first": "flow_first.html", "last": "flow_last.html"}
@@ -23,7 +24,7 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
 
     On the first steps of the training data's first rows, at most 4 rows of 100 steps,
     as they were trained. data: without it, what the run was recorded to have read.
-    Returns: both, "first" and "last".
+    Both verdicts go to summary.json, too. Returns: both, "first" and "last".
     """
     saved = read_run(folder, best_or_last(folder))
     data = data or read_again(saved)
@@ -46,4 +47,5 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
             seed=saved.options.seed,
         )  # fmt: skip
         found[when].save(folder / FLOW_FILES[when])
+    add_to_summary(folder, "gradients", {n: one.verdict for n, one in found.items()})
     return found

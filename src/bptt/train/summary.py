@@ -59,6 +59,17 @@ def write_summary(
     write_whole(folder / SUMMARY_FILE, (text + "\n").encode())
 
 
+def add_to_summary(folder: Path, name: str, value: Any) -> None:
+    """Put what was found later into summary.json, if there is one.
+
+    Raises: DamagedRunError, FolderNotWritableError.
+    """
+    if (folder / SUMMARY_FILE).is_file():
+        content = {**read_summary(folder).content, name: value}
+        text = json.dumps(without_infinity(content), indent=1, allow_nan=False)
+        write_whole(folder / SUMMARY_FILE, (text + "\n").encode())
+
+
 def without_infinity(value: Any) -> Any:
     """A value of JSON, which has null for what is no number."""
     if isinstance(value, float) and not isfinite(value):

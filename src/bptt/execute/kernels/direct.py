@@ -29,7 +29,6 @@ from bptt.execute.kernels.memory import (
 )
 from bptt.execute.kernels.quick import Recipe, find
 from bptt.execute.kernels.totals import block_rows
-from bptt.execute.kernels.values import KernelValues
 from bptt.execute.kernels.workspace import ALIGNMENT
 from bptt.step.evaluate import evaluate
 from bptt.step.graph import Node
@@ -71,12 +70,14 @@ class Extent:
 class Seat:
     """A workspace that one call at a time runs in, and what its user keeps with it.
 
-    token: whose weights are packed in it; kept: views made once, by a caller's keys.
+    token: whose weights are packed in it; task: of the way back that ran here last, if
+    nothing did since; kept: views made once, by a caller's keys.
     """
 
     def __init__(self, workspace: Workspace, block: StepBlock) -> None:
         self.workspace, self.block = workspace, block
         self.token: object = None
+        self.task: int | None = None
         self.kept: dict[Any, Any] = {}
 
 
@@ -140,14 +141,6 @@ class Direct:
             for start, shape in zip(self._starts, self._shapes, strict=True)
         ]
 
-    def buffers(self, seat: Seat, block: StepBlock) -> list[Array]:
-        """All buffers: those in the block, and those of the second phase."""
-        late = seat.workspace.buffers
-        return [
-            late[number] if array is None else array
-            for number, array in enumerate(self._cut(block))
-        ]
-
     # ----- running -----
 
     def start(self, seat: Seat, block: StepBlock, params: Mapping[str, Array]) -> None:
@@ -156,21 +149,28 @@ class Direct:
         self.recipe.run_phase(0, seat.workspace)
 
     def finish(
-        self, seat: Seat, block: StepBlock, params: Mapping[str, Array], token: object
-    ) -> dict[Node, Array]:
+        self, seat: Seat, block: StepBlock, params: Mapping[str, Array], token: object,
+        task: int | None = None,
+    ) -> dict[Node, Array]:  # fmt: skip
         """The second phase and the sums; totals that are no product.
 
         token: of the first phase; if it was the last to run here, its weights are
-        packed.
+        packed. task: the number of a run over many passes, during which nothing
+        changes weights: those of the pass before are packed, too.
         """
-        self._point(seat, block, None if seat.token is token else params)
         workspace = seat.workspace
+        known = workspace.bound
+        is_packed = seat.token is token
+        if task is not None and task == seat.task and known is not None:
+            is_packed = is_packed or known() is params
+        self._point(seat, block, None if is_packed else params)
         self.recipe.run_phase(1, workspace)
         totals = {}
         for node, spot in self._totals:
             rows = self.look(spot, seat, block)
             totals[node] = self._sum(node, rows)
         self.recipe.sum_all(self.executable.reduce, workspace)
+        seat.task = task
         return totals
 
     def _point(
@@ -178,7 +178,8 @@ class Direct:
     ) -> None:
         """Let the table show into the block, and at parameters, which are packed."""
         workspace = seat.workspace
-        seat.token, base, table = None, block.address, workspace.table
+        seat.token = seat.task = None
+        base, table = block.address, workspace.table
         for number, start in self._entries:
             table[number] = base + start
         if params is None:
@@ -253,25 +254,6 @@ class Direct:
         """A view of a product over all rows."""
         whole: Any = seat.workspace.results[view.result]
         return np.ndarray(view.shape, self.dtype, whole, view.start, view.strides)
-
-    def values(self, seat: Seat, block: StepBlock, bindings: Bindings) -> KernelValues:
-        """All values of a call, those that NumPy computes, too."""
-        loan: Any = _Here(self, seat, block)
-        return KernelValues(self.executable, bindings, loan)
-
-
-class _Here:
-    """Stands for the loan of a workspace that holds a call's values."""
-
-    def __init__(self, direct: Direct, seat: Seat, block: StepBlock) -> None:
-        self.workspace = self
-        self.results = seat.workspace.results
-        self.buffers = direct.buffers(seat, block)
-
-    @staticmethod
-    def view(array: Array) -> Array:
-        """The array: who reads it copies it while the seat is his."""
-        return array
 
 
 def find_direct(

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import nsmallest
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -94,8 +95,9 @@ class Words:
         for piece in pieces:
             counts.update(WORD.findall(piece))
         counts.pop(UNKNOWN_WORD, None)
-        order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return cls(tuple(word for word, _ in order[: n - 1]))
+        # Not sorted: of a long text there are millions.
+        kept = nsmallest(n - 1, counts.items(), key=lambda item: (-item[1], item[0]))
+        return cls(tuple(word for word, _ in kept))
 
     @cached_property
     def _entry_of(self) -> dict[str, int]:

@@ -61,6 +61,7 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
         evaluation=EVALUATION,
         summary=f"{data.source}: {counts} sequences of {_describe(parts, data.form)}",
         lags=_lags(data, options),
+        classes=data.classes,
         remarks=tuple(remarks_on_series(given, options)),
     )
 
@@ -117,9 +118,11 @@ def sequence_evaluation(
         parts={"test": Batches(chosen, options.n_b)},
         truncation=EVALUATION,
         evaluation=EVALUATION,
-        summary=f"{data.source}: {len(chosen):,} sequences of "
+        summary=f"{data.source}: {len(chosen):,} "
+        f"sequence{'s' if len(chosen) != 1 else ''} of "
         f"{_describe({'test': chosen}, form)}",
         lags=_lags(data, options),
+        classes=data.classes,
     )
 
 
