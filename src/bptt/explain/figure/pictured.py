@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Time, Value
+from bptt.explain.context import called
 from bptt.explain.figure.scene import Label, formula
 from bptt.explain.html.picture.drawn import Arrow
 from bptt.explain.html.picture.pictures import Pictures
@@ -24,7 +25,7 @@ class Pictured(Pictures):
     @property
     def cell(self) -> str:
         """What the cell is called."""
-        return one_line(self.name) or self.word("unnamed")
+        return one_line(called(self.name)) or self.word("unnamed")
 
     def word(self, key: str, **fields: object) -> str:
         """A sentence of the figures in their language."""
