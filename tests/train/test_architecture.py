@@ -1,8 +1,11 @@
 """What options make of a cell, against loops that are written here."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from bptt import Cell
 from bptt.train import TrainingOptions, load, read_sequences, train
 from bptt.train.data.form import Form
 from bptt.train.data.windows import Window, weights_of
@@ -16,6 +19,7 @@ from bptt.train.model import build_model
 from bptt.train.optimiser import Optimiser
 
 pytest.importorskip("torch")
+CATALOGUE = Path(__file__).parents[2] / "examples" / "catalogue"
 RANDOM = np.random.default_rng(8)
 TOKENS = Form(7, True, "class", 7)
 VECTORS = Form(3, False, "class", 4)
@@ -56,6 +60,19 @@ def test_an_embedding_is_read_for_tokens_and_may_be_the_read_out(is_tied):
         h = np.tanh(p["b"] + h @ p["W"].T + e @ p["U"].T)
         o.append(p["c"] + h @ (p["E"] if is_tied else p["V"].T))
     np.testing.assert_allclose(run(model, p, x), o, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["linear_attention", "sru", "highway", "deltanet"])
+def test_an_embedding_is_the_cells_input_whatever_reads_it(name):
+    """Heads, inner steps, and an x that is as large as h."""
+    file = CATALOGUE / f"{name}.cell"
+    model, p = made(TOKENS, cell=str(file), embedding=3)
+    x = RANDOM.integers(0, 7, (4, 2))
+    found = model.cell.forward(p, {"x": x, "y": np.zeros_like(x)})
+    alone = Cell.load(file).with_readout()
+    given = {"x": p["E"].T[x], "y": np.zeros_like(x)}
+    right = alone.forward({n: p[n] for n in alone.parameters}, given)
+    np.testing.assert_allclose(found["L"], right["L"], rtol=1e-12)
 
 
 def test_layer_norm_normalises_every_product_of_a_gru():

@@ -6,7 +6,8 @@ import pytest
 from bptt.train.data.form import Form
 from bptt.train.errors import CellNotTrainableError, SizeNameError
 from bptt.train.model import build_model as build
-from bptt.train.model import find_scores, load_cell, refuse_reading_ahead
+from bptt.train.model import find_scores, refuse_reading_ahead
+from bptt.train.named_cell import load_cell
 from bptt.train.options import TrainingOptions
 
 LEAKY = """

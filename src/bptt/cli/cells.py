@@ -56,7 +56,7 @@ def make_table(names: tuple[str, ...]) -> Table:
 
 def show_cell(name: str) -> Group:
     """One cell: source, equations, and what a call needs and gives."""
-    from bptt.train.model import load_cell
+    from bptt.train.named_cell import load_cell
 
     cell = load_cell(name)
     comment, equations = split_text(cell.text)

@@ -9,7 +9,7 @@ from rich.progress import Progress
 from bptt.cell import Cell
 from bptt.check import Ledger
 from bptt.errors import ArgumentError
-from bptt.train.model import load_cell
+from bptt.train.named_cell import load_cell
 
 
 def check(

@@ -16,7 +16,7 @@ from bptt.errors import FlowError
 from bptt.flow.travel import LAGS
 from bptt.step.shapes import number_of, numbers_of
 from bptt.train import STANDARD_LIBRARY_CHARACTERS, read_text
-from bptt.train.model import load_cell
+from bptt.train.named_cell import load_cell
 from bptt.train.run_folder import SavedRun, read_run
 
 OTHER_SIZES = 8  # of the inputs and outputs of a new cell

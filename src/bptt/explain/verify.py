@@ -30,7 +30,7 @@ from bptt.explain.notation.read_latex import read
 from bptt.step.shapes import Array
 
 FLOOR = 1e-3  # of the instance's largest gradient, as in the ledger
-MAX_CHOICES = 3  # of free indices per step and instance; more are drawn at random
+MIN_CHOICES = 3  # of free indices per instance, drawn at random, one of them i = j
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,10 @@ class Verifier:
                 replace(link, tree=broken, printed=broken) for link in chain.links
             ))  # fmt: skip
         scales = self._scales(places, reference)
+        if chain.letters:  # one element may be 0 but for rounding: more have a scale
+            more = list(self._places(chain, per_step=MIN_CHOICES))
+            wide = self._scales(more, [evaluate(first, *place) for place in more])
+            scales = {key: max(scale, wide[key]) for key, scale in scales.items()}
         if isinstance(first, Nabla):
             # A gradient that is 0 but for rounding has no relative error of its own.
             # order-free: an address finds an instance, and orders nothing.
@@ -72,40 +76,36 @@ class Verifier:
         if any(_is_zero(link.expr) for link in chain.links):
             # Nothing to be relative to: what should be 0 is measured as it is.
             scales = {key: max(scale, 1.0) for key, scale in scales.items()}
+        trees = [lambda expr: _known(reference), *[self._from_tree] * len(chain.links)]
         links = tuple(
             replace(
                 link,
-                tree=self._compare(link, places, reference, scales, self._from_tree),
+                tree=self._compare(link, places, reference, scales, tree),
                 printed=self._compare(
                     link, places, reference, scales, self._from_print
                 ),
             )
-            for link in chain.links
+            for link, tree in zip(chain.links, trees, strict=False)
         )
         return replace(chain, links=links)
 
-    def _places(self, chain: m.Chain) -> Iterator[tuple[Point, int | None, Any]]:
-        """Every point, step and choice of free indices."""
+    def _places(
+        self, chain: m.Chain, per_step: int = 1
+    ) -> Iterator[tuple[Point, int | None, Any]]:
+        """Every point, step and some choices of free indices, so many per step."""
         for number, point in enumerate(self.points):
             steps: list[int | None] = [None]
             if chain.first is not None and chain.last is not None:
                 bounds = {"tau": point.tau}
                 first, last = chain.first.at(bounds), chain.last.at(bounds)
                 steps = list(range(first, last + 1))
+            count = max(per_step, math.ceil(MIN_CHOICES / max(len(steps), 1)))
             for t in steps:
-                for letters in self._choices(chain.letters, point, (number, t)):
+                rng = random.Random(repr((number, t)))  # noqa: S311  # for every link
+                for letters in _choices(
+                    chain.letters, point, rng, count, t == steps[0]
+                ):
                     yield point, t, letters
-
-    @staticmethod
-    def _choices(
-        letters: Mapping[str, str | int], point: Point, key: object
-    ) -> list[dict[str, int]]:
-        ranges = [range(point.size(dim)) for dim in letters.values()]
-        every = [dict(zip(letters, c, strict=True)) for c in itertools.product(*ranges)]
-        if len(every) <= MAX_CHOICES:
-            return every
-        # The same draw for every link; no secret depends on it.
-        return random.Random(repr(key)).sample(every, MAX_CHOICES)  # noqa: S311
 
     def _scales(self, places: list[Any], reference: list[Array]) -> dict[int, float]:
         """Per instance, the largest value of the chain: what errors are relative to."""
@@ -156,6 +156,28 @@ class Verifier:
             return m.Check(m.FAILED, None, m.TOLERANCE, len(self.points), note)
         status = m.PASSED if worst <= m.TOLERANCE else m.FAILED
         return m.Check(status, worst, m.TOLERANCE, len(self.points))
+
+
+def _choices(
+    letters: Mapping[str, str | int], point: Point, rng: random.Random, count: int,
+    is_first: bool,
+) -> list[dict[str, int]]:  # fmt: skip
+    """Some choices of the free indices, at the first step one with all of them equal.
+
+    Where i = j and where i != j a wrong element form may be wrong alone.
+    """
+    ranges = [range(point.size(dim)) for dim in letters.values()]
+    every = list(itertools.product(*ranges))
+    found = every if len(every) <= count else rng.sample(every, count)
+    if is_first and all(len(set(choice)) > 1 for choice in found):
+        found[0] = rng.choice([choice for choice in every if len(set(choice)) == 1])
+    return [dict(zip(letters, choice, strict=True)) for choice in found]
+
+
+def _known(values: list[Array]) -> Callable[[Point, int | None, Any], Array]:
+    """What gives the values of the first side again, in the order of the places."""
+    rest = iter(values)
+    return lambda point, t, letters: next(rest)
 
 
 def _is_zero(expr: Expr) -> bool:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from html import escape
 from typing import Any
@@ -25,7 +26,7 @@ class Markup(str):
 
 def tag(name: str, /, *children: Any, **attributes: Any) -> Markup:
     """An element; `class_`, `data_t` are written class, data-t; None leaves one out."""
-    start = name + "".join(_attribute(k, v) for k, v in attributes.items())
+    start = name + "".join([_attribute(k, v) for k, v in attributes.items()])
     if name in VOID:
         return Markup(f"<{start}>")
     if name in EMPTY and not children:
@@ -36,7 +37,7 @@ def tag(name: str, /, *children: Any, **attributes: Any) -> Markup:
 
 def join(*parts: Any) -> Markup:
     """Parts one after the other; text is escaped, None is nothing."""
-    return Markup("".join(text(part) for part in parts if part is not None))
+    return Markup("".join([text(part) for part in parts if part is not None]))
 
 
 def text(value: Any) -> str:
@@ -48,10 +49,15 @@ def text(value: Any) -> str:
     return escape(str(value), quote=False)
 
 
+@functools.cache
+def _spelt(key: str) -> str:
+    return key.rstrip("_").replace("_", "-")
+
+
 def _attribute(key: str, value: Any) -> str:
     if value is None or value is False:
         return ""
-    name = key.rstrip("_").replace("_", "-")
+    name = _spelt(key)
     if value is True:
         return f" {name}"
     if isinstance(value, float):

@@ -15,6 +15,7 @@ from bptt.train.errors import CellNotTrainableError, OptionError
 from bptt.train.options import TrainingOptions
 
 PRODUCT = re.compile(r"(?<![\w.])(\w+) @ (\w+\[t(?:[+-]\d+)?\])")
+DECLARED = re.compile(r"(\w+): ")
 FORGET_BIAS = re.compile(r"b_f(_(\d+|fw|bw))*")
 MASKS = {"step": "dropout", "window": "variational_dropout"}
 
@@ -85,24 +86,46 @@ def embedded(cell: Cell, *, is_tied: bool) -> tuple[Cell, str]:
     matrix, vector = free_name("E", taken), free_name("e", taken)
     old, new = spec.shape[0], free_name("n_e", cell.dims)
     if is_tied:
-        new = str(cell.graph.definitions[output_names(cell.graph)[-1]].shape[0])
-    lines = [f"{matrix}: ({new}, {old}) = uniform(-0.1, 0.1)"]
+        new = str(cell.graph.definitions[_outputs(cell)[-1]].shape[0])
+    # Where x has the size of h, that name stays with h.
+    entries = "n_x" if "n_x" not in cell.dims else old
+    lines = [f"{matrix}: ({new}, {entries}) = uniform(-0.1, 0.1)"]
     equations = []
     for line in cell.canonical_text.splitlines():
-        if "[t]" in line or " = input" in line:
+        name, is_declared = _declared(line)
+        if not is_declared or " = input" in line:
             equations.append(re.sub(r"\bx\[", f"{vector}[", line))
         elif line.strip() != f"x: {old}":
-            lines.append(_resized(line, old, new))
+            is_parameter = name in cell.parameters
+            lines.append(_resized(line, old, new, is_parameter=is_parameter))
     return (
         Cell("\n".join([*lines, f"{vector}[t] = {matrix}[:, x[t]]", *equations])),
         matrix,
     )
 
 
-def _resized(line: str, old: str, new: str) -> str:
+def _outputs(cell: Cell) -> tuple[str, ...]:
+    """The one vector that is read out.
+
+    Raises: CellNotTrainableError for a cell with a loss of its own, or another output.
+    """
+    outputs = output_names(cell.graph)
+    if cell.graph.loss is not None or len(outputs) != 1:
+        found = "--tied makes its read-out, o[t] = c + E.T @ h[t], and it has another"
+        raise CellNotTrainableError("the cell", found, "Leave --tied out.")
+    return outputs
+
+
+def _declared(line: str) -> tuple[str, bool]:
+    """The name at a line's start, and whether it declares: `W: ...`, `j = 1, ...`."""
+    found = DECLARED.match(line)
+    return (found[1], True) if found else ("", ", ..., " in line and "[" not in line)
+
+
+def _resized(line: str, old: str, new: str, *, is_parameter: bool) -> str:
     """A declaration with another size; a matrix that is square now stays Glorot."""
     changed = re.sub(rf"\b{re.escape(old)}\b", new, line)
-    if changed != line and "(" in changed and "=" not in changed:
+    if is_parameter and changed != line and "(" in changed and "=" not in changed:
         return changed + " = glorot"
     return changed
 
@@ -112,10 +135,7 @@ def tied(cell: Cell, matrix: str) -> Cell:
 
     Raises: CellNotTrainableError for a cell with a loss of its own, or two outputs.
     """
-    outputs = output_names(cell.graph)
-    if cell.graph.loss is not None or len(outputs) != 1:
-        found = "--tied makes its read-out, o[t] = c + E.T @ h[t], and it has another"
-        raise CellNotTrainableError("the cell", found, "Leave --tied out.")
+    outputs = _outputs(cell)
     taken = {*cell.parameters, *cell.nodes, *cell.inputs}
     o, c, y = (free_name(name, taken) for name in ("o", "c", "y"))
     return Cell(

@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 
-from bptt import cells
 from bptt.cell import Cell
-from bptt.errors import UnknownCellError, did_you_mean
 from bptt.step.graph import Node, unnamed, walk
 from bptt.step.shapes import numbers_of
 from bptt.train.architecture import forget_biases, layers, with_tokens
@@ -23,6 +20,7 @@ from bptt.train.gaps import (
     with_loss_line,
     without_known,
 )
+from bptt.train.named_cell import load_cell
 from bptt.train.options import TrainingOptions
 
 # The loss of a cell that has none, by the kind of target.
@@ -113,23 +111,6 @@ def check_parameters(model: Model, form: Form, parameters: Parameters) -> None:
         if not fits:
             axes = ", ".join(map(str, spec.shape))
             raise Refusal(f"the parameter {name} has shape {shape}, not ({axes})")
-
-
-def load_cell(cell: str) -> Cell:
-    """Take a built-in cell by its name, or read a file of equations.
-
-    Raises: UnknownCellError if it is neither, and the errors of the language, which
-    show the line of the file.
-    """
-    if cell in cells.names():
-        return cells.get(cell)
-    if not Path(cell).is_file():
-        raise UnknownCellError(
-            f"cell {cell!r}: neither a built-in cell nor a file"
-            f"{did_you_mean(cell, cells.names()) or '.'} Built-in cells: "
-            f"{', '.join(cells.names())}; or give the path of a file of equations."
-        )
-    return Cell.load(cell)
 
 
 def build_model(options: TrainingOptions, form: Form) -> Model:

@@ -20,11 +20,22 @@ Two derivatives have two notations, never one symbol for both:
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 Span = tuple[int, int]
+
+
+_PARTS: dict[type[Expr], tuple[str, ...]] = {}
+
+
+def parts_of(kind: type[Expr]) -> tuple[str, ...]:
+    """The names of the fields of a kind of expression, its place in the text aside."""
+    if kind not in _PARTS:
+        _PARTS[kind] = tuple(f.name for f in fields(kind) if f.name != "span")
+    return _PARTS[kind]
 
 
 @dataclass(frozen=True)
@@ -64,8 +75,8 @@ class Expr:
     def children(self) -> tuple[Expr, ...]:
         """The expressions that this one is made of, in order."""
         found: list[Expr] = []
-        for item in fields(self):
-            value = getattr(self, item.name)
+        for name in parts_of(type(self)):
+            value = getattr(self, name)
             if isinstance(value, Expr):
                 found.append(value)
             elif isinstance(value, tuple):
@@ -301,17 +312,29 @@ def walk(expr: Expr) -> Iterator[Expr]:
 
 def rebuild(expr: Expr, rule: Callable[[Expr], Expr]) -> Expr:
     """The expression with `rule` applied to every part, from the inside out."""
+    return rule(_mapped(expr, lambda part: rebuild(part, rule)))
+
+
+def _mapped(
+    expr: Expr, change: Callable[[Expr], Expr],
+    move: Callable[[Time], Time] | None = None,
+) -> Expr:  # fmt: skip
+    """The expression with its parts changed; itself where nothing changes."""
     changes: dict[str, Any] = {}
-    for item in fields(expr):
-        value = getattr(expr, item.name)
+    for name in parts_of(type(expr)):
+        value = getattr(expr, name)
+        new: Any = value
         if isinstance(value, Expr):
-            changes[item.name] = rebuild(value, rule)
-        elif isinstance(value, tuple) and any(isinstance(v, Expr) for v in value):
-            changes[item.name] = tuple(
-                rebuild(part, rule) if isinstance(part, Expr) else part
-                for part in value
-            )
-    return rule(replace(expr, **changes) if changes else expr)
+            new = change(value)
+        elif isinstance(value, Time):
+            new = value if move is None else move(value)
+        elif isinstance(value, tuple):
+            new = tuple([change(v) if isinstance(v, Expr) else v for v in value])
+            if all(map(operator.is_, new, value)):
+                new = value
+        if new is not value:
+            changes[name] = new
+    return replace(expr, **changes) if changes else expr
 
 
 def at_step(expr: Expr, base: Time) -> Expr:
@@ -322,19 +345,7 @@ def at_step(expr: Expr, base: Time) -> Expr:
 
     if isinstance(expr, Sigma | StepProduct) and expr.index == "t":
         return expr
-    changes: dict[str, Any] = {}
-    for item in fields(expr):
-        value = getattr(expr, item.name)
-        if isinstance(value, Time):
-            changes[item.name] = move(value)
-        elif isinstance(value, Expr):
-            changes[item.name] = at_step(value, base)
-        elif isinstance(value, tuple):
-            changes[item.name] = tuple(
-                at_step(part, base) if isinstance(part, Expr) else part
-                for part in value
-            )
-    return replace(expr, **changes) if changes else expr
+    return _mapped(expr, lambda part: at_step(part, base), move)
 
 
 def product(*factors: Expr) -> Expr:

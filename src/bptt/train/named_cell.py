@@ -1,0 +1,27 @@
+"""A cell by what a person calls it: a name of the library, or a file of equations.
+
+Apart from `model`, so that a command that trains nothing imports nothing of training.
+"""
+
+from pathlib import Path
+
+from bptt import cells
+from bptt.cell import Cell
+from bptt.errors import UnknownCellError, did_you_mean
+
+
+def load_cell(cell: str) -> Cell:
+    """Take a built-in cell by its name, or read a file of equations.
+
+    Raises: UnknownCellError if it is neither, and the errors of the language, which
+    show the line of the file.
+    """
+    if cell in cells.names():
+        return cells.get(cell)
+    if not Path(cell).is_file():
+        raise UnknownCellError(
+            f"cell {cell!r}: neither a built-in cell nor a file"
+            f"{did_you_mean(cell, cells.names()) or '.'} Built-in cells: "
+            f"{', '.join(cells.names())}; or give the path of a file of equations."
+        )
+    return Cell.load(cell)

@@ -1,0 +1,66 @@
+"""Every cell of the catalogue from its own initial values, and through `flow`."""
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from bptt.check.instances import seeded_name
+from bptt.cli.app import app
+from bptt.explain.prepare import has_indices
+from tests.catalogue.cases import FOLDER, MEANT, N_B, SIZES, TAU, load, numbers
+from tests.catalogue.loops import LOOPS
+
+# What a person is told of a cell that `flow` has nothing to show for.
+WITHOUT_FLOW = {
+    "conv_lstm_2d": "no vector that could be read out",
+    "teacher_forcing": "no state",
+}
+
+
+def drawn(name, cell, sizes):
+    """Random inputs of the kind that a paper says."""
+    rng, found = np.random.default_rng(0), {}
+    for n, spec in cell.graph.inputs.items():
+        lead = (N_B,) if n in cell.graph.times.row_inputs else (TAU, N_B)
+        if spec.index is not None:
+            found[n] = rng.integers(0, numbers((spec.index,), sizes)[0], lead)
+            continue
+        value = rng.standard_normal((*lead, *numbers(spec.shape, sizes)))
+        found[n] = MEANT.get((name, n), np.asarray)(value)
+    return found
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_cell_starts_from_its_own_initial_values(name):
+    cell = load(name)
+    sizes = dict(zip(cell.dims, SIZES, strict=False))
+    params, inputs = cell.init(**sizes, seed=0), drawn(name, cell, sizes)
+    seeds = {}
+    if cell.graph.loss is None:
+        node = seeded_name(cell.graph)
+        shape = (TAU, N_B, *numbers(cell.nodes[node], sizes))
+        seeds = {node: np.random.default_rng(1).standard_normal(shape)}
+    grad = cell.gradient(params, inputs, seeds=seeds, executor="reference")
+    for parameter, value in grad.items():
+        assert np.isfinite(value).all(), parameter
+    for node in cell.nodes:
+        assert np.isfinite(grad.run[node]).all(), node
+
+
+@pytest.mark.parametrize("name", [n for n in LOOPS if has_indices(load(n).graph)])
+def test_flow_of_a_cell_with_indices(name):
+    file = str(FOLDER / f"{name}.cell")
+    arguments = ["flow", file, "--tau", "5", "--rows", "2", "--n-h", "3"]
+    run = CliRunner().invoke(app, arguments)
+    if name in WITHOUT_FLOW:
+        assert WITHOUT_FLOW[name] in str(run.exception)
+    else:
+        assert run.exit_code == 0, run.exception
+
+
+def test_a_read_out_of_what_has_an_index_reads_every_place():
+    cell = load("linear_attention").with_readout()
+    assert "o_out[t] = c + sum(j, V[j] @ o[t, j])" in cell.canonical_text
+    assert cell.check(instances=1, executor="reference").passed
+    inner = load("highway").with_readout()
+    assert "o[t] = c + V @ h[t, 5]" in inner.canonical_text
