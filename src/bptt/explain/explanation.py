@@ -147,7 +147,8 @@ class Explanation:
 
         Raises: FigureError, BackwardLoopError, IndexedCellError.
         """
-        refuse_indices(self.cell.graph)
+        if kind != "unrolled":
+            refuse_indices(self.cell.graph)
         for state in sorted(self.cell.graph.backward):
             raise BackwardLoopError(
                 f"{state}[t+1] is read: figures draw loops that run from t = 1 to tau. "
