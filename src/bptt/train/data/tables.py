@@ -6,6 +6,7 @@ the target of a step is the row `horizon` steps later. Where values may be missi
 column has its own gaps: what is missing in one leaves the others' targets alone.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -234,13 +235,37 @@ def _read(file: Path) -> Any:
         kind = kind_of(file)
         if kind == ".parquet":
             return pandas.read_parquet(file, dtype_backend=KINDS)
-        separator = "\t" if kind == ".tsv" else ","
-        return pandas.read_csv(file, sep=separator, dtype_backend=KINDS)
+        return _read_text(pandas, file, "\t" if kind == ".tsv" else ",")
     except ImportError as error:
         missing = "pyarrow" if kind == ".parquet" else "zstandard"
         raise TrainExtraMissingError(missing, "files") from error
     except (OSError, ValueError) as error:  # the parsers' errors are ValueErrors
         raise DataUnreadableError(file, " ".join(str(error).split())) from error
+
+
+def _read_text(pandas: Any, file: Path, separator: str) -> Any:
+    """A `.csv` or `.tsv` file.
+
+    Raises: ValueError, in words, where its rows have more fields than its first line
+    has names: pandas would take the first ones for row names, in silence.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pandas.errors.ParserWarning)
+        try:
+            found = pandas.read_csv(
+                file, sep=separator, index_col=False, dtype_backend=KINDS
+            )
+        except pandas.errors.ParserWarning as warning:
+            reason = "its rows have more fields than its first line has names"
+            raise ValueError(f"{reason}; {_ADVICE}") from warning
+    name = str(found.columns[0])
+    other = next((s for s in ";\t|" if s != separator and s in name), None)
+    if len(found.columns) == 1 and other is not None:
+        raise ValueError(f"its columns seem to be parted by {other!r}; {_ADVICE}")
+    return found
+
+
+_ADVICE = "save it with ',' between columns (.tsv: tabs) and '.' in decimals"
 
 
 def _numbers(
