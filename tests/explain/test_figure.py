@@ -300,8 +300,8 @@ def test_a_long_name_stays_in_its_ring(browser, tmp_path):
     tab.goto(file.as_uri())
     wide = tab.evaluate(
         "Array.from(document.querySelectorAll('circle + text'), t => ["
-        "t.getBoundingClientRect().width, t.previousElementSibling.getBoundingClientRect()"
-        ".width, t.textContent])"
+        "t.getBoundingClientRect().width, t.previousElementSibling"
+        ".getBoundingClientRect().width, t.textContent])"
     )
     tab.close()
     assert len(wide) > 10
