@@ -337,7 +337,7 @@ class Forms(SumReader):
         return found
 
     def _lowered_sign(self, sign: str) -> Expr:
-        if sign == "𝐞" or (sign == "𝟏" and self._is_class()):
+        if sign == "𝐞" or (sign == "𝟏" and self._is_class() and not self.is_index()):
             return self._unit(self._class())
         if sign == "𝟏" and self.is_index() and not self._is_compared():
             first = self.take().text
