@@ -14,6 +14,9 @@ CASES = [
     # --- not an expression ---
     ("CellSyntax", "h[t] = tanh(x[t]", 1, "(", "'(' was never closed", "one equation"),
     ("CellSyntax", "h[t] = x[t] +\t@ 3", 1, "@", "invalid syntax", "one equation"),
+    ("Declaration", "P: (n, n)\nP = Q @ Q.T\nh[t] = tanh(P @ h[t-1] + x[t])", 1,
+     "P: (n, n)", "P is a name for an expression of parameters",
+     "declare the parameters"),
     ("CellSyntax", "h[t] = tanh(W x[t])", 1, "x", "nothing stands between W and x[t]",
      "`W @ x[t]`"),
     ("CellSyntax", "h[t] = 0.5 h[t-1] + x[t]", 1, "h", "between 0.5 and h[t-1]",
