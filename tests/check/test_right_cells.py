@@ -78,6 +78,12 @@ CELLS = {
         out = P @ sum(t, softmax(t, dot(b, h[t])) * h[t])
         L = mse(out, g)
     """,
+    "the larger of two sums of the same terms": """
+        g[t] = b
+        h[t] = maximum(W @ g[t], W @ b) + 0.3 * c
+        L[t] = nll(softmax(h[t]), q[t])
+        q: n_h
+    """,
     "a tie of a maximum": """
         h[t] = tanh(0.5 * h[t-1] + maximum(minimum(b, x[t]), x[t]))
         L[t] = sum(h[t])

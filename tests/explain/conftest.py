@@ -4,16 +4,17 @@ import pytest
 
 from tests.explain.documents import explained
 
-INVENTED = "branches"
+INVENTED, GREEK = "branches", "Greek letters and long names"
 
 
 @pytest.fixture(scope="session")
 def page_files(tmp_path_factory):
-    """The pages of the book's cell, a long one, an LSTM and a user's cell, on disk."""
+    """The pages of the book's cell, a long one, an LSTM and two of users, on disk."""
     folder = tmp_path_factory.mktemp("pages")
     files = {}
-    for name, tau in (("book", 4), ("long", 9), ("lstm", 3), ("invented", 3)):
-        cell = {"long": "book", "invented": INVENTED}.get(name, name)
+    taus = {"book": 4, "long": 9, "lstm": 3, "invented": 3, "greek": 3}
+    for name, tau in taus.items():
+        cell = {"long": "book", "invented": INVENTED, "greek": GREEK}.get(name, name)
         files[name] = folder / f"{name}.html"
         files[name].write_text(explained(cell, tau=tau).html(), encoding="utf-8")
     return files

@@ -12,7 +12,7 @@ from tests.explain.conftest import Opened
 from tests.explain.documents import explained
 from tests.explain.user_cells import USER_CELLS
 
-EVERY_PAGE = ["book", "long", "lstm", "invented"]
+EVERY_PAGE = ["book", "long", "lstm", "invented", "greek"]
 
 
 @pytest.mark.parametrize("name", EVERY_PAGE)

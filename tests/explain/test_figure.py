@@ -1,5 +1,6 @@
 """Figures for print: what they show, that nothing overlaps, every format."""
 
+import itertools
 import re
 from functools import cache
 from xml.etree import ElementTree as ET
@@ -13,9 +14,12 @@ from bptt.explain.explanation import BackwardLoopError
 from bptt.explain.figure import KINDS, FigureError
 from bptt.explain.figure import pdf as pdf_writer
 from bptt.explain.figure.pdf import MissingFontError
+from bptt.explain.figure.pictured import Pictured
 from bptt.explain.figure.scene import Box, Ring, Stroke
+from bptt.explain.figure.unrolled import OFF, STACK
 from bptt.explain.prepare import IndexedCellError
 from tests.explain.documents import explained
+from tests.explain.test_indexed import CELLS
 from tests.explain.tex import compile_tex, complaints
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -255,8 +259,27 @@ def test_a_mistake_is_refused_with_what_there_is(tmp_path):
     with pytest.raises(BackwardLoopError, match="figures draw loops"):
         ahead.figure("unrolled")
     heads = bptt.Cell("j = 1, ..., n_k\nh[t, j] = W[j] @ h[t-1, j]").explain()
-    with pytest.raises(IndexedCellError):
+    with pytest.raises(IndexedCellError, match="unrolled"):
         heads.figure("edge")
+
+
+@pytest.mark.parametrize("name", ["memory", "attention", "inner", "delay", "conv"])
+def test_a_cell_with_indices_is_drawn_with_a_stack_for_every_index(name):
+    found = bptt.Cell(CELLS[name]).explain(name=name, tau=3)
+    scene = found.figure("unrolled").scene
+    rings = [item for item in scene.items if isinstance(item, Ring)]
+    shown = [ring for ring in rings if ring.label.plain]
+    for one, two in itertools.combinations(shown, 2):
+        apart = ((one.x - two.x) ** 2 + (one.y - two.y) ** 2) ** 0.5
+        assert apart > one.radius + two.radius + STACK * OFF
+    pictured = Pictured(found.document, name, "en")
+    stacked = [n for n in found.document.scope.graph.names() if pictured.indices(n)]
+    behind = [ring for ring in rings if not ring.label.plain]
+    assert len(behind) == 3 * STACK * len(stacked)
+    if name == "memory":
+        assert "S_j⁽²⁾" in {ring.label.plain for ring in shown}
+    for text in (found.figure("unrolled").svg(), found.figure("unrolled").tikz()):
+        assert "∂" in text or "partial" in text
 
 
 def test_a_cells_name_is_quoted_in_every_format(tmp_path):
@@ -268,3 +291,18 @@ def test_a_cells_name_is_quoted_in_every_format(tmp_path):
     assert first.startswith("% ")
     assert "input" in first
     compile_tex(found.save(tmp_path / "figure.tex"))
+
+
+def test_a_long_name_stays_in_its_ring(browser, tmp_path):
+    figure = explained("Greek letters and long names", tau=2).figure("unrolled")
+    file = figure.save(tmp_path / "net.svg")
+    tab = browser.new_page()
+    tab.goto(file.as_uri())
+    wide = tab.evaluate(
+        "Array.from(document.querySelectorAll('circle + text'), t => ["
+        "t.getBoundingClientRect().width, t.previousElementSibling"
+        ".getBoundingClientRect().width, t.textContent])"
+    )
+    tab.close()
+    assert len(wide) > 10
+    assert [name for text, ring, name in wide if text > ring] == []

@@ -26,6 +26,45 @@ from tests.explain.user_cells import USER_CELLS
 # What is left of 1280 pixels beside the contents, the panel's edges and the parameters.
 ROOM = 880
 AHEAD = "h[t] = tanh(W @ h[t+1] + U @ x[t])"
+# Long names, many gates, several inputs, two directions: each drawn at its own length.
+LONG = {
+    "four gates": (2, """
+        update_gate[t] = sigmoid(W_update @ x[t] + R_update @ memory[t-1] + bias_update)
+        reset_gate[t] = sigmoid(W_reset @ x[t] + R_reset @ memory[t-1] + bias_reset)
+        write_gate[t] = sigmoid(W_write @ x[t] + R_write @ memory[t-1] + bias_write)
+        proposal[t] = tanh(W_new @ x[t] + R_new @ (reset_gate[t] * memory[t-1]))
+        memory[t] = update_gate[t] * memory[t-1] + write_gate[t] * proposal[t]
+        """),
+    "two inputs": (4, """
+        key_in[t] = tanh(K_projection @ source_left[t])
+        value_in[t] = tanh(V_projection @ source_right[t] + K_shared @ source_left[t])
+        state_vector[t] = tanh(W @ state_vector[t-1] + key_in[t] * value_in[t])
+        score[t] = Readout @ state_vector[t] + readout_bias
+        L[t] = mse(score[t], target_value[t])
+        """),
+    "a stack": (8, """
+        first_hidden[t] = tanh(W_first @ first_hidden[t-1] + U_first @ x[t] + b_first)
+        second_one[t] = tanh(W_second @ second_one[t-1] + U_second @ first_hidden[t])
+        third_state[t] = tanh(W_third @ third_state[t-1] + U_third @ second_one[t])
+        L[t] = nll(softmax(V_output @ third_state[t] + c_output), y[t])
+        """),
+    "both ways": (4, """
+        forward_state[t] = tanh(W_f @ forward_state[t-1] + U_f @ x[t] + b_f)
+        backward_state[t] = tanh(W_b @ backward_state[t+1] + U_b @ x[t] + b_b)
+        L[t] = mse(V_f @ forward_state[t] + V_b @ backward_state[t], y[t])
+        """),
+    "three parameters a line": (8, """
+        α[t] = sigmoid(W_α @ x[t] + R_α @ θ_state[t-1] + p_α * θ_state[t-1] + β_α)
+        ω[t] = tanh(W_ω @ x[t] + R_ω @ (α[t] * θ_state[t-1]) + β_ω)
+        θ_state[t] = θ_state[t-1] + α[t] * (ω[t] - θ_state[t-1])
+        L[t] = mse(θ_state[t], y[t])
+        """),
+    "reads two steps back": (4, """
+        recent[t] = tanh(A_one @ recent[t-1] + A_two @ recent[t-2] + B_in @ signal[t])
+        smooth[t] = decay * smooth[t-1] + (1 - decay) * recent[t]
+        L[t] = mse(C_out @ smooth[t] + D_direct @ signal[t], wanted[t])
+        """),
+}  # fmt: skip
 
 
 def explainable(name):
@@ -37,12 +76,15 @@ def explainable(name):
 
 
 LIBRARY = [name for name in bptt.cells.names() if explainable(name)]
-CELLS = [*LIBRARY, *USER_CELLS, "ahead"]
+CELLS = [*LIBRARY, *USER_CELLS, *LONG, "ahead"]
+DRAWN = {**dict.fromkeys(LIBRARY, 2), **dict.fromkeys(USER_CELLS, 2),
+         **{name: tau for name, (tau, _) in LONG.items()}}  # fmt: skip
 
 
 @cache
 def drawing(name, tau=4):
-    text = {**USER_CELLS, "ahead": AHEAD}.get(name)
+    own = {**USER_CELLS, "ahead": AHEAD, **{n: text for n, (_, text) in LONG.items()}}
+    text = own.get(name)
     cell = bptt.cells.get(name) if text is None else bptt.Cell(text)
     scope = Scope(prepare(cell.graph))
     return shown_point(scope, Options(tau)), Labels(Derivation(scope.graph), True)
@@ -142,17 +184,25 @@ MEASURE = """() => {
   return [count, found];
 }"""
 
+NAMES = """() => Array.from(document.querySelectorAll(".n")).flatMap((node) => {
+  const shape = node.querySelector("circle, rect").getBoundingClientRect();
+  return Array.from(node.querySelectorAll("text:not(.seed)")).filter((text) => {
+    const box = text.getBoundingClientRect();
+    return box.left < shape.left - 0.5 || box.right > shape.right + 0.5;
+  }).map((text) => [text.textContent, text.getBoundingClientRect().width]);
+})"""
+
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """All pictures of the library on one page, with the page's style."""
+    """All pictures of the library and of users on one page, with the page's style."""
     parts = []
-    for i, name in enumerate(LIBRARY):
-        point, labels = drawing(name, 2)
+    for i, (name, tau) in enumerate(DRAWN.items()):
+        point, labels = drawing(name, tau)
         for folded in (False, True):
             svg = picture(
                 draw(point.graph, folded=folded), Marks(tspans, labels.lines),
-                name=f"{name}-{i}-{folded}", title=name,
+                name=f"cell-{i}-{folded}", title=name,
             )  # fmt: skip
             parts.append(f"<div class=canvas>{svg}</div>")
     file = tmp_path_factory.mktemp("pictures") / "pictures.html"
@@ -172,11 +222,12 @@ def test_no_label_lies_on_a_label_a_node_or_a_line(browser, pictures, width):
             way == "backward",
         )
         count, found = tab.evaluate(MEASURE)
-        assert count > 25 * len(LIBRARY)
+        assert count > 25 * len(DRAWN)
         assert found == []
+    assert tab.evaluate(NAMES) == []
     rails = "Array.from(document.querySelectorAll('svg.rail'), s =>"
     assert tab.evaluate(
-        f"{rails} s.getBoundingClientRect().left >= 0 && s.clientWidth < 80)"
+        f"{rails} s.getBoundingClientRect().left >= 0 && s.clientWidth < 120)"
         ".every(Boolean)"
     )
     tab.close()

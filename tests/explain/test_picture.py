@@ -70,7 +70,7 @@ def test_the_picture_has_every_edge_of_the_unrolled_graph(name):
 @pytest.mark.parametrize("name", CELLS)
 def test_a_parameter_is_drawn_once_with_one_edge_per_step(name):
     svg = svg_of(name)
-    boxes = re.findall(r'class="n parameter" data-sym=(\w+)', svg)
+    boxes = re.findall(r'class="n parameter" data-sym="?(\w+)', svg)
     parameters = shown(name).scope.graph.parameters
     assert sorted(boxes) == sorted(parameters)
     for parameter in parameters:

@@ -64,4 +64,11 @@ USER_CELLS = {
         h[t] = log_softmax(W @ h[t-1] + U @ x[t])
         L[t] = mean(h[t] * e)
         """,
+    "Greek letters and long names": """
+        Δ_gate[t] = sigmoid(W_input_to_gate @ x[t] + R_ζ @ σ_state[t-1] + bias_of_gate)
+        γ[t] = tanh(A_mix @ x[t] + Σ @ (Δ_gate[t] * σ_state[t-1]) + β)
+        σ_state[t] = (1 - Δ_gate[t]) * σ_state[t-1] + Δ_gate[t] * γ[t]
+        prediction_out[t] = V_readout @ σ_state[t] + é_out
+        L[t] = nll(softmax(prediction_out[t]), y[t])
+        """,
 }

@@ -141,3 +141,16 @@ def test_leading_directions_are_those_of_the_full_set_where_they_part():
     assert few.log_singular_values[0, 0] == pytest.approx(
         full.log_singular_values[0, 0], abs=0.05
     )
+
+
+def test_a_run_without_any_loss_has_no_gradient_and_no_lags():
+    cell = bptt.cells.book
+    inputs = {"x": np.ones((6, 2, 3)), "y": np.zeros((6, 2), int)}
+    params = cell.init(n_x=3, n_h=4, n_o=5, seed=0)
+    for tau in (6, 1):
+        rows = {name: array[:tau] for name, array in inputs.items()}
+        flow = cell.flow(params, rows, weights=np.zeros((tau, 2)))
+        assert flow.diagnoses[0].kind == "no-gradient"
+        assert flow.lags.tolist() == [0.0] and len(flow.sources) == 0
+        assert flow.truncations[-1].cosine == 1.0
+        assert "没有梯度" in flow.text("zh")

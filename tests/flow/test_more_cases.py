@@ -82,6 +82,13 @@ def seeded():
 # name: how it is made, kinds that must be there (none: a clean bill), an action
 CASES = {
     "peephole": (lambda: library("lstm_peephole", b_f=2.0), (), ""),
+    "peephole that adds up": (
+        lambda: library("lstm_peephole", tau=50, b_f=8.0), ("exploding",), "b_f=1",
+    ),
+    "mgu stuck": (lambda: library("mgu", b_f=-9.0), ("stuck",), "b_f=1"),
+    "one unit grows in most rows": (
+        lambda: library("indrnn", w=1.3), ("exploding",), "normalisation=layer",
+    ),
     "ugrnn that keeps": (lambda: library("ugrnn", b_g=2.0), (), ""),
     "ugrnn stuck": (lambda: library("ugrnn", b_g=40.0), ("stuck",), "b_g=1"),
     "coupled stuck": (lambda: library("lstm_coupled", b_i=-40.0), ("stuck",), "b_i=1"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 
-from tests.fuzz.case import INNER, Case, Equation
+from tests.fuzz.case import INNER, NAME, Case, Equation
 from tests.fuzz.forms import (
     after_time,
     both_losses,
@@ -174,8 +174,9 @@ class _Builder:
         inputs = [n for n, k in names.kinds.items() if k in ("input", "index")]
         if not any(f"{name}[t" in text for name in inputs):
             extra.append(f"sum({self.w.target(self.w.dims[:1])})")
-        given = {d for n, s in names.shapes.items() if names.kinds[n] != "node"
-                 for d in s}  # fmt: skip
+        read = {*NAME.findall(text)}
+        given = {d for n, s in names.shapes.items()
+                 if names.kinds[n] != "node" and n in read for d in s}  # fmt: skip
         missing = [dim for dim in self.w.dims if dim not in given]
         extra += [f"sum(cos({self.w.parameter((dim,))}))" for dim in missing]
         for number, text in enumerate(extra):

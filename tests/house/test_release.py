@@ -73,3 +73,19 @@ def test_the_next_release_takes_its_fragments_and_keeps_the_last(tmp_path):
     assert found[:2] == ["9.9.9", __version__]
     assert "A thing that comes later. (#999)" in text
     assert not list(folder.glob("*.md"))
+
+
+def test_no_environment_is_part_of_the_project():
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("no repository")
+    listed = subprocess.run(
+        (git, "ls-files"), cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    names = listed.stdout.splitlines()
+    assert [n for n in names if "site-packages" in n or n.startswith(".nox")] == []
+    ignored = subprocess.run(
+        (git, "ls-files", "-ci", "--exclude-standard"),
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ignored.stdout == ""

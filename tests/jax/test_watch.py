@@ -49,7 +49,7 @@ def expected(parts, params, lengths=None):
 @pytest.mark.parametrize("lengths", [None, np.array([7, 2, 5])])
 def test_norms_are_those_of_the_core(parts, lengths):
     lstm, book, params, data = parts
-    watch = bptt.jax.FlowWatch()
+    watch = bptt.jax.FlowWatch(every=1)
     lower = watch.layer("lower", bptt.jax.recurrent(lstm))
     upper = watch.layer("upper", bptt.jax.recurrent(book))
     step = jax.jit(jax.value_and_grad(network(lower, upper, data, lengths)))
@@ -90,7 +90,7 @@ def test_calls_of_a_vmap_add_their_squares(has_own):
     problem = Problem("elman")
     p, x, initial, w = problem.arguments
     batch = jnp.stack([x, 2 * x, -x])
-    watch = bptt.jax.FlowWatch()
+    watch = bptt.jax.FlowWatch(every=1)
     f = watch.layer("one", problem.f)
 
     def loss(p, x):
@@ -113,7 +113,7 @@ def test_calls_of_a_vmap_add_their_squares(has_own):
 
 def test_the_context_waits_for_a_step_that_is_still_being_computed():
     cell = bptt.Cell("h[t] = tanh(W @ h[t-1] + x[t]); L[t] = sum(h[t] ** 2)")
-    watch = bptt.jax.FlowWatch()
+    watch = bptt.jax.FlowWatch(every=1)
     f = watch.layer("slow", bptt.jax.recurrent(cell))
     step = jax.jit(jax.grad(lambda p, x: f(p, {"x": x}).loss))
     p, x = {"W": 0.5 * np.eye(64)}, np.ones((300, 32, 64))
@@ -125,7 +125,7 @@ def test_the_context_waits_for_a_step_that_is_still_being_computed():
 
 
 def test_an_error_inside_leaves_the_watch_off(parts):
-    watch = bptt.jax.FlowWatch()
+    watch = bptt.jax.FlowWatch(every=1)
     with pytest.raises(ZeroDivisionError), watch:
         raise ZeroDivisionError
     assert watch.iteration == 1
@@ -135,7 +135,7 @@ def test_an_error_inside_leaves_the_watch_off(parts):
 
 def test_steps_that_are_run_again_are_watched_too(parts):
     lstm, book, params, data = parts
-    watch = bptt.jax.FlowWatch()
+    watch = bptt.jax.FlowWatch(every=1)
     lower = watch.layer("lower", bptt.jax.recurrent(lstm, checkpoint=3))
     upper = watch.layer("upper", bptt.jax.recurrent(book, checkpoint=2))
     with watch:

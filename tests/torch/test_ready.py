@@ -79,10 +79,16 @@ def test_the_bits_are_those_of_the_long_way(kind, options, ran, monkeypatch):
     ran.clear()
     expected = everything(layer)
     assert not ran
+    n_states = len(arguments(layer)[1]) - 1
     for call in calls:
-        for one, other in zip(call, expected, strict=True):
+        for one, other in zip(call[:-n_states], expected[:-n_states], strict=True):
             assert torch.equal(one, other)
             assert one.shape == other.shape
+        # Those of initial states are products in NumPy, whose BLAS chooses the order of
+        # N_H terms, of up to four matrices.
+        for one, other in zip(call[-n_states:], expected[-n_states:], strict=True):
+            most = 4 * N_H * torch.finfo(one.dtype).eps * other.abs().max()
+            torch.testing.assert_close(one, other, rtol=0, atol=float(most))
 
 
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])

@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 import bptt
 import bptt.torch
+from bptt.torch.operators import HANDLES
 
 TAU, N_B, N_X, N_H = 7, 3, 4, 5
 LENGTHS = torch.tensor([7, 2, 5])
@@ -180,3 +181,38 @@ def test_an_empty_batch_under_hooks():
         out, _ = layer(x)
     out.sum().backward()
     assert x.grad.shape == x.shape
+
+
+@pytest.mark.parametrize("make", [recurrent, with_loss])
+def test_hooks_around_a_compiled_graph_free_its_buffers(make):
+    """There the buffers belong to a handle that hooks see: gone with it, made again."""
+    layer, x = make(torch.float64), make_x(torch.float64)
+    expected = gradients(layer, x, total(layer, x))
+    compiled = torch.compile(layer, backend="aot_eager")
+    held = HANDLES._owners
+    before = len(held)
+    loss = total(compiled, x)
+    assert len(held) == before + 1
+    equal(gradients(layer, x, loss), expected)
+    seen = []
+
+    def to_bytes(tensor):
+        seen.append(tensor.dtype)
+        return tensor.shape, tensor.dtype, tensor.detach().numpy().tobytes()
+
+    def from_bytes(packed):
+        shape, dtype, data = packed
+        return torch.frombuffer(bytearray(data), dtype=dtype).view(shape)
+
+    del loss
+    gc.collect()
+    before = len(held)
+    with saved_tensors_hooks(to_bytes, from_bytes):
+        loss = total(compiled, x)
+    assert torch.int64 in seen  # the handle
+    gc.collect()
+    assert len(held) == before
+    equal(gradients(layer, x, loss), expected)
+    with save_on_cpu():  # what is there already stays
+        loss = total(compiled, x)
+    equal(gradients(layer, x, loss), expected)

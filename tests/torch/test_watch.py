@@ -24,7 +24,7 @@ def test_norms_are_those_of_the_gradients_asked_for_afterwards():
     torch.manual_seed(0)
     model, x = Model(), torch.randn(7, 2, 3)
     y = torch.randint(0, 6, (7, 2))
-    watch = bptt.torch.FlowWatch(model)
+    watch = bptt.torch.FlowWatch(model, every=1)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     expected = []
     for _ in range(2):
@@ -58,7 +58,7 @@ def test_gradients_of_a_watched_step_are_those_of_any_other():
     layer(x)[0].pow(2).sum().backward()
     plain = [p.grad.clone() for p in layer.parameters()]
     layer.zero_grad()
-    with bptt.torch.FlowWatch(layer):
+    with bptt.torch.FlowWatch(layer, every=1):
         layer(x)[0].pow(2).sum().backward()
     for mine, other in zip(layer.parameters(), plain, strict=True):
         assert torch.allclose(mine.grad, other, rtol=1e-5, atol=1e-6)
@@ -89,7 +89,7 @@ class Board:
 
 
 def test_the_board_gets_a_heat_map_of_t_against_iteration():
-    watch = WatchedNorms(board=(board := Board()), board_every=3)
+    watch = WatchedNorms(1, board=(board := Board()), board_every=3)
     for iteration in range(3):
         watch.begin()
         norms = np.array([1e-4, 1e-2, 1.0, np.nan]) * 10.0**-iteration

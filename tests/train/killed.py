@@ -1,4 +1,6 @@
-"""A run that is killed again and again, as a program: `python killed.py FOLDER SEED`.
+"""A run that is killed again and again, as a program.
+
+`python killed.py FOLDER SEED [CELL KILLS]`: 20 kills of the book's network by default.
 
 Every child of this process takes the run up and kills itself with SIGKILL after a
 random number of Python events (calls and returns, of C functions too): inside a step,
@@ -23,9 +25,9 @@ from bptt.train.run_folder import read_run
 for method in (Cell.forward, Cell.gradient):
     method.__kwdefaults__["executor"] = REFERENCE
 
-N_KILLS = 20
+CELL, N_KILLS = (sys.argv[3], int(sys.argv[4])) if sys.argv[4:] else ("book", 20)
 OPTIONS = TrainingOptions(
-    cell="book",
+    cell=CELL,
     n_h=3,
     n_b=2,
     tau=3,

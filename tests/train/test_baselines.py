@@ -1,11 +1,14 @@
 """The two baselines, against values known without them."""
 
+import os
+import sys
 from math import log2
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bptt.train.data import baselines
+from bptt.train.data import vocabulary
 from bptt.train.data.baselines import Split, count_entries, lzma_bits, unigram_bits
 from bptt.train.data.vocabulary import Vocabulary
 
@@ -56,8 +59,23 @@ def test_lzma_counts_characters_not_bytes():
 
 
 def test_entries_are_counted_across_the_pieces_of_a_mapped_file(monkeypatch):
-    monkeypatch.setattr(baselines, "PIECE", 7)
+    monkeypatch.setattr(vocabulary, "PIECE", 7)
     tokens = np.random.default_rng(3).integers(0, 5, 50).astype(np.uint32)
     assert count_entries(tokens, 6).tolist() == [
         int((tokens == entry).sum()) for entry in range(6)
     ]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc/self/statm")
+def test_a_large_text_is_counted_without_being_held_in_memory(tmp_path):
+    def resident():
+        with Path("/proc/self/statm").open() as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    size = 64 * 2**20
+    np.arange(size, dtype=np.uint8).tofile(tmp_path / "entries")
+    tokens = np.memmap(tmp_path / "entries", np.uint8, mode="r")
+    before = resident()
+    counts = count_entries(tokens, 256)
+    assert resident() - before < size / 2
+    assert counts.tolist() == [size // 256] * 256

@@ -1,10 +1,14 @@
 """A run of every cell of the library, stopped and taken up again, with kernels.
 
-Its kernels are compiled again for a fresh cell, and must give the same bits.
+Its kernels are compiled again for a fresh cell, and must give the same bits. One is
+stopped as Ctrl-C stops it, another killed at random moments.
 BPTT_EVERY_CELL=1 tries every cell; a usual run those whose plans once differed.
 """
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +42,16 @@ def test_a_run_taken_up_by_fresh_kernels_ends_with_the_same_bits(
     assert not resume(tmp_path / "stopped", quiet, TEXT).was_interrupted
     assert junk
     assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_run_killed_at_random_moments_ends_with_the_same_bits(name, tmp_path):
+    program = Path(__file__).with_name("killed.py")
+    ended = subprocess.run(
+        [sys.executable, program, tmp_path, "1", name, "4"],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.split()[0] == "4"
+    assert_same_run(tmp_path / "straight", tmp_path / "killed")

@@ -25,6 +25,7 @@ from bptt.train.errors import (
     ForecastError,
     IgnoredOptionError,
     OptionError,
+    UnlikeDataError,
 )
 from bptt.train.predicting import forecast_run
 from bptt.train.trivial import measure_lagged
@@ -122,6 +123,9 @@ def test_a_group_is_a_sequence_with_a_label_of_its_own_or_one_per_row(tmp_path):
         ("a\n1\n", {}, BadRecordError, "no more than 1 rows"),
         ("a,y\n1,-1\n2,0\n", {"target": "y"}, BadRecordError, "classes count from 0"),
         ("", {}, DataUnreadableError, "No columns to parse"),
+        ("a;b\n0,5;1,5\n2,5;3,5\n", {}, DataUnreadableError, "more fields than its"),
+        ("a\n0,1\n2,3\n", {}, DataUnreadableError, r"'\.' in decimals"),
+        ("a;b\n1;2\n3;4\n", {}, DataUnreadableError, "parted by ';'; save it with"),
     ],
 )
 def test_a_table_that_cannot_be_used_says_why(tmp_path, text, table, error, message):
@@ -315,3 +319,57 @@ def test_a_forecast_of_a_longer_horizon_is_fed_what_it_said(tmp_path, quiet):
     np.testing.assert_allclose(found[:, 2], [76, 78, 80, 152, 156, 160, 304], rtol=1e-6)
     assert set(found[:, 3]) == {40}
     np.testing.assert_array_equal(found[:, 4], [37, 38, 39, 40, 37, 38, 39])
+
+
+def write_words(path, rows):
+    path.write_text("who,p,label\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def test_words_are_classes_in_order_and_called_by_their_names(tmp_path, capsys):
+    pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    kinds = ["wet", "dry", "hail"]
+    rows = [f"s{i},{i % 3 + 0.1 * t},{kinds[i % 3]}" for i in range(24)
+            for t in range(2 + i % 4)]  # fmt: skip
+    file = write_words(tmp_path / "w.csv", rows)
+    data = read(file, group="who", target="label")
+    assert data.classes == ("dry", "hail", "wet")
+    assert (data.form.target, data.form.n_o, data.form.per_step) == ("class", 3, False)
+    by_id = dict(zip(data.ids, map(int, data.parts["whole"].y), strict=True))
+    assert (by_id["s0"], by_id["s1"], by_id["s2"]) == (2, 0, 1)
+    run = str(tmp_path / "run")
+    small = "--cell elman --n-h 5 --epochs 40 --validations 1 --n-b 6 --held-out 0.2"
+    asked = ["train", str(file), "--group", "who", "--target", "label"]
+    app([*asked, *small.split(), "--out", run], standalone_mode=False)
+    assert "wet: " in capsys.readouterr().out.split("recall of each class")[1]
+    # Fewer words in another file mean what they meant in training.
+    other = write_words(tmp_path / "o.csv", ["a,0.0,wet", "a,0.1,wet", "b,2.1,hail"])
+    app(["predict", run, str(other), "--out", str(tmp_path / "p.csv")],
+        standalone_mode=False)  # fmt: skip
+    app(["eval", run, str(other), "--json"], standalone_mode=False)
+    found = json.loads(capsys.readouterr().out)
+    with (tmp_path / "p.csv").open() as stream:
+        said = list(csv.DictReader(stream))
+    names = ["label dry", "label hail", "label wet"]
+    best = [max(names, key=lambda name: float(one[name])) for one in said]
+    right = [best[0] == "label wet", best[1] == "label hail"]
+    assert found["accuracy"] == sum(right) / 2
+    odd = write_words(tmp_path / "x.csv", ["a,0.0,wat", "a,0.1,wat"])
+    with pytest.raises(BadRecordError, match=r"'label' wat, where .* mean wet\?"):
+        app(["eval", run, str(odd)], standalone_mode=False)
+    with pytest.raises(UnlikeDataError, match="labels dry, hail, zap"):
+        app(["train", *asked[2:], str(write_words(tmp_path / "z.csv", [
+            row.replace("wet", "zap") for row in rows])), *small.split(),
+            "--start", run], standalone_mode=False)  # fmt: skip
+
+
+def test_a_label_that_is_missing_leaves_its_row_out(tmp_path):
+    rows = ["a,1,on", "a,2,", "a,3,off", "a,4,on"]
+    file = write_words(tmp_path / "w.csv", rows)
+    with pytest.raises(BadRecordError, match="has 'label' missing"):
+        read(file, target="label", columns=("p",))
+    data = read(file, target="label", columns=("p",), missing="mask")
+    assert data.classes == ("off", "on")
+    np.testing.assert_array_equal(data.parts["whole"].scored[0], [1, 0, 1, 1])
+    assert data.parts["whole"].y[0][[0, 2, 3]].tolist() == [1, 0, 1]

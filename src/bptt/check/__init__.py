@@ -9,6 +9,7 @@ with which oracle, how far apart they were and what was allowed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -109,7 +110,18 @@ def check_instance(
         for number, check in enumerate(checks, 1):
             rows += check(context)
             progress(number / len(checks))
+        is_open = any(row.status == FAILED for row in rows)
+        if is_open and context.prober.is_decided_by_rounding:
+            rows = [_decided_by_rounding(row) for row in rows]
     return rows
+
+
+def _decided_by_rounding(row: Row) -> Row:
+    """A failed row of numbers at which it proves nothing."""
+    if row.status != FAILED:
+        return row
+    note = "a branch is chosen between two values that rounding alone parts"
+    return replace(row, status=NOT_CHECKED, error=None, note=note)
 
 
 def _directions(cell: Engine, instance: Instance) -> str:

@@ -118,9 +118,9 @@ class Ledger:
 
     def __rich__(self) -> Table:
         # Imported here so that `import bptt` loads nothing for the command line.
-        from rich.table import Table
+        from bptt.page.table import WordTable
 
-        table = Table(title=self.verdict, title_justify="left")
+        table = WordTable(title=self.verdict, title_justify="left")
         for column in COLUMNS:
             is_number = column in ("worst error", "tolerance", "epsilon")
             table.add_column(column, justify="right" if is_number else "left")

@@ -37,6 +37,7 @@ LARGE = 50_000
 DIRECTIONS = 4
 MOST_REALS = 1_000_000  # of the probes of one run, per row of the batch
 COMPARISONS = ("greater", "greater_equal")
+ROUNDED = 1e-14  # what rounding leaves between equal values, about 1 in size
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,25 @@ class Prober:
     @cached_property
     def kink_distance(self) -> float:
         """The distance of the nearest kink from these numbers; infinite without one."""
-        nearest = np.inf
+        found = (float(np.min(distances)) for distances in self._kinks)
+        return min(found, default=np.inf)
+
+    @property
+    def is_decided_by_rounding(self) -> bool:
+        """Whether a branch is chosen between two values that rounding alone parts.
+
+        max(A u, A v) where u = v: which is the larger differs from one order of the
+        same sums to another, and so do the gradients, all of them right.
+        """
+        return any(
+            bool(((distances > 0) & (distances < ROUNDED)).any())
+            for distances in self._kinks
+        )
+
+    @cached_property
+    def _kinks(self) -> list[Array]:
+        """How far each operation that has a kink is from it, element by element."""
+        every = []
         for node in walk(self.graph.definitions.values()):
             kink = OPS[node.op].kink if node.op in OPS else None
             if kink is None or _is_decided_elsewhere(node):
@@ -138,8 +157,8 @@ class Prober:
                 )
                 for v, child in zip(values.values(), node.inputs, strict=True)
             ]
-            nearest = min(nearest, float(np.min(kink(*arguments))))
-        return float(nearest)
+            every.append(np.asarray(kink(*arguments)))
+        return every
 
     @cached_property
     def _fixed(self) -> frozenset[str]:

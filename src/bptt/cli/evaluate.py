@@ -66,7 +66,7 @@ def evaluate(
             f"{other.name}: {_sentence(other.loss, unit.name, other.figures)}"
             for other in measured.references
         ),
-        *recalls(measured.by_class),
+        *recalls(measured.by_class, measured.classes),
         *measured.remarks,
         kept,
     ]

@@ -13,7 +13,7 @@ from typing import Any
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.derive import Derivation
-from bptt.explain.algebra.expr import FIRST, TAU, Time
+from bptt.explain.algebra.expr import FIRST, TAU, Expr, Time
 from bptt.explain.algebra.point import Scope
 from bptt.explain.algebra.shape import shape_of
 from bptt.explain.instances import Options
@@ -327,10 +327,18 @@ class BookMaker:
 
     def _chain(self, line: Line) -> Chain:
         text = line.text.format(**WEIGHTS[self.options.kind])
-        links = tuple(Link(parse(side, self.scope)) for side in text.split(" = "))
+        links = tuple(Link(self._side(side)) for side in text.split(" = "))
         letters: dict[str, Any] = dict(pair.split(":") for pair in line.letters.split())
         letters = {letter: _number(dim) for letter, dim in letters.items()}
         return Chain(links, *line.bounds, letters, line.number)
+
+    def _side(self, text: str) -> Expr:
+        """One side; ∂L/∂o_i stays a fraction, and is not (∇_o L)_i once more."""
+        found = parse(text, self.scope)
+        if text.startswith("partial(L, ") and isinstance(found, e.Element):
+            assert isinstance(found.of, e.Nabla)
+            return e.Jacobian(e.Value("L"), e.Element(found.of.of, found.indices))
+        return found
 
     def _shapes(self, text: str) -> tuple[ShapeNote, ...]:
         exprs = [parse(part, self.scope) for part in text.split(";") if part.strip()]

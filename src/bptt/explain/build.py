@@ -8,7 +8,7 @@ from dataclasses import replace
 from bptt.check import silent
 from bptt.engine import Engine
 from bptt.explain import model as m
-from bptt.explain.context import Subject
+from bptt.explain.context import Subject, called
 from bptt.explain.instances import Options
 from bptt.explain.panels import (
     against,
@@ -64,9 +64,10 @@ def build_document(
 def _document(context: Subject, panels: list[m.PagePanel]) -> m.Document:
     options, name = context.options, context.name
     return m.Document(
-        m.Text("title", {"cell": name}) if name else m.Text("title-unnamed"),
+        m.Text("title", {"cell": called(name)}) if name else m.Text("title-unnamed"),
         context.cell.text.strip(), context.scope, context.shown,
-        {"tau": options.tau, "seed": options.seed, "reduction": options.kind,
+        {"cell": called(name), "tau": options.tau, "seed": options.seed,
+         "reduction": options.kind,
          "sizes": dict(context.shown.sizes)},
         tuple(panels),
     )  # fmt: skip

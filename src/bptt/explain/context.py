@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 
 from bptt.check import silent
 from bptt.engine import Engine
@@ -16,6 +17,12 @@ from bptt.explain.instances import Options, check_points, shown_point
 from bptt.explain.model import Chain
 from bptt.explain.prepare import has_indices, prepare
 from bptt.explain.verify import Verifier
+
+
+def called(name: str) -> str:
+    """What a cell is called in titles: a file's name, without folder and ending."""
+    path = PurePath(name)
+    return path.stem if path.suffix == ".cell" or len(path.parts) > 1 else name
 
 
 @dataclass(frozen=True)

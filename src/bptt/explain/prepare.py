@@ -23,7 +23,7 @@ LOSSES = frozenset({"nll", "nll_soft"})
 
 
 class IndexedCellError(ArgumentError):
-    """A figure for print is asked for of a cell with indices."""
+    """A figure of Jacobians or paths is asked for of a cell with indices."""
 
 
 def has_indices(graph: Graph) -> bool:
@@ -41,14 +41,14 @@ def refuse_indices(graph: Graph) -> None:
         if node.op in WITHOUT_CARDS and not graph.indices:
             raise IndexedCellError(
                 "the cell puts vectors together, takes parts of them or counts their "
-                "places; figures are for cells without these. explain() derives its "
-                "gradient card by card"
+                "places; of such a cell there is the figure `unrolled`. explain() "
+                "derives its gradient card by card"
             )
     for name in graph.indices:
         raise IndexedCellError(
-            f"the cell has the index {name}; figures are for cells without. explain() "
-            "derives its gradient card by card; write one head without an index to see "
-            "the rest"
+            f"the cell has the index {name}; of such a cell there is the figure "
+            "`unrolled`. explain() derives its gradient card by card; write one head "
+            "without an index to see the rest"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,7 +23,7 @@ def norm(array: Array) -> float:
 def norms(array: Array, lead: int = 1) -> Array:
     """The norm over all but the first `lead` axes."""
     shape = array.shape[:lead]
-    flat = array.reshape(*shape, -1)
+    flat = array.reshape(*shape, math.prod(array.shape[lead:]))
     largest = np.abs(flat).max(axis=-1, initial=0.0)
     by = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -38,13 +38,13 @@ class Promise:
 
 def promise_of(action: str, before: Findings, after: Findings) -> Promise | None:
     """The promise of the first remedy with this action, if a diagnosis has one."""
-    asked = [(d.layer, r.key) for d in before.diagnoses for r in d.remedies
+    asked = [(d, r.key) for d in before.diagnoses for r in d.remedies
              if r.action == action]  # fmt: skip
-    layer, key = asked[0] if asked else ("", "")
-    found = PROMISES.get(key)
-    if found is None:
+    if not asked or asked[0][1] not in PROMISES:
         return None
-    measure, direction = found
+    layer, (measure, direction) = asked[0][0].layer, PROMISES[asked[0][1]]
+    if measure == "growth" and asked[0][0].kind == "vanishing-rows":
+        measure = "least-growth"  # of those rows: the others may do without
     of_layer = layer and "growth" in measure
     old, new = (
         MEASURES[measure](_alone(flow, layer) if of_layer else flow)
@@ -92,6 +92,13 @@ def worst_growth_of(flow: Findings) -> float:
     if not flow.growth:
         return np.inf
     return max(float(np.max(g.by_row)) * LAG / g.lag for g in flow.growth)
+
+
+def least_growth_of(flow: Findings) -> float:
+    """The same of the row that keeps least."""
+    if not flow.growth:
+        return -np.inf
+    return min(float(np.min(g.by_row)) * LAG / g.lag for g in flow.growth)
 
 
 def rate_of(flow: Findings) -> float:
@@ -166,6 +173,7 @@ def _first_bad(flow: Findings) -> float:
 MEASURES: Mapping[str, Callable[[Findings], float]] = {
     "growth": growth_of,
     "worst-growth": worst_growth_of,
+    "least-growth": least_growth_of,
     "share": share_of,
     "peak": _peak,
     "step": _step_norm,
@@ -179,10 +187,11 @@ MEASURES: Mapping[str, Callable[[Findings], float]] = {
     "clipped": _of("clipping", "share"),
     "finite": _first_bad,
 }
-LOGARITHMS = ("growth", "worst-growth", "peak")
+LOGARITHMS = ("growth", "worst-growth", "least-growth", "peak")
 # Remedy's sentence -> what it says will move, and where to.
 PROMISES: Mapping[str, tuple[str, int]] = {
     "remedy.radius": ("worst-growth", DOWN),
+    "remedy.forget": ("worst-growth", DOWN),
     "remedy.smaller-weights": ("worst-growth", DOWN),
     "remedy.normalise-layer": ("worst-growth", DOWN),
     "remedy.normal": ("peak", DOWN),

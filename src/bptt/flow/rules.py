@@ -32,6 +32,7 @@ from bptt.step.shapes import Array
 
 ORDER = ("fault", "caution", "note")
 SURE = 3  # standard errors
+KEEPS = 0.95  # of a state per step: e^-1 in 20 steps
 LEAK = 0.1  # e^-2 over 20 steps
 TRANSIENT = float(np.log(10.0))  # over the lag, from a step that only shrinks
 
@@ -86,7 +87,8 @@ def _exploding(case: Case) -> Iterator[Diagnosis]:
         return
     pace, rows = case.pace, np.flatnonzero(grows)
     worst = rows[np.argsort(-pace.by_row[rows])]
-    remedies = [_scale_down(case), *_normalise(case, "remedy.normalise-layer"),
+    remedies = [*_forget(case), _scale_down(case),
+                *_normalise(case, "remedy.normalise-layer"),
                 remedy("clip=1", "remedy.clip")]  # fmt: skip
     is_all = _grows(case)
     if not is_all:
@@ -100,6 +102,17 @@ def _exploding(case: Case) -> Iterator[Diagnosis]:
         growth=show_log(pace.log_growth[worst[0]]),
         rate=f"{pace.rates[worst[0]]:+.3f}", factor=show_log(pace.rates[worst[0]]),
     )  # fmt: skip
+
+
+def _forget(case: Case) -> Iterator[Remedy]:
+    """A gate that keeps everything, to which the rest of the step adds."""
+    for gate in [g for g in case.facts.gates if g.bias][:1]:
+        mean = case.mean_of(gate.name)
+        keeps = mean if gate.keeps_at_one else 1 - mean
+        if keeps > KEEPS:
+            bias = 1 if gate.keeps_at_one else -1
+            yield remedy(f"{gate.bias}={bias}", "remedy.forget", gate=gate.name,
+                         keeps=keeps, bias=gate.bias, value=bias)  # fmt: skip
 
 
 def _bursts(case: Case) -> Iterator[Diagnosis]:
@@ -333,6 +346,8 @@ def _stuck(case: Case) -> Iterator[Diagnosis]:
         for gate in case.facts.gates
         if case.flat_share(gate.name) > MANY and gate.bias
     ]  # fmt: skip
+    # A gate that is used twice, as f and as 1 - f, has one bias.
+    remedies = list({r.action: r for r in remedies}.values())
     if not remedies:
         remedies = list(_unsaturate(case, flat))
     yield diagnosis(

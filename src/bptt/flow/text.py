@@ -66,8 +66,9 @@ def _clean(report: Findings, lang: str) -> str:
     logs = pace.log_growth
     # The row that is farthest from keeping what it gets.
     worst = int(np.argmax(np.where(np.isfinite(logs), np.abs(logs), np.inf)))
+    key = "healthy" if report.n_b > 1 else "healthy-one"
     body = say(
-        "says.healthy", lang, lag=pace.lag, growth=power(pace.batch_growth),
+        f"says.{key}", lang, lag=pace.lag, growth=power(pace.batch_growth),
         factor=power(pace.batch_rate), rate=f"{pace.batch_rate:+.3f}", n_b=report.n_b,
         row=worst, worst=power(float(logs[worst])), needed=report.needed,
         limit=GROWING,

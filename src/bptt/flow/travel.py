@@ -102,6 +102,8 @@ def measure_travel(
     journey = _Journey(maps, sources, full)
     where = np.flatnonzero(np.isin(maps.slots.steps, sources))
     journey.note({n: injected[n][where] for n in maps.states}, where)
+    if not len(where):  # no loss enters anywhere
+        return journey.finish(injected)
     term, where = _move(maps, where, {n: sent[n][where] for n in maps.states})
     for k in range(1, min(journey.end, LAGS + 1)):
         if k & (k - 1) == 0:

@@ -7,11 +7,13 @@ units is kept for every layer, state and step t, of every watched iteration.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from bptt import errors
 from bptt.flow.numeric import norms
+from bptt.flow.pacing import Pacer
 from bptt.step.shapes import Array
 
 DECADES = 8  # of a heat map's colours, down from its largest norm
@@ -24,18 +26,36 @@ GAP = np.array([128, 128, 128], np.uint8)  # no norm: the step is not there, or 
 class WatchedNorms:
     """What was collected: layer and state -> a row of norms for every iteration.
 
-    every: iterations of which one is watched; board: a SummaryWriter of TensorBoard, or
-    None; board_every: watched iterations between two heat maps.
+    every: iterations of which one is watched, or "auto": as many as cost `budget`, a
+    share of the time of all; board: a SummaryWriter of TensorBoard, or None;
+    board_every: watched iterations between two heat maps.
+    Raises: FlowError.
     """
 
     def __init__(
-        self, every: int = 1, board: Any = None, board_every: int = 100
+        self,
+        every: int | str = "auto",
+        board: Any = None,
+        board_every: int = 100,
+        budget: float = 0.1,
     ) -> None:
         """Nothing is watched yet."""
+        if every != "auto" and (not isinstance(every, int) or every < 1):
+            raise errors.FlowError(
+                f'every={every!r}: a number of iterations from 1 on, or "auto"'
+            )
+        if not budget > 0:
+            raise errors.FlowError(
+                f"budget={budget}: the share of a step's time that watching may cost, "
+                "above 0; 0.1 is a tenth"
+            )
         self.every, self.board, self.board_every = every, board, board_every
+        self.pacer = Pacer(budget)
         self.iteration = 0
         self.iterations: list[int] = []
         self._rows: dict[str, dict[int, Array]] = {}
+        self._is_timed = False
+        self._set_up()
 
     def note(self, layer: str, gradients: Mapping[str, Array]) -> None:
         """Keep the norms of a layer's states: state -> (tau, n_b, *shape)."""
@@ -63,10 +83,12 @@ class WatchedNorms:
     def heat_map(self, name: str) -> Array:
         """An image (tau, iterations, 3) of bytes: t upwards, iterations to the right.
 
-        Light is large; the colours go down eight decades from the largest norm.
+        Light is large; the colours go down eight decades from the largest norm. There
+        are as many columns as watched iterations, evenly spread over all iterations:
+        each shows the last one that was watched before it.
         Raises: KeyError for a name that is not in `norms`.
         """
-        values = self.norms[name].T[::-1]
+        values = self.norms[name][self._even_columns()].T[::-1]
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log10(values)
         finite = logs[np.isfinite(logs)]
@@ -79,6 +101,11 @@ class WatchedNorms:
         missing = ~np.isfinite(logs) & (values != 0)
         found = np.where(missing[..., None], GAP, np.nan_to_num(colours))
         return np.asarray(found.round().astype(np.uint8))
+
+    def _even_columns(self) -> Array:
+        at = np.array(self.iterations)
+        wanted = np.rint(np.linspace(at[0], at[-1], len(at)))
+        return np.asarray(np.searchsorted(at, wanted, side="right") - 1)
 
     def write(self) -> None:
         """Give the board a heat map of every layer and state, and the last norms."""
@@ -96,11 +123,47 @@ class WatchedNorms:
 
     def is_due(self) -> bool:
         """Whether the iteration that begins is watched."""
+        if isinstance(self.every, str):
+            return self.iteration == self.pacer.next
         return self.iteration % self.every == 0
 
     def begin(self) -> None:
         """A watched iteration begins."""
         self.iterations.append(self.iteration)
+
+    def __enter__(self) -> Self:
+        """Watch this step, if it is its turn."""
+        is_watched = self.is_due()
+        self._is_timed = self.every == "auto" and self.pacer.is_timed(self.iteration)
+        if self._is_timed:
+            self.pacer.settle(self._settle)
+        elif is_watched:
+            self._settle()
+        if is_watched:
+            self.begin()
+            self._turn(is_on=True)
+        self.pacer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop watching, and write to the board when it is due."""
+        try:
+            if self._is_timed or self.is_due():
+                self._settle()
+            if self._is_timed:
+                self.pacer.stop(self.iteration)
+        finally:
+            self._turn(is_on=False)
+            self.end()
+
+    def _set_up(self) -> None:
+        """What a front end needs besides."""
+
+    def _settle(self) -> None:
+        """Wait for what is being computed, where a front end runs ahead."""
+
+    def _turn(self, *, is_on: bool) -> None:
+        """Let the layers tell what they see, or no longer."""
 
     def end(self) -> None:
         """An iteration is over."""

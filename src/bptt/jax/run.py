@@ -18,7 +18,7 @@ from bptt.execute.packing import Packing, pack_lengths
 from bptt.execute.rows import take_apart
 from bptt.execute.weighting import refuse_no_weight
 from bptt.jax.task import Operands, Task, decode, program_of
-from bptt.jax.watches import note
+from bptt.jax.watches import is_on, note
 from bptt.results import Gradient, Run
 from bptt.step.shapes import Array
 
@@ -33,6 +33,9 @@ def run(text: str, operands: Sequence[Array], results: Sequence[Array]) -> None:
     the call.
     """
     task = decode(text)
+    if task.watched is not None and not is_on(task.watched[0]):
+        # The same buffers; a pass that looks and one that does not never share them.
+        task = _unwatched(task)
     compute = _backward if task.is_backward else _forward
     if not task.members:
         compute(task, operands, results)
@@ -54,6 +57,11 @@ def _one_of(task: Task) -> Task:
     return replace(task, members=())
 
 
+@functools.lru_cache(maxsize=256)
+def _unwatched(task: Task) -> Task:
+    return replace(task, watched=None)
+
+
 def _forward(task: Task, operands: Sequence[Array], results: Sequence[Array]) -> None:
     read = task.split(operands)
     if read.divisor is not None:
@@ -68,10 +76,8 @@ def _forward(task: Task, operands: Sequence[Array], results: Sequence[Array]) ->
     elif task.n_kept:
         *memory, stamp = results[-task.n_kept :]
         program, _ = task.phased_program
-        stamp[...] = number = _stamp(task, bindings, memory)
-        call = dispatch.begin(
-            program, bindings, threads=task.threads, memory=memory if number else None
-        )
+        stamp[...], chosen = _place(task, bindings, memory)
+        call = dispatch.begin(program, bindings, threads=task.threads, memory=chosen)
         run = Run(call.program, bindings, call.values)
     else:
         program, values = dispatch.run(
@@ -85,15 +91,27 @@ def _forward(task: Task, operands: Sequence[Array], results: Sequence[Array]) ->
         result[...] = value
 
 
-def _stamp(task: Task, bindings: Bindings, memory: Sequence[Array]) -> int:
-    """What buffers hold here; 0 where a program of another CPU has other buffers."""
+def _place(
+    task: Task, bindings: Bindings, memory: Sequence[Array]
+) -> tuple[int, list[Array] | None]:
+    """What buffers hold here, and which of them, in the order of the program.
+
+    0 and None where they cannot: a program of another CPU has other buffers. One that
+    no watch looks at needs some of those that it would if one did.
+    """
     program, _ = task.phased_program
     kept = dispatch.find_kept(
         program, bindings.sizes, bindings.dtype.itemsize, bindings.tau, bindings.n_b
     )
-    if kept is None or kept.shapes != [array.shape for array in memory]:
-        return 0
-    return kept.stamp
+    if kept is None:
+        return 0, None
+    left, chosen = list(memory), []
+    for shape in kept.shapes:
+        number = next((i for i, array in enumerate(left) if array.shape == shape), None)
+        if number is None:
+            return 0, None
+        chosen.append(left.pop(number))
+    return kept.stamp, chosen
 
 
 def _backward(task: Task, operands: Sequence[Array], results: Sequence[Array]) -> None:
@@ -125,12 +143,13 @@ def _go_on(
     names = task.waited_for
     if not read.kept or not set(seeds) <= set(names):
         return None
-    if int(read.kept[-1]) != _stamp(task, bindings, memory):
+    stamp, chosen = _place(task, bindings, memory)
+    if not stamp or int(read.kept[-1]) != stamp:
         return None
     _fill_up(task, bindings, seeds)
     program, request = task.phased_program
     call = dispatch.begin(
-        program, bindings, threads=task.threads, memory=memory, is_resumed=True
+        program, bindings, threads=task.threads, memory=chosen, is_resumed=True
     )
     call.finish(seeds)
     return Gradient(call.program, bindings, call.values, request, _no_run)

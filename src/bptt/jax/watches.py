@@ -11,7 +11,9 @@ from bptt.step.shapes import Array
 
 
 class Watch(Protocol):
-    """What looks at the gradients of a layer's states."""
+    """What looks at the gradients of a layer's states, while it is on."""
+
+    is_on: bool
 
     def note(self, layer: str, gradients: Mapping[str, Array]) -> None:
         """See one backward pass: state -> (tau, n_b, *shape)."""
@@ -26,6 +28,12 @@ def enrol(watch: Watch) -> int:
     number = next(_NUMBERS)
     _WATCHES[number] = watch
     return number
+
+
+def is_on(number: int) -> bool:
+    """Whether a watch wants to see the backward pass that runs now."""
+    watch = _WATCHES.get(number)
+    return watch is not None and watch.is_on
 
 
 def note(number: int, layer: str, gradients: Mapping[str, Array]) -> None:

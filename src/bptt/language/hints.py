@@ -48,6 +48,9 @@ SIGNS = {
 NAMED = sorted({*keyword.kwlist} - {"True", "False", "None"})
 _WORD = re.compile(rf"(?<![\w.])({'|'.join(NAMED)})(?!\w)")
 _CALLED_STEP = re.compile(r"\b([^\W\d]\w*)\s*\(\s*(t\s*(?:[+-]\s*1)?)\s*\)")
+_PRIMED = re.compile(r"[\w\])]'")
+_BESIDE = re.compile(r"(?<![\w.\]])((?:[^\W\d]\w*(?:\[[^\[\]]*\])?|\d+(?:\.\d+)?)) +"
+                     r"([^\W\d]\w*(?:\[[^\[\]]*\])?)")  # fmt: skip
 _BRACED = re.compile(r"\b([^\W\d]\w*?)_\{([^}]*)\}")
 
 Hint = tuple[int, str, str]  # where in the line, the problem, the fix
@@ -58,7 +61,8 @@ def of_line(line: str, column: int) -> Hint | None:
     code = line.split("#", 1)[0]
     return (
         _sign(code) or _braces(code) or _stacked(code, column) or _bars(code)
-        or _called(code) or _word(code)
+        or _called(code) or _word(code) or _prime(code)
+        or _side_by_side(code, column)
     )  # fmt: skip
 
 
@@ -126,6 +130,27 @@ def _word(code: str) -> Hint | None:
     return found.start(), problem, f"another name, such as {word}_1{other}"
 
 
+def _prime(code: str) -> Hint | None:
+    found = _PRIMED.search(code)
+    if found is None:
+        return None
+    fix = "`A.T`, of two vectors `dot(u, v)`; a name has no prime, write h_1"
+    return found.end() - 1, "a transpose is written `.T`", fix
+
+
+def _side_by_side(code: str, column: int) -> Hint | None:
+    every = _BESIDE.finditer(code)
+    found = next((f for f in every if f.start() <= column <= f.end()), None)
+    if found is None:
+        return None
+    a, b = found.groups()
+    problem = f"nothing stands between {a} and {b}"
+    fix = f"`{a} * {b}` element by element"
+    if not a[0].isdigit():
+        fix = f"`{a} @ {b}` for a matrix and what it multiplies, {fix}"
+    return found.start(2), problem, fix
+
+
 def declared_index(place: str) -> str:
     """What to do about an index that no line declares."""
     return f"declare the index, `{place} = 1, ..., n_{place}`"
@@ -162,5 +187,7 @@ def _bounds(node: ast.expr) -> tuple[str, str] | None:
     numbers = [value for value in values if type(value) is int]
     if len(numbers) < 2:
         return None
-    first, last = (str(number) for number in numbers)
-    return (str(numbers[0] + 1), last) if isinstance(node, ast.Slice) else (first, last)
+    first, last = numbers
+    if isinstance(node, ast.Slice):
+        return str(first + 1), str(last)
+    return str(first or 1), str(last or 1)  # 0 is the first one elsewhere

@@ -112,6 +112,8 @@ class Source:
             start = len(line) - len(line.lstrip())
             fix = "begin every line at the same margin, or put brackets around an "
             fix += "expression that continues"
+        elif "nested" in error.msg:
+            fix = "give its inner parts a name, in equations of their own"
         elif "integer string conversion" in error.msg:
             problem, fix = "this number has too many digits", "1e308 at most"
             digits = re.search(r"\d{4000,}", line)

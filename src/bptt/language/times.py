@@ -131,6 +131,7 @@ class _Rewriter(OverTime):
                 self._step(equation)
             elif equation.when == "":
                 self._once(equation)
+        self._refuse_declared_static()
         if self.has_both:
             self._join_losses()
         if not self.done:
@@ -145,6 +146,16 @@ class _Rewriter(OverTime):
             self.end_loss,
         )  # fmt: skip
         return Rewritten(self.done, [*self.declarations, *self.added], self.like, times)
+
+    def _refuse_declared_static(self) -> None:
+        for declaration in self.declarations:
+            if declaration.name in self.static:
+                raise errors.DeclarationError(
+                    declaration.span,
+                    f"{declaration.name} is a name for an expression of parameters, "
+                    "whose shape follows from theirs",
+                    fix="remove this declaration, and declare the parameters",
+                )
 
     def _step(self, equation: Equation) -> None:
         body = self.rewrite_at(equation.expression, AT_STEPS)

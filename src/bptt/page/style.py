@@ -76,6 +76,10 @@ p { margin: .2rem 0 .9rem; color: var(--soft); max-width: 46rem; }
   grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); }
 .grid-3 { display: grid; gap: .8rem;
   grid-template-columns: repeat(auto-fill, minmax(min(17rem, 100%), 1fr)); }
+@media (max-width: 34rem) {  /* a picture of 560 across on 316: numbers to read */
+  .grid-2 svg.chart { overflow: visible; }
+  .grid-2 svg.chart text { font-size: 16.5px; }
+}
 figure {
   margin: 0; background: var(--sheet); border: 1px solid var(--line);
   border-radius: 10px; padding: .7rem .8rem .5rem;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -17,13 +17,15 @@ from bptt.torch.recurrent import Recurrent
 class FlowWatch(WatchedNorms):
     """A context around a training step that keeps ‖∇_{h^(t)} L‖ of every layer.
 
-    every: iterations of which one is watched; board: a SummaryWriter of TensorBoard,
-    which gets a heat map of t against iteration every `board_every` watched ones.
+    every: iterations of which one is watched, `watch.iterations` has their numbers;
+    "auto" finds by itself how many cost `budget` of the time of all steps, a tenth, and
+    begins with every other one. board: a SummaryWriter of TensorBoard, which gets a
+    heat map of t against iteration every `board_every` watched ones.
     A call under torch.compile, on another device or with create_graph is not seen.
 
     >>> import torch, bptt.torch
     >>> model = bptt.torch.LSTM(3, 4)
-    >>> watch = bptt.torch.FlowWatch(model)
+    >>> watch = bptt.torch.FlowWatch(model, every=1)
     >>> for _ in range(2):
     ...     with watch:
     ...         y, _ = model(torch.ones(6, 2, 3))
@@ -36,27 +38,21 @@ class FlowWatch(WatchedNorms):
         self,
         model: torch.nn.Module,
         *,
-        every: int = 1,
+        every: int | str = "auto",
         board: Any = None,
         board_every: int = 100,
+        budget: float = 0.1,
     ) -> None:
-        """Look for layers; those that are added later are not watched."""
-        super().__init__(every, board, board_every)
+        """Look for layers; those that are added later are not watched.
+
+        Raises: FlowError.
+        """
+        super().__init__(every, board, board_every, budget)
         self._records = dict(_named_records(model))
 
-    def __enter__(self) -> Self:
-        """Watch this step, if it is its turn."""
-        if self.is_due():
-            self.begin()
-            for name, record in self._records.items():
-                record.watch = _Look(self, name)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop watching, and write to the board when it is due."""
-        for record in self._records.values():
-            record.watch = None
-        self.end()
+    def _turn(self, *, is_on: bool) -> None:
+        for name, record in self._records.items():
+            record.watch = _Look(self, name) if is_on else None
 
 
 class _Look:

@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bptt.train.checkpoint import Parameters
-from bptt.train.errors import OptionError, StartError
+from bptt.train.data.task import TrainingTask
+from bptt.train.errors import OptionError, StartError, UnlikeDataError
 from bptt.train.options import TrainingOptions
 from bptt.train.run_folder import SavedRun, read_run
 from bptt.train.sampling import best_or_last
@@ -33,6 +34,19 @@ def extended(saved: SavedRun, epochs: int) -> SavedRun:
 def read_first(folder: Path) -> SavedRun:
     """The run that another begins with, at its best. Raises: those of `read_run`."""
     return read_run(folder, best_or_last(folder))
+
+
+def refuse_other_words(task: TrainingTask, first: SavedRun) -> None:
+    """Refuse labels that are other words than those a model has learned.
+
+    Raises: UnlikeDataError.
+    """
+    request = first.config.get("data", {}).get("request") or {}
+    known = tuple(request.get("classes", ()))
+    if known != task.classes:
+        mine, its = (f"the labels {', '.join(one) or 'without words'}"
+                     for one in (task.classes, known))  # fmt: skip
+        raise UnlikeDataError(task.summary, mine, its)
 
 
 def taken_over(

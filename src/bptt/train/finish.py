@@ -60,6 +60,7 @@ def finish(
         sample=write_sample(setting, parameters, length=SAMPLE_LENGTH),
         folder=folder,
         was_interrupted=was_interrupted,
+        classes=task.classes,
     )
     if setting.processes.is_first:
         report = _with_references(report, setting)

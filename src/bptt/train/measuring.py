@@ -38,7 +38,8 @@ class Measured:
 
     n: the characters, tokens, steps or sequences that were predicted; figures: accuracy
     and the like by name; by_class: the share of each class that is found; references:
-    what predictors without a network reach on the same data.
+    what predictors without a network reach on the same data; classes: the words of
+    labels.
     """
 
     summary: str
@@ -48,6 +49,7 @@ class Measured:
     figures: Figures
     by_class: Sequence[float | None] | None = None
     references: Sequence[Predictor] = ()
+    classes: Sequence[str] = ()
 
     @property
     def accuracy(self) -> float | None:
@@ -100,7 +102,7 @@ def measure_run(folder: Path, data: Data, checkpoint: str | None = None) -> Meas
         trivial = read_trivial(folder, task.form)
         others = [] if trivial is None else references(trivial, task, "test")
     return Measured(task.summary, task.unit, found.loss, found.n, found.figures,
-                    found.by_class, others)  # fmt: skip
+                    found.by_class, others, task.classes)  # fmt: skip
 
 
 def keep_measured(

@@ -101,7 +101,8 @@ def _heads(data: SequenceFiles, model: Trained) -> list[str]:
         return [target]
     if model.form.target != "class":
         return [name.strip() for name in target.split(",")]
-    return [f"{target} {i}" for i in range(n)]
+    names = data.classes or range(n)
+    return [f"{target} {name}" for name in names]
 
 
 def _digits(values: Array) -> list[float]:

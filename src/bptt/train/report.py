@@ -75,7 +75,8 @@ class Report:
 
     last: with the parameters after the last step, on the validation part; best: with
     those of the lowest validation loss, after window best_window; tested: the latter on
-    the test part, where the data has one; baselines: of a text.
+    the test part, where the data has one; baselines: of a text; classes: the words of
+    labels, where they have any.
     """
 
     cell: str
@@ -94,6 +95,7 @@ class Report:
     sample: str | None
     folder: Path
     was_interrupted: bool
+    classes: Sequence[str] = ()
 
     @property
     def validation(self) -> float:
@@ -174,6 +176,7 @@ class Report:
             },
             "remarks": self.remarks,
             "sample": self.sample,
+            "classes": list(self.classes),
         }
 
     def __rich__(self) -> RenderableType:
@@ -186,7 +189,7 @@ class Report:
                 f"{self._clipping()}"
             ),
             self._table(),
-            *map(Text, recalls((self.tested or self.best_part).by_class)),
+            *map(Text, recalls((self.tested or self.best_part).by_class, self.classes)),
             *map(Text, self.remarks),
         ]
         if self.sample is not None:
@@ -239,12 +242,18 @@ class Report:
         return table
 
 
-def recalls(by_class: Sequence[float | None] | None) -> list[str]:
+def recalls(
+    by_class: Sequence[float | None] | None, names: Sequence[str] = ()
+) -> list[str]:
     """A line with the share of each class that is found, where they are few."""
     known = by_class or []
     if not 0 < len(known) <= MAX_CLASSES_SHOWN:
         return []
-    shown = (f"{k}: {r:.1%}" for k, r in enumerate(known) if r is not None)
+    shown = (
+        f"{names[k] if names else k}: {r:.1%}"
+        for k, r in enumerate(known)
+        if r is not None
+    )
     return ["recall of each class  " + ", ".join(shown)]
 
 

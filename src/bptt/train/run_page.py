@@ -157,7 +157,7 @@ def _curves(run: _Run) -> Markup:
     rate = run.points("learning_rate")
     charts = [loss, norm]
     accuracies = run.points("validation_accuracy")
-    if accuracies:
+    if len(accuracies) > 1:  # one point is no curve
         line = Curve("accuracy, held out", accuracies, "s1", has_dots=True)
         charts.append(Chart("Accuracy, held out", "window", [line]))
     if len({value for _, value in rate}) > 1:

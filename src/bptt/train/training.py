@@ -28,7 +28,12 @@ from bptt.train.errors import (
     OptionError,
     SeveralProcessesError,
 )
-from bptt.train.extending import extended, read_first, taken_over
+from bptt.train.extending import (
+    extended,
+    read_first,
+    refuse_other_words,
+    taken_over,
+)
 from bptt.train.finish import finish, has_checkpoint
 from bptt.train.full_batch import FullBatchSession
 from bptt.train.ignored import against_reading_ahead, refuse_ignored
@@ -128,6 +133,7 @@ def _train(
     task = make_task(data, options, None if first is None else first.vocabulary)
     if first is not None:
         refuse_unlike(data.source, task.form, first.form)
+        refuse_other_words(task, first)
         form = replace(first.form, has_gaps=task.form.has_gaps)
         task = replace(task, form=form)
     model = build_model(options, task.form)
@@ -269,7 +275,7 @@ def _config(
         "data": {
             "kind": task.kind,
             "source": data.source,
-            "request": request.to_json() if request is not None else None,
+            "request": None if request is None else _request(request, data),
             "sha256": fingerprint(data),
             "summary": task.summary,
             "horizon": data.horizon if isinstance(data, SequenceFiles) else None,
@@ -283,6 +289,14 @@ def _config(
             "python": platform.python_version(),
         },
     }
+
+
+def _request(request: DataRequest, data: Data) -> dict[str, Any]:
+    """A request, with the words of labels as they were found."""
+    if isinstance(data, SequenceFiles) and data.classes:
+        table = replace(request.table, classes=data.classes)
+        request = replace(request, table=table)
+    return request.to_json()
 
 
 def _announce(setting: Setting, parameters: Any, console: Console) -> None:

@@ -35,7 +35,7 @@ from bptt.step.graph import Node
 from bptt.step.shapes import Array, numbers_of
 
 # Above these the kernels take most of the time, and fresh memory costs page faults.
-MOST_BLOCK, MOST_WORKSPACE = 64 << 10, 4 << 20
+MOST_BLOCK, MOST_WORKSPACE = 512 << 10, 8 << 20
 KEPT = 3  # spare seats
 
 

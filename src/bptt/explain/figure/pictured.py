@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Time, Value
+from bptt.explain.context import called
 from bptt.explain.figure.scene import Label, formula
 from bptt.explain.html.picture.drawn import Arrow
 from bptt.explain.html.picture.pictures import Pictures
 from bptt.explain.html.words import plain
 from bptt.explain.render.common import one_line
+from bptt.language.print_indices import split_target
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,20 @@ class Pictured(Pictures):
     @property
     def cell(self) -> str:
         """What the cell is called."""
-        return one_line(self.name) or self.word("unnamed")
+        return one_line(called(self.name)) or self.word("unnamed")
 
     def word(self, key: str, **fields: object) -> str:
         """A sentence of the figures in their language."""
         return plain(f"figure-{key}", **fields)[self.lang]
+
+    def indices(self, name: str) -> tuple[str, ...]:
+        """The indices of a value: on the left of its equation, or of its dimensions."""
+        graph = self.document.scope.graph
+        if name in graph.definitions:
+            return split_target(graph.definitions[name].inputs[0])[0]
+        shape = graph.inputs[name].shape if name in graph.inputs else ()
+        by_dim = {dim: index for index, (_, dim) in graph.indices.items()}
+        return tuple(by_dim[dim] for dim in shape[:-1] if dim in by_dim)
 
     # ----- labels in print -----
 
@@ -53,3 +64,10 @@ class Pictured(Pictures):
         if is_backward:
             return Label(self.labels.turned_symbol(arrow), rf"$({latex})^\top$")
         return Label(self.labels.symbol(arrow), f"${latex}$")
+
+
+def with_indices(name: str, indices: tuple[str, ...]) -> str:
+    """A name with indices below it: `S_j`, `w_c,i`."""
+    if not indices:
+        return name
+    return f"{name}{',' if '_' in name else '_'}{','.join(indices)}"

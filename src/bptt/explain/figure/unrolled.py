@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from bptt.explain.figure.pictured import Pictured
+from bptt.explain.figure.pictured import Pictured, with_indices
 from bptt.explain.figure.scene import (
     FAINT,
     SOFT,
@@ -31,6 +31,9 @@ from bptt.unrolled import Place
 
 # Parameters, their boxes at least, and what follows.
 RAIL, BOX, COLUMNS = 26.0, (38.0, 17.0), 54.0
+# A value for every place of an index: so many rings behind, each so far away.
+STACK, OFF = 2, 3.0
+BLANK = Label("", "")
 FULL = 520.0  # a column that is wider is drawn without its inner nodes
 
 
@@ -152,7 +155,11 @@ class _Columns:
             for name in names:
                 spot = self.grid.spots[name]
                 fill = WASH if kind == "input" else "paper"
-                label = symbol(Place(kind, name, t))
+                indices = self.pictured.indices(name)
+                for behind in reversed(range(1, STACK + 1 if indices else 1)):
+                    off = behind * OFF
+                    yield Ring(x + spot.x + off, spot.y, BLANK, RADIUS, fill)
+                label = symbol(Place(kind, with_indices(name, indices), t))
                 yield Ring(x + spot.x, spot.y, label, RADIUS, fill)
         yield Word(x, self.grid.height - 6, words(f"t = {t}"), size=WORDS)
 

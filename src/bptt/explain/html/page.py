@@ -57,7 +57,7 @@ def html_page(document: m.Document, lang: str = "en") -> str:
     edges = len(document.shown.graph.edges) / document.shown.tau
     writer = PageWriter(document.shown, PageValues(first, edges > LARGE))
     writer.longest = next((most for n, most in BRIEF if edges > n), writer.longest)
-    page = PageContext(document, writer)
+    page = PageContext(document, writer, lang)
     title = _plain_text(page, document.title)
     # The body first: it collects the numbers that the script gets.
     body = _body(page, lang)

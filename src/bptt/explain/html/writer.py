@@ -30,11 +30,13 @@ from bptt.explain.model import (
     Link,
     Text,
     Typed,
+    show_error,
 )
+from bptt.explain.notation.greek import GREEK
 from bptt.explain.notation.latex import LatexPrinter
 from bptt.explain.notation.mathml import MathmlPrinter, wrap_mathml
 from bptt.explain.notation.plain import to_unicode
-from bptt.explain.notation.printer import ACCENTS, GREEK, SCRIPT, split_name
+from bptt.explain.notation.printer import ACCENTS, SCRIPT, split_name
 from bptt.explain.texts import Piece, pieces
 from bptt.page.tags import Markup, join, tag
 
@@ -192,7 +194,7 @@ class PageWriter:
     def check(self, check: Check, *, is_short: bool = False) -> Markup:
         """A check as a sign and its error; is_short: the error as a tip."""
         sign, style = SIGNS[check.status]
-        error = "" if check.error is None else f"{check.error:.0e}"
+        error = "" if check.error is None else show_error(check.error)
         if is_short:
             return tag("span", sign, class_=style, title=error if check.error else None)
         return tag("span", f"{sign} {error}", class_=style)

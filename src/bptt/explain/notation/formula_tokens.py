@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 from bptt.errors import Span
 from bptt.explain.algebra import expr as e
+from bptt.explain.notation.greek import GREEK, OwnNames
 from bptt.explain.notation.latex_words import LatexWords
-from bptt.explain.notation.printer import GREEK
 from bptt.explain.sentences import SentenceError, Text, say
 
 MAX_LENGTH = 2000
@@ -91,9 +91,12 @@ class Token:
 class FormulaTokens:
     """Tokens that are taken one by one."""
 
-    def __init__(self, text: str) -> None:
-        """Cut the text."""
-        self.text = text
+    def __init__(self, text: str, names: OwnNames) -> None:
+        """Cut the text; names: those that the cell has, read as they are written."""
+        self.text, self.own_names = text, names
+        odd = sorted(name for name in names.all_of_them if not name.isascii())
+        found = "|".join(map(re.escape, odd)) or "(?!)"  # of no names: nothing
+        self._odd = re.compile(rf"(?:grad_|d)?(?:{found})(?!_*{_WORD}|_{{)")
         self.tokens = [*self._split(), Token("end", "", len(text), len(text) + 1)]
         self.at = 0
 
@@ -132,7 +135,11 @@ class FormulaTokens:
                 yield from self._script_tokens(at, end, signs)
                 at = end
             else:
-                match = _TOKEN.match(text, at)
+                own, match = self._odd.match(text, at), _TOKEN.match(text, at)
+                if own:
+                    at = own.end()
+                    yield Token("name", own[0], own.start(), at)
+                    continue
                 if match is None:
                     self.fail((at, at + 1), "formula.character", found=repr(text[at]))
                 at = match.end()

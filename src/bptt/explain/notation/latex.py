@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from bptt.explain.algebra.expr import Expr
-from bptt.explain.notation.printer import GREEK, Printer, number_parts, split_name
+from bptt.explain.notation.greek import GREEK, MACROS
+from bptt.explain.notation.printer import Printer, number_parts, split_name
 
 _SIGNS = {
     "plus": " + ", "minus": " - ", "plus_tight": "+", "minus_tight": "-", "open": "(",
@@ -35,7 +36,7 @@ class LatexPrinter(Printer):
         text = _letter(base)
         if accent:
             text = rf"\{accent}{{{text}}}"
-        labels = [rf"\mathrm{{{_escape(label)}}}"] if label else []
+        labels = [_worded("mathrm", label)] if label else []
         return self.script(text, ",".join([*labels, *([sub] if sub else [])]), sup)
 
     def over(self, name: str, sup: str) -> str:
@@ -88,13 +89,21 @@ class LatexPrinter(Printer):
 def _subscript(label: str) -> str:
     if not label:
         return ""
-    return label if len(label) == 1 else rf"\mathrm{{{_escape(label)}}}"
+    return label if len(label) == 1 and label.isascii() else _worded("mathrm", label)
 
 
 def _letter(base: str) -> str:
     if base in GREEK:
         return rf"\{base}"
-    return base if len(base) == 1 else rf"\mathit{{{_escape(base)}}}"
+    if len(base) == 1 and base.isascii():
+        return base
+    return rf"\{MACROS[base]}" if base in MACROS else _worded("mathit", base)
+
+
+def _worded(font: str, word: str) -> str:
+    """A word of several letters; letters that no font for formulas has are text."""
+    shown = _escape(word)
+    return rf"\{font if shown.isascii() else 'text'}{{{shown}}}"
 
 
 def _function(word: str) -> str:
@@ -104,7 +113,8 @@ def _function(word: str) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("_", r"\_")
+    signs = (rf"\{MACROS[sign]} " if sign in MACROS else sign for sign in text)
+    return "".join(signs).rstrip().replace("_", r"\_")
 
 
 LATEX = LatexPrinter()

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _TOKEN = re.compile(r"\\left|\\right|\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|[^\s]")
+
+GREEK = frozenset((
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa",
+    "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "phi", "chi", "psi", "omega",
+    "Gamma", "Delta", "Theta", "Lambda", "Xi", "Phi", "Psi", "Omega", "Sigma", "Pi",
+    "varepsilon", "varphi", "vartheta",
+))  # fmt: skip
 
 
 class LatexReadError(ValueError):
@@ -56,6 +64,18 @@ class LatexTokens:
         if token not in tokens:
             raise self.error(f"{token!r} is none of {' '.join(tokens)}")
 
+    def skip_font(self) -> bool:
+        """Take the font of a word if one stands here."""
+        return self.skip(r"\mathrm") or self.skip(r"\text")
+
+    def letters_in_braces(self) -> str:
+        """Take a word in braces; of a macro its name."""
+        self.need("{")
+        text = ""
+        while not self.skip("}"):
+            text += self.next().removeprefix("\\")
+        return text
+
     def error(self, problem: str) -> LatexReadError:
         """The error to raise here."""
         rest = " ".join(self._tokens[self.at : self.at + 6])
@@ -68,3 +88,15 @@ class LatexTokens:
         """
         if self.peek():
             raise self.error("nothing more expected")
+
+
+def in_words(name: str) -> str:
+    """A name whose Greek letters are words, as in LaTeX; by their Unicode names."""
+    found = ""
+    for sign in name:
+        official = unicodedata.name(sign, "").replace("LAMDA", "LAMBDA").split()
+        words = [w.lower() for w in official if w.lower() in GREEK]
+        is_capital = "CAPITAL" in official
+        greek = words[0].capitalize() if words and is_capital else "".join(words[:1])
+        found += greek if "GREEK" in official and greek else sign
+    return found.replace("var", "")

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from bptt.explain.notation.greek import MACROS
+
 Word = tuple[str, str, int, int]  # kind, text, start, end
 _PIECE = re.compile(
     r"\\(?:left|right)\s*\||\\[A-Za-z]+\*?|\\.|\d+(?:\.\d+)?|\S", re.DOTALL
@@ -32,9 +34,7 @@ _SIGNS = {
     "=": "=", r"\mid": "|", r"\lvert": "|", r"\rvert": "|",
 }  # fmt: skip
 _NAMES = frozenset((
-    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa",
-    "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau", "phi", "chi", "psi",
-    "omega", "tanh", "sin", "cos", "exp", "log", "max", "min",
+    *MACROS.values(), "tau", "tanh", "sin", "cos", "exp", "log", "max", "min",
 ))  # fmt: skip
 _FONTS = frozenset((
     r"\mathrm", r"\text", r"\textrm", r"\operatorname", r"\operatorname*", r"\mathit",

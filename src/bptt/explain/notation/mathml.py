@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 
 from bptt.explain.algebra.expr import Expr
+from bptt.explain.notation.greek import GREEK
 from bptt.explain.notation.printer import (
     ACCENTS,
-    GREEK,
     Printer,
     number_parts,
     split_name,

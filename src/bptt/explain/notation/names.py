@@ -13,9 +13,11 @@ from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Expr, Time
 from bptt.explain.algebra.point import TOTAL, Scope
 from bptt.explain.notation.formula_tokens import FormulaTokens, Token
+from bptt.explain.notation.greek import OwnNames
 
 LETTERS = frozenset("ijklm")
 STEPS = ("t", "s", "tau")
+FUNCTION_LETTERS = frozenset(("sigma", "zeta", "delta"))  # before a bracket
 _ORDER = ("", "t", "s", "tau")  # of steps of which nothing says which is the later one
 Index = str | e.Value
 
@@ -34,9 +36,9 @@ class Names(FormulaTokens):
 
     def __init__(self, text: str, scope: Scope) -> None:
         """Cut the text; scope: the names there are."""
-        super().__init__(text)
         self._scope = scope
         self._dims = {str(dim) for dim in scope.graph.dims()}
+        super().__init__(text, OwnNames({*scope.names, *self._dims, TOTAL}))
         self._bound: list[str] = []
         self._ordered: list[tuple[str, str]] = []
 
@@ -58,9 +60,8 @@ class Names(FormulaTokens):
 
     def labelled(self, token: Token) -> Token:
         """A name with the label that its subscript begins with."""
-        known = {*self._scope.names, *self._dims, TOTAL}
         if not self.is_symbol("_"):
-            return self._torn(token, known)
+            return self._torn(self._own(token))
         label, width = self.ahead().text, 2
         if label == "{":
             label, width = "", 2
@@ -68,12 +69,12 @@ class Names(FormulaTokens):
                 self.ahead(width).text == "d"
             ):
                 label, width = label + self.ahead(width).text, width + 1
-        if f"{token.text}_{label}" not in known:
-            return token
+        name = self.own_names.own(f"{token.text}_{label}")
+        if name not in self.own_names.all_of_them:
+            return self._own(token)
         self.at += width
         if self.tokens[self.at - width + 1].text == "{" and not self.accept("}"):
             self._open_rest()
-        name = f"{token.text}_{label}"
         return Token("name", name, token.start, self.tokens[self.at - 1].end)
 
     def _open_rest(self) -> None:
@@ -84,9 +85,17 @@ class Names(FormulaTokens):
         self.at -= 1
         self.tokens[self.at : self.at + 1] = pieces
 
-    def _torn(self, token: Token, known: set[str]) -> Token:
+    def _own(self, token: Token) -> Token:
+        """The cell's own name, σ or sigma; σ(u) is a function."""
+        if self.is_symbol("(") and token.text in FUNCTION_LETTERS:
+            return token
+        return replace(token, text=self.own_names.own(token.text))
+
+    def _torn(self, token: Token) -> Token:
         """A name in one word whose tail is a script: o_i, h_t."""
+        known = self.own_names.all_of_them
         base, _, tail = token.text.rpartition("_")
+        base = self.own_names.own(base)
         tail = self._as_tau(tail)
         is_script = tail in STEPS or all(c in LETTERS for c in tail)
         if token.text in known or base not in known or not is_script or not tail:

@@ -344,8 +344,8 @@ class _FormulaReader(Forms):
         """Whether a d begins a derivative along all paths: dh[t]/dW."""
         if token.text in self._scope.names or not token.text.startswith("d"):
             return False
-        name = token.text[1:].partition("_")[0]
-        return name in self._scope.names or name == TOTAL
+        whole = self.own_names.own(token.text[1:])
+        return bool({whole, whole.partition("_")[0]} & self.own_names.all_of_them)
 
     def _weight_step(self) -> e.Time:
         close = self._opened() if self.is_symbol("[", "_") else self.expect("[").text

@@ -11,10 +11,10 @@ from typing import Any
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Expr, Time
+from bptt.explain.notation.greek import GREEK
 from bptt.explain.notation.parse import is_scalar_form
 from bptt.explain.notation.printer import (
     ACCENTS,
-    GREEK,
     LOOSE,
     Printer,
     number_parts,

@@ -23,12 +23,6 @@ from bptt.explain.algebra.expr import Expr, Time
 from bptt.step.ops import OPS
 
 SUM, LOOSE, PRODUCT, SCRIPT, ATOM = range(5)
-GREEK = {
-    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ϵ", "zeta": "ζ",
-    "eta": "η", "theta": "θ", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν",
-    "xi": "ξ", "pi": "π", "rho": "ρ", "sigma": "σ", "phi": "ϕ", "chi": "χ", "psi": "ψ",
-    "omega": "ω",
-}  # fmt: skip
 ACCENTS = {"hat": "\u0302", "tilde": "\u0303", "bar": "\u0304"}
 
 
@@ -232,11 +226,17 @@ def _transpose(p: Printer, x: e.Transpose) -> Written:
         return p.symbol(x.of.name, sup=p.step(x.of.time) + top), SCRIPT
     if isinstance(x.of, e.Jacobian):
         return p.script(p.bracket(p(x.of)), sup=top), SCRIPT
-    return p.script(p(x.of, ATOM), sup=top), SCRIPT
+    return p.script(_base(p, x.of), sup=top), SCRIPT
+
+
+def _base(p: Printer, x: Expr) -> str:
+    """What a script stands at: a fraction is bracketed, or its denominator has it."""
+    text = p(x, ATOM)
+    return p.bracket(text) if isinstance(x, e.Quotient) and p(x) == text else text
 
 
 def _power(p: Printer, x: e.Power) -> Written:
-    return p.script(p(x.of, ATOM), sup=p(x.exponent)), SCRIPT
+    return p.script(_base(p, x.of), sup=p(x.exponent)), SCRIPT
 
 
 def _product(p: Printer, x: e.Product) -> Written:

@@ -31,14 +31,15 @@ from bptt.explain.notation.latex_meaning import (
     scalar,
     times,
 )
-from bptt.explain.notation.latex_tokens import LatexReadError, LatexTokens
+from bptt.explain.notation.latex_tokens import (
+    GREEK,
+    LatexReadError,
+    LatexTokens,
+    in_words,
+)
 from bptt.step.shapes import Array
 
 _LETTERS = "ijklm"
-_GREEK = frozenset((
-    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa",
-    "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "phi", "chi", "psi", "omega",
-))  # fmt: skip
 
 
 def read(latex: str, scope: Scope) -> Meaning:
@@ -59,6 +60,9 @@ class _LatexReader(LatexTokens):
         super().__init__(latex)
         self._scope = scope
         self._dims = {str(dim) for dim in scope.graph.dims()}
+        self._own = {
+            in_words(name): name for name in (*scope.names, *sorted(self._dims))
+        }
 
     # ----- sums and products -----
 
@@ -338,20 +342,23 @@ class _LatexReader(LatexTokens):
 
     def _symbol(self) -> Symbol:
         symbol = Symbol(self._base())
+        self._labels(symbol)
+        symbol.name = self._own.get(in_words(symbol.name), symbol.name)
+        if self.skip("^"):
+            self._superscript(symbol)
+        return symbol
+
+    def _labels(self, symbol: Symbol) -> None:
         if self.skip("_"):
             self.need("{")
-            if self.skip(r"\mathrm"):
-                symbol.name += "_" + self._letters_in_braces()
+            more = True
+            if self.skip_font():
+                symbol.name += "_" + self.letters_in_braces()
                 more = self.skip(",")
-            else:
-                more = True
             if more:
                 symbol.is_column = self.skip(":", ",")
                 symbol.indices = self._indices()
             self.need("}")
-        if self.skip("^"):
-            self._superscript(symbol)
-        return symbol
 
     def _base(self) -> str:
         head = self.next()
@@ -360,22 +367,15 @@ class _LatexReader(LatexTokens):
             name = self._base()
             self.need("}")
             return f"{name}_{head[1:]}"
-        if head == r"\mathit":
-            return self._letters_in_braces()
+        if head in (r"\mathit", r"\text"):
+            return self.letters_in_braces()
         if head.startswith("\\"):
-            if head[1:] not in _GREEK:
+            if head[1:] not in GREEK:
                 raise self.error(f"{head} is not a symbol")
             return head[1:]
         if not head.isalpha():
             raise self.error(f"{head!r} is not a symbol")
         return head
-
-    def _letters_in_braces(self) -> str:
-        self.need("{")
-        text = ""
-        while not self.skip("}"):
-            text += self.next().removeprefix("\\")
-        return text
 
     def _superscript(self, symbol: Symbol) -> None:
         self.need("{")
@@ -436,14 +436,14 @@ class _LatexReader(LatexTokens):
         try:
             name = self._base()
         except LatexReadError:
-            self.at = start
-            return None
-        if self.skip("_", "{"):
-            is_word = self.skip(r"\mathrm")
-            name += "_" + (self._letters_in_braces() if is_word else self.next())
+            name = ""
+        if name and self.skip("_", "{"):
+            label = self.letters_in_braces() if self.skip_font() else self.next()
+            name = f"{name}_{label}"
             if not self.skip("}"):
                 self.at = start
                 return None
+        name = self._own.get(in_words(name), name)
         if name in self._dims and self.peek() != "^":
             return name
         self.at = start

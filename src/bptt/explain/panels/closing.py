@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import PurePath
 
 from bptt.check import FAILED, NOT_CHECKED, PASSED, Ledger, check_cell
 from bptt.execute.dispatch import REFERENCE
@@ -59,7 +60,9 @@ def ledger(context: Subject, badge: Badge, found: Ledger) -> PagePanel:
         Listing("\n".join(found.instances), "instances"),
     ]
     if context.name:
-        command = f"bptt check {context.name} --seed {context.options.seed}"
+        command = (
+            f"bptt check {PurePath(context.name).name} --seed {context.options.seed}"
+        )
         blocks += [Paragraph(Text("ledger.rerun")), Listing(command, "command")]
     return PagePanel("ledger", 11, Text("panel.ledger"), tuple(blocks))
 
@@ -76,6 +79,7 @@ def _line(found: Ledger, line: tuple[str, ...]) -> TableRow:
     elif counts[PASSED] and counts[NOT_CHECKED]:
         kind, fields["rest"] = "partly", counts[NOT_CHECKED]
     method = "-".join(re.findall(r"\w+", how))
+    error, tolerance = (x if not x or float(x) else "0" for x in (error, tolerance))
     cells = (Text(f"ledger.method.{method}"), _of(names), error, tolerance,
              Text(f"ledger.result.{kind}", fields))  # fmt: skip
     has_failed = counts[FAILED] > 0

@@ -29,6 +29,7 @@ from bptt.explain.render.common import (
 )
 from bptt.explain.render.prose import Prose
 from bptt.explain.render.rows import Rows
+from bptt.page.table import WordTable
 
 WIDTH = 100
 BORDERS = {m.PASSED: "green", m.FAILED: "red", m.NOT_CHECKED: "yellow"}
@@ -201,7 +202,7 @@ class TerminalWriter:
 
     def _table(self, block: m.ShownTable) -> RenderableType:
         caption = self._writer.sentence(block.caption) if block.caption else None
-        table = Table(title=caption, title_justify="left", title_style="italic",
+        table = WordTable(title=caption, title_justify="left", title_style="italic",
                       box=box.ASCII if self._ascii else box.SIMPLE_HEAD)  # fmt: skip
         numeric = [
             all(isinstance(row.cells[i], float) for row in block.rows)

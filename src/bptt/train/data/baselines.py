@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bptt.train.data.entries import Entries
-from bptt.train.data.vocabulary import PIECE, UNKNOWN
+from bptt.train.data.vocabulary import UNKNOWN, read_pieces
 
 # The compressor is shown at most this many bytes of training text, the last ones, and
 # finds what repeats within its window: lzma needs about a second per megabyte and ten
@@ -65,8 +65,8 @@ def unigram_bits(
 def count_entries(tokens: npt.NDArray[np.integer], n_entries: int) -> Counts:
     """How often each entry occurs, shape (n_entries,); a mapped file is read once."""
     counts = np.zeros(n_entries, np.int64)
-    for start in range(0, len(tokens), PIECE):
-        counts += np.bincount(tokens[start : start + PIECE], minlength=n_entries)
+    for piece in read_pieces(tokens):
+        counts += np.bincount(piece, minlength=n_entries)
     return counts
 
 

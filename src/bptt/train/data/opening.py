@@ -82,7 +82,7 @@ class DataRequest:
         paths = tuple(map(Path, record["paths"]))
         names = {one.name for one in fields(TableRequest)}
         table: dict[str, Any] = {
-            name: tuple(value) if name == "columns" else value
+            name: tuple(value) if name in ("columns", "classes") else value
             for name, value in record.items()
             if name in names
         }

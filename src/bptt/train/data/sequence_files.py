@@ -65,7 +65,8 @@ class SequenceFiles:
     """Checked records by part ("whole" where the files name none), and their form.
 
     horizon: how many steps ahead the target lies, where it is x itself; columns: the
-    names of x's columns; ids: that of each sequence, as its group is called.
+    names of x's columns; ids: that of each sequence, as its group is called; classes:
+    the words that classes have as labels.
     """
 
     source: str
@@ -77,6 +78,7 @@ class SequenceFiles:
     is_table: bool = False
     columns: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
     @property
     def is_one_series(self) -> bool:

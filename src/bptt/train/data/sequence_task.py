@@ -61,6 +61,7 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
         evaluation=EVALUATION,
         summary=f"{data.source}: {counts} sequences of {_describe(parts, data.form)}",
         lags=_lags(data, options),
+        classes=data.classes,
         remarks=tuple(remarks_on_series(given, options)),
     )
 
@@ -121,6 +122,7 @@ def sequence_evaluation(
         f"sequence{'s' if len(chosen) != 1 else ''} of "
         f"{_describe({'test': chosen}, form)}",
         lags=_lags(data, options),
+        classes=data.classes,
     )
 
 

@@ -6,8 +6,9 @@ the target of a step is the row `horizon` steps later. Where values may be missi
 column has its own gaps: what is missing in one leaves the others' targets alone.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from bptt.errors import list_known
 from bptt.step.shapes import Array
 from bptt.train.data.form import Form
+from bptt.train.data.labels import classes_of, numbered
 from bptt.train.data.sequence_files import WHOLE, SequenceFiles
 from bptt.train.data.sequences import Sequences, plain_where_whole
 from bptt.train.data.text import kind_of
@@ -41,8 +43,8 @@ class TableRequest:
     columns: those of x, all numbers by default; time: rows are sorted by it, and it is
     no number of x; group: the rows of one value are one sequence; target: the column of
     y, or several with commas between them; horizon: without a target, how many steps
-    ahead it lies; missing: "error", or
-    "mask": a gap in x has the value before it, and a target that is a gap no loss.
+    ahead it lies; missing: "error", or "mask": a gap in x has the value before it, and
+    a target that is a gap no loss; classes: the words of a target, as a run knows them.
     """
 
     columns: tuple[str, ...] = ()
@@ -51,6 +53,7 @@ class TableRequest:
     target: str | None = None
     horizon: int = 1
     missing: str = ERROR
+    classes: tuple[str, ...] = ()
 
     @property
     def given(self) -> list[str]:
@@ -67,7 +70,11 @@ def read_tables(
     Raises: DataUnreadableError, BadRecordError (file, row, reason), EmptyDataError,
     OptionError for a column that is not there, TrainExtraMissingError without pandas.
     """
-    found = [one for file in files for one in _sequences(file, request)]
+    tables = {file: _read(file) for file in files}
+    if request.target is not None and not request.classes:
+        request = replace(request, classes=classes_of(tables, request.target))
+    pairs = tables.items()
+    found = [o for file, table in pairs for o in _sequences(file, table, request)]
     if not found:
         if request.missing == MASK:
             reason = "has no row where every column of x has a value; see --columns"
@@ -86,6 +93,7 @@ def read_tables(
         is_table=True,
         columns=found[0].columns,
         ids=tuple(one.id for one in used) if request.group is not None else (),
+        classes=request.classes,
     )
 
 
@@ -143,7 +151,7 @@ def _with_target(file: Path, found: list[_Rows], request: TableRequest) -> Made:
     n_o = ys[0].shape[-1]
     if target == "class":
         ys = [y[..., 0].astype(np.int64) for y in ys]
-        n_o = 1 + max(int(np.max(y)) for y in ys)
+        n_o = len(request.classes) or 1 + max(int(np.max(y)) for y in ys)
     elif target == "real":
         ys = [np.asarray(y, np.float32) for y in ys]
     else:
@@ -166,14 +174,15 @@ def _target_of(used: list[_Rows]) -> str:
     return "multi-hot" if all((one.y <= 1).all() for one in used) else "real"
 
 
-def _sequences(file: Path, request: TableRequest) -> Iterator[_Rows]:
+def _sequences(file: Path, table: Any, request: TableRequest) -> Iterator[_Rows]:
     """The rows of every group of a table."""
-    table = _read(file)
     targets = _targets(table, request)
     for name in (*request.columns, request.time, request.group, *targets):
         if name is not None and name not in table.columns:
             there = list_known(name, map(str, table.columns))
             raise OptionError("column", name, f"one of {there}")
+    if request.classes:
+        table = numbered(file, table, targets[0], request.classes)
     if request.time is not None:
         table = table.sort_values(request.time, kind="stable")
     aside = {request.time, request.group, *targets}
@@ -226,13 +235,37 @@ def _read(file: Path) -> Any:
         kind = kind_of(file)
         if kind == ".parquet":
             return pandas.read_parquet(file, dtype_backend=KINDS)
-        separator = "\t" if kind == ".tsv" else ","
-        return pandas.read_csv(file, sep=separator, dtype_backend=KINDS)
+        return _read_text(pandas, file, "\t" if kind == ".tsv" else ",")
     except ImportError as error:
         missing = "pyarrow" if kind == ".parquet" else "zstandard"
         raise TrainExtraMissingError(missing, "files") from error
     except (OSError, ValueError) as error:  # the parsers' errors are ValueErrors
         raise DataUnreadableError(file, " ".join(str(error).split())) from error
+
+
+def _read_text(pandas: Any, file: Path, separator: str) -> Any:
+    """A `.csv` or `.tsv` file.
+
+    Raises: ValueError, in words, where its rows have more fields than its first line
+    has names: pandas would take the first ones for row names, in silence.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pandas.errors.ParserWarning)
+        try:
+            found = pandas.read_csv(
+                file, sep=separator, index_col=False, dtype_backend=KINDS
+            )
+        except pandas.errors.ParserWarning as warning:
+            reason = "its rows have more fields than its first line has names"
+            raise ValueError(f"{reason}; {_ADVICE}") from warning
+    name = str(found.columns[0])
+    other = next((s for s in ";\t|" if s != separator and s in name), None)
+    if len(found.columns) == 1 and other is not None:
+        raise ValueError(f"its columns seem to be parted by {other!r}; {_ADVICE}")
+    return found
+
+
+_ADVICE = "save it with ',' between columns (.tsv: tabs) and '.' in decimals"
 
 
 def _numbers(

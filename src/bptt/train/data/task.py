@@ -23,7 +23,7 @@ class TrainingTask:
     the person; remarks: what looks like a mistake; unit: None until the loss of the
     cell is known; lags: predictors that say x[t - n] at step t, and their n;
     characters_per_item: of a part whose tokens are all of a text; tokenised: a text of
-    words or byte pairs.
+    words or byte pairs; classes: the words of labels.
     """
 
     kind: str
@@ -40,6 +40,7 @@ class TrainingTask:
     lags: Mapping[str, int] = field(default_factory=dict)
     characters_per_item: Mapping[str, float] = field(default_factory=dict)
     tokenised: Tokenised | None = None
+    classes: tuple[str, ...] = ()
 
     def per_character(self, part: str, loss: float) -> dict[str, float]:
         """A loss in bits per token as one in bits per character, if it is one."""

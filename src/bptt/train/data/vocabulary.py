@@ -32,8 +32,8 @@ def text_of(codes: Codes) -> str:
     return codes.tobytes().decode("utf-32-le", "surrogatepass")
 
 
-def read_pieces(codes: Codes) -> Iterator[Codes]:
-    """Code points in pieces.
+def read_pieces(codes: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Code points or entries in pieces.
 
     A mapped file's pages are given back after every piece: they are on the disk.
     """

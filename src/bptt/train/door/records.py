@@ -40,6 +40,7 @@ class RequestRecord(msgspec.Struct):
     target: str | None = None
     horizon: Size = 1
     missing: Literal["error", "mask"] = "error"
+    classes: tuple[str, ...] = ()
     per: Literal["step", "sequence"] | None = None
 
 

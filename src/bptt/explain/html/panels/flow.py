@@ -64,7 +64,8 @@ def flow_of(page: PageContext) -> GradientFlow:
 
 def _verdict(report: GradientFlow) -> Markup:
     """The diagnoses as Python and the command line give them, and their remedies."""
-    sentence = both(*(tag("b", headline(report, lang)) for lang in LANGUAGES))
+    lines = (headline(report, lang) for lang in LANGUAGES)
+    sentence = both(*(tag("b", line[:1].upper() + line[1:]) for line in lines))
     more = [d for d in report.diagnoses if d.remedies]
     advice = [
         both(*(_advice(found, number, lang) for lang in LANGUAGES))

@@ -6,7 +6,7 @@ from typing import Any
 
 from bptt.explain.algebra.expr import Nabla, T, Value
 from bptt.explain.html.panels.page_context import PageContext, tspans
-from bptt.explain.html.picture.drawn import Arrow
+from bptt.explain.html.picture.drawn import Arrow, Drawn
 from bptt.explain.html.picture.grid import LONGEST
 from bptt.explain.html.picture.svg import Marks, picture, shape_text
 from bptt.explain.html.values import show_number, side_by_side
@@ -81,17 +81,26 @@ def _pictures(page: PageContext) -> Markup:
         drawn["graph-folded"] = page.folded
     figures: list[Markup] = []
     for name, picture_of in drawn.items():
-        title = plain(
-            "graph-title", cell=page.document.options.get("cell", "the cell"),
-            tau=page.tau, nodes=len(page.unrolled.places), edges=len(picture_of.arrows),
-        )  # fmt: skip
-        svg = picture(picture_of, marks, name=name, title=title["en"])
+        title = _title(page, picture_of)
+        svg = picture(picture_of, marks, name=name, title=title[page.lang])
+        said = {f"data_says_{lang}": said for lang, said in title.items()}
         canvas = tag("div", svg, class_="canvas", tabindex=0, role="group",
-                     aria_label=title["en"])  # fmt: skip
+                     aria_label=title[page.lang], **said)  # fmt: skip
         # The second is seen where a script switches to it.
         figures.append(page.writer.later(canvas) if figures else canvas)
         _numbers(page, picture_of.arrows)
     return tag("figure", *figures)
+
+
+def _title(page: PageContext, drawn: Drawn) -> dict[str, str]:
+    """What a picture is, by language."""
+    return {
+        lang: plain(
+            "graph-title", cell=page.document.options["cell"] or unnamed,
+            tau=page.tau, nodes=len(page.unrolled.places), edges=len(drawn.arrows),
+        )[lang]
+        for lang, unnamed in plain("figure-unnamed").items()
+    }  # fmt: skip
 
 
 def _numbers(page: PageContext, arrows: tuple[Arrow, ...]) -> None:

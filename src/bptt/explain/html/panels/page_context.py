@@ -13,16 +13,18 @@ from bptt.explain.html.picture.lettering import LOW_DIGITS
 from bptt.explain.html.picture.pictures import Pictures
 from bptt.explain.html.writer import PageWriter
 from bptt.explain.instances import Options
-from bptt.explain.notation.printer import ACCENTS, GREEK, split_name
+from bptt.explain.notation.greek import GREEK
+from bptt.explain.notation.printer import ACCENTS, split_name
 from bptt.page.tags import Markup, join, tag, text
 from bptt.step.graph import Graph
 
 
 @dataclass(frozen=True)
 class PageContext(Pictures):
-    """One page in the making."""
+    """One page in the making; lang: the language that it opens in."""
 
     writer: PageWriter
+    lang: str = "en"
 
     @property
     def graph(self) -> Graph:

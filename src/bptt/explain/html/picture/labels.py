@@ -212,6 +212,13 @@ class Labels:
         return f"({self.symbol(arrow)})ᵀ"
 
 
+class SymbolLabels(Labels):
+    """Labels of a cell with indices: its Jacobians are symbols, ∂S/∂k."""
+
+    def _form(self, arrow: Arrow) -> Expr | None:
+        return None
+
+
 def _line(form: Expr, t: int) -> str:
     if isinstance(form, e.Identity):
         return "I"

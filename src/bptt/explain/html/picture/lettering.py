@@ -15,7 +15,10 @@ _NARROW = dict.fromkeys("ijl.,'|′:", 0.3) | dict.fromkeys("ft()r[]- /", 0.42)
 _WIDE = dict.fromkeys("mMW⊙∑⊕", 0.98) | dict.fromkeys("w−+=<>≥∇ΣΠ", 0.84)
 _RAISED = dict.fromkeys("⁽⁾", 0.27) | dict.fromkeys("⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ⁺⁻ᵢⱼₖₗₘ", 0.44)
 _EM = _NARROW | _WIDE | _RAISED
-_LOWERED = re.compile(r"_\{([^{}]*)\}|_([0-9A-Za-z\u0370-\u03ff]+)|\^\(([^()]*)\)")
+_LETTERS = r"[0-9A-Za-z\u00c0-\u024f\u0370-\u03ff\u4e00-\u9fff]+"
+_LOWERED = re.compile(
+    rf"_\{{([^{{}}]*)\}}|_({_LETTERS}(?:_{_LETTERS})*)|\^\(([^()]*)\)"
+)
 
 
 def width(label: str) -> float:
@@ -42,7 +45,7 @@ def pieces(label: str) -> Iterator[tuple[str, str]]:
     for match in _LOWERED.finditer(label):
         if match.start() > rest:
             yield label[rest : match.start()], ""
-        lowered = match.group(1) or match.group(2)
+        lowered = (match.group(1) or match.group(2) or "").replace("_", "\u202f")
         if lowered and lowered.isdigit():
             yield lowered.translate(LOW_DIGITS), ""
         else:

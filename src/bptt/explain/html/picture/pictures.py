@@ -9,8 +9,9 @@ import numpy as np
 
 from bptt.explain.algebra.derive import Derivation
 from bptt.explain.html.picture.drawn import Drawn, draw
-from bptt.explain.html.picture.labels import Labels
+from bptt.explain.html.picture.labels import Labels, SymbolLabels
 from bptt.explain.model import Document
+from bptt.explain.prepare import has_indices
 from bptt.unrolled import Unrolled
 
 
@@ -39,4 +40,6 @@ class Pictures:
     def labels(self) -> Labels:
         """What stands on the arrows."""
         is_plain = bool(np.all(self.document.shown.weights == 1.0))
-        return Labels(Derivation(self.document.scope.graph), is_plain)
+        graph = self.document.scope.graph
+        kind = SymbolLabels if has_indices(graph) else Labels
+        return kind(Derivation(graph), is_plain)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from bptt.explain.html.picture import lettering
 from bptt.explain.html.picture.drawn import Arrow, Drawn, Kind
 from bptt.explain.html.picture.fit import Fitted, fit, width
 from bptt.explain.html.picture.grid import Grid, Point, Spot
+from bptt.explain.html.picture.names import box_width, in_circle
 from bptt.explain.html.picture.wires import RADIUS
 from bptt.explain.notation.plain import to_unicode
 from bptt.page.tags import Markup, join, number, tag
@@ -29,9 +31,9 @@ Lines = Callable[[Arrow], tuple[tuple[str, str], ...]]  # (forward, backward) la
 DECADES = 2.5  # the widest arrow carries 10^DECADES times what the thinnest does
 THIN, WIDE = 1.0, 4.6
 BUSY = 18  # kinds of arrows above which only the step in view is labelled at first
-RAIL = 30.0  # the middle of the parameters' column
-BOX = 20.0  # half the width of a parameter's box
-RAIL_END = 58.0  # where the columns begin
+SIDE = 10.0  # left of a parameter's box
+BOX, WIDEST = 20.0, 46.0  # half the width of these boxes, and for long names
+AFTER = 8.0  # from the boxes to where the columns begin
 ROUND = 7.0  # the radius of a corner
 
 
@@ -80,9 +82,10 @@ def picture(drawn: Drawn, marks: Marks, *, name: str, title: str) -> Markup:
         data_short=wide,
         data_pitch=grid.pitch,
     )
+    end = painter.rail_end
     rail = tag(
-        "svg", *painter.rail(), class_="graph rail", width=RAIL_END, height=grid.height,
-        viewBox=f"0 0 {number(RAIL_END)} {number(grid.height)}", aria_hidden="true",
+        "svg", *painter.rail(), class_="graph rail", width=end, height=grid.height,
+        viewBox=f"0 0 {number(end)} {number(grid.height)}", aria_hidden="true",
     )  # fmt: skip
     return join(rail, columns)
 
@@ -138,32 +141,44 @@ class _Painter:
     def _parameter_lanes(self) -> list[tuple[Kind, float]]:
         return [(k, y) for k, y in self.grid.lanes.items() if k.lag is None]
 
+    @cached_property
+    def box(self) -> float:
+        """Half the width of a parameter's box."""
+        names = [kind.source for kind, _ in self._parameter_lanes()]
+        return box_width(names, BOX, WIDEST)
+
+    @property
+    def rail_end(self) -> float:
+        """Where the columns begin."""
+        return SIDE + 2 * self.box + AFTER
+
     def rail(self) -> Iterator[Markup]:
         """The parameters, one box each, at the start of their lanes."""
         first: dict[str, float] = {}
         boxes = []
         for kind, y in self._parameter_lanes():
-            x = RAIL + BOX
+            x = SIDE + 2 * self.box
             if kind.source in first:  # the same box, round the others
-                line = f"M{RAIL - BOX:.0f} {first[kind.source]:.0f}H4V{y:.0f}"
-                yield tag("path", d=f"{line}H{RAIL_END:.0f}", class_="lane")
+                line = f"M{SIDE:.0f} {first[kind.source]:.0f}H4V{y:.0f}"
+                yield tag("path", d=f"{line}H{self.rail_end:.0f}", class_="lane")
                 continue
             first[kind.source] = y
-            yield tag("line", class_="lane", x1=x, x2=RAIL_END, y1=y, y2=y)
+            yield tag("line", class_="lane", x1=x, x2=self.rail_end, y1=y, y2=y)
             boxes.append(self._box(kind.source, y))
         yield from boxes
 
     def _box(self, name: str, y: float) -> Markup:
-        shape = tag("rect", x=-BOX, y=-8.0, width=2 * BOX, height=16.0, rx=5.0)
-        # A long name is pressed together: the columns begin right of the box.
-        room = 2 * BOX - 4.0
+        wide = 2 * self.box
+        shape = tag("rect", x=-self.box, y=-8.0, width=wide, height=16.0, rx=5.0)
+        # A very long name is pressed together: the columns begin right of the box.
+        room = wide - 4.0
         is_long = lettering.width(to_unicode(Value(name))) > room
         pressed = {"textLength": room, "lengthAdjust": "spacingAndGlyphs"}
         word = tag("text", self.marks.symbol(name, None), y=3.5,
                    **(pressed if is_long else {}))  # fmt: skip
         return tag(
             "g", shape, word, class_="n parameter", data_sym=name,
-            transform=f"translate({number(RAIL)} {number(y)})",
+            transform=f"translate({number(SIDE + self.box)} {number(y)})",
         )  # fmt: skip
 
     def initials(self) -> Iterator[Markup]:
@@ -227,7 +242,7 @@ class _Painter:
             yield self._node(name, self.drawn.tau + 1, "initial", spot)
 
     def _node(self, name: str, t: int, kind: str, spot: Spot, x: float = 0.0) -> Markup:
-        word = tag("text", self.marks.symbol(name, t), y=5)
+        word = in_circle(self.marks.symbol, name, t)
         return tag(
             "g", tag("circle", r=RADIUS), word, class_=f"n {kind}", data_sym=name,
             transform=f"translate({x + spot.x:.0f} {spot.y:.0f})",

@@ -7,6 +7,7 @@
 (function () {
   const FormulaError = B.FormulaError;
   const DEEPEST = 60, LETTERS = new Set("ijklm"), STEPS = new Set(["t", "s", "tau"]);
+  const FUNCTION_LETTERS = new Set(["sigma", "zeta", "delta"]);
   const INDICES = new Set([...LETTERS, ...STEPS, "r"]);
   const OPENERS = new Set(["(", "[", "∇", "∂", "Σ", "Π", "frac", "√", "|(", "{", "overline", "𝟏", "𝐈", "𝐞", "𝟎"]);
   const CALLED = { sigma: "sigmoid", zeta: "softplus", LN: "layer_norm", ln: "log", stop: "stop_gradient", max: "maximum", min: "minimum", onehot: "one_hot", Diag: "diag" };
@@ -168,13 +169,14 @@
 
     labelled(token) {
       const known = (name) => isName(name) || isSize(name);
-      if (!this.is("_")) return this.torn(token, known);
+      if (!this.is("_")) return this.torn(this.own(token), known);
       let label = this.ahead().text, width = 2;
       if (label === "{") {
         label = "";
         while (["name", "number"].includes(this.ahead(width).kind) || this.ahead(width).text === "d") label += this.ahead(width++).text;
       }
-      if (!known(`${token.text}_${label}`)) return token;
+      const text = B.ownName(`${token.text}_${label}`);
+      if (!known(text)) return this.own(token);
       const isBraced = this.ahead().text === "{";
       this.at += width;
       if (isBraced && !this.take("}")) {
@@ -182,12 +184,15 @@
         this.at--;
         this.list.splice(this.at, 1, sign("_", comma.span), sign("{", comma.span));
       }
-      return { kind: "name", text: `${token.text}_${label}`, span: [token.span[0], this.list[this.at - 1].span[1]] };
+      return { kind: "name", text, span: [token.span[0], this.list[this.at - 1].span[1]] };
     }
+
+    /* σ or sigma, whichever the cell has; σ(u) is a function */
+    own(token) { return this.is("(") && FUNCTION_LETTERS.has(token.text) ? token : { ...token, text: B.ownName(token.text) }; }
 
     /* o_i, h_t in one word */
     torn(token, known) {
-      const cut = token.text.lastIndexOf("_"), base = token.text.slice(0, cut), tail = asTau(token.text.slice(cut + 1));
+      const cut = token.text.lastIndexOf("_"), base = B.ownName(token.text.slice(0, cut)), tail = asTau(token.text.slice(cut + 1));
       const isScript = STEPS.has(tail) || (tail && Array.from(tail).every((c) => LETTERS.has(c)));
       if (cut < 1 || known(token.text) || !known(base) || !isScript) return token;
       const words = STEPS.has(tail) ? [tail] : Array.from(tail);
@@ -211,7 +216,7 @@
     worded(token, start) {
       const name = token.text;
       if (name.startsWith("grad_")) return this.gradientOf(this.labelled({ ...token, text: name.slice(5) }), start);
-      if (name.startsWith("d") && (isName(name.slice(1).split("_")[0]) || (name === "d" && this.next.kind === "name"))) {
+      if (name.startsWith("d") && (isName(B.ownName(name.slice(1))) || isName(name.slice(1).split("_")[0]) || (name === "d" && this.next.kind === "name"))) {
         const target = this.differential(token);
         if (!this.is("/")) return this.node("gradient", start, target);
         this.want("/");

@@ -66,7 +66,18 @@
     if (gap) gap.style.display = isShort ? "" : "none";
     svg.setAttribute("width", width);
     svg.setAttribute("viewBox", `0 0 ${width} ${svg.getAttribute("height")}`);
+    fitWidth(svg);
   }
+
+  /* A picture that is a little too wide is drawn a little smaller, so that L is in sight. */
+  const SMALLEST = 0.85;
+  function fitWidth(svg) {
+    const canvas = svg.closest(".canvas"), rail = B.one("svg.rail", canvas);
+    const share = canvas.clientWidth / (+svg.getAttribute("width") + +rail.getAttribute("width"));
+    const zoom = share < 1 && share >= SMALLEST ? Math.floor(share * 1000) / 1000 : 1;
+    for (const part of [svg, rail]) part.style.zoom = zoom;
+  }
+  addEventListener("resize", () => B.all(".canvas:not([hidden]) > svg.graph:not(.rail)").forEach(fitWidth));
 
   /* A picture with every column, whatever the others show. */
   B.wholeGraph = function (svg) {
@@ -129,6 +140,7 @@
       const isHere = svg.id === (mode.folded ? "graph-folded" : "graph-full");
       svg.closest(".canvas").hidden = !isHere;
       if (isHere) B.all(".e", svg).forEach(annotate);
+      if (isHere) fitWidth(svg);
     }
     for (const button of B.all("[data-set]")) {
       const [key, value] = button.dataset.set.split("=");

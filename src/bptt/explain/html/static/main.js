@@ -38,6 +38,11 @@
   function language() {
     document.documentElement.lang = B.lang() === "zh" ? "zh-CN" : "en";
     document.title = B.data.title[B.lang()];
+    for (const canvas of B.all(".canvas")) {
+      const says = canvas.dataset[B.lang() === "zh" ? "saysZh" : "saysEn"];
+      canvas.setAttribute("aria-label", says);
+      B.one("title", canvas).textContent = says;
+    }
     B.refreshLab?.();
     B.refreshWalk?.();
     B.refreshPlay?.();

@@ -128,7 +128,7 @@
 
   /* ----- the chart: norms on a log scale over t ----- */
 
-  const WIDTH = 640, HEIGHT = 300, LEFT = 62, BOTTOM = 34, TOP = 12, RIGHT = 92;
+  const WIDTH = 640, HEIGHT = 300, LEFT = 62, BOTTOM = 34, TOP = 12, RIGHT = 30;
   const FLOOR = 1e-300;
 
   function chart(found) {
@@ -150,12 +150,11 @@
     const every = Math.max(1, Math.ceil((high - low) / 6));
     for (let v = low; v <= high; v += every) {
       svg.append(B.svg("line", { class: v === 0 ? "grid one" : "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(v), y2: y(v) }));
-      text(B.show(10 ** v), { x: LEFT - 8, y: y(v) + 4, "text-anchor": "end" });
+      text(decade(v), { x: LEFT - 8, y: y(v) + 4, "text-anchor": "end" });
     }
     const stride = Math.max(1, Math.ceil(tau / 10));
     for (let t = 1; t <= tau; t += stride) text(String(t), { x: x(t), y: HEIGHT - 12, "text-anchor": "middle" });
     text("t", { x: WIDTH - RIGHT + 14, y: HEIGHT - 12 });
-    const ends = [];
     logs.forEach((values, i) => {
       const points = values.map((v, k) => (v === null ? null : `${x(k + 1).toFixed(1)} ${y(v).toFixed(1)}`));
       const line = points.filter(Boolean).join("L");
@@ -164,16 +163,29 @@
         const [cx, cy] = point.split(" ");
         svg.append(B.svg("circle", { class: "play-" + (i % 3), cx, cy, r: 2.6 }));
       }
-      let at = values[tau - 1] === null ? TOP + 10 : y(values[tau - 1]) + 4;
-      while (ends.some((other) => Math.abs(other - at) < 15)) at += 15;
-      ends.push(at);
-      text(`‖∇ ${B.data.places[names[i]].mark}‖`, { x: WIDTH - RIGHT + 8, y: at, class: "play-" + (i % 3) });
     });
-    return svg;
+    return B.make("div", {}, svg, key(names));
+  }
+
+  /* 0.1, 1, 10; 10⁻⁵ further away. */
+  const raised = (n) => Array.from(String(n), (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]).join("");
+  const decade = (v) => (Math.abs(v) <= 3 ? String(Number((10 ** v).toPrecision(1))) : "10" + raised(v));
+
+  const normOf = (name, step = "") => B.typed(`\\lVert \\nabla_{${lab.latex[name] ?? name}${step}} L \\rVert`);
+
+  /* The lines and what they are. */
+  function key(names) {
+    const line = (i) => {
+      const svg = B.svg("svg", { width: 30, height: 12, class: "chart sample", "aria-hidden": "true" });
+      svg.append(B.svg("path", { d: "M0 6h26", class: "curve play-" + (i % 3) }));
+      return svg;
+    };
+    return B.make("ul", { class: "legend" }, ...names.map((name, i) => B.make("li", {}, line(i), normOf(name, "^{(t)}"))));
   }
 
   /* ----- what a reader turns ----- */
 
+  const MUCH = 10; // in all, so that a step or two are not called either
   const LOW = 1e-2 ** (1 / 20), HIGH = 1e2 ** (1 / 20); // per step: 20 steps leave a hundredth, or make a hundred
   const root = () => B.one(".play");
   const field = (name) => B.one(`[data-play="${name}"]`, root());
@@ -191,7 +203,8 @@
     const state = lab.states[0], norms = found.states[state];
     const ratio = norms[0] / norms[norms.length - 1], steps = Math.max(1, norms.length - 1);
     const rate = ratio ** (1 / steps);
-    const key = !Number.isFinite(ratio) ? "none" : rate < LOW ? "vanishing" : rate > HIGH ? "exploding" : "neither";
+    const isFar = ratio < 1 / MUCH || ratio > MUCH;
+    const key = !Number.isFinite(ratio) ? "none" : !isFar ? "neither" : rate < LOW ? "vanishing" : rate > HIGH ? "exploding" : "neither";
     found.verdict = key;
     return fill("play-" + key, { ratio: B.show(ratio), rate: B.show(rate), tau: norms.length });
   }
@@ -211,8 +224,8 @@
     const size = Math.max(Math.abs(derivative), Math.abs(quotient)) || 1;
     B.one(".play-check", root()).textContent = lab.recurrent.length
       ? fill(lab.isStopped ? "play-stopped" : "play-check", { derivative: B.show(derivative, 5), quotient: B.show(quotient, 5), error: B.show(Math.abs(derivative - quotient) / size, 1) }) : "";
-    const rows = [["L", found.loss], ...Object.entries(found.parameters).map(([name, g]) => [`‖∇ ${B.data.places[name].mark}‖`, norm(g)])];
-    B.one(".play-table", root()).replaceChildren(...rows.map(([name, value]) => B.make("span", {}, B.make("i", { text: name }), B.make("b", { text: B.show(value) }))));
+    const rows = [[B.typed("L"), found.loss], ...Object.entries(found.parameters).map(([name, g]) => [normOf(name), norm(g)])];
+    B.one(".play-table", root()).replaceChildren(...rows.map(([name, value]) => B.make("span", {}, name, B.make("b", { text: B.show(value) }))));
   }
   B.refreshPlay = draw;
 

@@ -18,6 +18,14 @@
     return marked;
   };
 
+  /* LaTeX as an element; as it is written where KaTeX is not there yet. */
+  B.typed = function (tex, isDisplay) {
+    const place = B.make("span", { class: "eq" });
+    if ("katex" in window) katex.render((isDisplay ? "\\displaystyle " : "") + tex, place, options);
+    else place.textContent = B.plainLatex(tex);
+    return place;
+  };
+
   B.typeset = function (root) {
     if (!("katex" in window)) return;
     for (const place of B.all("[data-e]", root)) {
@@ -39,6 +47,7 @@
     }, { rootMargin: "900px" });
     for (const part of B.all("section.panel > *, .card")) seen.observe(part);
     B.refreshWalk();
+    B.refreshPlay();
   };
 
   const tip = B.make("div", { class: "tip", role: "tooltip", hidden: "" });

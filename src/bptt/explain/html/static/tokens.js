@@ -9,9 +9,10 @@
     ".*": "*", "./": "/", ".^": "**", ".mT": ".T", ".transpose()": ".T", ".t()": ".T", ".matmul": ".dot",
   };
   const CLOSING = /[ \t\n;,.。；]+$/;
-  const GREEK = pairs("αβγδϵζηθκλμνξπρσϕχψωτ", null,
+  const GREEK = pairs("αβγδϵζηθκλμνξπρσϕχψωτΓΔΘΛΞΦΨΩεφϑΣΠ", null,
     ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu", "nu",
-     "xi", "pi", "rho", "sigma", "phi", "chi", "psi", "omega", "tau"]);
+     "xi", "pi", "rho", "sigma", "phi", "chi", "psi", "omega", "tau", "Gamma", "Delta", "Theta", "Lambda", "Xi",
+     "Phi", "Psi", "Omega", "varepsilon", "varphi", "vartheta", "Sigma", "Pi"]);
   const ACCENTS = { "\u0302": "_hat", "\u0303": "_tilde", "\u0304": "_bar" };
   const LETTER = "(?![ᵀᵗˢⁱʲᵏᵢⱼₖₗₘₜΣΠ])\\p{L}", WORD = `(?:${LETTER}|[0-9])`;
   const TOKEN = new RegExp(
@@ -49,6 +50,15 @@
   }
   B.FormulaError = FormulaError;
 
+  /* A cell's own names, found however a Greek letter in them is written (notation/greek.py). */
+  const written = (name) => Array.from(name, (c) => GREEK[c] ?? c).join("").replaceAll("var", "");
+  const names = [...Object.keys(B.data.places), ...Object.keys(B.data.sizes)];
+  const bySpelling = new Map(names.sort().map((name) => [written(name), name]));
+  B.ownName = (name) => (names.includes(name) ? name : bySpelling.get(written(name)) ?? name);
+  // One that is no ASCII is read as it is written: Σ is not a sum where the cell has it.
+  const odd = names.filter((name) => /[^\x00-\x7f]/.test(name)).join("|") || "(?!)";
+  const ODD = new RegExp(`(?:grad_|d)?(?:${odd})(?!_*${WORD}|_\\{)`, "yu");
+
   B.formulaTokens = function (text) {
     if (text.length > LONGEST) throw new FormulaError("lab-long", { limit: LONGEST }, [0, 1]);
     const found = text.includes("\\") ? fromLatex(text) : fromText(text);
@@ -65,7 +75,13 @@
       if (!c.trim()) at++;
       else if (scripts) at = script(text, at, scripts, found);
       else {
-        TOKEN.lastIndex = at;
+        TOKEN.lastIndex = ODD.lastIndex = at;
+        const own = ODD.exec(text);
+        if (own) {
+          found.push({ kind: "name", text: own[0], span: [at, ODD.lastIndex] });
+          at = ODD.lastIndex;
+          continue;
+        }
         const match = TOKEN.exec(text);
         if (!match) throw new FormulaError("lab-character", { found: String.fromCodePoint(text.codePointAt(at)) }, [at, at + 1]);
         const span = [at, TOKEN.lastIndex];

@@ -98,12 +98,6 @@
   const stepped = (tex, t) => tex.replace(/\(t([+-]\d+)?\)/g, (_, lag) => `(${t + Number(lag || 0)})`)
     .replace(/w_\{t\}|w_t/g, `w_{${t}}`);
   const raised = (t) => (t === "" ? "" : `^{(${t})}`);
-  function typed(tex, isDisplay) {
-    const place = B.make("span", { class: "eq" });
-    if ("katex" in window) katex.render((isDisplay ? "\\displaystyle " : "") + tex, place, B.katexOptions);
-    else place.textContent = tex;
-    return place;
-  }
 
   function productTex(stops, count) {
     const first = stops[0];
@@ -133,7 +127,7 @@
   function station(stop) {
     const [rows, columns] = shapeOf(stop.name);
     const isBox = B.data.places[stop.name]?.isParameter;
-    const name = typed(`\\{${latexName(stop.name)}${raised(stop.t)}\\}`);
+    const name = B.typed(`\\{${latexName(stop.name)}${raised(stop.t)}\\}`);
     return B.make("span", { class: "station" + (isBox ? " box" : "") }, B.table(rows, columns, stop.value), name);
   }
 
@@ -190,7 +184,7 @@
       if (stop.card) B.one(`.col[data-t="${stop.at}"] .e[data-k="${CSS.escape(stop.card)}"]`, root)?.classList.add("passed");
     }
     B.one(".walk-count", root).textContent = `${state.at + 1} / ${state.paths.length}`;
-    B.one(".walk-product", root).replaceChildren(typed(productTex(all, state.shown), true));
+    B.one(".walk-product", root).replaceChildren(B.typed(productTex(all, state.shown), true));
     const line = found.flatMap((stop, i) => (i ? [B.make("span", { class: "op", text: "→" }), station(stop)] : [station(stop)]));
     B.one(".walk-numbers", root).replaceChildren(...line);
     const box = boxed(), [rows, columns] = shapeOf(state.name);
@@ -198,9 +192,9 @@
     const isWhole = box.done === state.paths.length;
     const name = latexName(state.name);
     B.one(".walk-box", root).replaceChildren(
-      typed(`\\{${name}\\} =`), B.table(rows, columns, box.sum),
+      B.typed(`\\{${name}\\} =`), B.table(rows, columns, box.sum),
       B.make("span", { class: "op", text: isWhole ? "=" : "≠" }),
-      typed(`\\nabla_{${name}} L =`), B.table(rows, columns, box.whole));
+      B.typed(`\\nabla_{${name}} L =`), B.table(rows, columns, box.whole));
     const note = B.one(".walk-note", root);
     note.className = "walk-note " + (isWhole ? "mark" : "note");
     const fields = { done: box.done, count: state.paths.length, error: B.show(box.error, 1) };
