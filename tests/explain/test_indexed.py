@@ -117,8 +117,8 @@ def test_a_card_names_its_readers_with_their_indices_and_steps():
     found = Cell(MEMORY).explain(name="memory", step="node:S")
     text = found.text()
     assert "S[t, j] is read by o[t], S[t+1, j]" in text
-    assert "grad_S[t, j] = outer(V[j].T @ grad_o[t], k[t, j])" in text
-    assert "grad_S[t, j] = grad_S[t+1, j] @ diag(g[t+1, j]).T" in text
+    assert "grad_S[t, j] <- o[t] = outer(V[j].T @ grad_o[t], k[t, j])" in text
+    assert "grad_S[t, j] <- S[t+1, j] = grad_S[t+1, j] @ diag(g[t+1, j]).T" in text
     assert "j = 1, …, n_head" in text
     assert "checked on 3 random instances" in text
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bptt.explain.algebra.expr import FIRST, TAU, Written
@@ -149,12 +149,19 @@ class IndexedCards:
             if not term.reader or len(terms) == 1:
                 continue
             chains = tuple(
-                self._linked(line, self._checked(line, term))
+                self._share(self._linked(line, self._checked(line, term)), term)
                 for line in self.lines.term(name, term)
             )
             text = Text("card.indexed.term", {"reader": self._reader(term)})
             found.append(Why("edge", text, chains))
         return tuple(found)
+
+    def _share(self, chain: Chain, term: EdgeTerm) -> Chain:
+        """A term as a part of the gradient: `grad_h[t] <- a[t] = ...`."""
+        whole, *rest = chain.links
+        assert isinstance(whole.expr, Written)
+        left = f"{whole.expr.text} <- {self._reader(term).text}"
+        return replace(chain, links=(replace(whole, expr=Written(left)), *rest))
 
     def _checked(self, line: GradientLine, term: EdgeTerm) -> Check:
         return check_term(line, term.reader, term.lag, self.graph, self.points)
