@@ -127,7 +127,7 @@ def main():
         n_x=N_NOTES, n_h=N_H, n_o=N_NOTES, seed=given.seed, dtype="float32"
     )
     losses, validated = learn_in_torch(parts, start, given.epochs, given.seed)
-    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    lines = map(json.loads, (run / "metrics.jsonl").read_text("utf-8").splitlines())
     lines = list(lines)
     ours = [one["training_nats_per_step"] for one in lines
             if "training_nats_per_step" in one]  # fmt: skip

@@ -225,7 +225,7 @@ class Cell(Engine):
         True
 
         Raises: UnknownLanguageError, ExplainOptionError; UnknownCardError when shown,
-        and IndexedCellError when a figure is asked for.
+        and IndexedCellError when some figures of a cell with indices are asked for.
         """
         from bptt.explain import explain
 

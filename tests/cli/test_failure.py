@@ -65,3 +65,15 @@ def test_an_interruption_ends_with_130(monkeypatch, capsys):
 def test_contributing_says_how_to_report():
     text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
     assert "## Reporting an error" in text
+
+
+def test_an_interrupted_command_says_that_it_stopped(monkeypatch, capsys):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bptt.cli.cells.make_list", interrupted)
+    monkeypatch.setattr(sys, "argv", ["bptt", "cells"])
+    with pytest.raises(SystemExit) as ended:
+        app_module.main()
+    assert ended.value.code == app_module.INTERRUPTED
+    assert capsys.readouterr().err == "bptt: stopped\n"

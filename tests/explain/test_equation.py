@@ -214,7 +214,6 @@ def test_any_text_is_read_or_refused_with_a_message(text):
 
 
 @pytest.mark.parametrize(("text", "found"), [
-    ("grad_o[t] = y_hat[t] - 1_{y[t]}", "Likely fix: one_hot(y[t], n_o) in place"),
     ("grad_o[t,i] = y_hat[t,i] - 1[y[t]]", "Likely fix: delta(i, y[t]) in place"),
     ("grad_h[t,i] = h[t][i][i]", "an array of shape 1×1 takes 0"),
     ("grad_o[t] = y_hat[t] - W[t,i]", "an array of shape n_h×n_h takes 2"),

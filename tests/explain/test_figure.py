@@ -291,3 +291,18 @@ def test_a_cells_name_is_quoted_in_every_format(tmp_path):
     assert first.startswith("% ")
     assert "input" in first
     compile_tex(found.save(tmp_path / "figure.tex"))
+
+
+def test_a_long_name_stays_in_its_ring(browser, tmp_path):
+    figure = explained("Greek letters and long names", tau=2).figure("unrolled")
+    file = figure.save(tmp_path / "net.svg")
+    tab = browser.new_page()
+    tab.goto(file.as_uri())
+    wide = tab.evaluate(
+        "Array.from(document.querySelectorAll('circle + text'), t => ["
+        "t.getBoundingClientRect().width, t.previousElementSibling"
+        ".getBoundingClientRect().width, t.textContent])"
+    )
+    tab.close()
+    assert len(wide) > 10
+    assert [name for text, ring, name in wide if text > ring] == []

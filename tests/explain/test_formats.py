@@ -56,6 +56,15 @@ def test_a_formula_is_written_like_this(text, latex, unicode):
     assert to_ascii(expr) == text
 
 
+def as_gradient(expr):
+    """∂L/∂o_i of the one L is another way to write (∇_o L)_i."""
+    if isinstance(expr, e.Jacobian) and expr.target == e.Value("L") and isinstance(
+        expr.source, e.Element
+    ):  # fmt: skip
+        return e.Element(e.Nabla(expr.source.of), expr.source.indices)
+    return expr
+
+
 @pytest.mark.parametrize("name", ["book", "lstm", "two states, one scalar"])
 def test_every_displayed_formula_reads_back_from_ascii(name):
     document = explained(name).document
@@ -64,7 +73,7 @@ def test_every_displayed_formula_reads_back_from_ascii(name):
             text = to_ascii(link.expr)
             if "eps=" not in text:
                 again = parse(text, document.scope)
-                assert to_latex(again) == to_latex(link.expr)
+                assert to_latex(again) == to_latex(as_gradient(link.expr))
 
 
 @pytest.mark.parametrize("name", ["book", "gru", "tokens", "branches"])

@@ -150,7 +150,10 @@ def main() -> None:
 
     let_every_sign_pass()
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # what typer makes of Ctrl-C; it says nothing
+            _say("stopped")
+        sys.exit(code)
     except BpttError as error:
         _say(str(error))
         sys.exit(MISTAKE)

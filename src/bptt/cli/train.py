@@ -1,5 +1,6 @@
 """`bptt train`: a model of text, tokens or sequences; and a run taken up again."""
 
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -260,7 +261,7 @@ def _end(report: Report, console: Console, data: Data | None, *, as_json: bool) 
         if as_json:
             print_json(read_summary(report.folder).content)
     if report.was_interrupted:
-        raise typer.Exit(INTERRUPTED)
+        sys.exit(INTERRUPTED)  # not typer.Exit: what there is to say has been said
 
 
 def _flow(folder: Path, data: Data | None) -> str:

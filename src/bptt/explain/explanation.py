@@ -236,11 +236,11 @@ def explain(
     >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
     True
 
-    Of a cell with indices it is the equations, those of the gradient, each checked,
-    the numbers of one step, and the ledger.
+    Of a cell with indices the cards stand as the language writes them, at every index;
+    there are the numbers of one step, and no Jacobians, paths or charts.
 
     Raises: UnknownLanguageError, ExplainOptionError; and UnknownCardError when shown,
-    and IndexedCellError when a figure is asked for.
+    and IndexedCellError when a figure of Jacobians or paths of a cell with indices is.
     """
     table(lang)  # an unknown language is said here, not when the text is asked for
     chosen = None if weights is None else tuple(float(w) for w in weights)

@@ -11,6 +11,7 @@ from bptt.explain.figure.scene import (
     COLOURS,
     INK,
     LETTERS,
+    NODE,
     POINTS,
     Box,
     Label,
@@ -19,7 +20,7 @@ from bptt.explain.figure.scene import (
     Stroke,
     Word,
 )
-from bptt.explain.figure.svg import NODE, SHIFT, head
+from bptt.explain.figure.svg import SHIFT, head
 from bptt.explain.html.picture.lettering import SMALL, pieces
 
 FACE = "DejaVu Sans"  # comes with matplotlib
@@ -96,7 +97,8 @@ def _(item: Ring, axes: Any, order: int) -> None:
             (item.x, item.y), radius, facecolor=COLOURS[item.fill],
             edgecolor=COLOURS[INK], linewidth=0.8, zorder=order,
         ))  # fmt: skip
-    _text(axes, item.label, item.x, item.y + NODE / 3, "middle", NODE, INK, order)
+    size = item.share * NODE
+    _text(axes, item.label, item.x, item.y + size / 3, "middle", size, INK, order)
 
 
 @_put.register

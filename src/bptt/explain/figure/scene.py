@@ -21,6 +21,7 @@ INK, SOFT, FAINT, ACCENT, WASH = "ink", "soft", "faint", "accent", "wash"
 COLOURS = {INK: "#1d2433", SOFT: "#4a5263", FAINT: "#7c8494", ACCENT: "#0b5cad",
            WASH: "#e9f0f9", "paper": "#ffffff"}  # fmt: skip
 LETTERS, WORDS = lettering.SIZE, 13.0  # sizes: of labels, and of headings
+NODE = 13.5  # the size of a node's letters
 POINTS = 0.75  # a CSS pixel, on paper
 
 
@@ -63,6 +64,12 @@ class Ring:
     def radii(self) -> tuple[float, ...]:
         """Of the lines that are drawn, the outer first."""
         return (self.radius, self.radius - 3) if self.is_double else (self.radius,)
+
+    @property
+    def share(self) -> float:
+        """Of the letters' size: a long name is smaller, and stays in the ring."""
+        wide = self.label.width * NODE / lettering.SIZE
+        return min(1.0, (2 * self.radius - 4.0) / wide)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from bptt.explain.figure.scene import (
     COLOURS,
     INK,
     LETTERS,
+    NODE,
     Box,
     Label,
     Ring,
@@ -22,7 +23,6 @@ from bptt.page.tags import number
 NAMESPACE = "http://www.w3.org/2000/svg"
 # lettering.py measures in the first; the others are narrower.
 FONT = "'DejaVu Sans', Verdana, 'Noto Sans CJK SC', 'WenQuanYi Micro Hei', sans-serif"
-NODE = 13.5  # the size of a node's letters
 SHIFT = {"sub": 0.26, "sup": -0.35}  # of the size, downwards
 
 
@@ -67,7 +67,8 @@ def _(item: Ring, root: ET.Element) -> None:
     drawn = {"fill": COLOURS[item.fill], "stroke": COLOURS[INK], "stroke-width": "1.1"}
     for radius in item.radii:
         ET.SubElement(root, "circle", {**middle, "r": number(radius), **drawn})
-    _text(root, item.label, item.x, item.y + NODE / 3, "middle", NODE, INK)
+    _text(root, item.label, item.x, item.y + item.share * NODE / 3, "middle",
+          item.share * NODE, INK)  # fmt: skip
 
 
 @_put.register

@@ -84,7 +84,7 @@ def _(item: Ring) -> str:
         rf"\draw[{fill}] {_at(item.x, item.y)} circle[radius={number(POINTS * r)}bp];"
         for r in item.radii
     ]
-    style = f"bptt-{INK},{_words(LETTERS)}"
+    style = f"bptt-{INK},{_words(item.share * LETTERS)}"
     return "\n".join(
         [*rings, rf"\node[{style}] at {_at(item.x, item.y)} {{{item.label.latex}}};"]
     )

@@ -154,7 +154,7 @@ class PageWriter:
         mathml = _shorten(wrap_mathml(_MATHML(expr)))
         if len(mathml) <= self.longest:
             return mathml
-        return f"<span>{escape(to_unicode(expr))}</span>"
+        return escape(to_unicode(expr))
 
     def text(self, text: Text) -> Markup:
         """A sentence in every language."""

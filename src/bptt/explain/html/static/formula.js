@@ -590,7 +590,7 @@
       this.want("_");
       const close = this.take("{") ? "}" : "";
       let found;
-      if (mark === "𝐞" || (mark === "𝟏" && this.next.kind === "name" && isInteger(this.next.text))) {
+      if (mark === "𝐞" || (mark === "𝟏" && this.next.kind === "name" && isInteger(this.next.text) && !this.isIndex())) {
         const index = this.indexItem();
         const dim = B.data.places[index.name]?.index;
         found = this.node("call", start, { name: "one_hot", parts: [index, this.sized("", [dim], start).parts[0]] });
