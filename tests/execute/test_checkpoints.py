@@ -128,7 +128,7 @@ X = {"x": np.random.default_rng(0).standard_normal((40, 2, 2))}
         ({"memory": 1000}, errors.MemoryBudgetError, "the least that works"),
         ({"checkpoint": 0}, errors.CheckpointError, "at least 1"),
         ({"checkpoint": True}, errors.CheckpointError, "checkpoint=True"),
-        ({"checkpoint": "log"}, errors.CheckpointError, "'optimal'"),
+        ({"checkpoint": "log"}, errors.CheckpointError, "one of sqrt, optimal"),
         ({"memory": "1GB", "checkpoint": 3}, errors.CheckpointError, "leave one"),
         (
             {"checkpoint": 3, "executor": "reference"},

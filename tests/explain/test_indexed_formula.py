@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from bptt import Cell
 from bptt.cli.app import app
+from bptt.explain.formula.indexed import IndexedFormulaError
 from bptt.explain.formula.indexed_edits import changes
 from bptt.explain.indices.lines import Lines
 from bptt.explain.sentences import SentenceError
@@ -109,3 +110,8 @@ def test_the_command_checks_a_formula_of_such_a_cell(tmp_path):
         app, ["check", str(file), "--equation", next(iter(WRONG)), "--lang", "zh"]
     )
     assert run.exit_code == 1 and "g[t+1, j]" in run.output
+
+
+def test_a_formula_without_an_equals_sign_is_a_mistake_of_its_own():
+    with pytest.raises(IndexedFormulaError, match="is an equation in the language"):
+        CELL.check_equation("outer(V[j].T @ grad_o[t], k[t, j])")
