@@ -28,6 +28,8 @@ PREAMBLE = r"""% !TEX program = xelatex
 """
 INLINE = 8  # letters of a formula that fits every column of a table
 GUTTER = 0.024  # of the page's width, between two columns of a table
+# What stands in listings and has no glyph in the typewriter font.
+TYPED = str.maketrans({"≤": "<=", "τ": "tau", "…": "...", "∀": "for all", "∇": "grad "})
 # What stands in sentences and has no glyph in every text font.
 SIGNS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&",
@@ -91,7 +93,7 @@ class _Latex(DocumentWalk):
 
     def _listing(self, text: str) -> str:
         if r"\end{verbatim}" not in text:
-            lines = wrapped(text)
+            lines = wrapped(text.translate(TYPED))
             return f"{{\\small\n\\begin{{verbatim}}\n{lines}\n\\end{{verbatim}}\n}}"
         shown = (rf"\texttt{{{escape(line)}}}" for line in text.splitlines())
         return r" \\".join(shown)
