@@ -1,4 +1,4 @@
-"""What the site takes from outside `docs`: the reports, the change log, and KaTeX.
+"""What the site takes from outside `docs`: reports, change log, KaTeX, explanations.
 
 Called by mkdocs, which is told of this file in mkdocs.yml.
 """
@@ -9,6 +9,8 @@ from pathlib import Path
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
 
+from bptt import cells
+
 ROOT = Path(__file__).parent.parent
 KATEX = ROOT / "src/bptt/explain/html/vendor/katex"
 OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")
@@ -16,6 +18,13 @@ OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")
 LINK = re.compile(r"\]\(((?:\.\./)*)((?:benchmarks/results/|CHANGE|CONTRIB)[^)]*)\)")
 ELSEWHERE = "https://unpkg.com/iframe-worker/shim"
 FOLDER = re.compile(r"\[([^\]]*)\]\((?:\.\./)*examples[^)]*\)")
+
+# The command of a cell's explanation in the gallery, which needs no page beside it.
+DERIVED = re.compile(r"Its derivation: `(bptt explain (\w+) -o \2\.html)`\.")
+EXPLAINED = (
+    r"Explained: [every step of its gradient, with numbers](explanations/\2.html), "
+    r"the page that `\1` writes."
+)
 
 
 @event_priority(-100)  # after the plugin that sorts the files by language
@@ -34,6 +43,9 @@ def on_files(files, config):
         files.append(
             File.generated(config, f"assets/{path.name}", abs_src_path=str(path))
         )
+    for name in cells.names():
+        page = cells.get(name).explain(name=name).html()
+        files.append(File.generated(config, f"explanations/{name}.html", content=page))
     return files
 
 
@@ -43,6 +55,8 @@ def on_page_markdown(markdown, page, config, files):
         # Docstrings are English; a second copy would make every name ambiguous.
         here = page.file.dest_uri.removeprefix("zh/")
         return f'# {page.file.name}\n\n参考只有英文：<a href="../../{here}">{here}</a>'
+    if page.file.src_uri == "gallery.md":
+        markdown = DERIVED.sub(EXPLAINED, markdown)
     depth = page.file.src_uri.count("/")
     text = LINK.sub(lambda m: f"]({'../' * depth}{m[2]})", markdown)
     return FOLDER.sub(r"\1", text)  # a folder of code is no page

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bptt import cells
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 CHINESE = sorted(DOCS.rglob("*.zh.md"))
@@ -39,6 +41,17 @@ def test_no_page_names_another_host_as_a_source(site):
         pair for pair in found if not pair[1].startswith("https://katex.org")
     } == set()
     assert len(list(site.rglob("*.html"))) > 60
+
+
+def test_the_gallery_leads_to_the_explanation_of_every_cell(site):
+    names = list(cells.names())
+    for folder, up in ((site, ""), (site / "zh", "../")):
+        shown = (folder / "gallery.html").read_text(encoding="utf-8")
+        assert re.findall(rf'href="{up}explanations/(\w+)\.html"', shown) == names
+    for name in names:
+        page = site / f"explanations/{name}.html"
+        assert page.stat().st_size < 1e6
+        assert f"<title>{name}" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("module", ["bptt", "bptt.torch", "bptt.jax", "bptt.train"])
