@@ -31,10 +31,12 @@ EXPLAINED = (
 def on_files(files, config):
     """Add the files that stand elsewhere in the repository."""
     for name in OUTSIDE:
-        files.append(File.generated(config, name, content=_read(ROOT / name)))
+        file = File.generated(config, name, content=_read(ROOT / name))
+        files.append(_in_its_language(file, config))
     for path in sorted((ROOT / "benchmarks/results").iterdir()):
         name = path.relative_to(ROOT).as_posix()
-        files.append(File.generated(config, name, abs_src_path=str(path)))
+        file = File.generated(config, name, abs_src_path=str(path))
+        files.append(_in_its_language(file, config))
     for path in sorted(KATEX.rglob("*")):
         if path.is_file():
             name = f"assets/katex/{path.relative_to(KATEX).as_posix()}"
@@ -47,6 +49,17 @@ def on_files(files, config):
         page = cells.get(name).explain(name=name).html()
         files.append(File.generated(config, f"explanations/{name}.html", content=page))
     return files
+
+
+def _in_its_language(file, config):
+    """A page among those of the language being built, whose menu it has."""
+    if file.is_documentation_page() and _language(config) != "en":
+        file.dest_uri = f"{_language(config)}/{file.dest_uri}"
+    return file
+
+
+def _language(config):
+    return config.plugins["i18n"].current_language
 
 
 def on_page_markdown(markdown, page, config, files):
@@ -74,5 +87,7 @@ def on_post_page(output, page, config):
 
 
 def on_post_template(output_content, template_name, config):
-    """The same for pages that are no page of `docs`, as 404.html."""
+    """The same for pages that are no page of `docs`: 404.html, which is English."""
+    if template_name == "404.html" and _language(config) != "en":
+        return ""  # an empty one is not written, over the English one
     return output_content.replace(ELSEWHERE, "/assets/worker.js")
