@@ -36,7 +36,8 @@ def test_the_words_are_those_that_the_rules_emit():
     assert emitted <= KINDS
     for lang in LANGUAGES:
         says = table(lang)["says"]
-        assert {kind.removesuffix("-layer") for kind in KINDS} <= {*says}
+        for kind in KINDS:
+            assert any(key.startswith(kind.removesuffix("-layer")) for key in says)
         assert {*table(lang)["word"]} - {"healthy"} == KINDS
 
 

@@ -42,7 +42,8 @@ def _capital(text: str) -> str:
 def spoken(found: Diagnosis, lang: str = "en") -> str:
     """A diagnosis as a word and its sentence."""
     word = say(f"word.{found.kind}", lang)
-    body = say(f"says.{found.kind.removesuffix('-layer')}", lang, **found.fields)
+    key = found.kind.removesuffix("-layer")
+    body = say(f"says.{key}{found.fields.get('way', '')}", lang, **found.fields)
     if found.layer:
         body = say("says.in-layer", lang, body=body, **found.fields)
     return _sentence(word, body, lang)
@@ -69,7 +70,7 @@ def _clean(report: Findings, lang: str) -> str:
     key = "healthy" if report.n_b > 1 else "healthy-one"
     body = say(
         f"says.{key}", lang, lag=pace.lag, growth=power(pace.batch_growth),
-        factor=power(pace.batch_rate), rate=f"{pace.batch_rate:+.3f}", n_b=report.n_b,
+        factor=power(pace.batch_rate, 3), rate=f"{pace.batch_rate:+.3f}", n_b=report.n_b,
         row=worst, worst=power(float(logs[worst])), needed=report.needed,
         limit=GROWING,
     )  # fmt: skip
@@ -112,8 +113,13 @@ def subject_of(report: Findings, lang: str = "en") -> str:
     subject = report.subject
     sizes = ", ".join(f"{name} = {size}" for name, size in subject.sizes.items())
     seed = say("text.unknown", lang) if subject.seed is None else str(subject.seed)
-    return say("text.subject", lang, name=subject.name, data=subject.data, sizes=sizes,
+    name = subject.name or say("text.cell-of", lang, states=_states_of(report))
+    return say("text.subject", lang, name=name, data=subject.data, sizes=sizes,
                dtype=subject.dtype, seed=seed)  # fmt: skip
+
+
+def _states_of(report: Findings) -> str:
+    return ", ".join(report.setting.engine.states) if report.setting else "-"
 
 
 def loss_of(report: Findings, lang: str = "en") -> str:
@@ -273,11 +279,10 @@ def copies_rows(report: Findings) -> list[tuple[str, ...]]:
     ]  # fmt: skip
 
 
-def spectra_lines(report: Findings, lang: str = "en") -> Iterator[str]:
-    """The spectra, with what they do not say."""
-    for name, (radius, sigma) in report.spectra.items():
-        yield say("text.spectra", lang, name=name, radius=f"{radius:.3g}",
-                  sigma=f"{sigma:.3g}")  # fmt: skip
+def spectra_rows(report: Findings) -> list[tuple[str, ...]]:
+    """The table of square matrices: spectral radius and largest singular value."""
+    return [(name, f"{radius:.3g}", f"{sigma:.3g}")
+            for name, (radius, sigma) in report.spectra.items()]  # fmt: skip
 
 
 def _copies(report: Findings, lang: str) -> Iterator[str]:
@@ -285,7 +290,12 @@ def _copies(report: Findings, lang: str) -> Iterator[str]:
     yield _columns("text.columns-copies", lang)
     for cells in copies_rows(report):
         yield _row(*cells)
-    yield from spectra_lines(report, lang)
+    if report.spectra:
+        yield ""
+        yield say("text.spectra", lang)
+        yield _columns("text.columns-spectra", lang)
+    for cells in spectra_rows(report):
+        yield _row(*cells)
 
 
 def columns(key: str, lang: str) -> list[str]:
