@@ -175,6 +175,8 @@ def remedy(action: str, key: str, **numbers: float | str) -> Remedy:
 def _show(value: float) -> str:
     if float(value).is_integer() and abs(value) < 1e6:
         return str(int(value))
+    if 0.995 <= value < 1 - 1e-9:
+        return f"{min(value, 0.9999):.4f}"  # what is not 1 is not shown as 1
     return f"{value:.2g}"
 
 

@@ -292,7 +292,7 @@ def _longer_memory(case: Case) -> Iterator[Remedy]:
         keeps = mean if gate.keeps_at_one else 1 - mean
         yield remedy(_open(gate.bias, keeps_at_one=gate.keeps_at_one),
                      "remedy.open-gate", gate=gate.name, keeps=keeps,
-                     bias=gate.bias)  # fmt: skip
+                     bias=gate.bias, value=4 if gate.keeps_at_one else -4)  # fmt: skip
     if gates:
         return
     flat = [n for n in case.bounded if case.flat_share(n) > 0.25]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -22,7 +22,7 @@ OF_GROWTH = ("exploding", "exploding-layer", "exploding-rows", "vanishing",
 def sentence(report: Findings, lang: str = "en") -> str:
     """The worst diagnosis, or a clean bill, and what truncation would lose."""
     head = headline(report, lang)
-    return " ".join(filter(None, (head, *summary(report, lang))))
+    return joined((head, *summary(report, lang)), lang)
 
 
 def headline(report: Findings, lang: str = "en") -> str:
@@ -32,7 +32,12 @@ def headline(report: Findings, lang: str = "en") -> str:
     if worst and worst[0].kind not in OF_GROWTH:
         return head
     near = [spoken(d, lang) for d in report.diagnoses if d.kind.startswith("near-")]
-    return ("" if lang == "zh" else " ").join((head, *(_capital(n) for n in near)))
+    return joined((head, *(_capital(n) for n in near)), lang)
+
+
+def joined(sentences: Iterable[str], lang: str = "en") -> str:
+    """Sentences one after another: in Chinese without a space between."""
+    return ("" if lang == "zh" else " ").join(filter(None, sentences))
 
 
 def _capital(text: str) -> str:
