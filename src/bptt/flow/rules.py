@@ -304,7 +304,8 @@ def _longer_memory(case: Case) -> Iterator[Remedy]:
                      sigma=case.findings.spectra[name][1])  # fmt: skip
     if leaky_text(case.source, LEAK):
         share = min(LEAK, round(2 / case.lag, 2))
-        yield remedy(f"leak={share:g}", "remedy.leak", keeps=1 - share, share=share, lag=case.lag,
+        yield remedy(f"leak={share:g}", "remedy.leak", keeps=1 - share, share=share,
+                     lag=case.lag,
                      left=show_log(case.lag * float(np.log1p(-share))))  # fmt: skip
     yield remedy("", "remedy.gated")
 

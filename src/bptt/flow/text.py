@@ -75,8 +75,8 @@ def _clean(report: Findings, lang: str) -> str:
     key = "healthy" if report.n_b > 1 else "healthy-one"
     body = say(
         f"says.{key}", lang, lag=pace.lag, growth=power(pace.batch_growth),
-        factor=power(pace.batch_rate, 3), rate=f"{pace.batch_rate:+.3f}", n_b=report.n_b,
-        row=worst, worst=power(float(logs[worst])), needed=report.needed,
+        factor=power(pace.batch_rate, 3), rate=f"{pace.batch_rate:+.3f}",
+        n_b=report.n_b, row=worst, worst=power(float(logs[worst])), needed=report.needed,
         limit=GROWING,
     )  # fmt: skip
     return _sentence(say("word.healthy", lang), body, lang)

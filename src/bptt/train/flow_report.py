@@ -24,8 +24,8 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
     """Write the flow of the initial parameters, and of the best ones.
 
     On the first steps of the training data's first rows, at most 4 rows of 100 steps,
-    however short the window of training. data: without it, what the run was recorded to have read.
-    Both verdicts go to summary.json, too. Returns: both, "first" and "last".
+    however short the window of training. data: without it, what the run was recorded
+    to have read. Both verdicts go to summary.json, too. Returns: both, "first" and "last".
     """
     saved = read_run(folder, best_or_last(folder))
     data = data or read_again(saved)
@@ -44,8 +44,8 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
         inputs = cell.draw(parameters, inputs_of(cell, block), mean=True)
         found[when] = cell.flow(
             parameters, inputs, weights=weights, lengths=block.lengths,
-            window=task.truncation.k2, name=f"{saved.options.cell} {WHEN[when]}", data=task.summary,
-            seed=saved.options.seed,
+            window=task.truncation.k2, name=f"{saved.options.cell} {WHEN[when]}",
+            data=task.summary, seed=saved.options.seed,
         )  # fmt: skip
         found[when].save(folder / FLOW_FILES[when])
     add_to_summary(folder, "gradients", {n: one.verdict for n, one in found.items()})
