@@ -76,8 +76,8 @@ def _clean(report: Findings, lang: str) -> str:
     body = say(
         f"says.{key}", lang, lag=pace.lag, growth=power(pace.batch_growth),
         factor=power(pace.batch_rate, 3), rate=f"{pace.batch_rate:+.3f}",
-        n_b=report.n_b, row=worst, worst=power(float(logs[worst])), needed=report.needed,
-        limit=GROWING,
+        n_b=report.n_b, row=worst, worst=power(float(logs[worst])),
+        needed=report.needed, limit=GROWING,
     )  # fmt: skip
     return _sentence(say("word.healthy", lang), body, lang)
 

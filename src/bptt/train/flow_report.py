@@ -25,7 +25,8 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
 
     On the first steps of the training data's first rows, at most 4 rows of 100 steps,
     however short the window of training. data: without it, what the run was recorded
-    to have read. Both verdicts go to summary.json, too. Returns: both, "first" and "last".
+    to have read. Both verdicts go to summary.json, too. Returns: both, by
+    "first" and "last".
     """
     saved = read_run(folder, best_or_last(folder))
     data = data or read_again(saved)
