@@ -68,7 +68,7 @@ def test_contributing_says_how_to_report():
 
 
 def test_an_interrupted_command_says_that_it_stopped(monkeypatch, capsys):
-    def interrupted(_):
+    def interrupted():
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bptt.cli.cells.make_list", interrupted)
