@@ -132,3 +132,19 @@ def test_a_layers_growth_is_that_of_its_block_of_the_jacobian():
 )  # fmt: skip
 def test_layers_are_states_that_feed_back_on_one_another(cell, expected):
     assert layers_of(cut_at_states(cell.graph)) == expected
+
+
+def test_a_layer_that_gets_nothing_is_not_called_stuck_for_the_one_above_it():
+    """The third layer lets nothing in; the second forgets, whatever comes to it."""
+    cell = bptt.stack(bptt.cells.lstm, 3).with_readout()
+    params = cell.init(n_x=4, n_h=8, n_o=5, seed=0)
+    params["b_f_2"][:], params["b_i_3"][:] = -6, -40
+    rng = np.random.default_rng(1)
+    inputs = {"x": rng.normal(size=(40, 3, 4)), "y": rng.integers(0, 5, (40, 3))}
+    flow = cell.flow(params, inputs)
+    assert {d.layer: d.kind for d in flow.diagnoses} == {
+        "h_2, s_2": "vanishing-layer", "h_3, s_3": "stuck-layer"
+    }  # fmt: skip
+    # e^-40 of it arrives: below the rounding of the sum that it is a part of.
+    assert not flow.numbers.arrived["h_3"].any()
+    assert flow.numbers.injected["h_3"].all()

@@ -19,10 +19,12 @@ def test_a_training_run_leaves_the_flow_before_and_after_it(tmp_path):
     ended = bptt(*command.split(), cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert "gradients: " in ended.stdout
-    for when in ("first", "last"):
+    for when, words in (("first", "before training"), ("last", "after training")):
         page = (tmp_path / "run" / f"flow_{when}.html").read_text(encoding="utf-8")
-        assert f"lstm, {when}" in page
-        assert "4 rows of 12 steps" in page
+        assert f"lstm {words}" in page
+        # Longer than the window of 12 steps, so that what it cuts off is seen.
+        assert "4 rows, 100 steps" in page
+        assert "with a window of 12 steps" in page
     saved = read_run(tmp_path / "run", "best")
     found = write_flows(
         tmp_path / "run", open_data(DataRequest((tmp_path / "text.txt",)))

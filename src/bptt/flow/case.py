@@ -99,6 +99,14 @@ class Case:
         return max(mine, default=0.0) / most if most else 0.0
 
     @cached_property
+    def is_starved(self) -> bool:
+        """Whether hardly any gradient comes to these states: another layer's fault."""
+        grads = self.findings.state_gradients
+        sizes = {name: float(np.abs(rows).max()) for name, rows in grads.items()}
+        mine = max(sizes[name] for name in self.facts.cut.states)
+        return mine < STUCK * max(sizes.values())
+
+    @cached_property
     def zero_matrices(self) -> tuple[str, ...]:
         """Matrices all of whose elements are 0."""
         parameters = self.bindings.parameters
@@ -167,9 +175,16 @@ def remedy(action: str, key: str, **numbers: float | str) -> Remedy:
 def _show(value: float) -> str:
     if float(value).is_integer() and abs(value) < 1e6:
         return str(int(value))
+    if 0.995 <= value < 1 - 1e-9:
+        return f"{min(value, 0.9999):.4f}"  # what is not 1 is not shown as 1
     return f"{value:.2g}"
 
 
 def show_log(log: float) -> str:
     """e to a number, for a sentence."""
     return power(float(log))
+
+
+def show_factor(log: float) -> str:
+    """The same of one step: 1.04, which two digits would call 1."""
+    return power(float(log), 3)

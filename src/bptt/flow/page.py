@@ -18,11 +18,12 @@ from bptt.flow.text import (
     copies_rows,
     exponents_line,
     headline,
+    joined,
     layers_rows,
     leading_line,
     loss_of,
     remedies_of,
-    spectra_lines,
+    spectra_rows,
     spoken,
     subject_of,
     summary,
@@ -56,8 +57,8 @@ def _body(report: Findings, lang: str) -> Markup:
         tag("h1", say("text.title", lang)),
         tag("p", subject_of(report, lang)),
         tag("p", loss_of(report, lang)),
-        tag("p", headline(report, lang), class_="verdict"),
-        tag("p", " ".join(summary(report, lang))),
+        tag("p", headline(report, lang), class_=f"verdict {_severity(report)}"),
+        tag("p", joined(summary(report, lang), lang)),
         _diagnoses(report, lang),
         _exponents(report, lang),
         tag("div", *(_figure(p) for p in make_panels(report, lang)), class_="grid-2"),
@@ -65,22 +66,35 @@ def _body(report: Findings, lang: str) -> Markup:
         _truncation_table(report, lang),
         table(say("text.copies", lang), columns("text.columns-copies", lang),
               copies_rows(report)),
-        *(tag("p", line) for line in spectra_lines(report, lang)),
+        _spectra_table(report, lang),
     )  # fmt: skip
 
 
+def _severity(report: Findings) -> str:
+    """Of the headline: the worst one's, or that it is a clean bill."""
+    found = [d.severity for d in report.diagnoses if d.severity != "note"]
+    return found[0] if found else "healthy"
+
+
 def _diagnoses(report: Findings, lang: str) -> Markup | None:
-    if not report.diagnoses:
+    # What the headline has said is not said again: only what to do about it.
+    head = headline(report, lang)
+    cards = [
+        _card(found, lang, is_said=spoken(found, lang).lower() in head.lower())
+        for found in report.diagnoses
+        if found.remedies or spoken(found, lang).lower() not in head.lower()
+    ]
+    if not cards:
         return None
-    cards = (_card(found, lang) for found in report.diagnoses)
     title = tag("h2", say("panel.diagnoses", lang))
     return tag("section", title, tag("div", *cards, class_="cards"))
 
 
-def _card(found: Diagnosis, lang: str) -> Markup:
+def _card(found: Diagnosis, lang: str, *, is_said: bool) -> Markup:
     severity = tag("span", say(f"severity.{found.severity}", lang), class_="mark")
+    word = tag("b", say(f"word.{found.kind}", lang))
     return tag(
-        "article", severity, tag("p", spoken(found, lang)),
+        "article", severity, tag("p", word if is_said else spoken(found, lang)),
         tag("ul", *_remedies(found, lang)) if found.remedies else None,
         class_=found.severity,
     )  # fmt: skip
@@ -98,7 +112,7 @@ def chart_of(panel: FlowPanel) -> Chart:
     x = panel.x[few].tolist()
     curves = [
         Curve(name, list(zip(x, y[few].tolist(), strict=True)), f"s{number}",
-              has_dots=panel.has_dots)
+              has_dots=panel.has_dots, has_line=panel.has_line)
         for number, (name, y) in enumerate(panel.lines.items())
     ]  # fmt: skip
     return Chart(panel.title, panel.x_label, curves, panel.is_log, has_steps=True,
@@ -129,3 +143,10 @@ def _truncation_table(report: Findings, lang: str) -> Markup | None:
         return None
     head = columns("text.columns-truncation", lang)
     return table(truncation_title(report, lang), head, truncation_rows(report))
+
+
+def _spectra_table(report: Findings, lang: str) -> Markup | None:
+    if not report.spectra:
+        return None
+    head = columns("text.columns-spectra", lang)
+    return table(say("text.spectra", lang), head, spectra_rows(report))

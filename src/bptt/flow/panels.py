@@ -33,6 +33,7 @@ class FlowPanel:
     symbol: str = ""
     is_log: bool = True
     has_dots: bool = False
+    has_line: bool = True
 
 
 def make_panels(report: Findings, lang: str = "en") -> Iterator[FlowPanel]:
@@ -47,7 +48,8 @@ def make_panels(report: Findings, lang: str = "en") -> Iterator[FlowPanel]:
         yield _singular(report, lang)
         yield from _units(report, t, lang)
         yield from _slopes(report, t, lang)
-    yield _copies(report, lang)
+    if any(np.isfinite(rows).any() for rows in report.copies.values()):
+        yield _copies(report, lang)
 
 
 def chosen_panels(report: Findings, names: tuple[str, ...]) -> list[FlowPanel]:
@@ -104,7 +106,7 @@ def _growth(report: Findings, lang: str) -> FlowPanel:
         "rows", say("panel.rows", lang, lag=growth.lag), say("panel.rows-note", lang),
         say("panel.x-row", lang), np.arange(report.n_b), lines,
         rf"$\sigma_1(\partial s^{{(t+{growth.lag})}}/\partial s^{{(t)}})$",
-        has_dots=True,
+        has_dots=True, has_line=False,
     )  # fmt: skip
 
 

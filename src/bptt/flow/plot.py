@@ -51,8 +51,8 @@ def _draw_panel(axes: Axes, panel: FlowPanel) -> None:
     for number, (label, y) in enumerate(panel.lines.items()):
         axes.plot(
             panel.x, y, label=label, linewidth=1.2, color=COLOURS[number % 6],
-            linestyle=DASHES[number % 6], marker="o" if panel.has_dots else None,
-            markersize=3,
+            linestyle=DASHES[number % 6] if panel.has_line else "",
+            marker="o" if panel.has_dots else None, markersize=3,
         )  # fmt: skip
     if panel.is_log and any((y > 0).any() for y in panel.lines.values()):
         axes.set_yscale("log", nonpositive="mask")

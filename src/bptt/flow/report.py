@@ -163,7 +163,7 @@ def _empty(
     """What is known of a run before anything is multiplied."""
     shapes = ", ".join(f"{n} {np.shape(a)}" for n, a in setting.inputs.items())
     subject = FlowSubject(
-        setting.name or f"cell with states {', '.join(setting.engine.states)}",
+        setting.name or "",
         setting.data or shapes, dict(bindings.sizes), setting.seed,
         str(bindings.dtype), bindings.tau, bindings.n_b, setting.row,
     )  # fmt: skip
@@ -232,6 +232,8 @@ def _numbers(
 
 def _arrived(total: Array, own: Array, slots: Slots, lag: int) -> Array:
     rest = total - own
+    # What is smaller than the rounding of the two is not known.
+    rest[np.abs(rest) <= 8 * np.finfo(rest.dtype).eps * np.abs(own)] = 0.0
     # Nothing comes after the last step: a difference is rounding.
     beyond = np.zeros(slots.mask.shape, bool)
     at_end = slots.neighbour(-lag) < 0

@@ -21,6 +21,7 @@ from bptt.flow.case import (
     diagnosis,
     reach_of,
     remedy,
+    show_factor,
     show_log,
 )
 from bptt.flow.equations import leaky_text, normalised_text
@@ -57,8 +58,9 @@ def _non_finite(case: Case) -> Iterator[Diagnosis]:
         remedies = [_scale_down(case)]
     if case.findings.subject.dtype == "float32":
         remedies.append(remedy("dtype=float64", "remedy.wider"))
-    yield diagnosis("not-finite", "fault", *remedies, where=str(where), t=where.t,
-                    row=where.row)  # fmt: skip
+    yield diagnosis("not-finite", "fault", *remedies, t=where.t, row=where.row,
+                    node=where.name, value=str(where.value),
+                    way="-forward" if where.is_forward else "-backward")  # fmt: skip
 
 
 def _scale_down(case: Case) -> Remedy:
@@ -100,7 +102,7 @@ def _exploding(case: Case) -> Iterator[Diagnosis]:
         pace=f"{pace.by_row[worst[0]]:+.3f}", lag=case.lag,
         steps=case.measured, limit=GROWING,
         growth=show_log(pace.log_growth[worst[0]]),
-        rate=f"{pace.rates[worst[0]]:+.3f}", factor=show_log(pace.rates[worst[0]]),
+        rate=f"{pace.rates[worst[0]]:+.3f}", factor=show_factor(pace.rates[worst[0]]),
     )  # fmt: skip
 
 
@@ -132,7 +134,7 @@ def _bursts(case: Case) -> Iterator[Diagnosis]:
         "bursts", "caution", remedy("clip=1", "remedy.clip"), _scale_down(case),
         rows=case.rows_of(worst), count=len(rows), n_b=case.findings.n_b, lag=case.lag,
         growth=show_log(pace.log_growth[worst[0]]),
-        factor=show_log(pace.rates[worst[0]]), rate=f"{pace.rates[worst[0]]:+.3f}",
+        factor=show_factor(pace.rates[worst[0]]), rate=f"{pace.rates[worst[0]]:+.3f}",
     )  # fmt: skip
 
 
@@ -240,7 +242,7 @@ def _vanishing(case: Case) -> Iterator[Diagnosis]:
         growth=show_log(middle), lag=case.lag, steps=case.measured, needed=needed,
         limit=limit,
         reach=float(np.floor(np.median(case.reach[rows]))),
-        factor=show_log(middle / case.lag),
+        factor=show_factor(middle / case.lag),
     )  # fmt: skip
 
 
@@ -290,7 +292,7 @@ def _longer_memory(case: Case) -> Iterator[Remedy]:
         keeps = mean if gate.keeps_at_one else 1 - mean
         yield remedy(_open(gate.bias, keeps_at_one=gate.keeps_at_one),
                      "remedy.open-gate", gate=gate.name, keeps=keeps,
-                     bias=gate.bias)  # fmt: skip
+                     bias=gate.bias, value=4 if gate.keeps_at_one else -4)  # fmt: skip
     if gates:
         return
     flat = [n for n in case.bounded if case.flat_share(n) > 0.25]
@@ -302,7 +304,8 @@ def _longer_memory(case: Case) -> Iterator[Remedy]:
                      sigma=case.findings.spectra[name][1])  # fmt: skip
     if leaky_text(case.source, LEAK):
         share = min(LEAK, round(2 / case.lag, 2))
-        yield remedy(f"leak={share:g}", "remedy.leak", keeps=1 - share, lag=case.lag,
+        yield remedy(f"leak={share:g}", "remedy.leak", keeps=1 - share, share=share,
+                     lag=case.lag,
                      left=show_log(case.lag * float(np.log1p(-share))))  # fmt: skip
     yield remedy("", "remedy.gated")
 
@@ -327,7 +330,7 @@ def _largest_input(case: Case) -> str:
 
 def _is_stuck(case: Case) -> bool:
     """Whether no recurrent parameter receives a gradient worth the name."""
-    if _has_zero_memory(case) or not case.facts.recurrent:
+    if _has_zero_memory(case) or not case.facts.recurrent or case.is_starved:
         return False
     norms = case.findings.gradient_norms
     if not max(norms.values(), default=0.0):

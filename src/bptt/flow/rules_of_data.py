@@ -147,8 +147,8 @@ def _enters(case: Case) -> Array:
 def _window(case: Case) -> Iterator[Diagnosis]:
     """What a window of truncation loses, of every parameter."""
     window, rows = case.window, case.findings.truncations
-    if window is None or not rows:
-        return
+    if window is None or not rows or window >= case.bindings.tau:
+        return  # of a run that is no longer than its window nothing is cut
     at = [row for row in rows if row.k <= window][-1]
     if not at.each:
         return

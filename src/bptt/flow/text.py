@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -22,7 +22,7 @@ OF_GROWTH = ("exploding", "exploding-layer", "exploding-rows", "vanishing",
 def sentence(report: Findings, lang: str = "en") -> str:
     """The worst diagnosis, or a clean bill, and what truncation would lose."""
     head = headline(report, lang)
-    return " ".join(filter(None, (head, *summary(report, lang))))
+    return joined((head, *summary(report, lang)), lang)
 
 
 def headline(report: Findings, lang: str = "en") -> str:
@@ -32,7 +32,12 @@ def headline(report: Findings, lang: str = "en") -> str:
     if worst and worst[0].kind not in OF_GROWTH:
         return head
     near = [spoken(d, lang) for d in report.diagnoses if d.kind.startswith("near-")]
-    return ("" if lang == "zh" else " ").join((head, *(_capital(n) for n in near)))
+    return joined((head, *(_capital(n) for n in near)), lang)
+
+
+def joined(sentences: Iterable[str], lang: str = "en") -> str:
+    """Sentences one after another: in Chinese without a space between."""
+    return ("" if lang == "zh" else " ").join(filter(None, sentences))
 
 
 def _capital(text: str) -> str:
@@ -42,7 +47,8 @@ def _capital(text: str) -> str:
 def spoken(found: Diagnosis, lang: str = "en") -> str:
     """A diagnosis as a word and its sentence."""
     word = say(f"word.{found.kind}", lang)
-    body = say(f"says.{found.kind.removesuffix('-layer')}", lang, **found.fields)
+    key = found.kind.removesuffix("-layer")
+    body = say(f"says.{key}{found.fields.get('way', '')}", lang, **found.fields)
     if found.layer:
         body = say("says.in-layer", lang, body=body, **found.fields)
     return _sentence(word, body, lang)
@@ -69,9 +75,9 @@ def _clean(report: Findings, lang: str) -> str:
     key = "healthy" if report.n_b > 1 else "healthy-one"
     body = say(
         f"says.{key}", lang, lag=pace.lag, growth=power(pace.batch_growth),
-        factor=power(pace.batch_rate), rate=f"{pace.batch_rate:+.3f}", n_b=report.n_b,
-        row=worst, worst=power(float(logs[worst])), needed=report.needed,
-        limit=GROWING,
+        factor=power(pace.batch_rate, 3), rate=f"{pace.batch_rate:+.3f}",
+        n_b=report.n_b, row=worst, worst=power(float(logs[worst])),
+        needed=report.needed, limit=GROWING,
     )  # fmt: skip
     return _sentence(say("word.healthy", lang), body, lang)
 
@@ -112,8 +118,13 @@ def subject_of(report: Findings, lang: str = "en") -> str:
     subject = report.subject
     sizes = ", ".join(f"{name} = {size}" for name, size in subject.sizes.items())
     seed = say("text.unknown", lang) if subject.seed is None else str(subject.seed)
-    return say("text.subject", lang, name=subject.name, data=subject.data, sizes=sizes,
+    name = subject.name or say("text.cell-of", lang, states=_states_of(report))
+    return say("text.subject", lang, name=name, data=subject.data, sizes=sizes,
                dtype=subject.dtype, seed=seed)  # fmt: skip
+
+
+def _states_of(report: Findings) -> str:
+    return ", ".join(report.setting.engine.states) if report.setting else "-"
 
 
 def loss_of(report: Findings, lang: str = "en") -> str:
@@ -273,11 +284,10 @@ def copies_rows(report: Findings) -> list[tuple[str, ...]]:
     ]  # fmt: skip
 
 
-def spectra_lines(report: Findings, lang: str = "en") -> Iterator[str]:
-    """The spectra, with what they do not say."""
-    for name, (radius, sigma) in report.spectra.items():
-        yield say("text.spectra", lang, name=name, radius=f"{radius:.3g}",
-                  sigma=f"{sigma:.3g}")  # fmt: skip
+def spectra_rows(report: Findings) -> list[tuple[str, ...]]:
+    """The table of square matrices: spectral radius and largest singular value."""
+    return [(name, f"{radius:.3g}", f"{sigma:.3g}")
+            for name, (radius, sigma) in report.spectra.items()]  # fmt: skip
 
 
 def _copies(report: Findings, lang: str) -> Iterator[str]:
@@ -285,7 +295,12 @@ def _copies(report: Findings, lang: str) -> Iterator[str]:
     yield _columns("text.columns-copies", lang)
     for cells in copies_rows(report):
         yield _row(*cells)
-    yield from spectra_lines(report, lang)
+    if report.spectra:
+        yield ""
+        yield say("text.spectra", lang)
+        yield _columns("text.columns-spectra", lang)
+    for cells in spectra_rows(report):
+        yield _row(*cells)
 
 
 def columns(key: str, lang: str) -> list[str]:

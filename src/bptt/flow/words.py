@@ -35,14 +35,16 @@ def table(lang: str) -> Mapping[str, Mapping[str, str]]:
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
-def power(log: float) -> str:
+def power(log: float, digits: int = 2) -> str:
     """e to a number as a decimal one, whatever its size: 0.024, 3.1e-412."""
     if math.isnan(log):
         return "-"
     if log == -math.inf:
         return "0"
     if abs(log) < 600:
-        return f"{math.exp(log):.2g}"
+        short = f"{math.exp(log):.{digits}g}"
+        # 190, where %g would write 1.9e+02
+        return f"{float(short):.0f}" if 99 < float(short) < 99_999 else short
     exponent = math.floor(log / math.log(10))
     lead = math.exp(log - exponent * math.log(10))
     return f"{lead:.1f}e{exponent:+d}"

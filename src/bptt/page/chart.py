@@ -19,7 +19,8 @@ class Curve:
     """A series of points; None, and zero on a log axis, break the line.
 
     kind: a class of the style sheet: "s0" ... "s7", "faint" or "limit"; age: 0 to 1 for
-    curves of one quantity through training, from pale to full.
+    curves of one quantity through training, from pale to full; has_line: not where what
+    lies between two points means nothing.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Curve:
     kind: str = "s0"
     age: float | None = None
     has_dots: bool = False
+    has_line: bool = True
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def _curve(axes: _Axes, curve: Curve) -> list[Markup]:
     parts = []
     for piece in _pieces(axes.chart, curve):
         places = [(axes.x(at), axes.y(value)) for at, value in piece]
-        if len(places) > 1:
+        if len(places) > 1 and curve.has_line:
             path = "M" + "L".join(f"{number(x)} {number(y)}" for x, y in places)
             style = None if curve.age is None else f"--age:{curve.age:.3f}"
             parts.append(tag("path", tag("title", curve.name), d=path, style=style,

@@ -73,4 +73,4 @@ def format_tick(value: float) -> str:
         factor = value / 10.0**exponent
         lead = "" if abs(factor - 1) < 1e-6 else f"{factor:.3g}·"
         return f"{lead}10{digits}"
-    return f"{value:,.6g}" if abs(value) >= 1 else f"{value:.4g}"
+    return f"{value:,.6g}"

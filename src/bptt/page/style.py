@@ -65,6 +65,8 @@ h2 { font-size: 1.1rem; margin: 2.6rem 0 .3rem; }
 p { margin: .2rem 0 .9rem; color: var(--soft); max-width: 46rem; }
 .verdict { font-size: 1.15rem; border-left: 4px solid var(--s1); padding-left: 1rem;
   color: var(--ink); }
+.verdict.healthy { border-left-color: var(--s2); }
+.verdict.caution { border-left-color: var(--s4); }
 .figures { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.4rem 0 0; padding: 0; }
 .figures li {
   list-style: none; background: var(--sheet); border: 1px solid var(--line);

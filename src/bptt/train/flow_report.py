@@ -17,21 +17,24 @@ from bptt.train.training import read_again
 
 FLOW_FILES = {"first": "flow_first.html", "last": "flow_last.html"}
 ROWS, STEPS = 4, 100  # of the training data's beginning
+WHEN = {"first": "before training", "last": "after training"}
 
 
 def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlow]:
     """Write the flow of the initial parameters, and of the best ones.
 
     On the first steps of the training data's first rows, at most 4 rows of 100 steps,
-    as they were trained. data: without it, what the run was recorded to have read.
-    Both verdicts go to summary.json, too. Returns: both, "first" and "last".
+    however short the window of training. data: without it, what the run was recorded
+    to have read. Both verdicts go to summary.json, too. Returns: both, by
+    "first" and "last".
     """
     saved = read_run(folder, best_or_last(folder))
     data = data or read_again(saved)
     task = make_task(data, saved.options, saved.vocabulary, saved.tokenised)
     dataset = task.parts["training"]
     rows = np.sort(np.concatenate(dataset.groups(0)))[:ROWS]
-    stop = min(dataset.length_of(rows), task.truncation.k2 or STEPS, STEPS)
+    # Beyond the window of training: what it cuts off is seen in a longer run alone.
+    stop = min(dataset.length_of(rows), STEPS)
     block = dataset.read(rows, 0, stop)
     weights = weights_of(block, stop)
     weights = weights / (total_of(block, weights) or 1.0)
@@ -42,9 +45,8 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
         inputs = cell.draw(parameters, inputs_of(cell, block), mean=True)
         found[when] = cell.flow(
             parameters, inputs, weights=weights, lengths=block.lengths,
-            window=task.truncation.k2, name=f"{saved.options.cell}, {when}",
-            data=f"{task.summary}: {len(rows)} rows of {stop} steps",
-            seed=saved.options.seed,
+            window=task.truncation.k2, name=f"{saved.options.cell} {WHEN[when]}",
+            data=task.summary, seed=saved.options.seed,
         )  # fmt: skip
         found[when].save(folder / FLOW_FILES[when])
     add_to_summary(folder, "gradients", {n: one.verdict for n, one in found.items()})
