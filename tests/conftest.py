@@ -1,10 +1,12 @@
 """Settings of the whole suite: generated tests, and how kernels are compiled."""
 
 import os
+import re
 import shutil
 import signal
 import tempfile
 from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -35,6 +37,17 @@ if _own_cache:
 def pytest_unconfigure(config):
     if _own_cache:
         shutil.rmtree(_own_cache, ignore_errors=True)
+
+
+FRAMEWORK = re.compile(r"^(?:import|from) (torch|jax)\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path):
+    """Leave out a file that compares with a framework which is not installed."""
+    if collection_path.suffix != ".py":
+        return None
+    named = set(FRAMEWORK.findall(collection_path.read_text(encoding="utf-8")))
+    return True if any(find_spec(name) is None for name in named) else None
 
 
 # A shell that starts a program in the background lets it ignore Ctrl-C, and so would

@@ -1,4 +1,4 @@
-"""What the site takes from outside `docs`: the reports, the change log, and KaTeX.
+"""What the site takes from outside `docs`: reports, change log, KaTeX, explanations.
 
 Called by mkdocs, which is told of this file in mkdocs.yml.
 """
@@ -9,6 +9,8 @@ from pathlib import Path
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
 
+from bptt import cells
+
 ROOT = Path(__file__).parent.parent
 KATEX = ROOT / "src/bptt/explain/html/vendor/katex"
 OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")
@@ -17,15 +19,24 @@ LINK = re.compile(r"\]\(((?:\.\./)*)((?:benchmarks/results/|CHANGE|CONTRIB)[^)]*
 ELSEWHERE = "https://unpkg.com/iframe-worker/shim"
 FOLDER = re.compile(r"\[([^\]]*)\]\((?:\.\./)*examples[^)]*\)")
 
+# The command of a cell's explanation in the gallery, which needs no page beside it.
+DERIVED = re.compile(r"Its derivation: `(bptt explain (\w+) -o \2\.html)`\.")
+EXPLAINED = (
+    r"Explained: [every step of its gradient, with numbers](explanations/\2.html), "
+    r"the page that `\1` writes."
+)
+
 
 @event_priority(-100)  # after the plugin that sorts the files by language
 def on_files(files, config):
     """Add the files that stand elsewhere in the repository."""
     for name in OUTSIDE:
-        files.append(File.generated(config, name, content=_read(ROOT / name)))
+        file = File.generated(config, name, content=_read(ROOT / name))
+        files.append(_in_its_language(file, config))
     for path in sorted((ROOT / "benchmarks/results").iterdir()):
         name = path.relative_to(ROOT).as_posix()
-        files.append(File.generated(config, name, abs_src_path=str(path)))
+        file = File.generated(config, name, abs_src_path=str(path))
+        files.append(_in_its_language(file, config))
     for path in sorted(KATEX.rglob("*")):
         if path.is_file():
             name = f"assets/katex/{path.relative_to(KATEX).as_posix()}"
@@ -34,7 +45,21 @@ def on_files(files, config):
         files.append(
             File.generated(config, f"assets/{path.name}", abs_src_path=str(path))
         )
+    for name in cells.names():
+        page = cells.get(name).explain(name=name).html()
+        files.append(File.generated(config, f"explanations/{name}.html", content=page))
     return files
+
+
+def _in_its_language(file, config):
+    """A page among those of the language being built, whose menu it has."""
+    if file.is_documentation_page() and _language(config) != "en":
+        file.dest_uri = f"{_language(config)}/{file.dest_uri}"
+    return file
+
+
+def _language(config):
+    return config.plugins["i18n"].current_language
 
 
 def on_page_markdown(markdown, page, config, files):
@@ -43,6 +68,8 @@ def on_page_markdown(markdown, page, config, files):
         # Docstrings are English; a second copy would make every name ambiguous.
         here = page.file.dest_uri.removeprefix("zh/")
         return f'# {page.file.name}\n\n参考只有英文：<a href="../../{here}">{here}</a>'
+    if page.file.src_uri == "gallery.md":
+        markdown = DERIVED.sub(EXPLAINED, markdown)
     depth = page.file.src_uri.count("/")
     text = LINK.sub(lambda m: f"]({'../' * depth}{m[2]})", markdown)
     return FOLDER.sub(r"\1", text)  # a folder of code is no page
@@ -60,5 +87,7 @@ def on_post_page(output, page, config):
 
 
 def on_post_template(output_content, template_name, config):
-    """The same for pages that are no page of `docs`, as 404.html."""
+    """The same for pages that are no page of `docs`: 404.html, which is English."""
+    if template_name == "404.html" and _language(config) != "en":
+        return ""  # an empty one is not written, over the English one
     return output_content.replace(ELSEWHERE, "/assets/worker.js")

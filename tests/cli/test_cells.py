@@ -1,11 +1,22 @@
 """`bptt cells`: every cell with its source and its equations, unbroken."""
 
+import io
+
 import pytest
 from rich.console import Console
 
 import bptt
 from bptt import cells
-from bptt.cli.cells import first_sentence, make_list, make_table, show_cell, split_text
+from bptt.cli.cells import (
+    FAMILIES,
+    first_sentence,
+    make_list,
+    make_table,
+    show_cell,
+    split_text,
+    title,
+)
+from bptt.cli.cells import cells as list_cells
 
 WIDTH = 120
 
@@ -44,13 +55,34 @@ def test_a_cell_of_ones_own_is_shown_and_a_wrong_name_refused(tmp_path):
         show_cell("rnn")
 
 
-def test_the_list_fits_a_terminal_and_names_every_cell_once():
+def test_the_list_fits_a_terminal_and_names_every_cell_once_in_its_family():
     console = Console(width=80, color_system=None)
     with console.capture() as capture:
-        console.print(make_list(cells.names()))
+        console.print(make_list())
     lines = capture.get().splitlines()
     assert all(len(line) <= 80 for line in lines)
-    assert [line.split()[0] for line in lines if line[:1].isalpha()] == [*cells.names()]
+    listed = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert listed == [name for names in FAMILIES.values() for name in names]
+    assert sorted(listed) == sorted(cells.names())
+    assert len(lines) == len(listed) + 2 * len(FAMILIES) + 3
+
+
+def test_only_what_is_longer_than_the_screen_is_paged(monkeypatch):
+    paged = []
+    monkeypatch.setattr("pydoc.pager", paged.append)
+    length = len(show(make_list()).splitlines())
+    for height, pages in ((length, 1), (length + 1, 0), (24, 1)):
+        paged.clear()
+        console = Console(
+            width=80, height=height, force_terminal=True, color_system="standard",
+            file=io.StringIO(),
+        )  # fmt: skip
+        monkeypatch.setattr("bptt.cli.cells.Console", lambda shown=console: shown)
+        list_cells()
+        assert len(paged) == pages
+        shown = paged[0] if paged else console.file.getvalue()
+        assert "\n  lstm_coupled      The LSTM that forgets" in shown
+        assert ("\x1b" in shown) != bool(paged)  # less shows the signs of a style
 
 
 @pytest.mark.parametrize(
@@ -76,3 +108,10 @@ def test_a_misspelt_cell_gets_the_nearest_name():
         bptt.Cel  # noqa: B018
     with pytest.raises(AttributeError, match=r"no attribute 'xyzzy'$"):
         bptt.xyzzy  # noqa: B018
+
+
+def test_a_title_is_what_a_cell_is_without_its_source():
+    assert title("Coupled oscillators: Rusch (2021); h is y. More.") == (
+        "Coupled oscillators"
+    )
+    assert title("No source. And more: here.") == "No source"

@@ -22,7 +22,7 @@ def test_every_cell_of_the_library_is_shown_in_its_order():
     assert re.findall(r"^## (\w+)$", PAGE, re.MULTILINE) == list(cells.names())
 
 
-@pytest.mark.parametrize("name", ["book", "lstm", "mgu"])
+@pytest.mark.parametrize("name", cells.names())
 def test_a_section_and_its_picture_are_what_the_script_writes(gallery, name):
     found = gallery.explained(name)
     drawn = gallery.picture(found)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bptt import cells
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 CHINESE = sorted(DOCS.rglob("*.zh.md"))
@@ -23,7 +25,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", folder]
     built = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False
     )
     assert built.returncode == 0, built.stdout + built.stderr
     return folder
@@ -39,6 +41,33 @@ def test_no_page_names_another_host_as_a_source(site):
         pair for pair in found if not pair[1].startswith("https://katex.org")
     } == set()
     assert len(list(site.rglob("*.html"))) > 60
+
+
+def test_every_page_has_the_menu_of_its_language(site):
+    pages = [p for p in site.rglob("*.html") if p.parent.name != "explanations"]
+    for page in pages:
+        name = page.relative_to(site).as_posix()
+        language = "zh" if name.startswith("zh/") else "en"
+        shown = page.read_text(encoding="utf-8")
+        assert f'<html lang="{language}"' in shown, name
+    for name in (
+        "CHANGELOG.html",
+        "CONTRIBUTING.html",
+        "benchmarks/results/report.html",
+    ):
+        assert (site / name).is_file()
+        assert (site / "zh" / name).is_file()
+
+
+def test_the_gallery_leads_to_the_explanation_of_every_cell(site):
+    names = list(cells.names())
+    for folder, up in ((site, ""), (site / "zh", "../")):
+        shown = (folder / "gallery.html").read_text(encoding="utf-8")
+        assert re.findall(rf'href="{up}explanations/(\w+)\.html"', shown) == names
+    for name in names:
+        page = site / f"explanations/{name}.html"
+        assert page.stat().st_size < 1e6
+        assert f"of the cell {name}, derived" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("module", ["bptt", "bptt.torch", "bptt.jax", "bptt.train"])

@@ -4,12 +4,22 @@ import re
 from typing import Annotated
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from bptt import cells as library
+
+# The list of `bptt cells`, in the order of a reader who looks for one.
+FAMILIES = {
+    "Plain": ("book", "elman", "elman_relu", "elman_layer_norm", "irnn", "jordan"),
+    "LSTM": ("lstm", "lstm_coupled", "lstm_layer_norm", "lstm_peephole",
+             "lstm_projection", "slstm"),
+    "Other gates": ("gru", "gru_reset_before", "mgu", "mingru", "ugrnn"),
+    "Structured connections": ("indrnn", "low_rank"),
+    "Differential equations": ("antisymmetric", "cornn", "leaky", "lem"),
+}  # fmt: skip
 
 
 def split_text(text: str) -> tuple[str, str]:
@@ -20,19 +30,22 @@ def split_text(text: str) -> tuple[str, str]:
     return comment, "\n".join(lines[count:])
 
 
-def make_list(names: tuple[str, ...]) -> Group:
-    """A line per cell, the first sentence of its comment; how to see more."""
-    lines = Table.grid(padding=(0, 2, 0, 0))
-    lines.add_column(no_wrap=True, style="bold")
-    lines.add_column()
-    for name in names:
-        comment, _ = split_text(library.text(name))
-        lines.add_row(name, first_sentence(comment))
-    return Group(
-        f"{len(names)} cells of the library\n",
-        lines,
-        "\n`bptt cells NAME` shows one with its equations, `--equations` all.",
-    )
+def make_list() -> Group:
+    """The families of the library, a line per cell; how to see more."""
+    width = max(map(len, library.names()))
+    lines: list[Text] = [Text(f"{len(library.names())} cells of the library")]
+    for family, names in FAMILIES.items():
+        lines += [Text(), Text(family, style="bold")]
+        for name in names:
+            comment, _ = split_text(library.text(name))
+            lines.append(Text(f"  {name:{width}}  {title(comment)}"))
+    hint = "`bptt cells NAME` shows one with its equations, `--equations` all."
+    return Group(*lines, Text(), hint)
+
+
+def title(comment: str) -> str:
+    """What a cell is, without where it comes from: up to the first colon."""
+    return re.split("[:;]", first_sentence(comment))[0]
 
 
 def first_sentence(comment: str) -> str:
@@ -89,10 +102,15 @@ def cells(
     console = Console()
     if name is not None:
         console.print(show_cell(name))
-    elif not equations:
-        console.print(make_list(library.names()))
-    elif console.is_terminal:
-        with console.pager(styles=True):
-            console.print(make_table(library.names()))
+        return
+    shown = make_table(library.names()) if equations else make_list()
+    if console.is_terminal and is_longer(shown, console):
+        with console.pager():
+            console.print(shown)
     else:
-        console.print(make_table(library.names()))
+        console.print(shown)
+
+
+def is_longer(shown: RenderableType, console: Console) -> bool:
+    """Whether it would leave the screen, with the line that asks for a command."""
+    return len(console.render_lines(shown, pad=False)) >= console.height

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from bptt.train.data.baselines import Baselines
 from bptt.train.data.form import LossUnit
+from bptt.train.program import call
 from bptt.train.tallies import ACCURACY, HIGHER_IS_BETTER, LOWER_IS_BETTER, Figures
 from bptt.train.trivial import Predictor
 
@@ -201,13 +202,13 @@ class Report:
         lines.append(Text(f"all figures:      {self.folder / 'summary.json'}"))
         lines.append(Text(f"curves:           {self.folder / 'report.html'}"))
         if self.was_interrupted:
-            lines.append(Text(f"go on:            bptt train --resume {self.folder}"))
+            again = call("train", "--resume", self.folder)
+            lines.append(Text(f"go on:            {again}"))
         if self.sample is not None:
-            lines.append(
-                Text(f"continue a text:  bptt sample {self.folder} --prompt 'def '")
-            )
+            more = call("sample", self.folder, "--prompt", "def ")
+            lines.append(Text(f"continue a text:  {more}"))
         else:
-            lines.append(Text(f"measure it:       bptt eval {self.folder} DATA"))
+            lines.append(Text(f"measure it:       {call('eval', self.folder, 'DATA')}"))
         return Group(*lines)
 
     def _clipping(self) -> str:
