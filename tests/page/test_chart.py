@@ -22,7 +22,7 @@ def test_a_chart_puts_points_where_the_numbers_say():
     third = LEFT + 2 / 3 * (right - LEFT)
     expected = [[third, (TOP + bottom) / 2], [right, TOP]]
     np.testing.assert_allclose(found, expected, atol=0.05)
-    assert 'aria-label="t&lt;1> over t. y: 0.01 to 100"' in drawn
+    assert 'aria-label="t&lt;1> (t). y: 0.01 → 100"' in drawn
     for label in ("0.01", "1", "100", "2", "3", "4"):
         assert f">{label}</text>" in drawn
 

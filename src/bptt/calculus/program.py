@@ -83,6 +83,31 @@ class Program:
         return {**self.leaves, **self.roots}
 
     @cached_property
+    def read_outside_loops(self) -> frozenset[Node]:
+        """Loop nodes whose values are wanted after their loop, collected once."""
+        home = {
+            node: number
+            for number, segment in enumerate(self.segments)
+            for node in segment.nodes
+        }
+        wanted = {self.roots[name] for name in self.outputs}
+        for number, segment in enumerate(self.segments):
+            for node in segment.nodes:
+                wanted.update(c for c in node.inputs if home.get(c, number) != number)
+                if node.op == "shift":
+                    wanted.add(self.sources[shift_of(node)[0]])
+        return frozenset(wanted)
+
+    @cached_property
+    def shifted(self) -> frozenset[str]:
+        """The names that are read at another step, collected once."""
+        nodes = walk(self.roots[name] for name in self.outputs)
+        by_segment = (node for segment in self.segments for node in segment.nodes)
+        return frozenset(
+            shift_of(node)[0] for node in (*nodes, *by_segment) if node.op == "shift"
+        )
+
+    @cached_property
     def dims(self) -> tuple[str, ...]:
         """The graph's named dimensions, collected once."""
         return self.graph.dims()

@@ -31,6 +31,10 @@ def say(text: str, *, to_error: bool = False) -> None:
 
     to_error: on the standard error.
     """
+    stream = sys.stderr if to_error else sys.stdout
+    if not stream.isatty():
+        typer.echo(text, err=to_error)
+        return
     from rich.console import Console  # noqa: PLC0415  # start of no command needs it
 
     console = Console(stderr=to_error)

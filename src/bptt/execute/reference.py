@@ -19,7 +19,7 @@ from bptt.calculus.recurrence import Segment
 from bptt.execute.bindings import Bindings
 from bptt.execute.checkpoints import CheckpointPlan
 from bptt.step.evaluate import evaluate, static_leaf
-from bptt.step.graph import TO_TIMED, Node, name_of, shift_of, walk
+from bptt.step.graph import TO_TIMED, Node, name_of, shift_of
 from bptt.step.shapes import Array, Shape
 
 Meaning = Callable[[Node, list[Array], Callable[[Shape], tuple[int, ...]]], Array]
@@ -90,8 +90,6 @@ class ReferenceValues:
         self._alive: Array | None = None if packing is None else packing.mask
         self._values: dict[Node, Array] = {}
         self._padded: dict[str, Array] = {}
-        self._outside = _read_outside_loops(program)
-        self._shifted = _shifted_names(program)
 
     def __getitem__(self, node: Node) -> Array:
         """A node's value; leaves are looked up where they were bound."""
@@ -202,7 +200,7 @@ class ReferenceValues:
         """Evaluate nodes step by step in the direction of the loop."""
         tau = self._lead[0]
         nodes = [node for node in segment.nodes if node.inputs]
-        inside = set(segment.nodes)
+        inside, outside = set(segment.nodes), self._program.read_outside_loops
         children = dict.fromkeys(child for node in nodes for child in node.inputs)
         reads = [child for child in children if child not in inside]
         fixed = {node: self[node] for node in reads if not node.timed}
@@ -224,7 +222,7 @@ class ReferenceValues:
                 now[node] = value
                 if node in sources:
                     carried[sources[node]][t + 1, rows] = value
-                elif node in self._outside:
+                elif node in outside:
                     if node not in kept:
                         shape = (*self._lead, *value.shape[1:])
                         kept[node] = np.zeros(shape, value.dtype)
@@ -237,7 +235,7 @@ class ReferenceValues:
 
     def _remember(self, node: Node) -> None:
         """Keep the padded copy of a definition that another step reads."""
-        if node.op == "named" and name_of(node) in self._shifted:
+        if node.op == "named" and name_of(node) in self._program.shifted:
             rows = self.padded(name_of(node))[1:-1]
             # Of a row that ends early the next place holds its boundary value.
             alive = slice(None) if self._alive is None else self._alive
@@ -273,27 +271,3 @@ class ReferenceValues:
             axes = (*(dim for _, dim in node.indices), *node.shape)
             value = np.broadcast_to(value, (*lead, *self.sizes(axes)))
         return value
-
-
-def _read_outside_loops(program: Program) -> set[Node]:
-    """Loop nodes whose values are wanted after their loop."""
-    home = {
-        node: number
-        for number, segment in enumerate(program.segments)
-        for node in segment.nodes
-    }
-    wanted = {program.roots[name] for name in program.outputs}
-    for number, segment in enumerate(program.segments):
-        for node in segment.nodes:
-            wanted.update(c for c in node.inputs if home.get(c, number) != number)
-            if node.op == "shift":
-                wanted.add(program.sources[shift_of(node)[0]])
-    return wanted
-
-
-def _shifted_names(program: Program) -> frozenset[str]:
-    nodes = walk(program.roots[name] for name in program.outputs)
-    by_segment = (node for segment in program.segments for node in segment.nodes)
-    return frozenset(
-        shift_of(node)[0] for node in (*nodes, *by_segment) if node.op == "shift"
-    )

@@ -101,6 +101,9 @@ class Verifier:
                 steps = list(range(first, last + 1))
             count = max(per_step, math.ceil(MIN_CHOICES / max(len(steps), 1)))
             for t in steps:
+                if not chain.letters:
+                    yield point, t, {}
+                    continue
                 rng = random.Random(repr((number, t)))  # noqa: S311  # for every link
                 for letters in _choices(
                     chain.letters, point, rng, count, t == steps[0]
@@ -111,7 +114,7 @@ class Verifier:
         """Per instance, the largest value of the chain: what errors are relative to."""
         found: dict[int, float] = {}
         for (point, _, _), value in zip(places, reference, strict=True):
-            size = float(np.max(np.abs(value), initial=0.0))
+            size = float(np.abs(value).max(initial=0.0))
             # order-free: as above
             found[id(point)] = max(size, found.get(id(point), 0.0))
         # What is 0 but for rounding, as 1 - h^2 where h is all but 1, has no relative

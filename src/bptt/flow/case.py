@@ -9,8 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from bptt.execute.bindings import Bindings
-from bptt.flow.facts import Facts
+from bptt.flow.facts import Facts, Gate
 from bptt.flow.findings import Diagnosis, Findings, Remedy
+from bptt.flow.maps import StepMaps
 from bptt.flow.pace import Pace, pace_of
 from bptt.flow.slots import slots_of
 from bptt.flow.words import power
@@ -22,6 +23,7 @@ VANISHED = float(np.log(1e-3))  # of the best direction
 NEEDED = 10  # steps that no task does without, if nobody says more
 SHORT = 15  # a reach below it is worth a word, if nobody says more
 GROWING = 0.04  # per step: e^4 in 100 steps, e^40 in 1000
+SHUT = 1 - 1e-4  # what a gate keeps per step that lets nothing in
 STUCK = 1e-4  # ‖∇‖ of the recurrent parameters, as a share of the largest
 FLAT = 1e-6  # of the steepest slope: a unit that passes nothing
 REACHED = 1e-3  # of lag 0: what the terms of a lag must have left to count
@@ -38,7 +40,7 @@ class Case:
     findings: numbers so far; facts: of the equations; bindings: in float64; values:
     of every state and every node that is one elementwise function, (tau, n_b, *shape);
     reads: input -> whether any gradient reaches it; gradients: of the parameters; lag:
-    the task's own; window, is_lag_given: as the caller said.
+    the task's own; window, is_lag_given: as the caller said; maps: of every step.
     """
 
     findings: Findings
@@ -51,6 +53,7 @@ class Case:
     lag: int
     window: int | None
     is_lag_given: bool
+    maps: StepMaps | None = None
 
     @cached_property
     def useful(self) -> Array:
@@ -107,6 +110,16 @@ class Case:
         return mine < STUCK * max(sizes.values())
 
     @cached_property
+    def shut_gates(self) -> tuple[Gate, ...]:
+        """Gates that keep all of a state: nothing else comes in."""
+        return tuple(g for g in self.facts.gates if self.keeps(g) > SHUT)
+
+    def keeps(self, gate: Gate) -> float:
+        """What a gate keeps of its state per step, on average."""
+        mean = self.mean_of(gate.name)
+        return mean if gate.keeps_at_one else 1 - mean
+
+    @cached_property
     def zero_matrices(self) -> tuple[str, ...]:
         """Matrices all of whose elements are 0."""
         parameters = self.bindings.parameters
@@ -124,6 +137,11 @@ class Case:
         names = self.slopes
         return tuple(n for n in names if self.facts.function_of(n) in BOUNDED)
 
+    @property
+    def rectified(self) -> list[str]:
+        """Nodes that are one function without a flat end on both sides."""
+        return [name for name in self.slopes if name not in self.bounded]
+
     def dead_units(self, name: str) -> Array:
         """Units of a node without a slope at any step of any row."""
         numbers = self.findings.numbers
@@ -136,6 +154,8 @@ class Case:
         """The share of a node's useful slopes below a tenth of the steepest."""
         numbers = self.findings.numbers
         assert numbers is not None
+        if name not in self.slopes:
+            return 0.0  # an exponential, which has no flat end to stand at
         rows = self.slopes[name][self.useful]
         return float((rows < 0.1 * numbers.steepest[name]).mean())
 

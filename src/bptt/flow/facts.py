@@ -81,10 +81,46 @@ class Facts:
         keeps = True
         if node.op == "sub" and is_constant(node.inputs[0], 1.0):
             node, keeps = node.inputs[1], False
-        if node.op != "named" or node.inputs[0].op != "sigmoid":
+        if node.op != "named":
             return None
-        bias = _bias(node.inputs[0].inputs[0], self.cut.graph.parameters)
+        known, body = self.cut.graph.parameters, node.inputs[0]
+        if body.op == "mul":  # a step of at most dt: dt * sigmoid(...)
+            body = next((c for c in body.inputs if c.op == "sigmoid"), body)
+        if body.op not in ("sigmoid", "exp"):
+            return None
+        find = _bias if body.op == "sigmoid" else _bias_of_logarithm
+        bias = find(body.inputs[0], known)
+        if body.op == "exp" and not bias:
+            return None
         return Gate(state, name_of(node), bias, keeps)
+
+    @cached_property
+    def gains(self) -> tuple[str, ...]:
+        """Parameters that multiply a normalised vector made from a step before."""
+        states = [self.cut.definitions[name] for name in self.cut.before]
+        found: set[str] = set()
+        for node in walk(states):
+            children = [unnamed(child) for child in node.inputs]
+            if node.op == "mul" and any(self._is_normalised(c) for c in children):
+                found |= {name_of(c) for c in children if c.op == "parameter"}
+        return tuple(name for name in self.cut.graph.parameters if name in found)
+
+    @cached_property
+    def normalised(self) -> tuple[str, ...]:
+        """Recurrent parameters whose every product is normalised."""
+        states = [self.cut.definitions[name] for name in self.cut.before]
+        inside, outside = set[str](), set[str]()
+        for node in walk(states):
+            for child in node.inputs:
+                if child.op == "matvec":
+                    names = inside if node.op == "layer_norm" else outside
+                    names.update(_parameters(child.inputs[0]))
+        return tuple(n for n in self.recurrent if n in inside - outside)
+
+    def _is_normalised(self, node: Node) -> bool:
+        return node.op == "layer_norm" and bool(
+            _reached([node], self._before) - self._before
+        )
 
     def bias_of(self, name: str) -> str:
         """The parameter added to the argument of a node's function, or ""."""
@@ -133,3 +169,16 @@ def _bias(node: Node, known: Iterable[str]) -> str:
     if node.op == "add":
         return next(filter(None, (_bias(c, known) for c in node.inputs)), "")
     return ""
+
+
+def _bias_of_logarithm(node: Node, known: Iterable[str]) -> str:
+    """The bias of a sigmoid whose logarithm is a term: -softplus(-(b + ...))."""
+    node = unnamed(node)
+    if node.op in ("add", "sub"):
+        parts = node.inputs[:1] if node.op == "sub" else node.inputs
+        return next(filter(None, (_bias_of_logarithm(c, known) for c in parts)), "")
+    inner = unnamed(node.inputs[0]) if node.op == "neg" else node
+    if inner is node or inner.op != "softplus":
+        return ""
+    argument = unnamed(inner.inputs[0])
+    return _bias(argument.inputs[0], known) if argument.op == "neg" else ""

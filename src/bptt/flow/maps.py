@@ -242,6 +242,12 @@ class StepMaps:
 
     # ----- numbers -----
 
+    def argument(self, name: str) -> Array:
+        """What the function that a node is takes, at every slot: (slots, *shape)."""
+        node = self.cut.definitions[name].inputs[0].inputs[0]
+        found = self._sheet({name: node}, [])(slice(0, len(self.slots)), {})
+        return found[name]
+
     def back(
         self, where: Where, parts: Parts
     ) -> tuple[dict[str, Array], dict[str, Array]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bptt import errors
-from bptt.execute.bindings import Bindings, bind
+from bptt.execute.bindings import Bindings
 from bptt.flow.case import LAG, NEEDED, Case
 from bptt.flow.facts import Facts
 from bptt.flow.findings import Clipping, Findings, FlowSubject
@@ -109,10 +109,7 @@ def measure_run(setting: FlowSetting) -> GradientFlow:
     """
     setting.check()
     engine = setting.engine
-    bindings = bind(
-        setting.source.graph, setting.params, setting.inputs, setting.initial,
-        setting.seeds, setting.reduction, setting.weights, lengths=setting.lengths,
-    )  # fmt: skip
+    bindings = setting.bind()
     graph = engine.graph
     cut = cut_at_states(graph, bindings.seeds)
     _check(graph, bindings, setting.row, cut.states)
@@ -131,7 +128,7 @@ def measure_run(setting: FlowSetting) -> GradientFlow:
     slopes, _ = _slopes_of(graph, exact.values)
     case = _case(report, Facts(cut), maps.bindings, exact.values, slopes, exact.reads,
                  exact.gradients, setting)  # fmt: skip
-    return replace(report, diagnoses=diagnose(case))
+    return replace(report, diagnoses=diagnose(replace(case, maps=maps)))
 
 
 def _case(
@@ -163,7 +160,7 @@ def _empty(
     """What is known of a run before anything is multiplied."""
     shapes = ", ".join(f"{n} {np.shape(a)}" for n, a in setting.inputs.items())
     subject = FlowSubject(
-        setting.name or "",
+        setting.name,
         setting.data or shapes, dict(bindings.sizes), setting.seed,
         str(bindings.dtype), bindings.tau, bindings.n_b, setting.row,
     )  # fmt: skip

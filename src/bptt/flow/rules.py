@@ -29,6 +29,7 @@ from bptt.flow.findings import Diagnosis, Remedy
 from bptt.flow.pace import APART, NARROW
 from bptt.flow.rules_of_data import DATA_RULES
 from bptt.flow.rules_of_layers import name_layers
+from bptt.flow.rules_of_units import dead_units, same_units
 from bptt.step.shapes import Array
 
 ORDER = ("fault", "caution", "note")
@@ -44,7 +45,7 @@ def diagnose(case: Case) -> tuple[Diagnosis, ...]:
     if case.findings.numbers is None:
         rules = (_non_finite,)
     else:
-        rules = (*DATA_RULES, _stuck, _dead_units, _exploding, _vanishing, *_SMALLER)
+        rules = (*DATA_RULES, _stuck, dead_units, _exploding, _vanishing, *_SMALLER)
     found = [d for rule in rules for d in rule(case)]
     found = name_layers(case, found, (_stuck, _exploding, _vanishing))
     return tuple(sorted(found, key=lambda d: ORDER.index(d.severity)))
@@ -64,6 +65,9 @@ def _non_finite(case: Case) -> Iterator[Diagnosis]:
 
 
 def _scale_down(case: Case) -> Remedy:
+    if case.facts.gains and set(case.square) <= set(case.facts.normalised):
+        # Normalisation takes the size of the matrices away, and not that of its gains.
+        return remedy("gains*=0.5", "remedy.gains", names=", ".join(case.facts.gains))
     square, cut = case.square, case.facts.cut
     if len(square) == 1 and len(cut.states) < len(cut.graph.states):
         factor = 0.95 / max(case.findings.spectra[square[0]][0], 0.95)
@@ -109,8 +113,7 @@ def _exploding(case: Case) -> Iterator[Diagnosis]:
 def _forget(case: Case) -> Iterator[Remedy]:
     """A gate that keeps everything, to which the rest of the step adds."""
     for gate in [g for g in case.facts.gates if g.bias][:1]:
-        mean = case.mean_of(gate.name)
-        keeps = mean if gate.keeps_at_one else 1 - mean
+        keeps = case.keeps(gate)
         if keeps > KEEPS:
             bias = 1 if gate.keeps_at_one else -1
             yield remedy(f"{gate.bias}={bias}", "remedy.forget", gate=gate.name,
@@ -134,7 +137,7 @@ def _bursts(case: Case) -> Iterator[Diagnosis]:
         "bursts", "caution", remedy("clip=1", "remedy.clip"), _scale_down(case),
         rows=case.rows_of(worst), count=len(rows), n_b=case.findings.n_b, lag=case.lag,
         growth=show_log(pace.log_growth[worst[0]]),
-        factor=show_factor(pace.rates[worst[0]]), rate=f"{pace.rates[worst[0]]:+.3f}",
+        factor=show_factor(pace.batch_rate), rate=f"{pace.batch_rate:+.3f}",
     )  # fmt: skip
 
 
@@ -220,7 +223,7 @@ def _vanishing(case: Case) -> Iterator[Diagnosis]:
     limit = needed if case.is_lag_given else SHORT
     if _has_zero_memory(case) or _is_stuck(case):
         return
-    if any(case.dead_units(name).mean() >= MANY for name in _rectified(case)):
+    if any(case.dead_units(name).mean() >= MANY for name in case.rectified):
         return
     kind = _memory_word(case.batch_reach, needed, limit)
     rows = np.flatnonzero(case.reach < (needed if kind == "vanishing" else limit))
@@ -270,10 +273,6 @@ def _memory_word(reach: float, needed: float, limit: float) -> str:
     return "vanishing" if reach < needed else "short-memory" if reach < limit else ""
 
 
-def _rectified(case: Case) -> list[str]:
-    return [name for name in case.slopes if name not in case.bounded]
-
-
 def _has_zero_memory(case: Case) -> bool:
     """Whether every recurrent matrix is 0: memory never began."""
     matrices = [n for n in case.facts.recurrent if case.bindings.parameters[n].ndim > 1]
@@ -288,8 +287,7 @@ def _longer_memory(case: Case) -> Iterator[Remedy]:
         yield remedy(f"{large}=normalised", "remedy.normalise", name=large)
         return
     for gate in gates[:1]:
-        mean = case.mean_of(gate.name)
-        keeps = mean if gate.keeps_at_one else 1 - mean
+        keeps = case.keeps(gate)
         yield remedy(_open(gate.bias, keeps_at_one=gate.keeps_at_one),
                      "remedy.open-gate", gate=gate.name, keeps=keeps,
                      bias=gate.bias, value=4 if gate.keeps_at_one else -4)  # fmt: skip
@@ -336,18 +334,21 @@ def _is_stuck(case: Case) -> bool:
     if not max(norms.values(), default=0.0):
         return False
     flat = [n for n in case.bounded if case.flat_share(n) > MANY]
-    return case.recurrent_share < STUCK and bool(flat)
+    return case.recurrent_share < STUCK and bool(flat or case.shut_gates)
 
 
 def _stuck(case: Case) -> Iterator[Diagnosis]:
     if not _is_stuck(case):
         return
-    flat = max(case.bounded, key=case.flat_share)
+    shut = case.shut_gates
+    flat = max(case.bounded, key=case.flat_share, default="")
+    way = "" if flat and case.flat_share(flat) > MANY else "-gate"
+    flat = shut[0].name if way else flat
     remedies = [
         remedy(f"{gate.bias}=1", "remedy.reset-gate", gate=gate.name,
                mean=case.mean_of(gate.name))
         for gate in case.facts.gates
-        if case.flat_share(gate.name) > MANY and gate.bias
+        if gate.bias and (case.flat_share(gate.name) > MANY or gate in shut)
     ]  # fmt: skip
     # A gate that is used twice, as f and as 1 - f, has one bias.
     remedies = list({r.action: r for r in remedies}.values())
@@ -357,7 +358,7 @@ def _stuck(case: Case) -> Iterator[Diagnosis]:
         "stuck", "fault", *remedies, node=flat, share=100 * case.flat_share(flat),
         ratio=case.recurrent_share, limit=STUCK, mean=case.mean_of(flat),
         growth=show_log(case.pace.batch_growth), lag=case.lag,
-        names=", ".join(case.facts.recurrent),
+        names=", ".join(case.facts.recurrent), way=way,
     )  # fmt: skip
 
 
@@ -387,22 +388,6 @@ def _unsaturate(case: Case, flat: str) -> Iterator[Remedy]:
 # ----- smaller things -----
 
 
-def _dead_units(case: Case) -> Iterator[Diagnosis]:
-    for name in _rectified(case):
-        dead = case.dead_units(name)
-        if not dead.any():
-            continue
-        bias = case.facts.bias_of(name)
-        remedies = [remedy(f"{bias}=0.1", "remedy.revive", name=bias)] if bias else []
-        share = float(dead.mean())
-        severity = "fault" if share >= MANY else "caution" if share >= 0.1 else "note"
-        yield diagnosis(
-            "dead-units", severity, *remedies, node=name, count=int(dead.sum()),
-            units=dead.size, share=100 * share,
-            first=case.rows_of(np.flatnonzero(dead)),
-        )  # fmt: skip
-
-
 def _healthy_saturation(case: Case) -> Iterator[Diagnosis]:
     """A gate at its end that carries memory, said so that nobody mends it."""
     if _is_stuck(case):
@@ -411,7 +396,7 @@ def _healthy_saturation(case: Case) -> Iterator[Diagnosis]:
         carries = case.pace.batch_growth > np.log(0.1)
     for gate in case.facts.gates:
         share, mean = case.flat_share(gate.name), case.mean_of(gate.name)
-        keeps = mean if gate.keeps_at_one else 1 - mean
+        keeps = case.keeps(gate)
         if share > MANY and keeps > 0.9 and carries:
             yield diagnosis(
                 "memory", "note", gate=gate.name, share=100 * share, mean=mean,
@@ -420,24 +405,4 @@ def _healthy_saturation(case: Case) -> Iterator[Diagnosis]:
             )  # fmt: skip
 
 
-def _same_units(case: Case) -> Iterator[Diagnosis]:
-    """Units that do the same, and get the same gradient: they never part."""
-    for name in case.facts.cut.states:
-        rows = case.values[name][case.useful]
-        units = rows.reshape(len(rows), -1)
-        grads = case.findings.state_gradients[name][case.useful]
-        both = np.concatenate([units, grads.reshape(len(grads), -1)])
-        count = len(np.unique(both, axis=1).T)
-        if units.shape[1] > 1 and count == 1 and both.any():
-            what = (*case.square, *case.facts.recurrent)[0:1]
-            more = case.facts.of_input[0:1]
-            remedies = [
-                remedy(f"{n}=initial", "remedy.break-symmetry", name=n)
-                for n in (*more, *what)
-            ]
-            yield diagnosis("same-units", "fault", *remedies, node=name,
-                            units=units.shape[1])  # fmt: skip
-            return
-
-
-_SMALLER = (_healthy_saturation, _same_units, _near)
+_SMALLER = (_healthy_saturation, same_units, _near)

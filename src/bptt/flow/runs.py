@@ -11,8 +11,11 @@ from bptt.calculus.program import Request
 from bptt.engine import Engine
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings
+from bptt.flow.facts import Facts
+from bptt.flow.maps import StepMaps, cut_at_states
 from bptt.flow.non_finite import NonFinite, find_non_finite
 from bptt.flow.numeric import norm
+from bptt.flow.setting import FlowSetting
 from bptt.results import Copies, Gradient, Run
 from bptt.step.ops import OPS
 from bptt.step.shapes import Array
@@ -61,7 +64,8 @@ def run_flow(engine: Engine, bindings: Bindings, states: tuple[str, ...]) -> Flo
     functions = [
         n for n, d in graph.definitions.items() if _is_function(d.inputs[0].op)
     ]
-    wanted = tuple(dict.fromkeys((*states, *functions)))
+    gates = [gate.name for gate in Facts(cut_at_states(graph, bindings.seeds)).gates]
+    wanted = tuple(dict.fromkeys((*states, *functions, *gates)))
     real = tuple(n for n, a in bindings.inputs.items() if a.dtype.kind == "f")
     size = (
         bindings.tau
@@ -87,6 +91,14 @@ def run_flow(engine: Engine, bindings: Bindings, states: tuple[str, ...]) -> Flo
         {n: np.asarray(grad[n]) for n in graph.parameters}, copies,
         {n: bool(np.asarray(grad.inputs[n]).any()) for n in real},
     )  # fmt: skip
+
+
+def maps_of(setting: FlowSetting) -> StepMaps:
+    """The steps of the run of a setting, in its own element type."""
+    bindings = setting.bind()
+    cut = cut_at_states(setting.engine.graph, bindings.seeds)
+    run = run_flow(setting.engine, bindings, cut.states)
+    return StepMaps(cut, run.bindings, run.values)
 
 
 def _is_function(op: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bptt import errors
 from bptt.engine import Engine
+from bptt.execute.bindings import Bindings, bind
 
 SPECTRA = ("auto", "full", "leading")
 
@@ -59,3 +60,10 @@ class FlowSetting:
                 f"spectrum={self.spectrum!r}: one of "
                 f"{errors.list_known(self.spectrum, SPECTRA)}"
             )
+
+    def bind(self) -> Bindings:
+        """The numbers of the run, checked. Raises: the errors of `gradient`."""
+        return bind(
+            self.source.graph, self.params, self.inputs, self.initial, self.seeds,
+            self.reduction, self.weights, lengths=self.lengths,
+        )  # fmt: skip

@@ -5,6 +5,8 @@ PARAM*=0.1  a multiple             spectral_radius=0.95   of all recurrent squar
 x=normalised   mean 0, deviation 1 over steps and rows;   x*=0.1
 forget_bias=1  the biases of all gates that keep a state
 weights=all, window=20, clip=1, dtype=float64, lag=50
+revive=0.1  the bias of every dead unit of a relu, until that much passes once
+gains*=0.5  what multiplies normalised vectors of the states
 leak=0.1  every state keeps 0.9 of itself;   normalisation=layer  of what enters it
 """
 
@@ -24,6 +26,7 @@ from bptt.flow.facts import Facts
 from bptt.flow.findings import Findings
 from bptt.flow.maps import cut_at_states
 from bptt.flow.promises import Promise, promise_of, shown_measures
+from bptt.flow.runs import maps_of
 from bptt.flow.setting import FlowSetting
 from bptt.flow.text import headline
 from bptt.flow.words import say
@@ -113,8 +116,8 @@ def _change(
     if name in setting.inputs:
         changed = _new_input(np.asarray(setting.inputs[name]), sign, value, action)
         return replace(setting, inputs={**setting.inputs, name: changed})
-    known = CHANGES.get(name)
-    if known is None or sign != "=":
+    known = CHANGES.get(name if sign == "=" else f"{name}*")
+    if known is None:
         names = (*setting.params, *setting.inputs, *CHANGES)
         raise errors.FlowError(
             f"try_({action!r}): {name} is no parameter, input or option of this run; "
@@ -202,6 +205,39 @@ def _radius(setting: FlowSetting, value: str, action: str) -> FlowSetting:
     return replace(setting, params=params)
 
 
+def _gains(setting: FlowSetting, value: str, action: str) -> FlowSetting:
+    names = Facts(cut_at_states(setting.engine.graph)).gains
+    if not names:
+        raise errors.FlowError(
+            f"try_({action!r}): nothing that this cell normalises has a gain"
+        )
+    for name in names:
+        array = _new_parameter(setting, name, "*=", value, action)
+        setting = replace(setting, params={**setting.params, name: array})
+    return setting
+
+
+def _revive(setting: FlowSetting, value: str, action: str) -> FlowSetting:
+    margin, maps = _number(value, action), maps_of(setting)
+    facts, params = Facts(maps.cut), dict(setting.params)
+    found = False
+    for name in maps.cut.definitions:
+        bias = facts.bias_of(name) if facts.function_of(name) == "relu" else ""
+        if not bias:
+            continue
+        rows = maps.argument(name)
+        highest = rows.max(axis=0)
+        old = np.asarray(params[bias])
+        if highest.shape == old.shape and (highest <= 0).any():
+            raised = np.where(highest <= 0, old - highest + margin, old)
+            params[bias], found = raised.astype(old.dtype), True
+    if not found:
+        raise errors.FlowError(
+            f"try_({action!r}): no unit of a relu with a bias of its own is dead"
+        )
+    return replace(setting, params=params)
+
+
 def _leak(setting: FlowSetting, value: str, action: str) -> FlowSetting:
     share = _number(value, action)
     if not 0 < share <= 1:
@@ -266,7 +302,9 @@ def _steps(name: str) -> Callable[[FlowSetting, str, str], FlowSetting]:
 CHANGES: Mapping[str, Callable[[FlowSetting, str, str], FlowSetting]] = {
     "forget_bias": _forget_bias,
     "spectral_radius": _radius,
+    "gains*": _gains,
     "dtype": _dtype,
+    "revive": _revive,
     "leak": _leak,
     "normalisation": _normalise,
     "weights": _weights,

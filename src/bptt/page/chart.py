@@ -152,7 +152,10 @@ def _curve(axes: _Axes, curve: Curve) -> list[Markup]:
             parts.append(tag("path", tag("title", curve.name), d=path, style=style,
                              class_=f"curve {kind}"))  # fmt: skip
         if curve.has_dots or len(places) == 1:
-            tips = (f"{curve.name}: {v:.4g} at {format_tick(at)}" for at, v in piece)
+            step = f"{axes.chart.x_label} = " if axes.chart.x_label else ""
+            tips = (
+                f"{curve.name}: {v:.4g} ({step}{format_tick(at)})" for at, v in piece
+            )
             parts += [
                 tag(
                     "circle", tag("title", tip), cx=x, cy=y, r=3.0, class_=f"dot {kind}"
@@ -181,13 +184,14 @@ def _cursor(axes: _Axes, now: float) -> Markup:
 
 
 def _in_words(chart: Chart) -> str:
-    """Where every curve begins and ends, for those who do not see it."""
+    """Where every curve begins and ends, in signs of no language."""
     parts = []
     for curve in chart.curves:
         known = [value for _, value in curve.points if value is not None]
         if known:
-            parts.append(f"{curve.name}: {known[0]:.3g} to {known[-1]:.3g}")
-    return f"{chart.title} over {chart.x_label}. " + "; ".join(parts)
+            parts.append(f"{curve.name}: {known[0]:.3g} → {known[-1]:.3g}")
+    over = f" ({chart.x_label})" if chart.x_label else ""
+    return f"{chart.title}{over}. " + "; ".join(parts)
 
 
 def key(names: Sequence[str]) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -39,6 +40,11 @@ class Scope:
         }
         found |= {name: spec.shape for name, spec in graph.inputs.items()}
         return found | {n: node.shape for n, node in graph.definitions.items()}
+
+    @cached_property
+    def dims(self) -> tuple[str, ...]:
+        """The named dimensions, collected once."""
+        return tuple(map(str, self.graph.dims()))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -193,13 +199,13 @@ class Point:
         rest = np.shape(self._value_of(source))
         found = self._pulled[key].get(source)
         if found is None:
-            found = np.zeros((int(np.prod(shape)), *rest))
+            found = np.zeros((math.prod(shape), *rest))
         return np.reshape(found, (*shape, *rest))
 
     def _pulled_from(self, target: Place, *, total: bool) -> dict[Place, Array]:
         """Reverse mode from every element of the target at once, to every place."""
         shape = np.shape(self._value_of(target))
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         grads: dict[Place, Array] = {target: np.eye(count).reshape(count, *shape)}
         for place in self.graph.visit_order():
             if place not in grads:
@@ -222,7 +228,7 @@ class Point:
         if edge.array is None:
             return grads
         rest = edge.array.shape[grads.ndim - 1 :]
-        size = int(np.prod(grads.shape[1:]))
+        size = math.prod(grads.shape[1:])
         # As a product of matrices: tensordot takes longer to find its axes.
         found = grads.reshape(-1, size) @ edge.array.reshape(size, -1)
         return found.reshape(-1, *rest)

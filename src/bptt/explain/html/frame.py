@@ -26,13 +26,13 @@ def bar(page: PageContext, lang: str) -> Markup:
     steps = tag(
         "div",
         tag("label", word("step"), for_="t", class_="sr"),
-        _round("earlier", "M9 1 2 6.5 9 12z"),
+        _round("earlier", "M9 1 2 6.5 9 12z", lang),
         tag(
             "input", type="range", id="t", min=1, max=page.tau, value=page.first, step=1
         ),
-        _round("later", "M3 1l7 5.5L3 12z"),
+        _round("later", "M3 1l7 5.5L3 12z", lang),
         tag("output", f"t = {page.first}", id="t-now", for_="t"),
-        _round("play", "M11 1 5 6.5 11 12zM6 1 0 6.5 6 12z"),
+        _round("play", "M11 1 5 6.5 11 12zM6 1 0 6.5 6 12z", lang),
         class_="steps needs-script",
     )
     forms = tag(
@@ -61,11 +61,11 @@ def bar(page: PageContext, lang: str) -> Markup:
     return tag("header", brand, steps, forms, languages, themes, class_="bar")
 
 
-def _round(key: str, path: str) -> Markup:
+def _round(key: str, path: str, lang: str) -> Markup:
     words = plain(key)
     sign = tag("svg", tag("path", d=path), width=12.0, height=13.0, aria_hidden="true")
     return tag("button", sign, type="button", id=key, class_="round",
-               aria_label=words["en"], title=" · ".join(words.values()))  # fmt: skip
+               aria_label=words[lang], title=" · ".join(words.values()))  # fmt: skip
 
 
 def _radios(name: str, legend: str, chosen: str, **options: Any) -> Markup:
@@ -77,7 +77,7 @@ def _radios(name: str, legend: str, chosen: str, **options: Any) -> Markup:
     return tag("fieldset", tag("legend", word(legend)), *choices, class_="seg")
 
 
-def contents(shown: list[Section]) -> Markup:
+def contents(shown: list[Section], lang: str) -> Markup:
     """A link to every panel."""
     links = []
     for section in shown:
@@ -85,7 +85,7 @@ def contents(shown: list[Section]) -> Markup:
         inner = tag("i", number), tag("span", section.title)
         links.append(tag("li", tag("a", *inner, href=f"#{section.id}")))
     return tag(
-        "nav", tag("ol", *links), class_="contents", aria_label=plain("contents")["en"]
+        "nav", tag("ol", *links), class_="contents", aria_label=plain("contents")[lang]
     )
 
 

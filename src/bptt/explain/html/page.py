@@ -80,7 +80,7 @@ def _body(page: PageContext, lang: str) -> Markup:
     return join(
         tag("a", word("skip"), href="#main", class_="skip"),
         bar(page, lang),
-        tag("div", contents(sections), main, class_="page"),
+        tag("div", contents(sections, lang), main, class_="page"),
         tag("footer", tag("p", word("made-by", version=__version__))),
         tag("div", class_="toast", role="status", aria_live="polite"),
     )

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
-from xml.etree.ElementTree import Element, fromstring, tostring
+from xml.etree.ElementTree import Element, fromstring
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.evaluate import evaluate
@@ -309,22 +309,23 @@ def _lower(match: re.Match[str]) -> str:
 
 def _shorten(mathml: str) -> str:
     """The same formula in fewer bytes; it was written by our own printer."""
-    root = _unwrapped(fromstring(mathml))  # noqa: S314
-    return tostring(root, "unicode")
+    return _unwrapped(fromstring(mathml))  # noqa: S314
 
 
-def _unwrapped(element: Element) -> Element:
-    for i, child in enumerate(list(element)):
-        element[i] = _unwrapped(child)
-    if element.tag == "mrow" and len(element) == 1:
-        return element[0]
-    if element.tag == "mo" and element.text in _TIGHT:
-        element.attrib.clear()
-    is_plain = element.get("mathvariant") == "normal" or element.text == "⊤"
-    if is_plain or (element.tag == "mo" and element.attrib):
-        element.tag = "mtext"  # no space around it, upright
-        element.attrib.clear()
-    return element
+def _unwrapped(element: Element) -> str:
+    # Written here: ElementTree's own writer looks for namespaces in every formula.
+    name, attributes = element.tag, element.attrib
+    parts = [_unwrapped(child) for child in element]
+    if name == "mrow" and len(parts) == 1:
+        return parts[0]
+    if name == "mo" and element.text in _TIGHT:
+        attributes = {}
+    is_plain = attributes.get("mathvariant") == "normal" or element.text == "⊤"
+    if is_plain or (name == "mo" and attributes):
+        name, attributes = "mtext", {}  # no space around it, upright
+    start = name + "".join(f' {key}="{escape(v)}"' for key, v in attributes.items())
+    inside = escape(element.text or "", quote=False) + "".join(parts)
+    return f"<{start}>{inside}</{name}>" if inside else f"<{start} />"
 
 
 def show_time(time: Time, *, tight: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
@@ -90,6 +91,7 @@ class LatexTokens:
             raise self.error("nothing more expected")
 
 
+@functools.lru_cache(maxsize=1024)  # every formula of a page reads the same names
 def in_words(name: str) -> str:
     """A name whose Greek letters are words, as in LaTeX; by their Unicode names."""
     found = ""

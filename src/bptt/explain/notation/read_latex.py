@@ -59,10 +59,7 @@ class _LatexReader(LatexTokens):
     def __init__(self, latex: str, scope: Scope) -> None:
         super().__init__(latex)
         self._scope = scope
-        self._dims = {str(dim) for dim in scope.graph.dims()}
-        self._own = {
-            in_words(name): name for name in (*scope.names, *sorted(self._dims))
-        }
+        self._own = {in_words(name): name for name in (*scope.names, *scope.dims)}
 
     # ----- sums and products -----
 
@@ -444,7 +441,7 @@ class _LatexReader(LatexTokens):
                 self.at = start
                 return None
         name = self._own.get(in_words(name), name)
-        if name in self._dims and self.peek() != "^":
+        if name in self._scope.dims and self.peek() != "^":
             return name
         self.at = start
         return None

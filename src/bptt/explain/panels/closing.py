@@ -27,6 +27,11 @@ KEPT = (0, 1, 2, 3)
 # What `Ledger.summary` writes: ∇_h^(t), and ∂a/∂b, ∂a/∂h[t-1], ∂L/∂L^(t).
 _GRADIENT = re.compile(r"∇_(\w+)(?:\^\((.+)\))?")
 _EDGE = re.compile(r"∂(\w+)/∂(\w+)(?:(?:\[|\^\()(t[^\])]*)[\])])?")
+# What `Instance` and `check_cell` write of the numbers.
+_INSTANCE = re.compile(
+    r"instance (\d+): (.*); (\w+(?:, weighted)?); seed (\d+)"
+    r"(?:; moved along (\d+) random directions of each array)?"
+)
 COLUMNS = ("what", "of", "error", "tolerance", "result")
 TERMS = (
     "graph", "unfold", "forward", "backward", "bptt", "rnn", "step", "state", "sharing",
@@ -57,7 +62,7 @@ def ledger(context: Subject, badge: Badge, found: Ledger) -> PagePanel:
     blocks += [
         Paragraph(Text("ledger.intro")),
         ShownTable("ledger", titles, rows),
-        Listing("\n".join(found.instances), "instances"),
+        *(Paragraph(instance_text(said)) for said in found.instances),
     ]
     if context.name:
         command = (
@@ -65,6 +70,20 @@ def ledger(context: Subject, badge: Badge, found: Ledger) -> PagePanel:
         )
         blocks += [Paragraph(Text("ledger.rerun")), Listing(command, "command")]
     return PagePanel("ledger", 11, Text("panel.ledger"), tuple(blocks))
+
+
+def instance_text(said: str) -> Text:
+    """What the numbers were: `instance 1: tau = 4, n_h = 3; sum; seed 0`."""
+    found = _INSTANCE.fullmatch(said)
+    assert found is not None, said
+    number, sizes, reduction, seed, directions = found.groups()
+    fields = {
+        "number": number, "sizes": sizes.replace("tau", "τ"), "seed": seed,
+        "loss": Text(f"ledger.loss.{reduction.replace(', ', '-')}"),
+    }  # fmt: skip
+    if directions is None:
+        return Text("ledger.instance", fields)
+    return Text("ledger.instance-along", {**fields, "directions": directions})
 
 
 def _line(found: Ledger, line: tuple[str, ...]) -> TableRow:

@@ -11,6 +11,7 @@ from bptt.explain.cards import CardMaker
 from bptt.explain.html.picture.drawn import Arrow
 from bptt.explain.html.picture.lettering import LOW_DIGITS
 from bptt.explain.html.picture.pictures import Pictures
+from bptt.explain.html.words import plain
 from bptt.explain.html.writer import PageWriter
 from bptt.explain.instances import Options
 from bptt.explain.notation.greek import GREEK
@@ -53,6 +54,10 @@ class PageContext(Pictures):
     def first(self) -> int:
         """The step shown before the slider moves."""
         return self.writer.values.first
+
+    def said(self, *keys: str) -> list[str]:
+        """Entries as plain text, in the language that the page opens in."""
+        return [plain(key)[self.lang] for key in keys]
 
     def name(self, name: str, lag: int | None = 0) -> Markup:
         """A symbol as a formula: h^(t), or W for lag None."""

@@ -14,6 +14,7 @@ from bptt.step.shapes import Array
 from bptt.unrolled import Place, Unrolled
 
 CHARTS = 4  # parameters whose two derivatives are drawn
+TWO = ("total", "immediate")  # the entries of both
 
 
 def sharing_panel(page: PageContext) -> Markup:
@@ -104,16 +105,12 @@ def _derivatives(page: PageContext) -> Markup:
         immediate, total = norms[name]
         caption = word("sharing-derivatives", state=page.name(state, None),
                        parameter=page.name(name, None))  # fmt: skip
-        title = plain("sharing-derivatives", state=state, parameter=name)["en"]
+        title = plain("sharing-derivatives", state=state, parameter=name)[page.lang]
         chart = line_chart(
-            {"total": total, "immediate": immediate},
-            title,
-            now=page.first,
-            is_log=False,
-            width=430.0,
-            height=190.0,
-        )
-        key = key_of("total", "immediate")
+            dict(zip(page.said(*TWO), (total, immediate), strict=True)), title,
+            now=page.first, is_log=False, width=430.0, height=190.0,
+        )  # fmt: skip
+        key = key_of(*TWO)
         shown.append(tag("figure", chart, tag("figcaption", caption, key)))
     return tag("div", *shown, class_="two")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from bptt.page.tags import Markup, join, tag
 from bptt.results import Gradient, Run
 from bptt.step.shapes import Array
 
+_MARKUP = re.compile("<[^>]*>")
 STEPS, RATE, CLIP = 40, 0.2, 3.0
 CHARTS = 6  # parameters with a chart of their own, the largest gradients first
 
@@ -40,20 +42,20 @@ def training_panel(page: PageContext) -> Markup:
         return tag("p", word("training-none"))
     states = [name for name in page.graph.states if name in page.graph.definitions]
     history = train(page, states[:1])
-    loss = {"loss": np.array(history.loss)}
+    loss = {"L": np.array(history.loss)}
     figures = [
-        _figure(loss, "training-loss", is_log=False),
-        _figure({"g": np.array(history.gradient)}, "training-gradient",
+        _figure(page, loss, "training-loss", is_log=False),
+        _figure(page, {"‖∇‖": np.array(history.gradient)}, "training-gradient",
                 count=str(history.clipped)),
     ]  # fmt: skip
     for name in states[:1]:
-        ends = {"first": np.array(history.first), "last": np.array(history.last)}
-        figures.append(_figure(ends, "training-flow", keys=("t = 1", "t = τ"),
+        ends = {"t = 1": np.array(history.first), "t = τ": np.array(history.last)}
+        figures.append(_figure(page, ends, "training-flow", keys=tuple(ends),
                                state=page.name(name)))  # fmt: skip
     largest = sorted(history.parameters, key=lambda n: -max(history.parameters[n]))
     for name in largest[:CHARTS]:
         norms = history.parameters[name]
-        figures.append(_figure({"g": np.array(norms)}, "training-parameters",
+        figures.append(_figure(page, {"‖∇‖": np.array(norms)}, "training-parameters",
                                name=page.name(name, None), small=True))  # fmt: skip
     intro = word("training-intro", steps=str(STEPS), rate=str(RATE), clip=str(CLIP))
     return join(tag("p", intro), tag("div", *figures, class_="three"))
@@ -100,10 +102,12 @@ def _no_forward() -> Run:
 
 
 def _figure(
-    series: dict[str, Array], key: str, *, is_log: bool = True, small: bool = False,
-    keys: tuple[str, ...] = (), **fields: Any,
+    page: PageContext, series: dict[str, Array], key: str, *, is_log: bool = True,
+    small: bool = False, keys: tuple[str, ...] = (), **fields: Any,
 ) -> Markup:  # fmt: skip
-    title = plain(key, **{name: str(value)[:0] for name, value in fields.items()})["en"]
+    # A title has no markup: of a name its letters.
+    bare = {name: _MARKUP.sub("", str(value)) for name, value in fields.items()}
+    title = plain(key, **bare)[page.lang]
     size = (300.0, 150.0) if small else (400.0, 210.0)
     chart = line_chart(series, title, first=0, is_log=is_log, follows=False,
                        axis="", width=size[0], height=size[1])  # fmt: skip

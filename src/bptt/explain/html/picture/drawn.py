@@ -11,6 +11,7 @@ arrow across it carries the sum, over the ways across, of the products of Jacobi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,10 +80,10 @@ class Arrow:
         """The Jacobian with the target's axes as rows and the source's as columns."""
         if self.jacobian is None:
             return None
-        rows = int(np.prod(np.shape(self.jacobian)[: len(self.out_dims)]))
+        rows = math.prod(np.shape(self.jacobian)[: len(self.out_dims)])
         return np.asarray(self.jacobian).reshape(rows, -1)
 
-    @property
+    @cached_property
     def norm(self) -> float:
         """‖J^T ∇_target‖; 0 where no gradient passes."""
         return 0.0 if self.carried is None else float(np.linalg.norm(self.carried))

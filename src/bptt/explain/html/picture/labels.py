@@ -32,6 +32,7 @@ class Labels:
     is_plain_sum: bool
     _forms: dict[str, Expr | None] = field(default_factory=dict, compare=False)
     _turned: dict[str, Expr | None] = field(default_factory=dict, compare=False)
+    _long: dict[str, int] = field(default_factory=dict, compare=False)
     _lines: dict[str, tuple[tuple[str, str], ...]] = field(
         default_factory=dict, compare=False
     )
@@ -158,10 +159,17 @@ class Labels:
         form, turned = self.form(arrow), self.turned(arrow)
         if form is None or turned is None:
             return (symbols,)
-        found = _line(form, arrow.t), _line(turned, arrow.t)
-        if any(len(text) > LONGEST or text.count("{") > 1 for text in found):
+        if arrow.t >= self._long.get(arrow.card, arrow.t + 1):
             return (symbols,)
-        return found, symbols
+        found = []
+        for side in (form, turned):
+            found.append(_line(side, arrow.t))
+            if len(found[-1]) > LONGEST or found[-1].count("{") > 1:
+                if "⁻" not in found[-1]:
+                    # At no later step is it shorter: a step has as many digits or more.
+                    self._long[arrow.card] = arrow.t
+                return (symbols,)
+        return (found[0], found[1]), symbols
 
     def short(self, arrow: Arrow) -> str:
         """The form at the arrow's own step in one line; the symbol if that is long."""
