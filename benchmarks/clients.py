@@ -129,7 +129,7 @@ def main():
     if arguments.out is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n"
-        (arguments.out / "clients.json").write_text(text)
+        (arguments.out / "clients.json").write_text(text, encoding="utf-8")
     return 0
 
 

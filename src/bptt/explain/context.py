@@ -22,7 +22,7 @@ from bptt.explain.verify import Verifier
 def called(name: str) -> str:
     """What a cell is called in titles: a file's name, without folder and ending."""
     path = PurePath(name)
-    return path.stem if path.suffix == ".cell" or len(path.parts) > 1 else name
+    return path.stem if path.suffix == ".cell" else name
 
 
 @dataclass(frozen=True)

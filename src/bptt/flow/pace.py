@@ -18,7 +18,7 @@ from bptt.flow.growth import Growth
 from bptt.step.shapes import Array
 
 APART = 0.05  # per step: rows that differ by less are called alike
-UNKNOWN = 0.05  # per step: what one window is off by, where nothing says how much
+UNKNOWN = 1.0  # log of what one window is off by, where nothing says how much
 NARROW = 0.01  # per step: nearer to a line than this is near, however many steps
 SIGMA = 1.4826  # of a normal distribution, over its median distance from the middle
 
@@ -29,7 +29,8 @@ class Pace:
 
     log_growth: of the best direction over the lag, by row; rates: the largest exponent
     per step, by row; spread: per step, what windows of one row differ by (standard
-    deviation), NaN where every row has one; windows: how many each row has.
+    deviation), NaN where every row has one; windows: how many each row has; steps: of
+    one window, fewer than the lag in a short run.
     """
 
     lag: int
@@ -37,6 +38,7 @@ class Pace:
     rates: Array
     spread: float
     windows: int
+    steps: int
 
     @cached_property
     def by_row(self) -> Array:
@@ -59,8 +61,13 @@ class Pace:
     @property
     def row_error(self) -> float:
         """The standard error of one row's growth per step."""
-        spread = UNKNOWN if np.isnan(self.spread) else self.spread
+        spread = UNKNOWN / self.steps if np.isnan(self.spread) else self.spread
         return float(spread / np.sqrt(self.windows))
+
+    @property
+    def unseen(self) -> float:
+        """What the steps of the lag that a short run did not have may add or take."""
+        return self.row_error * max(0, self.lag - self.steps)
 
     @property
     def batch_growth(self) -> float:
@@ -107,7 +114,7 @@ def pace_of(growths: Iterable[Growth], lag: int) -> Pace:
     return Pace(
         lag, np.asarray(np.max(logs, axis=0)),
         np.asarray(np.max([growth.rates for growth in growths], axis=0)),
-        _spread(first), max(1, len(first.windows)),
+        _spread(first), max(1, len(first.windows)), max(1, first.lag),
     )  # fmt: skip
 
 

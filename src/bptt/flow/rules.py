@@ -126,8 +126,8 @@ def _bursts(case: Case) -> Iterator[Diagnosis]:
         yield _transient(case)
         return
     pace = case.pace
-    tall = pace.log_growth > TRANSIENT
-    if not pace.batch_growth > TRANSIENT:
+    tall = pace.log_growth - pace.unseen > TRANSIENT
+    if not pace.batch_growth - pace.unseen > TRANSIENT:
         tall &= pace.far_rows
     rows = np.flatnonzero(tall)
     if not len(rows):
@@ -190,7 +190,8 @@ def _is_transient(case: Case) -> bool:
     numbers = case.findings.numbers
     assert numbers is not None
     jacobians = numbers.jacobians
-    if jacobians is None or case.pace.log_growth[case.findings.row] < TRANSIENT:
+    least = case.pace.log_growth[case.findings.row] - case.pace.unseen
+    if jacobians is None or least < TRANSIENT:
         return False
     mean = jacobians.mean(axis=0)
     spread = np.abs(jacobians - mean).max() / max(np.abs(mean).max(), 1e-300)
@@ -225,7 +226,8 @@ def _vanishing(case: Case) -> Iterator[Diagnosis]:
         return
     if any(case.dead_units(name).mean() >= MANY for name in case.rectified):
         return
-    kind = _memory_word(case.batch_reach, needed, limit)
+    most = (case.pace.batch_growth + case.pace.unseen) / case.lag
+    kind = _memory_word(float(reach_of(np.asarray(most))), needed, limit)
     rows = np.flatnonzero(case.reach < (needed if kind == "vanishing" else limit))
     if not kind:
         kind = "vanishing-rows"

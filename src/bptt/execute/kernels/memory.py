@@ -69,7 +69,7 @@ def place_together(
     """Where the buffers of a first phase begin in one block, and its size, in reals.
 
     A boundary row that nothing reads lies over a neighbour's rows: of a single step it
-    would be a third of the memory. So clear the edges before anything is written.
+    would be a third of the memory.
     """
     step = ALIGNMENT // executable.real_bytes
     early, reads = executable.early_buffers, boundaries_read(executable)
@@ -112,10 +112,19 @@ def cut_out(block: FloatArray, start: int, shape: tuple[int, ...]) -> FloatArray
 
 
 def clear_edges(executable: Executable, memory: Memory) -> None:
-    """Zero beyond the first and the last step, where a boundary value lies."""
-    for buffer, array in zip(executable.layout.buffers, memory, strict=True):
-        if buffer.is_padded and array is not None:
+    """Zero beyond the first and the last step, where a boundary value lies.
+
+    Not where nothing reads it: a neighbour's rows may lie there.
+    """
+    reads = boundaries_read(executable)
+    for number, array in enumerate(memory):
+        if array is None or not executable.layout.buffers[number].is_padded:
+            continue
+        is_apart = number not in executable.early_buffers
+        has_first, has_last = reads[number]
+        if has_first or is_apart:
             array[0] = 0
+        if has_last or is_apart:
             array[-1] = 0
 
 

@@ -247,7 +247,8 @@ class KernelValues:
         arguments = [self.picked(child, pick) for child in node.inputs]
         if node.op == "matvec" and meanings.is_static_matrix(arguments[0]):
             a, x = arguments
-            return np.asarray((a @ x[..., None])[..., 0])
+            # In one order of memory, or the bits would depend on the caller's.
+            return np.asarray((np.ascontiguousarray(a) @ x[..., None])[..., 0])
         return self._make(node, arguments)
 
     def _pick(self, rows: FloatArray, index: int) -> FloatArray:
