@@ -226,8 +226,10 @@ def _vanishing(case: Case) -> Iterator[Diagnosis]:
         return
     if any(case.dead_units(name).mean() >= MANY for name in case.rectified):
         return
-    most = (case.pace.batch_growth + case.pace.unseen) / case.lag
-    kind = _memory_word(float(reach_of(np.asarray(most))), needed, limit)
+    kind = _memory_word(case.batch_reach, needed, limit)
+    most = np.asarray((case.pace.batch_growth + case.pace.unseen) / case.lag)
+    if kind == "short-memory" and reach_of(most) >= limit:
+        kind = ""  # of a short run: its other steps may well reach so far
     rows = np.flatnonzero(case.reach < (needed if kind == "vanishing" else limit))
     if not kind:
         kind = "vanishing-rows"

@@ -18,6 +18,11 @@ def real(x: Array) -> Array:
     return np.real(x)
 
 
+def product_by_rows(a: Array, x: Array) -> Array:
+    """A x of every row alone: the same bits among any rows, in any order of memory."""
+    return np.asarray((np.ascontiguousarray(a) @ x[..., None])[..., 0])
+
+
 def is_static_matrix(a: Array) -> bool:
     """A matrix shared by all rows has two axes; one per row has more."""
     return a.ndim == 2

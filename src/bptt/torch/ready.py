@@ -23,6 +23,7 @@ from bptt.execute.kernels.direct import Direct, Extent, Seat, StepBlock, find_di
 from bptt.execute.kernels.memory import address_of
 from bptt.step.evaluate import evaluate
 from bptt.step.graph import Node, name_of
+from bptt.step.meanings import product_by_rows
 from bptt.step.shapes import Array
 from bptt.torch.plan import Plan
 from bptt.torch.views import Views
@@ -272,10 +273,9 @@ class Ready:
         seen.add(node)
         first, *rest = node.inputs
         if node.op == "matvec" and first.op == "transpose" and not first.timed:
-            # rows A with A^T given, as `meanings.matvec` has it.
             matrix = self._value(first.inputs[0], step, seen)
             rows = self._value(rest[0], step, seen)
-            return lambda back: rows(back) @ matrix(back)
+            return lambda back: product_by_rows(matrix(back).T, rows(back))
         parts = [self._value(child, step, seen) for child in node.inputs]
         if node.op == "add" and first.rank == rest[0].rank:
             return lambda back: parts[0](back) + parts[1](back)

@@ -246,9 +246,7 @@ class KernelValues:
             return pick(self.stored(node))
         arguments = [self.picked(child, pick) for child in node.inputs]
         if node.op == "matvec" and meanings.is_static_matrix(arguments[0]):
-            a, x = arguments
-            # In one order of memory, or the bits would depend on the caller's.
-            return np.asarray((np.ascontiguousarray(a) @ x[..., None])[..., 0])
+            return meanings.product_by_rows(*arguments)
         return self._make(node, arguments)
 
     def _pick(self, rows: FloatArray, index: int) -> FloatArray:
