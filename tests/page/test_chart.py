@@ -27,6 +27,12 @@ def test_a_chart_puts_points_where_the_numbers_say():
         assert f">{label}</text>" in drawn
 
 
+def test_the_label_calls_no_number_what_is_none():
+    points = [(0, nan), (1, None), (2, 0.5), (3, 2.0)]
+    drawn = svg(Chart("a", "t", [Curve("y", points)]))
+    assert 'aria-label="a (t). y: - → 2"' in drawn
+
+
 def test_levels_and_the_step_in_view_are_drawn_where_they_are():
     curve = Curve("y", [(1, 0.0), (2, 2.0), (3, 4.0)])
     drawn = svg(Chart("a", "t", [curve], levels=[(4.0, "top")], cursor=2.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any
 
 from bptt.page.scale import Scale, format_tick, linear_ticks, make_scale
@@ -184,12 +184,13 @@ def _cursor(axes: _Axes, now: float) -> Markup:
 
 
 def _in_words(chart: Chart) -> str:
-    """Where every curve begins and ends, in signs of no language."""
+    """Where every curve begins and ends, in signs of no language; "-" is no number."""
     parts = []
     for curve in chart.curves:
         known = [value for _, value in curve.points if value is not None]
         if known:
-            parts.append(f"{curve.name}: {known[0]:.3g} → {known[-1]:.3g}")
+            ends = ("-" if isnan(v) else f"{v:.3g}" for v in (known[0], known[-1]))
+            parts.append(f"{curve.name}: {' → '.join(ends)}")
     over = f" ({chart.x_label})" if chart.x_label else ""
     return f"{chart.title}{over}. " + "; ".join(parts)
 
