@@ -358,10 +358,11 @@ def terms_of(node: Node) -> list[Node]:
     return [node]
 
 
-def walk(roots: Iterable[Node]) -> Iterator[Node]:
+def walk(roots: Iterable[Node], *, is_behind_names: bool = True) -> Iterator[Node]:
     """Every node reachable within one step, inputs before the nodes that read them.
 
-    Iterative: a graph may be deeper than Python's recursion limit.
+    is_behind_names: whether also what a name in an equation stands for. Iterative: a
+    graph may be deeper than Python's recursion limit.
     """
     done: set[Node] = set()
     for root in roots:
@@ -375,7 +376,13 @@ def walk(roots: Iterable[Node]) -> Iterator[Node]:
                 yield node
                 continue
             stack.append((node, True))
-            stack.extend((child, False) for child in reversed(node.inputs))
+            if is_behind_names or node.op != "named":
+                stack.extend((child, False) for child in reversed(node.inputs))
+
+
+def own_nodes(body: Node) -> Iterator[Node]:
+    """The nodes of one equation's right side, inputs first: nothing behind a name."""
+    return walk([body], is_behind_names=False)
 
 
 def rewrite(

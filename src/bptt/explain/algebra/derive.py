@@ -20,7 +20,7 @@ from bptt.explain.algebra.expr import Expr, T, Value
 from bptt.explain.algebra.point import Scope
 from bptt.explain.algebra.rules import PULLS, TRANSLATIONS, Site
 from bptt.explain.algebra.shape import SCALAR, shape_of
-from bptt.step.graph import Graph, Node, name_of, shift_of
+from bptt.step.graph import Graph, Node, name_of, own_nodes, shift_of
 
 SEED = Value("\u00b7")
 
@@ -104,7 +104,7 @@ class Derivation:
         root = self.graph.definitions[name].inputs[0]
         grads: dict[Node, list[Expr]] = {root: [grad]}
         found: dict[Reading, list[Expr]] = {}
-        nodes = self._inside(root)
+        nodes = list(own_nodes(root))
         first: dict[Reading | None, int] = {}
         for i, node in enumerate(nodes):
             first.setdefault(read_of(node), i)
@@ -118,22 +118,6 @@ class Derivation:
             reading: e.total(*found[reading]) if found[reading] else None
             for reading in sorted(found, key=first.__getitem__)
         }
-
-    def _inside(self, root: Node) -> list[Node]:
-        """The nodes of one equation: nothing behind a name."""
-        stripped: list[Node] = []
-        seen: set[Node] = set()
-        stack = [(root, False)]
-        while stack:
-            node, ready = stack.pop()
-            if ready:
-                stripped.append(node)
-            elif node not in seen:
-                seen.add(node)
-                stack.append((node, True))
-                if read_of(node) is None:
-                    stack.extend((child, False) for child in reversed(node.inputs))
-        return stripped
 
     def _pull(self, node: Node, name: str, grads: dict[Node, list[Expr]]) -> None:
         parts = tuple(self.show(child) for child in node.inputs)

@@ -17,7 +17,7 @@ from dataclasses import replace
 from bptt.explain.indices.structure import Structure
 from bptt.explain.prepare import free_name
 from bptt.step import ops
-from bptt.step.graph import Graph, Node, rebuild, rewrite
+from bptt.step.graph import Graph, Node, own_nodes, rebuild, rewrite
 from bptt.step.ops import TABLE
 from bptt.step.places import IndexPlace, PlaceTerm
 from bptt.step.shapes import Dim
@@ -73,7 +73,7 @@ class _Namer:
         chosen = {self._structure.number(node) for node in self._chosen(body)}
         made: dict[int, Node] = {}
         new: dict[Node, Node] = {}
-        for node in _own(body):
+        for node in own_nodes(body):
             number = self._structure.number(node)
             inputs = tuple(new.get(child, child) for child in node.inputs)
             built = rebuild(node, inputs) if node.op != "named" else node
@@ -89,10 +89,10 @@ class _Namer:
         root, label = body, set[Node]()
         while root.op == "put" and not root.data[0].label:  # type: ignore[index]
             root = root.inputs[0]
-        nodes = list(_own(root))
+        nodes = list(own_nodes(root))
         for node in nodes:
             if node.op == "put" and node.data[0].label:  # type: ignore[index]
-                label |= set(_own(node))
+                label |= set(own_nodes(node))
         readers = Counter(
             self._structure.number(child)
             for node in {self._structure.number(n): n for n in nodes}.values()
@@ -125,28 +125,11 @@ class _Namer:
         return IndexPlace(dim, (PlaceTerm(name, dim, first),))
 
 
-def _own(body: Node) -> Iterator[Node]:
-    """The nodes of one equation, inputs first: nothing behind a name."""
-    done: set[Node] = set()
-    stack = [(body, False)]
-    while stack:
-        node, is_ready = stack.pop()
-        if node in done:
-            continue
-        if is_ready:
-            done.add(node)
-            yield node
-            continue
-        stack.append((node, True))
-        if node.op != "named":
-            stack.extend((child, False) for child in reversed(node.inputs))
-
-
 def _is_inner(node: Node) -> bool:
     """Whether a node may have a name: an operation on what the cell computes."""
     if node.op in LEAVES or node.op in LINEAR or not node.inputs:
         return False
-    own = list(_own(node))
+    own = list(own_nodes(node))
     return any(n.op in ("input", "named", "shift") for n in own) and not any(
         n.op in ("one_hot", "one_hot_of", "argmax") for n in own
     )
