@@ -272,7 +272,7 @@ def test_a_cell_with_indices_is_drawn_with_a_stack_for_every_index(name):
     for one, two in itertools.combinations(shown, 2):
         apart = ((one.x - two.x) ** 2 + (one.y - two.y) ** 2) ** 0.5
         assert apart > one.radius + two.radius + STACK * OFF
-    pictured = Pictured(found.document, name, "en")
+    pictured = Pictured(found.document, "en")
     stacked = [n for n in found.document.scope.graph.names() if pictured.indices(n)]
     behind = [ring for ring in rings if not ring.label.plain]
     assert len(behind) == 3 * STACK * len(stacked)

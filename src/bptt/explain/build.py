@@ -62,13 +62,12 @@ def build_document(
 
 
 def _document(context: Subject, panels: list[m.PagePanel]) -> m.Document:
-    options, name = context.options, context.name
+    options, name = context.options, called(context.name)
     return m.Document(
-        m.Text("title", {"cell": called(name)}) if name else m.Text("title-unnamed"),
+        m.Text("title", {"cell": name}) if name else m.Text("title-unnamed"),
         context.cell.text.strip(), context.scope, context.shown,
-        {"cell": called(name), "tau": options.tau, "seed": options.seed,
-         "reduction": options.kind,
-         "sizes": dict(context.shown.sizes)},
+        {"cell": name, "tau": options.tau, "seed": options.seed,
+         "reduction": options.kind, "sizes": dict(context.shown.sizes)},
         tuple(panels),
     )  # fmt: skip
 

@@ -157,7 +157,7 @@ class Explanation:
         from bptt.explain.figure import make_figure
         from bptt.explain.figure.pictured import Pictured
 
-        return make_figure(Pictured(self.document, self.name, self.lang), kind, of)
+        return make_figure(Pictured(self.document, self.lang), kind, of)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a file; its suffix says the format: .html, .md, .tex or .txt.

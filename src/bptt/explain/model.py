@@ -319,7 +319,8 @@ class Document:
     """Everything that is displayed of one cell.
 
     source: the cell's text as typed; scope: names, shapes and kinds of the cell; shown:
-    the instance whose numbers are displayed; options: tau, seed, sizes, reduction.
+    the instance whose numbers are displayed; options: cell (what it is called, "" if
+    nothing), tau, seed, sizes, reduction.
     """
 
     title: Text

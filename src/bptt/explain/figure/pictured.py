@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Time, Value
-from bptt.explain.context import called
 from bptt.explain.figure.scene import Label, formula
 from bptt.explain.html.picture.drawn import Arrow
 from bptt.explain.html.picture.pictures import Pictures
@@ -17,15 +16,14 @@ from bptt.language.print_indices import split_target
 
 @dataclass(frozen=True)
 class Pictured(Pictures):
-    """A document as its figures see it; name: of the cell; lang: of their words."""
+    """A document as its figures see it; lang: of their words."""
 
-    name: str
     lang: str
 
     @property
     def cell(self) -> str:
         """What the cell is called."""
-        return one_line(called(self.name)) or self.word("unnamed")
+        return one_line(self.document.options["cell"]) or self.word("unnamed")
 
     def word(self, key: str, **fields: object) -> str:
         """A sentence of the figures in their language."""
