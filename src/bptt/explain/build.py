@@ -73,7 +73,7 @@ def _document(context: Subject, panels: list[m.PagePanel]) -> m.Document:
 
 
 def _in_equations(context: Subject, *, with_ledger: bool) -> m.Document:
-    """A cell with indices: equations, those of the gradient, and the ledger."""
+    """A cell with indices: equations, cards, the numbers of one step, the ledger."""
     document = _document(context, indexed.panels(context))
     if not with_ledger:
         return document

@@ -179,7 +179,7 @@ class IndexedCards:
         return Scope(self.graph).core(name)
 
     def _shapes(self, name: str) -> tuple[ShapeNote, ...]:
-        """The shapes of the gradient, and of everything that its terms read."""
+        """The shape of the gradient."""
         shape = self._shape(name)
         return (ShapeNote(Written(f"grad_{name}"), shape or (1,)),)
 
