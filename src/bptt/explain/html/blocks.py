@@ -22,8 +22,7 @@ def write_block(writer: PageWriter, block: m.Block) -> Markup:
     if isinstance(block, m.Paragraph):
         return tag("p", writer.text(block.text))
     if isinstance(block, m.Listing):
-        wraps = "wraps" if block.id == "gradient" else None
-        return tag("pre", tag("code", block.text), tabindex=0, class_=wraps)
+        return tag("pre", tag("code", block.text), tabindex=0)
     if isinstance(block, m.ShownTable):
         return _table(writer, block)
     if isinstance(block, m.Equations):
