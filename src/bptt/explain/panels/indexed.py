@@ -9,7 +9,6 @@ Formulas are shown as the language writes them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -25,17 +24,9 @@ MOST = 40  # numbers of an array that are all written
 
 def panels(context: Subject) -> list[PagePanel]:
     """What a document shows of such a cell before the ledger."""
-    return [_header(context), _cell(context), _derivation(context), _values(context)]
-
-
-def _header(context: Subject) -> PagePanel:
-    header = opening.header(context)
-    kept = tuple(
-        block
-        for block in header.blocks
-        if not (isinstance(block, Paragraph) and block.text.id == "header.limit")
-    )
-    return replace(header, blocks=kept)
+    return [
+        opening.header(context), _cell(context), _derivation(context), _values(context)
+    ]  # fmt: skip
 
 
 def _cell(context: Subject) -> PagePanel:

@@ -31,7 +31,10 @@ X, Y, LOSS = Value("x"), Value("y"), Value("L")  # any node; the total loss
 
 
 def header(context: Subject) -> PagePanel:
-    """Panel 0: source, conventions, the loss, the limit of the checks."""
+    """Panel 0: source, conventions, the loss, the limit of the checks.
+
+    What the checks of a cell with indices are is said before its cards.
+    """
     graph = context.scope.graph
     kind = context.options.kind if graph.loss else "seeded"
     fields = {} if graph.loss else {"node": Value(seeded_name(graph), T)}
@@ -45,7 +48,7 @@ def header(context: Subject) -> PagePanel:
         _derivatives(context),
         Paragraph(Text(f"header.loss.{kind}", fields)),
         Paragraph(Text("header.numbers", numbers)),
-        Paragraph(Text("header.limit")),
+        *([] if has_indices(context.cell.graph) else [Paragraph(Text("header.limit"))]),
     ))  # fmt: skip
 
 
