@@ -35,8 +35,10 @@ def in_circle(symbol: Callable[[str, int | None], Markup], name: str, t: int) ->
         # The circle is narrower where its second line stands.
         narrow = room - 8.0
         shown = _cut(label.replace("_", " "), SMALL_LETTER, narrow)
-        pressed = _pressed(SMALL_LETTER * len(shown), narrow)
-        lines.append(tag("text", shown, y=11.5, class_="under", **pressed))
+        wide = SMALL_LETTER * len(shown)
+        lines.append(
+            tag("text", shown, y=11.5, class_="under", **pressed(wide, narrow))
+        )
     return join(*lines)
 
 
@@ -49,7 +51,7 @@ def _line(
     word = symbol(f"{shown}_{accent}" if accent else shown, t)
     wide = (LONG_LETTER if is_long else LETTER) * len(shown) + step
     return tag("text", word, y=y, class_="long" if is_long else None,
-               **_pressed(wide, room))  # fmt: skip
+               **pressed(wide, room))  # fmt: skip
 
 
 def _cut(word: str, letter: float, room: float) -> str:
@@ -57,7 +59,7 @@ def _cut(word: str, letter: float, room: float) -> str:
     return word if len(word) <= most else word[: most - 1] + "."
 
 
-def _pressed(wide: float, room: float) -> dict[str, object]:
+def pressed(wide: float, room: float) -> dict[str, object]:
     """Letters that are pressed together where the line is a little too wide."""
     return (
         {"textLength": room, "lengthAdjust": "spacingAndGlyphs"} if wide > room else {}

@@ -21,7 +21,7 @@ from bptt.explain.html.picture import lettering
 from bptt.explain.html.picture.drawn import Arrow, Drawn, Kind
 from bptt.explain.html.picture.fit import Fitted, fit, width
 from bptt.explain.html.picture.grid import Grid, Point, Spot
-from bptt.explain.html.picture.names import box_width, in_circle
+from bptt.explain.html.picture.names import box_width, in_circle, pressed
 from bptt.explain.html.picture.wires import RADIUS
 from bptt.explain.notation.plain import to_unicode
 from bptt.page.tags import Markup, join, number, tag
@@ -171,11 +171,8 @@ class _Painter:
         wide = 2 * self.box
         shape = tag("rect", x=-self.box, y=-8.0, width=wide, height=16.0, rx=5.0)
         # A very long name is pressed together: the columns begin right of the box.
-        room = wide - 4.0
-        is_long = lettering.width(to_unicode(Value(name))) > room
-        pressed = {"textLength": room, "lengthAdjust": "spacingAndGlyphs"}
-        word = tag("text", self.marks.symbol(name, None), y=3.5,
-                   **(pressed if is_long else {}))  # fmt: skip
+        fitted = pressed(lettering.width(to_unicode(Value(name))), wide - 4.0)
+        word = tag("text", self.marks.symbol(name, None), y=3.5, **fitted)
         return tag(
             "g", shape, word, class_="n parameter", data_sym=name,
             transform=f"translate({number(SIDE + self.box)} {number(y)})",
