@@ -1,7 +1,10 @@
 """The name of a node inside its circle: on one line, or on two and cut where long.
 
-h(3)      predi…(3)      the base with the step, its label below; the whole name is
-out          in the tables, on the cards and under the pointer
+    h(3)     pre.(3)
+               out
+
+Of `h` and `prediction_out`: the base with the step, a label below. The whole name is in
+the tables, on the cards and under the pointer.
 """
 
 from __future__ import annotations
