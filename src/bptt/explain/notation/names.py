@@ -37,7 +37,7 @@ class Names(FormulaTokens):
     def __init__(self, text: str, scope: Scope) -> None:
         """Cut the text; scope: the names there are."""
         self._scope = scope
-        self._dims = {str(dim) for dim in scope.graph.dims()}
+        self._dims = set(scope.dims)
         super().__init__(text, OwnNames({*scope.names, *self._dims, TOTAL}))
         self._bound: list[str] = []
         self._ordered: list[tuple[str, str]] = []
