@@ -64,6 +64,7 @@ def test_a_wrong_formula_says_where_and_how_far():
 
 
 NONE = {
+    "": "1 to 2000 characters, for example 'grad_S[t, j] = outer(",
     "grad_S[t, j]": "a formula of a cell with indices is an equation",
     r"\nabla_{S} = 3": "in the language of cells",
     "grad_Z[t, j] = 0": "Z is not a name of this cell",

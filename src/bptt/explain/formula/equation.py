@@ -26,7 +26,7 @@ from bptt.explain.formula.comparison import (
 )
 from bptt.explain.formula.edits import Edit, edits
 from bptt.explain.formula.hints import hints, is_far
-from bptt.explain.formula.indexed import check_indexed
+from bptt.explain.formula.indexed import check_indexed, indexed_example
 from bptt.explain.formula.known import Known
 from bptt.explain.formula.report import MISSHAPEN, RIGHT, WRONG, EquationReport
 from bptt.explain.formula.steps import Compared
@@ -63,13 +63,20 @@ def check_equation(cell: Engine, text: str, *, seed: int = 0) -> EquationReport:
     IndexedFormulaError.
     """
     context = Subject(cell, "", Options(seed=seed))
-    if has_indices(cell.graph):
-        return _check_indexed(context, text)
-    known = Known(context)
+    is_indexed = has_indices(cell.graph)
     if not isinstance(text, str) or not text.strip() or len(text) > MAX_LENGTH:
-        raise NotAnEquationError(
-            "formula.no-text", limit=MAX_LENGTH, example=known.example
-        )
+        example = indexed_example(context) if is_indexed else Known(context).example
+        raise NotAnEquationError("formula.no-text", limit=MAX_LENGTH, example=example)
+    if not is_indexed:
+        return _check_columns(context, text)
+    if not context.points:
+        raise NoPointError("formula.no-point")
+    return check_indexed(context, text)
+
+
+def _check_columns(context: Subject, text: str) -> EquationReport:
+    """Of a cell without indices, whose formulas are of columns and matrices."""
+    known = Known(context)
     sides = parse_formula(text, context.scope)
     if not context.points:
         raise NoPointError("formula.no-point")
@@ -81,15 +88,6 @@ def check_equation(cell: Engine, text: str, *, seed: int = 0) -> EquationReport:
     others = [side for side in sides[1:] if side != sides[0]] or list(sides[1:])
     reports = [checker.report(side) for side in others]
     return next((r for r in reports if not r.passed), reports[0])
-
-
-def _check_indexed(context: Subject, text: str) -> EquationReport:
-    if not isinstance(text, str) or not text.strip() or len(text) > MAX_LENGTH:
-        example = "grad_h[t, j] = W[j].T @ grad_a[t, j]"
-        raise NotAnEquationError("formula.no-text", limit=MAX_LENGTH, example=example)
-    if not context.points:
-        raise NoPointError("formula.no-point")
-    return check_indexed(context, text)
 
 
 def backward_pass(cell: Engine, text: str, *, seed: int = 0) -> Trap | None:

@@ -65,13 +65,13 @@ def check_indexed(context: Subject, text: str) -> EquationReport:
     Returns: a report to print.
     Raises: IndexedFormulaError, UnknownSymbolError.
     """
-    lines = Lines(context.scope.graph)
-    example = _example(lines)
     sides = _SIDES.split(_plain(text, context.scope.graph))
     if is_latex(text) or len(sides) < 2:
-        raise IndexedFormulaError("formula.indexed-form", text=text, example=example)
+        raise IndexedFormulaError(
+            "formula.indexed-form", text=text, example=indexed_example(context)
+        )
     left, *rights = (side.strip() for side in sides)
-    checker = IndexedChecker(text, context, lines, left)
+    checker = IndexedChecker(text, context, Lines(context.scope.graph), left)
     reports = [checker.report(right) for right in rights]
     return next((r for r in reports if not r.passed), reports[0])
 
@@ -86,11 +86,11 @@ def _plain(text: str, graph: Graph) -> str:
     return text
 
 
-def _example(lines: Lines) -> str:
-    """An equation that holds: of a state, or of the last definition."""
-    graph = lines.graph
+def indexed_example(context: Subject) -> str:
+    """An equation that holds: of a state, or of the first definition."""
+    graph = context.scope.graph
     names = [n for n in graph.states if n in graph.definitions]
-    return lines.whole((names or list(graph.definitions))[0])[0].text
+    return Lines(graph).whole((names or list(graph.definitions))[0])[0].text
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,9 @@ class IndexedChecker:
         found = _LEFT.fullmatch(self.left)
         if found is None:
             raise IndexedFormulaError(
-                "formula.indexed-left", left=self.left, example=_example(self.lines)
+                "formula.indexed-left",
+                left=self.left,
+                example=indexed_example(self.context),
             )
         name = found[2]
         self.context.scope.core(name)  # refuses what is no name of the cell
@@ -128,13 +130,16 @@ class IndexedChecker:
         """The left side as the reading has it: a value's name is that of a gradient."""
         return f"grad_{self._parts[1]}{self._parts[2]}"
 
+    @property
+    def _is_timed(self) -> bool:
+        return self._parts[2].startswith("[t")
+
     def expected(self, point: Point, t: int) -> Array:
         """What the left side is, at a step or of the whole."""
-        is_gradient, name, places = self._parts
-        is_timed = places.startswith("[t")
-        if not is_timed and name not in self.graph.parameters:
+        is_gradient, name, _ = self._parts
+        if not self._is_timed and name not in self.graph.parameters:
             raise UnknownSymbolError("formula.needs-step", name=name)
-        place = point.graph.place(name, t if is_timed else None)
+        place = point.graph.place(name, t if self._is_timed else None)
         return point.graph.grad(place) if is_gradient else point.graph.values[place]
 
     # ----- one right side -----
@@ -150,7 +155,7 @@ class IndexedChecker:
                 quoted = quote(f"{self.left} = {right}", self._span(right))
                 raise IndexedFormulaError(found.id, quoted, **found.fields) from problem
             return self._wrong(right, MISSHAPEN, found)
-        compared = Compared("t" if self._timed else "", "", self.context.points)
+        compared = Compared("t" if self._is_timed else "", "", self.context.points)
         for number, by_step in enumerate(errors):
             for t, error in by_step.items():
                 compared.add(number, {"t": t}, is_wrong=error > TOLERANCE)
@@ -167,10 +172,6 @@ class IndexedChecker:
         report = self._wrong(right, WRONG, found)
         return replace(report, error=largest, where=compared.where,
                        range=compared.range, instances=len(errors))  # fmt: skip
-
-    @property
-    def _timed(self) -> bool:
-        return self._parts[2].startswith("[t")
 
     def _errors(self, right: str, point: Point) -> dict[int, float]:
         found = differences(self._reading(right), point, self.expected)
@@ -193,7 +194,9 @@ class IndexedChecker:
         same = re.escape(self.left.replace(" ", ""))
         if re.search(rf"(?<!\w){same}(?!\w)", right.replace(" ", "")):
             raise IndexedFormulaError(
-                "formula.circular", text=self.text, example=_example(self.lines)
+                "formula.circular",
+                text=self.text,
+                example=indexed_example(self.context),
             )
 
     def _said(self, error: CellError) -> str:
@@ -227,10 +230,10 @@ class IndexedChecker:
         )  # fmt: skip
 
     def _known(self) -> GradientLine | None:
-        is_gradient, name, places = self._parts
+        is_gradient, name, _ = self._parts
         if not is_gradient:
             return None
-        is_sum = name in self.graph.parameters and not places.startswith("[t")
+        is_sum = name in self.graph.parameters and not self._is_timed
         found = self.lines.summed(name) if is_sum else self.lines.whole(name)
         wanted = self._target.replace(" ", "")
         same = (line for line in found if line.left.replace(" ", "") == wanted)
