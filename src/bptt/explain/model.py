@@ -41,7 +41,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bptt.explain.algebra.expr import FIRST, TAU, Expr, Time
+from bptt.explain.algebra.expr import FIRST, TAU, Expr, Time, Written
 from bptt.explain.sentences import LANGUAGES as LANGUAGES  # noqa: PLC0414
 from bptt.explain.sentences import Text as Text  # noqa: PLC0414
 from bptt.explain.sentences import Typed as Typed  # noqa: PLC0414
@@ -118,6 +118,11 @@ class Chain:
     def is_single_step(self) -> bool:
         """Whether the bounds leave one step: t = tau."""
         return self.first is not None and self.first == self.last
+
+    @property
+    def is_written(self) -> bool:
+        """Whether it stands as the language of cells writes it, and is text."""
+        return isinstance(self.links[0].expr, Written)
 
 
 @dataclass(frozen=True)

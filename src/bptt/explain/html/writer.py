@@ -238,7 +238,7 @@ class PageWriter:
 
     def _numbers(self, chain: Chain) -> Markup | None:
         """The common value of all sides, at the step in view."""
-        if chain.letters or isinstance(chain.links[0].expr, e.Written):
+        if chain.letters or chain.is_written:
             return None
         found = self.by_step(chain.links[0].expr, chain.first, chain.last)
         if not found:

@@ -103,11 +103,11 @@ def numbers_of(
     """A chain's value and, of a sum, the value and norm of every term.
 
     The two terms of a hidden state's gradient are what comes from the future and from
-    now. Nothing for a chain with free indices, or without a step to show.
+    now. Nothing for a chain that the language of cells writes, or with free indices, or
+    without a step to show.
     """
     t = step_of(chain, document, wanted)
-    is_written = isinstance(chain.links[0].expr, e.Written)
-    if is_written or chain.letters or (t is None and chain.first is not None):
+    if chain.is_written or chain.letters or (t is None and chain.first is not None):
         return ()
     found = [chain.links[0].expr]
     last = chain.links[-1].expr

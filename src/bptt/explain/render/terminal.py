@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bptt.explain import model as m
-from bptt.explain.algebra.expr import Expr, Written
+from bptt.explain.algebra.expr import Expr
 from bptt.explain.algebra.shape import show
 from bptt.explain.notation.plain import UNICODE, to_ascii, to_unicode
 from bptt.explain.render.common import (
@@ -152,7 +152,7 @@ class TerminalWriter:
         for i, text in enumerate(aside):
             left = f"{first} =" if i == 0 else "="
             rows.append((Text(left), Text(text, style="bold")))
-        if isinstance(chain.links[0].expr, Written):  # why it is not checked
+        if chain.is_written:  # why it is not checked
             notes = [link.reason for link in chain.links if link.reason]
             rows += [(Text(), Text(self._writer.sentence(note))) for note in notes]
         conditions = self._conditions(chain)

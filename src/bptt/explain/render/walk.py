@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from bptt.explain import model as m
-from bptt.explain.algebra.expr import Expr, Written
+from bptt.explain.algebra.expr import Expr
 from bptt.explain.algebra.shape import show
 from bptt.explain.notation.latex import to_latex
 from bptt.explain.render.common import FormatWriter, numbers_of, step_of
@@ -110,7 +110,7 @@ class DocumentWalk:
                 ]))  # fmt: skip
 
     def _chain(self, chain: m.Chain) -> str:
-        if isinstance(chain.links[0].expr, Written):
+        if chain.is_written:
             notes = [link.reason for link in chain.links if link.reason]
             said = [self._emphasis(self._writer.sentence(note)) for note in notes]
             return "\n\n".join([self._listing(typed_lines(chain)), *said])
