@@ -208,11 +208,11 @@ def _call(writer: Writer, node: Node, *more: object) -> str:
 def _declarations(graph: Graph) -> list[str]:
     """Every shape and initial value that the text alone would not say."""
     lines = [
-        _declaration(name, spec.shape, spec.initial)
+        declaration(name, spec.shape, spec.initial)
         for name, spec in graph.parameters.items()
     ]
     lines += [
-        _declaration(
+        declaration(
             name,
             spec.shape,
             Initial("input") if name in graph.times.row_inputs else spec.draw,
@@ -221,14 +221,15 @@ def _declarations(graph: Graph) -> list[str]:
         if spec.index is None or name in graph.times.row_inputs
     ]
     lines += [
-        _declaration(name, graph.definitions[name].shape, None)
+        declaration(name, graph.definitions[name].shape)
         for name in dict.fromkeys((*graph.states, *sorted(graph.times.wholes)))
         if name in graph.definitions and name not in graph.times.hidden
     ]
     return lines
 
 
-def _declaration(name: str, shape: Shape, initial: Initial | None) -> str:
+def declaration(name: str, shape: Shape, initial: Initial | None = None) -> str:
+    """`W: (n_h, n_x) = normal(0, 1)`, `b: n_h`."""
     dims = ", ".join(map(str, shape))
     text = f"{name}: {dims if len(shape) == 1 else f'({dims})'}"
     if initial is None:

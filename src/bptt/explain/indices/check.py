@@ -21,7 +21,7 @@ from bptt.explain.algebra.point import Point, Scope
 from bptt.explain.indices.lines import GradientLine
 from bptt.explain.model import FAILED, NOT_CHECKED, PASSED, TOLERANCE, Check, Text
 from bptt.language.print_indices import index_lines, labelled_lines
-from bptt.language.printer import Writer
+from bptt.language.printer import Writer, declaration
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array, Dim, number_of
 
@@ -177,13 +177,11 @@ class LineReading:
         shapes |= {label: self._shape(name) for label, (name, _) in self._read.items()}
         new = (f"{letter} = 1, ..., {dim}" for letter, dim in self._letters.items())
         lines = [*index_lines(self.graph), *new, *(
-            f"{n}: ({', '.join(map(str, shape))}{',' * bool(shape)})"
-            for n, shape in shapes.items()
+            declaration(n, shape) for n, shape in shapes.items()
             if n in words and n not in self._integers
         ), *equations]  # fmt: skip
         # A cell has an equation of a step, and the sizes of the left side are known.
-        like = f"{_LIKE}: ({', '.join(map(str, self._shape(self._name)))},)"
-        like = like if self._shape(self._name) else f"{_LIKE}: ()"
+        like = declaration(_LIKE, self._shape(self._name))
         return Engine("\n".join([like, *lines, f"{_LIKE}_read[t] = {_LIKE}[t]"]))
 
     @property
