@@ -93,8 +93,7 @@ class Layout:
 
     def width(self, node: Node) -> int:
         """Reals per row of a value of any rank."""
-        dims = (*(dim for _, dim in node.indices), *node.shape)
-        return prod(self.size(dim) for dim in dims)
+        return prod(self.size(dim) for dim in node.axes)
 
     def size(self, dim: Dim) -> int:
         """A dimension as a number."""

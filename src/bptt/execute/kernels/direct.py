@@ -227,8 +227,7 @@ class Direct:
             return None
         buffer, item = layout.buffers[place.buffer], self.item
         row = self.n_b * buffer.stride * item
-        axes = (*(dim for _, dim in node.indices), *node.shape)
-        core = self.numbers(axes)
+        core = self.numbers(node.axes)
         cores = np.empty(core, self.dtype).strides
         begin = row * buffer.is_padded + place.column * item
         strides = (row, buffer.stride * item, *cores)

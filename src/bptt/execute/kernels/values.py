@@ -130,8 +130,7 @@ class KernelValues:
 
     def core(self, node: Node) -> tuple[int, ...]:
         """The axes of one row: every index and dimension."""
-        axes = (*(dim for _, dim in node.indices), *node.shape)
-        return self._bindings.numbers(axes)
+        return self._bindings.numbers(node.axes)
 
     def get_static(self, node: Node) -> FloatArray:
         """A static value, by the functions of the table."""
