@@ -91,6 +91,10 @@ class Layout:
             column += width
         self.buffers.append(Buffer(column, is_padded))
 
+    def left_at(self, node: Node) -> BufferPlace | None:
+        """Where a canonical node's value still is after all kernels; None: nowhere."""
+        return None if node in self.overwritten else self.places.get(node)
+
     def width(self, node: Node) -> int:
         """Reals per row of a value of any rank."""
         return prod(self.size(dim) for dim in node.axes)

@@ -221,9 +221,8 @@ class Direct:
         if node is None or not node.timed:
             return None
         layout = self.executable.layout
-        node = self.executable.plan.canon(node)
-        place = layout.places.get(node)
-        if place is None or node in layout.overwritten:
+        place = layout.left_at(self.executable.plan.canon(node))
+        if place is None:
             return None
         buffer, item = layout.buffers[place.buffer], self.item
         row = self.n_b * buffer.stride * item
@@ -286,7 +285,7 @@ def _is_simple(executable: Executable, recipe: Recipe, total: Node) -> bool:
     """Whether a total is the sum of rows that lie in a buffer, in one block."""
     plan, layout = executable.plan, executable.layout
     node = plan.canon(total.inputs[0])
-    if total.op != "total" or node not in layout.places or node in layout.overwritten:
+    if total.op != "total" or layout.left_at(node) is None:
         return False
     width = layout.width(node)
     return width > 1 and recipe.n_rows <= block_rows(width)
