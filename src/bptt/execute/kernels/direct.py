@@ -8,7 +8,6 @@ there are is decided before the first call; a cell that has others goes another 
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bptt.calculus.program import Program
-from bptt.execute.bindings import Bindings, Steady
+from bptt.execute.bindings import Bindings
 from bptt.execute.compile.compiler import Executable
 from bptt.execute.compile.expand import NotCompilableError
 from bptt.execute.compile.sums import View
@@ -184,13 +183,7 @@ class Direct:
             table[number] = base + start
         if params is None:
             return
-        known = workspace.bound
-        if known is None or known() is not params:
-            workspace.bound = None
-            for number, name in self.recipe.parameters:
-                table[number] = address_of(params[name])
-            if isinstance(params, Steady):
-                workspace.bound = weakref.ref(params)
+        self.recipe.point_at(params, workspace, address_of)
         if self.executable.pack is not None:
             self.executable.pack(workspace.table_address)
 
