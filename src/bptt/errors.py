@@ -89,6 +89,11 @@ class Span:
     end: int
     called: Span | None = None
 
+    @property
+    def text(self) -> str:
+        """The piece as it was written."""
+        return self.line[self.start : self.end]
+
     def quote(self) -> str:
         """The line with a row of carets under the piece; a long line is cut."""
         end = min(max(self.end, self.start + 1), self.start + WIDTH)

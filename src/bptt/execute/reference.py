@@ -268,6 +268,5 @@ class ReferenceValues:
     ) -> Array:
         value = self._meaning(node, arguments, self.sizes)
         if node.op in TO_TIMED and not node.inputs[0].timed:
-            axes = (*(dim for _, dim in node.indices), *node.shape)
-            value = np.broadcast_to(value, (*lead, *self.sizes(axes)))
+            value = np.broadcast_to(value, (*lead, *self.sizes(node.axes)))
         return value

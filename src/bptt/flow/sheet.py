@@ -105,8 +105,7 @@ class Sheet:
         return max(1, CHUNK // max(1, width))
 
     def _width(self, node: Node) -> int:
-        axes = (*(dim for _, dim in node.indices), *node.shape)
-        return math.prod(self._leaves.bindings.numbers(axes))
+        return math.prod(self._leaves.bindings.numbers(node.axes))
 
     def _keep(self) -> dict[Node, Array] | None:
         """What varying nodes and roots read of the fixed ones, at all slots."""
@@ -170,8 +169,7 @@ class Sheet:
         numbers = self._leaves.bindings.numbers
         value = evaluate(node, [values[child] for child in node.inputs], numbers)
         if node.op in TO_TIMED and not node.inputs[0].timed:
-            axes = (*(dim for _, dim in node.indices), *node.shape)
-            value = np.broadcast_to(value, (count, *numbers(axes)))
+            value = np.broadcast_to(value, (count, *numbers(node.axes)))
         return value
 
     def _constant(self, node: Node) -> Array:

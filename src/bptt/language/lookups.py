@@ -116,7 +116,7 @@ class LookUps:
         except ShapeRuleError as error:
             raise errors.DimensionClashError(
                 expr.span,
-                f"{_text(expr)}: one number would count two dimensions, {error.detail}",
+                f"{expr.text}: one number would count two dimensions, {error.detail}",
                 fix="declare the two sizes alike",
                 shapes=self._known(),
             ) from None
@@ -132,7 +132,3 @@ class LookUps:
                 fix="use two inputs, or declare the two sizes alike",
                 shapes=self._known(),
             ) from None
-
-
-def _text(expr: Piece) -> str:
-    return expr.span.line[expr.span.start : expr.span.end]

@@ -161,7 +161,7 @@ class IndexedNodes(JoinedNodes):
         if not x.shape:
             raise self._error(
                 expr.span,
-                f"{_text(expr.arguments[0])} is a number, and has no places",
+                f"{expr.arguments[0].text} is a number, and has no places",
                 "read it without this place, or declare it with one dimension more",
             )
         is_alone = len(terms) == 1 and terms[0].sign > 0 and not text.offset
@@ -174,7 +174,7 @@ class IndexedNodes(JoinedNodes):
         except ShapeRuleError as error:
             raise errors.DimensionClashError(
                 expr.span,
-                f"the place in {_text(expr)} counts another dimension than the first "
+                f"the place in {expr.text} counts another dimension than the first "
                 f"of {self._show(x.shape)}: {error.detail}",
                 fix="an index of that dimension, or a declaration with its dimensions "
                 "in this order",
@@ -234,7 +234,7 @@ class IndexedNodes(JoinedNodes):
             raise self._free(name, equation.expression, equation.span)
 
     def _free(self, name: str, body: Piece, span: Span) -> errors.CellError:
-        left = span.line[span.start : span.end]
+        left = span.text
         inner = left.rstrip("]") + f", {name}] = ..."
         return self._error(
             body.span,
@@ -249,7 +249,7 @@ class IndexedNodes(JoinedNodes):
         if name not in dict(x.indices):
             raise self._error(
                 expr.span,
-                f"{_text(expr.arguments[0])} has no index {name} to run along",
+                f"{expr.arguments[0].text} has no index {name} to run along",
                 f"read something at {name} inside, such as h[t, {name}]",
             )
         if function == "sum":
@@ -262,7 +262,7 @@ class IndexedNodes(JoinedNodes):
             raise self._error(
                 expr.span,
                 f"{function}({name}, ...) takes one number for every {name}, and "
-                f"{_text(expr.arguments[0])} is {shapes.RANK_NAMES[x.rank]}",
+                f"{expr.arguments[0].text} is {shapes.RANK_NAMES[x.rank]}",
                 _number_of(expr.arguments[0], name),
             )
         whole = self._indices.whole(name)
@@ -337,9 +337,5 @@ def _number_of(expr: Piece, name: str) -> str:
     fix = f"sum({name}, ...) or mean({name}, ...), or a number such as dot(u, v)"
     base = expr.arguments[0] if expr.op == "at" else expr
     if expr.op == "at" and base.op in ("read", "parameter"):
-        fix += f"; if {_text(expr)} is a number, declare {base.name} with one dimension"
+        fix += f"; if {expr.text} is a number, declare {base.name} with one dimension"
     return fix
-
-
-def _text(expr: Piece) -> str:
-    return expr.span.line[expr.span.start : expr.span.end]

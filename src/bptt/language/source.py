@@ -144,8 +144,7 @@ class Source:
 
     def show(self, node: ast.AST) -> str:
         """A node as it was written, for a message."""
-        span = self.span(node)
-        text = span.line[span.start : span.end]
+        text = self.span(node).text
         if len(text) > SHOWN:
             text = text[:SHOWN] + "…"
         return f"`{errors.visible(text)}`"

@@ -213,7 +213,7 @@ class _Rewriter(OverTime):
             is_timed = part.op == "read" and part.lag != "tau"
             is_timed |= part.op == "clock" and part.data == "t"
             if is_timed and not _is_inside(part, parts):
-                shown = equation.span.line[equation.span.start : equation.span.end]
+                shown = equation.span.text
                 stepped = shown.replace("[", "[t, ") if "[" in shown else f"{shown}[t]"
                 raise errors.OutOfTimeError(
                     part.span,

@@ -35,7 +35,7 @@ class Piece:
     @property
     def text(self) -> str:
         """As it was written."""
-        return self.span.line[self.span.start : self.span.end]
+        return self.span.text
 
     @property
     def name(self) -> str:

@@ -195,8 +195,7 @@ def _check_order(
         if name not in uses.defined and name not in uses.now:
             raise errors.UndefinedNameError(
                 span,
-                f"{span.line[span.start : span.end]} is read, but no line defines "
-                f"{name}[t]",
+                f"{span.text} is read, but no line defines {name}[t]",
                 fix=f"define {name}[t] (of an input, read {name}[t] somewhere, too: "
                 f"{name}_now[t] = {name}[t]), or check the spelling; the definitions "
                 f"are: {errors.list_known(name, written)}",

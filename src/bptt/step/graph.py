@@ -65,6 +65,11 @@ class Node:
         """0 a scalar, 1 a vector, 2 a matrix: what is left after the indices."""
         return len(self.shape)
 
+    @property
+    def axes(self) -> tuple[Dim, ...]:
+        """The dimensions of a value in memory: of its indices, then the rest."""
+        return (*(dim for _, dim in self.indices), *self.shape)
+
     def __repr__(self) -> str:
         data = "" if self.data is None else f" {self.data!r}"
         return f"<{self.op}{data} {shapes.show_shape(self.shape)}>"

@@ -222,6 +222,5 @@ class _Values:
         extra = extra_arguments(node, self._numbers)
         value = evaluate(node.op, arguments, extra)
         if node.op in TO_TIMED and not node.inputs[0].timed:
-            axes = (*(dim for _, dim in node.indices), *node.shape)
-            value = value.expand(*lead, *self._numbers(axes))
+            value = value.expand(*lead, *self._numbers(node.axes))
         return value

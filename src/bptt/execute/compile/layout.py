@@ -91,10 +91,13 @@ class Layout:
             column += width
         self.buffers.append(Buffer(column, is_padded))
 
+    def left_at(self, node: Node) -> BufferPlace | None:
+        """Where a canonical node's value still is after all kernels; None: nowhere."""
+        return None if node in self.overwritten else self.places.get(node)
+
     def width(self, node: Node) -> int:
         """Reals per row of a value of any rank."""
-        dims = (*(dim for _, dim in node.indices), *node.shape)
-        return prod(self.size(dim) for dim in dims)
+        return prod(self.size(dim) for dim in node.axes)
 
     def size(self, dim: Dim) -> int:
         """A dimension as a number."""

@@ -76,11 +76,6 @@ def _reads_table(node: Node) -> bool:
     return node.op == "lookup" and not has_elements(node.inputs[0])
 
 
-def axes_of(node: Node) -> tuple[Dim, ...]:
-    """The dimensions of a value as it lies in memory: of its indices, then the rest."""
-    return (*(dim for _, dim in node.indices), *node.shape)
-
-
 class Planner:
     """Cuts the values of a stage into nests."""
 
@@ -108,10 +103,9 @@ class Planner:
             own = COSTLY_OPERATION if node.op in COSTLY else 1
             cost[node] = own + sum(cost.get(c, 0) for c in self.canon.inputs(node))
             is_again = len(readers.get(node, ())) > 1 or any(
-                len(_space(reader)) > len(axes_of(node))
-                for reader in readers.get(node, ())
+                len(_space(reader)) > len(node.axes) for reader in readers.get(node, ())
             )
-            is_dear = cost[node] >= CHEAP and is_again and axes_of(node)
+            is_dear = cost[node] >= CHEAP and is_again and node.axes
             if node in stored or is_reduction(node) or is_dear:
                 made[node] = None
                 cost[node] = 0
@@ -138,7 +132,7 @@ class Planner:
 
     def _own(self, node: Node) -> Nest:
         """The nest of a value alone, its lanes where most loads are of neighbours."""
-        axes = [self._size(dim) for dim in axes_of(node)]
+        axes = [self._size(dim) for dim in node.axes]
         if not is_reduction(node):
             everything = tuple(range(len(axes)))
             return Nest(tuple(axes), len(axes) - 1, [Member(node, everything, ())])
@@ -162,7 +156,7 @@ class Planner:
 
     def distance(self, node: Node, at: At) -> int:
         """How far the elements of two neighbouring lanes lie apart in memory."""
-        return stride_of_lanes(at.coords, [self._size(dim) for dim in axes_of(node)])
+        return stride_of_lanes(at.coords, [self._size(dim) for dim in node.axes])
 
     def is_load(self, node: Node) -> bool:
         """Whether a value's elements are read from memory."""
@@ -214,7 +208,7 @@ class Planner:
 
 def _space(node: Node) -> tuple[Dim, ...]:
     """All dimensions that an element of a node is computed along."""
-    return axes_of(node) + (reduced(node) if is_reduction(node) else ())
+    return node.axes + (reduced(node) if is_reduction(node) else ())
 
 
 def _fit(node: Node, own: Nest, nest: Nest) -> Member | None:

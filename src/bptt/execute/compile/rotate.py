@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from bptt.execute.compile.stages import is_product
 from bptt.step.graph import (
     Node,
     name_of,
@@ -99,8 +100,8 @@ def _find_carries(
         if root is None or root.op != "named" or not root.inputs[0].timed:
             continue
         terms = terms_of(root.inputs[0])
-        products = tuple(term for term in terms if _is_product(term))
-        rest = tuple(term for term in terms if not _is_product(term))
+        products = tuple(term for term in terms if is_product(term))
+        rest = tuple(term for term in terms if not is_product(term))
         operands = {product.inputs[1] for product in products}
         is_zero_beyond = all(
             operand.op != "named" or name_of(operand) not in definitions
@@ -109,11 +110,6 @@ def _find_carries(
         if products and is_zero_beyond:
             carries[name] = _Carry(products, rest)
     return carries
-
-
-def _is_product(node: Node) -> bool:
-    is_static = node.op == "matvec" and not node.inputs[0].timed
-    return is_static and node.timed and not node.indices
 
 
 def _reader(

@@ -20,7 +20,7 @@ from bptt.execute.compile.expand import NotCompilableError
 from bptt.execute.compile.layout import Layout
 from bptt.execute.compile.loops import Loops
 from bptt.execute.compile.lowerings import LOWERINGS, lower
-from bptt.execute.compile.nests import Nest, Planner, axes_of, has_elements
+from bptt.execute.compile.nests import Nest, Planner, has_elements
 from bptt.execute.compile.parts import At, Part, element_parts, place_coord
 from bptt.execute.compile.stages import ALIASES, Canon, StagedProgram, StagePlan
 from bptt.step.graph import Node, walk
@@ -111,7 +111,7 @@ class TensorBody:
         return node in self._g.plan.memory and node not in self._stage.homes
 
     def _sizes(self, node: Node) -> tuple[int, ...]:
-        return tuple(self._size(dim) for dim in axes_of(node))
+        return tuple(self._size(dim) for dim in node.axes)
 
     def _address(self, array: Array, shift: int) -> Value:
         return self._row.frame.get_row(array, self._row.number, shift)

@@ -8,7 +8,6 @@ there are is decided before the first call; a cell that has others goes another 
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bptt.calculus.program import Program
-from bptt.execute.bindings import Bindings, Steady
+from bptt.execute.bindings import Bindings
 from bptt.execute.compile.compiler import Executable
 from bptt.execute.compile.expand import NotCompilableError
 from bptt.execute.compile.sums import View
@@ -54,9 +53,12 @@ class StepBlock:
 
 @dataclass(frozen=True)
 class Extent:
-    """A value's rows, of all steps or of one: `start` bytes into its buffer."""
+    """A value's rows, of all steps or of one, from `start` bytes on.
 
-    buffer: int
+    buffer: into the seat's buffer of this number; None: into the block.
+    """
+
+    buffer: int | None
     start: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -92,8 +94,7 @@ class Direct:
         self.item = executable.real_bytes
         self.dtype = np.dtype(f"f{self.item}")
         self._shapes = buffer_shapes(executable, *recipe.shape)
-        starts, size = place_together(executable, *recipe.shape)
-        self._starts = [None if s is None else s * self.item for s in starts]
+        self._starts, size = place_together(executable, *recipe.shape)
         self.n_bytes = size * self.item
         self._totals = self._find_totals()
         self._spare: list[Seat] = []
@@ -107,7 +108,7 @@ class Direct:
             if name in space.numbers
         ]  # fmt: skip
         self.states = {
-            name: Extent(-1, address_of(part[:1]) - base, part.shape, part.strides)
+            name: Extent(None, address_of(part[:1]) - base, part.shape, part.strides)
             for name, part in space.boundaries
         }
         self._spare.append(first)
@@ -129,17 +130,11 @@ class Direct:
     def _make_seat(self) -> Seat:
         workspace = Workspace(self.executable, *self.recipe.shape, self.dtype)
         block = StepBlock(self.n_bytes)
-        workspace.place(self._cut(block))
-        workspace.make_work(1)
-        return Seat(workspace, block)
-
-    def _cut(self, block: StepBlock) -> list[Array | None]:
         end = block.offset + self.n_bytes
         flat = block.memory[block.offset : end].view(self.dtype)
-        return [
-            None if start is None else cut_out(flat, start // self.item, shape)
-            for start, shape in zip(self._starts, self._shapes, strict=True)
-        ]
+        workspace.place(cut_out(flat, self._starts, self._shapes))
+        workspace.make_work(1)
+        return Seat(workspace, block)
 
     # ----- running -----
 
@@ -184,13 +179,7 @@ class Direct:
             table[number] = base + start
         if params is None:
             return
-        known = workspace.bound
-        if known is None or known() is not params:
-            workspace.bound = None
-            for number, name in self.recipe.parameters:
-                table[number] = address_of(params[name])
-            if isinstance(params, Steady):
-                workspace.bound = weakref.ref(params)
+        self.recipe.point_at(params, workspace, address_of)
         if self.executable.pack is not None:
             self.executable.pack(workspace.table_address)
 
@@ -221,33 +210,30 @@ class Direct:
         if node is None or not node.timed:
             return None
         layout = self.executable.layout
-        node = self.executable.plan.canon(node)
-        place = layout.places.get(node)
-        if place is None or node in layout.overwritten:
+        place = layout.left_at(self.executable.plan.canon(node))
+        if place is None:
             return None
         buffer, item = layout.buffers[place.buffer], self.item
         row = self.n_b * buffer.stride * item
-        axes = (*(dim for _, dim in node.indices), *node.shape)
-        core = self.numbers(axes)
+        core = self.numbers(node.axes)
         cores = np.empty(core, self.dtype).strides
         begin = row * buffer.is_padded + place.column * item
         strides = (row, buffer.stride * item, *cores)
         shape = (self.tau, self.n_b, *core)
+        start = self._starts[place.buffer]
+        number = place.buffer if start is None else None
+        begin += (start or 0) * item
         if step is None:
-            return Extent(place.buffer, begin, shape, strides)
+            return Extent(number, begin, shape, strides)
         begin += row * (self.tau - 1 if step < 0 else 0)
-        return Extent(place.buffer, begin, shape[1:], strides[1:])
+        return Extent(number, begin, shape[1:], strides[1:])
 
     def look(self, spot: Extent, seat: Seat, block: StepBlock) -> Array:
         """A view of a spot, in the block or in the seat."""
         memory: Any = block.memory
         start = block.offset + spot.start
-        if spot.buffer >= 0:
-            late = self._starts[spot.buffer]
-            if late is None:
-                memory, start = seat.workspace.buffers[spot.buffer], spot.start
-            else:
-                start += late
+        if spot.buffer is not None:
+            memory, start = seat.workspace.buffers[spot.buffer], spot.start
         return np.ndarray(spot.shape, self.dtype, memory, start, spot.strides)
 
     def look_at_sum(self, view: View, seat: Seat) -> Array:
@@ -287,7 +273,7 @@ def _is_simple(executable: Executable, recipe: Recipe, total: Node) -> bool:
     """Whether a total is the sum of rows that lie in a buffer, in one block."""
     plan, layout = executable.plan, executable.layout
     node = plan.canon(total.inputs[0])
-    if total.op != "total" or node not in layout.places or node in layout.overwritten:
+    if total.op != "total" or layout.left_at(node) is None:
         return False
     width = layout.width(node)
     return width > 1 and recipe.n_rows <= block_rows(width)

@@ -20,11 +20,7 @@ from numpy.typing import NDArray
 from bptt.execute.codegen.reduce import count_reduce_work
 from bptt.execute.codegen.turns import Turns, flat_turn, full_turns
 from bptt.execute.compile.compiler import Executable
-from bptt.execute.kernels.workspace import (
-    ALIGNMENT,
-    empty_aligned,
-    empty_together,
-)
+from bptt.execute.kernels.workspace import ALIGNMENT, empty_aligned, empty_together
 from bptt.step.graph import Node, shift_of, walk
 
 FloatArray = NDArray[Any]
@@ -54,12 +50,7 @@ class StepMemory:
         block = empty_together({"": size}, dtype, is_shared=False)[""]
         self.n_bytes = block.nbytes
         # What the second phase alone writes lies in the workspace that it runs in.
-        self.buffers = [
-            None if start is None else cut_out(block, start, shape)
-            for start, shape in zip(
-                starts, buffer_shapes(executable, tau, n_b), strict=True
-            )
-        ]
+        self.buffers = cut_out(block, starts, buffer_shapes(executable, tau, n_b))
         clear_edges(executable, self.buffers)
 
 
@@ -106,9 +97,18 @@ def boundaries_read(executable: Executable) -> list[tuple[bool, bool]]:
     return [(-1 in found, 1 in found) for found in read]
 
 
-def cut_out(block: FloatArray, start: int, shape: tuple[int, ...]) -> FloatArray:
-    """An array in a block, `start` reals from its beginning."""
-    return block[start : start + math.prod(shape)].reshape(shape)
+def cut_out(
+    block: FloatArray,
+    starts: Sequence[int | None],
+    shapes: Sequence[tuple[int, ...]],
+) -> list[FloatArray | None]:
+    """The arrays of `place_together` in its block; None for one that is not there."""
+    return [
+        None
+        if start is None
+        else block[start : start + math.prod(shape)].reshape(shape)
+        for start, shape in zip(starts, shapes, strict=True)
+    ]
 
 
 def clear_edges(executable: Executable, memory: Memory) -> None:

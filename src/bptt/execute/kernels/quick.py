@@ -8,7 +8,7 @@ and a call fills in addresses.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,22 @@ class Recipe:
         ]  # fmt: skip
         self.kernels = [(phase, direction, kernel, rows[direction])
                         for phase, direction, kernel in executable.kernels]  # fmt: skip
+
+    def point_at(
+        self,
+        parameters: Mapping[str, Array],
+        workspace: Workspace,
+        locate: Callable[[Array], int],
+    ) -> None:
+        """Let the table show at parameters, if it does not know these already."""
+        known, table = workspace.bound, workspace.table
+        if known is not None and known() is parameters:
+            return
+        workspace.bound = None
+        for number, name in self.parameters:
+            table[number] = locate(parameters[name])
+        if isinstance(parameters, Steady):
+            workspace.bound = weakref.ref(parameters)
 
     def run_phase(self, phase: int, workspace: Workspace) -> None:
         """Run the kernels of a phase, all rows each."""
@@ -205,21 +221,14 @@ class QuickCall(KernelCall):
     def _fill_table(self) -> None:
         recipe, bindings, table = self._recipe, self._bindings, self._workspace.table
         self._fill_boundaries()
-        inputs, parameters = bindings.inputs, bindings.parameters
         for number, name in recipe.inputs:
-            table[number] = self._locate(inputs[name])
+            table[number] = self._locate(bindings.inputs[name])
         for name, array in bindings.seeds.items():
             if name in recipe.seeds:
                 table[recipe.seeds[name]] = self._locate(array)
         if recipe.weight is not None:
             table[recipe.weight] = self._locate(bindings.weight)
-        known = self._workspace.bound
-        if known is None or known() is not parameters:
-            self._workspace.bound = None
-            for number, name in recipe.parameters:
-                table[number] = self._locate(parameters[name])
-            if isinstance(parameters, Steady):
-                self._workspace.bound = weakref.ref(parameters)
+        recipe.point_at(bindings.parameters, self._workspace, self._locate)
         for number, node, is_table in recipe.others:
             value = self.values.get_static(node)
             table[number] = self._keep(value.T if is_table else value)

@@ -92,10 +92,7 @@ class Total:
     ) -> None:  # fmt: skip
         """numbers: named dimensions as numbers."""
         self.node, self._numbers, self._dtype = node, numbers, dtype
-        axes = [
-            numbers((*(dim for _, dim in child.indices), *child.shape))
-            for child in node.inputs
-        ]
+        axes = [numbers(child.axes) for child in node.inputs]
         self._cores = axes
         width = sum(prod(sizes) for sizes in axes)
         self._blocks = Blocks(block_rows(width), direction)

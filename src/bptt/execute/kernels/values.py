@@ -76,8 +76,7 @@ class KernelValues:
         if not node.timed:
             return self.get_static(node)
         node = self._executable.plan.canon(node)
-        layout = self._executable.layout
-        if node in layout.places and node not in layout.overwritten:
+        if self._executable.layout.left_at(node) is not None:
             return self._read(node, 0)
         if is_leaf(node):
             return self._leaf(node)
@@ -130,8 +129,7 @@ class KernelValues:
 
     def core(self, node: Node) -> tuple[int, ...]:
         """The axes of one row: every index and dimension."""
-        axes = (*(dim for _, dim in node.indices), *node.shape)
-        return self._bindings.numbers(axes)
+        return self._bindings.numbers(node.axes)
 
     def get_static(self, node: Node) -> FloatArray:
         """A static value, by the functions of the table."""
@@ -218,8 +216,8 @@ class KernelValues:
         For a caller who copies them at once: nothing keeps the memory taken.
         """
         layout = self._executable.layout
-        place = layout.places.get(node)
-        if place is None or node in layout.overwritten:
+        place = layout.left_at(node)
+        if place is None:
             return None
         _, buffer = self._locate(place.buffer)
         step = self._bindings.tau - 1 if index < 0 else 0
@@ -240,9 +238,7 @@ class KernelValues:
         if not node.timed:
             return self.get_static(node)
         node = self._executable.plan.canon(node)
-        layout = self._executable.layout
-        is_kept = node in layout.places and node not in layout.overwritten
-        if is_kept or is_leaf(node):
+        if is_leaf(node) or self._executable.layout.left_at(node) is not None:
             return pick(self.stored(node))
         arguments = [self.picked(child, pick) for child in node.inputs]
         if node.op == "matvec" and meanings.is_static_matrix(arguments[0]):
