@@ -124,11 +124,14 @@ def test_a_layers_growth_is_that_of_its_block_of_the_jacobian():
         # d is read a step later, but remembers nothing of itself.
         (bptt.Cell("h[t] = W @ h[t-1] + x[t]; d[t] = tanh(h[t])\n"
                    "L[t] = sum(d[t-1] * h[t])"), ()),
+        # The lower layer comes first, wherever it is written.
+        (bptt.Cell("h[t] = W @ h[t-1] + k[t-1]; k[t] = 0.5 * k[t-1] + x[t]\n"
+                   "L[t] = sum(h[t])"), (("k",), ("h",))),
         # Round through three states: one layer.
         (bptt.Cell("a[t] = c[t-1] + x[t]; b[t] = a[t-1]; c[t] = b[t-1]\n"
                    "L[t] = sum(c[t])"), ()),
     ],
-    ids=["lstm", "lem", "slstm", "three", "both", "a copy", "round"],
+    ids=["lstm", "lem", "slstm", "three", "both", "a copy", "order", "round"],
 )  # fmt: skip
 def test_layers_are_states_that_feed_back_on_one_another(cell, expected):
     assert layers_of(cut_at_states(cell.graph)) == expected

@@ -10,6 +10,7 @@ import pytest
 
 from bptt.train.data import vocabulary
 from bptt.train.data.baselines import Split, count_entries, lzma_bits, unigram_bits
+from bptt.train.data.tokenised import Tokenised, read_tokenised
 from bptt.train.data.vocabulary import Vocabulary
 
 
@@ -67,7 +68,7 @@ def test_entries_are_counted_across_the_pieces_of_a_mapped_file(monkeypatch):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc/self/statm")
-def test_a_large_text_is_counted_without_being_held_in_memory(tmp_path):
+def test_a_large_text_is_counted_and_kept_without_being_held_in_memory(tmp_path):
     def resident():
         with Path("/proc/self/statm").open() as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -78,4 +79,10 @@ def test_a_large_text_is_counted_without_being_held_in_memory(tmp_path):
     before = resident()
     counts = count_entries(tokens, 256)
     assert resident() - before < size / 2
+    kept = Tokenised({"training": tokens}, {"training": slice(0, size)})
+    kept.write(tmp_path / "tokens.npy")
+    assert resident() - before < size / 2
+    again = read_tokenised(tmp_path / "tokens.npy", kept.to_json(), 256)
+    assert resident() - before < size / 2
+    assert again.tokens["training"][-2:].tolist() == [254, 255]
     assert counts.tolist() == [size // 256] * 256

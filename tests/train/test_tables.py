@@ -364,6 +364,16 @@ def test_words_are_classes_in_order_and_called_by_their_names(tmp_path, capsys):
             "--start", run], standalone_mode=False)  # fmt: skip
 
 
+def test_of_many_words_the_first_are_named_and_the_sentence_ends(tmp_path):
+    words = tuple(f"w{number:02}" for number in range(14))
+    file = write_words(tmp_path / "w.csv", ["a,1,zz"])
+    for classes, end in ((words, r"w11, \.\.\. Nothing"),
+                         (("zzz", "on"), r"did you mean zzz\? Nothing"),
+                         (("on", "off"), r"classes: on, off\. Nothing")):  # fmt: skip
+        with pytest.raises(BadRecordError, match=end):
+            read(file, target="label", columns=("p",), classes=classes)
+
+
 def test_a_label_that_is_missing_leaves_its_row_out(tmp_path):
     rows = ["a,1,on", "a,2,", "a,3,off", "a,4,on"]
     file = write_words(tmp_path / "w.csv", rows)

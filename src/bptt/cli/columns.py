@@ -8,7 +8,8 @@ import typer
 from bptt.cli.parameters import Extra
 from bptt.errors import list_known
 from bptt.train import OptionError, TableRequest
-from bptt.train.data.tables import ERROR, MASK
+from bptt.train.data.sequence_files import ERROR
+from bptt.train.data.weighting import MASK
 from bptt.train.options import DATA
 
 

@@ -32,12 +32,12 @@ class Facts:
         """Nothing is looked for yet."""
         self.cut = cut
         self._before = set(cut.before.values())
+        self._states = [cut.definitions[name] for name in cut.before]
 
     @cached_property
     def recurrent(self) -> tuple[str, ...]:
         """Parameters that act on something of a step before."""
-        states = [self.cut.definitions[name] for name in self.cut.before]
-        return self._acting_on(self._before, states)
+        return self._acting_on(self._before, self._states)
 
     @cached_property
     def of_input(self) -> tuple[str, ...]:
@@ -46,8 +46,7 @@ class Facts:
             n for n in walk(self.cut.definitions.values())
             if n.op in ("input", "shift") and n not in self._before
         }  # fmt: skip
-        states = [self.cut.definitions[name] for name in self.cut.before]
-        found = self._acting_on(inputs, states)
+        found = self._acting_on(inputs, self._states)
         return tuple(n for n in found if n not in self.recurrent)
 
     def _acting_on(self, sources: set[Node], roots: list[Node]) -> tuple[str, ...]:
@@ -97,9 +96,8 @@ class Facts:
     @cached_property
     def gains(self) -> tuple[str, ...]:
         """Parameters that multiply a normalised vector made from a step before."""
-        states = [self.cut.definitions[name] for name in self.cut.before]
         found: set[str] = set()
-        for node in walk(states):
+        for node in walk(self._states):
             children = [unnamed(child) for child in node.inputs]
             if node.op == "mul" and any(self._is_normalised(c) for c in children):
                 found |= {name_of(c) for c in children if c.op == "parameter"}
@@ -108,9 +106,8 @@ class Facts:
     @cached_property
     def normalised(self) -> tuple[str, ...]:
         """Recurrent parameters whose every product is normalised."""
-        states = [self.cut.definitions[name] for name in self.cut.before]
         inside, outside = set[str](), set[str]()
-        for node in walk(states):
+        for node in walk(self._states):
             for child in node.inputs:
                 if child.op == "matvec":
                     names = inside if node.op == "layer_norm" else outside
@@ -118,9 +115,7 @@ class Facts:
         return tuple(n for n in self.recurrent if n in inside - outside)
 
     def _is_normalised(self, node: Node) -> bool:
-        return node.op == "layer_norm" and bool(
-            _reached([node], self._before) - self._before
-        )
+        return node.op == "layer_norm" and node in _reached([node], self._before)
 
     def bias_of(self, name: str) -> str:
         """The parameter added to the argument of a node's function, or ""."""

@@ -13,32 +13,23 @@ from dataclasses import replace
 
 from bptt.flow.growth import Growth, Loop, measure_growth
 from bptt.flow.maps import CutStep, StepMaps
+from bptt.step.components import components
 from bptt.step.graph import Node, name_of, rebuild, rewrite, walk
 
 
 def layers_of(cut: CutStep) -> tuple[tuple[str, ...], ...]:
     """The states of every layer, lower layers first; () where there is only one."""
-    reads = {name: _read_by(cut, name) for name in cut.before}
-    found: list[tuple[str, ...]] = []
-    for name in cut.before:
-        if name in reads[name] and not any(name in layer for layer in found):
-            found.append(
-                tuple(o for o in cut.before if o in reads[name] and name in reads[o])
-            )
+    before = {node: name for name, node in cut.before.items()}
+    reads = {
+        name: [before[n] for n in walk([cut.definitions[name]]) if n in before]
+        for name in cut.before
+    }
+    found = [
+        tuple(name for name in cut.before if name in part)
+        for part in components(cut.before, reads.__getitem__)
+        if len(part) > 1 or part[0] in reads[part[0]]
+    ]
     return tuple(found) if len(found) > 1 else ()
-
-
-def _read_by(cut: CutStep, name: str) -> set[str]:
-    """The states whose value of the step before a state comes to depend on."""
-    before = {node: other for other, node in cut.before.items()}
-    found: set[str] = set()
-    ahead = [name]
-    while ahead:
-        nodes = walk([cut.definitions[ahead.pop()]])
-        new = {before[node] for node in nodes if node in before} - found
-        found |= new
-        ahead += sorted(new)
-    return found
 
 
 def part_of(cut: CutStep, names: Sequence[str]) -> CutStep:

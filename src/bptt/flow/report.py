@@ -113,7 +113,7 @@ def measure_run(setting: FlowSetting) -> GradientFlow:
     graph = engine.graph
     cut = cut_at_states(graph, bindings.seeds)
     _check(graph, bindings, setting.row, cut.states)
-    mine = run_flow(engine, bindings, cut.states)
+    mine = run_flow(engine, bindings, cut)
     empty = _empty(setting, bindings, mine, _spectra(bindings.parameters))
     found = first_non_finite(engine, mine)
     if found is not None:
@@ -122,7 +122,7 @@ def measure_run(setting: FlowSetting) -> GradientFlow:
         return replace(broken, diagnoses=diagnose(case))
     exact = mine
     if bindings.dtype != np.float64:
-        exact = run_flow(engine, _as_float64(bindings), cut.states)
+        exact = run_flow(engine, _as_float64(bindings), cut)
     maps = StepMaps(cut, exact.bindings, exact.values)
     report = _measure(empty, setting, maps, mine, exact)
     slopes, _ = _slopes_of(graph, exact.values)

@@ -12,7 +12,7 @@ from bptt.engine import Engine
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings
 from bptt.flow.facts import Facts
-from bptt.flow.maps import StepMaps, cut_at_states
+from bptt.flow.maps import CutStep, StepMaps, cut_at_states
 from bptt.flow.non_finite import NonFinite, find_non_finite
 from bptt.flow.numeric import norm
 from bptt.flow.setting import FlowSetting
@@ -58,13 +58,13 @@ class FlowRun:
         return gradient_of_loss(engine, self, weight, seeds)
 
 
-def run_flow(engine: Engine, bindings: Bindings, states: tuple[str, ...]) -> FlowRun:
+def run_flow(engine: Engine, bindings: Bindings, cut: CutStep) -> FlowRun:
     """A run with what its flow needs, in the element type of the bindings."""
-    graph = engine.graph
+    graph, states = engine.graph, cut.states
     functions = [
         n for n, d in graph.definitions.items() if _is_function(d.inputs[0].op)
     ]
-    gates = [gate.name for gate in Facts(cut_at_states(graph, bindings.seeds)).gates]
+    gates = [gate.name for gate in Facts(cut).gates]
     wanted = tuple(dict.fromkeys((*states, *functions, *gates)))
     real = tuple(n for n, a in bindings.inputs.items() if a.dtype.kind == "f")
     size = (
@@ -97,7 +97,7 @@ def maps_of(setting: FlowSetting) -> StepMaps:
     """The steps of the run of a setting, in its own element type."""
     bindings = setting.bind()
     cut = cut_at_states(setting.engine.graph, bindings.seeds)
-    run = run_flow(setting.engine, bindings, cut.states)
+    run = run_flow(setting.engine, bindings, cut)
     return StepMaps(cut, run.bindings, run.values)
 
 

@@ -9,6 +9,11 @@ from pathlib import Path
 from bptt.errors import BpttError, list_known, not_installed
 
 
+def _end(text: str) -> str:
+    """The stop behind a text that may end with a question, or with dots."""
+    return "" if text.endswith(("?", "...")) else "."
+
+
 class TrainError(BpttError):
     """A mistake in the data, the options or the files of a training run."""
 
@@ -90,7 +95,7 @@ class BadRecordError(TrainError):
     def __init__(self, file: Path, record: int | None, reason: str) -> None:
         where = "" if record is None else f" record {record} (counted from 0)"
         super().__init__(
-            f"DATA {str(file)!r}:{where} {reason}. "
+            f"DATA {str(file)!r}:{where} {reason}{_end(reason)} "
             "Nothing was trained; mend the file, or leave it out."
         )
 
@@ -127,11 +132,6 @@ class DataChangedError(TrainError):
         )
 
 
-def _end(text: str) -> str:
-    """The stop behind a text that may end with a question."""
-    return "" if text.endswith("?") else "."
-
-
 class OptionError(TrainError):
     """An option has a value outside its range."""
 
@@ -151,8 +151,9 @@ class ConfigFileError(TrainError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
-            f"--config {str(path)!r}: {reason}. It is a TOML file of the options that "
-            "`bptt train --help-all` lists, such as n_h = 64, or a run folder."
+            f"--config {str(path)!r}: {reason}{_end(reason)} It is a TOML file of the "
+            "options that `bptt train --help-all` lists, such as n_h = 64, or a run "
+            "folder."
         )
 
 

@@ -7,8 +7,6 @@ known[t] is 1 where an element of y is there and 0 where it is not. There the lo
 whatever o says, and so is its gradient: softplus(-10000) is 0 in float32 and float64.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from bptt.cell import Cell
@@ -85,11 +83,3 @@ def total_of(block: Block, weights: Array) -> float:
     if block.known is None:
         return float(weights.sum())
     return float((weights * share_of(block.known, len(weights))).sum())
-
-
-def means_of_inputs(cell: Cell, given: Mapping[str, Array]) -> dict[str, Array]:
-    """Inputs for a cell whose targets do not matter: all are taken as known."""
-    if not reads_known(cell):
-        return dict(given)
-    y = given["y"]
-    return {**given, KNOWN: np.ones(y.shape, np.float32)}

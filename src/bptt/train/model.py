@@ -4,18 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
 from bptt.cell import Cell
 from bptt.step.graph import Node, unnamed, walk
-from bptt.step.shapes import numbers_of
+from bptt.step.shapes import Array, numbers_of
 from bptt.train.architecture import forget_biases, layers, with_tokens
 from bptt.train.checkpoint import Parameters
 from bptt.train.data.form import Form
+from bptt.train.data.windows import Block
 from bptt.train.door.limits import Refusal, refuse_above
 from bptt.train.errors import CellNotTrainableError, SizeNameError, TooLargeError
 from bptt.train.gaps import (
     GAPPED,
     KNOWN,
     WHOLE,
+    inputs_of,
     reads_known,
     with_loss_line,
     without_known,
@@ -79,6 +83,26 @@ class Model:
             for name in forget_biases(self.cell, self.name):
                 made[name][...] = options.forget_bias
         return made
+
+    def inputs(
+        self, form: Form, parameters: Mapping[str, Array], x: Array
+    ) -> dict[str, Array]:
+        """x, targets that do not matter, and what is drawn at its mean."""
+        spec = self.cell.graph.inputs["y"]
+        lead = x.shape[:2]
+        y = np.zeros(lead, np.int64)
+        if spec.index is None:
+            y = np.zeros((*lead, *((form.n_o,) if spec.shape else ())), np.float32)
+        return self.cell.draw(parameters, inputs_of(self.cell, Block(x, y)), mean=True)
+
+    def means(self, form: Form, parameters: Mapping[str, Array]) -> dict[str, Array]:
+        """What is drawn in training, at its mean, without steps and rows."""
+        x = np.zeros((1, 1), np.int64)
+        if not form.x_is_token:
+            x = np.zeros((1, 1, form.n_x), np.float32)
+        found = self.inputs(form, parameters, x)
+        specs = self.cell.graph.inputs.items()
+        return {n: found[n][0, 0] for n, spec in specs if spec.draw is not None}
 
     def _refuse_too_large(self, sizes: Mapping[str, int]) -> None:
         """Parameters, gradient and the optimiser's two moments, in float32."""

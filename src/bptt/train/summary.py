@@ -55,8 +55,7 @@ def write_summary(
         "data": {name: data.get(name) for name in ("source", "sha256", "summary")},
         "versions": config.get("versions", {}),
     }
-    text = json.dumps(without_infinity(content), indent=1, allow_nan=False)
-    write_whole(folder / SUMMARY_FILE, (text + "\n").encode())
+    _write(folder, content)
 
 
 def add_to_summary(folder: Path, name: str, value: Any) -> None:
@@ -65,9 +64,12 @@ def add_to_summary(folder: Path, name: str, value: Any) -> None:
     Raises: DamagedRunError, FolderNotWritableError.
     """
     if (folder / SUMMARY_FILE).is_file():
-        content = {**read_summary(folder).content, name: value}
-        text = json.dumps(without_infinity(content), indent=1, allow_nan=False)
-        write_whole(folder / SUMMARY_FILE, (text + "\n").encode())
+        _write(folder, {**read_summary(folder).content, name: value})
+
+
+def _write(folder: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(without_infinity(content), indent=1, allow_nan=False)
+    write_whole(folder / SUMMARY_FILE, (text + "\n").encode())
 
 
 def without_infinity(value: Any) -> Any:

@@ -27,7 +27,7 @@ from bptt.train.export.c_header import c_header
 from bptt.train.export.onnx_model import onnx_model
 from bptt.train.export.single_step import SingleStep, single_step
 from bptt.train.files import write_whole
-from bptt.train.gaps import KNOWN, means_of_inputs, without_loss
+from bptt.train.gaps import without_loss
 from bptt.train.model import Model
 from bptt.train.optimiser import import_torch
 from bptt.train.run_folder import SavedRun, read_run
@@ -152,7 +152,8 @@ class Trained:
         import_torch()
         make: Any = import_module("bptt.train.export.torch_module").predictor
         return make(
-            self.network, self.parameters, _scores_of(self.model), self._means,
+            self.network, self.parameters, _scores_of(self.model),
+            self.model.means(self.form, self.parameters),
             (self.form.x_mean, self.form.x_scale),
         )  # fmt: skip
 
@@ -165,7 +166,7 @@ class Trained:
         jnp: Any = import_module("jax.numpy")
         scores = _scores_of(self.model)
         network = jax_room.recurrent(self.network, nodes=(scores,))
-        means, form = self._means, self.form
+        means, form = self.model.means(self.form, self.parameters), self.form
 
         def predict(parameters: Mapping[str, Any], x: Any) -> Any:
             if form.x_scale:
@@ -202,16 +203,6 @@ class Trained:
             return content
         raise ExportError(kind, "there is no such format; there are onnx, c and torch")
 
-    @cached_property
-    def _means(self) -> dict[str, Array]:
-        """What is drawn in training, at its mean, without steps and rows."""
-        x = np.zeros((1, 1), np.int64)
-        if not self.form.x_is_token:
-            x = np.zeros((1, 1, self.form.n_x), np.float32)
-        given = means_of_inputs(self.cell, {"x": x, "y": x})
-        drawn = self.cell.draw(self.parameters, given, mean=True)
-        return {n: a[0, 0] for n, a in drawn.items() if n not in ("x", "y", KNOWN)}
-
     def _in_units(self, o: Array) -> Array:
         """What the network says, in the units of the data."""
         form = self.form
@@ -225,13 +216,7 @@ class Trained:
         return normal(x, form.x_mean, form.x_scale) if form.x_scale else x
 
     def _inputs(self, x: Array) -> dict[str, Array]:
-        spec = self.cell.graph.inputs["y"]
-        lead = x.shape[:2]
-        y = np.zeros(lead, np.int64)
-        if spec.index is None:
-            y = np.zeros((*lead, *((self.form.n_o,) if spec.shape else ())), np.float32)
-        given = means_of_inputs(self.cell, {"x": x, "y": y})
-        return self.cell.draw(self.parameters, given, mean=True)
+        return self.model.inputs(self.form, self.parameters, x)
 
     def _refuse_other(self, x: Array) -> None:
         form = self.form

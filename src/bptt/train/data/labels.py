@@ -33,11 +33,12 @@ def numbered(file: Path, table: Any, target: str, classes: Sequence[str]) -> Any
     is_gap = column.isna()
     for row, value in column[~is_gap].items():
         if str(value) not in place:
-            meant = did_you_mean(value, classes) or "."
-            reason = f"has {target!r} {value}, where the model knows {len(classes)}"
             names = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
-            reason += f" classes: {names}{meant}"
-            raise BadRecordError(file, int(row), reason.rstrip("."))
+            reason = (
+                f"has {target!r} {value}, where the model knows {len(classes)} "
+                f"classes: {names}{did_you_mean(value, classes)}"
+            )
+            raise BadRecordError(file, int(row), reason)
     pairs = zip(column, is_gap, strict=True)
     found = [None if gap else place[str(value)] for value, gap in pairs]
     numbers = pandas.array(found, dtype="Int64")

@@ -19,10 +19,10 @@ from bptt.errors import list_known
 from bptt.step.shapes import Array
 from bptt.train.data.form import Form
 from bptt.train.data.labels import classes_of, numbered
-from bptt.train.data.sequence_files import WHOLE, SequenceFiles
+from bptt.train.data.sequence_files import ERROR, WHOLE, SequenceFiles
 from bptt.train.data.sequences import Sequences, plain_where_whole
 from bptt.train.data.text import kind_of
-from bptt.train.data.weighting import carried_on
+from bptt.train.data.weighting import MASK, carried_on
 from bptt.train.errors import (
     BadRecordError,
     DataUnreadableError,
@@ -32,7 +32,6 @@ from bptt.train.errors import (
 )
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
-ERROR, MASK = "error", "mask"  # what a missing value is
 KINDS = "numpy_nullable"  # of pandas: a gap makes no real number of a whole one
 
 

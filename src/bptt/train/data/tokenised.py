@@ -4,7 +4,7 @@
 that their vocabulary needs; config.json says how many tokens and characters each has.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from bptt.train.data.streams import Tokens
+from bptt.train.data.vocabulary import read_pieces
 from bptt.train.door.arrays import map_npy
 from bptt.train.door.limits import Refusal
 from bptt.train.errors import FolderNotWritableError
 
 TOKENS_FILE = "tokens.npy"
-PIECE = 2**20
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,9 @@ class Tokenised:
         try:
             with path.open("wb") as stream:
                 np.lib.format.write_array_header_1_0(stream, header)
-                for piece in _pieces(arrays):
-                    stream.write(piece.tobytes())
+                for array in arrays:
+                    for piece in read_pieces(array):
+                        stream.write(piece.tobytes())
         except OSError as error:
             reason = error.strerror or str(error)
             raise FolderNotWritableError(path, reason) from error
@@ -61,7 +62,7 @@ def read_tokenised(path: Path, lengths: Mapping[str, Any], n_entries: int) -> To
     n = sum(n_tokens for n_tokens, _ in lengths.values())
     if len(tokens) != n:
         raise Refusal(f"holds {len(tokens)} tokens; config.json says {n}")
-    largest = max((int(p.max()) for p in _pieces([tokens])), default=0)
+    largest = max((int(p.max()) for p in read_pieces(tokens)), default=0)
     if largest >= n_entries:
         raise Refusal(f"holds {largest}; the vocabulary has {n_entries} entries")
     parts, cuts, at, character = {}, {}, 0, 0
@@ -70,9 +71,3 @@ def read_tokenised(path: Path, lengths: Mapping[str, Any], n_entries: int) -> To
         cuts[name] = slice(character, character + n_characters)
         at, character = at + n_tokens, character + n_characters
     return Tokenised(parts, cuts)
-
-
-def _pieces(arrays: Iterable[Tokens]) -> Iterable[Tokens]:
-    for array in arrays:
-        for start in range(0, len(array), PIECE):
-            yield array[start : start + PIECE]

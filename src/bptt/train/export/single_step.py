@@ -15,7 +15,6 @@ from bptt.step.graph import Node, name_of, shift_of, walk
 from bptt.step.shapes import Array, numbers_of
 from bptt.train.data.form import Form
 from bptt.train.errors import ExportError
-from bptt.train.gaps import KNOWN, means_of_inputs
 from bptt.train.model import Model, find_scores
 
 ALIASES = ("named", "spread", "stop_gradient", "with_derivative")
@@ -94,13 +93,7 @@ class _Maker:
         parameters: Mapping[str, Array],
     ) -> None:  # fmt: skip
         self._model, self._sizes, self._parameters = model, sizes, parameters
-        x = np.zeros((1, 1), np.int64) if form.x_is_token else None
-        x = np.zeros((1, 1, form.n_x), np.float32) if x is None else x
-        y = np.zeros((1, 1), np.int64)
-        given = means_of_inputs(model.cell, {"x": x, "y": y})
-        drawn = model.cell.draw(parameters, given, mean=True)
-        theirs = ("x", "y", KNOWN)
-        self._means = {n: a[0, 0] for n, a in drawn.items() if n not in theirs}
+        self._means = model.means(form, parameters)
         self.constants: dict[Node, Array] = {}
         self.nodes: list[Node] = []
         self.before: dict[Node, str] = {}
