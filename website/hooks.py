@@ -4,6 +4,7 @@ Called by mkdocs, which is told of this file in mkdocs.yml.
 """
 
 import re
+from functools import cache
 from pathlib import Path
 
 from mkdocs.plugins import event_priority
@@ -46,9 +47,16 @@ def on_files(files, config):
             File.generated(config, f"assets/{path.name}", abs_src_path=str(path))
         )
     for name in cells.names():
-        page = cells.get(name).explain(name=name).html()
-        files.append(File.generated(config, f"explanations/{name}.html", content=page))
+        page = File.generated(
+            config, f"explanations/{name}.html", content=_explanation(name)
+        )
+        files.append(page)
     return files
+
+
+@cache  # every language is a build of its own
+def _explanation(name):
+    return cells.get(name).explain(name=name).html()
 
 
 def _in_its_language(file, config):

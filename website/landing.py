@@ -2,24 +2,25 @@
 
     python website/landing.py      # writes the blocks of docs/index.md, both languages
 
-A page says `<!-- shown: NAME -->` above a block; the block is what `SHOWN[NAME]` gives.
+Every block is one of SHOWN; blocks.py says how a page names it.
 """
 
 import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+
+from blocks import write
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = (DOCS / "index.md", DOCS / "index.zh.md")
 CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCK = re.compile(
-    r"(<!-- shown: (\w+) -->\n\n```\w*\n)(.*?)(?=^```$)", re.MULTILINE | re.DOTALL
-)
 CARD = ("-m", "bptt", "explain", "book", "--step", "10.21")
 
 
+@cache  # both languages show the same
 def output_of(*arguments: str) -> str:
     """What a Python process prints on a terminal of 80 columns."""
     env = {**os.environ, "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
@@ -48,16 +49,5 @@ SHOWN = {
 }
 
 
-def fill(page: str) -> str:
-    """A page with its blocks as they are today."""
-    return BLOCK.sub(lambda m: f"{m[1]}{SHOWN[m[2]]()}\n", page)
-
-
-def main() -> None:
-    """Write the blocks of both pages."""
-    for path in PAGES:
-        path.write_text(fill(path.read_text(encoding="utf-8")), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    write(PAGES, SHOWN)

@@ -2,15 +2,17 @@
 
     python website/passes.py      # writes the blocks of docs/how-it-works/*.md
 
-A page says `<!-- shown: NAME -->` above a block; the block is what `SHOWN[NAME]` gives.
+Every block is one of SHOWN; blocks.py says how a page names it.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from blocks import write
 
 from bptt import Cell
 from bptt.calculus import bprop
@@ -20,13 +22,13 @@ from bptt.execute.codegen.kernel import Kernel, Module
 from bptt.execute.codegen.target import lower_target
 from bptt.execute.codegen.turns import full_turns, ragged_turns
 from bptt.execute.compile.compiler import lay_out, lower_program
-from bptt.execute.compile.expand import expand
+from bptt.execute.compile.expand import REDUCTIONS, expand
 from bptt.execute.compile.generate import Generator
 from bptt.execute.packing import pack_lengths
 from bptt.language import parse_cell
-from bptt.language.printer import INFIX
+from bptt.language.printer import ATOM, Writer
 from bptt.language.syntax import parse_text
-from bptt.step.graph import Node, name_of, shift_of, walk
+from bptt.step.graph import Node, name_of, walk
 from bptt.step.shapes import show_shape
 
 PAGES = Path(__file__).parent.parent / "docs/how-it-works"
@@ -35,45 +37,32 @@ SIZES = {"n_x": 20, "n_h": 32, "n_y": 24}
 REAL = 4  # bytes of a float32
 CARRY = "carry(h[-1])"  # what the loop back hands to the step before
 ROTATED = ("grad(h)", CARRY)
-BLOCK = re.compile(
-    r"(<!-- shown: (\w+) -->\n\n```\w*\n)(.*?)(?=^```$)", re.MULTILINE | re.DOTALL
-)
-ATOM = 9
-BINDS = {"add": 1, "sub": 1, "mul": 2, "div": 2, "matvec": 2, "pow": 3}
 LOOPS = {0: "all steps at once", 1: "loop t = 1..tau", -1: "loop t = tau..1"}
 
 
 # ----- nodes as text -----
 
 
-def leaf(node: Node) -> str:
-    """A node that reads no other node of its step."""
-    if node.op == "shift":
-        name, lag = shift_of(node)
-        return f"{name}[t{lag:+d}]"
-    known = {"weight": "w[t]", "input": f"{node.data}[t]", "constant": f"{node.data}"}
-    return known.get(node.op, str(node.data))
+@dataclass(frozen=True)
+class Named(Writer):
+    """Writes expressions of a program; what has a name is written by it."""
+
+    names: Mapping[Node, str] = field(default_factory=dict)
+
+    def bound(self, node: Node) -> tuple[str, int]:
+        """The language's text, and a text for what only a program has."""
+        if node in self.names:
+            return self.names[node], ATOM
+        if node.op == "weight":
+            return "w[t]", ATOM
+        if node.op in REDUCTIONS:
+            return f"{node.op}({', '.join(map(self.text, node.inputs))})", ATOM
+        return super().bound(node)
 
 
-def show(node: Node, names: dict[Node, str], needed: int = 0) -> str:
-    """An expression; what has a name is written by it.
-
-    needed: how tightly it must bind, or stand in brackets.
-    """
-    if node in names:
-        return names[node]
-    if node.op == "named":
-        return f"{name_of(node)}[t]"
-    if not node.inputs:
-        return leaf(node)
-    if node.op == "transpose":
-        return f"{show(node.inputs[0], names, ATOM)}.T"
-    if node.op not in BINDS:
-        return f"{node.op}({', '.join(show(child, names) for child in node.inputs)})"
-    binds = BINDS[node.op]
-    left, right = node.inputs
-    text = f"{show(left, names, binds)}{INFIX[node.op]}{show(right, names, binds + 1)}"
-    return text if binds >= needed else f"({text})"
+def show(node: Node, names: Mapping[Node, str]) -> str:
+    """An expression in these names."""
+    return Named(names=names).text(node)
 
 
 def body(node: Node, names: dict[Node, str]) -> str:
@@ -278,16 +267,5 @@ SHOWN = {
 }
 
 
-def fill(page: str) -> str:
-    """A page with its blocks as they are today."""
-    return BLOCK.sub(lambda m: f"{m[1]}{SHOWN[m[2]]()}\n", page)
-
-
-def main() -> None:
-    """Write the blocks of every page."""
-    for path in sorted(PAGES.glob("*.md")):
-        path.write_text(fill(path.read_text(encoding="utf-8")), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    write(sorted(PAGES.glob("*.md")), SHOWN)

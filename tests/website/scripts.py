@@ -1,14 +1,13 @@
 """The scripts of `website`, which is no package."""
 
-import importlib.util
+import sys
+from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "website"))  # where Python itself finds what a script reads
 
 
 def load(name):
     """A script as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"website/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return import_module(name)
