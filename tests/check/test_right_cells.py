@@ -84,6 +84,50 @@ CELLS = {
         L[t] = nll(softmax(h[t]), q[t])
         q: n_h
     """,
+    "the larger of two sums of the same terms, at every place": """
+        j = 1, ..., n_j
+        h: (n_j, n_h)
+        g[t] = b
+        h[t, j] = 0.3 * h[t-1, j] + maximum(A[j] @ g[t], A[j] @ b) + c
+        L[t] = mse(sum(j, h[t, j]), y[t])
+    """,
+    "the largest of the same sums twice": """
+        g[t] = b
+        h[t] = 0.3 * h[t-1] + c * max([W @ g[t]; W @ b])
+        L[t] = mse(h[t], y[t])
+    """,
+    "a branch, a sign and a whole number that rounding decides": """
+        g[t] = b
+        s[t] = where(W @ g[t] >= W @ b, tanh(c) * (W @ g[t]), sin(c))
+        r[t] = tanh(c) * (sign(W @ g[t] - W @ b) + floor(W @ g[t] - W @ b + 2))
+        h[t] = 0.3 * h[t-1] + s[t] + r[t] + round(W @ g[t] - W @ b + 0.5) * c
+        L[t] = mse(h[t], y[t])
+    """,
+    "a large difference of the same sums": """
+        g[t] = b
+        h[t] = 0.3 * h[t-1] + relu(100 * (W @ g[t]) - 100 * (W @ b)) + c
+        L[t] = mse(h[t], y[t])
+    """,
+    "the ends of a linear piece, which rounding decides": """
+        j = 1, ..., n_j
+        a: (n_j, n_h)
+        g[t] = b
+        h[t] = 0.3 * h[t-1] + hardtanh(1 + W @ g[t] - W @ b) + sum(j, tanh(a[j]))
+        L[t] = mse(h[t], y[t])
+    """,
+    "the largest element two steps ago, where there are places": """
+        j = 1, ..., n_j
+        C: (n_j, n_p)
+        h[t] = tanh(W @ h[t-1])
+        s[t] = min(W @ h[t-2]) + max(x[t-3])
+        C[t, j] = A[j] @ x[t]
+        L[t] = mse(sum(j, C[t, j]) + s[t] * h[t], y[t])
+    """,
+    "the entropy of a probability that is half": """
+        h[t] = relu(b - 5)
+        e[t] = bce(sigmoid(h[t]), sigmoid(h[t]))
+        L[t] = e[t] + sum(w * x[t])
+    """,
     "a tie of a maximum": """
         h[t] = tanh(0.5 * h[t-1] + maximum(minimum(b, x[t]), x[t]))
         L[t] = sum(h[t])

@@ -218,7 +218,7 @@ class Trial:
 
     def near_kink(self, epsilon: float) -> str:
         """Why a perturbation of this size proves nothing here; empty if it does."""
-        distance = self.prober.kink_distance
+        distance = self.prober.kinks.distance
         if distance > KINK_MARGIN * epsilon:
             return ""
         return (
