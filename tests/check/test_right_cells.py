@@ -51,6 +51,15 @@ CELLS = {
         h[t] = tanh([u[t]; x[t]] + 0.5 * h[t-1])
         L[t] = mse(W @ h[t], x[t+1])
     """,
+    "a mean over a dimension that is a sum": """
+        W: (n_q+n_p, n_x); b: n_q; c: n_p
+        h[t] = [b; c] * mean(W @ x[t]) + 0.5 * h[t-1]
+        L[t] = mse(h[t], y[t])
+    """,
+    "a choice between equal numbers that have a derivative": """
+        h[t] = 0.5 * h[t-1] + outer(c, b)[:, argmax(with_derivative(2, b))]
+        L[t] = nll(softmax(h[t]), y[t])
+    """,
     "a dimension that is a number": """
         W: (n_r, 2); h: 2; q: n_r
         h[t] = tanh(0.5 * h[t+1] + W.T @ v[t])

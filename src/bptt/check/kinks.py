@@ -13,7 +13,7 @@ from bptt.check.rounding import meanings, spread
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
 from bptt.step.graph import Graph, Node, shift_of, walk
-from bptt.step.ops import OPS
+from bptt.step.ops import TABLE
 from bptt.step.places import align_indices
 from bptt.step.shapes import Array
 
@@ -68,7 +68,7 @@ class Kinks:
         )  # fmt: skip
         found = []
         for node in self._sharp:
-            kink = OPS[node.op].kink
+            kink = TABLE[node.op].kink
             assert kink is not None
             arguments = (
                 _as_argument(values[parts[child]], child, node) for child in node.inputs
@@ -110,7 +110,7 @@ def _is_rounding(plain: Array, *rounded: Array) -> bool:
 
 def _has_kink(node: Node) -> bool:
     """A `where` on comparisons has its kinks where the comparisons have theirs."""
-    if node.op not in OPS or OPS[node.op].kink is None:
+    if node.op not in TABLE or TABLE[node.op].kink is None:
         return False
     return node.op != "where" or not _is_of_comparisons(node.inputs[0])
 

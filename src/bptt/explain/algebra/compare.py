@@ -77,7 +77,7 @@ JUMPS: Mapping[str, Callable[..., Array]] = {
 
 def meaning_of(function: str) -> Callable[..., Any]:
     """What an operation of a formula computes of its arguments' values."""
-    return JUMPS.get(function, OPS[function].f)
+    return JUMPS[function] if function in JUMPS else OPS[function].f
 
 
 def decide_alike(
