@@ -17,8 +17,8 @@ from bptt.page.tags import Markup, tag
 LOADER = "load.js"
 SCRIPTS = (
     "core.js", "matrix.js", "symbols.js", "graph.js", "cards.js", "tokens.js",
-    "formula.js", "evaluate.js", "pass.js", "lab.js", "walk.js",
-    "play.js", "main.js",
+    "formula.js", "evaluate.js", "pass.js", "expr.js", "fix.js", "lab.js",
+    "walk.js", "play.js", "main.js",
 )  # fmt: skip
 WORDS_FONT = "KaTeX_Main-Italic"
 _FACE = re.compile(r"@font-face\{[^}]*\}")
