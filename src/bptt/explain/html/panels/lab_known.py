@@ -19,13 +19,13 @@ SAID = ("formula.edit.", "formula.hint.", "formula.fix", "formula.known")
 
 
 def known_data(page: PageContext) -> dict[str, Any]:
-    """By name: right formulas of gradients, the equations, the derivatives of edges.
+    """By name: right formulas of gradients, and the derivatives of edges.
 
     right: of ∇ at step t, of a parameter the whole one; ends: at tau and at 0 where
     that differs; elements: `right` by letters; jacobians: what an equation reads, its
     lag (None for a parameter), and the derivative along that edge.
     """
-    graph, derivation = page.graph, page.labels.derivation
+    graph = page.graph
     reference = Reference(page.maker)
     right = {name: reference.formulas(Nabla(Value(name, T)))
              for name in (*graph.definitions, *graph.inputs)}  # fmt: skip
@@ -35,8 +35,6 @@ def known_data(page: PageContext) -> dict[str, Any]:
         "ends": {name: _ends(page, reference, name)
                  for name in graph.definitions if _has_future(page, name)},
         "elements": {name: _in_elements(page, name, right[name]) for name in right},
-        "equations": {name: to_ascii(derivation.equation(name))
-                      for name in graph.definitions},
         "jacobians": {name: _edges(page, name) for name in graph.definitions},
     }  # fmt: skip
 

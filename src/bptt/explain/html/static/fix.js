@@ -155,13 +155,13 @@
 
   /* ----- what is right here: the cell's own formulas, made by Python ----- */
 
-  const known = B.data.lab.known;
+  const { lab } = B.data, { known } = lab;
   const read = (texts) => (texts || []).map((text) => from(B.treeOf(text)));
   const has = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
 
   function whole(left) {
     const { name, time } = left.k === "nabla" ? left.c[0] : left;
-    if (left.k === "value") return time ? read(has(known.equations, name) && [known.equations[name]]).map((x) => atStep(x, time)) : [];
+    if (left.k === "value") return time ? read(has(lab.equations, name) && [lab.equations[name]]).map((x) => atStep(x, time)) : [];
     if (left.k !== "nabla") return [];
     const found = read(has(known.right, name));
     if (B.data.places[name]?.isParameter) return time ? found.map((x) => (is(x, "sigma") ? x.c[0] : x)) : found;

@@ -224,21 +224,21 @@
 
   function show(text) {
     const place = B.one(".lab .result"), verdict = B.judge(text), { columns, numpy } = verdict;
-    const parts = [];
+    const parts = [], advice = B.make("div", { class: "advice" });
     const isRight = columns.rows && !columns.rows.some(isWrong);
     if (columns.error) {
       parts.push(B.make("p", { text: fill(columns.error.id, columns.error.fields) }), quoted(text, columns.error.span));
     } else {
       parts.push(B.make("p", { text: B.word(isRight ? "lab-right" : "lab-wrong") }), table(columns.rows));
     }
+    parts.push(advice);
     if (numpy) {
       const isTrap = numpy.rows && numpy.rows.some(isWrong);
       parts.push(B.make("p", { text: B.word(isTrap ? "lab-trap" : numpy.rows ? "lab-flat-right" : "lab-no-trap") }));
       if (numpy.rows) parts.push(table(numpy.rows));
     }
     place.className = "result " + (isRight ? "good" : "bad");
-    const advice = B.make("div", { class: "advice" });
-    place.replaceChildren(...parts, advice);
+    place.replaceChildren(...parts);
     B.sought = seek(text, verdict, advice);
   }
 
