@@ -103,7 +103,7 @@ app.app = lambda **given: interrupt.in_a_thread(work, ())
 atexit.register(print, "Python ended")
 app.main()
 """
-    ended = subprocess.run(  # noqa: S603  # a script of this file
+    ended = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert (ended.returncode, ended.stdout) == (130, ""), ended.stderr

@@ -87,7 +87,7 @@ def lzma_bits(split: Split) -> float:
     8 (|lzma(training + validation)| - |lzma(training)|) / n characters
 
     Compressing the held-out part alone would be an unfair match: the compressor would
-    start from nothing. The window covers all that it is shown, up to 4 MiB.
+    start from nothing. The window covers up to 4 MiB of what it is shown.
     """
     training = b"".join(_in_bytes(split.training()))[-LZMA_CONTEXT_BYTES:]
     n = sum(map(len, split.validation()))
