@@ -51,6 +51,21 @@ def with_loss(dtype):
 MAKERS = [lstm, recurrent, ragged, with_loss]
 
 
+def as_bytes():
+    """Hooks that keep bytes alone, and a list of empty likes of what they saw."""
+    seen = []
+
+    def pack(tensor):
+        seen.append(torch.empty_like(tensor, device="meta"))
+        return tensor.shape, tensor.dtype, tensor.detach().numpy().tobytes()
+
+    def unpack(packed):
+        shape, dtype, data = packed
+        return torch.frombuffer(bytearray(data), dtype=dtype).view(shape)
+
+    return seen, saved_tensors_hooks(pack, unpack)
+
+
 def tensors_of(out):
     if out is None:
         return []
@@ -100,21 +115,12 @@ def test_moved_buffers_give_the_same_bits_twice(make, dtype):
 def test_every_buffer_goes_through_the_hooks_and_is_read_from_them(make):
     layer, x = make(torch.float64), make_x(torch.float64)
     expected = gradients(layer, x, total(layer, x))
-    seen = []
-
-    def to_bytes(tensor):
-        seen.append(tensor.shape)
-        return tensor.shape, tensor.dtype, tensor.detach().numpy().tobytes()
-
-    def from_bytes(packed):
-        shape, dtype, data = packed
-        return torch.frombuffer(bytearray(data), dtype=dtype).view(shape)
-
-    with saved_tensors_hooks(to_bytes, from_bytes):
+    seen, hooks = as_bytes()
+    with hooks:
         loss = total(layer, x)
     n_before = len(seen)
     equal(gradients(layer, x, loss), expected)
-    sizes = [shape.numel() for shape in seen]
+    sizes = [tensor.shape.numel() for tensor in seen]
     # LSTM and LEM keep several values of N_H for each step and row beside the input.
     assert sum(sizes) >= 3 * TAU * N_B * N_H
     assert n_before == len(seen)
@@ -195,22 +201,13 @@ def test_hooks_around_a_compiled_graph_free_its_buffers(make):
     loss = total(compiled, x)
     assert len(held) == before + 1
     equal(gradients(layer, x, loss, again=False), expected)
-    seen = []
-
-    def to_bytes(tensor):
-        seen.append(tensor.dtype)
-        return tensor.shape, tensor.dtype, tensor.detach().numpy().tobytes()
-
-    def from_bytes(packed):
-        shape, dtype, data = packed
-        return torch.frombuffer(bytearray(data), dtype=dtype).view(shape)
-
     del loss
     gc.collect()
     before = len(held)
-    with saved_tensors_hooks(to_bytes, from_bytes):
+    seen, hooks = as_bytes()
+    with hooks:
         loss = total(compiled, x)
-    assert torch.int64 in seen  # the handle
+    assert torch.int64 in [tensor.dtype for tensor in seen]  # the handle
     gc.collect()
     assert len(held) == before
     equal(gradients(layer, x, loss, again=False), expected)
