@@ -111,16 +111,19 @@ class Value(Expr):
 
 @dataclass(frozen=True)
 class Nabla(Expr):
-    """∇_x L: the total derivative of L with respect to a node, copy or parameter."""
+    """∇_x L: the total derivative of L with respect to a node, copy or parameter.
 
-    of: Value
+    Of a value with indices it is that of its part there, ∇_{S_j} L.
+    """
+
+    of: Value | Element
 
 
 @dataclass(frozen=True)
 class Incoming(Expr):
     """The gradient that arrives at a node from outside, of a cell without a loss."""
 
-    of: Value
+    of: Value | Element
 
 
 @dataclass(frozen=True)
@@ -170,12 +173,14 @@ class Delta(Expr):
 
 @dataclass(frozen=True)
 class Written(Expr):
-    """What the language of cells writes, as it stands: an equation with indices.
+    """What the language of cells writes: a side of an equation with indices.
 
-    It is shown as typed; what it is worth is found by reading it (`indices.check`).
+    What it is worth is found by reading it (`indices.check`). typeset: the same as a
+    formula, which LaTeX and MathML show; None where it is shown as typed.
     """
 
     text: str
+    typeset: Expr | None = field(default=None, compare=False)
 
 
 # ----- parts and derivatives -----
@@ -270,6 +275,30 @@ class Applied(Expr):
     function: str
     arguments: tuple[Expr, ...]
     data: float | None = None
+
+
+@dataclass(frozen=True)
+class Called(Expr):
+    """A function of the language of cells: where(c, u, v); along an index, max_j(u)."""
+
+    function: str
+    arguments: tuple[Expr, ...]
+    along: str = ""
+
+
+@dataclass(frozen=True)
+class Joined(Expr):
+    """[u; v]: vectors, one below the other."""
+
+    parts: tuple[Expr, ...]
+
+
+@dataclass(frozen=True)
+class Share(Expr):
+    """What a reader gives back to a gradient, a term of it: ∇_S L ← o."""
+
+    of: Expr
+    reader: Expr
 
 
 @dataclass(frozen=True)
