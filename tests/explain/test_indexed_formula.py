@@ -36,13 +36,13 @@ def test_a_right_formula_is_right(text):
 
 
 LATEX = [
-    r"\nabla_{S_j^{(t)}} L = (V_j^\top \nabla_{o^{(t)}} L) {k_j^{(t)}}^\top"
-    r" + \nabla_{S_j^{(t+1)}} L \, \mathrm{diag}(g_j^{(t+1)})",
-    r"\nabla_{W_{\mathrm{k},j}} L = \sum_{t=1}^{\tau} \nabla_{k_j^{(t)}} L\; x^{(t)\top}",
+    r"""\nabla_{S_j^{(t)}} L = (V_j^\top \nabla_{o^{(t)}} L) {k_j^{(t)}}^\top
+      + \nabla_{S_j^{(t+1)}} L \, \mathrm{diag}(g_j^{(t+1)})""",
+    r"\nabla_{W_{\mathrm{k},j}} L = \sum_{t=1}^{\tau} \nabla_{k_j^{(t)}} L x^{(t)\top}",
     r"\nabla_{W_{k,j}} L = \sum_t \nabla_{k^{(t)}_j} L\; {x^{(t)}}^T",
     r"\nabla_{o^{(t)}} L = \frac{2}{n_o} w_t (o^{(t)} - y^{(t)})",
-    r"\frac{\partial L}{\partial v_j^{(t)}} = \left(1 - {v_j^{(t)}}^2\right)^0 \odot"
-    r" \frac{\partial L}{\partial S_j^{(t)}} k_j^{(t)}",
+    r"""\frac{\partial L}{\partial v_j^{(t)}} = \left(1 - {v_j^{(t)}}^2\right)^0 \odot
+      \frac{\partial L}{\partial S_j^{(t)}} k_j^{(t)}""",
     r"o^{(t)} = \sum_{j=1}^{n_{head}} V_j S_j^{(t)} k_j^{(t)}",
     r"\nabla_{S_j^{(\tau)}} L = V_j^\top \nabla_{o^{(\tau)}} L\, {k_j^{(\tau)}}^\top",
 ]

@@ -111,19 +111,16 @@ class Value(Expr):
 
 @dataclass(frozen=True)
 class Nabla(Expr):
-    """∇_x L: the total derivative of L with respect to a node, copy or parameter.
+    """∇_x L: the total derivative of L with respect to a node, copy or parameter."""
 
-    Of a value with indices it is that of its part there, ∇_{S_j} L.
-    """
-
-    of: Value | Element
+    of: Value
 
 
 @dataclass(frozen=True)
 class Incoming(Expr):
     """The gradient that arrives at a node from outside, of a cell without a loss."""
 
-    of: Value | Element
+    of: Value
 
 
 @dataclass(frozen=True)
@@ -275,30 +272,6 @@ class Applied(Expr):
     function: str
     arguments: tuple[Expr, ...]
     data: float | None = None
-
-
-@dataclass(frozen=True)
-class Called(Expr):
-    """A function of the language of cells: where(c, u, v); along an index, max_j(u)."""
-
-    function: str
-    arguments: tuple[Expr, ...]
-    along: str = ""
-
-
-@dataclass(frozen=True)
-class Joined(Expr):
-    """[u; v]: vectors, one below the other."""
-
-    parts: tuple[Expr, ...]
-
-
-@dataclass(frozen=True)
-class Share(Expr):
-    """What a reader gives back to a gradient, a term of it: ∇_S L ← o."""
-
-    of: Expr
-    reader: Expr
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,13 @@ FONT = "'DejaVu Sans', Verdana, 'Noto Sans CJK SC', 'WenQuanYi Micro Hei', sans-
 SHIFT = {"sub": 0.26, "sup": -0.35}  # of the size, downwards
 
 
+# Where it stands in a page it has the page's colours, in either theme.
+PAGE = {
+    "ink": "var(--ink)", "soft": "var(--soft)", "faint": "var(--faint)",
+    "accent": "var(--accent)", "wash": "var(--wash)", "paper": "var(--sheet)",
+}  # fmt: skip
+
+
 def to_svg(scene: Scene, colours: Mapping[str, str] = COLOURS) -> str:
     """The file; colours: of a page's theme, where it stands in a page."""
     size = {"width": number(scene.width), "height": number(scene.height)}

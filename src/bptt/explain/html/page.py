@@ -53,13 +53,16 @@ WIDGETS: dict[str, Callable[[PageContext], Markup]] = {
 }
 
 
-def html_page(document: m.Document, lang: str = "en") -> str:
-    """The whole file; lang: the language first shown, both are in it."""
+def html_page(document: m.Document, lang: str = "en", figure: str = "") -> str:
+    """The whole file; lang: the language first shown, both are in it.
+
+    figure: the network in time of a cell with indices, as SVG.
+    """
     first = max(1, document.shown.tau - 1)
     edges = len(document.shown.graph.edges) / document.shown.tau
     writer = PageWriter(document.shown, PageValues(first, edges > LARGE))
     writer.longest = next((most for n, most in BRIEF if edges > n), writer.longest)
-    page = PageContext(document, writer, lang)
+    page = PageContext(document, writer, lang, figure)
     title = _plain_text(page, document.title)
     # The body first: it collects the numbers that the script gets.
     body = _body(page, lang)

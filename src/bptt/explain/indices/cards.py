@@ -11,12 +11,12 @@ from bptt.explain.algebra.expr import (
     FIRST,
     START,
     TAU,
-    Share,
     Time,
     Written,
     at_step,
 )
 from bptt.explain.algebra.point import Point, Scope
+from bptt.explain.algebra.written import Share
 from bptt.explain.indices.check import (
     STEP,
     check_line,
@@ -175,8 +175,10 @@ class IndexedCards:
             Text(f"card.initial.reason{back}", fields), chains,
             wrong=Text("card.initial.wrong"), shapes=self._shapes(name), node=name,
             boundary="start",
-            edges=tuple((name, 0, term.reader, lag) for term in self.lines.terms.of(name)
-                        if term.lag),
+            edges=tuple(
+                (name, 0, term.reader, lag)
+                for term in self.lines.terms.of(name) if term.lag
+            ),
         )  # fmt: skip
 
     def _start_chain(self, line: GradientLine, lag: int, start: Time) -> Chain:
@@ -209,8 +211,9 @@ class IndexedCards:
         sides, printed = self.formulas.sides(line, check, checked)
         # The text is what is read and computed; so is what its LaTeX reads back as.
         links = (
-            Link(sides[0], None, check, printed), Link(sides[1], check.note, check, printed)
-        )  # fmt: skip
+            Link(sides[0], None, check, printed),
+            Link(sides[1], check.note, check, printed),
+        )
         first, last = (None, None) if is_sum else (FIRST, TAU)
         return Chain(links, first, last, self._letters(line))
 
@@ -238,9 +241,9 @@ class IndexedCards:
         assert isinstance(whole.expr, Written)
         reader = self._reader(term)
         left = Written(f"{whole.expr.text} <- {reader.text}")
-        parts = whole.expr.typeset, reader.typeset
-        if parts[0] is not None and parts[1] is not None:
-            left = Written(left.text, Share(*parts))
+        of, giver = whole.expr.typeset, reader.typeset
+        if of is not None and giver is not None:
+            left = Written(left.text, Share(of, giver))
         return replace(chain, links=(replace(whole, expr=left), *rest))
 
     def _checked(self, line: GradientLine, term: EdgeTerm) -> Check:
@@ -266,7 +269,7 @@ class IndexedCards:
 
 
 def _at(shown: Written, start: Time) -> Written:
-    """What stands at step t, at another one: `grad_S[t+1, j]` at 0 is `grad_S[1, j]`."""
+    """What stands at t at another step: `grad_S[t+1, j]` at 0 is `grad_S[1, j]`."""
 
     def moved(found: re.Match[str]) -> str:
         return f"[{start.moved(int(found[1] or 0))}"

@@ -1,7 +1,7 @@
 """The lines of a gradient as formulas whose LaTeX says the same.
 
-A formula is shown for a line if its LaTeX, read back into the language of cells, is this
-line again, or computes the same; otherwise the line is shown as typed.
+A formula is shown for a line if its LaTeX, read back into the language of cells, is
+this line again, or computes the same; otherwise the line is shown as typed.
 """
 
 from __future__ import annotations

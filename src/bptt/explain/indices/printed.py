@@ -12,20 +12,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
-from bptt.explain.algebra.point import Scope
-from bptt.explain.indices.ranks import ALONG, rank_of_call, ranks_of_labels
+from bptt.explain.indices.ranks import ALONG, rank_of_call
+from bptt.explain.indices.read_places import Places
+from bptt.explain.indices.said import (
+    ATOM,
+    POWER,
+    PRODUCT,
+    SUM,
+    Said,
+    beside,
+    turned,
+    written,
+)
 from bptt.explain.notation.formula_tokens import Token
-from bptt.explain.notation.greek import OwnNames
-from bptt.explain.notation.names import Names
 from bptt.explain.notation.printer import CALLED_WORDS
 from bptt.language.print_indices import with_places
 from bptt.step.graph import Graph
 from bptt.step.ops import OPS
 
-ROW = -1
-SUM, PRODUCT, POWER, ATOM = range(4)
 MAX_DEPTH = 60
 _READ = re.compile(r"\w+(\[[^\[\]]*\])?")  # a name, or what is read of one
 _WORDS = {" ".join(words): name for name, words in CALLED_WORDS.items()}
@@ -33,19 +38,6 @@ _ALONE = {"max": "max", "min": "min"}  # of one argument: the largest element
 _RELATIONS = {">": ">", ">=": ">=", "=": "=="}
 _OPENING = ("(", "{", "[", "|(", "|", "∇", "Σ", "frac", "√", "overline", "𝟏", "𝐈", "𝐞")
 _UNARY = frozenset(n for n, row in OPS.items() if row.is_elementwise and row.arity == 1)
-
-
-@dataclass(frozen=True)
-class Said:
-    """A piece in the language: its text, its rank (ROW: a row), how tight it binds."""
-
-    text: str
-    rank: int
-    level: int = ATOM
-
-    def inside(self, level: int) -> str:
-        """The text, in brackets if it binds less than `level`."""
-        return self.text if self.level >= level else f"({self.text})"
 
 
 def read_printed(
@@ -59,16 +51,10 @@ def read_printed(
     return _Reader(text, graph, letters).sides()
 
 
-class _Reader(Names):
+class _Reader(Places):
     """Recursive descent over the tokens of one formula."""
 
-    def __init__(self, text: str, graph: Graph, letters: Iterable[str]) -> None:
-        super().__init__(text, Scope(graph))
-        self._graph, self._depth = graph, 0
-        self._numbers = {*self._dims, *graph.indices, *letters, "tau"}
-        self._labels = ranks_of_labels(graph)
-        names = (*self.own_names.all_of_them, *self._labels)
-        self.own_names = OwnNames(names)
+    _depth = 0
 
     def sides(self) -> tuple[str, ...]:
         """All sides of an equation."""
@@ -101,37 +87,25 @@ class _Reader(Names):
         found = self._chain()
         while sign := self.accept("@", "*", "/", "⊗"):
             if sign.text == "/":  # u / v w is (u / v) w
-                found = _written(found, "/", self._factor())
+                found = written(found, "/", self._factor())
                 found = self._chain(found)
             elif sign.text == "*":
-                found = _written(found, "*", self._chain())
+                found = written(found, "*", self._chain())
             else:
                 right = self._chain()
-                right = _turned(right) if sign.text == "⊗" else right
-                found = self._beside(found, right)
+                right = turned(right) if sign.text == "⊗" else right
+                found = beside(found, right)
         return found
 
     def _chain(self, found: Said | None = None) -> Said:
         """Factors side by side."""
         found = self._factor() if found is None else found
         while self._starts_factor():
-            found = self._beside(found, self._factor())
+            found = beside(found, self._factor())
         return found
 
     def _starts_factor(self) -> bool:
         return self.now.kind in ("name", "number") or self.is_symbol(*_OPENING)
-
-    def _beside(self, left: Said, right: Said) -> Said:
-        if not left.rank or not right.rank:
-            return _written(left, "*", right)
-        if left.rank == ROW and right.rank == 1:
-            return Said(f"dot({left.text}, {right.text})", 0)
-        if left.rank == 1 and right.rank == ROW:
-            return Said(f"outer({left.text}, {right.text})", 2)
-        if left.rank == ROW:  # u^T A is the row A^T u
-            turned = _turned(right)
-            return Said(f"{turned.inside(PRODUCT)} @ {left.inside(POWER)}", ROW, PRODUCT)
-        return Said(f"{left.inside(PRODUCT)} @ {right.inside(POWER)}", right.rank, PRODUCT)
 
     # ----- powers and transposes -----
 
@@ -139,7 +113,7 @@ class _Reader(Names):
         found = self._atom()
         while True:
             if self.accept(".T"):
-                found = _turned(found)
+                found = turned(found)
             elif self.is_symbol("**"):
                 found = self._raised_to(found)
             elif self.is_symbol("_") and found.rank > 0:
@@ -161,7 +135,7 @@ class _Reader(Names):
         )
         if is_turned:
             self.take()
-            found = _turned(base)
+            found = turned(base)
         else:
             power = self._sum() if is_braced else self._atom()
             text = f"{base.inside(ATOM)} ** {power.inside(ATOM)}"
@@ -176,7 +150,7 @@ class _Reader(Names):
         token = self.take()
         if token.kind == "number":
             if token.text == "1" and self.is_symbol("_"):
-                return self._indicator()
+                return self.indicator()
             return Said(token.text, 0)
         if token.kind == "name":
             return self._named(self.labelled(token))
@@ -185,7 +159,7 @@ class _Reader(Names):
             self.fail_at(token, "formula.no-value")
         return read(self)
 
-    def _bracket(self, close: str) -> Said:
+    def bracket(self, close: str) -> Said:
         found = self._sum()
         if close == "]" and self.is_symbol(";"):
             parts = [found]
@@ -195,18 +169,18 @@ class _Reader(Names):
         self.expect(close)
         return Said(f"({found.text})", found.rank) if found.level < ATOM else found
 
-    def _bars(self, close: str) -> Said:
+    def bars(self, close: str) -> Said:
         found = self._sum()
         self.expect(close)
         return Said(f"abs({found.text})", found.rank)
 
-    def _root(self) -> Said:
+    def root(self) -> Said:
         self.expect("{")
         found = self._sum()
         self.expect("}")
         return Said(f"sqrt({found.text})", found.rank)
 
-    def _fraction(self) -> Said:
+    def fraction(self) -> Said:
         r"""\frac{\partial L}{\partial S_j^{(t)}}, or a quotient."""
         self.expect("{")
         if self.accept("∂", "d"):
@@ -221,7 +195,7 @@ class _Reader(Names):
         self.expect("{")
         bottom = self._sum()
         self.expect("}")
-        return _written(top, "/", bottom)
+        return written(top, "/", bottom)
 
     def expect_name(self, name: str) -> None:
         """Take this name.
@@ -232,7 +206,7 @@ class _Reader(Names):
         if token.text != name:
             self.fail_at(token, "formula.expected", wanted=name, found=token.text)
 
-    def _nabla(self) -> Said:
+    def nabla(self) -> Said:
         """∇_{S_j^{(t)}} L."""
         self.expect("_")
         found = self._gradient("}" if self.accept("{") else "")
@@ -241,22 +215,22 @@ class _Reader(Names):
         return found
 
     def _gradient(self, close: str) -> Said:
-        value = self._value(self.name())
+        value = self.reading(self.name())
         if close:
             self.expect(close)
         return Said(f"grad_{value.text}", value.rank)
 
-    def _incoming(self) -> Said:
+    def incoming(self) -> Said:
         self.expect("{")
         token = self.name()
         self.expect("}")
-        value = self._value(token)
+        value = self.reading(token)
         return Said(f"incoming_{value.text}", value.rank)
 
-    def _identity(self) -> Said:
+    def identity(self) -> Said:
         return Said(f"eye({self._lowered_text()})", 2)
 
-    def _unit(self) -> Said:
+    def unit(self) -> Said:
         chosen = self._lowered_text()
         is_input = chosen.partition("[")[0] in self._graph.inputs
         return Said(f"one_hot{'' if is_input else '_of'}({chosen})", 1)
@@ -266,7 +240,7 @@ class _Reader(Names):
         (found,), _ = self._places()
         return found
 
-    def _indicator(self) -> Said:
+    def indicator(self) -> Said:
         """1 where u > v; or as many ones as a dimension has places."""
         self.expect("_")
         close = "}" if self.accept("{") else ""
@@ -284,7 +258,7 @@ class _Reader(Names):
 
     # ----- sums over an index -----
 
-    def _sigma(self) -> Said:
+    def sigma(self) -> Said:
         """Σ with its bounds, which have to be those of the index."""
         start = self.tokens[self.at - 1]
         self.expect("_")
@@ -323,18 +297,18 @@ class _Reader(Names):
     def _named(self, token: Token) -> Said:
         name = token.text
         if name in self._scope.names:
-            return self._value(token)
+            return self.reading(token)
         if name == "w" and self.is_symbol("_"):
             self.take()
             self._places()
             return Said("weight[t]", 0)
         if name in self._labels:
-            return self._value(token)
+            return self.reading(token)
         if name in self._numbers:
             return Said(name, 0)
         return self._call(token)
 
-    def _value(self, token: Token) -> Said:
+    def reading(self, token: Token) -> Said:
         """A name with its step and its places, in whatever order they stand."""
         name = token.text
         rank = self._labels.get(name)
@@ -348,9 +322,8 @@ class _Reader(Names):
                 places, taken = self._places()
             else:
                 break
-        if places and not step and places[0].startswith(("t", "tau")):
-            if places[0].partition("+")[0].partition("-")[0] in ("t", "tau"):
-                step, taken = places.pop(0), taken - 1
+        if places and not step and re.fullmatch(r"(t|tau)([+-].*)?", places[0]):
+            step, taken = places.pop(0), taken - 1
         column = ""
         if ":" in places:
             at = places.index(":")
@@ -359,78 +332,6 @@ class _Reader(Names):
         inside = ", ".join([*([step] if step else []), *places])
         read = f"{name}[{inside}]" if inside else name
         return Said(read + column, rank - taken)
-
-    def _is_step(self) -> bool:
-        at = 2 if self.ahead().text == "{" else 1
-        first = self.ahead(at + 1)
-        is_step = self.step_of(first) or first.text.isdigit()
-        return self.ahead(at).text == "(" and bool(is_step)
-
-    def _step(self) -> str:
-        """^{(t+1)}; a transpose behind it in the braces stays."""
-        self.expect("**")
-        is_braced = self.accept("{")
-        self.expect("(")
-        found = self._text_until(")")
-        self.expect(")")
-        if is_braced and not self.accept("}"):
-            at = self.now.start
-            pieces = [Token("symbol", "**", at, at), Token("symbol", "{", at, at)]
-            self.tokens[self.at : self.at] = pieces
-        return "tau" if found == "T" and "T" not in self._scope.names else found
-
-    def _places(self) -> tuple[list[str], int]:
-        """What stands lowered, and how many dimensions that takes away."""
-        if not self.accept("{"):
-            return [self.take().text], 1
-        found = [self._place()]
-        while not self.is_symbol("}"):
-            self.accept(",")
-            found.append(self._place())
-        self.expect("}")
-        if "..." in found:
-            at = found.index("...")
-            found[at - 1 : at + 2] = [", ".join(found[at - 1 : at + 2])]
-            return found, len(found) - 1
-        return found, len(found)
-
-    def _place(self) -> str:
-        """j, l+k, wrap(i-k), 3, y^(t), or the colon of a column."""
-        if self.accept(":"):
-            return ":"
-        if self.accept("…"):
-            return "..."
-        start, depth, found = self.at, 0, ""
-        while self.now.kind != "end":
-            if not depth and self.is_symbol(",", "}", "…", ")"):
-                break
-            if self.now.kind == "name" and found[-1:].isalnum():
-                if self.tokens[self.at - 1].kind == "number":  # 2 n_h
-                    found += "*"
-                elif not depth:  # ij are two places
-                    break
-            token = self.take()
-            if token.kind == "name":
-                token = self.labelled(token)
-            if token.text in self._scope.names and self.is_symbol("**"):
-                found += self._value(token).text
-                continue
-            depth += (token.text == "(") - (token.text == ")")
-            found += token.text
-        if self.at == start:
-            self.fail_at(self.now, "formula.index", found=self.now.text)
-        return found
-
-    def _text_until(self, close: str) -> str:
-        """Names, numbers and signs as they stand: t-2**k."""
-        depth, found = 0, ""
-        while self.now.kind != "end" and (depth or not self.is_symbol(close)):
-            token = self.take()
-            if token.kind == "name":
-                token = self.labelled(token)
-            depth += (token.text in ("(", "{")) - (token.text in (")", "}"))
-            found += {"{": "(", "}": ")"}.get(token.text, token.text)
-        return found
 
     # ----- functions -----
 
@@ -474,28 +375,11 @@ class _Reader(Names):
         return _WORDS.get(name, name)
 
 
-def _written(left: Said, sign: str, right: Said) -> Said:
-    """u * v, u / v: any shapes that agree."""
-    rank = max(left.rank, right.rank, key=abs)
-    text = f"{left.inside(PRODUCT)} {sign} {right.inside(POWER)}"
-    return Said(text, rank, PRODUCT)
-
-
-def _turned(of: Said) -> Said:
-    """The transpose; of a vector it is a row, of a number the number."""
-    if of.rank == 2:
-        text = of.text.removesuffix(".T")
-        if of.level == ATOM and text != of.text:
-            return Said(text, 2)
-        return Said(f"{of.inside(ATOM)}.T", 2)
-    return Said(of.text, -of.rank, of.level)
-
-
 _SIGNS: dict[str, Callable[[_Reader], Said]] = {
-    "(": lambda r: r._bracket(")"), "{": lambda r: r._bracket("}"),
-    "[": lambda r: r._bracket("]"),
-    "|(": lambda r: r._bars(")|"), "|": lambda r: r._bars("|"),
-    "∇": _Reader._nabla, "Σ": _Reader._sigma, "frac": _Reader._fraction,
-    "√": _Reader._root, "overline": _Reader._incoming, "𝟏": _Reader._indicator,
-    "𝐈": _Reader._identity, "𝐞": _Reader._unit,
+    "(": lambda r: r.bracket(")"), "{": lambda r: r.bracket("}"),
+    "[": lambda r: r.bracket("]"),
+    "|(": lambda r: r.bars(")|"), "|": lambda r: r.bars("|"),
+    "∇": _Reader.nabla, "Σ": _Reader.sigma, "frac": _Reader.fraction,
+    "√": _Reader.root, "overline": _Reader.incoming, "𝟏": _Reader.indicator,
+    "𝐈": _Reader.identity, "𝐞": _Reader.unit,
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """How many dimensions a function of the language leaves: 0 a number, 1 a vector.
 
-    dot(u, v)    0        outer(u, v)    2        tanh(u)    that of u
+dot(u, v)    0        outer(u, v)    2        tanh(u)    that of u
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from bptt.explain.algebra import expr as e
+from bptt.explain.algebra import written as w
 from bptt.explain.algebra.expr import FIRST, TAU, Expr, T, Time
 from bptt.explain.algebra.point import Scope
 from bptt.explain.indices.ranks import ALONG, rank_of_call, ranks_of_labels
@@ -126,11 +127,11 @@ class _Maker:
     def _named(self, name: str, places: list[ast.expr]) -> Ranked:
         if name == "weight":
             return e.Weight(T), 0
-        for prefix, kind in (("grad_", e.Nabla), ("incoming_", e.Incoming)):
+        for prefix, whole, part in _GRADIENTS:
             own = name.removeprefix(prefix)
             if own != name and own in self.scope.names:
                 value, rank = self._named(own, places)
-                return _gradient(kind, value), rank
+                return _gradient(whole, part, value), rank
         if name in self.labels:
             of, rank = e.Value(name), self.labels[name]
             if not places:
@@ -203,7 +204,7 @@ class _Maker:
         if len(args) == 2 and isinstance(args[0], ast.Name) and name in ALONG:
             return self._along(name, args[0].id, args[1])
         if name == "_joined":
-            return e.Joined(tuple(self.make(part)[0] for part in args)), 1
+            return w.Joined(tuple(self.make(part)[0] for part in args)), 1
         if name in ("eye", "one_hot", "one_hot_of"):
             return self._unit(name, args[0])
         made = [self.make(arg) for arg in args]
@@ -215,12 +216,12 @@ class _Maker:
             return FORMS[name][1](parts), rank
         if name == "fill" and ranks == [0, 0] and isinstance(args[1], ast.Name):
             return e.Product((parts[0], e.Ones(args[1].id))), 1
-        return e.Called(name, parts), rank
+        return w.Called(name, parts), rank
 
     def _along(self, name: str, index: str, body: ast.expr) -> Ranked:
         of, rank = self.make(body)
         if name != "sum":
-            return e.Called(name, (of,), index), rank
+            return w.Called(name, (of,), index), rank
         if index == "t":
             return e.Sigma("t", FIRST, TAU, of), rank
         first, dim = self.graph.indices.get(index, (1, self.letters.get(index)))
@@ -245,18 +246,25 @@ FORMS: dict[str, tuple[int, Callable[[tuple[Expr, ...]], Expr]]] = {
 }
 
 
-def _gradient(kind: type[e.Nabla] | type[e.Incoming], value: Expr) -> Expr:
-    """∇_{S_j} L; of one place (∇_s L)_1, for s_1 may be a name with its own gradient."""
+_GRADIENTS = (
+    ("grad_", e.Nabla, w.NablaPart), ("incoming_", e.Incoming, w.IncomingPart)
+)  # fmt: skip
+
+
+def _gradient(
+    whole: type[e.Nabla] | type[e.Incoming],
+    part: type[w.NablaPart] | type[w.IncomingPart],
+    value: Expr,
+) -> Expr:
+    """∇_{S_j} L; of one place (∇_s L)_1, as s_1 may be a name with its own gradient."""
     if not isinstance(value, e.Element):
         assert isinstance(value, e.Value)
-        return kind(value)
-    if isinstance(value.of, e.Sum):
-        (inner,) = value.of.terms
-        value = e.Element(inner, value.indices)
-    assert isinstance(value.of, e.Value)
+        return whole(value)
+    inner = value.of.terms[0] if isinstance(value.of, e.Sum) else value.of
+    assert isinstance(inner, e.Value)
     if any(str(place).isdigit() for place in value.indices):
-        return e.Element(kind(value.of), value.indices)
-    return kind(value)
+        return e.Element(whole(inner), value.indices)
+    return part(e.Element(inner, value.indices))
 
 
 def _negative(of: Expr) -> Expr:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bptt.explain.algebra import expr as e
+from bptt.explain.algebra import written as w
 from bptt.explain.algebra.expr import Expr, Time
 from bptt.step.ops import OPS
 
@@ -227,18 +228,20 @@ def _value(p: Printer, x: e.Value) -> Written:
     return p.symbol(x.name, sup=p.step(x.time)), SCRIPT if x.time else ATOM
 
 
-def _gradient(p: Printer, x: e.Nabla) -> Written:
+def _gradient(p: Printer, x: e.Nabla | w.NablaPart) -> Written:
     nabla = p.script(p.sign("nabla"), sub=p(x.of))
     return p.row([nabla, p.symbol("L")]), PRODUCT
 
 
 def _incoming(p: Printer, x: e.Incoming) -> Written:
-    if isinstance(x.of, e.Element):
-        inner = x.of.of
-        assert isinstance(inner, e.Value)
-        base = p.over(inner.name, "")
-        return p.script(base, p.indices(x.of.indices), p.step(inner.time)), SCRIPT
     return p.over(x.of.name, p.step(x.of.time)), SCRIPT
+
+
+def _incoming_part(p: Printer, x: w.IncomingPart) -> Written:
+    inner = x.of.of
+    assert isinstance(inner, e.Value)
+    base = p.over(inner.name, "")
+    return p.script(base, p.indices(x.of.indices), p.step(inner.time)), SCRIPT
 
 
 def _element(p: Printer, x: e.Element) -> Written:
@@ -282,7 +285,7 @@ def _product(p: Printer, x: e.Product) -> Written:
     *rest, last = x.factors
     parts = [p(factor, SCRIPT) for factor in rest]
     # A gradient in front of another factor is bracketed: (∇_h L) x^T, not ∇_h (L x^T).
-    tail = PRODUCT if isinstance(last, e.Nabla) else SCRIPT
+    tail = PRODUCT if isinstance(last, e.Nabla | w.NablaPart) else SCRIPT
     return p.row([*parts, p(last, tail)]), PRODUCT
 
 
@@ -354,13 +357,13 @@ RELATIONS = {"greater": "greater", "greater_equal": "greater_equal",
              "equal": "equals_tight"}  # fmt: skip
 
 
-def _called(p: Printer, x: e.Called) -> Written:
+def _called(p: Printer, x: w.Called) -> Written:
     words = CALLED_WORDS.get(x.function, (x.function,))
     along = p.word(x.along) if x.along else ""
     return p.function(words, [p(a) for a in x.arguments], along), ATOM
 
 
-def _joined(p: Printer, x: e.Joined) -> Written:
+def _joined(p: Printer, x: w.Joined) -> Written:
     inside = p.sign("semicolon").join(p(part) for part in x.parts)
     return p.sign("left_square") + inside + p.sign("right_square"), ATOM
 
@@ -408,9 +411,11 @@ _WRITERS: dict[type[Expr], Callable[[Printer, Any], Written]] = {
     e.UnitVector: lambda p, x: (p.script(p.sign("unit"), sub=p(x.index)), ATOM),
     e.Delta: _delta,
     e.Written: _as_written,
-    e.Called: _called,
-    e.Joined: _joined,
-    e.Share: lambda p, x: (p(x.of) + p.sign("given_by") + p(x.reader), SUM),
+    w.NablaPart: _gradient,
+    w.IncomingPart: _incoming_part,
+    w.Called: _called,
+    w.Joined: _joined,
+    w.Share: lambda p, x: (p(x.of) + p.sign("given_by") + p(x.reader), SUM),
     e.Element: _element,
     e.Jacobian: _jacobian,
     e.Transpose: _transpose,
