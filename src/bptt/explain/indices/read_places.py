@@ -22,7 +22,7 @@ class Places(Names):
         self._graph = graph
         self._numbers = {*self._dims, *graph.indices, *letters, "tau"}
         self._labels = ranks_of_labels(graph)
-        names = (*self.own_names.all_of_them, *self._labels)
+        names = (*sorted(self.own_names.all_of_them), *self._labels)
         self.own_names = OwnNames(names)
 
     def reading(self, token: Token) -> Said:
