@@ -108,3 +108,26 @@ def test_an_input_read_one_step_late_is_a_state_with_a_gradient():
         p, {"x": x}, seeds={"h": k}, initial={"x": before}, initial_gradient=True
     )
     np.testing.assert_allclose(ours, theirs.initial["x"], rtol=1e-14)
+
+
+@pytest.mark.parametrize("has_start", [True, False])
+def test_a_size_that_is_known_as_the_rest_of_a_sum(has_start):
+    cell = bptt.Cell("""
+        W: (n_p+n_g, n_p+n_g); h: n_p+n_g; x: (); b: n_p
+        g[t] = g[t-2]
+        h[t] = W @ h[t-1] + [b; sin(g[t])] * x[t]
+        L[t] = mse(h[t], y[t])
+    """)
+    rng = np.random.default_rng(0)
+    params = {"W": rng.standard_normal((5, 5)), "b": rng.standard_normal(2)}
+    inputs = {"x": rng.standard_normal((4, 6)), "y": rng.standard_normal((4, 6, 5))}
+    start = {"g": rng.standard_normal((2, 6, 3))} if has_start else {}
+    f = bptt.jax.recurrent(cell)
+    ours = jax.jit(jax.grad(lambda p, s: f(p, inputs, s).loss, (0, 1)))(params, start)
+    known = cell.gradient(
+        params, inputs, initial=start, initial_gradient=True, executor="reference"
+    )
+    for name in params:
+        np.testing.assert_allclose(ours[0][name], known[name], rtol=1e-12, atol=1e-13)
+    for name in start:
+        np.testing.assert_allclose(ours[1][name], known.initial[name], rtol=1e-12)

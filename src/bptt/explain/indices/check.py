@@ -17,13 +17,18 @@ import numpy as np
 
 from bptt.engine import Engine
 from bptt.errors import BpttError
+from bptt.execute import reference
+from bptt.execute.bindings import bind
+from bptt.explain.algebra.compare import decide_alike
 from bptt.explain.algebra.point import Point, Scope
 from bptt.explain.indices.lines import GradientLine
 from bptt.explain.model import FAILED, NOT_CHECKED, PASSED, TOLERANCE, Check, Text
 from bptt.language.print_indices import index_lines, labelled_lines
 from bptt.language.printer import Writer, declaration
-from bptt.step.graph import Graph
-from bptt.step.shapes import Array, Dim, number_of
+from bptt.results import Run
+from bptt.step.evaluate import aligned_inputs
+from bptt.step.graph import Graph, Node
+from bptt.step.shapes import Array, Dim, Shape, number_of
 
 FLOOR = 1e-3  # of the largest gradient, as for the cards
 _READ = re.compile(r"\b([A-Za-z_]\w*)\[t([+-]\d+)?(?=[\],])")
@@ -144,6 +149,20 @@ def differences(
     return {t: _gap(found[t - 1], right[t]) / size for t in steps}
 
 
+def _meaning(
+    node: Node, arguments: list[Array], numbers: Callable[[Shape], tuple[int, ...]]
+) -> Array:
+    """What a line means: a gradient of 0 makes 0 of a share of nothing, 0 / 0.
+
+    Beyond the steps no element of a vector is the largest one.
+    """
+    found = decide_alike(node, arguments, numbers)
+    if node.op != "div":
+        return found
+    top, bottom = np.broadcast_arrays(*aligned_inputs(node, arguments))
+    return np.where((top == 0) & (bottom == 0), 0.0, found)
+
+
 def _gap(found: Array, expected: Array) -> float:
     if found.ndim < expected.ndim:  # a number that stands for all places
         wide = found.reshape((*found.shape, *(1,) * (expected.ndim - found.ndim)))
@@ -206,8 +225,10 @@ class LineReading:
         inputs = {n: numbers.steps(*read)[:, None] for n, read in given.items()}
         own = tuple(point.size(dim) for dim in self._shape(self._name))
         inputs[_LIKE] = np.zeros((point.tau, 1, *own))
-        run = cell.forward(params, inputs, executor="reference")
-        found = np.asarray(run[_FOUND])
+        program = cell.forward_program((_FOUND,))
+        bindings = bind(cell.graph, params, inputs)
+        values = reference.run(program, bindings, _meaning)
+        found = np.asarray(Run(program, bindings, values)[_FOUND])
         return found[:, 0] if self.is_timed else found
 
     @cached_property

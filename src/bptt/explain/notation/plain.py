@@ -233,7 +233,7 @@ def _ascii_quotient(x: e.Quotient) -> Written:
 
 _ASCII: dict[type[Expr], Callable[[Any], Written]] = {
     e.Number: _ascii_number,
-    e.Size: lambda x: (x.dim, _ATOM),
+    e.Size: lambda x: (x.dim, _SUM if "+" in x.dim else _ATOM),
     e.Value: lambda x: (_reference(x), _ATOM),
     e.Nabla: lambda x: (f"grad_{_reference(x.of)}", _ATOM),
     e.Incoming: lambda x: (f"incoming({_reference(x.of)})", _ATOM),
