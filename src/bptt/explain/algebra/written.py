@@ -38,7 +38,7 @@ class Joined(Expr):
 
 
 @dataclass(frozen=True)
-class Share(Expr):
+class GivenBack(Expr):
     """What a reader gives back to a gradient, a term of it: ∇_S L ← o."""
 
     of: Expr

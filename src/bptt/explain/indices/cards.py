@@ -16,7 +16,7 @@ from bptt.explain.algebra.expr import (
     at_step,
 )
 from bptt.explain.algebra.point import Point, Scope
-from bptt.explain.algebra.written import Share
+from bptt.explain.algebra.written import GivenBack
 from bptt.explain.indices.check import (
     STEP,
     check_line,
@@ -243,7 +243,7 @@ class IndexedCards:
         left = Written(f"{whole.expr.text} <- {reader.text}")
         of, giver = whole.expr.typeset, reader.typeset
         if of is not None and giver is not None:
-            left = Written(left.text, Share(of, giver))
+            left = Written(left.text, GivenBack(of, giver))
         return replace(chain, links=(replace(whole, expr=left), *rest))
 
     def _checked(self, line: GradientLine, term: EdgeTerm) -> Check:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from bptt.explain.indices.ranks import ALONG, rank_of_call
-from bptt.explain.indices.read_places import Places
+from bptt.explain.indices.read_places import PlaceReader
 from bptt.explain.indices.said import (
     ATOM,
     POWER,
@@ -48,10 +48,10 @@ def read_printed(
     letters: indices that the cell does not have.
     Raises: FormulaSyntaxError, UnknownSymbolError.
     """
-    return _Reader(text, graph, letters).sides()
+    return _PrintedReader(text, graph, letters).sides()
 
 
-class _Reader(Places):
+class _PrintedReader(PlaceReader):
     """Recursive descent over the tokens of one formula."""
 
     _depth = 0
@@ -375,11 +375,11 @@ class _Reader(Places):
         return _WORDS.get(name, name)
 
 
-_SIGNS: dict[str, Callable[[_Reader], Said]] = {
+_SIGNS: dict[str, Callable[[_PrintedReader], Said]] = {
     "(": lambda r: r.bracket(")"), "{": lambda r: r.bracket("}"),
     "[": lambda r: r.bracket("]"),
     "|(": lambda r: r.bars(")|"), "|": lambda r: r.bars("|"),
-    "∇": _Reader.nabla, "Σ": _Reader.sigma, "frac": _Reader.fraction,
-    "√": _Reader.root, "overline": _Reader.incoming, "𝟏": _Reader.indicator,
-    "𝐈": _Reader.identity, "𝐞": _Reader.unit,
+    "∇": _PrintedReader.nabla, "Σ": _PrintedReader.sigma, "frac": _PrintedReader.fraction,
+    "√": _PrintedReader.root, "overline": _PrintedReader.incoming, "𝟏": _PrintedReader.indicator,
+    "𝐈": _PrintedReader.identity, "𝐞": _PrintedReader.unit,
 }  # fmt: skip

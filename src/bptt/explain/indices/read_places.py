@@ -13,7 +13,7 @@ from bptt.explain.notation.names import Names
 from bptt.step.graph import Graph
 
 
-class Places(Names):
+class PlaceReader(Names):
     """Reads what stands at a name; the grammar around it is a class below."""
 
     def __init__(self, text: str, graph: Graph, letters: Iterable[str]) -> None:

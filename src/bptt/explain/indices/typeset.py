@@ -54,7 +54,9 @@ class Typesetter:
         try:
             tree = ast.parse(with_joined(text), mode="eval").body
             labels = ranks_of_labels(self.graph)
-            return _Maker(self.graph, Scope(self.graph), letters, labels).make(tree)[0]
+            return _FormulaMaker(self.graph, Scope(self.graph), letters, labels).make(
+                tree
+            )[0]
         except (NoFormulaError, SyntaxError, RecursionError):
             return None
 
@@ -77,7 +79,7 @@ def with_joined(text: str) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _Maker:
+class _FormulaMaker:
     """One line: what Python's grammar finds in it, as a formula with its rank."""
 
     graph: Graph

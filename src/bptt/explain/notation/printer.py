@@ -415,7 +415,7 @@ _WRITERS: dict[type[Expr], Callable[[Printer, Any], Written]] = {
     w.IncomingPart: _incoming_part,
     w.Called: _called,
     w.Joined: _joined,
-    w.Share: lambda p, x: (p(x.of) + p.sign("given_by") + p(x.reader), SUM),
+    w.GivenBack: lambda p, x: (p(x.of) + p.sign("given_by") + p(x.reader), SUM),
     e.Element: _element,
     e.Jacobian: _jacobian,
     e.Transpose: _transpose,
