@@ -48,10 +48,10 @@ def read_printed(
     letters: indices that the cell does not have.
     Raises: FormulaSyntaxError, UnknownSymbolError.
     """
-    return _PrintedReader(text, graph, letters).sides()
+    return _Printed(text, graph, letters).sides()
 
 
-class _PrintedReader(PlaceReader):
+class _Printed(PlaceReader):
     """Recursive descent over the tokens of one formula."""
 
     _depth = 0
@@ -375,11 +375,11 @@ class _PrintedReader(PlaceReader):
         return _WORDS.get(name, name)
 
 
-_SIGNS: dict[str, Callable[[_PrintedReader], Said]] = {
+_SIGNS: dict[str, Callable[[_Printed], Said]] = {
     "(": lambda r: r.bracket(")"), "{": lambda r: r.bracket("}"),
     "[": lambda r: r.bracket("]"),
     "|(": lambda r: r.bars(")|"), "|": lambda r: r.bars("|"),
-    "∇": _PrintedReader.nabla, "Σ": _PrintedReader.sigma, "frac": _PrintedReader.fraction,
-    "√": _PrintedReader.root, "overline": _PrintedReader.incoming, "𝟏": _PrintedReader.indicator,
-    "𝐈": _PrintedReader.identity, "𝐞": _PrintedReader.unit,
+    "∇": _Printed.nabla, "Σ": _Printed.sigma, "frac": _Printed.fraction,
+    "√": _Printed.root, "overline": _Printed.incoming, "𝟏": _Printed.indicator,
+    "𝐈": _Printed.identity, "𝐞": _Printed.unit,
 }  # fmt: skip
