@@ -179,7 +179,9 @@ def test_runs_that_differ_in_the_seed_are_one_row(finished, tmp_path, capsys):
     assert (loss.mean, loss.values) == (0.625, [0.5, 0.75])
     assert loss.deviation == pytest.approx(np.std([0.5, 0.75], ddof=1))
     assert found.rows[1].figures["held-out loss"].deviation is None
-    assert found.cells()[0][1:3] == ("2", "0.625 ± 0.177")
+    held_out = found.tables()[0]
+    assert held_out.rows[0][1:3] == ("2", "0.625 ± 0.177")
+    assert held_out.heads[1:3] == ["runs", "loss"]
     write_comparison(found, tmp_path / "page.html")
     assert "0.625 ± 0.177" in (tmp_path / "page.html").read_text()
     other = copy_with(run, tmp_path / "bits", unit="bits per character")
