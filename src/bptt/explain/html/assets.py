@@ -65,6 +65,12 @@ def slides_script() -> str:
     return loader() + _without_comments(_read("static", "slides.js"))
 
 
+@cache
+def formulas_script() -> str:
+    """The script of a page whose formulas alone need one."""
+    return loader() + _without_comments(_read("static", "formulas.js"))
+
+
 def _without_comments(source: str) -> str:
     """The source without comments and indentation; no string of ours has either."""
     return re.sub(r"\n\s*", "\n", re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL))

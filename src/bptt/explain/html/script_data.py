@@ -41,6 +41,14 @@ def script_data(page: PageContext, title: dict[str, str]) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
+def formula_data(page: PageContext, title: dict[str, str]) -> str:
+    """What the formulas alone need, as JSON."""
+    said = {key: dict(zip(m.LANGUAGES, words()[key], strict=True))
+            for key in ("copy", "copied")}  # fmt: skip
+    data = {"title": title, "words": said, "tex": page.writer.tex}
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
 def _places(page: PageContext) -> tuple[dict[str, Any], Array]:
     """Every value and gradient in full precision, by name and step; seeds and weights.
 
