@@ -152,7 +152,7 @@ def _keep_text(codes: Codes, parts: TokenParts) -> Split | None:
     if parts.n_validation > MAX_HELD_OUT:
         return None
     first = max(0, parts.n_training - LZMA_CONTEXT_BYTES)
-    return Split(
+    return Split.of(
         text_of(codes[first : parts.n_training]),
         text_of(codes[parts.slices["validation"]]),
     )

@@ -154,9 +154,11 @@ def _lzma(
     if entries.unknown is not None or _length(held_out) > MAX_HELD_OUT:
         return None
     end = cuts["training"].stop
-    context = _between(text, max(0, end - LZMA_CONTEXT_BYTES), end)
-    later = _between(text, held_out.start, held_out.stop)
-    return lzma_bits(Split("".join(context), "".join(later))) * per
+    split = Split(
+        lambda: _between(text, max(0, end - LZMA_CONTEXT_BYTES), end),
+        lambda: _between(text, held_out.start, held_out.stop),
+    )
+    return lzma_bits(split) * per
 
 
 # ----- characters, in pieces -----
