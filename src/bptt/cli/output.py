@@ -38,11 +38,12 @@ def say(text: str, *, to_error: bool = False) -> None:
     from rich.console import Console  # noqa: PLC0415  # start of no command needs it
 
     console = Console(stderr=to_error)
+    is_wrapped = console.is_terminal
     for line in text.split("\n"):
+        shown = _flowing(line, console.width) if is_wrapped else line
         console.print(
-            _flowing(line, console.width) if console.is_terminal else line,
-            markup=False, highlight=False, emoji=False, soft_wrap=not console.is_terminal,
-        )  # fmt: skip
+            shown, markup=False, highlight=False, emoji=False, soft_wrap=not is_wrapped
+        )
 
 
 def _flowing(line: str, width: int) -> Any:
