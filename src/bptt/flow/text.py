@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from bptt.errors import columns_of
 from bptt.flow.case import GROWING, LAG, REACHED, SAME, reach_of
 from bptt.flow.findings import Diagnosis, Findings
 from bptt.flow.measure import SATURATED
@@ -14,7 +15,7 @@ from bptt.flow.pace import pace_of
 from bptt.flow.words import power, say
 
 STEPS = 8  # rows of a table over time
-WIDE = 13  # of a column
+WIDE = 12  # of a column: five fit a terminal of 60
 OF_GROWTH = ("exploding", "exploding-layer", "exploding-rows", "vanishing",
              "vanishing-layer", "vanishing-rows", "short-memory", "bursts")  # fmt: skip
 
@@ -315,7 +316,8 @@ def _columns(key: str, lang: str) -> str:
 
 
 def _row(*cells: str) -> str:
-    return "".join(f"{cell:>{WIDE}}" for cell in cells)
+    """Cells at the right of their columns: a Chinese sign takes two."""
+    return "".join(" " * max(1, WIDE - columns_of(cell)) + cell for cell in cells)
 
 
 def pick_steps(tau: int, count: int) -> list[int]:

@@ -222,7 +222,7 @@ def number_of(dim: Dim, sizes: Mapping[str, int]) -> int:
         return sizes[str(dim)]
     if "+" in str(dim):
         return sum(number_of(part, sizes) for part in summands(str(dim)))
-    parts = _with_parts(sizes)
+    parts = with_parts(sizes)
     if str(dim) in parts:
         return parts[str(dim)]
     whole = next((s for s in sizes if str(dim) in s.split("+")), "")
@@ -249,8 +249,11 @@ def summands(dim: str) -> tuple[str | int, ...]:
     return tuple(int(t) if t.isdigit() else t for t in dim.split("+"))
 
 
-def _with_parts(sizes: Mapping[str, int]) -> dict[str, int]:
-    """The sizes with every part of a sum that follows from the others: 5 - 2 = 3."""
+def with_parts(sizes: Mapping[str, int]) -> dict[str, int]:
+    """The sizes with every part of a sum that follows from the others: 5 - 2 = 3.
+
+    Sizes may be symbols.
+    """
     known, count = dict(sizes), -1
     while len(known) > count:
         count = len(known)

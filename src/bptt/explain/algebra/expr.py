@@ -170,12 +170,14 @@ class Delta(Expr):
 
 @dataclass(frozen=True)
 class Written(Expr):
-    """What the language of cells writes, as it stands: an equation with indices.
+    """What the language of cells writes: a side of an equation with indices.
 
-    It is shown as typed; what it is worth is found by reading it (`indices.check`).
+    What it is worth is found by reading it (`indices.check`). typeset: the same as a
+    formula, which LaTeX and MathML show; None where it is shown as typed.
     """
 
     text: str
+    typeset: Expr | None = field(default=None, compare=False)
 
 
 # ----- parts and derivatives -----

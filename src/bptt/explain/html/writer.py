@@ -127,8 +127,10 @@ class PageWriter:
 
     def eq(self, expr: Expr, *, is_side: bool = False) -> Markup:
         """A formula; is_side: one side of a chain, which "copy LaTeX" collects."""
-        if isinstance(expr, e.Written):  # it may be broken between words
-            return tag("code", expr.text, class_="written")
+        if isinstance(expr, e.Written):
+            if expr.typeset is None:  # it may be broken between words
+                return tag("code", expr.text, class_="written")
+            expr = expr.typeset
         colours = self.colours if is_side else None
         key = expr, None if colours is None else colours.whole
         if key not in self._cache:
