@@ -67,7 +67,7 @@ def _forward(task: Task, operands: Sequence[Array], results: Sequence[Array]) ->
     if read.divisor is not None:
         for total in read.divisor.tolist():
             refuse_no_weight("mean", total)
-    bindings = _bind(task, read)
+    bindings = bind_task(task, read)
     limit = task.call.limit
     if limit is not None:
         program, _ = task.phased_program
@@ -76,12 +76,12 @@ def _forward(task: Task, operands: Sequence[Array], results: Sequence[Array]) ->
     elif task.n_kept:
         *memory, stamp = results[-task.n_kept :]
         program, _ = task.phased_program
-        stamp[...], chosen = _place(task, bindings, memory)
+        stamp[...], chosen = place_kept(task, bindings, memory)
         call = dispatch.begin(program, bindings, threads=task.threads, memory=chosen)
         run = Run(call.program, bindings, call.values)
     else:
         program, values = dispatch.run(
-            _forward_program(task.call), bindings, threads=task.threads
+            forward_program_of(task.call), bindings, threads=task.threads
         )
         run = Run(program, bindings, values)
     final = take_apart(task.graph, run.final)
@@ -91,7 +91,7 @@ def _forward(task: Task, operands: Sequence[Array], results: Sequence[Array]) ->
         result[...] = value
 
 
-def _place(
+def place_kept(
     task: Task, bindings: Bindings, memory: Sequence[Array]
 ) -> tuple[int, list[Array] | None]:
     """What buffers hold here, and which of them, in the order of the program.
@@ -116,7 +116,7 @@ def _place(
 
 def _backward(task: Task, operands: Sequence[Array], results: Sequence[Array]) -> None:
     read = task.split(operands)
-    bindings = _bind(task, read)
+    bindings = bind_task(task, read)
     seeds = task.call.join_seeds(
         read.seeds, bindings.tau, bindings.n_b, read.given.lengths
     )
@@ -143,7 +143,7 @@ def _go_on(
     names = task.waited_for
     if not read.kept or not set(seeds) <= set(names):
         return None
-    stamp, chosen = _place(task, bindings, memory)
+    stamp, chosen = place_kept(task, bindings, memory)
     if not stamp or int(read.kept[-1]) != stamp:
         return None
     _fill_up(task, bindings, seeds)
@@ -183,14 +183,15 @@ def _no_run() -> Run:
 
 
 @functools.lru_cache(maxsize=256)
-def _forward_program(call: CellCall) -> Program:
+def forward_program_of(call: CellCall) -> Program:
+    """The program of a forward pass that nothing follows."""
     return forward_program(call.graph.at_every_step(), call.outputs)
 
 
 # ----- bindings -----
 
 
-def _bind(task: Task, read: Operands) -> Bindings:
+def bind_task(task: Task, read: Operands) -> Bindings:
     """The operands in the form of the executors.
 
     Their shapes and types were checked when JAX traced the call. NaN passes, as it does
