@@ -68,7 +68,8 @@ def test_interrupts_at_any_time_neither_kill_nor_corrupt(is_served):
 
     The handler raises inside a round alone: between two nobody would catch it.
     """
-    ended = run_python("""
+    ended = run_python(
+        """
         import threading, time
         sys.setswitchinterval(1e-5)
         stop, sent, rounds, inside = threading.Event(), 0, 0, False
@@ -97,7 +98,9 @@ def test_interrupts_at_any_time_neither_kill_nor_corrupt(is_served):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         stop.set()
         print(wrong, heard > 0, rounds > 0, heard <= sent)
-    """, is_served=is_served)
+    """,
+        is_served=is_served,
+    )
     assert ended.stdout.split() == ["0", "True", "True", "True"], ended.stderr[-3000:]
 
 

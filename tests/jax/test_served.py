@@ -75,6 +75,12 @@ def by_python(call, *arguments):
         return jax.tree.map(np.array, call(*arguments))
 
 
+@pytest.fixture(autouse=True)
+def room(monkeypatch):
+    """However many entries the tests before have left."""
+    monkeypatch.setattr("bptt.jax.served.MOST_ENTRIES", 1 << 20)
+
+
 @pytest.fixture
 def no_python(monkeypatch):
     """From now on a call that goes through Python fails."""
@@ -106,7 +112,7 @@ def test_every_cell_gives_the_bits_that_python_gives(name, dtype, no_python):
     assert_same_bits([call[0](*call[1:]) for call in calls], expected)
 
 
-@pytest.mark.parametrize("tau, n_b", [(1, 1), (1, 4), (7, 1), (40, 3), (9, 33)])
+@pytest.mark.parametrize(("tau", "n_b"), [(1, 1), (1, 4), (7, 1), (40, 3), (9, 33)])
 def test_any_numbers_of_steps_and_rows(tau, n_b, no_python):
     """Of 9 x 33 rows an LSTM's sums over time take more than one block of rows."""
     cell = bptt.cells.lstm
@@ -272,9 +278,7 @@ def test_what_needs_a_look_at_values_goes_through_python(option):
     options = {"check_finite": {"check_finite": True}, "checkpoint": {"checkpoint": 2}}
     f = bptt.jax.recurrent(cell, **options.get(option, {}))
     lengths = np.array([6, 4]) if option == "lengths" else None
-    both = jax.jit(
-        jax.grad(lambda p: f(p, inputs, lengths=lengths).nodes["h"].sum())
-    )
+    both = jax.jit(jax.grad(lambda p: f(p, inputs, lengths=lengths).nodes["h"].sum()))
     before = HANDLER.board.n_entries
     found = both(params)
     assert_same_bits(both(params), found)

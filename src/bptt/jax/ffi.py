@@ -79,7 +79,6 @@ def make_handler(run: Run, write_down: WriteDown | None = None) -> Handler:
     returns to the main thread; what another signal raises is raised there, too. Keep
     the returned object alive as long as XLA may call it.
     """
-
     seen: set[Any] = set()
 
     def ask(frame: int, place: int) -> None:
@@ -119,9 +118,7 @@ def _offer(
         handler.board.add(task.encode(), signature, counts, script, handler.publish)
 
 
-def register(
-    target: str, run: Run, write_down: WriteDown | None = None
-) -> Handler:
+def register(target: str, run: Run, write_down: WriteDown | None = None) -> Handler:
     """Let XLA on CPUs call `run` for the custom call `target`; see `make_handler`.
 
     Returns: the C function. XLA keeps its address until the process ends, so the caller

@@ -230,4 +230,3 @@ class _Writing:
                 given = rows.place
             seeds[f"seed:{name}"] = given
         return seeds
-

@@ -20,7 +20,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 
 from bptt.jax.emit import WORD, call, is_zero, load, loop, place, python
 
-MOST_ENTRIES = 256
+MOST_ENTRIES = 512
 EXECUTE = 3  # XLA_FFI_ExecutionStage_EXECUTE
 ALIGNMENT = 64
 
@@ -269,8 +269,9 @@ def _emit_run(module: Any) -> Any:
     aligned = b.and_(b.add(scratch, WORD(ALIGNMENT - 1)), WORD(-ALIGNMENT))
     b.store(WORD(0), place(b, bases, 0))
     b.store(aligned, place(b, bases, 8))
-    _follow_all(b, entry, bases, n_bases)
+    # Before the bases move on from member to member.
     with_stamp(WRITES_STAMP, lambda where: b.store(stamp, where))
+    _follow_all(b, entry, bases, n_bases)
     call(b, python("PyMem_RawFree"), None, scratch)
     b.ret(WORD(1))
     return function

@@ -93,7 +93,7 @@ class ScriptWriter:
         self.item = executable.real_bytes
         self.operations: list[int] = []
         self.scratch = 0
-        self.alive: list[Any] = [executable]
+        self.alive: list[Any] = []
         self._zero = self.keep(np.zeros(1, f"f{self.item}"))
         names = executable.code.names
         self._table = self.take(8 * len(names))
