@@ -51,6 +51,15 @@ CELLS = {
         h[t] = tanh([u[t]; x[t]] + 0.5 * h[t-1])
         L[t] = mse(W @ h[t], x[t+1])
     """,
+    "a mean over a dimension that is a sum": """
+        W: (n_q+n_p, n_x); b: n_q; c: n_p
+        h[t] = [b; c] * mean(W @ x[t]) + 0.5 * h[t-1]
+        L[t] = mse(h[t], y[t])
+    """,
+    "a choice between equal numbers that have a derivative": """
+        h[t] = 0.5 * h[t-1] + outer(c, b)[:, argmax(with_derivative(2, b))]
+        L[t] = nll(softmax(h[t]), y[t])
+    """,
     "a dimension that is a number": """
         W: (n_r, 2); h: 2; q: n_r
         h[t] = tanh(0.5 * h[t+1] + W.T @ v[t])
@@ -83,6 +92,50 @@ CELLS = {
         h[t] = maximum(W @ g[t], W @ b) + 0.3 * c
         L[t] = nll(softmax(h[t]), q[t])
         q: n_h
+    """,
+    "the larger of two sums of the same terms, at every place": """
+        j = 1, ..., n_j
+        h: (n_j, n_h)
+        g[t] = b
+        h[t, j] = 0.3 * h[t-1, j] + maximum(A[j] @ g[t], A[j] @ b) + c
+        L[t] = mse(sum(j, h[t, j]), y[t])
+    """,
+    "the largest of the same sums twice": """
+        g[t] = b
+        h[t] = 0.3 * h[t-1] + c * max([W @ g[t]; W @ b])
+        L[t] = mse(h[t], y[t])
+    """,
+    "a branch, a sign and a whole number that rounding decides": """
+        g[t] = b
+        s[t] = where(W @ g[t] >= W @ b, tanh(c) * (W @ g[t]), sin(c))
+        r[t] = tanh(c) * (sign(W @ g[t] - W @ b) + floor(W @ g[t] - W @ b + 2))
+        h[t] = 0.3 * h[t-1] + s[t] + r[t] + round(W @ g[t] - W @ b + 0.5) * c
+        L[t] = mse(h[t], y[t])
+    """,
+    "a large difference of the same sums": """
+        g[t] = b
+        h[t] = 0.3 * h[t-1] + relu(100 * (W @ g[t]) - 100 * (W @ b)) + c
+        L[t] = mse(h[t], y[t])
+    """,
+    "the ends of a linear piece, which rounding decides": """
+        j = 1, ..., n_j
+        a: (n_j, n_h)
+        g[t] = b
+        h[t] = 0.3 * h[t-1] + hardtanh(1 + W @ g[t] - W @ b) + sum(j, tanh(a[j]))
+        L[t] = mse(h[t], y[t])
+    """,
+    "the largest element two steps ago, where there are places": """
+        j = 1, ..., n_j
+        C: (n_j, n_p)
+        h[t] = tanh(W @ h[t-1])
+        s[t] = min(W @ h[t-2]) + max(x[t-3])
+        C[t, j] = A[j] @ x[t]
+        L[t] = mse(sum(j, C[t, j]) + s[t] * h[t], y[t])
+    """,
+    "the entropy of a probability that is half": """
+        h[t] = relu(b - 5)
+        e[t] = bce(sigmoid(h[t]), sigmoid(h[t]))
+        L[t] = e[t] + sum(w * x[t])
     """,
     "a tie of a maximum": """
         h[t] = tanh(0.5 * h[t-1] + maximum(minimum(b, x[t]), x[t]))

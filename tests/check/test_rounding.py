@@ -65,3 +65,24 @@ def test_a_tie_stays_a_tie_and_whole_numbers_stay_whole():
 
 def test_what_rounds_nothing_is_in_the_table():
     assert set(TABLE) >= EXACT
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("g[t] = b; L[t] = sum(maximum(W @ g[t], W @ b) * x[t])", True),
+        ("g[t] = b; L[t] = sum(relu(100 * (W @ g[t]) - 100 * (W @ b)) * x[t])", True),
+        ("L[t] = sum(maximum(minimum(w, x[t]), x[t]))", False),
+        ("L[t] = sum(maximum(W @ x[t], V @ x[t]) * y[t])", False),
+        ("L[t] = sum(tanh(W @ x[t]))", False),
+    ],
+)
+def test_what_rounding_decides_is_measured(text, expected):
+    assert trial(text).prober.kinks.are_decided_by_rounding is expected
+
+
+def test_a_wrong_gradient_of_a_cell_with_a_tie_everywhere_is_caught():
+    cell = bptt.Cell("L[t] = sum(maximum(minimum(w, x[t]), x[t]) * (W @ y[t]))")
+    instance = make_instance(cell.graph, 1, 0)
+    rows = check_instance(cell, instance, gradient=scaled(cell, 1.001))
+    assert any(row.status == FAILED for row in rows)

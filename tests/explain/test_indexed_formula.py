@@ -8,6 +8,8 @@ from bptt.cli.app import app
 from bptt.explain.formula.indexed import IndexedFormulaError
 from bptt.explain.formula.indexed_edits import changes
 from bptt.explain.indices.lines import Lines
+from bptt.explain.indices.typeset import Typesetter
+from bptt.explain.notation.latex import to_latex
 from bptt.explain.sentences import SentenceError
 from tests.explain.test_indexed import CELLS, MEMORY, subject
 
@@ -31,6 +33,32 @@ def test_a_right_formula_is_right(text):
     report = CELL.check_equation(text)
     assert report.passed, str(report)
     assert report.error < 1e-12
+
+
+LATEX = [
+    r"""\nabla_{S_j^{(t)}} L = (V_j^\top \nabla_{o^{(t)}} L) {k_j^{(t)}}^\top
+      + \nabla_{S_j^{(t+1)}} L \, \mathrm{diag}(g_j^{(t+1)})""",
+    r"\nabla_{W_{\mathrm{k},j}} L = \sum_{t=1}^{\tau} \nabla_{k_j^{(t)}} L x^{(t)\top}",
+    r"\nabla_{W_{k,j}} L = \sum_t \nabla_{k^{(t)}_j} L\; {x^{(t)}}^T",
+    r"\nabla_{o^{(t)}} L = \frac{2}{n_o} w_t (o^{(t)} - y^{(t)})",
+    r"""\frac{\partial L}{\partial v_j^{(t)}} = \left(1 - {v_j^{(t)}}^2\right)^0 \odot
+      \frac{\partial L}{\partial S_j^{(t)}} k_j^{(t)}""",
+    r"o^{(t)} = \sum_{j=1}^{n_{head}} V_j S_j^{(t)} k_j^{(t)}",
+    r"\nabla_{S_j^{(\tau)}} L = V_j^\top \nabla_{o^{(\tau)}} L\, {k_j^{(\tau)}}^\top",
+]
+
+
+@pytest.mark.parametrize("text", LATEX)
+def test_latex_is_read(text):
+    report = CELL.check_equation(text)
+    assert report.passed, str(report)
+
+
+def test_a_wrong_formula_in_latex_gets_the_same_advice():
+    wrong = LATEX[0].replace(r"g_j^{(t+1)}", "g_j^{(t)}")
+    assert CELL.check_equation(wrong).edit.advice == "another step: g[t+1, j]"
+    turned = LATEX[1].replace(r"x^{(t)\top}", "x^{(t)}")
+    assert not CELL.check_equation(turned).passed
 
 
 WRONG = {
@@ -66,7 +94,11 @@ def test_a_wrong_formula_says_where_and_how_far():
 NONE = {
     "": "1 to 2000 characters, for example 'grad_S[t, j] = outer(",
     "grad_S[t, j]": "a formula of a cell with indices is an equation",
-    r"\nabla_{S} = 3": "in the language of cells",
+    r"\nabla_{S} = 3": "S has a value at every step",
+    r"\nabla_{S_j^{(t)}} L": "in the language of cells",
+    r"\nabla_{S_j^{(t)}} L = \sum_{j=1}^{3} V_j": 'expected "n_head", not "3"',
+    r"\nabla_{S_j^{(t)}} L = \wp": "is not read",
+    r"\nabla_{S_j^{(t)}} L = (V_j": 'expected ")", not the end',
     "grad_Z[t, j] = 0": "Z is not a name of this cell",
     "grad_S[t, j] = Q[j] @ k[t, j]": "Q is not a name of this cell",
     "grad_S[t, j] = grad_S[t, j]": "has its left side on the right",
@@ -93,6 +125,9 @@ def test_what_is_shown_is_accepted_and_a_change_of_it_is_not(name):
     state = next(n for n in [*graph.states, *graph.definitions] if lines.terms.of(n))
     line = lines.whole(state)[0]
     assert cell.check_equation(line.text).passed
+    shown = Typesetter(graph)
+    sides = (to_latex(shown.formula(t, line.letters)) for t in (line.left, line.right))
+    assert cell.check_equation(r"{} = {}\,".format(*sides)).passed
     for change in list(changes(line.right, graph, ()))[1:4]:
         try:
             report = cell.check_equation(f"{line.left} = {change.result}")

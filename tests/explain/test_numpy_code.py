@@ -8,7 +8,8 @@ import pytest
 from bptt.explain.algebra.point import UnknownSymbolError
 from tests.explain.documents import explained
 
-CELLS = ["book", "lstm", "gru", "elman_layer_norm", "layer norm", "soft targets"]
+CELLS = ["book", "lstm", "gru", "elman_layer_norm", "layer norm", "soft targets",
+         "a size that is a sum"]  # fmt: skip
 
 
 def namespace(point):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 import re
 from html.parser import HTMLParser
@@ -31,7 +30,7 @@ LEDGER = 12_000  # what it takes, which these documents are without
 def script_data(page):
     """What the page hands its script."""
     packed = re.search(r"id=data-gz>(.*?)</script>", page, re.DOTALL)[1]
-    return json.loads(gzip.decompress(base64.b64decode(packed)))
+    return json.loads(assets.unpacked(packed))
 
 
 class Reader(HTMLParser):

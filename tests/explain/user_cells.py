@@ -44,6 +44,11 @@ USER_CELLS = {
         h[t] = sin(W @ h[t-1]) + cos(U @ x[t]) - exp(-h[t-1] ** 2)
         L[t] = nll(softmax(V @ h[t]), q[t])
         """,
+    "a size that is a sum": """
+        W: (n_q+2, n_h); b: n_q; h: n_h
+        h[t] = tanh(R @ h[t-1] + sum(b) * x[t])
+        L[t] = mse(W @ h[t], y[t])
+        """,
     "look-ups and roots": """
         h[t] = tanh(minimum(sum(A), W[:, k[t]]) + (where(W > 0, W, 1))[:, k[t]])
         P[t] = outer(h[t-1], B[:, k[t]]) + B

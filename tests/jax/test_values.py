@@ -1,5 +1,7 @@
 """bptt.jax against the same cell written with `jax.lax.scan`."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,3 +110,67 @@ def test_an_input_read_one_step_late_is_a_state_with_a_gradient():
         p, {"x": x}, seeds={"h": k}, initial={"x": before}, initial_gradient=True
     )
     np.testing.assert_allclose(ours, theirs.initial["x"], rtol=1e-14)
+
+
+@pytest.mark.parametrize("has_start", [True, False])
+def test_a_size_that_is_known_as_the_rest_of_a_sum(has_start):
+    cell = bptt.Cell("""
+        W: (n_p+n_g, n_p+n_g); h: n_p+n_g; x: (); b: n_p
+        g[t] = g[t-2]
+        h[t] = W @ h[t-1] + [b; sin(g[t])] * x[t]
+        L[t] = mse(h[t], y[t])
+    """)
+    rng = np.random.default_rng(0)
+    params = {"W": rng.standard_normal((5, 5)), "b": rng.standard_normal(2)}
+    inputs = {"x": rng.standard_normal((4, 6)), "y": rng.standard_normal((4, 6, 5))}
+    start = {"g": rng.standard_normal((2, 6, 3))} if has_start else {}
+    f = bptt.jax.recurrent(cell)
+    ours = jax.jit(jax.grad(lambda p, s: f(p, inputs, s).loss, (0, 1)))(params, start)
+    known = cell.gradient(
+        params, inputs, initial=start, initial_gradient=True, executor="reference"
+    )
+    for name in params:
+        np.testing.assert_allclose(ours[0][name], known[name], rtol=1e-12, atol=1e-13)
+    for name in start:
+        np.testing.assert_allclose(ours[1][name], known.initial[name], rtol=1e-12)
+
+
+PUT_TOGETHER = """
+    W: (n_h, n_p+n_q+1); x: n_p; u: n_q
+    h[t] = tanh(W @ [x[t]; u[t]; 1] + R @ h[t-1])
+    L[t] = mean([x[t]; h[t]])
+"""
+
+
+def exported(**widths):
+    """The gradient of W as a program for symbolic sizes: of W's columns, of x, of u."""
+    cell = bptt.Cell(PUT_TOGETHER)
+    f = bptt.jax.recurrent(cell)
+
+    def gradient(params, x, u):
+        return jax.grad(lambda p: f(p, {"x": x, "u": u}).loss)(params)["W"]
+
+    names = ", ".join(dict.fromkeys(widths.values()))
+    sizes = dict(zip(widths, jax.export.symbolic_shape(names), strict=True))
+    shape = functools.partial(jax.ShapeDtypeStruct, dtype="float32")
+    params = {"W": shape((5, sizes["W"])), "R": shape((5, 5))}
+    allowed = [jax.export.DisabledSafetyCheck.custom_call("bptt")]
+    program = jax.export.export(jax.jit(gradient), disabled_checks=allowed)
+    return program(params, shape((4, 6, sizes["x"])), shape((4, 6, sizes["u"])))
+
+
+@pytest.mark.parametrize("n_p", [2, 7])
+def test_a_sum_of_symbolic_sizes_is_exported(n_p):
+    program = exported(x="n", u="m", W="n + m + 1")
+    rng = np.random.default_rng(0)
+    params = {"W": rng.standard_normal((5, n_p + 4)), "R": rng.standard_normal((5, 5))}
+    x, u = (rng.standard_normal((4, 6, n)) for n in (n_p, 3))
+    single = jax.tree.map(lambda a: a.astype("float32"), (params, {"x": x, "u": u}))
+    found = program.call(single[0], single[1]["x"], single[1]["u"])
+    known = bptt.Cell(PUT_TOGETHER).gradient(*single, executor="reference")
+    np.testing.assert_allclose(found, known["W"], rtol=1e-4, atol=1e-5)
+
+
+def test_a_sum_of_symbolic_sizes_that_is_another_is_refused():
+    with pytest.raises(bptt.errors.SizeError, match=r"n_p\+n_q\+1"):
+        exported(x="n", u="m", W="n + m")

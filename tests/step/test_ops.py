@@ -6,6 +6,7 @@ import pytest
 from bptt.calculus import bprop
 from bptt.step import ops
 from bptt.step.graph import Node, walk
+from bptt.step.operation import REAL_LINE
 from bptt.step.ops import OPS
 
 TAU, N_B = 2, 3
@@ -189,6 +190,24 @@ def test_the_gradient_equals_the_complex_step(name, shapes):
     root, leaves = build(name, shapes)
     found = assert_gradient(root, leaves, values_of(name, shapes))
     assert bool(found) == (name not in NO_GRADIENT)
+
+
+SMOOTH = [(name, shapes) for name, shapes in CASES if OPS[name].kink is None]
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@pytest.mark.parametrize(("name", "shapes"), SMOOTH)
+def test_the_gradient_at_0_equals_the_complex_step(name, shapes, zero):
+    """Where the sign of an argument chooses between two forms of a smooth function."""
+    root, leaves = build(name, shapes)
+    arrays = values_of(name, shapes)
+    domains = (*OPS[name].domain, *(REAL_LINE,) * len(leaves))
+    for leaf, domain in zip(leaves, domains, strict=False):
+        array = arrays[leaf.data]
+        if array.dtype.kind == "f" and domain is not None and domain[0] < 0:
+            array[..., :1] = zero
+    if name not in ("stop_gradient", *NO_GRADIENT):
+        assert_gradient(root, leaves, arrays)
 
 
 @pytest.mark.parametrize(("name", "shapes"), CASES)

@@ -35,7 +35,7 @@ def test_unigram_of_uniform_random_text_is_its_entropy():
     vocabulary = Vocabulary.build(text[:30_000])
     tokens = vocabulary.encode(text)
     unigram = unigram_bits(tokens[:30_000], tokens[30_000:], vocabulary)
-    lzma = lzma_bits(Split(text[:30_000], text[30_000:]))
+    lzma = lzma_bits(Split.of(text[:30_000], text[30_000:]))
     assert unigram == pytest.approx(3.0, abs=0.01)
     assert 3.0 < lzma < 3.4  # lzma cannot beat the entropy, nor lose by much
 
@@ -43,8 +43,8 @@ def test_unigram_of_uniform_random_text_is_its_entropy():
 def test_lzma_has_seen_the_training_text():
     letters = np.random.default_rng(1).choice(list("abcdefgh"), 5000)
     text = "".join(letters)
-    repeated = lzma_bits(Split(text, text[1000:3000]))
-    fresh = lzma_bits(Split(text[:1000], text[1000:3000]))
+    repeated = lzma_bits(Split.of(text, text[1000:3000]))
+    fresh = lzma_bits(Split.of(text[:1000], text[1000:3000]))
     assert repeated < 0.2
     assert fresh > 2.9
 
@@ -53,8 +53,8 @@ def test_lzma_counts_characters_not_bytes():
     random = np.random.default_rng(2)
     ascii_text = "".join(random.choice(list("abcdefgh"), 4000))
     greek = ascii_text.translate(str.maketrans("abcdefgh", "αβγδεζηθ"))
-    in_ascii = lzma_bits(Split(ascii_text[:2000], ascii_text[2000:]))
-    in_greek = lzma_bits(Split(greek[:2000], greek[2000:]))
+    in_ascii = lzma_bits(Split.of(ascii_text[:2000], ascii_text[2000:]))
+    in_greek = lzma_bits(Split.of(greek[:2000], greek[2000:]))
     # Twice the bytes, the same characters: far from twice the bits.
     assert in_greek < 1.5 * in_ascii
 

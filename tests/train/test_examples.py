@@ -1,10 +1,13 @@
 """The data of the reproductions is what their tasks say."""
 
+import json
 import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from bptt.train import read_sequences
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -58,3 +61,45 @@ def test_every_string_is_one_of_the_embedded_reber_grammar():
 def test_the_digits_need_scikit_learn_alone():
     pytest.importorskip("sklearn")
     assert callable(load("sequential_digits")["main"])
+
+
+def pieces(n, random):
+    """Rolls of different lengths."""
+    return [random.random((3 + i, 88)) < 0.05 for i in range(n)]
+
+
+@pytest.mark.parametrize("kind", ["mat", "json"])
+def test_rolls_of_a_collection_are_those_of_its_file(kind, tmp_path, monkeypatch):
+    example, random = load("piano_rolls"), np.random.default_rng(4)
+    parts = {"train": pieces(4, random), "valid": pieces(2, random),
+             "test": pieces(3, random)}  # fmt: skip
+    source, out = tmp_path / f"made up.{kind}", tmp_path / "rolls.npz"
+    if kind == "mat":
+        cells = {}
+        for name, rolls in parts.items():
+            cells[f"{name}data"] = cell = np.empty((1, len(rolls)), object)
+            cell[0] = [roll.astype(np.uint8) for roll in rolls]
+        pytest.importorskip("scipy.io").savemat(source, cells)
+    else:
+        chords = {n: [[(np.flatnonzero(step) + 21).tolist() for step in roll]
+                      for roll in rolls] for n, rolls in parts.items()}  # fmt: skip
+        source.write_text(json.dumps(chords))
+    monkeypatch.setattr("sys.argv", ["piano_rolls.py", str(source), str(out)])
+    example["main"]()
+    found = np.load(out)
+    for old, new in example["PARTS"].items():
+        lengths = found[f"lengths_{new}"]
+        assert lengths.tolist() == [len(roll) for roll in parts[old]]
+        for row, n, roll in zip(found[f"x_{new}"], lengths, parts[old], strict=True):
+            np.testing.assert_array_equal(row[:n], roll)
+            assert not row[n:].any()
+    assert len(read_sequences("rolls", [out]).parts["training"]) == 4
+
+
+def test_a_note_is_in_the_steps_whose_beginning_it_sounds_at():
+    roll = load("piano_rolls")["roll_of_notes"](
+        [(21, 0.0, 1.5), (60, 0.5, 2.0), (61, 1.25, 1.75), (108, 2.0, 3.0), (5, 0, 1)]
+    )
+    keys = [(step, key + 21) for step, key in np.argwhere(roll).tolist()]
+    assert roll.shape == (3, 88)
+    assert keys == [(0, 21), (1, 21), (1, 60), (2, 108)]

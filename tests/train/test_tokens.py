@@ -1,8 +1,6 @@
 """Text as words and as byte pairs: vocabularies, parts, figures, samples."""
 
 import json
-import signal
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -266,24 +264,6 @@ def test_a_text_is_cut_into_tokens_once_also_when_the_run_goes_on(
             config["data"]["tokens"].values()), 8, np.uint16))  # fmt: skip
     with pytest.raises(DamagedRunError, match="holds 8; the vocabulary has 8 entries"):
         _ = read_run(run).tokenised
-
-
-def test_an_interrupt_is_answered_while_byte_pairs_are_learned():
-    reached = threading.Event()
-
-    def work():
-        reached.set()
-        threading.Event().wait(60)  # what a library does without asking Python
-
-    def interrupt():
-        reached.wait()
-        signal.raise_signal(signal.SIGINT)
-
-    threading.Thread(target=interrupt, daemon=True).start()
-    before = threading.active_count()
-    with pytest.raises(KeyboardInterrupt):
-        entries_room._answering(work)
-    assert threading.active_count() >= before  # left behind, as a daemon
 
 
 def test_byte_pairs_of_a_long_text_are_learned_from_pieces_of_all_of_it(monkeypatch):

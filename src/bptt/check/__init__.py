@@ -111,7 +111,7 @@ def check_instance(
             rows += check(context)
             progress(number / len(checks))
         is_open = any(row.status == FAILED for row in rows)
-        if is_open and context.prober.is_decided_by_rounding:
+        if is_open and context.prober.kinks.are_decided_by_rounding:
             rows = [_decided_by_rounding(row) for row in rows]
     return rows
 

@@ -6,14 +6,12 @@ where(x > 0, sqrt(x), 0)      at x < 0 the gradient of sqrt is NaN, and 0 * NaN 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
-from bptt.calculus.program import forward_program
 from bptt.check.context import Trial
+from bptt.check.kinks import observe
 from bptt.check.ledger import FAILED, Row
-from bptt.execute import reference
 from bptt.language.printer import print_node
 from bptt.step.graph import Node, walk
 from bptt.step.shapes import Array
@@ -55,14 +53,9 @@ def _note(branch: Node, bad: int, n_all: int) -> str:
 def _values(nodes: list[Node], context: Trial) -> dict[Node, Array]:
     """The values of nodes inside a step, (tau, n_b, *shape) with trailing ones."""
     names = {node: f"part {number}" for number, node in enumerate(nodes)}
-    extra = {
-        name: Node("named", (node,), node.shape, name) for node, name in names.items()
-    }
-    graph = context.graph
-    asked = replace(graph, definitions={**graph.definitions, **extra})
-    program = forward_program(asked, tuple(extra))
-    run = reference.run(program, context.instance.bind(graph))
-    found = {node: np.asarray(run[program.roots[name]]) for node, name in names.items()}
+    parts, graph = {name: node for node, name in names.items()}, context.graph
+    values = observe(graph, parts, context.instance.bind(graph))
+    found = {node: np.asarray(values[name]) for node, name in names.items()}
     rank = max((value.ndim for value in found.values()), default=0)
     return {
         node: value.reshape(value.shape + (1,) * (rank - value.ndim))

@@ -22,7 +22,7 @@ COMPLEX_STEP = 1e-20
 KINK_MARGIN = 10.0
 SCALE_FLOOR = 1e-3
 ABSOLUTE_FLOOR = 0.1  # numbers of an instance are about 1, and rounding of them 1e-16
-SUSPECT = 1e-13  # an error below it passes every tolerance but exactness
+COMPLEX_TOLERANCE = 1e-12
 # Two executors may differ by 50 times what a unit of each last place does: 1e-12 of
 # terms so large. A mistake is no rounding: it moves more than a millionth.
 ROUNDINGS = 5e13
@@ -218,7 +218,7 @@ class Trial:
 
     def near_kink(self, epsilon: float) -> str:
         """Why a perturbation of this size proves nothing here; empty if it does."""
-        distance = self.prober.kink_distance
+        distance = self.prober.kinks.distance
         if distance > KINK_MARGIN * epsilon:
             return ""
         return (
@@ -226,12 +226,16 @@ class Trial:
         )
 
 
-def over(gap: float, size: float, rounding: Callable[[], Array]) -> float:
+def over(
+    gap: float, size: float, rounding: Callable[[], Array],
+    tolerance: float = COMPLEX_TOLERANCE,
+) -> float:  # fmt: skip
     """An error relative to a size, or to the terms whose rounding is all that is left.
 
-    rounding: how far rounding moves the result; asked for only where it matters.
+    rounding: how far rounding moves the result; asked for only where an error is not
+    within the tolerance.
     """
-    if SUSPECT < gap / size < np.inf:
+    if tolerance < gap / size < np.inf:
         terms = ROUNDINGS * float(np.max(rounding(), initial=0.0))
         size = max(size, min(terms, MOST_CANCELLED * size))
     return gap / size

@@ -10,7 +10,14 @@ from functools import cache, partial
 
 import numpy as np
 
-from bptt.check.context import COMPLEX_STEP, SCALE_FLOOR, Trial, label, over
+from bptt.check.context import (
+    COMPLEX_STEP,
+    COMPLEX_TOLERANCE,
+    SCALE_FLOOR,
+    Trial,
+    label,
+    over,
+)
 from bptt.check.ledger import Row
 from bptt.check.probes import Moved, central_differences, complex_steps
 from bptt.check.rounding import ULP, meanings, spread
@@ -26,7 +33,6 @@ from bptt.unrolled.local import (
 )
 
 EPSILONS = tuple(10.0**-power for power in range(2, 11))
-COMPLEX_TOLERANCE = 1e-12
 DIFFERENCE_TOLERANCE = 1e-7
 COPY_SUM_TOLERANCE = 1e-13
 CURVATURE_TOLERANCE = 1e-10
@@ -302,7 +308,8 @@ def check_curvature(context: Trial) -> Iterator[Row]:
     for name in context.graph.parameters:
         oracle = np.imag(slope[name]) / COMPLEX_STEP
         gap = float(np.max(np.abs(product[name] - oracle), initial=0.0))
-        error = over(gap, context.size_of(oracle), partial(rounding, name))
+        size, spread_of = context.size_of(oracle), partial(rounding, name)
+        error = over(gap, size, spread_of, CURVATURE_TOLERANCE)
         yield context.row(
             f"{what} for {name}", how, error, CURVATURE_TOLERANCE, epsilon=COMPLEX_STEP
         )

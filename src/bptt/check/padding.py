@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from bptt.check.context import GradientLike, Trial, label
+from bptt.check.context import COMPLEX_TOLERANCE, GradientLike, Trial, label
 from bptt.check.ledger import Row
-from bptt.check.oracles import COMPLEX_TOLERANCE
 from bptt.check.probes import Moved
 from bptt.execute.dispatch import REFERENCE
 from bptt.step.shapes import Array

@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -24,11 +24,11 @@ import numpy as np
 
 from bptt.calculus.program import Program, forward_program
 from bptt.check.instances import Instance
+from bptt.check.kinks import Kinks, observe
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
-from bptt.step.graph import Graph, InputSpec, Node, rebuild, rewrite, shift_of, walk
-from bptt.step.ops import OPS, apply, held_input, whole_shape
-from bptt.step.places import align_indices
+from bptt.step.graph import Graph, InputSpec, Node, rebuild, rewrite, walk
+from bptt.step.ops import apply, held_input, whole_shape
 from bptt.step.shapes import Array
 
 PROBE = "probe"
@@ -36,8 +36,6 @@ PROBE = "probe"
 LARGE = 50_000
 DIRECTIONS = 4
 MOST_REALS = 1_000_000  # of the probes of one run, per row of the batch
-COMPARISONS = ("greater", "greater_equal")
-ROUNDED = 1e-14  # what rounding leaves between equal values, about 1 in size
 
 
 @dataclass(frozen=True)
@@ -53,18 +51,6 @@ class Moved:
 
 def _frozen_name(position: int) -> str:
     return f"frozen {position}"
-
-
-def _observed(graph: Graph, extra: Mapping[str, Node]) -> Graph:
-    """The graph with further named values beside its definitions."""
-    named = {n: Node("named", (node,), node.shape, n) for n, node in extra.items()}
-    return replace(graph, definitions={**graph.definitions, **named})
-
-
-def _run(graph: Graph, bindings: Bindings, names: tuple[str, ...]) -> dict[str, Array]:
-    program: Program = forward_program(graph, names)
-    values = reference.run(program, bindings)
-    return {name: values[program.roots[name]] for name in names}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +92,7 @@ class Prober:
         stopped = {_frozen_name(i): n.inputs[0] for i, n in enumerate(self._stops)}
         if not stopped:
             return {}
-        return _run(_observed(self.graph, stopped), self.bindings, tuple(stopped))
+        return observe(self.graph, stopped, self.bindings)
 
     @cached_property
     def _stops(self) -> list[Node]:
@@ -120,56 +106,9 @@ class Prober:
         return any(node.op == "stop_gradient" for node in nodes)
 
     @cached_property
-    def kink_distance(self) -> float:
-        """The distance of the nearest kink from these numbers; infinite without one."""
-        found = (float(np.min(distances)) for distances in self._kinks)
-        return min(found, default=np.inf)
-
-    @property
-    def is_decided_by_rounding(self) -> bool:
-        """Whether a branch is chosen between two values that rounding alone parts.
-
-        max(A u, A v) where u = v: which is the larger differs from one order of the
-        same sums to another, and so do the gradients, all of them right.
-        """
-        return any(
-            bool(((distances > 0) & (distances < ROUNDED)).any())
-            for distances in self._kinks
-        )
-
-    @cached_property
-    def _kinks(self) -> list[Array]:
-        """How far each operation that has a kink is from it, element by element."""
-        every = []
-        for node in walk(self.graph.definitions.values()):
-            kink = OPS[node.op].kink if node.op in OPS else None
-            if kink is None or _is_decided_elsewhere(node):
-                continue
-            if not _can_move(node, self._fixed):
-                continue
-            observed = {f"kink {i}": child for i, child in enumerate(node.inputs)}
-            values = _run(
-                _observed(self.graph, observed), self.bindings, tuple(observed)
-            )
-            arguments = [
-                v.reshape(
-                    (*_with_indices(v, child, node), *(1,) * (node.rank - child.rank))
-                )
-                for v, child in zip(values.values(), node.inputs, strict=True)
-            ]
-            every.append(np.asarray(kink(*arguments)))
-        return every
-
-    @cached_property
-    def _fixed(self) -> frozenset[str]:
-        """The definitions that nothing moves, such as the number of the step."""
-        definitions = self.graph.definitions
-        fixed = frozenset(definitions) & self.graph.times.hidden.keys()
-        kept = frozenset(n for n in fixed if not _can_move(definitions[n], fixed))
-        while kept != fixed:
-            fixed = kept
-            kept = frozenset(n for n in fixed if not _can_move(definitions[n], fixed))
-        return fixed
+    def kinks(self) -> Kinks:
+        """Where the cell is not smooth, and how near that is."""
+        return Kinks(self.graph, self.bindings)
 
     # ----- perturbed runs -----
 
@@ -360,29 +299,6 @@ class Prober:
         return self.graph.inputs[target.name].shape
 
 
-def _can_move(node: Node, fixed: frozenset[str]) -> bool:
-    """Whether a value depends on anything but numbers, indices and what is fixed."""
-    return any(
-        leaf.op in ("parameter", "input")
-        or (leaf.op == "shift" and shift_of(leaf)[0] not in fixed)
-        for leaf in walk([node])
-    )
-
-
-def _is_decided_elsewhere(node: Node) -> bool:
-    """A `where` on comparisons has its kinks where the comparisons have theirs."""
-    return node.op == "where" and _is_of_comparisons(node.inputs[0])
-
-
-def _is_of_comparisons(condition: Node) -> bool:
-    """Whether a condition is comparisons and numbers alone, such as u == v."""
-    if condition.op in (*COMPARISONS, "constant"):
-        return True
-    return condition.op in ("named", "add", "sub", "mul") and all(
-        map(_is_of_comparisons, condition.inputs)
-    )
-
-
 def complex_steps(
     prober: Prober, targets: Sequence[Moved], *, h: float,
     each_step: Callable[[Moved], bool],
@@ -433,9 +349,3 @@ def _batches(
         batch = grown
     if batch:
         yield batch
-
-
-def _with_indices(value: Array, child: Node, node: Node) -> tuple[int, ...]:
-    """The shape of an observed value with an axis of one for each index it lacks."""
-    own, wanted = ([name for name, _ in n.indices] for n in (child, node))
-    return align_indices(value.shape, own, wanted, child.rank)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bptt.check.context import Trial, label
+from bptt.check.context import COMPLEX_TOLERANCE, Trial, label
 from bptt.check.ledger import Row
-from bptt.check.oracles import COMPLEX_TOLERANCE, EXACT
+from bptt.check.oracles import EXACT
 from bptt.check.probes import Moved
 from bptt.execute.dispatch import REFERENCE
 from bptt.step.graph import name_of, shift_of, walk

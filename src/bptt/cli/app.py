@@ -153,12 +153,14 @@ def main() -> None:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:  # what typer makes of Ctrl-C; it says nothing
             _say("stopped")
+            _leave_at_once()
         sys.exit(code)
     except BpttError as error:
         _say(str(error))
         sys.exit(MISTAKE)
     except (KeyboardInterrupt, typer.Abort):
         _say("stopped")
+        _leave_at_once()
         sys.exit(INTERRUPTED)
     except Exception as error:  # noqa: BLE001  # nobody foresaw it: that is the point
         if is_usage(error):
@@ -170,6 +172,16 @@ def main() -> None:
 
         _say(describe(error))
         sys.exit(UNFORESEEN)
+
+
+def _leave_at_once() -> None:
+    """End here where a library's thread, on its return, would abort a Python's end."""
+    from bptt.train.interrupt import is_native_work_left
+
+    if is_native_work_left():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
 
 
 def _say(text: str) -> None:

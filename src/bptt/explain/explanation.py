@@ -125,7 +125,16 @@ class Explanation:
         """The page: one file that needs no network."""
         from bptt.explain.html import html_page
 
-        return html_page(self.document, self.lang)
+        return html_page(self.document, self.lang, self._network())
+
+    def _network(self) -> str:
+        """What the page of a cell with indices shows of its graph in time, as SVG."""
+        graph = self.cell.graph
+        if not has_indices(graph) or graph.backward:
+            return ""
+        from bptt.explain.figure.svg import PAGE, to_svg
+
+        return to_svg(self.figure("unrolled").scene, PAGE)
 
     def slides(self) -> str:
         """The derivation as slides: one file that needs no network, both languages."""
@@ -236,8 +245,8 @@ def explain(
     >>> Cell("h[t] = tanh(W @ h[t-1] + U @ x[t])").explain(step="node:h").passed
     True
 
-    Of a cell with indices the cards stand as the language writes them, at every index;
-    there are the numbers of one step, and no Jacobians, paths or charts.
+    Of a cell with indices the cards hold at every index; there are the numbers of one
+    step, and no Jacobians in numbers and no charts.
 
     Raises: UnknownLanguageError, ExplainOptionError; and UnknownCardError when shown,
     and IndexedCellError when a figure of Jacobians or paths of a cell with indices is.

@@ -11,6 +11,7 @@ import numpy as np
 from bptt.check.instances import DRAWS, Instance, make_instance, seeded_name
 from bptt.errors import ArgumentError, list_known
 from bptt.execute.weighting import REDUCTIONS, weigh
+from bptt.explain.algebra.compare import decide_alike
 from bptt.explain.algebra.point import Point, Scope
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array, number_of, numbers_of
@@ -177,6 +178,7 @@ def _point(
     sizes: Mapping[str, int], label: str,
 ) -> Point:  # fmt: skip
     graph = unroll(
-        scope.graph, params, inputs, initial=initial, seeds=seeds, weights=weights
-    )
+        scope.graph, params, inputs, initial=initial, seeds=seeds, weights=weights,
+        meaning=decide_alike,
+    )  # fmt: skip
     return Point(scope, graph, sizes, weights, seeds, label)

@@ -121,8 +121,16 @@ class Chain:
 
     @property
     def is_written(self) -> bool:
-        """Whether it stands as the language of cells writes it, and is text."""
+        """Whether the language of cells writes it, and not the tree of formulas."""
         return isinstance(self.links[0].expr, Written)
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether it is shown as the language of cells writes it, as text."""
+        return any(
+            isinstance(link.expr, Written) and link.expr.typeset is None
+            for link in self.links
+        )
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ from bptt.execute.weighting import (
 )
 from bptt.jax import primitives
 from bptt.jax.task import Task
+from bptt.step.graph import Graph
+from bptt.step.shapes import number_of, summands, with_parts
 
 Signature = tuple[tuple[tuple[str, tuple[int, ...], str], ...], ...]
 
@@ -223,7 +225,7 @@ def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
         tuple((n, value.shape, _dtype_name(value)) for n, value in table.items())
         for table in given
     )
-    bound = _check(cell, _without_symbols(signature))
+    bound = _check(cell, _without_symbols(cell.graph, signature))
     params, inputs, initial, rows = given
     for name, spec in cell.graph.inputs.items():
         array = _cast(inputs[name], bound)
@@ -255,20 +257,46 @@ def _dtype_name(array: jax.Array) -> str:
     return "float16" if array.dtype == jnp.bfloat16 else array.dtype.name
 
 
-def _without_symbols(signature: Signature) -> Signature:
-    """A number for every symbolic size (`jax.export`): equal ones for equal symbols."""
+def _without_symbols(graph: Graph, signature: Signature) -> Signature:
+    """A number for every symbolic size (`jax.export`): equal ones for equal symbols.
+
+    Where the cell has a sum, `n_p+n_q`, its number is the sum of those of its parts.
+    """
     sizes = [n for table in signature for _, shape, _ in table for n in shape]
+    if all(type(size) is int for size in sizes):
+        return signature
+    told = _dims_of(graph, signature)
+    parts = {d: n for d, n in with_parts(told).items() if "+" not in d}
+    sums = {n for d, n in told.items() if "+" in d and type(n) is not int}
     free = (n for n in count(2) if n not in sizes)
     numbers = {
-        size: next(free) for size in dict.fromkeys(sizes) if type(size) is not int
-    }
-    if not numbers:
-        return signature
+        size: next(free) for size in dict.fromkeys((*sizes, *parts.values()))
+        if type(size) is not int and size not in sums
+    }  # fmt: skip
+    known = {d: numbers.get(n, n) for d, n in parts.items()}
+    for dim, size in told.items():
+        if size in sums:
+            is_told = all(p in known for p in summands(dim) if isinstance(p, str))
+            is_sum = is_told and number_of(dim, parts) == size
+            numbers[size] = number_of(dim, known) if is_sum else next(free)
     return tuple(
         tuple((n, tuple(numbers.get(d, d) for d in shape), dtype)
               for n, shape, dtype in table)
         for table in signature
     )  # fmt: skip
+
+
+def _dims_of(graph: Graph, signature: Signature) -> dict[str, Any]:
+    """What the parameters and inputs tell of the named dimensions, sums among them."""
+    specs = ({n: s.shape for n, s in graph.parameters.items()},
+             {n: s.shape for n, s in graph.inputs.items()})  # fmt: skip
+    return {
+        str(dim): size
+        for table, dims in zip(signature, specs, strict=False)
+        for name, shape, _ in table
+        for dim, size in zip(dims.get(name, ()), shape[-len(dims.get(name, ())):],
+                             strict=False)
+    }  # fmt: skip
 
 
 def _cast(array: jax.Array, bound: Bindings) -> jax.Array:

@@ -108,7 +108,8 @@ class Writer:
             return self._shifted(*shift_of(node)), ATOM
         indexed = indexed_text(node, self.text)
         if indexed is not None:
-            return indexed, ATOM
+            is_sum = node.op == "size" and "+" in indexed
+            return indexed, TABLE["add"].precedence if is_sum else ATOM
         if node.op == "diag":
             return f"diag({self.text(node.inputs[0])})", ATOM
         number = _of_number(self, node)

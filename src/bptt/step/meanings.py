@@ -294,7 +294,7 @@ def bce_logits(o: Array, y: Array, rank: int) -> Array:
     In this order a sure and right o keeps its small loss: softplus(o) - o loses it. The
     first two terms are (1 - y) o or -y o: their difference would lose digits, too.
     """
-    excess = np.where(real(o) > 0, (1 - y) * o, -y * o)
+    excess = np.where(real(o) >= 0, (1 - y) * o, -y * o)  # as |o|, at 0 too
     return _sum_all(excess + np.log1p(np.exp(-absolute(o))), rank)
 
 

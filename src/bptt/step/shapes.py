@@ -222,6 +222,9 @@ def number_of(dim: Dim, sizes: Mapping[str, int]) -> int:
         return sizes[str(dim)]
     if "+" in str(dim):
         return sum(number_of(part, sizes) for part in summands(str(dim)))
+    parts = with_parts(sizes)
+    if str(dim) in parts:
+        return parts[str(dim)]
     whole = next((s for s in sizes if str(dim) in s.split("+")), "")
     if whole:  # 5 = n_p+n_q may be 2+3 or 3+2
         raise errors.MissingSizeError(
@@ -244,6 +247,24 @@ def summands(dim: str) -> tuple[str | int, ...]:
     ('n_h', 'n_x', 1)
     """
     return tuple(int(t) if t.isdigit() else t for t in dim.split("+"))
+
+
+def with_parts(sizes: Mapping[str, int]) -> dict[str, int]:
+    """The sizes with every part of a sum that follows from the others: 5 - 2 = 3.
+
+    Sizes may be symbols.
+    """
+    known, count = dict(sizes), -1
+    while len(known) > count:
+        count = len(known)
+        for whole in [name for name in sizes if "+" in name]:
+            parts = summands(whole)
+            unknown = [p for p in parts if isinstance(p, str) and p not in known]
+            if unknown and len({*unknown}) == 1:
+                rest = sum(known.get(str(p), 0) if isinstance(p, str) else p
+                           for p in parts)  # fmt: skip
+                known[unknown[0]] = (sizes[whole] - rest) // len(unknown)
+    return known
 
 
 def numbers_of(shape: Shape, sizes: Mapping[str, int]) -> tuple[int, ...]:

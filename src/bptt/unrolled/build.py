@@ -32,13 +32,14 @@ def unroll(
     reduction: str = "sum",
     weights: Any = None,
     lengths: Any = None,
+    meaning: reference.Meaning = reference.AS_IT_IS,
 ) -> Unrolled:
     """The explicit unrolled graph of one batch row, every edge with its Jacobian.
 
     inputs, seeds, weights: sequences without a batch axis, (tau, *shape); a batch is
     the sum over its rows. lengths: the number of steps, a whole number; the graph ends
-    there. A seed g adds an edge from every n^(t) to L, with Jacobian
-    g^(t).
+    there. meaning: see `reference.run`. A seed g adds an edge from every n^(t) to L,
+    with Jacobian g^(t).
     Raises: InputRankError if the sequences hold more than one row; errors of `bind`.
     """
     bindings = bind(
@@ -49,7 +50,7 @@ def unroll(
             f"the unrolled graph is drawn for one batch row, got {bindings.n_b}; "
             "pass inputs of shape (tau, ...), for example x[:, 0]"
         )
-    return _UnrolledBuilder(graph, bindings.cut_off()).build()
+    return _UnrolledBuilder(graph, bindings.cut_off(), meaning).build()
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class _UnrolledBuilder:
 
     graph: Graph
     bindings: Bindings
+    meaning: reference.Meaning
 
     def build(self) -> Unrolled:
         """All places, and every edge with its Jacobian."""
@@ -80,7 +82,7 @@ class _UnrolledBuilder:
         """Every sequence with rows for t = 0 and t = tau + 1: (tau + 2, *shape)."""
         names = tuple(self.graph.definitions)
         program = forward_program(self.graph, names)
-        run = reference.run(program, self.bindings)
+        run = reference.run(program, self.bindings, self.meaning)
         sequences = {name: run[program.roots[name]] for name in names}
         sequences.update(self.bindings.inputs)
         found = {}
@@ -151,7 +153,8 @@ class _UnrolledBuilder:
     def _equation_edges(self, name: str, values: Mapping[str, Array]) -> Iterator[Edge]:
         equation = cut_equations(self.graph)[name]
         read_values = self._read_values(equation, values)
-        found = jacobians(equation, read_values, self.bindings.sizes)
+        sizes = self.bindings.sizes
+        found = jacobians(equation, read_values, sizes, self.meaning)
         out_dims = self.graph.definitions[name].shape
         for t in range(1, self.bindings.tau + 1):
             target = Place("node", name, t)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bptt.explain.algebra import expr as e
-from bptt.explain.algebra.compare import COMPARISONS
+from bptt.explain.algebra.compare import meaning_of
 from bptt.explain.algebra.expr import Expr, Time
 from bptt.explain.algebra.point import Point, UnknownSymbolError, as_matrix
 from bptt.explain.algebra.shape import shape_of
@@ -146,11 +146,9 @@ def _call(ev: Evaluator, expr: e.Applied) -> Array:
         return values[0][:, [int(values[1][0, 0])]]
     if expr.function in ("nll", "nll_logits"):
         values[1] = values[1].astype(int)
-    if expr.function in COMPARISONS:
-        return as_matrix(COMPARISONS[expr.function](*values))
-    op = OPS[expr.function]
+    op, meaning = OPS[expr.function], meaning_of(expr.function)
     if op.is_elementwise:
-        return as_matrix(op.f(*values))
+        return as_matrix(meaning(*values))
     extra: tuple[Any, ...] = ()
     arrays = [value[:, 0] if value.shape[1] == 1 else value for value in values]
     if expr.function in ("nll", "nll_logits"):
@@ -159,7 +157,7 @@ def _call(ev: Evaluator, expr: e.Applied) -> Array:
         extra = (expr.data,)
     elif op.data == "rank":
         extra = (arrays[0].ndim,)
-    return as_matrix(op.f(*arrays, *extra))
+    return as_matrix(meaning(*arrays, *extra))
 
 
 def _sigma(ev: Evaluator, expr: e.Sigma) -> Array:

@@ -170,12 +170,14 @@ class Delta(Expr):
 
 @dataclass(frozen=True)
 class Written(Expr):
-    """What the language of cells writes, as it stands: an equation with indices.
+    """What the language of cells writes: a side of an equation with indices.
 
-    It is shown as typed; what it is worth is found by reading it (`indices.check`).
+    What it is worth is found by reading it (`indices.check`). typeset: the same as a
+    formula, which LaTeX and MathML show; None where it is shown as typed.
     """
 
     text: str
+    typeset: Expr | None = field(default=None, compare=False)
 
 
 # ----- parts and derivatives -----
@@ -312,10 +314,10 @@ def walk(expr: Expr) -> Iterator[Expr]:
 
 def rebuild(expr: Expr, rule: Callable[[Expr], Expr]) -> Expr:
     """The expression with `rule` applied to every part, from the inside out."""
-    return rule(_mapped(expr, lambda part: rebuild(part, rule)))
+    return rule(mapped(expr, lambda part: rebuild(part, rule)))
 
 
-def _mapped(
+def mapped(
     expr: Expr, change: Callable[[Expr], Expr],
     move: Callable[[Time], Time] | None = None,
 ) -> Expr:  # fmt: skip
@@ -345,7 +347,7 @@ def at_step(expr: Expr, base: Time) -> Expr:
 
     if isinstance(expr, Sigma | StepProduct) and expr.index == "t":
         return expr
-    return _mapped(expr, lambda part: at_step(part, base), move)
+    return mapped(expr, lambda part: at_step(part, base), move)
 
 
 def product(*factors: Expr) -> Expr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from functools import singledispatch
 
 from bptt.explain.figure.scene import (
@@ -26,8 +27,15 @@ FONT = "'DejaVu Sans', Verdana, 'Noto Sans CJK SC', 'WenQuanYi Micro Hei', sans-
 SHIFT = {"sub": 0.26, "sup": -0.35}  # of the size, downwards
 
 
-def to_svg(scene: Scene) -> str:
-    """The file."""
+# Where it stands in a page it has the page's colours, in either theme.
+PAGE = {
+    "ink": "var(--ink)", "soft": "var(--soft)", "faint": "var(--faint)",
+    "accent": "var(--accent)", "wash": "var(--wash)", "paper": "var(--sheet)",
+}  # fmt: skip
+
+
+def to_svg(scene: Scene, colours: Mapping[str, str] = COLOURS) -> str:
+    """The file; colours: of a page's theme, where it stands in a page."""
     size = {"width": number(scene.width), "height": number(scene.height)}
     root = ET.Element("svg", {
         "xmlns": NAMESPACE, **size, "viewBox": "0 0 {width} {height}".format(**size),
@@ -37,9 +45,18 @@ def to_svg(scene: Scene) -> str:
     ET.SubElement(root, "rect", {**size, "fill": COLOURS["paper"]})
     for item in scene.items:
         _put(item, root)
+    if colours is not COLOURS:
+        _recolour(root, {COLOURS[name]: colour for name, colour in colours.items()})
     for child in root:  # a space inside a text would be seen
         child.tail = "\n"
     return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _recolour(root: ET.Element, colours: Mapping[str, str]) -> None:
+    for element in root.iter():
+        for key in ("fill", "stroke"):
+            if element.get(key) in colours:
+                element.set(key, colours[element.attrib[key]])
 
 
 @singledispatch

@@ -1,6 +1,7 @@
-"""Check a formula of a cell with indices: it is read as the language of cells.
+r"""Check a formula of a cell with indices: it is read as the language of cells.
 
     grad_S[t, j] = outer(grad_o[t, j], q[t, j]) + grad_S[t+1, j] @ diag(g[t+1, j]).T
+    \nabla_{S_j^{(t)}} L = ..., which becomes such a line (`indices.printed`)
 
 Everything on the right is given, with the exact gradients for `grad_o` and its like,
 and the two sides are compared at every step and every place of the indices.
@@ -34,6 +35,8 @@ from bptt.explain.formula.report import MISSHAPEN, RIGHT, WRONG, EquationReport
 from bptt.explain.formula.steps import Compared
 from bptt.explain.indices.check import LineReading, differences
 from bptt.explain.indices.lines import GradientLine, Lines
+from bptt.explain.indices.places import free_letters
+from bptt.explain.indices.printed import read_printed
 from bptt.explain.notation.formula_tokens import is_latex, quote
 from bptt.explain.sentences import SentenceError, Text
 from bptt.step.graph import Graph
@@ -63,10 +66,14 @@ def check_indexed(context: Subject, text: str) -> EquationReport:
     """Compare a formula of a cell with indices with the exact gradient.
 
     Returns: a report to print.
-    Raises: IndexedFormulaError, UnknownSymbolError.
+    Raises: IndexedFormulaError, FormulaSyntaxError, UnknownSymbolError.
     """
-    sides = _SIDES.split(_plain(text, context.scope.graph))
-    if is_latex(text) or len(sides) < 2:
+    graph = context.scope.graph
+    if is_latex(text):
+        sides = list(read_printed(text, graph, free_letters(graph)))
+    else:
+        sides = _SIDES.split(_plain(text, graph))
+    if len(sides) < 2:
         raise IndexedFormulaError(
             "formula.indexed-form", text=text, example=indexed_example(context)
         )
@@ -119,7 +126,10 @@ class IndexedChecker:
             )
         name = found[2]
         self.context.scope.core(name)  # refuses what is no name of the cell
-        return bool(found[1]), name, (found[3] or "").replace("[tau", "[t")
+        places = (found[3] or "").replace("[tau", "[t")
+        if not places.startswith("[t") and name not in self.graph.parameters:
+            raise UnknownSymbolError("formula.needs-step", name=name)
+        return bool(found[1]), name, places
 
     @property
     def _is_last(self) -> bool:
@@ -137,8 +147,6 @@ class IndexedChecker:
     def expected(self, point: Point, t: int) -> Array:
         """What the left side is, at a step or of the whole."""
         is_gradient, name, _ = self._parts
-        if not self._is_timed and name not in self.graph.parameters:
-            raise UnknownSymbolError("formula.needs-step", name=name)
         place = point.graph.place(name, t if self._is_timed else None)
         return point.graph.grad(place) if is_gradient else point.graph.values[place]
 

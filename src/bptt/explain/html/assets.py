@@ -17,8 +17,8 @@ from bptt.page.tags import Markup, tag
 LOADER = "load.js"
 SCRIPTS = (
     "core.js", "matrix.js", "symbols.js", "graph.js", "cards.js", "tokens.js",
-    "formula.js", "evaluate.js", "pass.js", "lab.js", "walk.js",
-    "play.js", "main.js",
+    "formula.js", "evaluate.js", "pass.js", "expr.js", "fix.js", "lab.js",
+    "walk.js", "play.js", "main.js",
 )  # fmt: skip
 WORDS_FONT = "KaTeX_Main-Italic"
 _FACE = re.compile(r"@font-face\{[^}]*\}")
@@ -65,6 +65,12 @@ def slides_script() -> str:
     return loader() + _without_comments(_read("static", "slides.js"))
 
 
+@cache
+def formulas_script() -> str:
+    """The script of a page whose formulas alone need one."""
+    return loader() + _without_comments(_read("static", "formulas.js"))
+
+
 def _without_comments(source: str) -> str:
     """The source without comments and indentation; no string of ours has either."""
     return re.sub(r"\n\s*", "\n", re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL))
@@ -80,10 +86,20 @@ def katex_script() -> str:
 
 
 def packed(source: str, key: str) -> Markup:
-    """A script element with a text by gzip and in base64; key: what it is called."""
-    small = gzip.compress(source.encode(), compresslevel=9, mtime=0)
-    text = base64.b64encode(small).decode("ascii")
+    """A script element with a text by gzip and in base85; key: what it is called.
+
+    Base85 is a sixteenth shorter than base64; a comma stands for its "<", which could
+    begin a tag.
+    """
+    small = gzip.compress(source.encode(), compresslevel=7, mtime=0)
+    text = base64.b85encode(small).decode("ascii").replace("<", ",")
     return tag("script", Markup(text), type="application/gzip", id=f"{key}-gz")
+
+
+def unpacked(text: str) -> str:
+    """What `packed` packed, from the text of its element."""
+    small = base64.b85decode(text.replace(",", "<"))
+    return gzip.decompress(small).decode()
 
 
 @cache

@@ -17,11 +17,12 @@ from bptt.explain.html.panels.flow import flow_panel
 from bptt.explain.html.panels.graph import graph_panel
 from bptt.explain.html.panels.hand import hand_panel
 from bptt.explain.html.panels.lab import lab_panel
+from bptt.explain.html.panels.network import network_panel
 from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.panels.paths import paths_panel
 from bptt.explain.html.panels.sharing_charts import sharing_panel
 from bptt.explain.html.panels.training import training_panel
-from bptt.explain.html.script_data import script_data
+from bptt.explain.html.script_data import formula_data, script_data
 from bptt.explain.html.values import PageValues
 from bptt.explain.html.words import word
 from bptt.explain.html.writer import PageWriter
@@ -42,6 +43,7 @@ EXTRA = {"hand": 0, "training": 8, "break": 10}
 WIDGETS: dict[str, Callable[[PageContext], Markup]] = {
     "hand": hand_panel,
     "graph": graph_panel,
+    "network": network_panel,
     "edges": edges_panel,
     "sharing": sharing_panel,
     "paths": paths_panel,
@@ -51,18 +53,23 @@ WIDGETS: dict[str, Callable[[PageContext], Markup]] = {
 }
 
 
-def html_page(document: m.Document, lang: str = "en") -> str:
-    """The whole file; lang: the language first shown, both are in it."""
+def html_page(document: m.Document, lang: str = "en", figure: str = "") -> str:
+    """The whole file; lang: the language first shown, both are in it.
+
+    figure: the network in time of a cell with indices, as SVG.
+    """
     first = max(1, document.shown.tau - 1)
     edges = len(document.shown.graph.edges) / document.shown.tau
     writer = PageWriter(document.shown, PageValues(first, edges > LARGE))
     writer.longest = next((most for n, most in BRIEF if edges > n), writer.longest)
-    page = PageContext(document, writer, lang)
+    page = PageContext(document, writer, lang, figure)
     title = _plain_text(page, document.title)
     # The body first: it collects the numbers that the script gets.
     body = _body(page, lang)
     if document.has_picture:
         body = join(body, _scripts(script_data(page, title)))
+    else:
+        body = join(body, _formula_scripts(page, title))
     html = tag(
         "html", tag("head", _head(page, title[lang])), tag("body", body),
         lang="zh-CN" if lang == "zh" else "en",
@@ -102,6 +109,15 @@ def _scripts(data: str) -> Markup:
     return join(
         assets.packed(data, "data"), assets.packed_script(), assets.packed_katex(),
         tag("script", Markup(assets.loader() + OPEN)),
+    )  # fmt: skip
+
+
+def _formula_scripts(page: PageContext, title: dict[str, str]) -> Markup:
+    """KaTeX and "copy LaTeX", of a page that has nothing else to run."""
+    data = formula_data(page, title)
+    return join(
+        assets.packed(data, "data"), assets.packed_katex(),
+        tag("script", Markup(assets.formulas_script())),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from bptt.explain import model as m
 from bptt.explain.algebra.expr import Value
 from bptt.explain.html.panels.lab import lab_data
+from bptt.explain.html.panels.lab_known import known_words
 from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.picture.grid import LONGEST
 from bptt.explain.html.picture.svg import arrow_widths, shape_text
@@ -32,10 +33,19 @@ def script_data(page: PageContext, title: dict[str, str]) -> str:
                    if arrows[-1].jacobian is not None},
         "widths": _widths(page), "lab": lab_data(page), "symbols": _symbols(page),
         "words": {key: dict(zip(m.LANGUAGES, entry, strict=True))
-                  for key, entry in words().items() if key.startswith(SCRIPTS)},
+                  for key, entry in words().items() if key.startswith(SCRIPTS)
+                  } | known_words(),
         "values": values.index, "numbers": values.blob(), "exact": encode(exact),
         "tex": page.writer.tex, "parts": page.writer.parts,
     }  # fmt: skip
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def formula_data(page: PageContext, title: dict[str, str]) -> str:
+    """What the formulas alone need, as JSON."""
+    said = {key: dict(zip(m.LANGUAGES, words()[key], strict=True))
+            for key in ("copy", "copied")}  # fmt: skip
+    data = {"title": title, "words": said, "tex": page.writer.tex}
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -127,8 +127,10 @@ class PageWriter:
 
     def eq(self, expr: Expr, *, is_side: bool = False) -> Markup:
         """A formula; is_side: one side of a chain, which "copy LaTeX" collects."""
-        if isinstance(expr, e.Written):  # it may be broken between words
-            return tag("code", expr.text, class_="written")
+        if isinstance(expr, e.Written):
+            if expr.typeset is None:  # it may be broken between words
+                return tag("code", expr.text, class_="written")
+            expr = expr.typeset
         colours = self.colours if is_side else None
         key = expr, None if colours is None else colours.whole
         if key not in self._cache:
@@ -151,9 +153,10 @@ class PageWriter:
 
     def _fallback(self, expr: Expr) -> str:
         """MathML; one line of Unicode for a formula that would be too long."""
-        mathml = _shorten(wrap_mathml(_MATHML(expr)))
-        if len(mathml) <= self.longest:
-            return mathml
+        if self.longest:
+            mathml = _shorten(wrap_mathml(_MATHML(expr)))
+            if len(mathml) <= self.longest:
+                return mathml
         return escape(to_unicode(expr))
 
     def text(self, text: Text) -> Markup:

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from bptt.explain.algebra.expr import FIRST, TAU, Written
+from bptt.explain.algebra.expr import (
+    FIRST,
+    START,
+    TAU,
+    Time,
+    Written,
+    at_step,
+)
 from bptt.explain.algebra.point import Point, Scope
-from bptt.explain.indices.check import check_line, check_term
+from bptt.explain.algebra.written import GivenBack
+from bptt.explain.indices.check import (
+    STEP,
+    check_line,
+    check_start,
+    check_term,
+    check_value,
+)
+from bptt.explain.indices.formulas import Formulas
 from bptt.explain.indices.lines import GradientLine, Lines
 from bptt.explain.indices.terms import EdgeTerm
 from bptt.explain.model import (
@@ -49,12 +65,35 @@ class IndexedCards:
             for name, spec in graph.inputs.items()
             if spec.index is None and self.lines.terms.of(name)
         )
-        made = {"nodes": nodes, "parameters": parameters, "more": inputs}
+        starts = (self.initial_card(name) for name in graph.states)
+        more = (*starts, *inputs)
+        made = {"nodes": nodes, "parameters": parameters, "more": more}
         groups = (
             Group(key, Text(f"group.{key}"), tuple(filter(None, cards)))
             for key, cards in made.items()
         )
         return tuple(group for group in groups if group.cards)
+
+    @cached_property
+    def formulas(self) -> Formulas:
+        """What shows a line as a formula."""
+        return Formulas(self.graph)
+
+    def equations(self) -> Iterator[tuple[str, Chain]]:
+        """The cell's own equations by name, each computed as it stands."""
+
+        def checked(other: GradientLine) -> Check:
+            return check_value(other, self.graph, self.points)
+
+        for name in self.graph.definitions:
+            line = self.lines.equation(name)
+            check = checked(line)
+            sides, printed = self.formulas.sides(line, check, checked)
+            links = (
+                Link(sides[0], None, check, printed),
+                Link(sides[1], check.note, check, printed),
+            )
+            yield name, Chain(links, FIRST, TAU, self._letters(line))
 
     # ----- one card -----
 
@@ -104,9 +143,9 @@ class IndexedCards:
         terms = self.lines.terms.of(name)
         copies, sums = self.lines.whole(name), self.lines.summed(name)
         fields = {
-            "parameter": Written(with_places(name, copies[0].places)),
+            "parameter": self.formulas.of(with_places(name, copies[0].places)),
             "readers": tuple(self._reader(term) for term in terms),
-            "sum": Written(sums[0].left),
+            "sum": self.formulas.of(sums[0].left),
         }  # fmt: skip
         kind = "parameter" if terms else "unread"
         chains = [self._chain(line) for line in copies] if terms else []
@@ -119,6 +158,40 @@ class IndexedCards:
             edges=tuple((name, 0, term.reader, 0) for term in terms),
         )  # fmt: skip
 
+    def initial_card(self, name: str) -> Card | None:
+        """The card of a state before the first step; None where a line gives it."""
+        times = self.graph.times
+        lines, lag = self.lines.before(name)
+        if name in {*times.hidden, *times.starts} or not lines:
+            return None
+        start = START if lag > 0 else TAU.moved(1)
+        chains = tuple(self._start_chain(line, lag, start) for line in lines)
+        symbol = self._symbol(name, lines[0].places)
+        fields = {"node": _at(symbol, start)}
+        back = "" if lag > 0 else "-back"
+        return Card(
+            f"initial:{name}", "more", Text("card.initial.title", fields),
+            Text(f"card.initial.claim{back}", fields),
+            Text(f"card.initial.reason{back}", fields), chains,
+            wrong=Text("card.initial.wrong"), shapes=self._shapes(name), node=name,
+            boundary="start",
+            edges=tuple(
+                (name, 0, term.reader, lag)
+                for term in self.lines.terms.of(name) if term.lag
+            ),
+        )  # fmt: skip
+
+    def _start_chain(self, line: GradientLine, lag: int, start: Time) -> Chain:
+        """A line at the step before the first, checked there."""
+
+        def checked(other: GradientLine) -> Check:
+            return check_start(other, lag, self.graph, self.points)
+
+        check = checked(line)
+        sides, printed = self.formulas.sides(line, check, checked)
+        links = [Link(_at(side, start), None, check, printed) for side in sides]
+        return Chain(tuple(links), start, start, self._letters(line))
+
     # ----- its parts -----
 
     def _chain(self, line: GradientLine, *, is_sum: bool = False) -> Chain:
@@ -127,13 +200,19 @@ class IndexedCards:
         return self._linked(line, check, is_sum=is_sum)
 
     def _linked(
-        self, line: GradientLine, check: Check, *, is_sum: bool = False
-    ) -> Chain:
-        text = line.right if line.right is not None else "..."
-        # The text is what is read and computed: one check of the line as it stands.
+        self, line: GradientLine, check: Check, *, is_sum: bool = False,
+        edge: EdgeTerm | None = None,
+    ) -> Chain:  # fmt: skip
+        def checked(other: GradientLine) -> Check:
+            if edge is not None:
+                return self._checked(other, edge)
+            return check_line(other, self.graph, self.points)
+
+        sides, printed = self.formulas.sides(line, check, checked)
+        # The text is what is read and computed; so is what its LaTeX reads back as.
         links = (
-            Link(Written(line.left), None, check, check),
-            Link(Written(text), check.note, check, check),
+            Link(sides[0], None, check, printed),
+            Link(sides[1], check.note, check, printed),
         )
         first, last = (None, None) if is_sum else (FIRST, TAU)
         return Chain(links, first, last, self._letters(line))
@@ -149,19 +228,23 @@ class IndexedCards:
             if not term.reader or len(terms) == 1:
                 continue
             chains = tuple(
-                self._share(self._linked(line, self._checked(line, term)), term)
-                for line in self.lines.term(name, term)
+                self._share(line, term) for line in self.lines.term(name, term)
             )
             text = Text("card.indexed.term", {"reader": self._reader(term)})
             found.append(Why("edge", text, chains))
         return tuple(found)
 
-    def _share(self, chain: Chain, term: EdgeTerm) -> Chain:
+    def _share(self, line: GradientLine, term: EdgeTerm) -> Chain:
         """A term as a part of the gradient: `grad_h[t] <- a[t] = ...`."""
+        chain = self._linked(line, self._checked(line, term), edge=term)
         whole, *rest = chain.links
         assert isinstance(whole.expr, Written)
-        left = f"{whole.expr.text} <- {self._reader(term).text}"
-        return replace(chain, links=(replace(whole, expr=Written(left)), *rest))
+        reader = self._reader(term)
+        left = Written(f"{whole.expr.text} <- {reader.text}")
+        of, giver = whole.expr.typeset, reader.typeset
+        if of is not None and giver is not None:
+            left = Written(left.text, GivenBack(of, giver))
+        return replace(chain, links=(replace(whole, expr=left), *rest))
 
     def _checked(self, line: GradientLine, term: EdgeTerm) -> Check:
         return check_term(line, term.reader, term.lag, self.graph, self.points)
@@ -169,7 +252,7 @@ class IndexedCards:
     def _symbol(self, name: str, places: Iterable[str], lag: int = 0) -> Written:
         """`S[t+1, j]`."""
         step = f"{name}[t{lag:+d}]" if lag else f"{name}[t]"
-        return Written(with_places(step, tuple(places)))
+        return self.formulas.of(with_places(step, tuple(places)))
 
     def _reader(self, term: EdgeTerm) -> Written:
         places = self.lines.left_places(term.reader)
@@ -181,7 +264,18 @@ class IndexedCards:
     def _shapes(self, name: str) -> tuple[ShapeNote, ...]:
         """The shape of the gradient."""
         shape = self._shape(name)
-        return (ShapeNote(Written(f"grad_{name}"), shape or (1,)),)
+        symbol = f"grad_{name}" if name in self.graph.parameters else f"grad_{name}[t]"
+        return (ShapeNote(self.formulas.of(symbol), shape or (1,)),)
+
+
+def _at(shown: Written, start: Time) -> Written:
+    """What stands at t at another step: `grad_S[t+1, j]` at 0 is `grad_S[1, j]`."""
+
+    def moved(found: re.Match[str]) -> str:
+        return f"[{start.moved(int(found[1] or 0))}"
+
+    formula = None if shown.typeset is None else at_step(shown.typeset, start)
+    return Written(STEP.sub(moved, shown.text), formula)
 
 
 def _lit(name: str, term: EdgeTerm) -> Ends:

@@ -10,24 +10,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from bptt.engine import Engine
 from bptt.errors import BpttError
+from bptt.execute import reference
+from bptt.execute.bindings import bind
+from bptt.explain.algebra.compare import decide_alike
 from bptt.explain.algebra.point import Point, Scope
 from bptt.explain.indices.lines import GradientLine
 from bptt.explain.model import FAILED, NOT_CHECKED, PASSED, TOLERANCE, Check, Text
 from bptt.language.print_indices import index_lines, labelled_lines
 from bptt.language.printer import Writer, declaration
-from bptt.step.graph import Graph
-from bptt.step.shapes import Array, Dim, number_of
+from bptt.results import Run
+from bptt.step.evaluate import aligned_inputs
+from bptt.step.graph import Graph, Node
+from bptt.step.shapes import Array, Dim, Shape, number_of
 
 FLOOR = 1e-3  # of the largest gradient, as for the cards
 _READ = re.compile(r"\b([A-Za-z_]\w*)\[t([+-]\d+)?(?=[\],])")
+STEP = re.compile(r"\[t([+-]\d+)?(?=[\],])")
 _ONE_HOT = re.compile(r"\bone_hot(?:_of)?\((\w+)\[t([+-]\d+)?\]\)")
+_COLUMN = re.compile(r"(\w+(?:\[[^\[\]]*\])?)\[:, (\w+)\[t([+-]\d+)?\]\]")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _FOUND, _LIKE, _UNIT = "shown", "left_side", "one_hot_"
 Expected = Callable[[Point, int], Array]
@@ -61,15 +68,55 @@ def check_term(
     return check_against(line, graph, points, expected)
 
 
-def check_against(
-    line: GradientLine, graph: Graph, points: tuple[Point, ...], expected: Expected
+def check_value(line: GradientLine, graph: Graph, points: tuple[Point, ...]) -> Check:
+    """A line of the cell itself, `S[t, j] = ...`, on every instance."""
+
+    def expected(point: Point, t: int) -> Array:
+        return point.graph.values[point.graph.place(line.name, t)]
+
+    return check_against(line, graph, points, expected)
+
+
+def check_start(
+    line: GradientLine, lag: int, graph: Graph, points: tuple[Point, ...]
 ) -> Check:
-    """One line on every instance; expected: what its left side is at a step."""
+    """The gradient of the state that a loop begins with, from what reads it.
+
+    line: what its readers give at step t, lag steps later; it holds one loop earlier,
+    where there is nothing else.
+    """
+    moved = replace(line, right=line.right and moved_text(line.right, -lag))
+
+    def expected(point: Point, t: int) -> Array:
+        start = 0 if lag > 0 else point.tau + 1
+        return point.graph.grad(point.graph.place(line.name, start))
+
+    return check_against(moved, graph, points, expected, at=1 if lag > 0 else 0)
+
+
+def moved_text(text: str, by: int) -> str:
+    """A line with every step in it moved: `h[t+1, j]` by -1 is `h[t, j]`."""
+
+    def moved(found: re.Match[str]) -> str:
+        lag = int(found[1] or 0) + by
+        return f"[t{lag:+d}" if lag else "[t"
+
+    return STEP.sub(moved, text)
+
+
+def check_against(
+    line: GradientLine, graph: Graph, points: tuple[Point, ...], expected: Expected,
+    at: int | None = None,
+) -> Check:  # fmt: skip
+    """One line on every instance; expected: what its left side is at a step.
+
+    at: the one step that is compared, 0 for the last; None for all.
+    """
     if line.right is None:
         return Check(NOT_CHECKED, note=Text("indexed.long"))
     try:
         reading = LineReading(line.left, line.right, graph, line.letters)
-        errors = [worst(reading, point, expected) for point in points]
+        errors = [worst(reading, point, expected, at) for point in points]
     except BpttError:  # what the language has no word for
         return Check(NOT_CHECKED, note=Text("indexed.unread"))
     largest = max(errors, default=0.0)
@@ -77,22 +124,43 @@ def check_against(
     return Check(status, largest, TOLERANCE, len(points))
 
 
-def worst(reading: LineReading, point: Point, expected: Expected) -> float:
+def worst(
+    reading: LineReading, point: Point, expected: Expected, at: int | None = None
+) -> float:
     """The largest relative difference of the two sides, over steps and places."""
-    return max(differences(reading, point, expected).values())
+    return max(differences(reading, point, expected, at).values())
 
 
 def differences(
-    reading: LineReading, point: Point, expected: Expected
+    reading: LineReading, point: Point, expected: Expected, at: int | None = None
 ) -> dict[int, float]:
-    """The relative difference of the two sides at every step; of a sum, at step 1."""
+    """The relative difference of the two sides at every step; of a sum, at step 1.
+
+    at: the one step that is compared, 0 for the last; None for all.
+    """
     steps = range(1, point.tau + 1) if reading.is_timed else range(1, 2)
+    if at is not None:
+        steps = range(at or point.tau, (at or point.tau) + 1)
     with np.errstate(all="ignore"):
         found = reading.value(point)
     right = {t: reading.chosen(expected(point, t)) for t in steps}
     sizes = [float(np.abs(value).max(initial=0.0)) for value in right.values()]
     size = max(*sizes, FLOOR * max(point.largest_gradient, FLOOR))
     return {t: _gap(found[t - 1], right[t]) / size for t in steps}
+
+
+def _meaning(
+    node: Node, arguments: list[Array], numbers: Callable[[Shape], tuple[int, ...]]
+) -> Array:
+    """What a line means: a gradient of 0 makes 0 of a share of nothing, 0 / 0.
+
+    Beyond the steps no element of a vector is the largest one.
+    """
+    found = decide_alike(node, arguments, numbers)
+    if node.op != "div":
+        return found
+    top, bottom = np.broadcast_arrays(*aligned_inputs(node, arguments))
+    return np.where((top == 0) & (bottom == 0), 0.0, found)
 
 
 def _gap(found: Array, expected: Array) -> float:
@@ -157,8 +225,10 @@ class LineReading:
         inputs = {n: numbers.steps(*read)[:, None] for n, read in given.items()}
         own = tuple(point.size(dim) for dim in self._shape(self._name))
         inputs[_LIKE] = np.zeros((point.tau, 1, *own))
-        run = cell.forward(params, inputs, executor="reference")
-        found = np.asarray(run[_FOUND])
+        program = cell.forward_program((_FOUND,))
+        bindings = bind(cell.graph, params, inputs)
+        values = reference.run(program, bindings, _meaning)
+        found = np.asarray(Run(program, bindings, values)[_FOUND])
         return found[:, 0] if self.is_timed else found
 
     @cached_property
@@ -167,7 +237,8 @@ class LineReading:
 
         Raises: CellError where the language cannot read it.
         """
-        body = _READ.sub(self._given, _ONE_HOT.sub(self._unit, self.right))
+        right = _COLUMN.sub(self._column, self.right)
+        body = _READ.sub(self._given, _ONE_HOT.sub(self._unit, right))
         left = f"{_FOUND}[{self._places}" if self._places else _FOUND
         equations = [f"{left} = {body}"]
         labels = labelled_lines(self.graph, Writer().text)
@@ -205,6 +276,12 @@ class LineReading:
         label = f"{name}_{'before' if lag < 0 else 'after'}{abs(lag)}" if lag else name
         self._read[label] = (name, lag)
         return label
+
+    def _column(self, found: re.Match[str]) -> str:
+        """A column that a whole number of the cell's own chooses, as a product."""
+        if found[2] not in self.graph.definitions:
+            return found[0]
+        return f"({found[1]} @ one_hot_of({found[2]}[t{found[3] or ''}]))"
 
     @cached_property
     def _integers(self) -> frozenset[str]:

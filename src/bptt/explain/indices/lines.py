@@ -17,12 +17,14 @@ from bptt.explain.indices.naming import with_inner_names
 from bptt.explain.indices.parts import PIECES
 from bptt.explain.indices.places import (
     NEW_INDEX,
+    element,
     free_letters,
     solved,
     spread,
     tidy,
 )
 from bptt.explain.indices.terms import EdgeTerm, Terms
+from bptt.language.indexed import KEEPING
 from bptt.language.joined import joined_text
 from bptt.language.print_indices import (
     label_of,
@@ -34,6 +36,7 @@ from bptt.language.printer import ATOM, Writer
 from bptt.step import ops
 from bptt.step.graph import Graph, Node, terms_of, walk
 from bptt.step.ops import INDEX_OPS, TABLE
+from bptt.step.places import IndexPlace
 from bptt.step.shapes import Dim
 
 LONGEST = 900  # letters of a line
@@ -95,6 +98,30 @@ class Lines:
             body = body + other
         return tuple(self._lines(name, body, "[t]"))
 
+    def equation(self, name: str) -> GradientLine:
+        """A definition's own equation, `S[t, j] = ...`."""
+        root = self.graph.definitions[name].inputs[0]
+        places, body = split_target(root)
+        first = root.inputs[0] if root.op in KEEPING else root
+        if first is not root and first.op == "put":  # softmax(i, ...) named whole
+            place: IndexPlace = first.data[0]  # type: ignore[index]
+            places, body = place.names, element(root, place)
+        text = line_text(self.graph, body)
+        return GradientLine(name, with_places(f"{name}[t]", places), text, places)
+
+    def before(self, name: str) -> tuple[tuple[GradientLine, ...], int]:
+        """What the readers a step away give back, and how far: of the state before.
+
+        No lines where there is no such state, or its readers stand at several steps.
+        """
+        terms = [term for term in self.terms.of(name) if term.lag]
+        if {abs(term.lag) for term in terms} != {1}:
+            return (), 0
+        body = terms[0].body
+        for other in terms[1:]:
+            body = body + other.body
+        return tuple(self._lines(name, body, "[t]")), terms[0].lag
+
     def summed(self, name: str) -> tuple[GradientLine, ...]:
         """The gradient of a parameter: the sum of its copies'."""
         if not self.terms.of(name):
@@ -137,7 +164,7 @@ class Lines:
         places, body = spread(tidy(body, self.graph))
         body = tidy(body, self.graph)
         left = with_places(target, places)
-        right = _WHOLE.sub(r"\1", _Gradients(self.graph).text(body))
+        right = line_text(self.graph, body)
         dims = {n: d for node in walk([body]) for n, d in node.indices}
         new = dict.fromkeys(_NEW.findall(f"{left} {right}"))
         called = dict(zip(new, free_letters(self.graph), strict=False))
@@ -150,6 +177,11 @@ class Lines:
         return GradientLine(
             name, left, right if is_short else None, tuple(places_), len(right), letters
         )
+
+
+def line_text(graph: Graph, body: Node) -> str:
+    """A right side as it is shown: 1 for 1.0."""
+    return _WHOLE.sub(r"\1", _Gradients(graph).text(body))
 
 
 def shown_graph(graph: Graph) -> Graph:

@@ -16,6 +16,8 @@ _SIGNS = {
     "identity": r"\mathbf{I}", "zero": r"\mathbf{0}", "greater": ">",
     "greater_equal": r"\ge ", "unit": r"\mathbf{e}", "colon": ":",
     "at_most": r" \le ", "equals": " = ", "dots": r", \dots, ",
+    "left_square": r"\left[", "right_square": r"\right]", "semicolon": "; ",
+    "given_by": r" \leftarrow ",
 }  # fmt: skip
 # In \texttt, of TeX and of KaTeX.
 TYPED = {sign: rf"\{sign}" for sign in "_{}&%$#"} | {
@@ -58,8 +60,11 @@ class LatexPrinter(Printer):
     def root(self, text: str) -> str:
         return rf"\sqrt{{{text}}}"
 
-    def function(self, words: tuple[str, ...], arguments: list[str]) -> str:
-        return "".join(map(_function, words)) + self.bracket(", ".join(arguments))
+    def function(
+        self, words: tuple[str, ...], arguments: list[str], sub: str = ""
+    ) -> str:
+        name = self.script("".join(map(_function, words)), sub)
+        return name + self.bracket(", ".join(arguments))
 
     def sum_over(
         self, index: str, lower: str, upper: str, body: str, sign: str = "sum"
@@ -109,7 +114,7 @@ def _worded(font: str, word: str) -> str:
 def _function(word: str) -> str:
     if word in _MACROS or word in GREEK:
         return rf"\{word}"
-    return rf"\operatorname{{{word}}}"
+    return rf"\operatorname{{{_escape(word)}}}"
 
 
 def _escape(text: str) -> str:

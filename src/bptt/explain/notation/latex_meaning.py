@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bptt.explain.algebra.compare import meaning_of
 from bptt.explain.algebra.point import Point, UnknownSymbolError
 from bptt.step.erf import erf
 from bptt.step.shapes import Array
@@ -56,9 +57,9 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "log": np.log,
     "sin": np.sin,
     "cos": np.cos,
-    "sign": np.sign,
-    "floor": np.floor,
-    "round": np.rint,
+    "sign": meaning_of("sign"),
+    "floor": meaning_of("floor"),
+    "round": meaning_of("round"),
     "erf": erf,
     "replaced": lambda v, x: v + 0 * x,
     "largest": lambda x: np.max(x, keepdims=True),
@@ -71,7 +72,7 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "mean": lambda x: np.mean(x, keepdims=True),
     "max": np.maximum,
     "min": np.minimum,
-    "where": lambda c, a, b: np.asarray(np.where(c != 0, a, b)),
+    "where": meaning_of("where"),
     "diag": lambda x: np.diag(x[:, 0]),
 }
 

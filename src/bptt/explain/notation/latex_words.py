@@ -31,6 +31,7 @@ _SIGNS = {
     r"\intercal": "⊤", r"\ge": ">=", r"\geq": ">=", r"\overline": "overline",
     r"\sqrt": "√", r"\{": "(", r"\}": ")", r"\lbrack": "[", r"\rbrack": "]",
     r"\prime": ".T", "^": "**", "'": ".T", "−": "-", "（": "(", "）": ")", "，": ",",
+    r"\dots": "…", r"\ldots": "…", r"\cdots": "…",
     "=": "=", r"\mid": "|", r"\lvert": "|", r"\rvert": "|",
 }  # fmt: skip
 _NAMES = frozenset((

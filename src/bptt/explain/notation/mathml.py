@@ -33,6 +33,8 @@ _SIGNS = {
     "unit": "<mi>𝐞</mi>", "colon": _operator(":", tight=True),
     "at_most": _operator("≤"), "equals": _operator("="),
     "dots": _operator(",") + "<mo>…</mo>" + _operator(","),
+    "left_square": "<mo>[</mo>", "right_square": "<mo>]</mo>",
+    "semicolon": "<mo>;</mo>", "given_by": _operator("←"),
 }  # fmt: skip
 
 
@@ -54,12 +56,14 @@ class MathmlPrinter(Printer):
         return self.script(text, sup=sup)
 
     def script(self, base: str, sub: str = "", sup: str = "") -> str:
+        if not sub and not sup:
+            return base
         base, sub, sup = _row(base), sub and _row(sub), sup and _row(sup)
         if sub and sup:
             return f"<msubsup>{base}{sub}{sup}</msubsup>"
         if sub:
             return f"<msub>{base}{sub}</msub>"
-        return f"<msup>{base}{sup}</msup>" if sup else base
+        return f"<msup>{base}{sup}</msup>"
 
     def fraction(self, top: str, bottom: str) -> str:
         return f"<mfrac>{_row(top)}{_row(bottom)}</mfrac>"
@@ -73,10 +77,12 @@ class MathmlPrinter(Printer):
     def root(self, text: str) -> str:
         return f"<msqrt>{text}</msqrt>"
 
-    def function(self, words: tuple[str, ...], arguments: list[str]) -> str:
+    def function(
+        self, words: tuple[str, ...], arguments: list[str], sub: str = ""
+    ) -> str:
         names = " ".join(GREEK.get(word, word) for word in words)
         inside = "<mo>,</mo>".join(arguments)
-        return f"<mi>{names}</mi>{self.bracket(inside)}"
+        return self.script(f"<mi>{names}</mi>", sub) + self.bracket(inside)
 
     def sum_over(
         self, index: str, lower: str, upper: str, body: str, sign: str = "sum"

@@ -29,6 +29,8 @@ _SIGNS = {
     "total": "d", "transpose": "T", "delta": "δ", "equals_tight": "=", "one": "𝟏",
     "identity": "I", "zero": "𝟎", "greater": ">", "greater_equal": "≥", "unit": "e",
     "colon": ":", "at_most": " ≤ ", "equals": " = ", "dots": ", …, ",
+    "left_square": "[", "right_square": "]", "semicolon": "; ",
+    "given_by": " ← ",
 }  # fmt: skip
 
 
@@ -36,6 +38,7 @@ class UnicodePrinter(Printer):
     """Writes one line of Unicode."""
 
     quotient_level = LOOSE
+    has_formulas = False
 
     def symbol(self, name: str, sub: str = "", sup: str = "") -> str:
         base, accent, label = split_name(name)
@@ -68,8 +71,11 @@ class UnicodePrinter(Printer):
     def root(self, text: str) -> str:
         return f"√({text})"
 
-    def function(self, words: tuple[str, ...], arguments: list[str]) -> str:
-        return " ".join(GREEK.get(w, w) for w in words) + f"({', '.join(arguments)})"
+    def function(
+        self, words: tuple[str, ...], arguments: list[str], sub: str = ""
+    ) -> str:
+        name = " ".join(GREEK.get(w, w) for w in words) + _lowered(sub)
+        return f"{name}({', '.join(arguments)})"
 
     def sum_over(
         self, index: str, lower: str, upper: str, body: str, sign: str = "sum"
@@ -227,7 +233,7 @@ def _ascii_quotient(x: e.Quotient) -> Written:
 
 _ASCII: dict[type[Expr], Callable[[Any], Written]] = {
     e.Number: _ascii_number,
-    e.Size: lambda x: (x.dim, _ATOM),
+    e.Size: lambda x: (x.dim, _SUM if "+" in x.dim else _ATOM),
     e.Value: lambda x: (_reference(x), _ATOM),
     e.Nabla: lambda x: (f"grad_{_reference(x.of)}", _ATOM),
     e.Incoming: lambda x: (f"incoming({_reference(x.of)})", _ATOM),

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bptt.explain.algebra import expr as e
+from bptt.explain.algebra import written as w
 from bptt.explain.algebra.expr import Expr, Time
 from bptt.step.ops import OPS
 
@@ -42,9 +43,12 @@ def split_name(name: str) -> tuple[str, str, str]:
 def function_words(function: str) -> tuple[str, ...]:
     """The name of a function in print, from its row in the table: ("log", "softmax").
 
-    A Greek letter is spelt out, "sigma".
+    A Greek letter is spelt out, "sigma"; where the row is no call of a name, as of the
+    sum over i or of -log, the function goes by its own.
     """
-    head = OPS[function].latex.split(r"\left(")[0]
+    head, *rest = OPS[function].latex.split(r"\left(")
+    if not rest or not head or "{0}" in head or "_i" in head:
+        return (function,)
     return tuple(re.findall(r"[A-Za-z]+", head.replace("operatorname", "")))
 
 
@@ -62,9 +66,11 @@ class Printer(ABC):
     """Writes expressions in one format; call it with an expression.
 
     quotient_level: how tightly a quotient binds; a bar binds all, a slash does not.
+    has_formulas: whether what the language of cells writes is shown as a formula.
     """
 
     quotient_level = ATOM
+    has_formulas = True
 
     def __call__(self, expr: Expr, level: int = SUM) -> str:
         """The expression, bracketed if it binds less than `level`."""
@@ -102,8 +108,10 @@ class Printer(ABC):
         """A square root."""
 
     @abstractmethod
-    def function(self, words: tuple[str, ...], arguments: list[str]) -> str:
-        """f(u, v)."""
+    def function(
+        self, words: tuple[str, ...], arguments: list[str], sub: str = ""
+    ) -> str:
+        """f(u, v); sub: the written index that it runs along, max_j(u)."""
 
     @abstractmethod
     def sum_over(
@@ -156,7 +164,7 @@ class Printer(ABC):
         """t, t+1, tau, 3."""
         if not time.base:
             return self.number(float(time.offset))
-        base = self.word(time.base)
+        base = self.composed(time.base)
         if not time.offset:
             return base
         sign = "plus_tight" if time.offset > 0 else "minus_tight"
@@ -173,15 +181,42 @@ class Printer(ABC):
         return self.sign("comma").join(self.index(index) for index in indices)
 
     def index(self, index: str | e.Value) -> str:
-        """A letter, or a class."""
-        return self.word(index) if isinstance(index, str) else self(index)
+        """A letter, a place such as l+k or wrap(i-k), or a class."""
+        return self.composed(index) if isinstance(index, str) else self(index)
+
+    def composed(self, text: str) -> str:
+        """Names and numbers with signs between them: t-2**k, 1, ..., n_h."""
+        found: list[str] = []
+        for match in _COMPOSED.finditer(text):
+            if match["power"]:
+                base, exponent = match["power"].split("**")
+                found.append(self.script(self._atom(base), sup=self._atom(exponent)))
+            elif match["sign"]:
+                found.append(self.sign(_COMPOSING[match["sign"]]))
+            else:
+                found.append(self._atom(match[0]))
+        return "".join(found)
+
+    def _atom(self, text: str) -> str:
+        return self.number(float(text)) if text.isdigit() else self.word(text)
 
 
+# In places and steps: t-2**k, wrap(i-k), 1, ..., n_h.
+_COMPOSING = {"+": "plus_tight", "-": "minus_tight", "(": "open", ")": "close",
+              ",...,": "dots", ",": "comma"}  # fmt: skip
+_COMPOSED = re.compile(r"(?P<power>\w+\*\*\w+)|\w+|(?P<sign>,\.\.\.,|[-+(),])")
+# How the language's functions are called in print, and the others as they are.
+CALLED_WORDS = {
+    "sigmoid": ("sigma",), "softplus": ("zeta",), "layer_norm": ("LN",),
+    "maximum": ("max",), "minimum": ("min",), "stop_gradient": ("stop",),
+    "log_softmax": ("log", "softmax"),
+}  # fmt: skip
 SIGNS = (
     "plus", "minus", "plus_tight", "minus_tight", "open", "close", "comma", "odot",
     "nabla", "partial", "total", "transpose", "delta", "equals_tight", "one",
     "identity", "zero", "greater", "greater_equal", "unit", "colon", "at_most",
-    "equals", "dots",
+    "equals", "dots", "left_square", "right_square", "semicolon",
+    "given_by",
 )  # fmt: skip
 Written = tuple[str, int]
 
@@ -196,13 +231,20 @@ def _value(p: Printer, x: e.Value) -> Written:
     return p.symbol(x.name, sup=p.step(x.time)), SCRIPT if x.time else ATOM
 
 
-def _gradient(p: Printer, x: e.Nabla) -> Written:
+def _gradient(p: Printer, x: e.Nabla | w.NablaPart) -> Written:
     nabla = p.script(p.sign("nabla"), sub=p(x.of))
     return p.row([nabla, p.symbol("L")]), PRODUCT
 
 
 def _incoming(p: Printer, x: e.Incoming) -> Written:
     return p.over(x.of.name, p.step(x.of.time)), SCRIPT
+
+
+def _incoming_part(p: Printer, x: w.IncomingPart) -> Written:
+    inner = x.of.of
+    assert isinstance(inner, e.Value)
+    base = p.over(inner.name, "")
+    return p.script(base, p.indices(x.of.indices), p.step(inner.time)), SCRIPT
 
 
 def _element(p: Printer, x: e.Element) -> Written:
@@ -224,6 +266,9 @@ def _transpose(p: Printer, x: e.Transpose) -> Written:
     top = p.sign("transpose")
     if isinstance(x.of, e.Value):
         return p.symbol(x.of.name, sup=p.step(x.of.time) + top), SCRIPT
+    if isinstance(x.of, e.Element) and isinstance(x.of.of, e.Value):
+        inner, sub = x.of.of, p.indices(x.of.indices)
+        return p.symbol(inner.name, sub=sub, sup=p.step(inner.time) + top), SCRIPT
     if isinstance(x.of, e.Jacobian):
         return p.script(p.bracket(p(x.of)), sup=top), SCRIPT
     return p.script(_base(p, x.of), sup=top), SCRIPT
@@ -243,7 +288,7 @@ def _product(p: Printer, x: e.Product) -> Written:
     *rest, last = x.factors
     parts = [p(factor, SCRIPT) for factor in rest]
     # A gradient in front of another factor is bracketed: (∇_h L) x^T, not ∇_h (L x^T).
-    tail = PRODUCT if isinstance(last, e.Nabla) else SCRIPT
+    tail = PRODUCT if isinstance(last, e.Nabla | w.NablaPart) else SCRIPT
     return p.row([*parts, p(last, tail)]), PRODUCT
 
 
@@ -271,11 +316,9 @@ def _negative(p: Printer, x: e.Negative) -> Written:
 
 
 def _sigma(p: Printer, x: e.Sigma) -> Written:
-    is_step = isinstance(x.upper, Time)
     upper = p.time(x.upper) if isinstance(x.upper, Time) else _dim(p, x.upper)
-    lower = p.time(x.lower) if is_step else p.number(1.0)
     body = p(x.body, LOOSE if isinstance(x.body, e.Sigma) else PRODUCT)
-    return p.sum_over(p.word(x.index), lower, upper, body), LOOSE
+    return p.sum_over(p.word(x.index), p.time(x.lower), upper, body), LOOSE
 
 
 def _step_product(p: Printer, x: e.StepProduct) -> Written:
@@ -312,14 +355,39 @@ def _zeros(p: Printer, x: e.Zeros) -> Written:
     return p.script(p.sign("zero"), sub=sub), ATOM
 
 
+# What is 1 where it is true, and its sign.
+RELATIONS = {"greater": "greater", "greater_equal": "greater_equal",
+             "equal": "equals_tight"}  # fmt: skip
+
+
+def _called(p: Printer, x: w.Called) -> Written:
+    words = CALLED_WORDS.get(x.function, (x.function,))
+    along = p.word(x.along) if x.along else ""
+    return p.function(words, [p(a) for a in x.arguments], along), ATOM
+
+
+def _joined(p: Printer, x: w.Joined) -> Written:
+    inside = p.sign("semicolon").join(p(part) for part in x.parts)
+    return p.sign("left_square") + inside + p.sign("right_square"), ATOM
+
+
+def _as_written(p: Printer, x: e.Written) -> Written:
+    if p.has_formulas and x.typeset is not None:
+        return _WRITERS[type(x.typeset)](p, x.typeset)
+    return p.typed(x.text), ATOM
+
+
 def _call(p: Printer, x: e.Applied) -> Written:
     arguments = [p(argument) for argument in x.arguments]
-    if x.function in ("greater", "greater_equal"):
-        relation = arguments[0] + p.sign(x.function) + arguments[1]
+    if x.function in RELATIONS:
+        relation = arguments[0] + p.sign(RELATIONS[x.function]) + arguments[1]
         return p.script(p.sign("one"), sub=relation), ATOM
     if x.function == "lookup":
         matrix = x.arguments[0]
         sub = p.sign("colon") + p.sign("comma") + arguments[1]
+        if isinstance(matrix, e.Element) and isinstance(matrix.of, e.Value):
+            sub = p.indices(matrix.indices) + p.sign("comma") + sub
+            matrix = matrix.of
         if not isinstance(matrix, e.Value):
             return p.script(p(matrix, ATOM), sub=sub), SCRIPT
         text = p.symbol(matrix.name, sub=sub, sup=p.step(matrix.time))
@@ -345,7 +413,12 @@ _WRITERS: dict[type[Expr], Callable[[Printer, Any], Written]] = {
     e.Zeros: _zeros,
     e.UnitVector: lambda p, x: (p.script(p.sign("unit"), sub=p(x.index)), ATOM),
     e.Delta: _delta,
-    e.Written: lambda p, x: (p.typed(x.text), ATOM),
+    e.Written: _as_written,
+    w.NablaPart: _gradient,
+    w.IncomingPart: _incoming_part,
+    w.Called: _called,
+    w.Joined: _joined,
+    w.GivenBack: lambda p, x: (p(x.of) + p.sign("given_by") + p(x.reader), SUM),
     e.Element: _element,
     e.Jacobian: _jacobian,
     e.Transpose: _transpose,

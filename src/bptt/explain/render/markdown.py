@@ -27,7 +27,7 @@ def render_markdown(
 
 def inline(expr: Expr) -> str:
     """A formula inside a sentence."""
-    if isinstance(expr, Written):
+    if isinstance(expr, Written) and expr.typeset is None:
         return f"`{expr.text}`"
     return f"${to_latex(expr)}$"
 

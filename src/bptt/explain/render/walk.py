@@ -110,7 +110,7 @@ class DocumentWalk:
                 ]))  # fmt: skip
 
     def _chain(self, chain: m.Chain) -> str:
-        if chain.is_written:
+        if chain.is_typed:
             notes = [link.reason for link in chain.links if link.reason]
             said = [self._emphasis(self._writer.sentence(note)) for note in notes]
             return "\n\n".join([self._listing(typed_lines(chain)), *said])

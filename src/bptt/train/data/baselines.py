@@ -6,7 +6,9 @@ text can be had back, divided by its number of characters.
 """
 
 import lzma
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,7 @@ from bptt.train.data.vocabulary import UNKNOWN, read_pieces
 # finds what repeats within its window: lzma needs about a second per megabyte and ten
 # times its window in memory.
 LZMA_CONTEXT_BYTES = 4 * 2**20
-LZMA_WINDOW_BYTES = 8 * 2**20
+LZMA_WINDOW_BYTES = 4 * 2**20
 LZMA_PIECE_BYTES = 2**18
 MAX_HELD_OUT = 16 * 2**20  # characters of a held-out part that is still compressed
 
@@ -27,10 +29,19 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """The end of the training part of a text and the held-out part after it."""
+    """The end of the training part of a text and the held-out part after it.
 
-    training: str
-    validation: str
+    Each gives its characters in pieces, from the first one on, whenever it is called:
+    a long text is not held in memory for a figure at the end of a run.
+    """
+
+    training: Callable[[], Iterable[str]]
+    validation: Callable[[], Iterable[str]]
+
+    @classmethod
+    def of(cls, training: str, validation: str) -> "Split":
+        """The same of texts that are in memory."""
+        return cls(lambda: (training,), lambda: (validation,))
 
 
 @dataclass(frozen=True)
@@ -76,23 +87,29 @@ def lzma_bits(split: Split) -> float:
     8 (|lzma(training + validation)| - |lzma(training)|) / n characters
 
     Compressing the held-out part alone would be an unfair match: the compressor would
-    start from nothing. The dictionary covers all that it is shown, up to 8 MiB.
+    start from nothing. The window covers up to 4 MiB of what it is shown.
     """
-    training = split.training.encode()[-LZMA_CONTEXT_BYTES:]
-    validation = split.validation.encode()
-    size = min(max(2**16, len(training) + len(validation)), LZMA_WINDOW_BYTES)
-    extra = _compressed_size(size, training, validation) - _compressed_size(
-        size, training
-    )
-    return 8 * extra / len(split.validation)
+    training = b"".join(_in_bytes(split.training()))[-LZMA_CONTEXT_BYTES:]
+    n = sum(map(len, split.validation()))
+    n_bytes = len(training) + sum(map(len, _in_bytes(split.validation())))
+    window = min(max(2**16, n_bytes), LZMA_WINDOW_BYTES)
+    before = _compressed_size(window, _short(training))
+    later = (p for piece in _in_bytes(split.validation()) for p in _short(piece))
+    return 8 * (_compressed_size(window, chain(_short(training), later)) - before) / n
 
 
-def _compressed_size(window: int, *contents: bytes) -> int:
-    """Bytes of contents as one; given in pieces, between which Ctrl-C is answered."""
+def _in_bytes(pieces: Iterable[str]) -> Iterator[bytes]:
+    return (piece.encode() for piece in pieces)
+
+
+def _short(content: bytes) -> Iterator[bytes]:
+    """In pieces, between which Ctrl-C is answered."""
+    for start in range(0, len(content), LZMA_PIECE_BYTES):
+        yield content[start : start + LZMA_PIECE_BYTES]
+
+
+def _compressed_size(window: int, pieces: Iterable[bytes]) -> int:
+    """Bytes that lzma needs for pieces as one."""
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": window}]
     coder = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=filters)
-    n = 0
-    for content in contents:
-        for start in range(0, len(content), LZMA_PIECE_BYTES):
-            n += len(coder.compress(content[start : start + LZMA_PIECE_BYTES]))
-    return n + len(coder.flush())
+    return sum(len(coder.compress(piece)) for piece in pieces) + len(coder.flush())

@@ -8,7 +8,6 @@ byte pairs    pieces of UTF-8 that often lie together (Sennrich, Haddow and Birc
 import codecs
 import json
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from bptt.train.data.vocabulary import UNKNOWN, Vocabulary
 from bptt.train.door.limits import Refusal
 from bptt.train.door.records import VocabularyRecord, hold_to
 from bptt.train.errors import TrainExtraMissingError
+from bptt.train.interrupt import in_a_thread
 from bptt.train.options import PAIRS, WORDS
 
 UNKNOWN_WORD = "<unk>"
@@ -156,7 +156,7 @@ class BytePairs:
             vocab_size=max(n, 256), min_frequency=2, show_progress=False,
             initial_alphabet=sorted(library.pre_tokenizers.ByteLevel.alphabet()),
         )  # fmt: skip
-        _answering(lambda: made.train_from_iterator(_short(pieces), trainer))
+        in_a_thread(made.train_from_iterator, _short(pieces), trainer)
         record = json.loads(made.to_str())["model"]
         entries = sorted(record["vocab"], key=record["vocab"].__getitem__)
         return cls(tuple(entries), tuple((a, b) for a, b in record["merges"]))
@@ -204,27 +204,6 @@ def _short(pieces: Iterable[str]) -> Iterator[str]:
                 yield "".join(lines)
                 lines, n = [], 0
         yield "".join(lines)
-
-
-def _answering(work: Callable[[], object]) -> None:
-    """Do what Python cannot interrupt in a thread, so that Ctrl-C is answered.
-
-    Raises: what the work raises.
-    """
-    failed: list[BaseException] = []
-
-    def do() -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
-            failed.append(error)
-
-    thread = threading.Thread(target=do, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.2)
-    if failed:
-        raise failed[0]
 
 
 def _library() -> Any:

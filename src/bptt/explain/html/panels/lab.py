@@ -11,6 +11,7 @@ from typing import Any
 from bptt.explain.algebra.expr import T
 from bptt.explain.cards import Term
 from bptt.explain.formula.backward import Rules
+from bptt.explain.html.panels.lab_known import known_data
 from bptt.explain.html.panels.lab_mistakes import Mistake, find_mistakes
 from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.panels.play import play_data
@@ -85,4 +86,5 @@ def lab_data(page: PageContext) -> dict[str, Any]:
     parameters = [{"name": name} for name in page.graph.parameters]
     return {"order": list(page.graph.definitions), "edges": edges, "seeds": seeds,
             "parameters": parameters, "target": right.target, "loss": page.graph.loss,
-            "right": right.formula, **walk_data(page), **play_data(page)}  # fmt: skip
+            "right": right.formula, "known": known_data(page), **walk_data(page),
+            **play_data(page)}  # fmt: skip

@@ -22,10 +22,14 @@ from bptt.step.graph import Graph
 
 @dataclass(frozen=True)
 class PageContext(Pictures):
-    """One page in the making; lang: the language that it opens in."""
+    """One page in the making; lang: the language that it opens in.
+
+    figure: the network in time of a cell with indices, as SVG.
+    """
 
     writer: PageWriter
     lang: str = "en"
+    figure: str = ""
 
     @property
     def graph(self) -> Graph:

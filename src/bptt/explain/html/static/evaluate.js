@@ -325,6 +325,7 @@
   };
 
   B.Evaluator = Evaluator;
+  B.countOf = countOf;
 
   /* The same numbers, whatever the layout; a different count is a different shape. */
   B.compare = function (found, right) {

@@ -1,6 +1,7 @@
 /* Try to break it: a formula of the reader's, or a known mistake, run on these numbers. */
 (function () {
   const lab = B.data.lab;
+  const said = ({ id, fields }) => fill(id, fields);
   const fill = (id, fields) => B.word(id).replace(/\{(\w+)\}/g, (_, key) => fields[key] ?? "");
 
   /* What the reader's formula defines: the gradient of a node, parameter or element. */
@@ -88,11 +89,14 @@
     return childrenOf(tree).some((part) => runsBack(part, steps));
   }
 
-  /* Both sides at every step where both are defined, where the left is no gradient. */
-  function compared(left, right) {
-    const pass = new B.Pass(null), found = { a: [], b: [] }, letters = freeLetters(hasDelta(left) ? { left, right } : left);
-    const all = choices([...freeSteps([left, right]).map((step) => [step, 1, B.tau]), ...letters.map(([letter, count]) => [letter, 0, count - 1])]);
-    let undefined_ = null;
+  const TOLERANCE = 1e-10; // of one comparison, as check_equation's
+
+  /* Both sides at every step where both are defined, with the exact gradients; isQuick:
+     no further than to the first difference. covered: the steps that were compared. */
+  B.compared = function (left, right, pass, isQuick) {
+    const found = { a: [], b: [] }, covered = new Set(), letters = freeLetters(hasDelta(left) ? { left, right } : left);
+    const free = freeSteps([left, right]), all = choices([...free.map((step) => [step, 1, B.tau]), ...letters.map(([letter, count]) => [letter, 0, count - 1])]);
+    let undefined_ = null, isEqual = true;
     for (const chosen of all) {
       const indices = Object.fromEntries(letters.map(([letter]) => [letter, chosen[letter]])), steps = { ...chosen };
       for (const [letter] of letters) delete steps[letter];
@@ -100,9 +104,13 @@
         if (runsBack(left, steps) || runsBack(right, steps)) continue;
         const values = [right, left].map((side) => new B.Evaluator("columns", pass, steps, indices).value(side));
         const b = values[1], a = filled(values[0], b, right);
-        if (!B.compare(a, b).fits) throw new B.FormulaError("lab-sides", { a: a.shape.join("×") || "1", b: b.shape.join("×") || "1" }, right.span);
+        const { fits, error } = B.compare(a, b);
+        if (!fits) throw new B.FormulaError("lab-sides", { a: a.shape.join("×") || "1", b: b.shape.join("×") || "1" }, right.span);
         found.a.push(...a.data);
         found.b.push(...b.data);
+        covered.add(chosen[free[0]] ?? 0);
+        isEqual = isEqual && error <= TOLERANCE;
+        if (isQuick && !isEqual) break;
       } catch (error) {
         if (!(error instanceof B.FormulaError) || !["lab-no-step", "lab-leaves"].includes(error.id)) throw error;
         undefined_ = error;
@@ -110,14 +118,14 @@
     }
     if (!found.a.length) throw undefined_;
     const whole = (data) => ({ shape: [data.length], data: Float64Array.from(data) });
-    return [{ name: "=", ...B.compare(whole(found.a), whole(found.b)) }];
-  }
+    return { rows: [{ name: "=", ...B.compare(whole(found.a), whole(found.b)) }], isEqual, covered: Array.from(covered), letter: free[0] || "" };
+  };
 
   function attempt(left, formula, reading) {
     try {
       const own = target(left);
       if (own) return { rows: B.runPass({ ...own, formula, reading }) };
-      return { rows: compared(left, formula) };
+      return { rows: B.compared(left, formula, new B.Pass(null)).rows };
     } catch (error) {
       if (!(error instanceof B.FormulaError)) throw error;
       return { error };
@@ -127,11 +135,12 @@
   const bare = (tree) => JSON.stringify(tree, (key, value) => (key === "span" ? undefined : value));
   const isWrong = (row) => !(row.error < 1e-9);
 
+  const usual = { ...node(lab.target, "t"), span: [0, 0] };
   function judgeSide(left, right) {
     if (left && bare(left) === bare(right)) return { columns: { error: new B.FormulaError("lab-circular", {}, right.span) }, numpy: null };
-    const columns = attempt(left, right, "columns");
+    const sides = [left || usual, right], columns = attempt(left, right, "columns");
     const isShape = columns.error && ["lab-product", "lab-elementwise", "lab-vector", "lab-result"].includes(columns.error.id);
-    return { columns, numpy: isShape ? attempt(left, right, "numpy") : null };
+    return { columns, numpy: isShape ? attempt(left, right, "numpy") : null, sides };
   }
 
   const hasI = (tree) => tree.isUnsized || childrenOf(tree).some(hasI);
@@ -180,16 +189,49 @@
     return B.make("table", {}, B.make("thead", {}, head), B.make("tbody", {}, ...body));
   }
 
+  /* What the likely fix is, as check_equation says it; null where the formula is right,
+     is not read, or says nothing. */
+  B.diagnosisOf = function (text, { columns, sides }) {
+    if (!sides || (columns.rows && !columns.rows.some(isWrong))) return null;
+    return B.diagnosis(...sides);
+  };
+
+  function advised(text, { span, advice, suggestion, hints }) {
+    const known = suggestion && fill("formula.known", { equation: suggestion });
+    const lines = [advice && fill("formula.fix", { advice: said(advice) }), known, ...hints.map(said)].filter(Boolean);
+    return [...(span ? [quoted(text, span)] : []), ...lines.map((line) => B.make("p", { text: line }))];
+  }
+
+  /* In slices of time, so that the reader can type on; a later search ends this one. */
+  let search = 0;
+  function seek(text, verdict, place) {
+    const mine = ++search, steps = B.diagnosisOf(text, verdict);
+    if (!steps) return Promise.resolve();
+    return new Promise((resolve) => {
+      const go = () => {
+        if (mine !== search) return resolve();
+        for (const end = performance.now() + 12; performance.now() < end;) {
+          const { done, value } = steps.next();
+          if (!done) continue;
+          place.append(...advised(text, value));
+          return resolve();
+        }
+        return setTimeout(go);
+      };
+      setTimeout(go);
+    });
+  }
+
   function show(text) {
-    const place = B.one(".lab .result");
-    const { columns, numpy } = B.judge(text);
-    const parts = [];
+    const place = B.one(".lab .result"), verdict = B.judge(text), { columns, numpy } = verdict;
+    const parts = [], advice = B.make("div", { class: "advice" });
     const isRight = columns.rows && !columns.rows.some(isWrong);
     if (columns.error) {
       parts.push(B.make("p", { text: fill(columns.error.id, columns.error.fields) }), quoted(text, columns.error.span));
     } else {
       parts.push(B.make("p", { text: B.word(isRight ? "lab-right" : "lab-wrong") }), table(columns.rows));
     }
+    parts.push(advice);
     if (numpy) {
       const isTrap = numpy.rows && numpy.rows.some(isWrong);
       parts.push(B.make("p", { text: B.word(isTrap ? "lab-trap" : numpy.rows ? "lab-flat-right" : "lab-no-trap") }));
@@ -197,6 +239,7 @@
     }
     place.className = "result " + (isRight ? "good" : "bad");
     place.replaceChildren(...parts);
+    B.sought = seek(text, verdict, advice);
   }
 
   B.startLab = function () {
