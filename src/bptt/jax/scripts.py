@@ -30,6 +30,7 @@ from bptt.jax.served import (
     Script,
 )
 from bptt.jax.task import Task, decode
+from bptt.step.graph import Node
 from bptt.step.shapes import Array
 
 
@@ -176,10 +177,7 @@ class _Writing:
         totals = {node for phase, node in writer.executable.totals if phase == 1}
         for number, (kind, name) in enumerate(task.wanted):
             dst = self._result_rows(number)
-            gradient = gradient_of if kind == "parameter" else gradient_at
-            if kind == "initial":
-                gradient = writer.program.carried.get
-            root = writer.program.roots.get(gradient(name) or "")
+            root = self._find_root(kind, name)
             if root is None:
                 writer.move(dst, None)
             elif kind == "initial":
@@ -192,8 +190,17 @@ class _Writing:
             else:
                 writer.move(dst, self._find_sum(root, sums))
 
-    def _find_sum(self, root: object, sums: Sequence[Place]) -> Rows:
-        view = self._writer.executable.sums.views.get(root)  # type: ignore[call-overload]
+    def _find_root(self, kind: str, name: str) -> Node | None:
+        """The node of a gradient; None for one that is zero."""
+        program = self._writer.program
+        names = {
+            "parameter": gradient_of(name), "input": gradient_at(name),
+            "initial": program.carried.get(name, ""),
+        }  # fmt: skip
+        return program.roots.get(names[kind])
+
+    def _find_sum(self, root: Node, sums: Sequence[Place]) -> Rows:
+        view = self._writer.executable.sums.views.get(root)
         if view is None:
             raise NoScriptError("a gradient that NumPy makes of others")
         base, begin = sums[view.result]

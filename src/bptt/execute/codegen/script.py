@@ -59,7 +59,7 @@ def emit_follow(module: ir.Module, name: str, target: Target, real_bytes: int) -
         step.on(ADD, lambda: step.move(is_added=True))
         step.on(SUM, step.sum)
         for n_arguments, code in CALLS.items():
-            step.on(code, lambda n=n_arguments: step.call(n))  # type: ignore[misc]
+            step.on(code, lambda n=n_arguments: step.call(n))
 
     e.loop(e.index(0), count, 1, follow)
     e.finish()
