@@ -76,7 +76,7 @@ def _forward(task: Task, operands: Sequence[Array], results: Sequence[Array]) ->
     elif task.n_kept:
         *memory, stamp = results[-task.n_kept :]
         program, _ = task.phased_program
-        stamp[...], chosen = place_kept(task, bindings, memory)
+        stamp[...], chosen = _place(task, bindings, memory)
         call = dispatch.begin(program, bindings, threads=task.threads, memory=chosen)
         run = Run(call.program, bindings, call.values)
     else:
@@ -91,13 +91,24 @@ def _forward(task: Task, operands: Sequence[Array], results: Sequence[Array]) ->
         result[...] = value
 
 
-def place_kept(
+def _place(
     task: Task, bindings: Bindings, memory: Sequence[Array]
 ) -> tuple[int, list[Array] | None]:
     """What buffers hold here, and which of them, in the order of the program.
 
-    0 and None where they cannot: a program of another CPU has other buffers. One that
-    no watch looks at needs some of those that it would if one did.
+    0 and None where they cannot.
+    """
+    stamp, numbers = choose_kept(task, bindings, [array.shape for array in memory])
+    return stamp, None if numbers is None else [memory[n] for n in numbers]
+
+
+def choose_kept(
+    task: Task, bindings: Bindings, shapes: Sequence[tuple[int, ...]]
+) -> tuple[int, list[int] | None]:
+    """The stamp of buffers, and the numbers of those that the program wants, in order.
+
+    0 and None where they cannot serve: a program of another CPU has other buffers. One
+    that no watch looks at needs some of those that it would if one did.
     """
     program, _ = task.phased_program
     kept = dispatch.find_kept(
@@ -105,12 +116,13 @@ def place_kept(
     )
     if kept is None:
         return 0, None
-    left, chosen = list(memory), []
+    left, chosen = list(range(len(shapes))), []
     for shape in kept.shapes:
-        number = next((i for i, array in enumerate(left) if array.shape == shape), None)
+        number = next((n for n in left if shapes[n] == shape), None)
         if number is None:
             return 0, None
-        chosen.append(left.pop(number))
+        left.remove(number)
+        chosen.append(number)
     return kept.stamp, chosen
 
 
@@ -143,7 +155,7 @@ def _go_on(
     names = task.waited_for
     if not read.kept or not set(seeds) <= set(names):
         return None
-    stamp, chosen = place_kept(task, bindings, memory)
+    stamp, chosen = _place(task, bindings, memory)
     if not stamp or int(read.kept[-1]) != stamp:
         return None
     _fill_up(task, bindings, seeds)

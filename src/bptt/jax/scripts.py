@@ -21,7 +21,7 @@ from bptt.execute.kernels.script import (
     ScriptWriter,
     compile_follow,
 )
-from bptt.jax.run import bind_task, forward_program_of, place_kept
+from bptt.jax.run import bind_task, choose_kept, forward_program_of
 from bptt.jax.served import (
     CHECKS_STAMP,
     FIXED_BASES,
@@ -127,17 +127,16 @@ class _Writing:
     def _find_kept(self, first: int) -> list[Place]:
         """Where the buffers lie, among the results from `first` on."""
         last = first + self._task.n_kept - 1
-        kept = self._results[first:last]
-        stamp, chosen = place_kept(self._task, self._bindings, kept)
+        shapes = [array.shape for array in self._results[first:last]]
+        stamp, chosen = choose_kept(self._task, self._bindings, shapes)
         if chosen is None:
             raise NoScriptError("buffers of another CPU")
-        where = {id(array): self._result(first + n) for n, array in enumerate(kept)}
         use, base = WRITES_STAMP, self._result(last)[0]
         if self._task.is_backward:
             number = len(self._task.kinds) + self._task.n_kept - 1
             use, base = CHECKS_STAMP, self._operand(number)[0]
         self._stamp = (use, base, stamp)
-        return [where[id(array)] for array in chosen]
+        return [self._result(first + number) for number in chosen]
 
     # ----- forward -----
 
