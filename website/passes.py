@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from blocks import write
@@ -37,6 +38,7 @@ SIZES = {"n_x": 20, "n_h": 32, "n_y": 24}
 REAL = 4  # bytes of a float32
 CARRY = "carry(h[-1])"  # what the loop back hands to the step before
 ROTATED = ("grad(h)", CARRY)
+WIDTH = 93  # signs of a line that website/assets/site.css makes room for
 LOOPS = {0: "all steps at once", 1: "loop t = 1..tau", -1: "loop t = tau..1"}
 
 
@@ -108,7 +110,10 @@ def lines(roots: Mapping[str, Node], own: Iterable[str] | None = None) -> str:
         (node, name) for node, name in names.items()
         if name.startswith("p") and node in nodes
     ]  # fmt: skip
-    return "\n".join(f"{name} = {body(node, names)}" for node, name in wanted + shared)
+    return "\n".join(
+        fill(f"{name} = {body(node, names)}", WIDTH, subsequent_indent="    ")
+        for node, name in wanted + shared
+    )
 
 
 # ----- the passes -----

@@ -103,7 +103,7 @@ class Span:
             after = "…"
         line = before + visible(self.line[first : first + WIDTH]) + after
         blank = " " * len(before) + _blank(self.line[first : self.start])
-        carets = "^" * max(1, _columns(self.line[self.start : end]))
+        carets = "^" * max(1, columns_of(self.line[self.start : end]))
         return f"    {line}\n    {blank}{carets}"
 
 
@@ -112,7 +112,7 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in text)
 
 
-def _columns(text: str) -> int:
+def columns_of(text: str) -> int:
     """How many columns of a terminal the text takes."""
     wide = sum(east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(combining(c) != 0 for c in text)
@@ -120,7 +120,7 @@ def _columns(text: str) -> int:
 
 def _blank(text: str) -> str:
     """White space as wide as the text: a tab stays a tab."""
-    return "".join(c if c == "\t" else " " * _columns(c) for c in text)
+    return "".join(c if c == "\t" else " " * columns_of(c) for c in text)
 
 
 class CellError(BpttError):

@@ -67,6 +67,19 @@ def test_the_list_fits_a_terminal_and_names_every_cell_once_in_its_family():
     assert len(lines) == len(listed) + 2 * len(FAMILIES) + 3
 
 
+def test_a_narrow_terminal_keeps_the_two_columns_of_the_list():
+    console = Console(width=60, color_system=None)
+    with console.capture() as capture:
+        console.print(make_list())
+    lines = capture.get().splitlines()
+    width = 4 + max(map(len, cells.names()))
+    rows = [line for line in lines if line.startswith("  ")]
+    assert len(rows) > len(cells.names())  # some go on in a second line
+    assert all(len(line) <= 60 for line in lines)
+    assert all(line[width - 2 : width] == "  " for line in rows)
+    assert all(line[width] != " " for line in rows)
+
+
 def test_only_what_is_longer_than_the_screen_is_paged(monkeypatch):
     paged = []
     monkeypatch.setattr("pydoc.pager", paged.append)

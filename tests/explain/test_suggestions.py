@@ -7,7 +7,9 @@ import pytest
 import bptt
 from bptt.explain.algebra.point import Scope
 from bptt.explain.notation.formula_tokens import FormulaSyntaxError
+from bptt.explain.notation.latex import to_latex
 from bptt.explain.notation.parse import parse_formula
+from tests.explain.formula_table import table
 from tests.explain.handwritten_passes import (
     PASSES,
     USERS_TEXT,
@@ -105,6 +107,25 @@ LIKELY = {
 @pytest.mark.parametrize("text", LIKELY)
 def test_the_likely_fix_is_there_where_it_is_needed_most(text):
     assert bptt.check_equation(text).edit.kind == LIKELY[text]
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    *(("book", text) for text in (*LIKELY, *WRONG["book"])),
+    *((name, text) for name in ("lstm", "gru") for text in WRONG[name]),
+    *((name, text) for name in ("book", "gru") for kind, text in table(name)[::3]
+      if kind in ("wrong", "misshapen")),
+])  # fmt: skip
+def test_in_latex_a_wrong_formula_is_told_the_same(name, text):
+    cell = CELLS[name]
+    sides = parse_formula(text, Scope(cell.graph))
+    plain = cell.check_equation(text)
+    typeset = cell.check_equation(" = ".join(map(to_latex, sides)))
+    for report in (plain, typeset):
+        if report.suggestion:
+            assert cell.check_equation(report.suggestion).passed
+    kinds = [report.edit and report.edit.kind for report in (plain, typeset)]
+    assert kinds[0] == kinds[1]
+    assert [hint.id for hint in plain.hints] == [hint.id for hint in typeset.hints]
 
 
 def test_from_outside_is_explained_to_who_forgot_it():

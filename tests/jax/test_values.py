@@ -166,7 +166,7 @@ def test_a_sum_of_symbolic_sizes_is_exported(n_p):
     params = {"W": rng.standard_normal((5, n_p + 4)), "R": rng.standard_normal((5, 5))}
     x, u = (rng.standard_normal((4, 6, n)) for n in (n_p, 3))
     single = jax.tree.map(lambda a: a.astype("float32"), (params, {"x": x, "u": u}))
-    found = program.call(single[0], *single[1].values())
+    found = program.call(single[0], single[1]["x"], single[1]["u"])
     known = bptt.Cell(PUT_TOGETHER).gradient(*single, executor="reference")
     np.testing.assert_allclose(found, known["W"], rtol=1e-4, atol=1e-5)
 

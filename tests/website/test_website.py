@@ -31,6 +31,18 @@ def site(tmp_path_factory):
     return folder
 
 
+def test_a_line_of_code_fits_the_column_of_a_screen_of_1280():
+    room = 93  # signs, by the size of the letters in website/assets/site.css
+    wide = [
+        (page.relative_to(DOCS).as_posix(), line)
+        for page in sorted(DOCS.rglob("*.md"))
+        for block in BLOCK.findall(page.read_text(encoding="utf-8"))
+        for line in block.splitlines()
+        if len(line) > room
+    ]
+    assert wide == []
+
+
 def test_no_page_names_another_host_as_a_source(site):
     found = {
         (page.name, url)

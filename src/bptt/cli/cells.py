@@ -33,14 +33,17 @@ def split_text(text: str) -> tuple[str, str]:
 def make_list() -> Group:
     """The families of the library, a line per cell; how to see more."""
     width = max(map(len, library.names()))
-    lines: list[Text] = [Text(f"{len(library.names())} cells of the library")]
+    shown: list[RenderableType] = [f"{len(library.names())} cells of the library"]
     for family, names in FAMILIES.items():
-        lines += [Text(), Text(family, style="bold")]
+        shown += ["", Text(family, style="bold")]
+        rows = Table.grid("name", "what", padding=(0, 2))
+        rows.columns[0].no_wrap = True
         for name in names:
             comment, _ = split_text(library.text(name))
-            lines.append(Text(f"  {name:{width}}  {title(comment)}"))
+            rows.add_row(f"  {name:{width}}", title(comment))
+        shown.append(rows)
     hint = "`bptt cells NAME` shows one with its equations, `--equations` all."
-    return Group(*lines, Text(), hint)
+    return Group(*shown, "", hint)
 
 
 def title(comment: str) -> str:

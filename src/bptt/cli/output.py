@@ -38,10 +38,25 @@ def say(text: str, *, to_error: bool = False) -> None:
     from rich.console import Console  # noqa: PLC0415  # start of no command needs it
 
     console = Console(stderr=to_error)
-    console.print(
-        text, markup=False, highlight=False, emoji=False,
-        soft_wrap=not console.is_terminal,
-    )  # fmt: skip
+    is_wrapped = console.is_terminal
+    for line in text.split("\n"):
+        shown = _flowing(line, console.width) if is_wrapped else line
+        console.print(
+            shown, markup=False, highlight=False, emoji=False, soft_wrap=not is_wrapped
+        )
+
+
+def _flowing(line: str, width: int) -> Any:
+    """A line as it is, or cut between words with each part as far in as the first."""
+    from rich.cells import cell_len  # noqa: PLC0415  # as above
+    from rich.padding import Padding  # noqa: PLC0415
+
+    if cell_len(line) <= width:
+        return line
+    from bptt.explain.render.prose import Prose  # noqa: PLC0415
+
+    words = line.lstrip(" ")
+    return Padding(Prose(((words, ""),)), (0, 0, 0, len(line) - len(words)))
 
 
 def is_closed(error: BaseException) -> bool:

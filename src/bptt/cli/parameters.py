@@ -94,11 +94,15 @@ def with_options(
 
 
 def given_in(ctx: typer.Context, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that the person wrote, by name; the others are defaults."""
+    """The values that the person wrote, by name; the others are defaults.
+
+    For click 8.1 an argument that takes any number of words was written with none.
+    """
     found = {}
     for name, value in values.items():
         source = ctx.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        is_written = source is not None and source.name == "COMMANDLINE"
+        if is_written and value not in (None, [], ()):
             found[name] = value
     return found
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from bptt.errors import columns_of
 from bptt.flow.case import GROWING, LAG, REACHED, SAME, reach_of
 from bptt.flow.findings import Diagnosis, Findings
 from bptt.flow.measure import SATURATED
@@ -14,7 +15,7 @@ from bptt.flow.pace import pace_of
 from bptt.flow.words import power, say
 
 STEPS = 8  # rows of a table over time
-WIDE = 13  # of a column
+WIDE = 12  # of a column: five fit a terminal of 60
 OF_GROWTH = ("exploding", "exploding-layer", "exploding-rows", "vanishing",
              "vanishing-layer", "vanishing-rows", "short-memory", "bursts")  # fmt: skip
 
@@ -118,7 +119,9 @@ def subject_of(report: Findings, lang: str = "en") -> str:
     subject = report.subject
     sizes = ", ".join(f"{name} = {size}" for name, size in subject.sizes.items())
     seed = say("text.unknown", lang) if subject.seed is None else str(subject.seed)
-    name = subject.name or say("text.cell-of", lang, states=_states_of(report))
+    given = subject.name
+    name = given if isinstance(given, str) else given[lang]
+    name = name or say("text.cell-of", lang, states=_states_of(report))
     return say("text.subject", lang, name=name, data=subject.data, sizes=sizes,
                dtype=subject.dtype, seed=seed)  # fmt: skip
 
@@ -313,7 +316,8 @@ def _columns(key: str, lang: str) -> str:
 
 
 def _row(*cells: str) -> str:
-    return "".join(f"{cell:>{WIDE}}" for cell in cells)
+    """Cells at the right of their columns: a Chinese sign takes two."""
+    return "".join(" " * max(1, WIDE - columns_of(cell)) + cell for cell in cells)
 
 
 def pick_steps(tau: int, count: int) -> list[int]:

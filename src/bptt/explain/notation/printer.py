@@ -43,9 +43,12 @@ def split_name(name: str) -> tuple[str, str, str]:
 def function_words(function: str) -> tuple[str, ...]:
     """The name of a function in print, from its row in the table: ("log", "softmax").
 
-    A Greek letter is spelt out, "sigma".
+    A Greek letter is spelt out, "sigma"; where the row is no call of a name, as of the
+    sum over i or of -log, the function goes by its own.
     """
-    head = OPS[function].latex.split(r"\left(")[0]
+    head, *rest = OPS[function].latex.split(r"\left(")
+    if not rest or not head or "{0}" in head or "_i" in head:
+        return (function,)
     return tuple(re.findall(r"[A-Za-z]+", head.replace("operatorname", "")))
 
 

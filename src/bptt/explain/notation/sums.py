@@ -71,12 +71,13 @@ class SumReader(Names):
             index in LETTERS and isinstance(upper, Time) and not upper.base
         )
         if not is_step:
+            self._refuse_product(sign)
+            if isinstance(first, Time) and first != FIRST:
+                self.fail_at(self.now, "formula.index-first", found=str(first))
             body = self.term()
             dim = upper if isinstance(upper, str) else self._dimension_of(index, body)
             if isinstance(upper, Time) and not upper.base:
                 dim = upper.offset
-            if sign == "Π":
-                self.fail_at(self.now, "formula.no-index")
             return e.Sigma(index, FIRST, dim, body)
         return self._over_steps(sign, index, first or FIRST, upper or TAU, self.term)
 
@@ -116,10 +117,12 @@ class SumReader(Names):
         if self._loop_ahead():
             return self._looped(sign)
         if self.ahead().text != "," or index not in INDICES:
+            self._refuse_product(sign)
             return e.Applied("sum", (self.expression(),))
         self.take()
         self.expect(",")
         if not self._are_steps_ahead():
+            self._refuse_product(sign)
             dim = self.dimension()
             self.expect(",")
             return e.Sigma(index, FIRST, dim, self.expression())
@@ -128,6 +131,11 @@ class SumReader(Names):
         upper = self.time()
         self.expect(",")
         return self._over_steps(sign, index, lower, upper, self.expression)
+
+    def _refuse_product(self, sign: str) -> None:
+        """A product of a vector's elements is no part of the notation."""
+        if sign == "Π":
+            self.fail_at(self.now, "formula.product-index")
 
     def _loop_ahead(self) -> int:
         """Where the `for` of sum(u for t in range(1, tau+1)) stands; 0: nowhere."""
@@ -181,7 +189,13 @@ class SumReader(Names):
         return True
 
     def dimension(self) -> str | int:
-        """The name of a dimension, or its size."""
+        """The name of a dimension, or its size; a sum of them, n_q+2."""
+        parts = [self._one_dimension()]
+        while self.accept("+"):
+            parts.append(self._one_dimension())
+        return parts[0] if len(parts) == 1 else "+".join(map(str, parts))
+
+    def _one_dimension(self) -> str | int:
         if self.now.kind == "number" and self.now.text.isdigit():
             return int(self.take().text)
         token = self.name()

@@ -262,7 +262,7 @@ class _Painter:
         if not lines:
             return
         # At every step the same form, as long as it may be at the last.
-        is_brief = self.fitted.texts[arrow.kind] == self._last_lines(arrow.kind)[-1]
+        is_brief = self.fitted.texts[arrow.kind] == self._last_lines[arrow.kind][-1]
         forward, backward = lines[-1 if is_brief else 0]
         slot = self.grid.slot(arrow.kind)
         place = {"x": round(slot.x), "y": round(slot.y)}
@@ -275,9 +275,11 @@ class _Painter:
         yield tag("text", lettering.written(backward), class_=f"b {slot.anchor}",
                   **place)  # fmt: skip
 
-    def _last_lines(self, kind: Kind) -> tuple[tuple[str, str], ...]:
-        arrow = next(a for a in self.drawn.at(self.drawn.tau) if a.kind == kind)
-        return self.marks.lines(arrow)
+    @cached_property
+    def _last_lines(self) -> dict[Kind, tuple[tuple[str, str], ...]]:
+        """What each kind of arrow may carry at the last step."""
+        last = self.drawn.at(self.drawn.tau)
+        return {arrow.kind: self.marks.lines(arrow) for arrow in reversed(last)}
 
 
 def shape_text(arrow: Arrow) -> str:

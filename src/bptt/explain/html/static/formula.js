@@ -447,14 +447,27 @@
       }
       if (!index) this.fail("lab-no-index", {});
       const isStep = STEPS.has(index) || (first?.base !== undefined && upper?.base !== undefined && upper.base !== "");
+      if (!isStep) this.refuse(op, first);
       if (!isStep) return this.node("isum", start, { index, dim: upper?.dim ?? (upper ? upper.offset : null), body: this.term() });
       return this.overSteps(op, start, index, first || FIRST, upper || TAU, () => this.term());
+    }
+    /* No product of a vector's elements, no sum over a part of an index. */
+    refuse(op, first) {
+      if (op === "product") this.fail("lab-product-index", {});
+      if (first && (first.base || first.offset !== 1)) this.fail("lab-index-first", { found: `${first.base}${first.offset || ""}` || "0" });
     }
     limit(close) {
       if (isSize(this.next.text) || this.ahead().text === "_") return { dim: this.size() };
       return this.time(!close);
     }
     size() {
+      const first = this.oneSize();
+      if (!this.is("+")) return first;
+      let total = B.data.sizes[first] ?? first;
+      while (this.take("+")) { const more = this.oneSize(); total += B.data.sizes[more] ?? more; }
+      return total;
+    }
+    oneSize() {
       if (this.next.kind === "number") return Number(this.pop().text);
       const token = this.name();
       if (!isSize(token.text) && token.text !== "tau") this.fail("lab-unknown", { name: token.text, known: Object.keys(B.data.sizes).join(", ") }, token);
@@ -473,10 +486,11 @@
     summed(op, start) {
       const index = this.next.text;
       if (this.loopAhead()) return this.looped(op, start);
-      if (this.ahead().text !== "," || !INDICES.has(index)) return null;
+      if (this.ahead().text !== "," || !INDICES.has(index)) { this.refuse(op); return null; }
       this.pop();
       this.want(",");
       if (!this.areStepsAhead()) {
+        this.refuse(op);
         const dim = this.size();
         this.want(",");
         return this.node("isum", start, { index, dim, body: this.sum() });
