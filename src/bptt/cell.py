@@ -158,7 +158,7 @@ class Cell(Engine):
         window: int | None = None,
         clip: float | None = None,
         spectrum: str = "auto",
-        name: str = "",
+        name: str | Mapping[str, str] = "",
         data: str = "",
         seed: int | None = None,
         tick: Callable[[], None] = lambda: None,
@@ -175,8 +175,8 @@ class Cell(Engine):
         window to judge; clip: a threshold on the gradient's norm to judge; row: of the
         batch, whose singular values are shown; spectrum: "full", "leading", or "auto",
         all of them where that takes a second; name, data, seed: named in the report, of
-        the cell, of the data, and of the parameters; tick: called for every lag. Other
-        arguments: see `gradient`.
+        the cell (or {"en": ..., "zh": ...}), of the data, and of the parameters; tick:
+        called for every lag. Other arguments: see `gradient`.
         Raises: FlowError, NoLossError and the errors of `gradient`.
 
         >>> import numpy as np

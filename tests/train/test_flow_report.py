@@ -22,6 +22,9 @@ def test_a_training_run_leaves_the_flow_before_and_after_it(tmp_path):
     for when, words in (("first", "before training"), ("last", "after training")):
         page = (tmp_path / "run" / f"flow_{when}.html").read_text(encoding="utf-8")
         assert f"lstm {words}" in page
+        assert f"训练之{'前' if when == 'first' else '后'}的 lstm" in page
+        assert "text.txt, x (100, 4), y (100, 4)" in page
+        assert "characters" not in page  # the Chinese half would be half English
         # Longer than the window of 12 steps, so that what it cuts off is seen.
         assert "4 rows, 100 steps" in page
         assert "with a window of 12 steps" in page

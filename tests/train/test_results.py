@@ -23,7 +23,7 @@ from bptt.train.data.sequences import Batches, Sequences
 from bptt.train.errors import ComparisonError, ConfigFileError, SweepError
 from bptt.train.report import PartReport
 from bptt.train.run_folder import read_metrics, read_run
-from bptt.train.sweep import DONE, FAILED, WENT_ON, read_sweep, run_sweep
+from bptt.train.sweep import DONE, FAILED, WAITS, WENT_ON, read_sweep, run_sweep
 from bptt.train.tallies import BinaryTally, ClassTally, RealTally
 from bptt.train.trivial import Predictor, Trivial
 
@@ -179,7 +179,9 @@ def test_runs_that_differ_in_the_seed_are_one_row(finished, tmp_path, capsys):
     assert (loss.mean, loss.values) == (0.625, [0.5, 0.75])
     assert loss.deviation == pytest.approx(np.std([0.5, 0.75], ddof=1))
     assert found.rows[1].figures["held-out loss"].deviation is None
-    assert found.cells()[0][1:3] == ("2", "0.625 ± 0.177")
+    held_out = found.tables()[0]
+    assert held_out.rows[0][1:3] == ("2", "0.625 ± 0.177")
+    assert held_out.heads[1:3] == ["runs", "loss"]
     write_comparison(found, tmp_path / "page.html")
     assert "0.625 ± 0.177" in (tmp_path / "page.html").read_text()
     other = copy_with(run, tmp_path / "bits", unit="bits per character")
@@ -232,6 +234,32 @@ def test_a_sweep_runs_what_is_left_and_goes_on_where_it_stopped(tmp_path, monkey
     toml.write_text(toml.read_text().replace("epochs = 1", "epochs = 2"))
     with pytest.raises(SweepError, match="other options than the sweep now says"):
         run_sweep(*read_sweep(toml), 1, heard.append)
+
+
+def test_a_sweep_waits_for_what_a_killed_one_left_at_work(tmp_path, monkeypatch):
+    posix = pytest.importorskip("fcntl")
+    toml, out, heard = tmp_path / "sweep.toml", tmp_path / "out", []
+    toml.write_text(SWEEP.format(file=write_data(tmp_path), out=out))
+    folder, jobs = read_sweep(toml)
+    folder.mkdir()
+    log = (folder / "n_h=2,seed=1.log").open("w")
+    posix.flock(log, posix.LOCK_EX)  # a process has it as its output
+
+    def tell(outcome):
+        heard.append((outcome.job.name, outcome.how))
+        if outcome.how == WAITS:
+            app(["train", "--config", str(tmp_path / "run.json"),
+                 "--out", str(outcome.job.folder)], standalone_mode=False)  # fmt: skip
+            log.close()
+
+    def run(command, **how):
+        return SimpleNamespace(returncode=0)
+
+    (tmp_path / "run.json").write_text(json.dumps(jobs[1].table))
+    monkeypatch.setattr(subprocess, "run", run)
+    found = run_sweep(folder, jobs, 1, tell)
+    assert [one.how for one in found] == [WENT_ON, DONE, WENT_ON, WENT_ON]
+    assert heard[1:3] == [("n_h=2,seed=1", WAITS), ("n_h=2,seed=1", DONE)]
 
 
 @pytest.mark.parametrize(

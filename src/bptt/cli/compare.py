@@ -39,11 +39,12 @@ def compare(
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    """Print a comparison as a table; words are never cut."""
-    title = f"loss in {comparison.unit}"
-    table = Table(title=title, title_justify="left", box=SIMPLE)
-    for i, head in enumerate(comparison.heads()):
-        table.add_column(head, justify="right" if i else "left", overflow="fold")
-    for cells in comparison.cells():
-        table.add_row(*cells)
-    console.print(table, highlight=False, markup=False)
+    """Print a comparison as tables; no word and no figure is cut."""
+    for one in comparison.tables():
+        table = Table(title=one.title, title_justify="left", box=SIMPLE)
+        table.add_column("", overflow="fold")
+        for head in one.heads[1:]:  # a word a line: no column is wider than its figures
+            table.add_column(head.replace(" ", "\n"), justify="right", no_wrap=True)
+        for cells in one.rows:
+            table.add_row(*cells)
+        console.print(table, highlight=False, markup=False)

@@ -18,9 +18,12 @@ from bptt.step.shapes import Array
 
 @dataclass(frozen=True)
 class FlowSubject:
-    """What was measured: the run's cell, data, sizes, seed and element type."""
+    """What was measured: the run's cell, data, sizes, seed and element type.
 
-    name: str
+    name: of the cell, in every language or in each.
+    """
+
+    name: str | Mapping[str, str]
     data: str
     sizes: Mapping[str, int]
     seed: int | None

@@ -35,7 +35,7 @@ class FlowSetting:
     window: int | None = None
     clip: float | None = None
     spectrum: str = "auto"
-    name: str = ""
+    name: str | Mapping[str, str] = ""
     data: str = ""
     seed: int | None = None
     tick: Callable[[], None] = field(default=lambda: None)

@@ -119,7 +119,9 @@ def subject_of(report: Findings, lang: str = "en") -> str:
     subject = report.subject
     sizes = ", ".join(f"{name} = {size}" for name, size in subject.sizes.items())
     seed = say("text.unknown", lang) if subject.seed is None else str(subject.seed)
-    name = subject.name or say("text.cell-of", lang, states=_states_of(report))
+    given = subject.name
+    name = given if isinstance(given, str) else given[lang]
+    name = name or say("text.cell-of", lang, states=_states_of(report))
     return say("text.subject", lang, name=name, data=subject.data, sizes=sizes,
                dtype=subject.dtype, seed=seed)  # fmt: skip
 

@@ -19,6 +19,7 @@ from bptt.train.tallies import PERPLEXITY
 # What does not change the result of a run.
 ASIDE = ("seed", "process_timeout", "tensorboard", "checkpoint_every")
 N_COLOURS = 8
+HELD_OUT, TEST = "held-out", "test"  # how the names of figures begin
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,15 @@ class RowOfRuns:
 
 
 @dataclass(frozen=True)
+class ComparisonTable:
+    """A table as text: a row has a label, the number of runs, and figures."""
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Rows in the order in which their first run was given, and the unit of all."""
 
@@ -68,20 +78,25 @@ class Comparison:
         first, *others = [row.figures for row in self.rows]
         return [name for name in first if all(name in other for other in others)]
 
-    def cells(self) -> list[tuple[str, ...]]:
-        """The table as text, a row each: label, number of runs, figures."""
-        return [
+    def tables(self) -> list[ComparisonTable]:
+        """As text: a table of what was held out, and one of the test part."""
+        tested = [name for name in self.names if name.startswith(TEST)]
+        others = [name for name in self.names if name not in tested]
+        titles = {HELD_OUT: others, TEST: tested}
+        return [self._table(part, names) for part, names in titles.items() if names]
+
+    def _table(self, part: str, names: Sequence[str]) -> ComparisonTable:
+        rows = [
             (
                 row.label,
                 str(len(row.runs)),
-                *(_shown(name, row.figures[name]) for name in self.names),
+                *(_shown(name, row.figures[name]) for name in names),
             )
             for row in self.rows
         ]
-
-    def heads(self) -> list[str]:
-        """The heads of the columns of `cells`."""
-        return ["", "runs", *map(in_words, self.names)]
+        heads = [in_words(name.removeprefix(part).strip()) for name in names]
+        title = f"{part.capitalize()}: loss in {self.unit}"
+        return ComparisonTable(title, ["", "runs", *heads], rows)
 
     def to_json(self) -> dict[str, Any]:
         """Everything that is printed, and the single values."""
@@ -133,8 +148,8 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
     chart = Chart(
         f"Held out, {comparison.unit}", "window", curves, width=900.0, height=420.0
     )
-    shown = table("Runs", comparison.heads(), comparison.cells())
-    content = document("Runs compared", tag("h1", "Runs"), shown, figure(chart))
+    shown = [table(t.title, t.heads, t.rows) for t in comparison.tables()]
+    content = document("Runs compared", tag("h1", "Runs"), *shown, figure(chart))
     write_whole(path, content.encode())
 
 
@@ -163,7 +178,7 @@ def _figures(group: Sequence[Summary]) -> dict[str, Spread]:
     found: dict[str, list[float]] = {}
     for run in group:
         record = run.record
-        parts = (("held-out", record.best), ("test", record.test or {}))
+        parts = ((HELD_OUT, record.best), (TEST, record.test or {}))
         for part, known in parts:
             for name, value in known.items():
                 if isinstance(value, int | float) and name not in (

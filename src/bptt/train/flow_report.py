@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from bptt.flow import GradientFlow
+from bptt.flow.words import LANGUAGES, say
 from bptt.train.data.opening import Data, make_task
+from bptt.train.data.text import STANDARD_LIBRARY
 from bptt.train.data.windows import weights_of
 from bptt.train.gaps import inputs_of, total_of
 from bptt.train.run_folder import read_run
@@ -16,23 +18,25 @@ from bptt.train.summary import add_to_summary
 from bptt.train.training import read_again
 
 FLOW_FILES = {"first": "flow_first.html", "last": "flow_last.html"}
+NO_WORDS = {STANDARD_LIBRARY: "Python, *.py"}  # for a page in several languages
 ROWS, STEPS = 4, 100  # of the training data's beginning
-WHEN = {"first": "before training", "last": "after training"}
+MAX_SAID = 2**20  # of what the model says of the entries in those steps
 
 
 def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlow]:
     """Write the flow of the initial parameters, and of the best ones.
 
     On the first steps of the training data's first rows, at most 4 rows of 100 steps,
-    however short the window of training. data: without it, what the run was recorded
-    to have read. Both verdicts go to summary.json, too. Returns: both, by
-    "first" and "last".
+    however short the window of training, and fewer rows where there are many entries.
+    data: without it, what the run was recorded to have read. Both verdicts go to
+    summary.json, too. Returns: both, by "first" and "last".
     """
     saved = read_run(folder, best_or_last(folder))
     data = data or read_again(saved)
     task = make_task(data, saved.options, saved.vocabulary, saved.tokenised)
     dataset = task.parts["training"]
-    rows = np.sort(np.concatenate(dataset.groups(0)))[:ROWS]
+    n = max(1, min(ROWS, MAX_SAID // (STEPS * task.form.n_o)))
+    rows = np.sort(np.concatenate(dataset.groups(0)))[:n]
     # Beyond the window of training: what it cuts off is seen in a longer run alone.
     stop = min(dataset.length_of(rows), STEPS)
     block = dataset.read(rows, 0, stop)
@@ -40,13 +44,17 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
     weights = weights / (total_of(block, weights) or 1.0)
     cell = saved.model.cell
     initial = saved.model.init(task.form, saved.options, "float32")
+    shapes = [f"{n} {np.shape(a)}" for n, a in inputs_of(cell, block).items()]
+    source = saved.config.get("data", {}).get("source", "")
+    about = ", ".join([NO_WORDS.get(source, source), *shapes])
     found = {}
     for when, parameters in (("first", initial), ("last", saved.parameters)):
         inputs = cell.draw(parameters, inputs_of(cell, block), mean=True)
         found[when] = cell.flow(
             parameters, inputs, weights=weights, lengths=block.lengths,
-            window=task.truncation.k2, name=f"{saved.options.cell} {WHEN[when]}",
-            data=task.summary, seed=saved.options.seed,
+            window=task.truncation.k2, data=about, seed=saved.options.seed,
+            name={one: say(f"text.{when}", one, cell=saved.options.cell)
+                  for one in LANGUAGES},
         )  # fmt: skip
         found[when].save(folder / FLOW_FILES[when])
     add_to_summary(folder, "gradients", {n: one.verdict for n, one in found.items()})

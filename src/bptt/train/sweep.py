@@ -19,9 +19,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bptt.train.checkpoint import LAST, path_of
 from bptt.train.errors import ConfigFileError, SweepError
@@ -34,6 +35,7 @@ from bptt.train.summary import SUMMARY_FILE, read_summary
 GRID = "grid"
 MAX_RUNS = 10_000
 DONE, WENT_ON, FAILED = "there already", "trained", "failed"
+WAITS = "waits for a process that an earlier sweep began"
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def run_sweep(
 ) -> list[JobOutcome]:
     """Run what is not done, `n_jobs` at a time, each a process of its own.
 
-    tell: hears of every job as it ends. What a job prints goes to NAME.log beside its
+    tell: hears of every job as it ends, or waits: a sweep that was killed leaves its
+    processes at work. What a job prints goes to NAME.log beside its
     folder.
     Raises: FolderNotWritableError, SweepError if a run there has other options.
     """
@@ -111,7 +114,7 @@ def run_sweep(
     threads = str(max(1, cores // n_jobs))
 
     def run(job: Job) -> JobOutcome:
-        outcome = JobOutcome(job, DONE) if job.is_done else _run(job, threads)
+        outcome = JobOutcome(job, DONE) if job.is_done else _run(job, threads, tell)
         tell(outcome)
         return outcome
 
@@ -128,16 +131,15 @@ def _refuse_other(job: Job) -> None:
         raise SweepError(job.folder)
 
 
-def _run(job: Job, threads: str) -> JobOutcome:
-    table = job.folder.with_name(f"{job.name}.json")
-    write_whole(table, (json.dumps(job.table, indent=1) + "\n").encode())
-    how = ["--config", str(table), "--out", str(job.folder)]
-    if path_of(job.folder, LAST).is_file():
-        how = ["--resume", str(job.folder)]
+def _run(job: Job, threads: str, tell: Callable[[JobOutcome], None]) -> JobOutcome:
     log = job.folder.with_name(f"{job.name}.log")
-    with log.open("w", encoding="utf-8") as stream:
+    with log.open("a", encoding="utf-8") as stream:
+        _hold(stream, lambda: tell(JobOutcome(job, WAITS)))
+        if job.is_done:
+            return JobOutcome(job, DONE)
+        stream.truncate(0)
         ended = subprocess.run(  # noqa: S603  # this very program
-            [sys.executable, "-m", "bptt", "train", *how],
+            [sys.executable, "-m", "bptt", "train", *_arguments(job)],
             stdout=stream,
             stderr=subprocess.STDOUT,
             env={**os.environ, "BPTT_THREADS": threads},
@@ -147,6 +149,30 @@ def _run(job: Job, threads: str) -> JobOutcome:
         return JobOutcome(job, WENT_ON)
     lines = log.read_text("utf-8", "replace").strip().splitlines()
     return JobOutcome(job, FAILED, lines[-1] if lines else f"exit {ended.returncode}")
+
+
+def _arguments(job: Job) -> list[str]:
+    if path_of(job.folder, LAST).is_file():
+        return ["--resume", str(job.folder)]
+    table = job.folder.with_name(f"{job.name}.json")
+    write_whole(table, (json.dumps(job.table, indent=1) + "\n").encode())
+    return ["--config", str(table), "--out", str(job.folder)]
+
+
+def _hold(log: IO[str], waits: Callable[[], None]) -> None:
+    """Lock a log; the process that writes it has the lock as long as it lives.
+
+    A system or a file system that has no such locks is used without.
+    """
+    try:
+        posix = import_module("fcntl")
+        try:
+            posix.flock(log, posix.LOCK_EX | posix.LOCK_NB)
+        except BlockingIOError:
+            waits()
+            posix.flock(log, posix.LOCK_EX)
+    except (ImportError, OSError):
+        pass
 
 
 def _name(own: Mapping[str, Any]) -> str:

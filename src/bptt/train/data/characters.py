@@ -33,6 +33,9 @@ from bptt.train.truncation import Truncation
 # never better.
 N_B_VALIDATION = 64
 MIN_STEPS = 256  # shorter texts get fewer streams, so that cold starts stay rare
+# What a model says of every entry in a window of evaluation: 16 MiB in float32. Of
+# 10,000 entries, 64 streams of 32 steps would take five times as much, several times.
+MAX_SAID = 2**22
 
 
 def text_task(
@@ -71,7 +74,7 @@ def text_task(
         form=Form(len(vocabulary), True, "class", len(vocabulary)),
         parts={"training": Streams(training, options.n_b)} | streams_of(held_out),
         truncation=tau,
-        evaluation=Truncation(options.text_tau, options.text_tau),
+        evaluation=evaluation_windows(options.text_tau, len(vocabulary)),
         summary=f"{describe(text, len(tokens), CHARACTERS)}, "
         f"{len(tokens) - parts.n_training:,} held out; vocabulary {len(vocabulary)}",
         unit=CHARACTERS,
@@ -95,7 +98,7 @@ def text_evaluation(
         form=Form(len(vocabulary), True, "class", len(vocabulary)),
         parts=streams_of({"test": tokens}),
         truncation=options.truncation(options.text_tau),
-        evaluation=Truncation(options.text_tau, options.text_tau),
+        evaluation=evaluation_windows(options.text_tau, len(vocabulary)),
         summary=describe(text, len(tokens), CHARACTERS),
         unit=CHARACTERS,
         offsets={"test": _spelling(tokens, vocabulary)},
@@ -107,6 +110,15 @@ def evaluation_streams(tokens: Tokens) -> Streams:
     """Tokens in at most 64 long streams, every step kept."""
     n_b = max(1, min(N_B_VALIDATION, (len(tokens) - 1) // MIN_STEPS))
     return Streams(tokens, n_b, keeps_last=True)
+
+
+def evaluation_windows(tau: int, n_entries: int) -> Truncation:
+    """Windows of tau steps to evaluate in, or fewer where there are many entries.
+
+    The state goes from one to the next: a shorter window changes no value.
+    """
+    steps = max(1, min(tau, MAX_SAID // (N_B_VALIDATION * n_entries)))
+    return Truncation(steps, steps)
 
 
 def gather_codes(text: Characters) -> Codes:

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bptt.train.data.characters import evaluation_streams, streams_of
+from bptt.train.data.characters import (
+    evaluation_streams,
+    evaluation_windows,
+    streams_of,
+)
 from bptt.train.data.form import TOKENS, Form
 from bptt.train.data.streams import Streams, Tokens, split_length
 from bptt.train.data.task import TrainingTask
@@ -14,7 +18,6 @@ from bptt.train.door.arrays import map_npy
 from bptt.train.door.limits import Refusal
 from bptt.train.errors import BadRecordError, DataUnreadableError, EmptyDataError
 from bptt.train.options import TrainingOptions
-from bptt.train.truncation import Truncation
 
 PIECE = 2**20
 MAX_UNUSED = 1000  # entries without a single use, for each that is used
@@ -97,7 +100,7 @@ def token_task(data: TokenFile, options: TrainingOptions) -> TrainingTask:
         form=Form(data.n_entries, True, "class", data.n_entries),
         parts={"training": training, **streams_of(pieces)},
         truncation=truncation,
-        evaluation=Truncation(options.text_tau, options.text_tau),
+        evaluation=evaluation_windows(options.text_tau, data.n_entries),
         summary=f"{data.source}: {n:,} tokens, {n - parts.n_training:,} held out; "
         f"{data.n_entries:,} different entries",
         unit=TOKENS,
@@ -120,7 +123,7 @@ def token_evaluation(
         form=Form(n_entries, True, "class", n_entries),
         parts={"test": evaluation_streams(data.tokens)},
         truncation=options.truncation(options.text_tau),
-        evaluation=Truncation(options.text_tau, options.text_tau),
+        evaluation=evaluation_windows(options.text_tau, n_entries),
         summary=f"{data.source}: {len(data.tokens):,} tokens",
         unit=TOKENS,
     )

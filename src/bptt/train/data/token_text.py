@@ -18,7 +18,7 @@ from bptt.train.data.baselines import (
     lzma_bits,
     unigram_bits,
 )
-from bptt.train.data.characters import describe, streams_of
+from bptt.train.data.characters import describe, evaluation_windows, streams_of
 from bptt.train.data.entries import BytePairs, Entries, Words
 from bptt.train.data.form import TOKENS, WORDS_READ, Form, LossUnit
 from bptt.train.data.mapped import join_pieces
@@ -28,7 +28,6 @@ from bptt.train.data.text import Characters
 from bptt.train.data.tokenised import Tokenised
 from bptt.train.errors import EmptyDataError
 from bptt.train.options import ENTRIES, WORDS, TrainingOptions
-from bptt.train.truncation import Truncation
 
 PIECE = 2**16  # characters that are cut into tokens at a time
 LEARNED_FROM = 2**24  # characters from which byte pairs are learned, at most
@@ -118,14 +117,13 @@ def _task(
     parts: dict[str, Streams],
     per: dict[str, float],
 ) -> TrainingTask:
-    tau = options.text_tau
     # A code of the text only where every word can be written.
     return TrainingTask(
         kind="text",
         form=Form(len(entries), True, "class", len(entries)),
         parts=parts,
-        truncation=options.truncation(tau),
-        evaluation=Truncation(tau, tau),
+        truncation=options.truncation(options.text_tau),
+        evaluation=evaluation_windows(options.text_tau, len(entries)),
         summary="",
         unit=_unit(entries),
         vocabulary=entries,
