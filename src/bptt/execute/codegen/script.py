@@ -50,7 +50,7 @@ def emit_follow(module: ir.Module, name: str, target: Target, real_bytes: int) -
     kinds = [POINTER, INDEX, POINTER]
     e = start_function(module, name, kinds, target, real_bytes, is_public=True)
     operations, count, bases = e.function.args
-    step = _Step(e, bases)
+    step = _Following(e, bases)
 
     def follow(number: Value) -> None:
         step.begin(operations, number)
@@ -65,7 +65,7 @@ def emit_follow(module: ir.Module, name: str, target: Target, real_bytes: int) -
     e.finish()
 
 
-class _Step:
+class _Following:
     """Writes what one operation does."""
 
     def __init__(self, e: Emitter, bases: Value) -> None:
