@@ -25,7 +25,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from bptt.execute.codegen.jit import Compiled, compile_ir
 from bptt.execute.kernels.executor import host_target
 from bptt.jax.emit import HALF, WORD, call, is_zero, load, place, python, space
-from bptt.jax.served import Board, emit_publish, emit_serve
+from bptt.jax.served import CallBoard, emit_publish, emit_serve
 
 METADATA = 1  # XLA_FFI_Extension_Metadata
 INTERNAL = 13  # XLA_FFI_Error_Code_INTERNAL
@@ -103,7 +103,7 @@ class Handler:
 
     def __init__(self, ask: Callable[[int, int], None]) -> None:
         """Compile it for this process: it holds addresses of Python's functions."""
-        self._ask, self.board = ASK(ask), Board()
+        self._ask, self.board = ASK(ask), CallBoard()
         text = _emit(
             ctypes.cast(self._ask, ctypes.c_void_p).value or 0, self.board.address
         )

@@ -17,8 +17,8 @@ from bptt.execute.kernels import quick
 from bptt.execute.kernels.script import (
     NoScriptError,
     Place,
-    Rows,
     ScriptWriter,
+    Strided,
     compile_follow,
 )
 from bptt.jax.run import bind_task, choose_kept, forward_program_of
@@ -112,7 +112,7 @@ class _Writing:
     def _result(self, number: int) -> Place:
         return FIXED_BASES + len(self._operands) + number, 0
 
-    def _result_rows(self, number: int) -> Rows:
+    def _result_rows(self, number: int) -> Strided:
         shape = self._results[number].shape
         return self._writer.dense(self._result(number), shape)
 
@@ -198,12 +198,12 @@ class _Writing:
         }  # fmt: skip
         return program.roots.get(names[kind])
 
-    def _find_sum(self, root: Node, sums: Sequence[Place]) -> Rows:
+    def _find_sum(self, root: Node, sums: Sequence[Place]) -> Strided:
         view = self._writer.executable.sums.views.get(root)
         if view is None:
             raise NoScriptError("a gradient that NumPy makes of others")
         base, begin = sums[view.result]
-        return Rows((base, begin + view.start), view.shape, view.strides)
+        return Strided((base, begin + view.start), view.shape, view.strides)
 
     def _write_seeds(self) -> dict[str, Place]:
         """Where each gradient that the kernels wait for lies, by name in the table.

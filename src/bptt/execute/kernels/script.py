@@ -52,7 +52,7 @@ class NoScriptError(LookupError):
     """A call does something that a script has no operation for."""
 
 
-class Rows:
+class Strided:
     """An array somewhere: its place, shape, and strides in bytes."""
 
     __slots__ = ("place", "shape", "strides")
@@ -63,17 +63,17 @@ class Rows:
         self.place, self.shape, self.strides = place, tuple(shape), tuple(strides)
 
     @classmethod
-    def dense(cls, place: Place, shape: Sequence[int], item: int) -> Rows:
+    def dense(cls, place: Place, shape: Sequence[int], item: int) -> Strided:
         """One in a piece."""
         strides = [item * prod(shape[n + 1 :]) for n in range(len(shape))]
         return cls(place, shape, strides)
 
-    def step(self, number: int) -> Rows:
+    def step(self, number: int) -> Strided:
         """Its rows of one step, from the front or, if < 0, from the back."""
         number += self.shape[0] if number < 0 else 0
         base, begin = self.place
         place = (base, begin + number * self.strides[0])
-        return Rows(place, self.shape[1:], self.strides[1:])
+        return Strided(place, self.shape[1:], self.strides[1:])
 
 
 class ScriptWriter:
@@ -121,9 +121,9 @@ class ScriptWriter:
         shapes = buffer_shapes(self.executable, *self.recipe.shape)
         return [self.take(prod(shape) * self.item) for shape in shapes]
 
-    def dense(self, place: Place, shape: Sequence[int]) -> Rows:
+    def dense(self, place: Place, shape: Sequence[int]) -> Strided:
         """An array of reals in a piece."""
-        return Rows.dense(place, shape, self.item)
+        return Strided.dense(place, shape, self.item)
 
     def numbers(self, shape: Any) -> tuple[int, ...]:
         """A shape with named dimensions as numbers."""
@@ -140,10 +140,12 @@ class ScriptWriter:
         """How many were written."""
         return len(self.operations) // WORDS
 
-    def move(self, dst: Rows, src: Rows | None, *, is_added: bool = False) -> None:
+    def move(
+        self, dst: Strided, src: Strided | None, *, is_added: bool = False
+    ) -> None:
         """Copy or add an array of the same shape; None: zeros."""
         if src is None:
-            src = Rows(self._zero, dst.shape, [0] * len(dst.shape))
+            src = Strided(self._zero, dst.shape, [0] * len(dst.shape))
         if dst.shape != src.shape:
             raise NoScriptError("an array of another shape")
         sizes, dst_strides, src_strides = _join_loops(dst, src, self.item)
@@ -242,12 +244,12 @@ class ScriptWriter:
                 value = None if given is None else self.dense(given, rows.shape)
                 self.move(rows, value)
 
-    def _columns(self, number: int, column: int, width: int) -> Rows:
+    def _columns(self, number: int, column: int, width: int) -> Strided:
         """Columns of a whole buffer, boundary rows and all."""
         shape = buffer_shapes(self.executable, *self.recipe.shape)[number]
         base, begin = self._buffers[number]
         row = shape[2] * self.item
-        return Rows(
+        return Strided(
             (base, begin + column * self.item),
             (*shape[:2], width), (shape[1] * row, row, self.item),
         )  # fmt: skip
@@ -292,7 +294,7 @@ class ScriptWriter:
 
     # ----- what is where -----
 
-    def find(self, node: Node | None) -> Rows:
+    def find(self, node: Node | None) -> Strided:
         """A value of steps, (tau, n_b, *core). Raises: NoScriptError."""
         layout, plan = self.executable.layout, self.executable.plan
         spot = None
@@ -307,11 +309,11 @@ class ScriptWriter:
         begin += rows.strides[0] * buffer.is_padded
         core = self.numbers(node.axes)
         dense = self.dense(NOWHERE, core).strides
-        return Rows(
+        return Strided(
             (base, begin), (self.tau, self.n_b, *core), (*rows.strides[:2], *dense)
         )
 
-    def total(self, node: Node, dst: Rows) -> None:
+    def total(self, node: Node, dst: Strided) -> None:
         """A total over time that is no product, as `totals.Total` sums it.
 
         Raises: NoScriptError.
@@ -342,7 +344,7 @@ def _parameter(node: Node) -> str:
     return name_of(node)
 
 
-def _join_loops(dst: Rows, src: Rows, item: int) -> tuple[list[int], ...]:
+def _join_loops(dst: Strided, src: Strided, item: int) -> tuple[list[int], ...]:
     """Sizes and strides with as few loops as they allow; at least one."""
     sizes, dst_strides, src_strides = [1], [item], [item]
     for size, d, s in zip(
