@@ -1,6 +1,6 @@
 """Calls from XLA that machine code does alone: their script is known.
 
-A `CallBoard` lists what Python has written down, an entry for each task and each list of
+A `CallBoard` lists what Python has written down, an entry for each task and list of
 shapes. The handler looks there first, and follows the entry's script on XLA's buffers:
 no Python, no lock, memory of its own for each call. An entry stays as it is for ever,
 with all that it points at, since any thread may be in it; so there are at most
