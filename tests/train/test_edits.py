@@ -20,9 +20,9 @@ from bptt.cell import Cell
 from bptt.errors import BpttError
 from bptt.execute.dispatch import REFERENCE
 from bptt.train import PlainText, TrainingOptions, measure_run, open_run, resume, train
+from bptt.train import finish as finish_module
 from bptt.train import loop as loop_module
 from bptt.train import session as session_module
-from bptt.train import training as training_module
 from bptt.train.checkpoint import BEST, LAST, path_of
 from bptt.train.run_page import write_page
 
@@ -68,7 +68,7 @@ def stopped(tmp_path_factory):
 def executor(monkeypatch):
     for method in (Cell.forward, Cell.gradient):
         monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
-    for module in (session_module, training_module):
+    for module in (session_module, finish_module):
         monkeypatch.setattr(module, "SAMPLE_LENGTH", 2)
 
 

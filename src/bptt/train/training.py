@@ -57,7 +57,6 @@ from bptt.train.summary import drop_summary
 from bptt.train.threads import one_thread
 from bptt.version import __version__
 
-SAMPLE_LENGTH = 300
 LBFGS = "lbfgs"
 STOPPING = (
     "Stopping: saving what is learned, then measuring the held-out part; "

@@ -314,10 +314,10 @@ def walk(expr: Expr) -> Iterator[Expr]:
 
 def rebuild(expr: Expr, rule: Callable[[Expr], Expr]) -> Expr:
     """The expression with `rule` applied to every part, from the inside out."""
-    return rule(_mapped(expr, lambda part: rebuild(part, rule)))
+    return rule(mapped(expr, lambda part: rebuild(part, rule)))
 
 
-def _mapped(
+def mapped(
     expr: Expr, change: Callable[[Expr], Expr],
     move: Callable[[Time], Time] | None = None,
 ) -> Expr:  # fmt: skip
@@ -347,7 +347,7 @@ def at_step(expr: Expr, base: Time) -> Expr:
 
     if isinstance(expr, Sigma | StepProduct) and expr.index == "t":
         return expr
-    return _mapped(expr, lambda part: at_step(part, base), move)
+    return mapped(expr, lambda part: at_step(part, base), move)
 
 
 def product(*factors: Expr) -> Expr:

@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import FIRST, START, TAU, Expr, Nabla, T, Value
@@ -68,18 +67,7 @@ class Reference:
         """
         if isinstance(expr, Nabla):
             return self._folded(expr, keep)
-        changes: dict[str, Any] = {}
-        for item in fields(expr):
-            value = getattr(expr, item.name)
-            if isinstance(value, Expr):
-                changes[item.name] = self.fold(value, keep)
-            elif isinstance(value, tuple):
-                changes[item.name] = tuple(
-                    self.fold(part, keep) if isinstance(part, Expr) else part
-                    for part in value
-                )
-        changes.pop("span", None)
-        new = replace(expr, **changes) if changes else expr
+        new = e.mapped(expr, lambda part: self.fold(part, keep))
         return e.product(*new.factors) if isinstance(new, e.Product) else new
 
     def _folded(self, gradient: Nabla, keep: str) -> Expr:

@@ -91,7 +91,7 @@ def packed(source: str, key: str) -> Markup:
     Base85 is a sixteenth shorter than base64; a comma stands for its "<", which could
     begin a tag.
     """
-    small = gzip.compress(source.encode(), compresslevel=9, mtime=0)
+    small = gzip.compress(source.encode(), compresslevel=7, mtime=0)
     text = base64.b85encode(small).decode("ascii").replace("<", ",")
     return tag("script", Markup(text), type="application/gzip", id=f"{key}-gz")
 

@@ -153,9 +153,10 @@ class PageWriter:
 
     def _fallback(self, expr: Expr) -> str:
         """MathML; one line of Unicode for a formula that would be too long."""
-        mathml = _shorten(wrap_mathml(_MATHML(expr)))
-        if len(mathml) <= self.longest:
-            return mathml
+        if self.longest:
+            mathml = _shorten(wrap_mathml(_MATHML(expr)))
+            if len(mathml) <= self.longest:
+                return mathml
         return escape(to_unicode(expr))
 
     def text(self, text: Text) -> Markup:

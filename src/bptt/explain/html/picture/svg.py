@@ -21,12 +21,12 @@ from bptt.explain.html.picture import lettering
 from bptt.explain.html.picture.drawn import Arrow, Drawn, Kind
 from bptt.explain.html.picture.fit import Fitted, fit, width
 from bptt.explain.html.picture.grid import Grid, Point, Spot
-from bptt.explain.html.picture.names import box_width, in_circle, pressed
+from bptt.explain.html.picture.names import Step, box_width, in_circle, pressed
 from bptt.explain.html.picture.wires import RADIUS
 from bptt.explain.notation.plain import to_unicode
 from bptt.page.tags import Markup, join, number, tag
 
-Symbol = Callable[[str, int | None], Markup]  # a name and its step, as tspans
+Symbol = Callable[[str, Step], Markup]
 Lines = Callable[[Arrow], tuple[tuple[str, str], ...]]  # (forward, backward) labels
 DECADES = 2.5  # the widest arrow carries 10^DECADES times what the thinnest does
 THIN, WIDE = 1.0, 4.6
@@ -184,7 +184,8 @@ class _Painter:
         for name in self.drawn.states:
             if name in self.grid.spots and name in past:
                 spot = Spot(0.0, self.grid.spots[name].y)
-                yield self._node(name, 0, "initial", spot, self.grid.start)
+                step = self.drawn.start_step(name)
+                yield self._node(name, step, "initial", spot, self.grid.start)
 
     def total(self) -> Markup:
         """The one loss L, at the end of its lane; backward begins there."""
@@ -238,7 +239,9 @@ class _Painter:
             spot = Spot(x, self.grid.spots[name].y)
             yield self._node(name, self.drawn.tau + 1, "initial", spot)
 
-    def _node(self, name: str, t: int, kind: str, spot: Spot, x: float = 0.0) -> Markup:
+    def _node(
+        self, name: str, t: int | str, kind: str, spot: Spot, x: float = 0.0
+    ) -> Markup:
         word = in_circle(self.marks.symbol, name, t)
         return tag(
             "g", tag("circle", r=RADIUS), word, class_=f"n {kind}", data_sym=name,
@@ -259,7 +262,7 @@ class _Painter:
         if not lines:
             return
         # At every step the same form, as long as it may be at the last.
-        is_brief = self.fitted.texts[arrow.kind] == self._last_lines(arrow.kind)[-1]
+        is_brief = self.fitted.texts[arrow.kind] == self._last_lines[arrow.kind][-1]
         forward, backward = lines[-1 if is_brief else 0]
         slot = self.grid.slot(arrow.kind)
         place = {"x": round(slot.x), "y": round(slot.y)}
@@ -272,9 +275,11 @@ class _Painter:
         yield tag("text", lettering.written(backward), class_=f"b {slot.anchor}",
                   **place)  # fmt: skip
 
-    def _last_lines(self, kind: Kind) -> tuple[tuple[str, str], ...]:
-        arrow = next(a for a in self.drawn.at(self.drawn.tau) if a.kind == kind)
-        return self.marks.lines(arrow)
+    @cached_property
+    def _last_lines(self) -> dict[Kind, tuple[tuple[str, str], ...]]:
+        """What each kind of arrow may carry at the last step."""
+        last = self.drawn.at(self.drawn.tau)
+        return {arrow.kind: self.marks.lines(arrow) for arrow in reversed(last)}
 
 
 def shape_text(arrow: Arrow) -> str:
