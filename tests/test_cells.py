@@ -172,8 +172,10 @@ def test_a_cell_file_is_loaded_or_refused(tmp_path):
     file = tmp_path / "mine.cell"
     file.write_bytes("\ufeffh[t] = tanh(U @ x[t])\r\n".encode())
     assert Cell.load(file).nodes == {"h": ("n_h",)}
-    file.write_bytes(b"h[t] = \xff")
-    with pytest.raises(errors.CellFileError, match=r"mine\.cell: 'utf-8' codec"):
-        Cell.load(file)
+    for written, at in ((b"h[t] = \xff", 7), ("h[t] = x[t]".encode("utf-16"), 0)):
+        file.write_bytes(written)
+        said = rf"mine\.cell: byte {at} begins no sign of UTF-8\. .* as UTF-8$"
+        with pytest.raises(errors.CellFileError, match=said):
+            Cell.load(file)
     with pytest.raises(errors.CellFileError, match="No such file"):
         Cell.load(tmp_path / "absent.cell")

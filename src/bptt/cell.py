@@ -51,7 +51,12 @@ class Cell(Engine):
         """
         try:
             return cls(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise errors.CellFileError(
+                f"cell file {path}: byte {error.start} begins no sign of UTF-8. "
+                "Likely fix: save the file as UTF-8"
+            ) from None
+        except OSError as error:
             raise errors.CellFileError(f"cell file {path}: {error}") from None
 
     def objective(

@@ -37,6 +37,9 @@ def test_the_doctor_says_what_was_set(monkeypatch, tmp_path):
     monkeypatch.setenv("BPTT_CACHE", str(tmp_path / "codes"))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert dict(module._machine())["cache"] == "1 files, 0.1 MB, ~/codes"
+    monkeypatch.setenv("BPTT_CACHE", str(tmp_path / "codes/a.code"))  # no folder
+    found = dict(module._machine())["cache"]
+    assert found == "0 files, 0.0 MB, ~/codes/a.code; NOTHING CAN BE KEPT THERE"
 
 
 def test_a_wrong_kernel_fails_the_test(monkeypatch, capsys):

@@ -10,11 +10,12 @@ import pytest
 PROGRAM = """
 import os, signal, sys
 import jax, numpy as np
+FINITE = True  # such calls go through Python, each time
 import bptt, bptt.jax.run as run
 
 cell = bptt.cells.elman
 params = cell.init(n_x=2, n_h=3, dtype=np.float32)
-f = bptt.jax.recurrent(cell)
+f = bptt.jax.recurrent(cell, check_finite=FINITE)
 x = np.ones((4, 2, 2), np.float32)
 gradient = jax.jit(jax.grad(lambda p: f(p, {"x": x}).nodes["h"].sum()))
 exact = jax.block_until_ready(gradient(params))
@@ -31,9 +32,10 @@ def interrupted(name, times):
 """
 
 
-def run_python(code):
+def run_python(code, *, is_served=False):
+    program = PROGRAM.replace("FINITE = True", f"FINITE = {not is_served}")
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM + textwrap.dedent(code)],
+        [sys.executable, "-c", program + textwrap.dedent(code)],
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
 
@@ -60,12 +62,14 @@ def test_an_interrupt_inside_a_call_is_raised_once_and_nothing_is_wrong(name):
     assert ended.stderr == ""
 
 
-def test_interrupts_at_any_time_neither_kill_nor_corrupt():
+@pytest.mark.parametrize("is_served", [False, True])
+def test_interrupts_at_any_time_neither_kill_nor_corrupt(is_served):
     """Signals from a thread, wherever they fall; each ends one round, or none.
 
     The handler raises inside a round alone: between two nobody would catch it.
     """
-    ended = run_python("""
+    ended = run_python(
+        """
         import threading, time
         sys.setswitchinterval(1e-5)
         stop, sent, rounds, inside = threading.Event(), 0, 0, False
@@ -94,7 +98,9 @@ def test_interrupts_at_any_time_neither_kill_nor_corrupt():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         stop.set()
         print(wrong, heard > 0, rounds > 0, heard <= sent)
-    """)
+    """,
+        is_served=is_served,
+    )
     assert ended.stdout.split() == ["0", "True", "True", "True"], ended.stderr[-3000:]
 
 

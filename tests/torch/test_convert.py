@@ -243,7 +243,7 @@ def test_the_report_tells_what_changed_and_what_was_left_and_why():
     assert "a forward of its own" in done.left["mine"]
     assert "GRUCell runs single steps" in done.left["cell"]
     assert "parametrize" in done.left["normed"]
-    assert str(done).splitlines()[0] == "changed: rnn"
+    assert str(done).splitlines()[0] == "changed: layer rnn"
     assert len(str(done).splitlines()) == 4
     assert str(bptt.torch.convert(nn.Linear(2, 3))) == (
         "the model has no RNN, LSTM or GRU"

@@ -66,8 +66,12 @@ class Instance:
         )
 
 
-def make_instance(graph: Graph, number: int, seed: int) -> Instance | None:
+def make_instance(
+    graph: Graph, number: int, seed: int, least_tau: int = 0
+) -> Instance | None:
     """A random instance, or None if no draw gives finite values.
+
+    least_tau: how many steps it has at least.
 
     Where values grow so far that functions saturate, the spread is made smaller: there
     every gradient is 0 but for rounding, and proves nothing. If they grow with every
@@ -77,7 +81,7 @@ def make_instance(graph: Graph, number: int, seed: int) -> Instance | None:
     found, least = None, float("inf")
     for draw, spread in enumerate((SPREAD, SPREAD / 2, SPREAD / 4, SPREAD / 8)):
         rng = np.random.default_rng([seed, number, draw])
-        instance = _draw(graph, number, seed, rng, spread=spread)
+        instance = _draw(graph, number, seed, rng, spread, least_tau=least_tau)
         largest = _largest(graph, instance)
         if largest <= TAME:
             return instance
@@ -88,7 +92,7 @@ def make_instance(graph: Graph, number: int, seed: int) -> Instance | None:
     for draw in range(1, DRAWS):
         rng = np.random.default_rng([seed, number, draw])
         lift = draw / DRAWS
-        instance = _draw(graph, number, seed, rng, SPREAD * (1 - lift), lift)
+        instance = _draw(graph, number, seed, rng, SPREAD * (1 - lift), lift, least_tau)
         if np.isfinite(_largest(graph, instance)):
             return instance
     return None
@@ -96,9 +100,11 @@ def make_instance(graph: Graph, number: int, seed: int) -> Instance | None:
 
 def _draw(
     graph: Graph, number: int, seed: int, rng: np.random.Generator, spread: float,
-    lift: float = 0.0,
+    lift: float = 0.0, least_tau: int = 0,
 ) -> Instance:  # fmt: skip
     sizes = draw_sizes(graph, rng)
+    while sizes["tau"] < least_tau or sizes["tau"] in list(sizes.values())[1:]:
+        sizes["tau"] += 1
 
     def normal(lead: tuple[int, ...], shape: Shape) -> Array:
         core = numbers_of(shape, sizes)

@@ -88,7 +88,8 @@ def _cache() -> str:
     folder = store.folder
     with suppress(RuntimeError, ValueError):  # a user's name is no one else's matter
         folder = Path("~", folder.relative_to(Path.home()))
-    return f"{len(files)} files, {size / 1e6:.1f} MB, {folder}"
+    kept = "" if store.keeps() else "; NOTHING CAN BE KEPT THERE"
+    return f"{len(files)} files, {size / 1e6:.1f} MB, {folder}{kept}"
 
 
 def _self_test() -> tuple[str, bool]:

@@ -65,7 +65,7 @@ def _document(context: Subject, panels: list[m.PagePanel]) -> m.Document:
     options, name = context.options, called(context.name)
     return m.Document(
         m.Text("title", {"cell": name}) if name else m.Text("title-unnamed"),
-        context.cell.text.strip(), context.scope, context.shown,
+        context.source, context.scope, context.shown,
         {"cell": name, "tau": options.tau, "seed": options.seed,
          "reduction": options.kind, "sizes": dict(context.shown.sizes)},
         tuple(panels),

@@ -8,7 +8,7 @@ that read it, of what each gives back along its edge.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bptt.check.instances import seeded_name
@@ -64,9 +64,9 @@ class CardMaker:
             title = Text("group-of.parameters", {"node": Value(name, T)})
             groups.append(Group(f"parameters:{name}", title, cards))
         more = tuple(
-            self.initial_card(name)
+            card
             for name in graph.states
-            if name in graph.definitions
+            if name in graph.definitions and (card := self.initial_card(name))
         )
         more += tuple(
             self.input_card(name)
@@ -149,7 +149,7 @@ class CardMaker:
             Text(f"card.node.reason.{kind}{back}", fields), tuple(chains),
             why=self._node_why(terms, fields),
             wrong=Text(f"card.node.wrong.{kind}{back}", fields),
-            shapes=self._shapes(chains), node=name,
+            shapes=self._shapes([*chains]), node=name,
             edges=tuple(_lit(name, term) for term in terms),
         )  # fmt: skip
 
@@ -345,13 +345,33 @@ class CardMaker:
 
     # ----- on request -----
 
-    def initial_card(self, name: str) -> Card:
-        """The card of ∇ of an initial state: h^(0), or h^(tau+1) of a backward loop."""
+    def initial_card(self, name: str) -> Card | None:
+        """The card of ∇ of an initial state: h^(0), or h^(tau+1) of a backward loop.
+
+        With a delay there are several, h^(0), h^(-1), ...; none is shown where no step
+        of the numbers that are shown reads it.
+        """
         terms = [term for term in self.terms(name) if term.is_future]
-        start = TAU.moved(1) if name in self.scope.graph.backward else START
-        chain = self._chain(Value(name, T), terms, start, start)
-        chain = Chain(chain.links, None, None)
-        return self._on_request("initial", name, Value(name, start), terms, chain)
+        furthest = max((abs(term.lag) for term in terms), default=0)
+        if furthest > self.options.tau:
+            return None
+        is_back = name in self.scope.graph.backward
+        start, chains = TAU.moved(1) if is_back else START, []
+        for by in range(min(max(furthest, 1), MOST_STARTS)):
+            at = start.moved(by if is_back else -by)
+            some = [term for term in terms if abs(term.lag) > by]
+            links = self._chain(Value(name, T), some, at, at).links
+            chains.append(Chain(links, None, None))
+        value = Value(name, start)
+        card = self._on_request("initial", name, value, terms, *chains)
+        if furthest <= 1:
+            return card
+        readers = tuple(
+            Value(target.name, start.moved(target.time.offset))
+            for target in map(_target, terms) if target.time
+        )  # fmt: skip
+        fields = {"node": value, "readers": readers}
+        return replace(card, claim=Text("card.initial.claim-far", fields))
 
     def input_card(self, name: str) -> Card:
         """The card of ∇ of an input, which training does not need."""
@@ -361,7 +381,7 @@ class CardMaker:
         return self._on_request("input", name, value, terms, chain)
 
     def _on_request(
-        self, kind: str, name: str, value: Value, terms: list[Term], chain: Chain
+        self, kind: str, name: str, value: Value, terms: list[Term], *chains: Chain
     ) -> Card:
         fields = {"node": value, "gradient": Nabla(value)}
         back = _back(terms) if kind == "initial" else ""
@@ -369,11 +389,14 @@ class CardMaker:
             f"{kind}:{name}", "more", Text(f"card.{kind}.title", fields),
             Text(f"card.{kind}.claim{back}", fields),
             Text(f"card.{kind}.reason{back}", fields),
-            (chain,), why=(Why("rule", Text("why.rule.chain-rule", fields)),),
-            wrong=Text(f"card.{kind}.wrong", fields), shapes=self._shapes([chain]),
+            chains, why=(Why("rule", Text("why.rule.chain-rule", fields)),),
+            wrong=Text(f"card.{kind}.wrong", fields), shapes=self._shapes([*chains]),
             node=name, boundary="start" if kind == "initial" else "",
             edges=tuple(_lit(name, term) for term in terms),
         )  # fmt: skip
+
+
+MOST_STARTS = 4  # states before the first step that a card shows
 
 
 def step_ranges(lags: Iterable[int]) -> list[tuple[int, tuple[Time, Time]]]:

@@ -12,11 +12,13 @@ from bptt.engine import Engine
 from bptt.explain.algebra.derive import Derivation
 from bptt.explain.algebra.point import Point, Scope
 from bptt.explain.book import is_book
+from bptt.explain.delays import carried_by, without_carriers
 from bptt.explain.indices.lines import shown_graph
 from bptt.explain.instances import Options, check_points, shown_point
 from bptt.explain.model import Chain
 from bptt.explain.prepare import has_indices, prepare
 from bptt.explain.verify import Verifier
+from bptt.language import print_graph
 
 
 def called(name: str) -> str:
@@ -34,11 +36,20 @@ class Subject:
     options: Options
     progress: Callable[[float], None] = silent  # the share that is done, 0 to 1
 
+    @property
+    def source(self) -> str:
+        """The cell as it was typed; with delays, as its equations read them."""
+        graph = self.cell.graph
+        if not carried_by(graph):
+            return self.cell.text.strip()
+        return print_graph(without_carriers(graph)).strip()
+
     @cached_property
     def scope(self) -> Scope:
         """The cell's names, inner nodes named."""
         graph = self.cell.graph
-        return Scope(shown_graph(graph) if has_indices(graph) else prepare(graph))
+        shown = shown_graph(graph) if has_indices(graph) else prepare(graph)
+        return Scope(without_carriers(shown), shown)
 
     @cached_property
     def derivation(self) -> Derivation:

@@ -13,6 +13,7 @@ from bptt.errors import ArgumentError, list_known
 from bptt.execute.weighting import REDUCTIONS, weigh
 from bptt.explain.algebra.compare import decide_alike
 from bptt.explain.algebra.point import Point, Scope
+from bptt.explain.delays import carried_by, joined
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array, number_of, numbers_of
 from bptt.unrolled import unroll
@@ -100,7 +101,7 @@ def shown_point(scope: Scope, options: Options) -> Point:
 def _draw_shown(
     scope: Scope, options: Options, sizes: Mapping[str, int], draw: int
 ) -> Point:
-    graph, lift = scope.graph, draw / DRAWS
+    graph, lift = scope.computed, draw / DRAWS
     rng = np.random.default_rng([options.seed, draw])
 
     def normal(lead: tuple[int, ...], shape: tuple[Any, ...]) -> Array:
@@ -153,8 +154,10 @@ def _shown_sizes(graph: Graph, given: Mapping[str, int]) -> dict[str, int]:
 
 def check_points(scope: Scope, options: Options) -> tuple[Point, ...]:
     """The random instances of the checks; fewer where no finite point is found."""
+    reach = max((abs(by) for _, by in carried_by(scope.computed).values()), default=0)
+    least = reach + 3 if reach else 0  # a step that a delay leads to, and one more
     found = (
-        make_instance(scope.graph, number, options.seed)
+        make_instance(scope.computed, number, options.seed, least)
         for number in range(1, CHECKED + 1)
     )
     return tuple(_first_row(scope, i, options) for i in found if i is not None)
@@ -178,7 +181,8 @@ def _point(
     sizes: Mapping[str, int], label: str,
 ) -> Point:  # fmt: skip
     graph = unroll(
-        scope.graph, params, inputs, initial=initial, seeds=seeds, weights=weights,
+        scope.computed, params, inputs, initial=initial, seeds=seeds, weights=weights,
         meaning=decide_alike,
     )  # fmt: skip
-    return Point(scope, graph, sizes, weights, seeds, label)
+    shown = joined(graph, scope.computed)
+    return Point(scope, shown, sizes, weights, seeds, label, graph)

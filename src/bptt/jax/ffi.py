@@ -32,16 +32,21 @@ from bptt.jax.native import (
     Handler,
     HeldBack,
 )
+from bptt.jax.served import Script
 from bptt.step.shapes import Array
 
 # (the task, the arguments, the results to fill in)
 Run = Callable[[str, Sequence[Array], Sequence[Array]], None]
+# What the same call is in machine code, or None
+WriteDown = Callable[[str, Sequence[Array], Sequence[Array]], Script | None]
+MOST_SEEN = 4096  # calls of which it is known whether they have a script
 
 # XLA_FFI_DataType: the element types that a cell's arrays have
 ELEMENTS: dict[int, np.dtype[Any]] = {
     4: np.dtype(np.int32), 5: np.dtype(np.int64), 8: np.dtype(np.uint32),
     11: np.dtype(np.float32), 12: np.dtype(np.float64),
 }  # fmt: skip
+_NUMBERS = {dtype: number for number, dtype in ELEMENTS.items()}
 # XLA_FFI_CallFrame in words of 8 bytes: struct_size, extension, api, context, stage;
 # then arguments, results (struct_size, extension, size, types, items each) and
 # attributes (the same with names before items)
@@ -63,37 +68,63 @@ class _ErrorArguments(ctypes.Structure):
 _CREATE_ERROR = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(_ErrorArguments))
 
 
-def make_handler(run: Run) -> Handler:
+def make_handler(run: Run, write_down: WriteDown | None = None) -> Handler:
     """The C function by which XLA calls `run`(task, arguments, results).
+
+    write_down: after the first such call, gives the script by which machine code does
+    the later ones without Python.
 
     The call has one attribute, the text `task`. An exception of `run` becomes an error
     of XLA with the exception's class and message. An interrupt (Ctrl-C) waits until XLA
     returns to the main thread; what another signal raises is raised there, too. Keep
     the returned object alive as long as XLA may call it.
     """
+    seen: set[Any] = set()
 
     def ask(frame: int, place: int) -> None:
         answer = Answer.from_address(place)
         with HeldBack(answer):
             answer.is_begun = 1
             try:
-                run(*_read_frame(frame))
+                call = _read_frame(frame)
+                run(*call)
+                if write_down is not None:
+                    _offer(handler, seen, write_down, *call)
             except BaseException as error:  # noqa: BLE001  C is told by value
                 answer.error = _create_error(frame, f"{type(error).__name__}: {error}")
                 if not isinstance(error, Exception):
                     answer.keep(error)
             answer.is_done = 1
 
-    return Handler(ask)
+    handler = Handler(ask)
+    return handler
 
 
-def register(target: str, run: Run) -> Handler:
-    """Let XLA on CPUs call `run` for the custom call `target`.
+def _offer(
+    handler: Handler, seen: set[Any], write_down: WriteDown, task: str,
+    given: Sequence[Array], wanted: Sequence[Array],
+) -> None:  # fmt: skip
+    """Put a call's script on the board, the first time that such a call comes."""
+    signature = [n for a in given for n in (_NUMBERS[a.dtype], a.ndim, *a.shape)]
+    key = (task, len(wanted), *signature)
+    if key in seen or handler.board.is_full:
+        return
+    if len(seen) >= MOST_SEEN:
+        seen.clear()
+    seen.add(key)
+    script = write_down(task, given, wanted)
+    if script is not None:
+        counts = (len(given), len(wanted))
+        handler.board.add(task.encode(), signature, counts, script, handler.publish)
+
+
+def register(target: str, run: Run, write_down: WriteDown | None = None) -> Handler:
+    """Let XLA on CPUs call `run` for the custom call `target`; see `make_handler`.
 
     Returns: the C function. XLA keeps its address until the process ends, so the caller
     must keep the function, too.
     """
-    handler = make_handler(run)
+    handler = make_handler(run, write_down)
     capsule = jax.ffi.pycapsule(handler.address)
     jax.ffi.register_ffi_target(target, capsule, platform="cpu")
     return handler

@@ -5,6 +5,7 @@ XLA too. ctypes then prints the exception and returns garbage for an error, whic
 the process or is taken for success. So XLA calls machine code, and that calls Python:
 
     describe the interface, if XLA asks for that alone
+    do the call here, if all that it does is known: see `served`
     ask Python, which writes its answer; again if a signal came before it had begun
     return the error, or one made here where Python did not come to its end
     let the interrupt that Python held back happen when the main thread is out of XLA:
@@ -23,11 +24,12 @@ from llvmlite import ir  # type: ignore[import-untyped]
 
 from bptt.execute.codegen.jit import Compiled, compile_ir
 from bptt.execute.kernels.executor import host_target
+from bptt.jax.emit import HALF, WORD, call, is_zero, load, place, python, space
+from bptt.jax.served import CallBoard, emit_publish, emit_serve
 
 METADATA = 1  # XLA_FFI_Extension_Metadata
 INTERNAL = 13  # XLA_FFI_Error_Code_INTERNAL
 MESSAGE = b"KeyboardInterrupt: the call was interrupted\0"
-WORD, HALF = ir.IntType(64), ir.IntType(32)
 
 # Where fields lie, in bytes; see `ffi`.
 FRAME_EXTENSION, FRAME_API = 8, 16
@@ -95,48 +97,56 @@ ASK = ctypes.CFUNCTYPE(None, ctypes.c_size_t, ctypes.c_size_t)
 class Handler:
     """Machine code for XLA that calls `ask`; it lives as long as this object.
 
-    address: of the C function.
+    address: of the C function; board: the calls that it does without asking, which
+    `publish` adds to.
     """
 
     def __init__(self, ask: Callable[[int, int], None]) -> None:
         """Compile it for this process: it holds addresses of Python's functions."""
-        self._ask = ASK(ask)
-        self._code: Compiled = compile_ir(
-            _emit(ctypes.cast(self._ask, ctypes.c_void_p).value or 0),
-            host_target(), {"handle": ()},
-        )  # fmt: skip
+        self._ask, self.board = ASK(ask), CallBoard()
+        text = _emit(
+            ctypes.cast(self._ask, ctypes.c_void_p).value or 0, self.board.address
+        )
+        signatures = {"handle": (), "publish": [ctypes.c_int64] * 2}
+        self._code: Compiled = compile_ir(text, host_target(), signatures)
         self.address = self._code.addresses["handle"]
+        self.publish = self._code.get_function("publish")
 
 
-def _emit(ask: int) -> str:
+def _emit(ask: int, board: int) -> str:
     module = ir.Module()
     # Calls of the main thread that are not over; whether an interrupt waits for that.
     depth, waits = (_global(module, name) for name in ("depth", "waits"))
+    serve = emit_serve(module, board)
+    emit_publish(module)
     function = ir.Function(module, ir.FunctionType(WORD, [WORD]), "handle")
     b = ir.IRBuilder(function.append_basic_block())
     (frame,) = function.args
-    api = _load(b, frame, FRAME_API)
-    _answer_question(b, _load(b, frame, FRAME_EXTENSION), api)
-    here = _call(b, _python("PyThread_get_thread_ident"), WORD)
+    api = load(b, frame, FRAME_API)
+    _answer_question(b, load(b, frame, FRAME_EXTENSION), api)
+    served = b.call(serve, [frame])
+    with b.if_then(b.not_(is_zero(b, served))):
+        b.ret(WORD(0))
+    here = call(b, python("PyThread_get_thread_ident"), WORD)
     is_main = b.icmp_signed("==", here, WORD(threading.main_thread().ident or 0))
-    answer, one = _space(b, 5), b.zext(is_main, WORD)
+    answer, one = space(b, 5), b.zext(is_main, WORD)
     b.store(b.add(b.load(depth), one), depth)
-    _call(b, ask, None, frame, answer)
-    with b.if_then(_is_zero(b, _load(b, answer, BEGUN))):
-        b.store(WORD(1), _place(b, answer, INTERRUPTED))
-        _call(b, ask, None, frame, answer)
+    call(b, ask, None, frame, answer)
+    with b.if_then(is_zero(b, load(b, answer, BEGUN))):
+        b.store(WORD(1), place(b, answer, INTERRUPTED))
+        call(b, ask, None, frame, answer)
     b.store(b.sub(b.load(depth), one), depth)
-    later = b.or_(_load(b, answer, INTERRUPTED), b.and_(one, b.load(waits)))
-    with b.if_then(b.not_(_is_zero(b, later))):
+    later = b.or_(load(b, answer, INTERRUPTED), b.and_(one, b.load(waits)))
+    with b.if_then(b.not_(is_zero(b, later))):
         b.store(WORD(0), waits)
         interrupt = b.ptrtoint(_emit_interrupt(module, depth, waits), WORD)
-        _call(b, _python("Py_AddPendingCall"), HALF, interrupt, WORD(0))
-    with b.if_then(b.not_(_is_zero(b, _load(b, answer, DONE)))):
-        raised = _load(b, answer, RAISED)
-        with b.if_then(b.not_(_is_zero(b, raised))):
+        call(b, python("Py_AddPendingCall"), HALF, interrupt, WORD(0))
+    with b.if_then(b.not_(is_zero(b, load(b, answer, DONE)))):
+        raised = load(b, answer, RAISED)
+        with b.if_then(b.not_(is_zero(b, raised))):
             raise_it = b.ptrtoint(_emit_raise(module), WORD)
-            _call(b, _python("Py_AddPendingCall"), HALF, raise_it, raised)
-        b.ret(_load(b, answer, ERROR))
+            call(b, python("Py_AddPendingCall"), HALF, raise_it, raised)
+        b.ret(load(b, answer, ERROR))
     b.ret(_make_error(b, module, api))
     return str(module)
 
@@ -147,20 +157,16 @@ def _global(module: Any, name: str) -> Any:
     return found
 
 
-def _is_zero(b: Any, word: Any) -> Any:
-    return b.icmp_signed("==", word, WORD(0))
-
-
 def _answer_question(b: Any, extension: Any, api: Any) -> None:
     """XLA asks for which version of the interface the function was made.
 
     The fields used here are in every version 0.x: the one of the caller is right.
     """
-    with b.if_then(b.not_(_is_zero(b, extension))):
-        kind = b.load(_place(b, extension, EXTENSION_TYPE, HALF))
+    with b.if_then(b.not_(is_zero(b, extension))):
+        kind = b.load(place(b, extension, EXTENSION_TYPE, HALF))
         with b.if_then(b.icmp_signed("==", kind, HALF(METADATA))):
-            own = _load(b, extension, EXTENSION_METADATA)
-            b.store(_load(b, api, API_VERSION), _place(b, own, METADATA_VERSION))
+            own = load(b, extension, EXTENSION_METADATA)
+            b.store(load(b, api, API_VERSION), place(b, own, METADATA_VERSION))
             b.ret(WORD(0))
 
 
@@ -169,22 +175,22 @@ def _make_error(b: Any, module: Any, api: Any) -> Any:
     text = ir.Constant(ir.ArrayType(ir.IntType(8), len(MESSAGE)), bytearray(MESSAGE))
     constant = ir.GlobalVariable(module, text.type, "message")
     constant.initializer, constant.global_constant = text, True
-    arguments = _space(b, 4)  # XLA_FFI_Error_Create_Args
+    arguments = space(b, 4)  # XLA_FFI_Error_Create_Args
     for number, value in enumerate(
         (WORD(32), WORD(0), b.ptrtoint(constant, WORD), WORD(INTERNAL))
     ):
-        b.store(value, _place(b, arguments, 8 * number))
-    return _call(b, _load(b, api, API_CREATE_ERROR), WORD, arguments)
+        b.store(value, place(b, arguments, 8 * number))
+    return call(b, load(b, api, API_CREATE_ERROR), WORD, arguments)
 
 
 def _emit_interrupt(module: Any, depth: Any, waits: Any) -> Any:
     """int interrupt(0), called by Python in its main thread: as if SIGINT came now."""
     function = ir.Function(module, ir.FunctionType(HALF, [WORD]), "interrupt")
     b = ir.IRBuilder(function.append_basic_block())
-    with b.if_then(b.not_(_is_zero(b, b.load(depth)))):
+    with b.if_then(b.not_(is_zero(b, b.load(depth)))):
         b.store(WORD(1), waits)
         b.ret(HALF(0))
-    _call(b, _python("PyErr_SetInterrupt"), None)
+    call(b, python("PyErr_SetInterrupt"), None)
     b.ret(HALF(0))
     return function
 
@@ -194,37 +200,9 @@ def _emit_raise(module: Any) -> Any:
     function = ir.Function(module, ir.FunctionType(HALF, [WORD]), "raise")
     b = ir.IRBuilder(function.append_basic_block())
     (raised,) = function.args
-    kind = _call(b, _python("PyObject_Type"), WORD, raised)
-    _call(b, _python("PyErr_SetObject"), None, kind, raised)
-    _call(b, _python("Py_DecRef"), None, kind)
-    _call(b, _python("Py_DecRef"), None, raised)
+    kind = call(b, python("PyObject_Type"), WORD, raised)
+    call(b, python("PyErr_SetObject"), None, kind, raised)
+    call(b, python("Py_DecRef"), None, kind)
+    call(b, python("Py_DecRef"), None, raised)
     b.ret(HALF(-1))
     return function
-
-
-def _python(name: str) -> int:
-    function = getattr(ctypes.pythonapi, name)
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
-
-
-def _place(b: Any, base: Any, offset: int, kind: Any = WORD) -> Any:
-    return b.inttoptr(b.add(base, WORD(offset)), kind.as_pointer())
-
-
-def _load(b: Any, base: Any, offset: int) -> Any:
-    return b.load(_place(b, base, offset))
-
-
-def _space(b: Any, n_words: int) -> Any:
-    """The address of some words on the stack, zero."""
-    space = b.alloca(ir.ArrayType(WORD, n_words))
-    b.store(ir.Constant(space.type.pointee, [0] * n_words), space)
-    return b.ptrtoint(space, WORD)
-
-
-def _call(b: Any, address: Any, result: Any, *arguments: Any) -> Any:
-    """Call the C function at an address, known now or loaded."""
-    kind = ir.FunctionType(result or ir.VoidType(), [WORD] * len(arguments))
-    if isinstance(address, int):
-        address = WORD(address)
-    return b.call(b.inttoptr(address, kind.as_pointer()), arguments)

@@ -35,6 +35,7 @@ from bptt.jax import ffi
 from bptt.jax.batching import batch
 from bptt.jax.placement import like, vary_alike
 from bptt.jax.run import run
+from bptt.jax.scripts import write_script
 from bptt.jax.task import Task
 
 TARGET = "bptt"  # the name under which compiled programs call this module
@@ -85,7 +86,7 @@ for _primitive in (forward_p, backward_p):
     _primitive.def_impl(_jit(_primitive))
     mlir.register_lowering(_primitive, _lower, platform="cpu")
     batching.primitive_batchers[_primitive] = functools.partial(batch, _primitive)
-_HANDLER = ffi.register(TARGET, run)
+HANDLER = ffi.register(TARGET, run, write_script)
 
 
 # ----- forward -----

@@ -67,7 +67,7 @@ def _forward(task: Task, operands: Sequence[Array], results: Sequence[Array]) ->
     if read.divisor is not None:
         for total in read.divisor.tolist():
             refuse_no_weight("mean", total)
-    bindings = _bind(task, read)
+    bindings = bind_task(task, read)
     limit = task.call.limit
     if limit is not None:
         program, _ = task.phased_program
@@ -81,7 +81,7 @@ def _forward(task: Task, operands: Sequence[Array], results: Sequence[Array]) ->
         run = Run(call.program, bindings, call.values)
     else:
         program, values = dispatch.run(
-            _forward_program(task.call), bindings, threads=task.threads
+            forward_program_of(task.call), bindings, threads=task.threads
         )
         run = Run(program, bindings, values)
     final = take_apart(task.graph, run.final)
@@ -96,8 +96,19 @@ def _place(
 ) -> tuple[int, list[Array] | None]:
     """What buffers hold here, and which of them, in the order of the program.
 
-    0 and None where they cannot: a program of another CPU has other buffers. One that
-    no watch looks at needs some of those that it would if one did.
+    0 and None where they cannot.
+    """
+    stamp, numbers = choose_kept(task, bindings, [array.shape for array in memory])
+    return stamp, None if numbers is None else [memory[n] for n in numbers]
+
+
+def choose_kept(
+    task: Task, bindings: Bindings, shapes: Sequence[tuple[int, ...]]
+) -> tuple[int, list[int] | None]:
+    """The stamp of buffers, and the numbers of those that the program wants, in order.
+
+    0 and None where they cannot serve: a program of another CPU has other buffers. One
+    that no watch looks at needs some of those that it would if one did.
     """
     program, _ = task.phased_program
     kept = dispatch.find_kept(
@@ -105,18 +116,19 @@ def _place(
     )
     if kept is None:
         return 0, None
-    left, chosen = list(memory), []
+    left, chosen = list(range(len(shapes))), []
     for shape in kept.shapes:
-        number = next((i for i, array in enumerate(left) if array.shape == shape), None)
+        number = next((n for n in left if shapes[n] == shape), None)
         if number is None:
             return 0, None
-        chosen.append(left.pop(number))
+        left.remove(number)
+        chosen.append(number)
     return kept.stamp, chosen
 
 
 def _backward(task: Task, operands: Sequence[Array], results: Sequence[Array]) -> None:
     read = task.split(operands)
-    bindings = _bind(task, read)
+    bindings = bind_task(task, read)
     seeds = task.call.join_seeds(
         read.seeds, bindings.tau, bindings.n_b, read.given.lengths
     )
@@ -183,14 +195,15 @@ def _no_run() -> Run:
 
 
 @functools.lru_cache(maxsize=256)
-def _forward_program(call: CellCall) -> Program:
+def forward_program_of(call: CellCall) -> Program:
+    """The program of a forward pass that nothing follows."""
     return forward_program(call.graph.at_every_step(), call.outputs)
 
 
 # ----- bindings -----
 
 
-def _bind(task: Task, read: Operands) -> Bindings:
+def bind_task(task: Task, read: Operands) -> Bindings:
     """The operands in the form of the executors.
 
     Their shapes and types were checked when JAX traced the call. NaN passes, as it does

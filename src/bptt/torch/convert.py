@@ -43,13 +43,18 @@ class Conversion:
     gaps: Gaps | None = None
 
     def __str__(self) -> str:
-        lines = [f"changed: {name or 'the model itself'}" for name in self.changed]
+        lines = [f"changed: {_layer_of(name)}" for name in self.changed]
         lines += [f"left: {name}: {reason}" for name, reason in self.left.items()]
         if not lines:
             lines = ["the model has no RNN, LSTM or GRU"]
         if self.gaps is not None:
             lines.append(f"verified: {self.gaps}")
         return "\n".join(lines)
+
+
+def _layer_of(name: str) -> str:
+    """A layer's name as a name: the first of a Sequential is "0", no count."""
+    return f"layer {name}" if name else "the model itself"
 
 
 def convert(
@@ -77,7 +82,7 @@ def convert(
     >>> import torch, bptt.torch
     >>> model = torch.nn.ModuleDict({"rnn": torch.nn.LSTM(3, 4)})
     >>> print(bptt.torch.convert(model))
-    changed: rnn
+    changed: layer rnn
     >>> type(model["rnn"]).__module__
     'bptt.torch.layers'
     >>> done = bptt.torch.convert(model, to="torch")

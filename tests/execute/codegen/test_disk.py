@@ -94,10 +94,12 @@ def test_a_folder_where_others_may_write_is_not_used(tmp_path):
     store = Store(tmp_path)
     store.write(KEY, CODE)
     tmp_path.chmod(0o777)
+    assert not store.keeps()
     assert store.read(KEY) is None
     store.write(KEY[::-1], CODE)
     assert len(list(tmp_path.iterdir())) == 1
     tmp_path.chmod(0o700)
+    assert store.keeps()
     assert store.read(KEY) == CODE
 
 

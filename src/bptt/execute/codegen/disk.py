@@ -75,6 +75,14 @@ class Store:
         except OSError:  # a full disk, a home that is read-only: go on without
             self._is_broken = True
 
+    def keeps(self) -> bool:
+        """Whether what is written there is kept: a folder of the user's alone."""
+        with suppress(OSError):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                return self._is_ours()
+        return False
+
     def files(self) -> list[tuple[float, int, Path]]:
         """When each file was last used, its bytes, and where it is; oldest first."""
         found = []

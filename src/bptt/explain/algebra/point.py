@@ -28,9 +28,18 @@ class UnknownSymbolError(SentenceError):
 
 @dataclass(frozen=True)
 class Scope:
-    """The names of a cell: kind and shape of each."""
+    """The names of a cell: kind and shape of each.
+
+    running: the graph that is computed, where delays are carried from step to step.
+    """
 
     graph: Graph
+    running: Graph | None = None
+
+    @property
+    def computed(self) -> Graph:
+        """What numbers are computed with."""
+        return self.graph if self.running is None else self.running
 
     @cached_property
     def _shapes(self) -> dict[str, tuple[Any, ...]]:
@@ -96,7 +105,8 @@ class Point:
     """The numbers of one instance and one batch row.
 
     sizes: named dimensions; weights: w_t; seeds: node -> (tau, *shape), what arrives
-    from outside; label: how the instance was made, for the ledger.
+    from outside; label: how the instance was made, for the ledger; running: the graph
+    with what carries delays, where it is another.
     """
 
     scope: Scope
@@ -105,6 +115,7 @@ class Point:
     weights: Array
     seeds: Mapping[str, Array] = field(default_factory=dict)
     label: str = ""
+    running: Unrolled | None = None
     _cache: dict[Any, Array] = field(default_factory=dict, repr=False)
     _pulled: dict[Any, dict[Place, Array]] = field(default_factory=dict, repr=False)
 
@@ -112,6 +123,11 @@ class Point:
     def tau(self) -> int:
         """The last step."""
         return self.graph.tau
+
+    @property
+    def computed(self) -> Unrolled:
+        """The graph in time that numbers are computed with."""
+        return self.graph if self.running is None else self.running
 
     def size(self, dim: Dim) -> int:
         """The size of a dimension, or tau."""
@@ -128,7 +144,7 @@ class Point:
         kind = self.scope.kind(name)
         if kind == "parameter":
             kind = "parameter" if t is None else "copy"
-        elif t == (self.tau + 1 if name in self.scope.graph.backward else 0):
+        elif t is not None and not 1 <= t <= self.tau:
             kind = "initial"
         place = Place(kind, name, t)
         if place not in self.graph.shapes:

@@ -57,7 +57,9 @@ class Pictured(Pictures):
             return formula(e.Number(1.0))
         names = [formula(Value(n)).latex[1:-1] for n in
                  (arrow.target.name, arrow.kind.source)]  # fmt: skip
-        prime = "'" if arrow.kind.lag else ""
+        lag = arrow.kind.lag or 0
+        far = f"^{{(t{lag:+d})}}" if abs(lag) > 1 else ""
+        prime = "'" if abs(lag) == 1 else far
         latex = rf"\partial {names[0]}/\partial {names[1]}{prime}"
         if is_backward:
             return Label(self.labels.turned_symbol(arrow), rf"$({latex})^\top$")

@@ -175,13 +175,21 @@ class _Columns:
         for name in self.drawn.states:
             if name in self.grid.spots and name in past:
                 x, y = self.columns + self.grid.start, self.grid.spots[name].y
-                yield Ring(x, y, symbol(Place("initial", name, 0)), RADIUS, WASH)
+                yield Ring(x, y, self._initial(name), RADIUS, WASH)
         total = symbol(Place("total", "L"))
         yield Ring(self._total_x(), self.grid.total, total, 17.0, is_double=True)
         if self.grid.gap is not None:
             x = self.grid.gap + self.columns
             dots = Label("⋯", r"$\cdots$")
             yield Word(x, self.grid.height / 2, dots, size=24.0, colour=SOFT)
+
+    def _initial(self, name: str) -> Label:
+        """h^(0); with a delay h^(≤0), every state before the first step."""
+        label = symbol(Place("initial", name, 0))
+        if self.drawn.start_step(name) == "0":
+            return label
+        plain = label.plain.replace("⁽⁰⁾", "^(≤0)")
+        return Label(plain, label.latex.replace("(0)", r"(\le 0)"))
 
 
 def _placed(points: tuple[Point, ...], x: float) -> tuple[Point, ...]:

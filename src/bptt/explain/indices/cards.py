@@ -161,31 +161,35 @@ class IndexedCards:
     def initial_card(self, name: str) -> Card | None:
         """The card of a state before the first step; None where a line gives it."""
         times = self.graph.times
-        lines, lag = self.lines.before(name)
-        if name in {*times.hidden, *times.starts} or not lines:
+        found = list(self.lines.before(name))
+        if name in {*times.hidden, *times.starts} or not found:
             return None
-        start = START if lag > 0 else TAU.moved(1)
-        chains = tuple(self._start_chain(line, lag, start) for line in lines)
-        symbol = self._symbol(name, lines[0].places)
-        fields = {"node": _at(symbol, start)}
-        back = "" if lag > 0 else "-back"
+        later = [term for term in self.lines.terms.of(name) if term.lag]
+        way = 1 if later[0].lag > 0 else -1
+        start = START if way > 0 else TAU.moved(1)
+        chains = tuple(
+            self._start_chain(line, way * (by + 1), start.moved(-way * by))
+            for by, lines in found for line in lines
+        )  # fmt: skip
+        symbol = self._symbol(name, found[0][1][0].places)
+        readers = tuple(_at(self._reader(term), start) for term in later)
+        fields = {"node": _at(symbol, start), "readers": readers}
+        back = "" if way > 0 else "-back"
+        far = "-far" if len(found) > 1 else back
         return Card(
             f"initial:{name}", "more", Text("card.initial.title", fields),
-            Text(f"card.initial.claim{back}", fields),
+            Text(f"card.initial.claim{far}", fields),
             Text(f"card.initial.reason{back}", fields), chains,
             wrong=Text("card.initial.wrong"), shapes=self._shapes(name), node=name,
             boundary="start",
-            edges=tuple(
-                (name, 0, term.reader, lag)
-                for term in self.lines.terms.of(name) if term.lag
-            ),
+            edges=tuple((name, 0, term.reader, term.lag) for term in later),
         )  # fmt: skip
 
-    def _start_chain(self, line: GradientLine, lag: int, start: Time) -> Chain:
-        """A line at the step before the first, checked there."""
+    def _start_chain(self, line: GradientLine, by: int, start: Time) -> Chain:
+        """A line at a step before the first, checked there; by: steps before step 1."""
 
         def checked(other: GradientLine) -> Check:
-            return check_start(other, lag, self.graph, self.points)
+            return check_start(other, by, self.graph, self.points)
 
         check = checked(line)
         sides, printed = self.formulas.sides(line, check, checked)

@@ -78,20 +78,20 @@ def check_value(line: GradientLine, graph: Graph, points: tuple[Point, ...]) -> 
 
 
 def check_start(
-    line: GradientLine, lag: int, graph: Graph, points: tuple[Point, ...]
+    line: GradientLine, by: int, graph: Graph, points: tuple[Point, ...]
 ) -> Check:
-    """The gradient of the state that a loop begins with, from what reads it.
+    """The gradient of a state that a loop begins with, from what reads it.
 
-    line: what its readers give at step t, lag steps later; it holds one loop earlier,
-    where there is nothing else.
+    line: what its readers give at step t; by: that many steps before step 1, or of a
+    loop that reads t+1, negative, after the last.
     """
-    moved = replace(line, right=line.right and moved_text(line.right, -lag))
+    moved = replace(line, right=line.right and moved_text(line.right, -by))
 
     def expected(point: Point, t: int) -> Array:
-        start = 0 if lag > 0 else point.tau + 1
-        return point.graph.grad(point.graph.place(line.name, start))
+        start = (1 if by > 0 else point.tau) - by
+        return point.graph.grad(point.place(line.name, start))
 
-    return check_against(moved, graph, points, expected, at=1 if lag > 0 else 0)
+    return check_against(moved, graph, points, expected, at=1 if by > 0 else 0)
 
 
 def moved_text(text: str, by: int) -> str:

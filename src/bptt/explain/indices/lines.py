@@ -39,6 +39,7 @@ from bptt.step.ops import INDEX_OPS, TABLE
 from bptt.step.places import IndexPlace
 from bptt.step.shapes import Dim
 
+MOST_STARTS = 4  # states before the first step whose gradients are shown
 LONGEST = 900  # letters of a line
 NAMED_ABOVE = 150  # letters of a term, above which an equation's inner nodes get names
 _NEW = re.compile(NEW_INDEX + r"\w*|#\d+")
@@ -109,18 +110,19 @@ class Lines:
         text = line_text(self.graph, body)
         return GradientLine(name, with_places(f"{name}[t]", places), text, places)
 
-    def before(self, name: str) -> tuple[tuple[GradientLine, ...], int]:
-        """What the readers a step away give back, and how far: of the state before.
+    def before(self, name: str) -> Iterator[tuple[int, tuple[GradientLine, ...]]]:
+        """What later readers give back to the states before the first step.
 
-        No lines where there is no such state, or its readers stand at several steps.
+        0 for h^(0), 1 for h^(-1), ..., each with the lines of those that read it.
         """
         terms = [term for term in self.terms.of(name) if term.lag]
-        if {abs(term.lag) for term in terms} != {1}:
-            return (), 0
-        body = terms[0].body
-        for other in terms[1:]:
-            body = body + other.body
-        return tuple(self._lines(name, body, "[t]")), terms[0].lag
+        furthest = max((abs(term.lag) for term in terms), default=0)
+        for by in range(min(furthest, MOST_STARTS)):
+            bodies = [term.body for term in terms if abs(term.lag) > by]
+            body = bodies[0]
+            for other in bodies[1:]:
+                body = body + other
+            yield by, tuple(self._lines(name, body, "[t]"))
 
     def summed(self, name: str) -> tuple[GradientLine, ...]:
         """The gradient of a parameter: the sum of its copies'."""

@@ -178,7 +178,11 @@ class Names(FormulaTokens):
         if not self.is_symbol("**"):
             return False
         at = 2 if self.ahead().text == "{" else 1
-        first, second = self.ahead(at), self.ahead(at + 1)
+        at += self.ahead(at + 1).text == "-"
+        first, second = (
+            self.ahead(at - (self.ahead(at).text == "-")),
+            self.ahead(at + 1),
+        )
         return first.text == "(" and self._is_raised_step(second) and (
             self.ahead(at + 2).text == ")" or self.ahead(at + 4).text == ")"
         )  # fmt: skip
@@ -240,13 +244,14 @@ class Names(FormulaTokens):
         return time
 
     def time(self, *, single: bool = False) -> Time:
-        """t, t+1, tau, 3.
+        """t, t+1, tau, 3, or -1 where a delay reads several steps back.
 
         Raises: FormulaSyntaxError if something else stands here.
         """
+        before = self.accept("-")
         token = self.take()
         if token.kind == "number" and token.text.isdigit():
-            return Time("", int(token.text))
+            return Time("", int(f"{'-' if before else ''}{token.text}"))
         base = self.step_of(token)
         if not base:
             self.fail_at(token, "formula.step", found=token.text)

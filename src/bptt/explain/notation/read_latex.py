@@ -391,9 +391,10 @@ class _LatexReader(LatexTokens):
         return time
 
     def _time(self) -> Callable[[Mapping[str, int]], int]:
+        before = self.skip("-")  # h^(-1), where a delay reads several steps back
         token = self.next().removeprefix("\\")
         if token.isdigit():
-            number = int(token)
+            number = -int(token) if before else int(token)
             return lambda steps: number
         if token not in ("t", "s", "tau"):
             raise self.error(f"{token} is not a step")

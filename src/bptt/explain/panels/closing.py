@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import PurePath
 
 from bptt.check import FAILED, NOT_CHECKED, PASSED, Ledger, check_cell
 from bptt.execute.dispatch import REFERENCE
 from bptt.explain.algebra.expr import Expr, Jacobian, Nabla, T, Time, Value
 from bptt.explain.context import Subject
+from bptt.explain.delays import carried_by
 from bptt.explain.model import (
     Badge,
     Block,
@@ -44,9 +46,16 @@ TERMS = (
 
 def make_ledger(context: Subject) -> Ledger:
     """The gradients of the cell against independent oracles, one instance."""
-    return check_cell(
+    found = check_cell(
         context.cell, seed=context.options.seed, instances=1, executor=REFERENCE
     )
+    carried = "|".join(map(re.escape, carried_by(context.cell.graph)))
+    if not carried:
+        return found
+    # What carries a delay has no name here; a row of it that failed is shown.
+    named = re.compile(rf"(?<![A-Za-z0-9])(?:{carried})(?!\w)")
+    rows = (r for r in found.rows if r.status != PASSED or not named.search(r.what))
+    return replace(found, rows=tuple(rows))
 
 
 def ledger(context: Subject, badge: Badge, found: Ledger) -> PagePanel:

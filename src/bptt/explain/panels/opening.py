@@ -9,6 +9,7 @@ from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Expr, T, Value
 from bptt.explain.algebra.shape import shape_of, show
 from bptt.explain.context import Subject
+from bptt.explain.delays import carried_by
 from bptt.explain.model import (
     Block,
     Cell,
@@ -41,7 +42,7 @@ def header(context: Subject) -> PagePanel:
     sizes = context.shown.label.replace("tau", "τ")
     numbers = {"sizes": sizes, "seed": context.options.seed}
     return PagePanel("header", 0, Text("panel.header"), (
-        Listing(context.cell.text.strip(), "source"),
+        Listing(context.source, "source"),
         Paragraph(_layout()),
         *_times(context.cell.graph),
         Paragraph(Text("header.two")),
@@ -62,11 +63,13 @@ def _layout() -> Text:
 def _times(graph: Graph) -> Iterator[Paragraph]:
     """What t and tau are, and the states that a loop begins with."""
     yield Paragraph(Text("header.time"))
+    carried = carried_by(graph)
     for kind, time in (("time-before", e.START), ("time-back", e.TAU.moved(1))):
         is_back = kind == "time-back"
         names = [name for name in graph.states if (name in graph.backward) == is_back]
         if names:
-            initial = tuple(Value(name, time) for name in names)
+            reads = (carried.get(name, (name, 0)) for name in names)
+            initial = tuple(Value(name, time.moved(by)) for name, by in reads)
             yield Paragraph(Text(f"header.{kind}", {"initial": initial}))
 
 

@@ -34,7 +34,8 @@ def flow_panel(page: PageContext) -> Markup:
     """Verdict, norms, singular values, slopes, exponents."""
     if page.graph.backward:
         return tag("p", word("flow-backward"))
-    flow = measure(page.graph, page.unrolled)
+    # What carries a delay is a part of the step's Jacobian.
+    flow = measure(page.document.scope.computed, page.document.shown.computed)
     if not flow.states:
         return tag("p", word("verdict-no-state"), class_="verdict")
     charts = [*_norms(page, flow), _singular(page, flow), *_slopes(page, flow)]
@@ -55,9 +56,13 @@ def flow_of(page: PageContext) -> GradientFlow:
     }
     initial = {}
     for name in source.states:
-        before = page.tau + 1 if name in source.graph.backward else 0
-        if (name, before) in graph.named:
-            initial[name] = graph.values[graph.place(name, before)][None]
+        is_back = name in source.graph.backward
+        far = len(source.graph.times.delays.get(name, ()))
+        first = page.tau + 1 if is_back else -far
+        before = range(first, first + far + 1)  # with delays: in order of time
+        if (name, first) in graph.named:
+            rows = [graph.values[graph.place(name, t)][None] for t in before]
+            initial[name] = np.stack(rows) if far else rows[0]
     return measure_run(FlowSetting(
         source, engine, {n: graph.values[graph.place(n)] for n in source.parameters},
         inputs, initial, {n: rows[:, None] for n, rows in shown.seeds.items()} or None,
@@ -90,7 +95,9 @@ def _advice(found: Diagnosis, number: int, lang: str) -> Markup:
 
 def _norms(page: PageContext, flow: Flow) -> list[Markup]:
     figures = []
-    for name in flow.states:
+    for name in page.graph.states:
+        if name not in flow.norms:
+            continue
         names = ("flow-total", "flow-injected", "flow-arrived")
         values = flow.norms[name], flow.injected[name], flow.arrived[name]
         series = dict(zip(page.said(*names), values, strict=True))

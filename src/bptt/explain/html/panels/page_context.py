@@ -10,6 +10,7 @@ from bptt.explain.algebra.expr import T, Value
 from bptt.explain.cards import CardMaker
 from bptt.explain.html.picture.drawn import Arrow
 from bptt.explain.html.picture.lettering import LOW_DIGITS
+from bptt.explain.html.picture.names import Step
 from bptt.explain.html.picture.pictures import Pictures
 from bptt.explain.html.words import plain
 from bptt.explain.html.writer import PageWriter
@@ -88,7 +89,7 @@ class PageContext(Pictures):
         return {card: found[card] for card in ordered}
 
 
-def tspans(name: str, t: int | None = None) -> Markup:
+def tspans(name: str, t: Step = None) -> Markup:
     """A symbol in SVG: letter, label lowered, step raised."""
     base, accent, label = split_name(name)
     letter = GREEK.get(base, base)

@@ -63,7 +63,7 @@ def training_panel(page: PageContext) -> Markup:
 
 def train(page: PageContext, states: list[str]) -> History:
     """Gradient descent with the norm of the whole gradient clipped."""
-    unrolled, graph = page.unrolled, page.graph
+    unrolled, graph = page.document.shown.computed, page.document.scope.computed
     params = {n: np.array(unrolled.values[unrolled.place(n)]) for n in graph.parameters}
     inputs = {
         n: np.array(

@@ -26,7 +26,7 @@ from bptt.unrolled import Edge, Place, Unrolled
 class Kind:
     """Arrows that differ in t alone: from `source` at t + lag to `target` at t.
 
-    lag: 0 or -1; None from a parameter, which has no step.
+    lag: 0, -1 or, of a delay, -3; None from a parameter, which has no step.
     """
 
     source: str
@@ -104,6 +104,11 @@ class Drawn:
     states: tuple[str, ...]
     folded: tuple[str, ...]
     arrows: tuple[Arrow, ...]
+
+    def start_step(self, name: str) -> str:
+        """The step at the circle before the first: 0, of a delay all up to 0."""
+        lags = [kind.lag or 0 for kind in self.kinds if kind.source == name]
+        return "≤0" if min(lags, default=0) < -1 else "0"
 
     @property
     def tau(self) -> int:

@@ -27,6 +27,7 @@ from bptt.explain.html.picture.wires import (
     LANE,
     LEFT,
     LEVEL,
+    OVER,
     RADIUS,
     RIGHT,
     ROW,
@@ -37,6 +38,10 @@ from bptt.explain.html.picture.wires import (
     lanes_of,
 )
 
+RIM = 14.0  # along either axis, half way round a node
+HIGH = 10.0  # over its nodes the lowest of the lines that cross others
+LABEL = 12.0  # between two labels over such lines
+STAGGER = 15.0  # how much higher the last of the delays that overlap runs
 TRUNK = 13.0  # between two lines that go down at a column's side
 NODES = 2 * RADIUS + 8  # between two inputs that stand there
 MARGIN = 9.0  # beside labels
@@ -117,7 +122,9 @@ class Grid:
         lag = kind.lag or 0
         if 1 <= t + lag <= tau:
             return lag * self.pitch + self.spots[kind.source].x
-        return self.start - self.first if lag < 0 else self.right + START
+        if lag < 0:
+            return self.start - self.first - (t - 1) * self.pitch
+        return self.right + START + (tau - t) * self.pitch
 
     # ----- lines and labels -----
 
@@ -131,6 +138,8 @@ class Grid:
         if arrival.way == UP:
             a = self.spots[kind.source]
             return (a.x, a.y - RADIUS), (b.x, b.y + RADIUS + 2)
+        if arrival.way == OVER:
+            return self._over(kind, t, tau)
         start = self._start(kind, t, tau)
         if arrival.way == LEVEL:
             side = 1 if (kind.lag or 0) > 0 else -1
@@ -144,6 +153,17 @@ class Grid:
         x = min(14.0, abs(arrival.tap)) * (1 if arrival.tap > 0 else -1)
         rim = b.x + x, b.y + ((RADIUS + 2) ** 2 - x * x) ** 0.5
         return *start, (start[-1][0], lane), (tap, lane), (tap, below), rim
+
+    def _over(self, kind: Kind, t: int, tau: int) -> tuple[Point, ...]:
+        """Over the nodes between; what begins at another step runs a little higher."""
+        lag = kind.lag or 0
+        side, far = (1 if lag < 0 else -1), abs(lag)
+        a, b = self.spots[kind.source], self.spots[kind.target]
+        first = self.source_x(kind, t, tau) + side * RIM, a.y - RIM
+        last = b.x - side * (RIM + 1.5), b.y - RIM - 1.5
+        top = min(a.y, b.y) - RADIUS - HIGH - STAGGER * (t % far) / far
+        turn = side * 12.0
+        return first, (first[0] + turn, top), (last[0] - turn, top), last
 
     def _start(self, kind: Kind, t: int, tau: int) -> tuple[Point, ...]:
         """From the source to where the line leaves for its lane."""
@@ -171,10 +191,12 @@ class Grid:
             middle = (top + b.y + RADIUS) / 2 + 4
             y = b.y + FIRST_LANE + LANE * count - 1 if count else middle
             return Slot(b.x + 6, y, "r")
-        if arrival.way in (LEVEL, BESIDE):
+        if arrival.way in (LEVEL, BESIDE, OVER):
             is_right = (kind.lag or 0) > 0
             side = 1 if is_right else -1
-            return Slot(b.x + side * (RADIUS + 8), b.y - 7, "r" if is_right else "l")
+            over = RADIUS + HIGH + STAGGER + 4 + LABEL * arrival.lane
+            up = over if arrival.way == OVER else 7
+            return Slot(b.x + side * (RADIUS + 8), b.y - up, "r" if is_right else "l")
         is_left = arrival.way == LEFT
         x = b.x + arrival.tap + (-4 if is_left else 4)
         return Slot(x, self.lanes[kind] - 4.5, "l" if is_left else "r")
@@ -190,7 +212,9 @@ def make_grid(drawn: Drawn, width: Width, track: float) -> Grid:
     places = find_places(drawn)
     arrivals = find_arrivals(drawn, places)
     heights, lane_heights = _heights(drawn, places, arrivals)
-    total = min(heights.values()) - RADIUS - RISE - 6
+    highest = max(heights)
+    top = {k: a for k, a in arrivals.items() if places.levels[k.target] == highest}
+    total = heights[highest] - RADIUS - RISE - 6 - _over(top)
     shift = 34.0 - total
     spots = {
         name: Spot(places.tracks[name] * track, heights[places.levels[name]] + shift)
@@ -217,17 +241,25 @@ def _heights(
     """Rows from the bottom up, y = 0 at row 0, with the lanes below each."""
     heights = {0: 0.0}
     lanes: dict[Kind, float] = {}
+    below: dict[Kind, Arrival] = {}
     for level in range(1, max(places.levels.values()) + 1):
         row = [n for n in drawn.nodes if places.levels[n] == level]
         into = {k: a for k, a in arrivals.items() if k.target in row}
         count = lanes_of(arrivals, row)
         band = STRAIGHT if any(a.way == UP for a in into.values()) else 8.0
         depth = FIRST_LANE + LANE * (count - 1) + band + RADIUS if count else ROW
-        heights[level] = heights[level - 1] - max(ROW, depth)
+        heights[level] = heights[level - 1] - max(ROW, depth) - _over(below)
+        below = into
         for kind, arrival in into.items():
             if arrival.way in (LEFT, RIGHT):
                 lanes[kind] = heights[level] + FIRST_LANE + LANE * arrival.lane
     return heights, lanes
+
+
+def _over(into: Mapping[Kind, Arrival]) -> float:
+    """What delays take over the row that they lead to."""
+    count = max((a.lane + 1 for a in into.values() if a.way == OVER), default=0)
+    return HIGH + STAGGER + LABEL * count if count else 0.0
 
 
 def _rooms(
@@ -243,7 +275,7 @@ def _rooms(
         x, arrival = spots[kind.target].x, arrivals[kind]
         if arrival.way == UP:
             right = max(right, x + 6 + width(kind))
-        elif arrival.way in (LEVEL, BESIDE) and (kind.lag or 0) < 0:
+        elif arrival.way in (LEVEL, BESIDE, OVER) and (kind.lag or 0) < 0:
             left = max(left, RADIUS + 8 + width(kind) - x)
         elif arrival.way == LEFT:
             left = max(left, width(kind) + 4 - arrival.tap - x)
@@ -267,7 +299,7 @@ def _trunks(
         key = kind.source, lag
         if lag * side <= 0 or key in found or not drawn.ends_in_node(kind):
             continue
-        if arrivals[kind].way != LEVEL:
+        if arrivals[kind].way not in (LEVEL, OVER):
             room += TRUNK if found else 0.0
             found[key] = side * room
     beside = RADIUS + 6 if side < 0 and places.entering else TRUNK

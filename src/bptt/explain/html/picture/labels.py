@@ -177,13 +177,15 @@ class Labels:
         return lines[0][0] if lines else ""
 
     def symbol(self, arrow: Arrow) -> str:
-        """`∂i/∂x`; `∂i/∂h′` where the source is a step away."""
+        """`∂i/∂x`; `∂i/∂h′` of a source a step away, `∂i/∂h⁽ᵗ⁻³⁾` of a delay."""
         if arrow.target.kind == "total":
             return to_unicode(self.general(arrow)).replace("⁽ᵗ⁾", "")
         names = arrow.target.name, arrow.kind.source
-        shown = (to_unicode(Value(name)) for name in names)
-        past = "′" if arrow.kind.lag else ""
-        return "∂{}/∂{}".format(*shown) + past
+        shown = [to_unicode(Value(name)) for name in names]
+        lag = arrow.kind.lag or 0
+        if abs(lag) > 1:
+            shown[1] = to_unicode(Value(names[1], T.moved(lag)))
+        return "∂{}/∂{}".format(*shown) + ("′" if abs(lag) == 1 else "")
 
     # ----- backward -----
 

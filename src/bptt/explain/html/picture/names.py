@@ -19,12 +19,13 @@ from bptt.explain.notation.plain import to_unicode
 from bptt.explain.notation.printer import split_name
 from bptt.page.tags import Markup, join, tag
 
+Step = int | str | None  # "≤0": every state before the first step
 # How wide a letter is: of the base, of a long base, of a label.
 LETTER, LONG_LETTER, SMALL_LETTER = 7.2, 5.8, 5.0
 PRESSED = 1.25  # how much wider than its room a line may be before it is cut
 
 
-def in_circle(symbol: Callable[[str, int | None], Markup], name: str, t: int) -> Markup:
+def in_circle(symbol: Callable[[str, Step], Markup], name: str, t: Step) -> Markup:
     """The name at step t as SVG text that stays within the circle."""
     room = 2 * RADIUS - 5.0
     base, accent, label = split_name(name)
@@ -46,7 +47,7 @@ def in_circle(symbol: Callable[[str, int | None], Markup], name: str, t: int) ->
 
 
 def _line(
-    symbol: Callable[[str, int | None], Markup], letter: str, accent: str, t: int,
+    symbol: Callable[[str, Step], Markup], letter: str, accent: str, t: Step,
     room: float, step: float, y: float,
 ) -> Markup:  # fmt: skip
     is_long = LETTER * len(letter) + step > room

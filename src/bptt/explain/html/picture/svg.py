@@ -21,12 +21,12 @@ from bptt.explain.html.picture import lettering
 from bptt.explain.html.picture.drawn import Arrow, Drawn, Kind
 from bptt.explain.html.picture.fit import Fitted, fit, width
 from bptt.explain.html.picture.grid import Grid, Point, Spot
-from bptt.explain.html.picture.names import box_width, in_circle, pressed
+from bptt.explain.html.picture.names import Step, box_width, in_circle, pressed
 from bptt.explain.html.picture.wires import RADIUS
 from bptt.explain.notation.plain import to_unicode
 from bptt.page.tags import Markup, join, number, tag
 
-Symbol = Callable[[str, int | None], Markup]  # a name and its step, as tspans
+Symbol = Callable[[str, Step], Markup]
 Lines = Callable[[Arrow], tuple[tuple[str, str], ...]]  # (forward, backward) labels
 DECADES = 2.5  # the widest arrow carries 10^DECADES times what the thinnest does
 THIN, WIDE = 1.0, 4.6
@@ -184,7 +184,8 @@ class _Painter:
         for name in self.drawn.states:
             if name in self.grid.spots and name in past:
                 spot = Spot(0.0, self.grid.spots[name].y)
-                yield self._node(name, 0, "initial", spot, self.grid.start)
+                step = self.drawn.start_step(name)
+                yield self._node(name, step, "initial", spot, self.grid.start)
 
     def total(self) -> Markup:
         """The one loss L, at the end of its lane; backward begins there."""
@@ -238,7 +239,9 @@ class _Painter:
             spot = Spot(x, self.grid.spots[name].y)
             yield self._node(name, self.drawn.tau + 1, "initial", spot)
 
-    def _node(self, name: str, t: int, kind: str, spot: Spot, x: float = 0.0) -> Markup:
+    def _node(
+        self, name: str, t: int | str, kind: str, spot: Spot, x: float = 0.0
+    ) -> Markup:
         word = in_circle(self.marks.symbol, name, t)
         return tag(
             "g", tag("circle", r=RADIUS), word, class_=f"n {kind}", data_sym=name,

@@ -26,11 +26,12 @@ INNER = 10.0  # from the middle of a node to the innermost of them
 STRAIGHT = 22.0  # the band of the label of a line that goes straight up
 ROW = 68.0  # between two rows at least
 UP, BESIDE, LEVEL, LEFT, RIGHT = "up", "beside", "level", "left", "right"
+OVER = "over"  # the nodes between, of a delay
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """How one kind of arrow arrives: by UP, BESIDE, LEVEL, or a lane LEFT or RIGHT.
+    """How one kind of arrow arrives: by UP, BESIDE, LEVEL, OVER, a lane LEFT or RIGHT.
 
     tap: of a lane, where its line goes up, relative to the node's middle; lane: which
     of its row's lanes, from the top.
@@ -80,10 +81,13 @@ def _sides(
 ) -> tuple[list[Kind], list[Kind]]:  # fmt: skip
     """What comes by lanes from the left and the right, the outermost first."""
     track = places.tracks[name]
-    left, right = [], []
+    left, right, far = [], [], 0
     for kind in kinds:
         lag = kind.lag or 0
-        if kind.lag is not None and lag and kind.source == name:
+        if abs(lag) > 1:
+            found[kind] = Arrival(OVER, lane=far)
+            far += 1
+        elif lag and kind.source == name:
             found[kind] = Arrival(LEVEL)
         elif lag > 0:
             right.append(kind)

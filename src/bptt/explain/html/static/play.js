@@ -49,7 +49,9 @@
         const seed = entry.s[shown(t)];
         if (seed !== undefined) put(name, "s", t, scaled(given.exact.subarray(seed, seed + length), isCounted(wish, t) ? 1 : 0));
       }
-      if (lab.order.includes(name) && entry.v[0] !== undefined) put(name, "v", 0, scaled(read(name, 0), wish.initial));
+      for (const t of Object.keys(entry.v)) { // with delays the steps 0, -1, ...
+        if (+t < 1) put(name, "v", +t, scaled(read(name, t), lab.order.includes(name) ? wish.initial : 1));
+      }
     }
     const exact = new Float64Array(size);
     for (const [start, values] of parts) exact.set(values, start);

@@ -1,0 +1,96 @@
+"""A delay as a reader sees it: one arrow over several steps.
+
+    h_lag1[t] = h[t-1]; h_lag2[t] = h_lag1[t-1]        is how h[t-3] is carried;
+    h[t] = tanh(W @ h_lag2[t-1])                       is shown as tanh(W @ h[t-3])
+
+The graph in time is computed with what carries a delay, then joined: h_lag2^(2) is
+h^(0), and the state h_lag2^(0) before the first step is h^(-2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bptt.step.graph import Graph, Node, rebuild, rewrite, shift, shift_of
+from bptt.unrolled import Place, Unrolled
+
+Carried = Mapping[str, tuple[str, int]]  # what carries a delay -> of what, and how far
+
+
+def carried_by(graph: Graph) -> Carried:
+    """What only holds a value of another step, as reading `h[t-3]` makes it."""
+    found: dict[str, tuple[str, int]] = {}
+    for name, node in graph.definitions.items():
+        body = node.inputs[0]
+        if body.op != "shift":
+            continue
+        source, lag = shift_of(body)
+        own, by = found.get(source, (source, 0))
+        by += lag
+        if name == f"{own}_{'lag' if by < 0 else 'ahead'}{abs(by)}":
+            found[name] = own, by
+    return found
+
+
+def without_carriers(graph: Graph) -> Graph:
+    """The graph in which every equation reads a delay itself."""
+    carried = carried_by(graph)
+    if not carried:
+        return graph
+    kept: dict[str, Node] = {}
+
+    def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if node.op == "shift":
+            name, lag = shift_of(node)
+            own, by = carried.get(name, (name, 0))
+            return shift(own, lag + by, node.shape) if by else node
+        if node.op == "named" and node.data in carried:
+            own, by = carried[str(node.data)]
+            return shift(own, by, node.shape)
+        return rebuild(node, inputs)
+
+    new = rewrite(graph.definitions.values(), step)
+    for name, node in graph.definitions.items():
+        if name not in carried:
+            kept[name] = new[node]
+    times = graph.times
+    hidden = {n: said for n, said in times.hidden.items() if n not in carried}
+    return replace(
+        graph, definitions=kept,
+        states=tuple(dict.fromkeys(carried.get(n, (n, 0))[0] for n in graph.states)),
+        backward=frozenset(carried.get(n, (n, 0))[0] for n in sorted(graph.backward)),
+        times=replace(times, hidden=hidden, delays={}),
+    )  # fmt: skip
+
+
+def joined(unrolled: Unrolled, graph: Graph) -> Unrolled:
+    """The graph in time without what carries delays; graph: that it was made of."""
+    carried = carried_by(graph)
+    if not carried:
+        return unrolled
+
+    def own(place: Place) -> Place:
+        if place.name not in carried or place.t is None:
+            return place
+        name, by = carried[place.name]
+        t = place.t + by
+        kind = "initial" if not 1 <= t <= unrolled.tau else (
+            "node" if name in graph.definitions else "input"
+        )  # fmt: skip
+        return Place(kind, name, t)
+
+    def is_carrier(place: Place) -> bool:
+        return place.kind == "node" and place.name in carried
+
+    edges = tuple(
+        replace(edge, source=own(edge.source))
+        for edge in unrolled.edges if not is_carrier(edge.target)
+    )  # fmt: skip
+    kept = dict.fromkeys(own(p) for p in unrolled.places if not is_carrier(p))
+    shapes = {own(p): shape for p, shape in unrolled.shapes.items()}
+    values = {own(p): value for p, value in unrolled.values.items()}
+    return Unrolled(
+        unrolled.tau, tuple(kept), edges, {p: values[p] for p in kept if p in values},
+        {p: shapes[p] for p in kept}, unrolled.integers,
+    )  # fmt: skip
