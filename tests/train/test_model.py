@@ -226,3 +226,17 @@ def test_layers_of_tokens_have_a_look_up_below_and_masks_where_they_were():
     # At the mean of its mask, a state is a mixture of its old and its new value.
     h = 0.7 * np.tanh(parameters["U_1"][:, x[0]].T)
     np.testing.assert_allclose(run["h_1"][0], h, rtol=1e-6)
+
+
+def test_a_layer_whose_output_is_called_y_is_scored_on_the_targets_y(tmp_path):
+    text = "s[t] = tanh(W @ s[t-1] + U @ x[t])\ny[t] = A @ s[t] + B @ x[t]"
+    model = build_model(write(tmp_path, text), Form(3, False, "real", 2))
+    assert model.cell.graph.inputs["y"].shape == ("n_o",)
+    assert "r[t] = A @ s[t] + B @ x[t]" in model.cell.text
+    params = model.cell.init(n_x=3, n_s=4, n_r=5, n_o=2, seed=0)
+    x = np.random.default_rng(0).standard_normal((6, 2, 3))
+    run = model.cell.forward(params, {"x": x, "y": np.zeros((6, 2, 2))})
+    own = load_cell(write(tmp_path, text))
+    mine = own.forward({n: params[n] for n in own.parameters}, {"x": x})
+    assert np.allclose(run["r"], mine["y"], rtol=1e-12)
+    assert np.allclose(run["o"], mine["y"] @ params["V"].T + params["c"], rtol=1e-12)

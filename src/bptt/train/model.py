@@ -1,5 +1,6 @@
 """From the name of a cell, or a file of equations, to a model of the data."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -143,13 +144,22 @@ def build_model(options: TrainingOptions, form: Form) -> Model:
     Raises: UnknownCellError, CellNotTrainableError, the errors of the language and of
     `bptt.compose` (a cell with a loss of its own has no layers on top).
     """
-    cell = layers(load_cell(options.cell), options)
+    cell = layers(_with_targets_free(load_cell(options.cell)), options)
     if form.x_is_token:
         cell = with_tokens(cell, options, form)
     if cell.graph.loss is None:
         cell = _with_readout(cell, form.target)
     model = as_model(options.cell, cell, form)
     return with_gaps(model, form) if form.has_gaps else model
+
+
+def _with_targets_free(cell: Cell) -> Cell:
+    """A layer whose output is called y with another name for it: y is the target."""
+    if cell.graph.loss is not None or "y" not in cell.graph.definitions:
+        return cell
+    taken = {*cell.graph.names(), *cell.dims}
+    free = next(name for name in ("r", "u", "q", "y_cell") if name not in taken)
+    return Cell(re.sub(r"(?<!\w)y(?!\w)", free, cell.text))
 
 
 def with_gaps(model: Model, form: Form) -> Model:

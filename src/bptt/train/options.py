@@ -229,7 +229,7 @@ class TrainingOptions:
     )
     # torchrun gives the others 30 s more to end, so that a hang is over in a minute.
     process_timeout: float = option(
-        25.0, "Seconds of another process's silence that end the run.", RUN,
+        20.0, "Seconds of another process's silence that end the run.", RUN,
         within=ABOVE_0,
     )  # fmt: skip
 
