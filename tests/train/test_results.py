@@ -1,6 +1,7 @@
 """What a run reached: on disk, beside the trivial predictor, compared and swept."""
 
 import json
+import re
 import subprocess
 from types import SimpleNamespace
 
@@ -183,7 +184,11 @@ def test_runs_that_differ_in_the_seed_are_one_row(finished, tmp_path, capsys):
     assert held_out.rows[0][1:3] == ("2", "0.625 ± 0.177")
     assert held_out.heads[1:3] == ["runs", "loss"]
     write_comparison(found, tmp_path / "page.html")
-    assert "0.625 ± 0.177" in (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert "0.625 ± 0.177" in page
+    drawn = r"class=[\"']?curve (s\d)[\"']?[^<]*>(?:</path>)?</svg>([^<]*)"
+    entries = re.findall(drawn, page)
+    assert entries == [("s0", "n_h 4"), ("s1", "n_h 9")]
     other = copy_with(run, tmp_path / "bits", unit="bits per character")
     with pytest.raises(ComparisonError, match="bits per character"):
         compare_runs([run, other])

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from bptt.page.chart import Chart, Curve, figure
+from bptt.page.chart import N_STYLES, Chart, Curve, figure, key
 from bptt.page.report import document, table
 from bptt.page.tags import tag
 from bptt.train.errors import ComparisonError
@@ -18,7 +18,6 @@ from bptt.train.tallies import PERPLEXITY
 
 # What does not change the result of a run.
 ASIDE = ("seed", "process_timeout", "tensorboard", "checkpoint_every")
-N_COLOURS = 8
 HELD_OUT, TEST = "held-out", "test"  # how the names of figures begin
 
 
@@ -135,21 +134,24 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
 
     Raises: the errors of `read_metrics`, FolderNotWritableError.
     """
-    key = "validation_" + comparison.unit.replace(" ", "_")
+    wanted = "validation_" + comparison.unit.replace(" ", "_")
     curves = []
     for i, row in enumerate(comparison.rows):
         for run in row.runs:
             records = read_metrics(run.folder)
             points = [
-                (float(r["window"]), float(r[key])) for r in records if r.get(key)
+                (float(r["window"]), float(r[wanted]))
+                for r in records
+                if r.get(wanted) is not None
             ]
             name = f"{row.label}, seed {run.record.seed}"
-            curves.append(Curve(name, points, f"s{i % N_COLOURS}", has_dots=True))
+            curves.append(Curve(name, points, f"s{i % N_STYLES}", has_dots=True))
     chart = Chart(
-        f"Held out, {comparison.unit}", "window", curves, width=900.0, height=420.0
+        f"Held out, {comparison.unit}", "window", curves, width=640.0, height=320.0
     )
     shown = [table(t.title, t.heads, t.rows) for t in comparison.tables()]
-    content = document("Runs compared", tag("h1", "Runs"), *shown, figure(chart))
+    names = key([row.label for row in comparison.rows])
+    content = document("Runs compared", tag("h1", "Runs"), *shown, names, figure(chart))
     write_whole(path, content.encode())
 
 
