@@ -134,7 +134,7 @@ def test_the_gradient_of_a_backward_state_has_its_boundary_at_the_first_step():
     text = BOTH.explain(step="node:g").text()
     assert "Wᵀ" not in text
     assert "2 ≤ t ≤ τ" in text
-    assert "Its successors are g⁽ᵗ⁻¹⁾" in text
+    assert "It is read by g⁽ᵗ⁻¹⁾" in text
 
 
 @pytest.mark.parametrize("cell", [BOTH, AHEAD])

@@ -172,10 +172,8 @@ class CardMaker:
         general = [term.general for term in terms]
         if general and None not in general:
             whole = e.total(*(g for g in general if g is not None))
-            rule = Text("reason.successors", {"count": len(terms)})
-            if len(terms) == 1:
-                kind = "outside" if isinstance(whole, e.Incoming) else "successor"
-                rule = Text(f"reason.{kind}")
+            is_given = len(terms) == 1 and isinstance(whole, e.Incoming)
+            rule = Text("reason.outside") if is_given else _chain_rule(len(terms))
             links.append(Link(whole, rule))
         filled = e.total(*(t.filled for t in terms)) if terms else self._zero(value)
         if filled != links[-1].expr:
@@ -324,7 +322,7 @@ class CardMaker:
             sums = e.total(*(self._element_share(u, copy, at) for u in users))
             links = (
                 Link(e.Element(Nabla(copy), at)),
-                Link(sums, Text("reason.successors", {"count": len(users)})),
+                Link(sums, _chain_rule(len(users))),
                 Link(by_element, Text("reason.edges")),
             )
             chain = Chain(links, letters=letters)
@@ -424,6 +422,13 @@ def step_ranges(lags: Iterable[int]) -> list[tuple[int, tuple[Time, Time]]]:
 def steps_of(lag: int) -> tuple[Time, Time]:
     """The first and the last step t for which step t + lag is one of 1..tau."""
     return (FIRST, TAU.moved(-lag)) if lag > 0 else (FIRST.moved(-lag), TAU)
+
+
+def _chain_rule(count: int) -> Text:
+    """The rule, of a node that so many others read."""
+    if count == 1:
+        return Text("reason.successor")
+    return Text("reason.successors", {"count": count})
 
 
 def _back(terms: list[Term]) -> str:

@@ -60,7 +60,9 @@ def _list(page: PageContext, name: str, last: int) -> Markup:
     if len(paths) > FIRST_ROWS:
         shown += _rest(rows[FIRST_ROWS:], len(paths) - FIRST_ROWS)
     error = tag(
-        "p", word("path-sum", count=str(count), error=f"{left:.0e}"), class_="note"
+        "p",
+        word("path-sum", count=str(count), error=f"{left:.0e}" if left else "0"),
+        class_="note",
     )
     return tag(
         "details", head, *shown, error, class_="more paths", open=True, data_closed=True
