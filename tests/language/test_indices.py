@@ -165,7 +165,8 @@ def test_an_explanation_shows_the_gradient_at_every_index():
     explanation = cell.explain()
     assert "grad_h[t, j] = incoming_h[t, j] + grad_h[t+1, j]" in explanation.text()
     assert explanation.passed
-    assert "grad_U[j]" in explanation.html()
+    assert "grad_U[j] is the sum over all steps" in explanation.text()
+    assert r"\nabla_{U_{j}} L &= \sum_{t=1}^{\tau}" in explanation.markdown()
     right = (
         "grad_h[t, j] = incoming_h[t, j] + grad_h[t+1, j] * (1 - h[t+1, j]**2) * w[j]"
     )

@@ -115,7 +115,7 @@ def test_no_workspace_is_held_between_the_phases():
     (call,) = forward._calls
     pool = call._executable.pool
     assert len(pool) == 1
-    watched = weakref.ref(pool.pop())
+    watched = weakref.ref(pool.pop().workspace)
     gc.collect()
     assert watched() is None
     kept = call._kept

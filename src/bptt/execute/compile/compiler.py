@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ from bptt.step.graph import Node
 # The largest cell of the library has 361; 2,800, a chain of 400 equations, take 9 s.
 MOST_NODES = 4000
 KEPT = 64  # compiled programs
+SPARE = 3  # workspaces, and memories of steps, that one keeps
 Kernel = Callable[..., Any]
 
 
@@ -68,8 +70,8 @@ class Executable:
     work_per_row: int  # multiply-adds per row and step, about
     target: Target
     real_bytes: int
-    pool: list[Any]
-    memories: list[Any]
+    pool: deque[Any]
+    memories: deque[Any]
     recipes: dict[Any, Any]
 
     @functools.cached_property
@@ -160,7 +162,8 @@ def _compile(
     work = sum(packed.n_reals for packed in code.packed)
     return Executable(
         lowered, plan, layout, code, kernels, _find_other_steps(plan, layout, code),
-        pack, reduce, sums, totals, sweeps, work, target, real_bytes, [], [], {},
+        pack, reduce, sums, totals, sweeps, work, target, real_bytes,
+        deque(maxlen=SPARE), deque(maxlen=SPARE), {},
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import math
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ from bptt.step.graph import Node, shift_of, walk
 
 FloatArray = NDArray[Any]
 Memory = Sequence[FloatArray | None]
-KEPT = 3  # spare workspaces per executable
+MOST_LENGTHS = 3  # numbers of steps whose turns a workspace keeps
 
 
 def buffer_shapes(executable: Executable, tau: int, n_b: int) -> list[tuple[int, ...]]:
@@ -218,7 +219,7 @@ class Workspace:
         """The turns of a full batch of this shape."""
         tau, n_b = self.shape
         if tau not in self._turns:
-            if len(self._turns) > KEPT:
+            if len(self._turns) > MOST_LENGTHS:
                 self._turns.clear()
             self._turns[tau] = {
                 1: Turns(full_turns(tau, n_b, 1)),
@@ -365,16 +366,30 @@ def array_at(
     return np.ndarray((n_rows, width), dtype, memoryview(memory), 0, strides)
 
 
+class _Spare(weakref.ref["Loan"]):
+    """A workspace that goes to the spare ones when its loan is gone.
+
+    By C functions alone. Python would run what a signal asks for inside a finaliser of
+    its own, too, and an exception there is lost, Ctrl-C's with it.
+    """
+
+    __slots__ = ("workspace",)
+    workspace: Any
+
+
 class Loan:
     """Holds a workspace; when nobody holds the loan any more, it is lent again.
 
     Or a memory of steps, of which `view_result` knows nothing.
     """
 
-    def __init__(self, workspace: Any, pool: list[Any]) -> None:
+    def __init__(self, workspace: Any, pool: deque[Any]) -> None:
         """Lend `workspace`, to be returned to `pool`."""
         self.workspace = workspace
-        weakref.finalize(self, _give_back, workspace, pool).atexit = False
+        # Of a full pool the oldest goes: a caller whose tau changed would else find
+        # shapes there that it never asks for again, and allocate at every call.
+        self._spare = _Spare(self, pool.append)
+        self._spare.workspace = workspace
 
     def view(self, array: FloatArray) -> FloatArray:
         """The same memory as an array that keeps the loan alive."""
@@ -399,18 +414,11 @@ class _Lent:
         self.__array_interface__ = interface
 
 
-def _give_back(workspace: Any, pool: list[Any]) -> None:
-    # The oldest goes: a caller whose tau changed would else find the pool full of
-    # shapes that it never asks for again, and allocate at every call.
-    pool.append(workspace)
-    del pool[:-KEPT]
-
-
-def borrow(pool: list[Any], shape: tuple[int, int], make: Any) -> Loan:
+def borrow(pool: deque[Any], shape: tuple[int, int], make: Any) -> Loan:
     """A spare workspace, or memory of steps, of the right shape, or a new one.
 
-    Spare ones of another shape stay until newer ones push them out. `list.pop` and
-    `append` are atomic, so two threads never get the same one.
+    Spare ones of another shape stay until newer ones push them out. `pop` and `append`
+    are atomic, so two threads never get the same one.
     """
     kept: list[Any] = []
     found = None
@@ -419,8 +427,8 @@ def borrow(pool: list[Any], shape: tuple[int, int], make: Any) -> Loan:
             candidate = pool.pop()
         except IndexError:
             break
-        if candidate.shape == shape and found is None:
-            found = candidate
+        if candidate.workspace.shape == shape and found is None:
+            found = candidate.workspace
         else:
             kept.append(candidate)
     pool.extend(reversed(kept))

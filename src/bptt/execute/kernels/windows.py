@@ -18,16 +18,15 @@ from bptt import errors
 from bptt.calculus.program import Program
 from bptt.execute.bindings import Bindings
 from bptt.execute.checkpoints import CheckpointPlan, Limit, reads_later
-from bptt.execute.compile.compiler import Executable
+from bptt.execute.compile.compiler import SPARE, Executable
 from bptt.execute.compile.sweeps import Pair
 from bptt.execute.cutting import place_of, steps_of
 from bptt.execute.kernels.demand import TURN_BYTES
-from bptt.execute.kernels.memory import KEPT
 from bptt.execute.kernels.stretch_values import StretchRecord
 from bptt.execute.kernels.stretches import Stretch, StretchedCall
 from bptt.execute.kernels.values import KernelValues
 
-MOST_TURNS = KEPT + 1
+MOST_TURNS = SPARE + 1
 
 
 @dataclass(frozen=True)
