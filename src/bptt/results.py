@@ -224,7 +224,7 @@ class Gradient(Mapping[str, Array]):
         value = self._values[root]
         if value.shape != parameter.shape:
             return np.broadcast_to(value, parameter.shape)
-        value = value.view()
+        value = np.asarray(value).view()  # NumPy makes a number of a sum of no rows
         value.flags.writeable = False
         return value
 

@@ -186,3 +186,17 @@ def test_initial_gradients_have_the_bits_of_a_call_that_keeps_every_step(way, le
         np.testing.assert_array_equal(found.initial["h"], whole.initial["h"])
         np.testing.assert_array_equal(found.final["h"], whole.final["h"])
         np.testing.assert_array_equal(found.inputs["x"], whole.inputs["x"])
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_gradient_that_is_one_number_is_an_array_of_it(executor):
+    cell = bptt.Cell("a: (); L[t] = bce(sigmoid(2 - 1.5), a) - min(c[t])")
+    c = np.arange(6.0).reshape(3, 2)
+    grad = cell.gradient({"a": np.float64(0.3)}, {"c": c}, executor=executor)
+    assert isinstance(grad["a"], np.ndarray)
+    assert not grad["a"].flags.writeable
+    np.testing.assert_allclose(grad["a"], -3 * 0.5, rtol=1e-14)
+    still = bptt.Cell("a: (); L[t] = bce(sigmoid(2 - 2), a) - min(c[t])")
+    grad = still.gradient({"a": np.float64(0.3)}, {"c": c[:1]}, executor=executor)
+    assert isinstance(grad["a"], np.ndarray)
+    assert grad["a"] == 0

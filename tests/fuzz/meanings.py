@@ -22,8 +22,18 @@ def _nll(p: Tensor, target: Tensor) -> Tensor:
     return -(target * p.log()).sum()
 
 
+def _sigmoid(u: Tensor) -> Tensor:
+    p = torch.sigmoid(u)
+    p.logits = u  # of p near 1 the difference 1 - p has no digits left
+    return p
+
+
 def _bce(p: Tensor, y: Tensor) -> Tensor:
-    return -(y * p.log() + (1 - y) * (1 - p).log()).sum()
+    u = getattr(p, "logits", None)
+    if u is None:
+        return -(y * p.log() + (1 - y) * (1 - p).log()).sum()
+    logistic = torch.nn.functional.logsigmoid
+    return -(y * logistic(u) + (1 - y) * logistic(-u)).sum()
 
 
 def _broadcast(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -83,7 +93,7 @@ COMPARE: Mapping[type, Callable[[Tensor, Tensor], Tensor]] = {
 }
 FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
     "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
+    "sigmoid": _sigmoid,
     "relu": torch.relu,
     "softplus": lambda u: torch.logaddexp(u, torch.zeros_like(u)),
     "exp": torch.exp,
