@@ -136,6 +136,8 @@ def test_a_sum_of_sizes_is_known_where_its_parts_are_not(executor):
     "h[t] = ([x[t]; b])[2, ..., 3] + (x[t] + b)[1, ..., 2]",
     "h[t] = (x[t] / (2 + cos(b)))[0, ..., 1] + (-x[t])[1, ..., 2]",
     "h[t] = (roll(x[t], 1))[1, ..., 2] + b[1, ..., 2] + h[t-1, 1, ..., 2]",
+    "h[t] = W[:, argmax(b)][1, ..., 2] + U[:, k[t]][2, ..., 3]",
+    "h[t] = (b[1, ..., 4])[2, ..., 3] + (x[t, 1, ..., 3])[2, ..., 3]",
 ])  # fmt: skip
 def test_a_part_of_an_expression_prints_and_reads_back(text):
     printed = bptt.Cell(text).canonical_text

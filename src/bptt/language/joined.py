@@ -25,7 +25,7 @@ from bptt.step.ops import infer
 from bptt.step.places import UNNAMED, IndexPlace, PlaceTerm
 from bptt.step.shapes import Dim, DimVar, ShapeRuleError, unify_inferring
 
-READ = re.compile(r"\w+(\[[^\[\];]*\])?")  # `b`, `h[t-1]`, `h[t, j]`
+READ = re.compile(r"\w+(\[[^\[\];:.]*\])?")  # `b`, `h[t-1]`, `h[t, j]`
 JOINED = ("concat", "slice", "roll")
 # `2 * n_h + 1`: how often each dimension counts, and a whole number.
 Counted = tuple[tuple[tuple[str, int], ...], int]
