@@ -174,3 +174,24 @@ def test_a_sum_of_symbolic_sizes_is_exported(n_p):
 def test_a_sum_of_symbolic_sizes_that_is_another_is_refused():
     with pytest.raises(bptt.errors.SizeError, match=r"n_p\+n_q\+1"):
         exported(x="n", u="m", W="n + m")
+
+
+def test_a_parameter_that_only_comparisons_read_has_a_gradient_of_0():
+    """No seed reaches it, so nothing of the second phase does."""
+    cell = bptt.Cell("""
+        a: (); b: (); r: (); s: (); h: n_h
+        s[0] = a ** 2
+        r[t] = sin(0.5 * r[t-1] + 0.3 * b)
+        s[t] = r[t]
+        h[t] = tanh(W @ x[t] + 0.2 * h[t-1]) * (h[t-2] >= s[t-3])
+    """)
+    rng = np.random.default_rng(0)
+    given = {"a": np.float64(0.4), "b": np.float64(0.2), "W": rng.normal(size=(3, 2))}
+    x, seed = rng.normal(size=(6, 2, 2)), rng.normal(size=(6, 2, 3))
+    f = bptt.jax.recurrent(cell, nodes=["h"])
+    found = jax.jit(jax.grad(lambda p: (seed * f(p, {"x": x}).nodes["h"]).sum()))(given)
+    expected = cell.gradient(given, {"x": x}, seeds={"h": seed}, executor="reference")
+    for name in given:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-12, atol=1e-14)
+    assert (found["a"], found["b"]) == (0, 0)
+    assert np.abs(found["W"]).max() > 0.1

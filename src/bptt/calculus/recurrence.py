@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from bptt.step import components as connected
-from bptt.step.graph import Node, rebuild, shift_of, walk
+from bptt.step.graph import TO_STATIC, Node, rebuild, shift_of, walk
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,19 @@ def schedule(
 
     roots: all named nodes (definitions that shifts refer to, and outputs);
     outputs: the names wanted; leaves: input leaves that shifts may refer to;
-    is_phased: whatever needs no seed comes first, in segments of its own.
+    is_phased: whatever needs no seed comes first, in segments of its own, but for the
+    gradients, which the second phase gives: one that needs no seed is 0.
     """
     wanted = tuple(outputs)
     split = _split_sums(roots, leaves)
     sources = {**leaves, **split}
     needed = _needed([split[name] for name in wanted], sources)
-    return Schedule(_segments(needed, sources, is_phased), split)
+    last: set[Node] = set()
+    if is_phased:
+        others = [split[name] for name in wanted if not name.startswith("∇")]
+        last = {node for node in needed if node.op in TO_STATIC}
+        last -= set(_needed(others, sources))
+    return Schedule(_segments(needed, sources, last, is_phased=is_phased), split)
 
 
 def _needed(starts: Iterable[Node], sources: Mapping[str, Node]) -> list[Node]:
@@ -164,9 +170,9 @@ def _sum(terms: list[tuple[int, Node]]) -> Node:
 
 
 def _segments(
-    nodes: list[Node], sources: Mapping[str, Node], is_phased: bool
+    nodes: list[Node], sources: Mapping[str, Node], last: set[Node], *, is_phased: bool
 ) -> tuple[Segment, ...]:
-    """The order of each phase, one after the other."""
+    """The order of each phase, one after the other; last: of the second phase."""
     parts = components(nodes, sources)
     home = {node: number for number, part in enumerate(parts) for node in part}
     waits = {
@@ -177,7 +183,7 @@ def _segments(
     order = {node: position for position, node in enumerate(nodes)}
     late: set[int] = set()
     for number, part in enumerate(parts):  # inputs first, so one sweep is enough
-        is_seeded = any(node.op == "seed" for node in part)
+        is_seeded = any(node.op == "seed" or node in last for node in part)
         if is_phased and (is_seeded or waits[number] & late):
             late.add(number)
     early = [number for number in range(len(parts)) if number not in late]
