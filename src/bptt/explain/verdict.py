@@ -22,7 +22,7 @@ Difference = Callable[[Point], Array]  # of the two sides, at one step and place
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Judged:
     """One comparison: of which instance, and how far apart the sides are."""
 
     instance: int
@@ -49,7 +49,7 @@ def error_of(
         return measured(found, compared, size, rounding)
 
 
-def verdict(outcomes: Iterable[Outcome], tolerance: float = TOLERANCE) -> Check:
+def verdict(outcomes: Iterable[Judged], tolerance: float = TOLERANCE) -> Check:
     """Failed where one is too far apart; not checked without a wholly compared one."""
     every = list(outcomes)
     errors = [o.error for o in every if not isinstance(o.error, str)]

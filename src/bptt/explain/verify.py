@@ -28,7 +28,7 @@ from bptt.explain.notation.latex import to_latex
 from bptt.explain.notation.latex_meaning import state_at
 from bptt.explain.notation.latex_tokens import LatexReadError
 from bptt.explain.notation.read_latex import read
-from bptt.explain.verdict import Outcome, error_of, verdict
+from bptt.explain.verdict import Judged, error_of, verdict
 from bptt.step.shapes import Array
 
 FLOOR = 1e-3  # of the instance's largest gradient, as in the ledger
@@ -170,7 +170,7 @@ class Sides:
         every = zip(self.places, found, self.reference, sizes, strict=True)
         return verdict(
             # order-free: as above
-            Outcome(id(place[0]), error_of(value, right, size, place[0], partial(
+            Judged(id(place[0]), error_of(value, right, size, place[0], partial(
                 self._apart, expr, *place[1:])))
             for place, value, right, size in every
         )  # fmt: skip

@@ -24,7 +24,7 @@ from bptt.explain.algebra.compare import decide_alike
 from bptt.explain.algebra.point import Point, Scope, largest
 from bptt.explain.indices.lines import GradientLine
 from bptt.explain.model import NOT_CHECKED, Check, Text
-from bptt.explain.verdict import Outcome, error_of, verdict
+from bptt.explain.verdict import Judged, error_of, verdict
 from bptt.language.print_indices import index_lines, labelled_lines
 from bptt.language.printer import Writer, declaration
 from bptt.results import Run
@@ -124,7 +124,7 @@ def check_against(
     except BpttError:  # what the language has no word for
         return Check(NOT_CHECKED, note=Text("indexed.unread"))
     return verdict(
-        Outcome(number, error)
+        Judged(number, error)
         for number, found in enumerate(errors) for error in found.values()
     )  # fmt: skip
 
