@@ -133,9 +133,7 @@ class Verifier:
         )
         return replace(chain, links=links)
 
-    def _places(
-        self, chain: m.Chain, per_step: int = 1
-    ) -> Iterator[_Place]:
+    def _places(self, chain: m.Chain, per_step: int = 1) -> Iterator[_Place]:
         """Every point, step and some choices of free indices, so many per step."""
         for number, point in enumerate(self.points):
             steps: list[int | None] = [None]
