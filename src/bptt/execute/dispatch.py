@@ -97,6 +97,26 @@ def begin(
         return reference.begin(program, bindings)
 
 
+def run_forward(
+    program: Program, bindings: Bindings, threads: int | None = None
+) -> tuple[Program, Values] | None:
+    """The values of a gradient's program, before any of its gradients.
+
+    By the kernels that compute the gradient: nothing else is compiled, and the values
+    have the bits of any other run. None where no kernels run it.
+    Raises: ThreadsError.
+    """
+    from bptt.execute.compile.expand import NotCompilableError
+    from bptt.execute.kernels import quick
+
+    if bindings.dtype.kind == "c":
+        return None
+    try:
+        return quick.run_forward(program, bindings, threads)
+    except NotCompilableError:
+        return None
+
+
 def _begin_stretched(
     program: Program, bindings: Bindings, executor: str, threads: int | None,
     limit: Limit, is_phased: bool,

@@ -41,8 +41,9 @@ def finish(
     tested = None
     if "test" in task.parts:
         found = evaluate_part(
-            setting.model, parameters, task, "test", setting.processes
-        )
+            setting.model, parameters, task, "test", setting.processes,
+            setting.forward(parameters),
+        )  # fmt: skip
         tested = PartReport(found.loss, found.figures, found.by_class)
     last = meter.validation if meter.validation is not None else float("nan")
     report = Report(

@@ -35,7 +35,7 @@ from bptt.execute.compile.stages import (
 )
 from bptt.execute.compile.sums import Sums, plan_sums
 from bptt.execute.compile.sweeps import Pair, Sweeps, plan_sweeps
-from bptt.step.graph import Node
+from bptt.step.graph import Node, walk
 
 # The largest cell of the library has 361; 2,800, a chain of 400 equations, take 9 s.
 MOST_NODES = 4000
@@ -99,6 +99,19 @@ class Executable:
             place.buffer for node, place in places.items()
             if node not in homes or self.kernels[homes[node]][0] == 0
         )  # fmt: skip
+
+    @functools.cached_property
+    def forward(self) -> tuple[tuple[int, ...], tuple[Node, ...]]:
+        """The kernels, and the totals over time, that no gradient needs to be there."""
+        names = [name for name in self.program.outputs if not name.startswith("∇")]
+        roots = [self.program.roots[name] for name in names]
+        reached = set(walk(roots))
+        totals = tuple(node for _, node in self.totals if node in reached)
+        read = [child for total in totals for child in self.plan.canon.inputs(total)]
+        homes = self.sweeps.homes
+        parts = _find_parts([*roots, *read], self.plan)
+        kernels = self.sweeps.close({homes[part] for part in parts if part in homes})
+        return tuple(kernels), totals
 
     def is_early(self, pair: Pair) -> bool:
         """Whether a value that is read elsewhere is one of the first phase."""
