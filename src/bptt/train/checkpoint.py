@@ -27,6 +27,7 @@ from bptt.train.door.limits import Refusal
 from bptt.train.door.records import CheckpointRecord, hold_to, parse_json
 from bptt.train.errors import (
     DamagedCheckpointError,
+    FolderNotWritableError,
     OptionError,
     RunNotFoundError,
     TrainExtraMissingError,

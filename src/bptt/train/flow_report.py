@@ -48,7 +48,7 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
     source = saved.config.get("data", {}).get("source", "")
     about = ", ".join([NO_WORDS.get(source, source), *shapes])
     found = {}
-    for when in FLOW_FILES:
+    for when, file in FLOW_FILES.items():
         drop_spare()
         parameters = saved.parameters
         if when == "first":
@@ -60,6 +60,6 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
             name={one: say(f"text.{when}", one, cell=saved.options.cell)
                   for one in LANGUAGES},
         )  # fmt: skip
-        found[when].save(folder / FLOW_FILES[when])
+        found[when].save(folder / file)
     add_to_summary(folder, "gradients", {n: one.verdict for n, one in found.items()})
     return found

@@ -27,7 +27,6 @@ from bptt.train.checkpoint import (
     LAST,
     Checkpoint,
     Parameters,
-    path_of,
     read_checkpoint,
     write_checkpoint,
 )

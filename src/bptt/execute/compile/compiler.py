@@ -121,7 +121,7 @@ class Executable:
         return [p for p in self.sweeps.levels_of if self.is_early(p) == is_early]
 
 
-_LIVING: "weakref.WeakSet[Executable]" = weakref.WeakSet()
+_LIVING: weakref.WeakSet[Executable] = weakref.WeakSet()
 
 
 def drop_spare() -> None:
