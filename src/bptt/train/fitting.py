@@ -14,7 +14,7 @@ NEEDED = {
     "bce": "0 and 1 per element (bool, or integers with an axis of their own)",
     "mse": "real numbers",
 }
-SEE = "docs/how-to/own-cell.md says which arrays a file holds for which cell."
+SEE = "docs/how-to/other-inputs.md says which arrays a file holds for which cell."
 
 
 def refuse_lacking(name: str, cell: Cell, form: Form) -> None:

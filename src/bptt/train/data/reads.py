@@ -46,27 +46,32 @@ class Reads:
     """What a cell reads of a file.
 
     has_x: whether it reads a vector or token x at every step; has_y: whether it is
-    scored on targets y; y_index: the dimension that classes y count; others: what else
+    scored on targets y; y_index: the dimension that classes y count; is_y_of_rows:
+    whether a sequence has one y; others: what else
     it reads, by name, an x or y of another form among it.
     """
 
     has_x: bool = True
     has_y: bool = True
     y_index: object = None
+    is_y_of_rows: bool = False
     others: Mapping[str, Read] = field(default_factory=dict)
 
     @property
     def words(self) -> str:
         """What a file must hold, in words."""
-        plain = [n for n, is_read in (("x", self.has_x), ("y", self.has_y)) if is_read]
-        named = [f"{name} ({one.words})" for name, one in self.others.items()]
-        return ", ".join([*plain, *named])
+        y = "y (one per sequence)" if self.is_y_of_rows else "y"
+        plain = {"x": "x"} if self.has_x else {}
+        plain |= {"y": y} if self.has_y else {}
+        plain |= {name: f"{name} ({one.words})" for name, one in self.others.items()}
+        order = sorted(plain, key=lambda name: (name not in "xy", name))
+        return ", ".join(plain[name] for name in order)
 
     @property
     def steps(self) -> dict[str, int]:
         """The arrays that say how many steps there are, and the axes of a value."""
         found = {n: len(o.shape) for n, o in self.others.items() if o.per_step}
-        if self.has_y and "y" not in found:
+        if self.has_y and not self.is_y_of_rows:
             found["y"] = 0 if self.y_index is not None else 1
         return found
 
@@ -112,6 +117,14 @@ def _lead(file: Path, arrays: Arrays, reads: Reads) -> tuple[int, ...]:
         is_token = x.dtype.kind in "iu" and x.ndim < 3
         return x.shape if is_token else x.shape[:-1]
     for name, axes in reads.steps.items():
+        if name == "y" and axes and _are_classes(arrays["y"]):
+            n_o = int(arrays["y"].max()) + 1
+            reason = (
+                "has classes y, and the cell reads y as a vector; save them as one: "
+            )
+            raise BadRecordError(
+                file, None, f"{reason}y = np.eye({n_o}, dtype=bool)[y]"
+            )
         n = arrays[name].ndim - axes
         if n in (1, 2):
             return arrays[name].shape[:n]
@@ -120,6 +133,10 @@ def _lead(file: Path, arrays: Arrays, reads: Reads) -> tuple[int, ...]:
         raise BadRecordError(file, None, reason)
     reason = "has nothing with steps: every input of the cell is one per sequence"
     raise BadRecordError(file, None, reason)
+
+
+def _are_classes(y: Array) -> bool:
+    return y.dtype.kind in "iu" and bool(y.max(initial=0) > 1)
 
 
 def _check_other(
