@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bptt.cell import Cell
 from bptt.step.graph import InputSpec
-from bptt.train.data.reads import Read, Reads
+from bptt.train.data.reads import InputRead, Reads
 from bptt.train.gaps import KNOWN
 from bptt.train.named_cell import load_cell
 
@@ -25,7 +25,7 @@ def reads_of(cell: Cell | str | Path) -> Reads:
     rows = graph.times.row_inputs
     given = {n: s for n, s in graph.inputs.items() if s.draw is None and n != KNOWN}
     others = {
-        name: Read(spec.shape, name not in rows, spec.index)
+        name: InputRead(spec.shape, name not in rows, spec.index)
         for name, spec in given.items()
         if not _is_slot(name, spec, is_of_row=name in rows, has_loss=has_loss)
     }

@@ -15,7 +15,7 @@ from bptt.step.shapes import Array
 from bptt.train.checkpoint import Parameters
 from bptt.train.data.entries import Entries
 from bptt.train.data.form import Form
-from bptt.train.data.reads import Read
+from bptt.train.data.reads import InputRead
 from bptt.train.data.series_task import normal
 from bptt.train.errors import (
     CellNotTrainableError,
@@ -112,7 +112,7 @@ class Trained:
         reads = reads_of(self.cell)
         known = dict(reads.others)
         if reads.has_y and reads_targets_back(self.cell, _scores_of(self.model)):
-            known["y"] = Read((), True)
+            known["y"] = InputRead((), True)
         wanted = [*(["x"] if reads.has_x else []), *known]
         if any(n not in others for n in wanted):
             given = ", ".join(others) or "nothing"

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Read:
+class InputRead:
     """One input of a cell.
 
     shape: of one value, its dimensions by name; per_step: whether every step has one,
@@ -55,7 +55,7 @@ class Reads:
     has_y: bool = True
     y_index: object = None
     is_y_of_rows: bool = False
-    others: Mapping[str, Read] = field(default_factory=dict)
+    others: Mapping[str, InputRead] = field(default_factory=dict)
 
     @property
     def words(self) -> str:
@@ -140,7 +140,7 @@ def _are_classes(y: Array) -> bool:
 
 
 def _check_other(
-    file: Path, name: str, array: Array, one: Read, lead: tuple[int, ...]
+    file: Path, name: str, array: Array, one: InputRead, lead: tuple[int, ...]
 ) -> None:
     first = lead if one.per_step else lead[:-1]
     fits = array.ndim == len(first) + len(one.shape) and (

@@ -164,7 +164,7 @@ def _together(
     if not any(one is None or one.any() for one in scored):
         raise EmptyDataError(source, f"no step of the part {part} has a target")
     x, y = [r.x for r in records], [r.y for r in records]
-    rows = frozenset(n for n, one in reads.others.items() if not one.per_step)
+    rows = tuple(n for n, one in reads.others.items() if not one.per_step)
     others = together([r.others for r in records])
     whole = plain_where_whole(scored)
     return Sequences(x, y, records[0].per_step, whole, others, rows)

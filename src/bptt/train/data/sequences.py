@@ -27,7 +27,7 @@ class Sequences:
     per_step: bool
     scored: Sequence[Array | None] | None = None
     others: Mapping[str, Sequence[Array]] = field(default_factory=dict)
-    rows: frozenset[str] = frozenset()
+    rows: tuple[str, ...] = ()
 
     @property
     def has_gaps(self) -> bool:
