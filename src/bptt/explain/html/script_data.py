@@ -61,7 +61,6 @@ def _places(page: PageContext) -> tuple[dict[str, Any], Array]:
     size = 0
 
     def put(name: str, key: str, t: int | None, array: Any) -> None:
-        """Put one array behind the others, and note where it begins."""
         nonlocal size
         empty = {
             "shape": list(np.shape(array)),
