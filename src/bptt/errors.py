@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import islice
 from pathlib import Path
 from unicodedata import combining, east_asian_width
 
@@ -66,10 +65,11 @@ def nearest_file(path: str | Path) -> str:
     """What to append to a refusal of a path: the nearest name beside it, or nothing."""
     place = Path(path)
     try:
-        names = {found.name for found in islice(place.parent.iterdir(), BESIDE)}
+        names = sorted(found.name for found in place.parent.iterdir())
     except (OSError, ValueError):  # a cell's own text, say, is no path
         return ""
-    near = find_nearest(place.name, names - {place.name})
+    others = [name for name in names if name != place.name]
+    near = find_nearest(place.name, others[:BESIDE])
     return "" if near is None else f"; did you mean {place.parent / near}?"
 
 
