@@ -299,6 +299,25 @@ class Engine:
             ),
         )  # fmt: skip
 
+    def bind(
+        self, params: Mapping[str, Any], inputs: Mapping[str, Any], *,
+        initial: Mapping[str, Any] | None = None, weights: Any = None,
+        lengths: Any = None,
+    ) -> Bindings:  # fmt: skip
+        """The arrays of a call, checked, for other parts of bptt; see `forward`."""
+        return self._binder.bind(params, inputs, initial, None, "sum", weights, lengths)
+
+    def run_forward(self, bindings: Bindings, request: Request) -> Run:
+        """The values of what `run_gradient` computes, by the same kernels.
+
+        Of the nodes they are the states and what the request names as its values.
+        """
+        program = self.gradient_program(request)
+        found = dispatch.run_forward(program, bindings)
+        if found is None:
+            return self._forward(bindings, dispatch.COMPILED)
+        return Run(found[0], bindings, found[1])
+
     def hessian_vector(
         self,
         params: Mapping[str, Any],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bptt import errors
@@ -95,6 +97,26 @@ def begin(
         return reference.begin(program, bindings)
 
 
+def run_forward(
+    program: Program, bindings: Bindings, threads: int | None = None
+) -> tuple[Program, Values] | None:
+    """The values of a gradient's program, before any of its gradients.
+
+    By the kernels that compute the gradient: nothing else is compiled, and the values
+    have the bits of any other run. None where no kernels run it.
+    Raises: ThreadsError.
+    """
+    from bptt.execute.compile.expand import NotCompilableError
+    from bptt.execute.kernels import quick
+
+    if bindings.dtype.kind == "c":
+        return None
+    try:
+        return quick.run_forward(program, bindings, threads)
+    except NotCompilableError:
+        return None
+
+
 def _begin_stretched(
     program: Program, bindings: Bindings, executor: str, threads: int | None,
     limit: Limit, is_phased: bool,
@@ -132,6 +154,20 @@ def _check_executor(executor: str) -> None:
             f"executor {executor!r}; use one of "
             f"{errors.list_known(executor, EXECUTORS)}"
         )
+
+
+def drop_spare() -> None:
+    """Give back the memory that kernels keep from call to call, which is all idle.
+
+    For a caller that goes on to other programs, whose memory would come on top.
+    """
+    from bptt.execute.compile import compiler
+
+    compiler.drop_spare()
+    # glibc keeps arrays up to 32 MiB that were freed; another C library has no such
+    # function, and Windows no such handle.
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def find_kept(

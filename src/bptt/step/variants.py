@@ -19,6 +19,7 @@ def with_tokens(graph: Graph, only: Collection[str] | None = None) -> Graph:
     tokens: dict[str, Node] = {}
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+        """An input becomes a token, and a product with it a look-up."""
         is_one = node.op == "input" and node.data in chosen
         if is_one and _is_measured(graph.inputs[str(node.data)]):
             return tokens.setdefault(str(node.data), Node("input", (), (), node.data))

@@ -11,6 +11,7 @@ from bptt.train.data.task import TrainingTask
 from bptt.train.data.windows import Dataset, plan_epoch, weights_of
 from bptt.train.gaps import inputs_of
 from bptt.train.model import Model
+from bptt.train.network import Forward
 from bptt.train.processes import ALONE, Processes
 from bptt.train.tallies import ACCURACY, Figures, make_tally, with_perplexity
 from bptt.train.truncation import Truncation
@@ -46,11 +47,13 @@ def evaluate(
     dataset: Dataset,
     truncation: Truncation,
     processes: Processes = ALONE,
+    forward: Forward | None = None,
 ) -> Evaluation:
     """Measure a model; the state is carried along each sequence.
 
-    Only the memory of one window is needed, and the windows change no value: the state
-    goes across them. Inputs that are drawn (masks, noise) are at their mean.
+    forward: what computes its values, the cell's own where none is given. Only the
+    memory of one window is needed, and the windows change no value: the state goes
+    across them. Inputs that are drawn (masks, noise) are at their mean.
     """
     tally = make_tally(form, model.loss) if model.scores is not None else None
     loss, n, total = 0.0, 0, 0.0
@@ -65,7 +68,7 @@ def evaluate(
         block = dataset.read(share.rows, window.start, window.stop)
         weights = weights_of(block, window.scored) * share.counts
         inputs = model.cell.draw(parameters, inputs_of(model.cell, block), mean=True)
-        run = model.cell.forward(
+        run = (forward or model.cell.forward)(
             parameters,
             inputs,
             initial=state,
@@ -97,12 +100,14 @@ def evaluate_part(
     task: TrainingTask,
     part: str,
     processes: Processes = ALONE,
+    forward: Forward | None = None,
 ) -> Evaluation:
     """Measure a model on a part; the loss in the unit of the task."""
     assert task.unit is not None
     found = evaluate(
-        model, task.form, parameters, task.parts[part], task.evaluation, processes
-    )
+        model, task.form, parameters, task.parts[part], task.evaluation, processes,
+        forward,
+    )  # fmt: skip
     loss = found.loss * task.unit.factor + task.offset(part)
     figures = with_perplexity(found.figures, model.loss, loss / task.unit.factor)
     figures |= task.per_character(part, loss)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bptt.execute.dispatch import drop_spare
 from bptt.train.checkpoint import BEST, Parameters, path_of, read_checkpoint
 from bptt.train.data.baselines import Baselines
 from bptt.train.data.sequences import Batches
@@ -35,12 +36,14 @@ def finish(
     """
     folder, task, meter = setting.folder, setting.task, run.meter
     assert task.unit is not None
+    drop_spare()
     parameters = _best(setting, run.parameters)
     tested = None
     if "test" in task.parts:
         found = evaluate_part(
-            setting.model, parameters, task, "test", setting.processes
-        )
+            setting.model, parameters, task, "test", setting.processes,
+            setting.forward(parameters),
+        )  # fmt: skip
         tested = PartReport(found.loss, found.figures, found.by_class)
     last = meter.validation if meter.validation is not None else float("nan")
     report = Report(

@@ -23,6 +23,7 @@ from bptt.train.gaps import inputs_of
 from bptt.train.gradient_norms import measure_norms
 from bptt.train.loop import Learned
 from bptt.train.meter import Meter
+from bptt.train.network import differentiate
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.progress import TrainingProgress
 from bptt.train.run_folder import Metrics
@@ -141,8 +142,8 @@ class FullBatchSession:
         cell = self.setting.model.cell
         # Masks at their mean: a line search needs the same function at every call.
         inputs = cell.draw(self.parameters, inputs_of(cell, block), mean=True)
-        gradient = cell.gradient(
-            self.parameters, inputs, weights=weights, lengths=block.lengths,
+        gradient = differentiate(
+            cell, self.parameters, inputs, weights=weights, lengths=block.lengths,
             memory=self.setting.options.memory,
         )  # fmt: skip
         loss = real_loss(gradient.loss)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from bptt.cell import Cell
 from bptt.train.data.windows import Dataset, weights_of
 from bptt.train.gaps import inputs_of, total_of
+from bptt.train.network import differentiate
 from bptt.train.truncation import Truncation
 
 N_ROWS = 8
@@ -34,7 +35,8 @@ def measure_norms(
     weights = weights_of(block, stop)
     weights /= total_of(block, weights) or 1.0
     inputs = cell.draw(parameters, inputs_of(cell, block), mean=True)
-    gradient = cell.gradient(
+    gradient = differentiate(
+        cell,
         parameters,
         inputs,
         weights=weights,

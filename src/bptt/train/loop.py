@@ -24,6 +24,7 @@ from bptt.train.data.windows import Block, Dataset, Window, weights_of
 from bptt.train.errors import TrainingDivergedError
 from bptt.train.evaluation import real_loss
 from bptt.train.gaps import inputs_of
+from bptt.train.network import Forward, differentiate
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.optimiser import Optimiser
 from bptt.train.processes import ALONE, Processes, Share
@@ -62,6 +63,7 @@ class Learner:
     seed: int = 0
     weight_noise: float = 0.0
     memory: str | None = None
+    forward: Forward | None = None
 
     def learn_window(
         self, dataset: Dataset, window: Window, initial: Arrays | None, number: int = 1
@@ -85,7 +87,8 @@ class Learner:
         # 1/n where a loss counts: the sum over all processes is then the mean.
         total = dataset.weight(window.rows, first, window.stop)
         weights = weights_of(block, window.scored) / total * share.counts
-        gradient = self.cell.gradient(
+        gradient = differentiate(
+            self.cell,
             parameters,
             inputs,
             initial=initial,
@@ -168,8 +171,8 @@ class Learner:
         lengths = block.lengths
         if lengths is not None:
             lengths = np.minimum(lengths, window.advance)
-        run = self.cell.forward(parameters, first, initial=initial, lengths=lengths)
-        return run.final
+        forward = self.forward or self.cell.forward
+        return forward(parameters, first, initial=initial, lengths=lengths).final
 
 
 def _diverged(

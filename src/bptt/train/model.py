@@ -218,6 +218,11 @@ def as_model(name: str, cell: Cell, form: Form) -> Model:
     return model
 
 
+def find_scores_name(cell: Cell) -> str | None:
+    """The name of o in a cell's loss, None where it is none of `LOSSES`."""
+    return _find_loss(cell)[1]
+
+
 def refuse_reading_ahead(
     model: Model, why: str | None, *, is_cut: bool = False
 ) -> None:

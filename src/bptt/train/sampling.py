@@ -10,6 +10,7 @@ from bptt.train.checkpoint import BEST, LAST, path_of
 from bptt.train.data.entries import Entries
 from bptt.train.errors import IgnoredOptionError, NotSampledError, OptionError
 from bptt.train.model import Model, find_scores
+from bptt.train.network import Forward
 from bptt.train.run_folder import read_run
 
 Logits = npt.NDArray[np.floating]
@@ -29,15 +30,18 @@ class Sampler:
         model: Model,
         parameters: Mapping[str, npt.NDArray[np.floating]],
         vocabulary: Entries | None,
+        forward: Forward | None = None,
     ) -> None:
         """Hold the model; nothing is computed yet.
 
+        forward: what computes its values, the cell's own where none is given.
         Raises: CellNotTrainableError if its loss is not nll(softmax(o), y).
         """
         self._model = model
         self._parameters = parameters
         self._vocabulary = vocabulary
         self._scores = find_scores(model)
+        self._forward = forward or model.cell.forward
 
     def write(
         self,
@@ -104,7 +108,7 @@ class Sampler:
             x = tokens.reshape(-1, 1)  # (tau, n_b = 1): the prompt, then one step
             given = {"x": x, "y": np.zeros_like(x)}
             inputs = self._model.cell.draw(self._parameters, given, mean=True)
-            run = self._model.cell.forward(self._parameters, inputs, initial=state)
+            run = self._forward(self._parameters, inputs, initial=state)
             state = run.final
             o = run[self._scores][-1, 0]
             token = draw(o, temperature, random, top_k=top_k, excluded=excluded)

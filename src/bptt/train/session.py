@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from bptt.execute.dispatch import drop_spare
 from bptt.train.checkpoint import (
     BEST,
     LAST,
@@ -26,6 +27,7 @@ from bptt.train.gradient_norms import measure_norms
 from bptt.train.loop import Learner
 from bptt.train.meter import Meter
 from bptt.train.model import Model
+from bptt.train.network import Forward, choose_forward
 from bptt.train.optimiser import Optimiser
 from bptt.train.options import CHECKPOINT_SECONDS, TrainingOptions
 from bptt.train.processes import Processes
@@ -51,6 +53,12 @@ class Setting:
     folder: Path
     processes: Processes
 
+    def forward(self, parameters: Parameters) -> Forward:
+        """What computes values where no gradient is wanted."""
+        names = [name for name in self.task.parts if name != "training"]
+        parts = [self.task.parts[name] for name in names]
+        return choose_forward(self.model, parameters, parts, self.options.memory)
+
 
 def validate(
     setting: Setting, parameters: Parameters, meter: Meter
@@ -58,8 +66,9 @@ def validate(
     """Measure the validation part; return the record, and whether it is the best."""
     began = time.perf_counter()
     found = evaluate_part(
-        setting.model, parameters, setting.task, "validation", setting.processes
-    )
+        setting.model, parameters, setting.task, "validation", setting.processes,
+        setting.forward(parameters),
+    )  # fmt: skip
     return meter.add_validation(found, time.perf_counter() - began)
 
 
@@ -70,7 +79,8 @@ def write_sample(
     vocabulary = setting.task.vocabulary
     if vocabulary is None or setting.model.loss != "nll":
         return None
-    sampler = Sampler(setting.model, parameters, vocabulary)
+    forward = setting.forward(parameters)
+    sampler = Sampler(setting.model, parameters, vocabulary, forward)
     seed = setting.options.seed
     characters = sampler.write("\n", length, temperature=SAMPLE_TEMPERATURE, seed=seed)
     return "".join(characters)
@@ -112,6 +122,7 @@ class Session:
             seed=options.seed,
             weight_noise=options.weight_noise,
             memory=options.memory,
+            forward=setting.forward(self.parameters),
         )
         assert task.unit is not None
         self.meter = Meter(task.unit, self._total)
@@ -182,6 +193,7 @@ class Session:
                 return
             if not self.meter.windows:
                 self._record_norms(log)
+                drop_spare()
             saved = time.perf_counter()
             for window in self._windows():
                 self._learn(window, log)
@@ -253,12 +265,15 @@ class Session:
         is_last_word: the run is interrupted. The measurement is for the person alone: a
         run that is taken up again knows nothing of it.
         """
+        drop_spare()
         record, is_best = validate(self.setting, self.parameters, self.meter)
         log.write(record)
         if is_last_word:
             return
+        drop_spare()
         self._record_norms(log)
         self._record_sample(log)
+        drop_spare()
         self._schedule.after(VALIDATION, self.meter.validation)
         if is_best:
             self._save(log, BEST)

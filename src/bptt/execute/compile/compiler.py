@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ from bptt.execute.compile.stages import (
 )
 from bptt.execute.compile.sums import Sums, plan_sums
 from bptt.execute.compile.sweeps import Pair, Sweeps, plan_sweeps
-from bptt.step.graph import Node
+from bptt.step.graph import Node, walk
 
 # The largest cell of the library has 361; 2,800, a chain of 400 equations, take 9 s.
 MOST_NODES = 4000
@@ -99,12 +100,35 @@ class Executable:
             if node not in homes or self.kernels[homes[node]][0] == 0
         )  # fmt: skip
 
+    @functools.cached_property
+    def forward(self) -> tuple[tuple[int, ...], tuple[Node, ...]]:
+        """The kernels, and the totals over time, that no gradient needs to be there."""
+        names = [name for name in self.program.outputs if not name.startswith("∇")]
+        roots = [self.program.roots[name] for name in names]
+        reached = set(walk(roots))
+        totals = tuple(node for _, node in self.totals if node in reached)
+        read = [child for total in totals for child in self.plan.canon.inputs(total)]
+        homes = self.sweeps.homes
+        parts = _find_parts([*roots, *read], self.plan)
+        kernels = self.sweeps.close({homes[part] for part in parts if part in homes})
+        return tuple(kernels), totals
+
     def is_early(self, pair: Pair) -> bool:
         """Whether a value that is read elsewhere is one of the first phase."""
         return self.kernels[self.sweeps.homes[pair[0]]][0] == 0
 
     def _pairs(self, *, is_early: bool) -> list[Pair]:
         return [p for p in self.sweeps.levels_of if self.is_early(p) == is_early]
+
+
+_LIVING: weakref.WeakSet[Executable] = weakref.WeakSet()
+
+
+def drop_spare() -> None:
+    """Give back what executables keep from call to call; later calls allocate anew."""
+    for executable in list(_LIVING):
+        executable.pool.clear()
+        executable.memories.clear()
 
 
 def compile_program(
@@ -160,11 +184,13 @@ def _compile(
     summed += _find_parts([lowered.roots[name] for name in program.outputs], plan)
     sweeps = plan_sweeps(plan, [number for number, _ in code.kernels], summed)
     work = sum(packed.n_reals for packed in code.packed)
-    return Executable(
+    made = Executable(
         lowered, plan, layout, code, kernels, _find_other_steps(plan, layout, code),
         pack, reduce, sums, totals, sweeps, work, target, real_bytes,
         deque(maxlen=SPARE), deque(maxlen=SPARE), {},
     )  # fmt: skip
+    _LIVING.add(made)
+    return made
 
 
 def _find_other_steps(

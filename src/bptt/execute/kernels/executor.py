@@ -197,13 +197,27 @@ class KernelCall:
             self._workspace.place()
         else:
             self._workspace.adopt(memory, is_new=not is_resumed)
-        self._fill_table()
-        if self._executable.pack is not None:
-            self._executable.pack(self._workspace.table_address)
+        self._enter_all()
         if not is_resumed:
             self._run_phase(0)
         if lives and self._executable.program.is_phased:
             self._leave()
+
+    def run_forward(self) -> None:
+        """Run what values need, and nothing that a gradient needs beyond them."""
+        self._workspace.place()
+        self._enter_all()
+        kernels, totals = self._executable.forward
+        for number in kernels:
+            self.run_kernel(number)
+        for node in totals:
+            self.values.totals[node] = self._total(node, 0)
+
+    def _enter_all(self) -> None:
+        """The table of addresses, and weights as the kernels want them."""
+        self._fill_table()
+        if self._executable.pack is not None:
+            self._executable.pack(self._workspace.table_address)
 
     # ----- between the phases -----
 

@@ -181,6 +181,22 @@ def begin(
     return call
 
 
+def run_forward(
+    program: Program, bindings: Bindings, n_threads: int | None = None
+) -> tuple[Program, KernelValues]:
+    """The values of a gradient's program, by the kernels that compute it.
+
+    Returns: the program in primitives, and the values. Raises: NotCompilableError.
+    """
+    executable, recipe = find(program, bindings, n_threads)
+    if recipe is None:
+        call = KernelCall(executable, bindings, count_threads(n_threads))
+    else:
+        call = QuickCall(executable, bindings, recipe)
+    call.run_forward()
+    return call.program, call.values
+
+
 class QuickCall(KernelCall):
     """One run of an executable by its recipe."""
 

@@ -1,0 +1,94 @@
+"""Values and gradients of a network in training, by kernels that are compiled once.
+
+A step's gradient, that of every state (which a report shows), and a forward pass over
+data that is held out are three requests. One program answers all three: it keeps the
+states' gradients, and a forward pass stops before it comes to any gradient. Its bits
+are those of programs for each request alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from bptt.calculus.program import Request
+from bptt.cell import Cell
+from bptt.results import Gradient, Run
+from bptt.step.shapes import Array
+from bptt.train.data.windows import Dataset
+from bptt.train.model import Model, find_scores_name
+
+Arrays = Mapping[str, Array]
+
+# Parameters times steps. The shared kernels of a forward pass compute the gradient of
+# the scores, too: 3 to 20 % of the pass. Beyond this, in each of about ten validations,
+# that is more than the 0.1 s in which kernels of its own are compiled.
+MOST_SHARED = 2e9
+
+
+class Forward(Protocol):
+    """A forward pass, as `Cell.forward` is one."""
+
+    def __call__(
+        self, parameters: Arrays, inputs: Mapping[str, Any], /, *,
+        initial: Arrays | None = None, weights: Any = None, lengths: Any = None,
+    ) -> Run:  # fmt: skip
+        """The values of a cell that a run reads: states, scores and loss."""
+        ...
+
+
+@functools.lru_cache(maxsize=16)
+def request_of(cell: Cell) -> Request:
+    """Everything that training reads of a network."""
+    scores = find_scores_name(cell)
+    return Request(
+        nodes=tuple(name for name in cell.states if name in cell.nodes),
+        values=() if scores is None else (scores,),
+    )
+
+
+def differentiate(
+    cell: Cell, parameters: Arrays, inputs: Mapping[str, Any], *,
+    initial: Arrays | None = None, weights: Any, lengths: Any,
+    memory: str | None = None, nodes: Iterable[str] = (),
+) -> Gradient:  # fmt: skip
+    """The gradient of a window, with those of the states.
+
+    memory: of which they would take a part, so there only those of `nodes` are kept.
+    """
+    if memory is not None:
+        return cell.gradient(
+            parameters, inputs, nodes=nodes, initial=initial, weights=weights,
+            lengths=lengths, memory=memory,
+        )  # fmt: skip
+    bindings = cell.bind(
+        parameters, inputs, initial=initial, weights=weights, lengths=lengths
+    )
+    return cell.run_gradient(bindings, request_of(cell))
+
+
+def choose_forward(
+    model: Model, parameters: Arrays, parts: Iterable[Dataset], memory: str | None
+) -> Forward:
+    """A forward pass by the gradient's kernels; by its own where that is quicker.
+
+    parts: of the data that are measured. memory: a budget, in which a pass that keeps
+    values alone needs less.
+    """
+    cell = model.cell
+    steps = sum(p.length_of(rows) * len(rows) for p in parts for rows in p.groups(0))
+    work = steps * sum(array.size for array in parameters.values())
+    if memory is not None or work > MOST_SHARED:
+        return cell.forward
+
+    def forward(
+        parameters: Arrays, inputs: Mapping[str, Any], *,
+        initial: Arrays | None = None, weights: Any = None, lengths: Any = None,
+    ) -> Run:  # fmt: skip
+        bindings = cell.bind(
+            parameters, inputs, initial=initial, weights=weights, lengths=lengths
+        )
+        return cell.run_forward(bindings, request_of(cell))
+
+    return forward
