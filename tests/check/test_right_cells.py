@@ -137,6 +137,40 @@ CELLS = {
         e[t] = bce(sigmoid(h[t]), sigmoid(h[t]))
         L[t] = e[t] + sum(w * x[t])
     """,
+    "what is read steps ahead of where a gradient arrives from outside": """
+        h[t] = W @ x[t]
+        s[t] = mse(h[t+3], 2 * h[t-2]) + sum(h[t+1]) + 0 * sum(y[t])
+    """,
+    "what is read both ways of where a gradient arrives, at places": """
+        h[t] = roll(W @ x[t], 1)
+        s[t] = sum(h[t+4]) + sum(h[t-2]) * sum(x[t+2])
+    """,
+    "the entropy of a probability that is all but 1, of a loop": """
+        e[t] = bce(sigmoid(s[t-1]), sigmoid(v))
+        h[t] = sigmoid(b) * h[t-1] + maximum(roll(x[t], 1), c * e[t])
+        s[t] = sigmoid(v) * s[t-1] + e[t] + 40
+        L[t] = mse(h[t], y[t])
+    """,
+    "a branch that an entropy grows with": """
+        h[t] = sigmoid(mean(W)) * h[t+1] + h[t+1]
+        s[t] = bce(sigmoid(where(s[t-1] > h[t], s[t-1], h[t])), sigmoid(cos(h[t+1])))
+        z[t] = s[t] + sum(x[t])
+        W: (n_h, n_h); h: n_h; x: n_x; s: ()
+    """,
+    "a layer norm of numbers that are all but equal": """
+        h[t] = 0.5 * h[t-1] + layer_norm(where(alpha <= 5, alpha, b))
+        L[t] = mse(h[t], y[t])
+        alpha: (); b: n_h
+    """,
+    "a sum of a layer norm, which is 0": """
+        L[t] = sum(layer_norm([x[t+1]; b], eps=0.01)) + 0 * sum(x[t])
+        x: n_x; b: n_p
+    """,
+    "an element of a product of matrices": """
+        h[t] = ((A @ B) @ where(C < D, D, 0.5)) @ glu(E @ x[t], prod(x[t]))
+        L[t] = mse(roll(h[t], 1), y[t])
+    """,
+    "a loss with digits of a sum alone": "L[t] = sum((1e8 + W @ x[t]) - 1e8)",
     "a tie of a maximum": """
         h[t] = tanh(0.5 * h[t-1] + maximum(minimum(b, x[t]), x[t]))
         L[t] = sum(h[t])

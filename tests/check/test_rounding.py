@@ -6,10 +6,20 @@ import numpy as np
 import pytest
 
 import bptt
-from bptt.check import FAILED, check_instance, context, make_instance
-from bptt.check.context import ROUNDINGS, Trial
+from bptt.check import FAILED, check_instance, make_instance, rounding
+from bptt.check.context import Trial
 from bptt.check.probes import Moved
-from bptt.check.rounding import EXACT, Roundings, spread
+from bptt.check.rounding import (
+    EXACT,
+    FINEST,
+    LAST_PLACES,
+    NO_DIGITS,
+    NOT_FINITE,
+    Roundings,
+    measured,
+    over,
+    spread,
+)
 from bptt.step.ops import TABLE
 from tests.check.test_check import scaled
 
@@ -27,7 +37,7 @@ def trial(text, seed=0):
 
 
 def test_a_gradient_that_cancels_fails_if_it_is_compared_to_itself(monkeypatch):
-    monkeypatch.setattr(context, "ROUNDINGS", 0.0)
+    monkeypatch.setattr(rounding, "LAST_PLACES", 0.0)
     assert not bptt.Cell(CANCELS).check(instances=1).passed
 
 
@@ -43,7 +53,7 @@ def test_a_wrong_gradient_that_cancels_is_caught(factor):
 def test_terms_are_as_large_as_what_was_subtracted():
     # The gradient of w is the sum over t of 1e4 - 1e4 (1 + u): that of terms of 1e4.
     big = trial("L[t] = sum(x[t] * w * 1.1e4 - (x[t] * 1.1e4) * tanh(w))")
-    terms = ROUNDINGS * big.rounding_of(Moved("parameter", "w")).max()
+    terms = LAST_PLACES / FINEST * big.rounding_of(Moved("parameter", "w")).max()
     assert 1e2 < terms < 1e6
 
 
@@ -52,7 +62,7 @@ def test_terms_of_what_does_not_cancel_are_about_as_large_as_the_gradient(name):
     """Up to the rounding of a few hundred operations, measured: 0.02 to 4 times."""
     found = trial(bptt.cells.get(name).canonical_text)
     for target in found.targets():
-        terms = ROUNDINGS * found.rounding_of(target).max()
+        terms = LAST_PLACES / FINEST * found.rounding_of(target).max()
         assert terms <= 10 * found.size_of(found.claimed(target))
 
 
@@ -86,3 +96,35 @@ def test_a_wrong_gradient_of_a_cell_with_a_tie_everywhere_is_caught():
     instance = make_instance(cell.graph, 1, 0)
     rows = check_instance(cell, instance, gradient=scaled(cell, 1.001))
     assert any(row.status == FAILED for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("gap", "noise", "expected"),
+    [
+        (1e-13, 0.0, 1e-13),  # nobody asks
+        (1e-9, 1e-10, 1e-9 / 5e3),  # 50 * 1e-10 is allowed, of terms of 5e3
+        (1e-3, 1e-10, 1e-3 / 5e3),  # more than that is a mistake
+        (1e-3, 1e-3, NO_DIGITS),  # a gap that rounding makes, of what is all rounding
+        (1.0, 1e-3, 1e-6),  # and one that it does not make
+        (1e-3, np.nan, NO_DIGITS),
+        (np.inf, 1.0, np.inf),
+    ],
+)
+def test_a_gap_is_compared_to_measured_rounding(gap, noise, expected):
+    assert over(gap, 1.0, lambda: np.array([noise])) == expected
+
+
+def test_a_finer_tolerance_allows_no_less_rounding():
+    """Where 5e-9 of rounding is allowed, it is with every tolerance."""
+    for tolerance in (1e-12, 1e-13):
+        found = over(4e-9, 1.0, lambda: np.array([1e-10]), tolerance)
+        assert found <= tolerance
+        assert over(6e-9, 1.0, lambda: np.array([1e-10]), tolerance) > tolerance
+
+
+def test_what_is_not_finite_is_not_compared_and_the_rest_is():
+    right, none = np.array([1.0, np.nan, np.inf]), lambda: np.zeros(3)
+    assert measured(right, right, 1.0, none) == NOT_FINITE
+    assert measured(np.array([1.1, 0.0, 0.0]), right, 1.0, none) == pytest.approx(0.1)
+    assert not measured(np.full(3, np.nan), right, 1.0, none) <= 1e-12
+    assert measured(right[:2], right, 1.0, none) == np.inf

@@ -1,12 +1,14 @@
 """Version, citation and change log agree, and the next change still finds its place."""
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,6 +75,34 @@ def test_the_next_release_takes_its_fragments_and_keeps_the_last(tmp_path):
     assert found[:2] == ["9.9.9", __version__]
     assert "A thing that comes later. (#999)" in text
     assert not list(folder.glob("*.md"))
+
+
+def test_a_package_names_the_place_it_is_built_at_and_no_other(monkeypatch):
+    name = "hatchling.metadata.plugin.interface"  # only a build has it
+    monkeypatch.setitem(
+        sys.modules, name, SimpleNamespace(MetadataHookInterface=object)
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert "urls" in project["project"]["dynamic"]
+    path = project["tool"]["hatch"]["metadata"]["hooks"]["custom"]["path"]
+    hook = runpy.run_path(str(ROOT / path))["Addresses"]()
+    here = {
+        "GITHUB_SERVER_URL": "https://host.example",
+        "GITHUB_REPOSITORY": "A-B/bptt",
+    }
+    for given in ({}, {"GITHUB_REPOSITORY": "A-B/bptt"}, here):
+        for key in here:
+            monkeypatch.delenv(key, raising=False)
+        for key, value in given.items():
+            monkeypatch.setenv(key, value)
+        metadata = {}
+        hook.update(metadata)
+        urls = metadata["urls"]
+        assert len(urls) == (4 if given == here else 0)
+    assert urls["Source"] == "https://host.example/A-B/bptt"
+    assert urls["Documentation"] == "https://a-b.github.io/bptt/"
+    named = re.match(r"\S+", urls["Changelog"].rpartition("/")[2])[0]
+    assert (ROOT / named).is_file()
 
 
 def test_no_environment_is_part_of_the_project():

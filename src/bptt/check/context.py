@@ -12,7 +12,13 @@ import numpy as np
 from bptt.check.instances import Instance
 from bptt.check.ledger import FAILED, NOT_CHECKED, PASSED, Row
 from bptt.check.probes import Moved, Prober
-from bptt.check.rounding import Roundings, spread
+from bptt.check.rounding import (
+    FINEST,
+    Error,
+    Roundings,
+    measured,
+    spread,
+)
 from bptt.engine import Engine
 from bptt.execute.rows import take_apart
 from bptt.step.graph import Graph
@@ -22,11 +28,7 @@ COMPLEX_STEP = 1e-20
 KINK_MARGIN = 10.0
 SCALE_FLOOR = 1e-3
 ABSOLUTE_FLOOR = 0.1  # numbers of an instance are about 1, and rounding of them 1e-16
-COMPLEX_TOLERANCE = 1e-12
-# Two executors may differ by 50 times what a unit of each last place does: 1e-12 of
-# terms so large. A mistake is no rounding: it moves more than a millionth.
-ROUNDINGS = 5e13
-MOST_CANCELLED = 1e6
+COMPLEX_TOLERANCE = FINEST
 
 
 class GradientLike(Protocol):
@@ -148,20 +150,20 @@ class Trial:
 
     # ----- rows -----
 
-    def relative(self, found: Any, oracle: Any, target: Moved | None = None) -> float:
+    def relative(
+        self, found: Any, oracle: Any, target: Moved, times: float = 1.0
+    ) -> Error:
         """Max |difference| / max |oracle|; see `Row.error` for a vanishing oracle.
 
-        target: whose gradient it is; one that cancels is compared to its terms.
+        target: whose gradient it is; one that cancels is compared to its terms; times:
+        how many times the gradient of the instance.
         """
         found, oracle = np.asarray(found), np.asarray(oracle)
-        if found.shape != oracle.shape:
-            return float("inf")
-        if not oracle.size:
-            return 0.0
-        gap = float(np.max(np.abs(found - oracle)))
-        if target is None:
-            return gap / self.size_of(oracle)
-        return over(gap, self.size_of(oracle), lambda: self.rounding_of(target))
+
+        def rounding() -> Array:
+            return times * self.rounding_of(target)
+
+        return measured(found, oracle, self.size_of(oracle), rounding)
 
     def rounding_of(self, target: Moved) -> Array:
         """How far rounding moves the gradient of a target."""
@@ -191,8 +193,8 @@ class Trial:
         A gradient that is 0 by cancellation (a maximum subtracted before a softmax)
         is noise, and has no relative error of its own.
         """
-        largest = float(np.max(np.abs(array), initial=0.0))
-        return max(largest, self.floor)
+        finite = np.abs(array)[np.isfinite(array)]
+        return max(float(np.max(finite, initial=0.0)), self.floor)
 
     @property
     def floor(self) -> float:
@@ -200,9 +202,14 @@ class Trial:
         return max(SCALE_FLOOR * self.scale, ABSOLUTE_FLOOR)
 
     def row(
-        self, what: str, how: str, error: float, tolerance: float, **more: Any
+        self, what: str, how: str, error: Error, tolerance: float, **more: Any
     ) -> Row:
-        """A row that passes if the error is within the tolerance; NaN never is."""
+        """A row that passes if the error is within the tolerance; NaN never is.
+
+        error: or why there is none, and the row is not checked.
+        """
+        if isinstance(error, str):
+            return self.unchecked(what, how, tolerance, error)
         status = PASSED if error <= tolerance else FAILED
         return Row(
             what, how, error, tolerance, status, self.instance.number,
@@ -224,21 +231,6 @@ class Trial:
         return (
             f"a kink lies {distance:.1e} away, within 10 epsilon = {10 * epsilon:.0e}"
         )
-
-
-def over(
-    gap: float, size: float, rounding: Callable[[], Array],
-    tolerance: float = COMPLEX_TOLERANCE,
-) -> float:  # fmt: skip
-    """An error relative to a size, or to the terms whose rounding is all that is left.
-
-    rounding: how far rounding moves the result; asked for only where an error is not
-    within the tolerance.
-    """
-    if tolerance < gap / size < np.inf:
-        terms = ROUNDINGS * float(np.max(rounding(), initial=0.0))
-        size = max(size, min(terms, MOST_CANCELLED * size))
-    return gap / size
 
 
 def label(context: Trial, target: Moved) -> str:

@@ -6,7 +6,7 @@ sizes a transpose goes unnoticed; so no instance has either.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,11 +67,12 @@ class Instance:
 
 
 def make_instance(
-    graph: Graph, number: int, seed: int, least_tau: int = 0
+    graph: Graph, number: int, seed: int, least_tau: int = 0, seeded: str = ""
 ) -> Instance | None:
     """A random instance, or None if no draw gives finite values.
 
-    least_tau: how many steps it has at least.
+    least_tau: how many steps it has at least; seeded: where a gradient arrives from
+    outside in a cell without a loss, if not at `seeded_name`.
 
     Where values grow so far that functions saturate, the spread is made smaller: there
     every gradient is 0 but for rounding, and proves nothing. If they grow with every
@@ -79,9 +80,7 @@ def make_instance(
     met by less spread and a higher mean, draw by draw.
     """
     found, least = None, float("inf")
-    for draw, spread in enumerate((SPREAD, SPREAD / 2, SPREAD / 4, SPREAD / 8)):
-        rng = np.random.default_rng([seed, number, draw])
-        instance = _draw(graph, number, seed, rng, spread, least_tau=least_tau)
+    for instance in _smaller(graph, number, seed, least_tau, seeded):
         largest = _largest(graph, instance)
         if largest <= TAME:
             return instance
@@ -89,18 +88,40 @@ def make_instance(
             found, least = instance, largest
     if found is not None:
         return found
-    for draw in range(1, DRAWS):
-        rng = np.random.default_rng([seed, number, draw])
-        lift = draw / DRAWS
-        instance = _draw(graph, number, seed, rng, SPREAD * (1 - lift), lift, least_tau)
+    for instance in _higher(graph, number, seed, least_tau, seeded):
         if np.isfinite(_largest(graph, instance)):
             return instance
     return None
 
 
+def other_instances(
+    graph: Graph, number: int, seed: int, least_tau: int = 0, seeded: str = ""
+) -> Iterator[Instance]:
+    """Every draw that `make_instance` chooses among, the largest numbers first."""
+    yield from _smaller(graph, number, seed, least_tau, seeded)
+    yield from _higher(graph, number, seed, least_tau, seeded)
+
+
+def _smaller(
+    graph: Graph, number: int, seed: int, least_tau: int, seeded: str
+) -> Iterator[Instance]:
+    for draw, spread in enumerate((SPREAD, SPREAD / 2, SPREAD / 4, SPREAD / 8)):
+        rng = np.random.default_rng([seed, number, draw])
+        yield _draw(graph, number, seed, rng, spread, 0.0, least_tau, seeded)
+
+
+def _higher(
+    graph: Graph, number: int, seed: int, least_tau: int, seeded: str
+) -> Iterator[Instance]:
+    for draw in range(1, DRAWS):
+        rng, lift = np.random.default_rng([seed, number, draw]), draw / DRAWS
+        spread = SPREAD * (1 - lift)
+        yield _draw(graph, number, seed, rng, spread, lift, least_tau, seeded)
+
+
 def _draw(
     graph: Graph, number: int, seed: int, rng: np.random.Generator, spread: float,
-    lift: float = 0.0, least_tau: int = 0,
+    lift: float = 0.0, least_tau: int = 0, seeded: str = "",
 ) -> Instance:  # fmt: skip
     sizes = draw_sizes(graph, rng)
     while sizes["tau"] < least_tau or sizes["tau"] in list(sizes.values())[1:]:
@@ -128,7 +149,7 @@ def _draw(
             initial[name] = normal(lead[1:], graph.inputs[name].shape)
     seeds = {}
     if graph.loss is None:
-        name = seeded_name(graph)
+        name = seeded or seeded_name(graph)
         seeds[name] = normal(lead, graph.definitions[name].shape)
     weights = rng.uniform(0.5, 1.5, lead) if number == 2 and graph.loss else None
     reduction = DRAWN_REDUCTIONS[(number - 1) % 3] if graph.loss else "sum"

@@ -5,6 +5,7 @@ Tolerances are relative, for float64; see `ledger.Row.error`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
 
@@ -16,11 +17,10 @@ from bptt.check.context import (
     SCALE_FLOOR,
     Trial,
     label,
-    over,
 )
 from bptt.check.ledger import Row
 from bptt.check.probes import Moved, central_differences, complex_steps
-from bptt.check.rounding import ULP, meanings, spread
+from bptt.check.rounding import Error, meanings, measured, spread
 from bptt.execute.dispatch import REFERENCE
 from bptt.results import Gradient, Run
 from bptt.step.shapes import Array
@@ -109,13 +109,16 @@ def check_differences(context: Trial) -> Iterator[Row]:
     prober = context.prober
     for target, every in central_differences(prober, targets, usable):
         claimed = prober.along(target, context.claimed(target))
+        slopes = [np.asarray(slope.sum(axis=1)) for slope in every]
         sweep = [
-            (epsilon, context.relative(claimed, slopes.sum(axis=1)))
-            for epsilon, slopes in zip(usable, every, strict=True)
+            (epsilon, _apart(context, claimed, slope))
+            for epsilon, slope in zip(usable, slopes, strict=True)
         ]
         best = min(sweep, key=lambda point: point[1])
         is_close = best[1] <= DIFFERENCE_TOLERANCE
-        note = "" if is_close else _without_digits(context, max(usable))
+        note = "" if is_close else (
+            _without_digits(context, max(usable)) or _unsettled(context, usable, slopes)
+        )  # fmt: skip
         if note:
             what = label(context, target)
             yield context.unchecked(what, how, DIFFERENCE_TOLERANCE, note)
@@ -126,24 +129,42 @@ def check_differences(context: Trial) -> Iterator[Row]:
         )  # fmt: skip
 
 
+def _apart(context: Trial, found: Array, slopes: Array) -> float:
+    """The relative difference of a gradient and slopes, or of slopes and slopes."""
+    if found.shape != slopes.shape:
+        return float("inf")
+    gap = float(np.max(np.abs(found - slopes), initial=0.0))
+    gap = gap / context.size_of(slopes)
+    return gap if np.isfinite(gap) else float("inf")
+
+
+def _unsettled(context: Trial, epsilons: list[float], slopes: list[Array]) -> str:
+    """Why differences that do not agree with one another prove nothing, or nothing.
+
+    With a smaller epsilon they come nearer the slope, as long as they have digits. A
+    cell that bends within every epsilon which leaves them some has no two alike.
+    """
+    noise, allowed = context.prober.noise, DIFFERENCE_TOLERANCE * context.floor
+    sharp = [s for e, s in zip(epsilons, slopes, strict=True) if noise <= allowed * e]
+    changes = [_apart(context, a, b) for a, b in itertools.pairwise(sharp)]
+    if min(changes, default=0.0) <= DIFFERENCE_TOLERANCE:
+        return ""
+    return f"differences of two epsilons are {min(changes):.0e} apart at best"
+
+
 def _without_digits(context: Trial, largest: float) -> str:
     """Why differences of a loss much larger than its slopes prove nothing, or nothing.
 
-    A difference of losses L has a rounding of 2^-53 |L| / epsilon; at the epsilon that
-    is best for most cells, 1e-5, it must be below the tolerance. Where a kink is nearer
-    than that, only smaller ones are usable: the largest of them must have it.
+    A difference of losses L has the rounding of L, which is measured, over epsilon; at
+    the epsilon that is best for most cells, 1e-5, it must be below the tolerance. Where
+    a kink is nearer than that, only smaller ones are usable: the largest must have it.
     """
-    loss = context.graph.loss
-    if loss is None:
-        return ""
-    values = _forward(context)[loss]
-    noise = float(np.max(np.abs(values), initial=0.0)) * ULP / 2
-    allowed = DIFFERENCE_TOLERANCE * context.floor
+    noise, allowed = context.prober.noise, DIFFERENCE_TOLERANCE * context.floor
     if noise / min(BEST_EPSILON, largest) <= allowed:
         return ""
     if noise / BEST_EPSILON <= allowed:
         return f"a kink is near: epsilon = {largest:.0e} leaves a difference no digits"
-    return "the loss is so much larger than its slopes that a difference has no digits"
+    return "the loss is rounded by so much that a difference of two has no digits"
 
 
 def check_copies(context: Trial) -> Iterator[Row]:
@@ -174,14 +195,20 @@ def check_copies(context: Trial) -> Iterator[Row]:
         )  # fmt: skip
 
 
-def _sum_error(context: Trial, name: str, copies: Array) -> float:
+def _sum_error(context: Trial, name: str, copies: Array) -> Error:
     """|sum over t - total|, relative to the sum of the copies' norms."""
-    total = np.asarray(context.plain[name])
-    if total.shape != copies.shape[1:]:
-        return float("inf")
+    total, summed = np.asarray(context.plain[name]), copies.sum(axis=0)
+    is_alike = total.shape == summed.shape
+    gap = np.linalg.norm(summed - total) if is_alike else np.inf
     norms = sum(float(np.linalg.norm(copy)) for copy in copies)
-    gap = float(np.linalg.norm(copies.sum(axis=0) - total))
-    return gap / max(norms, context.floor)
+
+    def rounding() -> Array:
+        whole, parts = (Moved(kind, name) for kind in ("parameter", "copy"))
+        moved = context.rounding_of(parts).sum(axis=0) + context.rounding_of(whole)
+        return np.asarray(np.linalg.norm(moved))
+
+    size = max(norms, context.floor)
+    return measured(np.asarray(gap), np.zeros(()), size, rounding, COPY_SUM_TOLERANCE)
 
 
 def check_edges(context: Trial) -> Iterator[Row]:
@@ -203,13 +230,13 @@ def check_edges(context: Trial) -> Iterator[Row]:
             array = found[key]
             claimed = np.zeros(columns.shape) if array is None else array
             # An entry that is 0 by cancellation is as large as rounding of 1.
-            size = max(float(np.max(np.abs(columns), initial=0.0)), SCALE_FLOOR)
-            gap = float(np.max(np.abs(claimed - columns), initial=0.0))
+            size = float(np.max(np.abs(columns[np.isfinite(columns)]), initial=0.0))
+            size = max(size, SCALE_FLOOR)
             spread_of = partial(_rounding_of_edge, context, equation, values, key)
             yield context.row(
                 f"∂{name}/∂{key}",
                 how,
-                over(gap, size, spread_of),
+                measured(claimed, columns, size, spread_of),
                 COMPLEX_TOLERANCE,
                 epsilon=COMPLEX_STEP,
             )
@@ -307,9 +334,10 @@ def check_curvature(context: Trial) -> Iterator[Row]:
 
     for name in context.graph.parameters:
         oracle = np.imag(slope[name]) / COMPLEX_STEP
-        gap = float(np.max(np.abs(product[name] - oracle), initial=0.0))
-        size, spread_of = context.size_of(oracle), partial(rounding, name)
-        error = over(gap, size, spread_of, CURVATURE_TOLERANCE)
+        error = measured(
+            np.asarray(product[name]), np.asarray(oracle), context.size_of(oracle),
+            partial(rounding, name), CURVATURE_TOLERANCE,
+        )  # fmt: skip
         yield context.row(
             f"{what} for {name}", how, error, CURVATURE_TOLERANCE, epsilon=COMPLEX_STEP
         )

@@ -25,6 +25,7 @@ import numpy as np
 from bptt.calculus.program import Program, forward_program
 from bptt.check.instances import Instance
 from bptt.check.kinks import Kinks, observe
+from bptt.check.rounding import ULP, meanings, spread
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
 from bptt.step.graph import Graph, InputSpec, Node, rebuild, rewrite, walk
@@ -226,8 +227,19 @@ class Prober:
         losses = [self.graph.loss] if self.graph.loss else []
         return tuple(dict.fromkeys((*losses, *self.bindings.seeds)))
 
-    def _weigh(self, program: Program, bound: Bindings, rows: tuple[int, int]) -> Array:
-        run = reference.run(program, bound)
+    @cached_property
+    def noise(self) -> float:
+        """How far rounding moves w_t L^(t), or <seed, node>, of one step and row."""
+        program, b = forward_program(self.graph, self._weighed), self.bindings
+        runs = [self._weigh(program, b, (1, b.n_b), meaning) for meaning in meanings()]
+        last_place = ULP / 2 * float(np.max(np.abs(runs[0]), initial=0.0))
+        return max(last_place, float(np.max(spread(runs), initial=0.0)))
+
+    def _weigh(
+        self, program: Program, bound: Bindings, rows: tuple[int, int],
+        meaning: reference.Meaning = reference.AS_IT_IS,
+    ) -> Array:  # fmt: skip
+        run = reference.run(program, bound, meaning)
         values = {name: run[program.roots[name]] for name in self._weighed}
         total = np.zeros((bound.tau, bound.n_b), bound.dtype)
         if self.graph.loss:

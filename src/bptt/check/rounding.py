@@ -28,6 +28,14 @@ from bptt.step.shapes import Array, Shape
 
 ULP = float(np.finfo(np.float64).eps)
 TIMES = 3
+# Two executors may differ by so many times what a unit of each last place does. A
+# mistake is no rounding: it moves more than a millionth.
+LAST_PLACES = 50.0
+MOST_CANCELLED = 1e6
+FINEST = 1e-12  # relative; what rounding leaves of a gradient that does not cancel
+NO_DIGITS = "rounding leaves so few digits of it that nothing is proved"
+NOT_FINITE = "what it is compared with is not a finite number there"
+Error = float | str  # how far two sides are apart, or why that says nothing
 # Operations that choose, move or mark values round nothing: a tie stays a tie.
 EXACT = frozenset((
     "maximum", "minimum", "greater", "greater_equal", "where", "relu", "abs", "neg",
@@ -43,9 +51,45 @@ def spread(results: Sequence[Array]) -> Array:
     return np.asarray(np.max([np.abs(other - plain) for other in others], axis=0))
 
 
-def meanings() -> list[reference.Meaning]:
-    """The meaning of a node as it is, then rounded otherwise, `TIMES` over."""
-    return [evaluate, *(_Rounded(number) for number in range(TIMES))]
+def meanings(
+    plain: reference.Meaning = evaluate, times: int = TIMES
+) -> list[reference.Meaning]:
+    """The meaning of a node as it is, then rounded otherwise, so many times over."""
+    return [plain, *(Rounded(number, plain) for number in range(times))]
+
+
+def over(
+    gap: float, size: float, rounding: Callable[[], Array], tolerance: float = FINEST
+) -> Error:
+    """A gap relative to a size, or to the terms whose rounding is all that is left.
+
+    rounding: how far rounding moves the result; asked for only where an error is not
+    within the tolerance. Where rounding moves it by more than a millionth, a gap that
+    is no larger proves nothing.
+    """
+    if not tolerance < gap / size < np.inf:
+        return gap / size
+    noise = LAST_PLACES * float(np.max(rounding(), initial=0.0))
+    if not np.isfinite(noise):
+        return NO_DIGITS
+    terms = noise / min(tolerance, FINEST)
+    error = gap / max(size, min(terms, MOST_CANCELLED * size))
+    is_noise = error > tolerance and gap <= tolerance * terms
+    return NO_DIGITS if is_noise else error
+
+
+def measured(
+    found: Array, oracle: Array, size: float, rounding: Callable[[], Array],
+    tolerance: float = FINEST,
+) -> Error:  # fmt: skip
+    """`over` of the largest difference, where the oracle has a finite number."""
+    if found.shape != oracle.shape:
+        return float("inf")
+    is_finite = np.isfinite(oracle)
+    gaps = np.abs(found[is_finite] - oracle[is_finite])
+    error = over(float(np.max(gaps, initial=0.0)), size, rounding, tolerance)
+    has_failed = not isinstance(error, str) and not error <= tolerance
+    return error if has_failed or is_finite.all() else NOT_FINITE
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,24 +132,31 @@ def _no_run() -> Run:
     raise AssertionError("nobody asks for the values of a rounded run")
 
 
-class _Rounded:
-    """`evaluate`, with each rounding moved by one unit of the last place."""
+class Rounded:
+    """A meaning with each rounding moved by one unit of the last place."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, plain: reference.Meaning = evaluate) -> None:
+        """number: which of many; plain: what evaluates a node."""
+        self._number, self._plain = number, plain
         self._rng = np.random.default_rng(number)
+
+    def of(self, plain: reference.Meaning) -> Rounded:
+        """Another meaning, rounded as this one is."""
+        return Rounded(self._number, plain)
 
     def __call__(
         self, node: Node, arguments: list[Array],
         numbers: Callable[[Shape], tuple[int, ...]],
     ) -> Array:  # fmt: skip
+        """What `plain` computes, rounded otherwise."""
         if node.op in EXACT:
-            return evaluate(node, arguments, numbers)
+            return self._plain(node, arguments, numbers)
         if not TABLE[node.op].is_elementwise:
             # A sum is as good as its terms: their roundings stay when they cancel.
-            arguments = [self._moved(value) for value in arguments]
-        return self._moved(evaluate(node, arguments, numbers))
+            arguments = [self.moved(value) for value in arguments]
+        return self.moved(self._plain(node, arguments, numbers))
 
-    def _moved(self, value: Array) -> Array:
+    def moved(self, value: Array) -> Array:
         """Every element times 1 +- 2^-52; a whole number has no rounding."""
         value = np.asarray(value)
         if value.dtype.kind != "f":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from bptt.check.context import COMPLEX_TOLERANCE, Trial, label
 from bptt.check.ledger import Row
 from bptt.check.oracles import EXACT
 from bptt.check.probes import Moved
+from bptt.check.rounding import measured, spread
 from bptt.execute.dispatch import REFERENCE
 from bptt.step.graph import name_of, shift_of, walk
 from bptt.step.shapes import Array
@@ -114,8 +116,15 @@ def check_softmax(context: Trial) -> Iterator[Row]:
             yield context.row(f"sum of {name}", "invariant: 1", gap, COMPLEX_TOLERANCE)
     for name in _logits(context):
         grad = np.asarray(context.full.nodes[name])
-        gap = float(np.max(np.abs(grad.sum(axis=-1)))) / context.size_of(grad)
-        yield context.row(f"sum of ∇_{name}", "invariant: 0", gap, COMPLEX_TOLERANCE)
+        sums, rounding = grad.sum(axis=-1), partial(_rounding_of_sum, context, name)
+        error = measured(sums, 0 * sums, context.size_of(grad), rounding)
+        yield context.row(f"sum of ∇_{name}", "invariant: 0", error, COMPLEX_TOLERANCE)
+
+
+def _rounding_of_sum(context: Trial, name: str) -> Array:
+    """How far rounding moves what is added up: of every element, all together."""
+    moved = [np.asarray(grad.nodes[name]) for grad in context.roundings.gradients]
+    return np.asarray(spread(moved).sum(axis=-1))
 
 
 def _logits(context: Trial) -> list[str]:
@@ -178,12 +187,16 @@ def check_reduction(context: Trial) -> Iterator[Row]:
     if context.graph.loss is None:
         return
     plain = context.ask(reduction="sum", weights=None)
+    # The instance may divide its own loss, and its rounding.
+    own = context.instance.reduction
     divisors = {"batch_mean": context.n_b, "mean": context.n_b * context.tau}
     for reduction, divisor in divisors.items():
         other = context.ask(reduction=reduction, weights=None)
         for name in context.graph.parameters:
             found, target = np.asarray(other[name]) * divisor, Moved("parameter", name)
-            error = context.relative(found, np.asarray(plain[name]), target)
+            error = context.relative(
+                found, np.asarray(plain[name]), target, divisors.get(own, 1)
+            )
             yield context.row(
                 f"∇_{name}", f"reduction {reduction}", error, COMPLEX_TOLERANCE
             )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bptt import errors
@@ -164,6 +166,20 @@ def _check_executor(executor: str) -> None:
             f"executor {executor!r}; use one of "
             f"{errors.list_known(executor, EXECUTORS)}"
         )
+
+
+def drop_spare() -> None:
+    """Give back the memory that kernels keep from call to call, which is all idle.
+
+    For a caller that goes on to other programs, whose memory would come on top.
+    """
+    from bptt.execute.compile import compiler
+
+    compiler.drop_spare()
+    # glibc keeps arrays up to 32 MiB that were freed; another C library has no such
+    # function, and Windows no such handle.
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def find_kept(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from bptt.check import silent
 from bptt.engine import Engine
 from bptt.explain import model as m
@@ -33,8 +35,16 @@ def build_document(
     share that is done.
     """
     context = Subject(cell, name, options, progress)
-    if has_indices(cell.graph):
-        return _in_equations(context, with_ledger=with_ledger)
+    # What is no finite number is said where it stands, and not warned of twice.
+    with np.errstate(all="ignore"):
+        if has_indices(cell.graph):
+            return _in_equations(context, with_ledger=with_ledger)
+        return _card_by_card(context, with_ledger=with_ledger)
+
+
+def _card_by_card(context: Subject, *, with_ledger: bool) -> m.Document:
+    """A cell without indices: every panel."""
+    progress = context.progress
     panels = [
         opening.header(context),
         opening.cell(context),

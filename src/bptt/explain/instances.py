@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from bptt.check.instances import DRAWS, Instance, make_instance, seeded_name
+from bptt.check.instances import (
+    DRAWS,
+    Instance,
+    make_instance,
+    other_instances,
+    seeded_name,
+)
+from bptt.check.rounding import Rounded
 from bptt.errors import ArgumentError, list_known
 from bptt.execute.weighting import REDUCTIONS, weigh
 from bptt.explain.algebra.compare import decide_alike
@@ -127,7 +134,7 @@ def _draw_shown(
     }
     seeds = {}
     if graph.loss is None:
-        name = seeded_name(graph)
+        name = seeded_name(scope.graph)
         seeds[name] = normal(lead, graph.definitions[name].shape)
     weights = options.step_weights(options.tau, rng)
     label = ", ".join(f"{n} = {s}" for n, s in {"tau": options.tau, **sizes}.items())
@@ -156,11 +163,26 @@ def check_points(scope: Scope, options: Options) -> tuple[Point, ...]:
     """The random instances of the checks; fewer where no finite point is found."""
     reach = max((abs(by) for _, by in carried_by(scope.computed).values()), default=0)
     least = reach + 3 if reach else 0  # a step that a delay leads to, and one more
-    found = (
-        make_instance(scope.computed, number, options.seed, least)
-        for number in range(1, CHECKED + 1)
-    )
-    return tuple(_first_row(scope, i, options) for i in found if i is not None)
+    found = (_checked(scope, options, n, least) for n in range(1, CHECKED + 1))
+    return tuple(point for point in found if point is not None)
+
+
+def _checked(scope: Scope, options: Options, number: int, least: int) -> Point | None:
+    """The numbers of one check; smaller ones where a gradient of these is not finite.
+
+    If there are none such, what is finite of the first is compared.
+    """
+    graph = scope.computed
+    seeded = "" if graph.loss else seeded_name(scope.graph)
+    asked = graph, number, options.seed, least, seeded
+    chosen = make_instance(*asked)
+    if chosen is None:
+        return None
+    first = _first_row(scope, chosen, options)
+    if first.is_finite:
+        return first
+    others = (_first_row(scope, i, options) for i in other_instances(*asked))
+    return next((point for point in others if point.is_finite), first)
 
 
 def _first_row(scope: Scope, instance: Instance, options: Options) -> Point:
@@ -180,9 +202,16 @@ def _point(
     scope: Scope, params: Any, inputs: Any, initial: Any, seeds: Any, weights: Array,
     sizes: Mapping[str, int], label: str,
 ) -> Point:  # fmt: skip
-    graph = unroll(
-        scope.computed, params, inputs, initial=initial, seeds=seeds, weights=weights,
-        meaning=decide_alike,
-    )  # fmt: skip
-    shown = joined(graph, scope.computed)
-    return Point(scope, shown, sizes, weights, seeds, label, graph)
+    def made(rounding: Rounded | None) -> Point:
+        with np.errstate(all="ignore"):  # what is not finite is said, and not warned of
+            graph = unroll(
+                scope.computed, params, inputs, initial=initial, seeds=seeds,
+                weights=weights, meaning=rounding or decide_alike,
+            )  # fmt: skip
+        shown = joined(graph, scope.computed)
+        return Point(
+            scope, shown, sizes, weights, seeds, label, graph, rounding,
+            lambda number: made(Rounded(number, decide_alike)),
+        )  # fmt: skip
+
+    return made(None)

@@ -14,6 +14,7 @@ import operator
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,13 @@ import numpy as np
 from bptt.explain import model as m
 from bptt.explain.algebra.evaluate import evaluate
 from bptt.explain.algebra.expr import Expr, Nabla, Number, Zeros
-from bptt.explain.algebra.point import Point, UnknownSymbolError
+from bptt.explain.algebra.point import Point, UnknownSymbolError, largest
 from bptt.explain.algebra.shape import FormulaShapeError, shape_of
 from bptt.explain.notation.latex import to_latex
 from bptt.explain.notation.latex_meaning import state_at
 from bptt.explain.notation.latex_tokens import LatexReadError
 from bptt.explain.notation.read_latex import read
+from bptt.explain.verdict import Judged, error_of, verdict
 from bptt.step.shapes import Array
 
 FLOOR = 1e-3  # of the instance's largest gradient, as in the ledger
@@ -77,13 +79,12 @@ class Verifier:
             # Nothing to be relative to: what should be 0 is measured as it is.
             scales = {key: max(scale, 1.0) for key, scale in scales.items()}
         trees = [lambda expr: _known(reference), *[self._from_tree] * len(chain.links)]
+        sides = Sides(first, places, reference, scales)
         links = tuple(
             replace(
                 link,
-                tree=self._compare(link, places, reference, scales, tree),
-                printed=self._compare(
-                    link, places, reference, scales, self._from_print
-                ),
+                tree=self._compare(link, sides, tree),
+                printed=self._compare(link, sides, self._from_print),
             )
             for link, tree in zip(chain.links, trees, strict=False)
         )
@@ -114,7 +115,7 @@ class Verifier:
         """Per instance, the largest value of the chain: what errors are relative to."""
         found: dict[int, float] = {}
         for (point, _, _), value in zip(places, reference, strict=True):
-            size = float(np.abs(value).max(initial=0.0))
+            size = largest(value)
             # order-free: as above
             found[id(point)] = max(size, found.get(id(point), 0.0))
         # What is 0 but for rounding, as 1 - h^2 where h is all but 1, has no relative
@@ -131,25 +132,52 @@ class Verifier:
         return lambda point, t, letters: meaning(state_at(point, t, letters))
 
     def _compare(
-        self, link: m.Link, places: list[Any], reference: list[Array],
-        scales: Mapping[int, float],
+        self, link: m.Link, sides: Sides,
         make: Callable[[Expr], Callable[[Point, int | None, Any], Array]],
     ) -> m.Check:  # fmt: skip
+        if not self.points:
+            return m.Check(m.NOT_CHECKED, note=m.Text("check.none"))
         try:
             with np.errstate(all="ignore"):
                 meaning = make(link.expr)
-                gaps = _gaps([meaning(*place) for place in places], reference)
-                # order-free: as above
-                sizes = [scales[id(point)] for point, _, _ in places]
-                worst = max(map(operator.truediv, gaps, sizes), default=0.0)
+                found = [meaning(*place) for place in sides.places]
+                return sides.check(link.expr, found, len(self.points))
         except (
             UnknownSymbolError, FormulaShapeError, LatexReadError, KeyError, ValueError,
             IndexError,
         ) as error:  # fmt: skip
             note = m.Text("check.no-value", {"error": str(error)})
             return m.Check(m.FAILED, None, m.TOLERANCE, len(self.points), note)
-        status = m.PASSED if worst <= m.TOLERANCE else m.FAILED
-        return m.Check(status, worst, m.TOLERANCE, len(self.points))
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """The first side of a chain at every place, and what errors are relative to."""
+
+    first: Expr
+    places: list[tuple[Point, int | None, Any]]
+    reference: list[Array]
+    scales: Mapping[int, float]
+
+    def check(self, expr: Expr, found: list[Array], instances: int) -> m.Check:
+        """Another side, an expression and its values, against the first."""
+        # order-free: an address finds an instance, and orders nothing.
+        sizes = [self.scales[id(point)] for point, _, _ in self.places]
+        gaps = _gaps(found, self.reference)
+        worst = max(map(operator.truediv, gaps, sizes), default=0.0)
+        if worst <= m.TOLERANCE:
+            return m.Check(m.PASSED, worst, m.TOLERANCE, instances)
+        every = zip(self.places, found, self.reference, sizes, strict=True)
+        return verdict(
+            # order-free: as above
+            Judged(id(place[0]), error_of(value, right, size, place[0], partial(
+                self._apart, expr, *place[1:])))
+            for place, value, right, size in every
+        )  # fmt: skip
+
+    def _apart(self, expr: Expr, t: int | None, letters: Any, point: Point) -> Array:
+        left, right = (evaluate(x, point, t, letters) for x in (self.first, expr))
+        return np.asarray(right - left)
 
 
 def _choices(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bptt.language.indexed import KEEPING, REDUCING
-from bptt.language.joined import joined_text
+from bptt.language.joined import READ, joined_text
 from bptt.step.graph import Graph, Node, walk
 from bptt.step.places import UNNAMED, IndexPlace
 
@@ -52,11 +52,17 @@ def with_places(text: str, places: tuple[str, ...]) -> str:
     if not places:
         return text
     inside = ", ".join(places)
-    return f"{text[:-1]}, {inside}]" if text.endswith("]") else f"{text}[{inside}]"
+    is_open = text.endswith("]") and READ.fullmatch(text)
+    return f"{text[:-1]}, {inside}]" if is_open else f"{text}[{inside}]"
 
 
-def indexed_text(node: Node, text: Callable[[Node], str]) -> str | None:
-    """The text of a node that an index made; None for any other."""
+def indexed_text(
+    node: Node, text: Callable[[Node], str], atom: Callable[[Node], str]
+) -> str | None:
+    """The text of a node that an index made; None for any other.
+
+    atom: the text of what brackets may stand behind, (A @ B)[j].
+    """
     data: Any = node.data
     if label_of(node):
         return label_of(node)
@@ -80,7 +86,7 @@ def indexed_text(node: Node, text: Callable[[Node], str]) -> str | None:
     inner = node.inputs[0]
     if inner.op in KEEPING and _is_put(inner.inputs[0]):
         return _along(inner, text)
-    return _read(node, text)
+    return _read(node, text, atom)
 
 
 def stacked(node: Node) -> list[Node]:
@@ -119,7 +125,7 @@ def _put_index(node: Node) -> str:
     return str(data[0].terms[0].name)
 
 
-def _read(node: Node, text: Callable[[Node], str]) -> str:
+def _read(node: Node, text: Callable[[Node], str], atom: Callable[[Node], str]) -> str:
     places: list[str] = []
     while node.op == "at" and not _is_along(node):
         place: Any = node.data
@@ -129,9 +135,9 @@ def _read(node: Node, text: Callable[[Node], str]) -> str:
         matrix, index = node.inputs
         place = text(index)
         if matrix.op == "transpose":
-            return with_places(text(matrix.inputs[0]), (place, *places))
-        return with_places(text(matrix), (*places, place))
-    found = text(node)
+            return with_places(atom(matrix.inputs[0]), (place, *places))
+        return with_places(atom(matrix), (*places, place))
+    found = atom(node)
     if node.op == "named" and found.endswith(")"):  # `sum(t, u[t, j])`, at every j
         return found
     return with_places(found, tuple(places))

@@ -106,7 +106,7 @@ class Writer:
             return self._value(name_of(node)), ATOM
         if node.op == "shift":
             return self._shifted(*shift_of(node)), ATOM
-        indexed = indexed_text(node, self.text)
+        indexed = indexed_text(node, self.text, lambda n: self.inside(n, ATOM))
         if indexed is not None:
             is_sum = node.op == "size" and "+" in indexed
             return indexed, TABLE["add"].precedence if is_sum else ATOM

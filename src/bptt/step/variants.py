@@ -18,6 +18,7 @@ def with_tokens(graph: Graph) -> Graph:
     tokens: dict[str, Node] = {}
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+        """An input becomes a token, and a product with it a look-up."""
         if node.op == "input" and _is_measured(graph.inputs[str(node.data)]):
             return tokens.setdefault(str(node.data), Node("input", (), (), node.data))
         taken = [child for child in inputs if child in tokens.values()]

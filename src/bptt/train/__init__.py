@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from bptt.errors import no_attribute
+
 if TYPE_CHECKING:
     from bptt.train.assignments import (
         parse_optimiser_option,
@@ -129,7 +131,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise no_attribute(__name__, name, __all__)
     home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
     found = globals()[name] = getattr(home, name)
     return found

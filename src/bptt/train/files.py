@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -36,20 +36,25 @@ def make_folder(folder: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file by new content, so that no reader ever sees half of it.
+    """Replace a file by new content: see `replace_whole`."""
+    replace_whole(path, lambda part: part.write_bytes(content))
 
-    The content goes to a temporary file in the same folder, is forced to the disk and
+
+def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Replace a file, so that no reader ever sees half of it.
+
+    write: fills a temporary file in the same folder, which is forced to the disk and
     takes the name in one step; a crash leaves the old file or the new one.
-    Raises: FolderNotWritableError if the system refuses.
+    Raises: FolderNotWritableError if the system refuses, and what write raises.
     """
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(
             prefix=f".{path.name}.", suffix=".part", dir=path.parent
         )
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
+        os.close(descriptor)
+        write(Path(temporary))
+        with Path(temporary).open("r+b") as stream:
             os.fsync(stream.fileno())
         # mkstemp makes a file only its owner can read; a result is an ordinary file.
         Path(temporary).chmod(0o666 & ~_current_umask())

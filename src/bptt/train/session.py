@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from bptt.execute.dispatch import drop_spare
 from bptt.train.checkpoint import (
     BEST,
     LAST,
@@ -192,6 +193,7 @@ class Session:
                 return
             if not self.meter.windows:
                 self._record_norms(log)
+                drop_spare()
             saved = time.perf_counter()
             for window in self._windows():
                 self._learn(window, log)
@@ -263,12 +265,15 @@ class Session:
         is_last_word: the run is interrupted. The measurement is for the person alone: a
         run that is taken up again knows nothing of it.
         """
+        drop_spare()
         record, is_best = validate(self.setting, self.parameters, self.meter)
         log.write(record)
         if is_last_word:
             return
+        drop_spare()
         self._record_norms(log)
         self._record_sample(log)
+        drop_spare()
         self._schedule.after(VALIDATION, self.meter.validation)
         if is_best:
             self._save(log, BEST)

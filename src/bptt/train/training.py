@@ -175,7 +175,7 @@ def _resume(
     epochs: int | None = None,
 ) -> Report:
     with _held(folder, processes):
-        saved = read_run(folder, checkpoint)
+        saved = read_run(folder, checkpoint, to_go_on=True)
         if epochs is not None:
             saved = extended(saved, epochs)
         processes.wait()  # the first one writes the folder once the others have read it

@@ -39,7 +39,9 @@ class Evaluator:
 
         Raises: UnknownSymbolError for a symbol that has none, such as h^(tau+1).
         """
-        return _MEANINGS[type(expr)](self, expr)
+        value = _MEANINGS[type(expr)](self, expr)
+        rounding = self.point.rounding
+        return value if rounding is None else rounding.moved(value)
 
     def at(self, time: Time | None) -> int | None:
         """The number of a step; None for a value that has none."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from bptt.check.rounding import Rounded
 from bptt.errors import list_known
 from bptt.explain.algebra.expr import Value
 from bptt.explain.sentences import SentenceError
@@ -20,6 +21,7 @@ from bptt.unrolled.places import Edge, Place
 
 Dim = str | int
 TOTAL = "L"
+ROUNDED = 6  # times; a jump that rounding decides stays as it was in 1 of 64
 
 
 class UnknownSymbolError(SentenceError):
@@ -92,6 +94,11 @@ class Scope:
         return (core[0], 1) if core else (1, 1)
 
 
+def largest(array: Array) -> float:
+    """The largest absolute value of the numbers that are finite."""
+    return float(np.max(np.abs(array[np.isfinite(array)]), initial=0.0))
+
+
 def as_matrix(array: Any) -> Array:
     """A scalar, vector or matrix as a matrix; a vector is a column."""
     found = np.asarray(array)
@@ -106,7 +113,8 @@ class Point:
 
     sizes: named dimensions; weights: w_t; seeds: node -> (tau, *shape), what arrives
     from outside; label: how the instance was made, for the ledger; running: the graph
-    with what carries delays, where it is another.
+    with what carries delays, where it is another; rounding: how every operation is
+    rounded, if otherwise than it is; remade: makes the point so, from a number.
     """
 
     scope: Scope
@@ -116,6 +124,8 @@ class Point:
     seeds: Mapping[str, Array] = field(default_factory=dict)
     label: str = ""
     running: Unrolled | None = None
+    rounding: Rounded | None = None
+    remade: Callable[[int], Point] | None = None
     _cache: dict[Any, Array] = field(default_factory=dict, repr=False)
     _pulled: dict[Any, dict[Place, Array]] = field(default_factory=dict, repr=False)
 
@@ -172,7 +182,21 @@ class Point:
     def largest_gradient(self) -> float:
         """The largest element of any gradient, against which small ones are judged."""
         grads = (self.graph.grad(place) for place in self.graph.places)
-        return max(float(np.max(np.abs(grad), initial=0.0)) for grad in grads)
+        return max(map(largest, grads), default=0.0)
+
+    @cached_property
+    def is_finite(self) -> bool:
+        """Whether every value and every gradient is a finite number."""
+        graph = self.graph
+        arrays = [*graph.values.values(), *map(graph.grad, graph.places)]
+        return all(bool(np.isfinite(array).all()) for array in arrays)
+
+    @cached_property
+    def otherwise(self) -> tuple[Point, ...]:
+        """The same numbers with every operation rounded otherwise, some times over."""
+        if self.remade is None:
+            return ()
+        return tuple(map(self.remade, range(ROUNDED)))
 
     def incoming(self, name: str, t: int) -> Array:
         """The gradient that arrives from outside at a node."""

@@ -7,15 +7,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from bptt.check.rounding import Error
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.evaluate import Evaluator
 from bptt.explain.algebra.expr import Expr, Nabla, Value
-from bptt.explain.algebra.point import Dim, Point, Scope, UnknownSymbolError
+from bptt.explain.algebra.point import (
+    Dim,
+    Point,
+    Scope,
+    UnknownSymbolError,
+    largest,
+)
 from bptt.explain.formula.steps import Compared, choices, free_steps
+from bptt.explain.sentences import Text, say
+from bptt.explain.verdict import NOTES, error_of
 from bptt.step.shapes import Array
 
 # The reader's own order of operations may round differently from ours.
 TOLERANCE = 1e-10
+SMALL = 1e-6  # of the largest gradient, or of 1: what rounding may be all of
 
 
 def largest_error(left: Expr, right: Expr, points: Sequence[Point]) -> float:
@@ -59,10 +69,12 @@ def _differences(
             for chosen in _choices(letters, point):
                 try:
                     with np.errstate(all="ignore"):
-                        evaluator = Evaluator(point, at, chosen)
-                        error = _relative(evaluator(right), evaluator(left))
+                        error = _error((left, right), point, at, chosen)
                 except UnknownSymbolError as found:
                     reason = str(found)
+                    continue
+                if isinstance(error, str):
+                    reason = say(Text(NOTES[error]))
                     continue
                 count += 1
                 yield number, at, error
@@ -84,6 +96,31 @@ def _runs_back(part: e.StepProduct, at: Mapping[str, int]) -> bool:
     """Whether a product has less than no factor: its bounds are the wrong way round."""
     first, last = part.lower.at(at), part.upper.at(at)
     return first + 1 < last if part.is_descending else last + 1 < first
+
+
+def _error(
+    sides: tuple[Expr, Expr], point: Point, at: Mapping[str, int],
+    letters: Mapping[str, int],
+) -> Error:  # fmt: skip
+    """How far apart two sides are; of a small gap, more than what rounding leaves."""
+
+    def both(point: Point) -> tuple[Array, Array]:
+        evaluator = Evaluator(point, at, letters)
+        expected, found = map(evaluator, sides)
+        is_one = found.size == 1
+        return np.broadcast_to(found, expected.shape) if is_one else found, expected
+
+    def difference(point: Point) -> Array:
+        found, expected = both(point)
+        return np.asarray(found - expected)
+
+    found, expected = both(point)
+    error = _relative(found, expected)
+    size = largest(expected) or 1.0
+    is_small = error * size <= SMALL * max(1.0, point.largest_gradient)
+    if error <= TOLERANCE or not is_small:
+        return error
+    return error_of(found, expected, size, point, difference)
 
 
 def _relative(found: Array, expected: Array) -> float:

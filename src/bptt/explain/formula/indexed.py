@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from bptt.check.rounding import Error
 from bptt.errors import (
     BpttError,
     CellError,
@@ -165,9 +167,13 @@ class IndexedChecker:
             return self._wrong(right, MISSHAPEN, found)
         compared = Compared("t" if self._is_timed else "", "", self.context.points)
         for number, by_step in enumerate(errors):
-            for t, error in by_step.items():
+            for t, error in told(by_step).items():
                 compared.add(number, {"t": t}, is_wrong=error > TOLERANCE)
-        largest = max(error for by_step in errors for error in by_step.values())
+        known = [error for found in errors for error in told(found).values()]
+        if not known:
+            reason = Text("check.no-digits")
+            raise UnknownSymbolError("formula.nowhere", reason=reason)
+        largest = max(known)
         if largest <= TOLERANCE:
             return EquationReport(
                 self.text, RIGHT, Written(self.left), range=compared.range,
@@ -181,7 +187,7 @@ class IndexedChecker:
         return replace(report, error=largest, where=compared.where,
                        range=compared.range, instances=len(errors))  # fmt: skip
 
-    def _errors(self, right: str, point: Point) -> dict[int, float]:
+    def _errors(self, right: str, point: Point) -> dict[int, Error]:
         found = differences(self._reading(right), point, self.expected)
         return {point.tau: found[point.tau]} if self._is_last else found
 
@@ -266,10 +272,15 @@ class IndexedChecker:
             return all(
                 error <= TOLERANCE
                 for point in self.context.points
-                for error in self._errors(right, point).values()
+                for error in told(self._errors(right, point)).values()
             )
         except BpttError:
             return False
+
+
+def told(errors: Mapping[int, Error]) -> dict[int, float]:
+    """The errors that say something: rounding may leave nothing to compare."""
+    return {t: error for t, error in errors.items() if not isinstance(error, str)}
 
 
 def _edit(change: Change) -> Edit:

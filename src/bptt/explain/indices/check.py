@@ -11,18 +11,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 
+from bptt.check.rounding import Error
 from bptt.engine import Engine
 from bptt.errors import BpttError
 from bptt.execute import reference
 from bptt.execute.bindings import bind
 from bptt.explain.algebra.compare import decide_alike
-from bptt.explain.algebra.point import Point, Scope
+from bptt.explain.algebra.point import Point, Scope, largest
 from bptt.explain.indices.lines import GradientLine
-from bptt.explain.model import FAILED, NOT_CHECKED, PASSED, TOLERANCE, Check, Text
+from bptt.explain.model import NOT_CHECKED, Check, Text
+from bptt.explain.verdict import Judged, error_of, verdict
 from bptt.language.print_indices import index_lines, labelled_lines
 from bptt.language.printer import Writer, declaration
 from bptt.results import Run
@@ -114,26 +116,22 @@ def check_against(
     """
     if line.right is None:
         return Check(NOT_CHECKED, note=Text("indexed.long"))
+    if not points:
+        return Check(NOT_CHECKED, note=Text("check.none"))
     try:
         reading = LineReading(line.left, line.right, graph, line.letters)
-        errors = [worst(reading, point, expected, at) for point in points]
+        errors = [differences(reading, point, expected, at) for point in points]
     except BpttError:  # what the language has no word for
         return Check(NOT_CHECKED, note=Text("indexed.unread"))
-    largest = max(errors, default=0.0)
-    status = PASSED if largest <= TOLERANCE else FAILED
-    return Check(status, largest, TOLERANCE, len(points))
-
-
-def worst(
-    reading: LineReading, point: Point, expected: Expected, at: int | None = None
-) -> float:
-    """The largest relative difference of the two sides, over steps and places."""
-    return max(differences(reading, point, expected, at).values())
+    return verdict(
+        Judged(number, error)
+        for number, found in enumerate(errors) for error in found.values()
+    )  # fmt: skip
 
 
 def differences(
     reading: LineReading, point: Point, expected: Expected, at: int | None = None
-) -> dict[int, float]:
+) -> dict[int, Error]:
     """The relative difference of the two sides at every step; of a sum, at step 1.
 
     at: the one step that is compared, 0 for the last; None for all.
@@ -141,12 +139,24 @@ def differences(
     steps = range(1, point.tau + 1) if reading.is_timed else range(1, 2)
     if at is not None:
         steps = range(at or point.tau, (at or point.tau) + 1)
-    with np.errstate(all="ignore"):
-        found = reading.value(point)
-    right = {t: reading.chosen(expected(point, t)) for t in steps}
-    sizes = [float(np.abs(value).max(initial=0.0)) for value in right.values()]
+
+    @cache
+    def sides(point: Point) -> dict[int, tuple[Array, Array]]:
+        with np.errstate(all="ignore"):
+            found = reading.value(point)
+        right = {t: reading.chosen(expected(point, t)) for t in steps}
+        return {t: (_widened(found[t - 1], right[t]), right[t]) for t in steps}
+
+    def difference(t: int, point: Point) -> Array:
+        left, right = sides(point)[t]
+        return np.asarray(left - right)
+
+    sizes = [largest(right) for _, right in sides(point).values()]
     size = max(*sizes, FLOOR * max(point.largest_gradient, FLOOR))
-    return {t: _gap(found[t - 1], right[t]) / size for t in steps}
+    return {
+        t: error_of(left, right, size, point, partial(difference, t))
+        for t, (left, right) in sides(point).items()
+    }
 
 
 def _meaning(
@@ -163,14 +173,12 @@ def _meaning(
     return np.where((top == 0) & (bottom == 0), 0.0, found)
 
 
-def _gap(found: Array, expected: Array) -> float:
-    if found.ndim < expected.ndim:  # a number that stands for all places
-        wide = found.reshape((*found.shape, *(1,) * (expected.ndim - found.ndim)))
-        found = wide + np.zeros_like(expected)
-    if found.shape != expected.shape:
-        return float("inf")
-    gap = float(np.abs(found - expected).max(initial=0.0))
-    return gap if np.isfinite(gap) else float("inf")
+def _widened(found: Array, expected: Array) -> Array:
+    """What was found, for all places where it is one number."""
+    if found.ndim >= expected.ndim:
+        return found
+    wide = found.reshape((*found.shape, *(1,) * (expected.ndim - found.ndim)))
+    return np.asarray(wide + np.zeros_like(expected))
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +235,8 @@ class LineReading:
         inputs[_LIKE] = np.zeros((point.tau, 1, *own))
         program = cell.forward_program((_FOUND,))
         bindings = bind(cell.graph, params, inputs)
-        values = reference.run(program, bindings, _meaning)
+        meaning = _meaning if point.rounding is None else point.rounding.of(_meaning)
+        values = reference.run(program, bindings, meaning)
         found = np.asarray(Run(program, bindings, values)[_FOUND])
         return found[:, 0] if self.is_timed else found
 

@@ -5,10 +5,13 @@ The page draws the same; these tables are what stands in for the pictures elsewh
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from bptt.explain.algebra.evaluate import evaluate
 from bptt.explain.algebra.expr import Nabla, T, Value
+from bptt.explain.algebra.point import Point, largest
 from bptt.explain.cards import CardMaker
 from bptt.explain.context import Subject
 from bptt.explain.model import (
@@ -20,7 +23,9 @@ from bptt.explain.model import (
     TableRow,
     Text,
 )
+from bptt.explain.verdict import error_of
 from bptt.explain.verify import FLOOR
+from bptt.step.shapes import Array
 from bptt.unrolled.places import Place
 
 MOST_PATHS = 60  # one by one; more are added up in groups of one lag
@@ -67,18 +72,20 @@ PATHS_TOLERANCE = 1e-11
 
 def paths(context: Subject) -> PagePanel:
     """Panel 6: how many paths lead from each parameter to L, and what they sum to."""
-    unrolled = context.shown.graph
-    rows = []
+    shown, rows = context.shown, []
     for name in context.scope.graph.parameters:
-        place = unrolled.place(name)
-        found = unrolled.paths(place, MOST_PATHS)
-        total = sum((path.product for path in found), np.zeros(()))
-        right = unrolled.grad(place)
-        size = max(float(np.linalg.norm(right)), FLOOR * context.shown.largest_gradient)
-        error = float(np.linalg.norm(total - right)) / (size or 1.0)
+        place = shown.graph.place(name)
+        found = shown.graph.paths(place, MOST_PATHS)
+        right = shown.graph.grad(place)
+        size = max(largest(right), FLOOR * shown.largest_gradient) or 1.0
+        apart = partial(_paths_apart, place)
+        error = error_of(apart(shown), np.zeros_like(right), size, shown, apart)
         lag = max((path.lag or 0 for path in found), default=0)
-        has_failed = not error <= PATHS_TOLERANCE
-        cells = (Value(name), unrolled.count_paths(place), lag, f"{error:.0e}")
+        said: Cell = Text("label.not-checked")
+        has_failed = False
+        if not isinstance(error, str):
+            has_failed, said = not error <= PATHS_TOLERANCE, f"{error:.0e}"
+        cells = (Value(name), shown.graph.count_paths(place), lag, said)
         rows.append(TableRow(cells, "bad" if has_failed else "", has_failed=has_failed))
     titles = (
         Text("sharing.column-parameter"),
@@ -87,6 +94,13 @@ def paths(context: Subject) -> PagePanel:
     return PagePanel("paths", 6, Text("panel.paths"), (
         Paragraph(Text("paths.intro")), ShownTable("paths", titles, tuple(rows)),
     ))  # fmt: skip
+
+
+def _paths_apart(place: Place, point: Point) -> Array:
+    """What the paths from a place sum to, less its gradient."""
+    found = point.graph.paths(place, MOST_PATHS)
+    total = sum((path.product for path in found), np.zeros(()))
+    return np.asarray(total - point.graph.grad(place))
 
 
 def flow(context: Subject) -> PagePanel:
