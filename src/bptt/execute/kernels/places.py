@@ -107,7 +107,7 @@ def entries(executable: Executable, n_b: int, number: int) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class Rows:
+class StepRows:
     """A value's rows of all steps: `start` bytes into a buffer; strides in bytes."""
 
     buffer: int
@@ -119,7 +119,7 @@ class Rows:
 def find_rows(
     executable: Executable, node: Node | None, tau: int, n_b: int,
     numbers: Callable[[Any], tuple[int, ...]],
-) -> Rows | None:  # fmt: skip
+) -> StepRows | None:  # fmt: skip
     """Where a value of steps is, (tau, n_b, *core); None if no kernel leaves it."""
     if node is None or not node.timed:
         return None
@@ -134,4 +134,4 @@ def find_rows(
     cores = np.empty(core, f"f{item}").strides
     begin = row * buffer.is_padded + place.column * item
     strides = (row, buffer.stride * item, *cores)
-    return Rows(place.buffer, begin, (tau, n_b, *core), strides)
+    return StepRows(place.buffer, begin, (tau, n_b, *core), strides)
