@@ -383,7 +383,12 @@ class ThreadsError(ArgumentError):
 
 
 class MemoryBudgetError(ArgumentError):
-    """A number of bytes that says nothing, or in which a call cannot run."""
+    """A number of bytes that says nothing, or in which a call cannot run.
+
+    least: the bytes in which it can.
+    """
+
+    least: int | None = None
 
 
 class CheckpointError(ArgumentError):

@@ -147,13 +147,6 @@ EXTRAS = (
         RUN,
     ),
     Extra(
-        "checkpoint",
-        Annotated[str, typer.Option(help="With --resume: last or best.")],
-        LAST,
-        RUN,
-        is_common=False,
-    ),
-    Extra(
         "split",
         Annotated[
             str | None,
@@ -199,8 +192,9 @@ def train(ctx: typer.Context, **values: Any) -> None:
         report, data = _resume(given, values, console)
         _end(report, console, data, as_json=values["json"])
         return
-    if "checkpoint" in given:
-        raise IgnoredOptionError("--checkpoint", "it says where --resume begins")
+    if values["checkpoint"] in CHECKPOINTS:
+        why = f"{values['checkpoint']} says where --resume begins"
+        raise IgnoredOptionError("--checkpoint", why)
     config = RunConfig()
     if values["config"] is not None:
         config = read_run_config(values["config"])
@@ -246,7 +240,7 @@ def _resume(
         if name not in WITH_RESUME:
             flag = "--" + name.replace("_", "-")
             raise IgnoredOptionError(flag, "a run that goes on keeps its own options")
-    checkpoint = values["checkpoint"]
+    checkpoint = values["checkpoint"] or LAST
     if checkpoint not in CHECKPOINTS:
         raise OptionError(
             "--checkpoint", checkpoint, f"one of {list_known(checkpoint, CHECKPOINTS)}"

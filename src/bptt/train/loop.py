@@ -11,7 +11,7 @@ clipping, step.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
@@ -62,7 +62,7 @@ class Learner:
     processes: Processes = ALONE
     seed: int = 0
     weight_noise: float = 0.0
-    memory: str | None = None
+    limit: Mapping[str, Any] = field(default_factory=dict)
     forward: Forward | None = None
 
     def learn_window(
@@ -94,7 +94,7 @@ class Learner:
             initial=initial,
             weights=weights,
             lengths=block.lengths,
-            memory=self.memory,
+            limit=self.limit,
         )
         if window.advance == window.stop - window.start:
             state: Arrays | None = gradient.final
