@@ -23,6 +23,7 @@ from typing import Any, Self
 import msgspec
 
 from bptt.cell import Cell
+from bptt.errors import nearest_file
 from bptt.train.checkpoint import (
     LAST,
     Checkpoint,
@@ -375,7 +376,7 @@ def read_text(folder: Path, name: str, limit: int = MAX_CONFIG) -> str:
 
 def _path(folder: Path, name: str) -> Path:
     if not folder.is_dir():
-        raise RunNotFoundError(folder, "there is no such folder")
+        raise RunNotFoundError(folder, f"there is no such folder{nearest_file(folder)}")
     if not (folder / name).is_file():
         raise RunNotFoundError(folder, f"there is no {name} in it")
     return folder / name

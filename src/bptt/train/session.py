@@ -57,7 +57,7 @@ class Setting:
         """What computes values where no gradient is wanted."""
         names = [name for name in self.task.parts if name != "training"]
         parts = [self.task.parts[name] for name in names]
-        return choose_forward(self.model, parameters, parts, self.options.memory)
+        return choose_forward(self.model, parameters, parts, self.options.limit)
 
 
 def validate(
@@ -121,7 +121,7 @@ class Session:
             processes=setting.processes,
             seed=options.seed,
             weight_noise=options.weight_noise,
-            memory=options.memory,
+            limit=options.limit,
             forward=setting.forward(self.parameters),
         )
         assert task.unit is not None
@@ -286,7 +286,7 @@ class Session:
             self.parameters,
             self._training,
             self.setting.task.truncation,
-            self.setting.options.memory,
+            self.setting.options.limit,
         )
         log.write({"window": self.meter.windows, "gradient_norms": norms})
 
