@@ -28,7 +28,7 @@ class Children:
         """Begin without one; answer: what hears how many are being stopped."""
         self.is_stopping = False
         self._answer = answer
-        self._at_work: set[subprocess.Popen[bytes]] = set()
+        self._at_work: list[subprocess.Popen[bytes]] = []
         # The handler may find its own thread in it.
         self._lock = threading.RLock()
         self._previous: dict[signal.Signals, Any] = {}
@@ -44,12 +44,12 @@ class Children:
                 command, stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, env=env, start_new_session=True,
             )  # fmt: skip
-            self._at_work.add(process)
+            self._at_work.append(process)
         try:
             return process.wait()
         finally:
             with self._lock:
-                self._at_work.discard(process)
+                self._at_work.remove(process)
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         with self._lock:
