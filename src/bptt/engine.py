@@ -19,7 +19,7 @@ from bptt.calculus.program import (
 from bptt.execute import dispatch
 from bptt.execute.binder import Binder
 from bptt.execute.bindings import Bindings, bind, parameter_arrays
-from bptt.execute.checkpoints import Limit, read_limit
+from bptt.execute.checkpoints import CheckpointPlan, Limit, read_limit
 from bptt.execute.checks import element_of
 from bptt.language import parse_cell, print_graph
 from bptt.prepared import Prepared
@@ -306,6 +306,13 @@ class Engine:
     ) -> Bindings:  # fmt: skip
         """The arrays of a call, checked, for other parts of bptt; see `forward`."""
         return self._binder.bind(params, inputs, initial, None, "sum", weights, lengths)
+
+    def plan_gradient(
+        self, bindings: Bindings, nodes: Iterable[str], limit: Limit
+    ) -> CheckpointPlan | None:
+        """How `gradient` would run these arrays, and nothing is run; see there."""
+        request = self._request(tuple(nodes), False, False, ())
+        return dispatch.plan_steps(self.gradient_program(request), bindings, limit)
 
     def run_forward(self, bindings: Bindings, request: Request) -> Run:
         """The values of what `run_gradient` computes, by the same kernels.

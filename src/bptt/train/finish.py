@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bptt.execute.dispatch import drop_spare
 from bptt.train.checkpoint import BEST, Parameters, path_of, read_checkpoint
 from bptt.train.data.baselines import Baselines
 from bptt.train.data.sequences import Batches
@@ -36,6 +37,7 @@ def finish(
     """
     folder, task, meter = setting.folder, setting.task, run.meter
     assert task.unit is not None
+    drop_spare()
     parameters = _best(setting, run.parameters)
     skipped = _skipped(setting, meter) if was_interrupted else frozenset()
     tested = None

@@ -144,7 +144,7 @@ class FullBatchSession:
         inputs = cell.draw(self.parameters, inputs_of(cell, block), mean=True)
         gradient = differentiate(
             cell, self.parameters, inputs, weights=weights, lengths=block.lengths,
-            memory=self.setting.options.memory,
+            limit=self.setting.options.limit,
         )  # fmt: skip
         loss = real_loss(gradient.loss)
         by_name = {name: gradient[name] for name in self.parameters}
@@ -184,7 +184,7 @@ class FullBatchSession:
         cell = self.setting.model.cell
         norms = measure_norms(
             cell, self.parameters, self._data, task.truncation,
-            self.setting.options.memory,
+            self.setting.options.limit,
         )  # fmt: skip
         metrics.write({"window": self.meter.windows, "gradient_norms": norms})
 

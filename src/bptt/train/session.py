@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from bptt.execute.dispatch import drop_spare
 from bptt.train.checkpoint import (
     BEST,
     LAST,
@@ -59,7 +60,7 @@ class Setting:
         """What computes values where no gradient is wanted."""
         names = [name for name in self.task.parts if name != "training"]
         parts = [self.task.parts[name] for name in names]
-        return choose_forward(self.model, parameters, parts, self.options.memory)
+        return choose_forward(self.model, parameters, parts, self.options.limit)
 
 
 def validate(
@@ -135,7 +136,7 @@ class Session:
             processes=setting.processes,
             seed=options.seed,
             weight_noise=options.weight_noise,
-            memory=options.memory,
+            limit=options.limit,
             forward=setting.forward(self.parameters),
         )
         assert task.unit is not None
@@ -207,6 +208,7 @@ class Session:
                 return
             if not self.meter.windows:
                 self._record_norms(log)
+                drop_spare()
             saved = time.perf_counter()
             for window in self._windows():
                 self._learn(window, log)
@@ -283,12 +285,15 @@ class Session:
         ):
             self.meter.forget_validation()
             return
+        drop_spare()
         record, is_best = validate(self.setting, self.parameters, self.meter)
         log.write(record)
         if is_last_word:
             return
+        drop_spare()
         self._record_norms(log)
         self._record_sample(log)
+        drop_spare()
         self._schedule.after(VALIDATION, self.meter.validation)
         if is_best:
             self._save(log, BEST)
@@ -301,7 +306,7 @@ class Session:
             self.parameters,
             self._training,
             self.setting.task.truncation,
-            self.setting.options.memory,
+            self.setting.options.limit,
         )
         log.write({"window": self.meter.windows, "gradient_norms": norms})
 

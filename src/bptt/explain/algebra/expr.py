@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 Span = tuple[int, int]
@@ -51,7 +51,7 @@ class Time:
 
     def moved(self, by: int) -> Time:
         """The step `by` later."""
-        return replace(self, offset=self.offset + by)
+        return Time(self.base, self.offset + by)
 
     def __str__(self) -> str:
         if not self.base:
@@ -336,7 +336,18 @@ def mapped(
                 new = value
         if new is not value:
             changes[name] = new
-    return replace(expr, **changes) if changes else expr
+    return _with(expr, changes) if changes else expr
+
+
+def _with(expr: Expr, changes: Mapping[str, Any]) -> Expr:
+    """`dataclasses.replace` of a kind without `__post_init__`, at a third of its time.
+
+    A page replaces ten thousand parts.
+    """
+    found: Expr = object.__new__(type(expr))
+    found.__dict__.update(expr.__dict__)
+    found.__dict__.update(changes)
+    return found
 
 
 def at_step(expr: Expr, base: Time) -> Expr:

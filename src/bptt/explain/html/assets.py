@@ -14,9 +14,9 @@ from bptt.page.style import CHART
 from bptt.page.tags import Markup, tag
 
 # Loaded in this order; each file adds to the one object `B`.
-LOADER = "load.js"
+LOADER, READING = "load.js", "reading.js"
 SCRIPTS = (
-    "core.js", "matrix.js", "symbols.js", "graph.js", "cards.js", "tokens.js",
+    READING, "core.js", "matrix.js", "symbols.js", "graph.js", "cards.js", "tokens.js",
     "formula.js", "evaluate.js", "pass.js", "expr.js", "fix.js", "lab.js",
     "walk.js", "play.js", "main.js",
 )  # fmt: skip
@@ -62,13 +62,19 @@ def slides_style() -> str:
 @cache
 def slides_script() -> str:
     """The script of the slides."""
-    return loader() + _without_comments(_read("static", "slides.js"))
+    return _written("slides.js")
 
 
 @cache
 def formulas_script() -> str:
     """The script of a page whose formulas alone need one."""
-    return loader() + _without_comments(_read("static", "formulas.js"))
+    return _written("formulas.js")
+
+
+def _written(name: str) -> str:
+    """A script beside the loader, with what every page is read with."""
+    names = (LOADER, READING, name)
+    return "".join(_without_comments(_read("static", part)) for part in names)
 
 
 def _without_comments(source: str) -> str:

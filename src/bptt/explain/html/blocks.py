@@ -8,6 +8,7 @@ import numpy as np
 
 from bptt.explain import model as m
 from bptt.explain.algebra import expr as e
+from bptt.explain.html.held import listed
 from bptt.explain.html.values import side_by_side
 from bptt.explain.html.words import word
 from bptt.explain.html.writer import ColouredLatex, PageWriter, arrow_of
@@ -220,11 +221,10 @@ def _why(writer: PageWriter, why: m.Why) -> Markup:
 
 def _shapes(writer: PageWriter, notes: tuple[m.ShapeNote, ...]) -> Markup:
     """The symbols of a card, those of one shape together."""
-    by_shape: dict[tuple[str | int, ...], list[Any]] = {}
+    by_shape: dict[tuple[str | int, ...], list[Markup]] = {}
     for note in notes:
-        known = by_shape.setdefault(note.shape, [])
-        known += [", ", writer.eq(note.symbol)] if known else [writer.eq(note.symbol)]
-    lines = [tag("li", *symbols, " : ", _shape(shape))
+        by_shape.setdefault(note.shape, []).append(writer.eq(note.symbol))
+    lines = [tag("li", listed(symbols), " : ", _shape(shape))
              for shape, symbols in by_shape.items()]  # fmt: skip
     return tag("ul", *lines, class_="shapes")
 

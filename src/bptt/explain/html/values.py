@@ -57,14 +57,18 @@ def matrix_table(array: Any) -> Markup:
     finite = np.abs(rows[np.isfinite(rows)])
     top = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
     body = [tag("tr", *(_cell(float(v), top) for v in row)) for row in rows]
-    return tag("table", tag("tbody", *body), class_="mx")
+    return tag("table", *body, class_="mx")
 
 
 def _cell(value: float, top: float) -> Markup:
     share = min(abs(value) / top, 1.0) if np.isfinite(value) else 0.0
     tint = "p" if value > 0 else "m" if value < 0 else None
-    return tag("td", show_number(value), class_=tint,
-               style=f"--a:{share * 0.62:.2f}" if share else None)  # fmt: skip
+    return tag(
+        "td",
+        show_number(value),
+        class_=tint,
+        style=f"--a:{share * 0.62:.2f}".replace("0.", ".") if share else None,
+    )
 
 
 @dataclass

@@ -11,6 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from bptt.explain.html.held import fill
 from bptt.explain.model import LANGUAGES
 from bptt.page.tags import Markup, join, tag, text
 
@@ -41,14 +42,3 @@ def both(en: Any, zh: Any) -> Markup:
     if text(en) == text(zh):
         return join(en)
     return join(tag("span", en, lang="en"), tag("span", zh, lang="zh"))
-
-
-def fill(pattern: str, fields: dict[str, Any]) -> Markup:
-    """A sentence with {names} replaced by markup or text."""
-    parts: list[Any] = []
-    rest = pattern
-    while "{" in rest:
-        before, _, rest = rest.partition("{")
-        name, _, rest = rest.partition("}")
-        parts += [before, Markup(text(fields.get(name, f"{{{name}}}")))]
-    return join(*parts, rest)

@@ -18,6 +18,7 @@ from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.evaluate import evaluate
 from bptt.explain.algebra.expr import Expr, Time
 from bptt.explain.algebra.point import Point, UnknownSymbolError
+from bptt.explain.html.held import Held, held, hold
 from bptt.explain.html.values import PageValues
 from bptt.explain.html.words import both
 from bptt.explain.model import (
@@ -165,9 +166,11 @@ class PageWriter:
 
     def _pieces(self, text: Text, language: str) -> Markup:
         shown = pieces(text, language, self.point.scope)
-        return join(*(self._piece(piece) for piece in shown))
+        return join(*(self._piece(piece) for piece in held(shown)))
 
-    def _piece(self, piece: Piece) -> Markup:
+    def _piece(self, piece: Piece | Held) -> Markup:
+        if isinstance(piece, Held):
+            return hold(piece.before, self.eq(piece.formula), piece.after)
         if isinstance(piece, Expr):
             return self.eq(piece)
         return tag("code", piece) if isinstance(piece, Typed) else lowered(piece)

@@ -6,7 +6,7 @@ Written apart from `evaluate`, so that one mistake cannot be in both.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -147,9 +147,11 @@ def add_up(body: Meaning, state: State, index: str, kind: str, values: range) ->
     terms = []
     for value in values:
         if kind == "steps":
-            moved = replace(state, steps={**state.steps, index: value})
+            steps = {**state.steps, index: value}
+            moved = State(state.point, steps, state.letters)
         else:
-            moved = replace(state, letters={**state.letters, index: value})
+            letters = {**state.letters, index: value}
+            moved = State(state.point, state.steps, letters)
         terms.append(body(moved))
     return np.asarray(np.sum(terms, axis=0)) if terms else scalar(0.0)
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Expr, Value
+from bptt.explain.html.held import listed
 from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.words import word
 from bptt.explain.notation.plain import to_ascii
-from bptt.page.tags import Markup, join, tag
+from bptt.page.tags import Markup, tag
 
 LONGEST = 30  # steps
 PRESETS = ("shown", "vanish", "explode")
@@ -21,7 +22,7 @@ def play_panel(page: PageContext) -> Markup:
     first = _first_input(page)
     sliders = [_slider("tau", word("play-tau"), 2, LONGEST, 1)]
     if names:
-        shown = join(*_listed([page.name(name, None) for name in names]))
+        shown = listed([page.name(name, None) for name in names])
         sliders.append(_slider("scale", word("play-scale", names=shown), -4, 4, 0.05))
     if first is not None:
         sliders.append(_slider("inputs", word("play-inputs"), 0, 3, 0.05))
@@ -56,13 +57,6 @@ def _slider(name: str, label: Markup, low: float, high: float, step: float) -> M
                  step=str(step), id=f"play-{name}")  # fmt: skip
     shown = tag("output", data_shown=name, for_=f"play-{name}")
     return tag("label", tag("span", label), slider, shown, for_=f"play-{name}")
-
-
-def _listed(parts: list[Markup]) -> list[Any]:
-    found: list[Any] = []
-    for part in parts:
-        found += [", ", part] if found else [part]
-    return found
 
 
 def _first_input(page: PageContext) -> str | None:

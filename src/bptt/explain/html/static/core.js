@@ -1,6 +1,5 @@
 /* The page's state: the step in view, the numbers, and who wants to know of changes.
    Everything works on what the page already shows; without this script it stands. */
-"use strict";
 Object.assign(B, { listeners: [], words: {} });
 
 /* What needs this script to be seen comes with its numbers. */
@@ -28,26 +27,11 @@ B.numbers = B.shortFloats(B.data.numbers);
 B.exact = B.floats(B.data.exact);
 B.t = B.data.first;
 B.tau = B.data.tau;
-B.lang = () => (document.getElementById("lang-zh").checked ? "zh" : "en");
-B.word = (id) => B.data.words[id][B.lang()];
 
 B.on = function (listener) { B.listeners.push(listener); };
 B.go = function (t) {
   B.t = Math.min(Math.max(t, 1), B.tau);
   for (const listener of B.listeners) listener(B.t);
-};
-
-B.all = (selector, root) => Array.from((root || document).querySelectorAll(selector));
-B.one = (selector, root) => (root || document).querySelector(selector);
-
-B.make = function (name, attributes, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes || {})) {
-    if (key === "text") element.textContent = value;
-    else element.setAttribute(key, value);
-  }
-  element.append(...children);
-  return element;
 };
 
 /* A name with what stands below it there: b_f. */
@@ -61,19 +45,4 @@ B.svg = function (name, attributes) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   return element;
-};
-
-B.say = function (text) {
-  const toast = B.one(".toast");
-  toast.textContent = text;
-  clearTimeout(B.saying);
-  B.saying = setTimeout(() => { toast.textContent = ""; }, 2600);
-};
-
-/* Preferences are kept where the browser allows it; a file opened from disk may not. */
-B.remember = function (key, value) {
-  try { localStorage.setItem("bptt-" + key, value); } catch { /* private or from disk */ }
-};
-B.recall = function (key) {
-  try { return localStorage.getItem("bptt-" + key); } catch { return null; }
 };

@@ -36,8 +36,7 @@
   });
 
   function language() {
-    document.documentElement.lang = B.lang() === "zh" ? "zh-CN" : "en";
-    document.title = B.data.title[B.lang()];
+    B.showLanguage();
     for (const canvas of B.all(".canvas")) {
       const says = canvas.dataset[B.lang() === "zh" ? "saysZh" : "saysEn"];
       canvas.setAttribute("aria-label", says);
@@ -47,16 +46,7 @@
     B.refreshWalk?.();
     B.refreshPlay?.();
   }
-  for (const name of ["lang", "theme"]) {
-    for (const choice of B.all(`input[name="${name}"]`)) {
-      choice.addEventListener("change", function () {
-        B.remember(name, choice.id);
-        if (name === "lang") language();
-      });
-    }
-    const kept = B.recall(name);
-    if (kept && document.getElementById(kept)) document.getElementById(kept).checked = true;
-  }
+  B.startSwitches(language);
 
   const links = new Map(B.all("nav.contents a").map((a) => [a.hash.slice(1), a]));
   const seen = new IntersectionObserver((entries) => {
@@ -73,7 +63,6 @@
   window.addEventListener("beforeprint", function () {
     closed = B.all("details:not([open])");
     for (const part of closed) part.open = true;
-    B.typeset(document);
     for (const canvas of B.all("#graph .canvas:not([hidden])")) {
       canvas.style.zoom = Math.min(1, 660 / canvas.scrollWidth);
     }

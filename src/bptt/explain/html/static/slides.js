@@ -2,26 +2,14 @@
 (function () {
   const all = [...document.querySelectorAll(".slide")];
   const where = document.getElementById("where");
-  const options = { throwOnError: true, output: "htmlAndMathml", strict: "ignore",
-    trust: (context) => ["\\htmlData", "\\htmlClass"].includes(context.command),
-    macros: { "\\s": "\\htmlData{sym=#1}{#2}", "\\q": "\\htmlClass{arrow-#1}{#2}" } };
   let now = 0;
-
-  function typeset(root) {
-    if (!("katex" in window)) return;
-    for (const place of root.querySelectorAll("[data-e]")) {
-      const size = "side" in place.dataset ? "\\displaystyle " : "";
-      katex.render(size + B.data.tex[place.dataset.e], place, options);
-      place.removeAttribute("data-e");
-    }
-  }
 
   function go(to) {
     now = Math.max(0, Math.min(all.length - 1, to));
     all.forEach((slide, i) => slide.classList.toggle("now", i === now));
     where.textContent = `${now + 1} / ${all.length}`;
     history.replaceState(null, "", `#${now + 1}`);
-    typeset(all[now]);
+    B.typeset(all[now]);
     scrollTo(0, 0);
   }
 
@@ -40,8 +28,8 @@
     if (!String(getSelection())) go(now + (event.clientX < innerWidth / 3 ? -1 : 1));
   });
   addEventListener("hashchange", () => go(+location.hash.slice(1) - 1 || 0));
-  addEventListener("beforeprint", () => all.forEach(typeset));
+  addEventListener("beforeprint", () => B.typeset(document));
   go(+location.hash.slice(1) - 1 || 0);
 
-  B.open("katex-gz").then(() => typeset(all[now]));
+  B.open("katex-gz").then(() => B.typeset(all[now]));
 })();
