@@ -74,7 +74,7 @@ def check_complex_step(context: Trial) -> Iterator[Row]:
     for target, found in every:
         claimed = prober.along(target, context.claimed(target))
         oracle = _as_claimed(context, target, found)
-        again = _Again(
+        again = _ComplexAgain(
             context, target, _is_sequence, partial(_as_claimed, context, target)
         )
         error = again.error(claimed, oracle, target)
@@ -85,7 +85,7 @@ def check_complex_step(context: Trial) -> Iterator[Row]:
 
 
 @dataclass(frozen=True)
-class _Again:
+class _ComplexAgain:
     """The complex step once more, where it does not give what is claimed.
 
     moved: what is; shaped: its slopes, by group and row, as what they are compared to.
@@ -227,7 +227,7 @@ def check_copies(context: Trial) -> Iterator[Row]:
             yield context.unchecked(what, how, COMPLEX_TOLERANCE, note)
         else:
             shaped = partial(_by_step, context)
-            again = _Again(context, target, lambda _: True, shaped)
+            again = _ComplexAgain(context, target, lambda _: True, shaped)
             oracle = shaped(moved[target])
             error = again.error(prober.along(target, copies), oracle, copy)
             yield context.row(
@@ -276,7 +276,7 @@ def check_edges(context: Trial) -> Iterator[Row]:
         values = _read_values(context, equation, run)
         found = jacobians(equation, values, context.prober.bindings.sizes)
         for key in equation.real_reads:
-            columns = _Columns(context, equation, values, key)
+            columns = _EdgeColumns(context, equation, values, key)
             yield context.row(
                 f"∂{name}/∂{key}", how, columns.error(found[key]), COMPLEX_TOLERANCE,
                 epsilon=COMPLEX_STEP,
@@ -313,7 +313,7 @@ def _read_values(
 
 
 @dataclass(frozen=True)
-class _Columns:
+class _EdgeColumns:
     """One edge's Jacobian by the complex step: (tau, *result shape, *read shape)."""
 
     context: Trial
