@@ -119,9 +119,10 @@ class Cell(Engine):
         True
         """
         cell = self._stepwise()
-        return check_cell(
+        found = check_cell(
             cell, seed=seed, instances=instances, executor=executor, progress=progress
         )
+        return found.written_as(self.graph.times)
 
     def unroll(
         self,

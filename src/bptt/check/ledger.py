@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from bptt.step.graph import Times
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -106,6 +109,21 @@ class Ledger:
         lines += sorted({f"not checked here: {r.what}, {r.how}: {r.note}"
                          for r in self.not_checked})  # fmt: skip
         return "\n".join([*lines, *self.instances, self.verdict])
+
+    def written_as(self, times: Times) -> Ledger:
+        """The same without names that only reading a delay made: ∇_h[t-1] of h_lag1."""
+        changed = [name for name in times.hidden if times.said(name) != name]
+        if not changed:
+            return self
+        every = "|".join(sorted(map(re.escape, changed), key=len, reverse=True))
+        step = r"(?:\^\(t\)|\[t([+-]\d+)\])?"
+        made_up = re.compile(rf"(?<=[_∂])({every})(?!\w){step}")
+
+        def written(what: str) -> str:
+            return made_up.sub(lambda f: times.said(f[1], int(f[2] or 0)), what)
+
+        rows = tuple(replace(row, what=written(row.what)) for row in self.rows)
+        return replace(self, rows=rows)
 
     @property
     def verdict(self) -> str:
