@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,7 @@ from bptt.train import (
     print_report,
     read_run_config,
     read_summary,
+    reads_of,
 )
 from bptt.train import resume as resume_run
 from bptt.train import train as train_model
@@ -45,6 +47,7 @@ from bptt.train.data.opening import Data
 from bptt.train.data.sequence_files import SEQUENCE, STEP
 from bptt.train.flow_report import write_flows
 from bptt.train.options import DATA, GROUPS, PARTS, RUN
+from bptt.train.predicting import read_like
 
 INTERRUPTED = 130  # 128 + SIGINT: what shells expect of a command stopped by Ctrl-C
 CHECKPOINTS = (LAST, BEST)
@@ -197,6 +200,7 @@ def train(ctx: typer.Context, **values: Any) -> None:
         config = read_run_config(values["config"])
     options = TrainingOptions(**{**config.options, **_options(given)})
     request = _request(given, config.request)
+    request = replace(request, reads=reads_of(options.cell))
     out = values["out"] or config.out or _default_folder()
     data = open_data(request)
     report = train_model(data, options, out, console, request)
@@ -241,7 +245,9 @@ def _resume(
         raise OptionError(
             "--checkpoint", checkpoint, f"one of {list_known(checkpoint, CHECKPOINTS)}"
         )
-    data = open_data(_request(given, None)) if "data" in given else None
+    data = None
+    if "data" in given:
+        data = open_data(read_like(values["resume"], _request(given, None)))
     epochs = given.get("epochs")
     report = resume_run(values["resume"], console, data, checkpoint, epochs)
     return report, data
