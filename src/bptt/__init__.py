@@ -16,7 +16,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from bptt.errors import BpttError, MissingExtraError, did_you_mean
+from bptt.errors import BpttError, MissingExtraError, no_attribute
 from bptt.version import __version__
 
 if TYPE_CHECKING:
@@ -95,10 +95,7 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
     if name not in _FRONT_ENDS:
-        raise AttributeError(
-            f"module {__name__!r} has no attribute {name!r}"
-            f"{did_you_mean(name, __all__)}"
-        )
+        raise no_attribute(__name__, name, __all__)
     try:
         return importlib.import_module(f"{__name__}.{name}")
     except ModuleNotFoundError as error:

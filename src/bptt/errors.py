@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from unicodedata import combining, east_asian_width
 
 WIDTH = 96
+BESIDE = 1000  # names of a folder that are looked at for the nearest
 
 
 class BpttError(Exception):
@@ -57,6 +59,27 @@ def list_known(name: object, known: Iterable[str]) -> str:
     """
     names = tuple(known)
     return f"{', '.join(names) or 'none'}{did_you_mean(name, names)}"
+
+
+def nearest_file(path: str | Path) -> str:
+    """What to append to a refusal of a path: the nearest name beside it, or nothing."""
+    place = Path(path)
+    try:
+        names = sorted(found.name for found in place.parent.iterdir())
+    except (OSError, ValueError):  # a cell's own text, say, is no path
+        return ""
+    others = [name for name in names if name != place.name]
+    near = find_nearest(place.name, others[:BESIDE])
+    return "" if near is None else f"; did you mean {place.parent / near}?"
+
+
+def no_attribute(
+    module: str, name: str, known: Iterable[str], kind: str = "attribute"
+) -> AttributeError:
+    """What a module raises for a name that it has not, with the nearest that it has."""
+    # Given the name alone, Python adds no second guess of its own behind this one.
+    near = did_you_mean(name, known)
+    return AttributeError(f"module {module!r} has no {kind} {name!r}{near}", name=name)
 
 
 def how_to_install(extra: str) -> str:
@@ -360,7 +383,16 @@ class ThreadsError(ArgumentError):
 
 
 class MemoryBudgetError(ArgumentError):
-    """A number of bytes that says nothing, or in which a call cannot run."""
+    """A number of bytes that says nothing, or in which a call cannot run.
+
+    least: the bytes in which it can.
+    """
+
+    least: int | None = None
+
+
+class SegmentError(ArgumentError):
+    """Inputs that come in segments do not fit together, or cannot be kept in a file."""
 
 
 class CheckpointError(ArgumentError):

@@ -206,7 +206,7 @@ def test_import_bptt_loads_no_framework_and_no_command_line(tmp_path):
         (["--split", "0.9,0.1", "--test", "0.1"], "--test: it would be ignored"),
         (["--checkpoint", "best"], "--checkpoint: it would be ignored"),
         (["--pattern", "*.py"], "--pattern: it would be ignored"),
-        (["--config", "none.toml"], "--config 'none.toml': is not read as TOML"),
+        (["--config", "none.toml"], "--config 'none.toml': there is no such file."),
         (["--optimiser-option", "x"], "--optimiser-option x: expected NAME=VALUE."),
         (["nowhere.txt"], "DATA 'nowhere.txt': there is no such file or folder."),
     ],

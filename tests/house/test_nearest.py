@@ -1,12 +1,14 @@
 """Whoever misspells a name is told the nearest one, wherever a name is taken."""
 
 import re
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 
 import bptt
+import bptt.train
 from bptt.cli.app import main
 from bptt.errors import find_nearest
 
@@ -38,6 +40,8 @@ API = {
     "a cell": (lambda: bptt.cells.lstn, "lstm"),
     "a cell by its name": (lambda: bptt.cells.get("elmann"), "elman"),
     "a name of the package": (lambda: bptt.Cel, "Cell"),
+    "a name of training": (lambda: bptt.train.lod, "load"),
+    "a language": (lambda: CELL.explain(lang="ZH").text(), "zh"),
     "a node": (lambda: gradient(nodes=["hh"]), "h"),
     "a node in capitals": (lambda: gradient(nodes=["Y_HAT"]), "y_hat"),
     "a parameter given": (lambda: gradient(instead(PARAMS, WW="W")), "W"),
@@ -102,6 +106,49 @@ def test_a_name_in_python(name):
     assert str(refused.value).rstrip().endswith(f"did you mean {wanted}?")
 
 
+FRONT_ENDS = {
+    "torch": {
+        "a name": (lambda module: module.Recurent, "Recurrent"),
+        "a reduction": (
+            lambda module: module.Recurrent(CELL, reduction="maen", **SIZES), "mean",
+        ),
+        "an output": (
+            lambda module: module.Recurrent(CELL, outputs=["hh"], **SIZES), "h",
+        ),
+        "a direction of convert": (
+            lambda module: module.convert(module.GRU(2, 3), to="troch"), "torch",
+        ),
+    },
+    "jax": {
+        "a name": (lambda module: module.recurent, "recurrent"),
+        "a parameter": (
+            lambda module: module.recurrent(CELL)(instead(PARAMS, WW="W"), INPUTS), "W",
+        ),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("end", "name"), [(end, name) for end, rows in FRONT_ENDS.items() for name in rows]
+)
+def test_a_name_of_a_front_end(end, name):
+    call, wanted = FRONT_ENDS[end][name]
+    module = pytest.importorskip(f"bptt.{end}")
+    with pytest.raises((bptt.BpttError, AttributeError)) as refused:
+        call(module)
+    assert str(refused.value).rstrip().endswith(f"did you mean {wanted}?")
+
+
+@pytest.mark.parametrize("wrong", ["bptt.cells.lstn", "bptt.Cel", "bptt.train.lod"])
+def test_python_adds_no_second_guess(wrong):
+    code = f"import bptt, bptt.cells, bptt.train; {wrong}"
+    ended = subprocess.run(
+        (sys.executable, "-c", code), capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.lower().count("did you mean") == 1
+
+
 def test_an_operation_is_named_first_and_then_all_of_them():
     with pytest.raises(bptt.BpttError, match=r"fix: tanh\? the operations are abs,"):
         cell("h[t] = tanhh(h[t-1] + x[t])")
@@ -132,6 +179,13 @@ COMMANDS = {
     "explain book --stp 10.21": "--step",
     "--verson": "--version",
     "cache --claer": "--clear",
+    "train tt.txt": "t.txt",
+    "train --resume runs/onee": "runs/one",
+    "train --config topts.toml": "opts.toml",
+    "sweep op.toml": "opts.toml",
+    "check mine.cel": "mine.cell",
+    "sample runs/oen": "runs/one",
+    "export runs/one model.onx": ".onnx",
 }
 
 
@@ -143,6 +197,9 @@ def test_a_name_on_the_command_line(line, tmp_path, monkeypatch, capsys):
     (tmp_path / "t.txt").write_text("the cat sat on the mat. " * 90, encoding="utf-8")
     rows = "\n".join(f"{i / 7},{i % 3}" for i in range(40))
     (tmp_path / "t.csv").write_text(f"price,size\n{rows}\n", encoding="utf-8")
+    (tmp_path / "runs/one").mkdir(parents=True)
+    for name in ("opts.toml", "mine.cell"):
+        (tmp_path / name).touch()
     (tmp_path / "t.toml").write_text("epcohs = 3\n", encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["bptt", *line.split()])
     with pytest.raises(SystemExit) as ended:
@@ -153,11 +210,19 @@ def test_a_name_on_the_command_line(line, tmp_path, monkeypatch, capsys):
     assert wanted is None or f"did you mean {wanted}?" in said, said
 
 
-def test_what_resembles_nothing_gets_no_guess(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["bptt", "bench", "--cel", "lstm"])
+@pytest.mark.parametrize(
+    "line",
+    ["bench --cel lstm", "train --dtype float32", "sample nowhere", "check none.cell"],
+)
+def test_what_resembles_nothing_gets_no_guess(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").touch()
+    monkeypatch.setattr(sys, "argv", ["bptt", *line.split()])
     with pytest.raises(SystemExit):
         main()
-    assert "did you mean" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "did you mean" not in said
+    assert "ossible options" not in said
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Every Python block of the README and the documentation runs as it is printed."""
 
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -66,6 +68,31 @@ def test_readme_and_notation_have_code():
         "README.md",
         "notation.md",
     }
+
+
+NAME = re.compile(r"\bbptt((?:\.[A-Za-z_]\w*)+)")
+MADE = re.compile(r"(?<![\w.])([A-Z]\w+)\(")  # an object of a class, `DataRequest(...)`
+SEVERAL = re.MULTILINE | re.DOTALL
+THEIRS = {"Linear", "DistributedDataParallel"}  # classes of torch that sentences name
+
+
+def test_every_name_in_a_sentence_is_there():
+    modules = [
+        pytest.importorskip(f"bptt.{part}") for part in ("torch", "jax", "train")
+    ]
+    package = importlib.import_module("bptt")
+    classes = {name for module in (package, *modules) for name in dir(module)} | THEIRS
+    found = 0
+    for page in [*PAGES, *sorted((ROOT / "docs").rglob("*.zh.md"))]:
+        prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=SEVERAL)
+        for code in re.findall(r"`([^`]+)`", prose):
+            for path in NAME.findall(code):
+                found += 1
+                if "NAME" not in path:
+                    pkgutil.resolve_name(f"bptt{path}")
+            for name in MADE.findall(code):
+                assert name in classes, (page.name, code)
+    assert found > 40
 
 
 def test_a_wrong_block_is_caught_at_its_line(tmp_path):

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from bptt.train.checkpoint import Checkpoint, from_bytes, to_bytes
+from bptt.train.checkpoint import LAST, Checkpoint, read_checkpoint, write_checkpoint
 from bptt.train.errors import (
     OptimiserOptionError,
     TrainExtraMissingError,
@@ -46,12 +46,20 @@ def test_tensors_share_memory_with_the_parameters():
     np.testing.assert_array_equal(parameters["alpha"], 5.0)
 
 
-def test_the_gradient_is_given_without_a_copy():
+def test_the_gradient_is_given_without_a_copy_and_let_go(monkeypatch):
     gradients = make_gradients()
     optimiser = Optimiser("sgd", make_parameters(), 0.5)
+    given, step = {}, optimiser.torch_optimiser.step
+
+    def seen():
+        given.update((n, t.grad.numpy()) for n, t in optimiser.tensors.items())
+        step()
+
+    monkeypatch.setattr(optimiser.torch_optimiser, "step", seen)
     optimiser.step(gradients)
-    for name, tensor in optimiser.tensors.items():
-        assert np.shares_memory(tensor.grad.numpy(), gradients[name])
+    for name, gradient in gradients.items():
+        assert np.shares_memory(given[name], gradient)
+    assert all(tensor.grad is None for tensor in optimiser.tensors.values())
 
 
 def test_a_transposed_gradient_goes_to_the_right_entries():
@@ -101,7 +109,7 @@ def test_weight_decay_reaches_the_optimiser_and_one_without_it_says_so():
 
 
 @pytest.mark.parametrize("name", optimiser_names())
-def test_every_optimiser_goes_on_from_its_state_bit_for_bit(name):
+def test_every_optimiser_goes_on_from_its_state_bit_for_bit(name, tmp_path):
     """Through a checkpoint's bytes: numbers, tuples and tensors keep their kind."""
     random = np.random.default_rng(0)
     gradients = [
@@ -113,10 +121,11 @@ def test_every_optimiser_goes_on_from_its_state_bit_for_bit(name):
     optimiser = Optimiser(name, straight, 0.1)
     for gradient in gradients[:3]:
         optimiser.step(gradient)
-    saved = to_bytes(Checkpoint(straight, {"optimiser": optimiser.state()}))
+    saved = Checkpoint(straight, {"optimiser": optimiser.state()})
+    write_checkpoint(tmp_path, LAST, saved)
     for gradient in gradients[3:]:
         optimiser.step(gradient)
-    loaded = from_bytes(saved)
+    loaded = read_checkpoint(tmp_path, LAST)
     again = Optimiser(name, loaded.parameters, 0.1)
     again.load(loaded.optimiser["optimiser"])
     for gradient in gradients[3:]:

@@ -14,7 +14,6 @@ from bptt.train.checkpoint import (
     Position,
     path_of,
     read_checkpoint,
-    to_bytes,
     write_checkpoint,
 )
 from bptt.train.data.vocabulary import Vocabulary
@@ -209,7 +208,8 @@ def test_what_is_no_checkpoint_says_so_without_another(folder, content, reason):
 
 
 def test_a_checkpoint_without_a_part_says_so(folder):
-    content = to_bytes(START).replace(b'\\"has_state\\"', b'\\"has_stuff\\"')
+    content = path_of(folder, LAST).read_bytes()
+    content = content.replace(b'\\"has_state\\"', b'\\"has_stuff\\"')
     path_of(folder, LAST).write_bytes(content)
     with pytest.raises(DamagedCheckpointError, match="lacks a part of a checkpoint"):
         read_checkpoint(folder, LAST)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bptt.train.checkpoint import Checkpoint, from_bytes, to_bytes
+from bptt.train.checkpoint import LAST, Checkpoint, read_checkpoint, write_checkpoint
 from bptt.train.errors import OptionError, SchedulerError
 from bptt.train.optimiser import Optimiser
 from bptt.train.options import TrainingOptions
@@ -79,14 +79,13 @@ def test_one_cycle_knows_the_number_of_windows_and_the_highest_rate():
 
 @pytest.mark.filterwarnings("ignore:.*epoch parameter in `scheduler.step.*")
 @pytest.mark.parametrize("name", scheduler_names())
-def test_every_scheduler_goes_on_from_its_state_bit_for_bit(name):
+def test_every_scheduler_goes_on_from_its_state_bit_for_bit(name, tmp_path):
     schedule, optimiser = make(name)
     walk(schedule, optimiser, range(5))
-    saved = to_bytes(
-        Checkpoint({}, {"optimiser": optimiser.state(), "schedule": schedule.state()})
-    )
+    state = {"optimiser": optimiser.state(), "schedule": schedule.state()}
+    write_checkpoint(tmp_path, LAST, Checkpoint({}, state))
     expected = walk(schedule, optimiser, range(5, 12))
-    loaded = from_bytes(saved)
+    loaded = read_checkpoint(tmp_path, LAST)
     again, other = make(name)
     other.load(loaded.optimiser["optimiser"])
     again.load(loaded.optimiser["schedule"])

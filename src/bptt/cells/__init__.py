@@ -49,8 +49,7 @@ def get(name: str) -> Cell:
 def __getattr__(name: str) -> Cell:
     if name in names():
         return get(name)
-    near = errors.did_you_mean(name, names())
-    raise AttributeError(f"module {__name__!r} has no cell {name!r}{near}")
+    raise errors.no_attribute(__name__, name, names(), "cell")
 
 
 def __dir__() -> list[str]:

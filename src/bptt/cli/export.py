@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from bptt.cli.output import say
+from bptt.errors import list_known
 from bptt.train import OptionError, export_run
 
 KINDS = {".onnx": "onnx", ".h": "c", ".safetensors": "torch"}
@@ -34,6 +35,7 @@ def export(
     """
     kind = KINDS.get(out.suffix)
     if kind is None:
-        raise OptionError("FILE", out, f"a name that ends in {', '.join(KINDS)}")
+        ends = list_known(out.suffix, KINDS)
+        raise OptionError("FILE", out, f"a name that ends in {ends}")
     export_run(run, out, kind, checkpoint)
     say(f"written: {out}")

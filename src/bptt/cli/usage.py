@@ -24,8 +24,8 @@ def show_usage(error: Any) -> int:
         error.message = error.message.replace(": Value error, ", ": ")
     name, known = _meant(error)
     near = did_you_mean(name, known)
+    error.possibilities = None  # its own guess; not every version has one
     if near:
-        error.possibilities = None  # its own guess; not every version has one
         error.message = f"{error.message.rstrip('.')}{near}"
     error.show()
     return int(error.exit_code)

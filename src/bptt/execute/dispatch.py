@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bptt import errors
 from bptt.calculus.program import Program
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
-from bptt.execute.checkpoints import Limit, plan
+from bptt.execute.checkpoints import CheckpointPlan, Limit, plan
 from bptt.execute.protocol import Call, Values
 
 if TYPE_CHECKING:
@@ -115,6 +117,18 @@ def run_forward(
         return None
 
 
+def plan_steps(
+    program: Program, bindings: Bindings, limit: Limit
+) -> CheckpointPlan | None:
+    """How a call with a limit is run, and nothing is run; None for a truncated one.
+
+    Raises: MemoryBudgetError, CheckpointError.
+    """
+    call = _begin_stretched(program, bindings, COMPILED, None, limit, False)
+    plan: CheckpointPlan | None = getattr(call, "plan", None)
+    return plan
+
+
 def _begin_stretched(
     program: Program, bindings: Bindings, executor: str, threads: int | None,
     limit: Limit, is_phased: bool,
@@ -152,6 +166,20 @@ def _check_executor(executor: str) -> None:
             f"executor {executor!r}; use one of "
             f"{errors.list_known(executor, EXECUTORS)}"
         )
+
+
+def drop_spare() -> None:
+    """Give back the memory that kernels keep from call to call, which is all idle.
+
+    For a caller that goes on to other programs, whose memory would come on top.
+    """
+    from bptt.execute.compile import compiler
+
+    compiler.drop_spare()
+    # glibc keeps arrays up to 32 MiB that were freed; another C library has no such
+    # function, and Windows no such handle.
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def find_kept(

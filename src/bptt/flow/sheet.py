@@ -87,16 +87,20 @@ class Sheet:
             given = {name: array[part] for name, array in free.items()}
             values = self._chunk(_part(where, part), part.stop - start, given)
             for name, root in self._roots.items():
-                pieces[name].append(values[root])
+                self._add(root, pieces[name], values[root])
         return {name: self._join(name, found) for name, found in pieces.items()}
 
+    def _add(self, root: Node, found: list[Array], piece: Array) -> None:
+        """One more piece; of a sum the sum so far, for all pieces are large."""
+        if root.timed or not found:
+            found.append(piece)
+        elif root not in self._static:
+            found[0] = found[0] + piece
+
     def _join(self, name: str, found: list[Array]) -> Array:
-        root = self._roots[name]
-        if len(found) == 1 and root.timed:
-            return found[0]
-        if root.timed:
-            return np.concatenate(found)
-        return np.asarray(found[0] if root in self._static else sum(found))
+        if not self._roots[name].timed:
+            return np.asarray(found[0] if found else 0)
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     @cached_property
     def _rows_at_once(self) -> int:

@@ -180,7 +180,8 @@ class _Journey:
         found = self.maps.parameters(where, parts, self._own[where])
         # The gradient is linear in what arrives: the next comparison adds to it.
         if self._total is not None:
-            found = {name: self._total[name] + found[name] for name in found}
+            for name in found:  # one after the other: all may be large
+                found[name] = self._total.pop(name) + found[name]
         self._total = found
         self._own = np.zeros_like(self._own)
         self._touched[:] = False

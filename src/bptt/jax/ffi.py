@@ -82,6 +82,7 @@ def make_handler(run: Run, write_down: WriteDown | None = None) -> Handler:
     seen: set[Any] = set()
 
     def ask(frame: int, place: int) -> None:
+        """One call of XLA's, whose answer is written at `place`."""
         answer = Answer.from_address(place)
         with HeldBack(answer):
             answer.is_begun = 1

@@ -193,6 +193,7 @@ def _emit_matches(module: Any) -> Any:
     items = load(b, frame, FRAME_ARGUMENTS[1])
 
     def check(number: Any, signature: Any) -> Any:
+        """Compare one argument's element type and sizes; where the next ones begin."""
         buffer = load(b, b.add(items, b.mul(number, WORD(8))), 0)
         kind = b.load(place(b, buffer, BUFFER_ELEMENT, ir.IntType(32)))
         want(b.sext(kind, WORD), load(b, signature, 0))
@@ -219,6 +220,8 @@ def _compare(b: Any, data: Any, known: Any, size: Any, want: Any) -> None:
     """All bytes of two texts, eight at a time as far as that goes."""
 
     def check(kind: Any, step: int) -> Any:
+        """Compare the pieces of one size, `step` bytes."""
+
         def one(number: Any, start: Any) -> Any:
             at = b.add(start, b.mul(number, WORD(step)))
             pair = [b.load(place(b, b.add(text, at), 0, kind), align=1)
@@ -259,6 +262,7 @@ def _emit_run(module: Any) -> Any:
             loop(b, members, one, stamps)
 
     def check(where: Any) -> None:
+        """Give 0, so that Python takes the call, where a stamp is another call's."""
         with b.if_then(b.icmp_signed("!=", b.load(where), stamp)):
             b.ret(WORD(0))
 

@@ -94,6 +94,7 @@ class _CellBuilder(LookUps):
         self._shapes |= {n: () for n in uses.as_number if n not in uses.declared}
 
     def build(self) -> Graph:
+        """The step of all equations, with every shape settled."""
         for declaration in self._uses.declared.values():
             is_input = declaration.name in self._uses.inputs
             check_declaration(declaration, is_input=is_input)

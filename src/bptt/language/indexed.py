@@ -399,6 +399,7 @@ def counted_dims(node: ast.expr) -> tuple[tuple[tuple[str, int], ...], int] | No
     counts: dict[str, int] = {}
 
     def add(node: ast.expr, sign: int) -> int | None:
+        """Count a part's dimensions; its whole number, None if it is no such sum."""
         number = whole(node)
         if number is not None:
             return sign * number

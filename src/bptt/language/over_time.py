@@ -108,6 +108,7 @@ def free_indices(expr: Piece) -> tuple[str, ...]:
     done: dict[int, frozenset[str]] = {}
 
     def find(piece: Piece) -> frozenset[str]:
+        """The free indices of one piece, found once."""
         key = id(piece)  # order-free: an address tells two pieces apart
         if key not in done:
             found = frozenset[str]().union(*map(find, piece.arguments))

@@ -310,6 +310,7 @@ def with_sizes(
         return done[key]
 
     def step(expr: Piece) -> Piece:
+        """One piece with the sizes in the place of the names of dimensions."""
         if expr.op == "parameter" and expr.data in dims - taken:
             return Piece("size", (), expr.span, expr.data)
         if expr.op == "eye" and expr.data not in dims and isinstance(expr.data, str):

@@ -39,6 +39,7 @@ def or_nan(f: Callable[..., Array], *ranks: int) -> Callable[..., Array]:
     """
 
     def checked(*arrays: Array) -> Array:
+        """f of all rows at once, or row by row where one of them is refused."""
         try:
             return np.asarray(f(*arrays))
         except np.linalg.LinAlgError:

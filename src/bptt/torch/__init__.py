@@ -7,6 +7,9 @@
 Import it by its name: `import bptt` alone never loads torch.
 """
 
+from typing import TYPE_CHECKING, NoReturn
+
+from bptt.errors import no_attribute
 from bptt.torch.convert import Conversion, ConversionError, convert
 from bptt.torch.guard import DeviceError, LayoutError
 from bptt.torch.layers import GRU, LSTM, RNN
@@ -30,3 +33,8 @@ __all__ = [
     "Recurrent",
     "convert",
 ]
+
+if not TYPE_CHECKING:  # a checker finds what is misspelt by itself
+
+    def __getattr__(name: str) -> NoReturn:
+        raise no_attribute(__name__, name, __all__)

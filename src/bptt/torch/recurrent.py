@@ -13,6 +13,7 @@ from bptt.call import share_limit
 from bptt.cell import Cell
 from bptt.execute.checks import refuse_unknown
 from bptt.execute.rows import join_delays, split_delays, starts_of
+from bptt.execute.weighting import check_reduction
 from bptt.results import Copies
 from bptt.torch.guard import NoTensorError, refuse_others
 from bptt.torch.key import key_of
@@ -55,7 +56,7 @@ class Recurrent(torch.nn.Module):
     checkpoint, truncate: what may be held of the steps, see `Cell.gradient`. sizes:
     one whole number per named dimension of the parameters.
     Raises: UnknownNodeError, MissingSizeError, SizeError, DtypeError,
-    MemoryBudgetError, CheckpointError, TruncationError.
+    ReductionError, MemoryBudgetError, CheckpointError, TruncationError.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Recurrent(torch.nn.Module):
         **sizes: int,
     ) -> None:
         super().__init__()
+        check_reduction(reduction)
         set_limit(self, memory, checkpoint, truncate)
         dtype = dtype or torch.get_default_dtype()
         if seed is None:

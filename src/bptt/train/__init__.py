@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from bptt.errors import no_attribute
+
 if TYPE_CHECKING:
     from bptt.train.assignments import (
         parse_optimiser_option,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     )
     from bptt.train.predicting import forecast_run, predict_run
     from bptt.train.processes import has_several_processes, is_first_process
+    from bptt.train.reading import reads_of
     from bptt.train.report import (
         Report,
         format_figure,
@@ -97,6 +100,7 @@ __all__ = [
     "read_summary",
     "read_sweep",
     "read_text",
+    "reads_of",
     "resume",
     "run_sweep",
     "train",
@@ -117,7 +121,8 @@ _HOMES = {
     "STANDARD_LIBRARY_CHARACTERS": "options", "TrainingOptions": "options",
     "forecast_run": "predicting", "predict_run": "predicting",
     "has_several_processes": "processes", "is_first_process": "processes",
-    "Report": "report", "format_figure": "report", "format_loss": "report",
+    "reads_of": "reading", "Report": "report", "format_figure": "report",
+    "format_loss": "report",
     "in_words": "report", "print_report": "report", "RunConfig": "run_config",
     "read_run_config": "run_config", "Sampler": "sampling", "open_run": "sampling",
     "Summary": "summary", "read_summary": "summary", "FAILED": "sweep",
@@ -129,7 +134,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise no_attribute(__name__, name, __all__)
     home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
     found = globals()[name] = getattr(home, name)
     return found

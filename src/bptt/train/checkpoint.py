@@ -10,11 +10,11 @@ position. The file is data; reading it executes nothing.
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,16 @@ import numpy.typing as npt
 
 from bptt.step.shapes import Array
 from bptt.train.door.arrays import read_safetensors
-from bptt.train.door.limits import Refusal, available_memory, read_bounded
+from bptt.train.door.limits import Refusal
 from bptt.train.door.records import CheckpointRecord, hold_to, parse_json
 from bptt.train.errors import (
     DamagedCheckpointError,
+    FolderNotWritableError,
     OptionError,
     RunNotFoundError,
     TrainExtraMissingError,
 )
-from bptt.train.files import write_whole
+from bptt.train.files import replace_whole
 
 LAST, BEST = "last", "best"
 SUFFIX = ".safetensors"
@@ -74,11 +75,29 @@ def path_of(folder: Path, name: str) -> Path:
     return folder / (name + SUFFIX)
 
 
-def to_bytes(checkpoint: Checkpoint) -> bytes:
-    """The content of a checkpoint's file.
+def write_checkpoint(folder: Path, name: str, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint of this name, whole or not at all.
 
-    Raises: TrainExtraMissingError without safetensors.
+    Raises: TrainExtraMissingError without safetensors, FolderNotWritableError; the
+    earlier checkpoint is then still there.
     """
+    tensors, metadata = _flatten(checkpoint)
+    path = path_of(folder, name)
+    refused: Any = import_module("safetensors").SafetensorError
+    save_file = import_safetensors().save_file
+
+    def write(part: Path) -> None:
+        # Tensor by tensor: as bytes in memory they would be there twice.
+        try:
+            save_file(tensors, part, metadata=metadata)
+        except refused as error:  # a full disk
+            raise FolderNotWritableError(path, str(error)) from error
+
+    replace_whole(path, write)
+
+
+def _flatten(checkpoint: Checkpoint) -> tuple[dict[str, Array], dict[str, str]]:
+    """A checkpoint as tensors by name, and the file's metadata."""
     tensors: dict[str, Array] = {}
     optimiser = _encode(checkpoint.optimiser, "optimiser", tensors)
     for name, value in checkpoint.parameters.items():
@@ -96,18 +115,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
     }
     # safetensors writes the memory as it lies, so a transposed view must be copied.
     solid = {name: np.asarray(value, order="C") for name, value in tensors.items()}
-    metadata = {"format": "np", KEY: json.dumps(record)}
-    content: bytes = import_safetensors().save(solid, metadata=metadata)
-    return content
-
-
-def write_checkpoint(folder: Path, name: str, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint of this name, whole or not at all.
-
-    Raises: TrainExtraMissingError without safetensors, FolderNotWritableError; the
-    earlier checkpoint is then still there.
-    """
-    write_whole(path_of(folder, name), to_bytes(checkpoint))
+    return solid, {"format": "np", KEY: json.dumps(record)}
 
 
 def read_checkpoint(folder: Path, name: str) -> Checkpoint:
@@ -120,7 +128,7 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
     if not path.is_file():
         raise RunNotFoundError(folder, f"there is no {path.name} in it")
     try:
-        return from_bytes(read_bounded(path, available_memory()))
+        return _read(path)
     except (OSError, Refusal) as error:
         raise damaged(folder, name, str(error)) from error
 
@@ -132,9 +140,11 @@ def damaged(folder: Path, name: str, reason: str) -> DamagedCheckpointError:
     return DamagedCheckpointError(path_of(folder, name), reason, usable)
 
 
-def from_bytes(content: bytes) -> Checkpoint:
-    """The reverse of `to_bytes`. Raises: Refusal."""
-    tensors, metadata = read_safetensors(BytesIO(content), len(content))
+def _read(path: Path) -> Checkpoint:
+    """The reverse of `write_checkpoint`. Raises: Refusal, OSError."""
+    with path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        tensors, metadata = read_safetensors(stream, size)
     parsed = parse_json(metadata.get(KEY, "{}"), infinite=True)
     if not isinstance(parsed, dict) or parsed.get("format") != FORMAT:
         raise Refusal("is not a checkpoint of this version of bptt")
@@ -187,7 +197,7 @@ def _below(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
 
 def _is_readable(path: Path) -> bool:
     try:
-        from_bytes(read_bounded(path, available_memory()))
+        _read(path)
     except (OSError, Refusal):
         return False
     return True

@@ -32,7 +32,12 @@ def clip_by_global_norm(
     if not norm > limit:
         return dict(gradients), norm
     factor = limit / norm
-    return {name: g * g.dtype.type(factor) for name, g in gradients.items()}, norm
+    # In C order, as an optimiser wants it: a transposed view would be copied again.
+    scaled = {
+        name: np.multiply(g, g.dtype.type(factor), order="C")
+        for name, g in gradients.items()
+    }
+    return scaled, norm
 
 
 def clip_by_value(

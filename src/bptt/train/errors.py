@@ -6,7 +6,7 @@ Every message restates what was given, then what was found, then the likely fix.
 from collections.abc import Mapping
 from pathlib import Path
 
-from bptt.errors import BpttError, list_known, not_installed
+from bptt.errors import BpttError, list_known, nearest_file, not_installed
 
 
 def _end(text: str) -> str:
@@ -30,9 +30,10 @@ class DataNotFoundError(TrainError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"DATA {str(path)!r}: there is no such file or folder. "
-            "Give a text file or a folder of text files, or leave DATA out to train "
-            "on the source of Python's standard library."
+            f"DATA {str(path)!r}: there is no such file or folder"
+            f"{nearest_file(path) or '.'} Give a text file or a folder of text "
+            "files, or leave DATA out to train on the source of Python's standard "
+            "library."
         )
 
 
@@ -288,11 +289,10 @@ class ExportError(TrainError):
 class ForecastError(TrainError):
     """A model whose target is not a later x in real numbers cannot forecast."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, why: str) -> None:
         super().__init__(
-            f"RUN {str(folder)!r}: its target is no later x of a real series, so "
-            "it cannot be fed its own output. bptt predict RUN DATA gives its "
-            "predictions."
+            f"RUN {str(folder)!r}: {why}, so it cannot be fed its own output. "
+            "bptt predict RUN DATA gives its predictions."
         )
 
 
@@ -369,8 +369,8 @@ class RunNotFoundError(TrainError):
 
     def __init__(self, folder: Path, missing: str) -> None:
         super().__init__(
-            f"RUN {str(folder)!r}: {missing}. Give a folder that `bptt train` wrote; "
-            "it prints the folder's name at its end."
+            f"RUN {str(folder)!r}: {missing}{_end(missing)} Give a folder that `bptt "
+            "train` wrote; it prints the folder's name at its end."
         )
 
 

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -36,20 +36,25 @@ def make_folder(folder: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file by new content, so that no reader ever sees half of it.
+    """Replace a file by new content: see `replace_whole`."""
+    replace_whole(path, lambda part: part.write_bytes(content))
 
-    The content goes to a temporary file in the same folder, is forced to the disk and
+
+def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Replace a file, so that no reader ever sees half of it.
+
+    write: fills a temporary file in the same folder, which is forced to the disk and
     takes the name in one step; a crash leaves the old file or the new one.
-    Raises: FolderNotWritableError if the system refuses.
+    Raises: FolderNotWritableError if the system refuses, and what write raises.
     """
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(
             prefix=f".{path.name}.", suffix=".part", dir=path.parent
         )
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
+        os.close(descriptor)
+        write(Path(temporary))
+        with Path(temporary).open("r+b") as stream:
             os.fsync(stream.fileno())
         # mkstemp makes a file only its owner can read; a result is an ordinary file.
         Path(temporary).chmod(0o666 & ~_current_umask())
@@ -108,20 +113,35 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise FolderNotWritableError(path, error.strerror or str(error)) from error
     with stream:
-        try:
-            _lock(stream.fileno())
-        except (BlockingIOError, PermissionError) as error:
-            raise LockedError from error
-        except (OSError, ImportError):
-            pass
+        if not try_lock(stream.fileno()):
+            raise LockedError
         yield
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock of an open file; False if another process holds it.
+
+    The system gives it back when the file is closed in every process that inherited it.
+    A system or a file system that has no locks is used without.
+    """
+    try:
+        _lock(descriptor)
+    except (BlockingIOError, PermissionError):
+        return False
+    except (OSError, ImportError):
+        pass
+    return True
 
 
 def _lock(descriptor: int) -> None:
     if os.name == "nt":  # its locks keep others from reading: lock far behind the end
-        os.lseek(descriptor, 2**40, os.SEEK_SET)
         windows = import_module("msvcrt")
-        windows.locking(descriptor, windows.LK_NBLCK, 1)
+        here = os.lseek(descriptor, 0, os.SEEK_CUR)
+        os.lseek(descriptor, 2**40, os.SEEK_SET)
+        try:
+            windows.locking(descriptor, windows.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, here, os.SEEK_SET)
     else:
         posix = import_module("fcntl")
         posix.flock(descriptor, posix.LOCK_EX | posix.LOCK_NB)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bptt.execute.dispatch import drop_spare
 from bptt.flow import GradientFlow
 from bptt.flow.words import LANGUAGES, say
 from bptt.train.data.opening import Data, make_task
@@ -43,19 +44,23 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
     weights = weights_of(block, stop)
     weights = weights / (total_of(block, weights) or 1.0)
     cell = saved.model.cell
-    initial = saved.model.init(task.form, saved.options, "float32")
-    shapes = [f"{n} {np.shape(a)}" for n, a in inputs_of(cell, block).items()]
+    given = inputs_of(cell, block)
+    shapes = [f"{name} {np.shape(array)}" for name, array in given.items()]
     source = saved.config.get("data", {}).get("source", "")
     about = ", ".join([NO_WORDS.get(source, source), *shapes])
     found = {}
-    for when, parameters in (("first", initial), ("last", saved.parameters)):
-        inputs = cell.draw(parameters, inputs_of(cell, block), mean=True)
+    for when, file in FLOW_FILES.items():
+        drop_spare()
+        parameters = saved.parameters
+        if when == "first":
+            parameters = saved.model.init(task.form, saved.options, "float32")
+        inputs = cell.draw(parameters, given, mean=True)
         found[when] = cell.flow(
             parameters, inputs, weights=weights, lengths=block.lengths,
             window=task.truncation.k2, data=about, seed=saved.options.seed,
             name={one: say(f"text.{when}", one, cell=saved.options.cell)
                   for one in LANGUAGES},
         )  # fmt: skip
-        found[when].save(folder / FLOW_FILES[when])
+        found[when].save(folder / file)
     add_to_summary(folder, "gradients", {n: one.verdict for n, one in found.items()})
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bptt import cells
 from bptt.cell import Cell
-from bptt.errors import UnknownCellError, did_you_mean
+from bptt.errors import UnknownCellError, did_you_mean, nearest_file
 
 
 def load_cell(cell: str) -> Cell:
@@ -19,9 +19,10 @@ def load_cell(cell: str) -> Cell:
     if cell in cells.names():
         return cells.get(cell)
     if not Path(cell).is_file():
+        near = did_you_mean(cell, cells.names()) or nearest_file(cell)
         raise UnknownCellError(
-            f"cell {cell!r}: neither a built-in cell nor a file"
-            f"{did_you_mean(cell, cells.names()) or '.'} Built-in cells: "
+            f"cell {cell!r}: neither a built-in cell nor a file{near or '.'} "
+            "Built-in cells: "
             f"{', '.join(cells.names())}; or give the path of a file of equations."
         )
     return Cell.load(cell)

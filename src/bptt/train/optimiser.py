@@ -85,6 +85,9 @@ class Optimiser:
         except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
             name = type(self.torch_optimiser).__name__
             raise OptimiserOptionError(name, f"cannot step: {error}") from error
+        finally:
+            for tensor in self.tensors.values():
+                tensor.grad = None  # or it would lie beside the next one
 
     def state(self) -> dict[str, Any]:
         """Everything the optimiser remembers, by torch's own names."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bptt.errors import did_you_mean
+from bptt.errors import did_you_mean, nearest_file
 from bptt.train.assignments import check_split
 from bptt.train.data.opening import DataRequest
 from bptt.train.data.tables import TableRequest
@@ -61,6 +61,8 @@ def read_table(path: Path) -> dict[str, Any]:
     Raises: ConfigFileError.
     """
     kind = "JSON" if path.suffix == ".json" else "TOML"
+    if not path.exists():
+        raise ConfigFileError(path, f"there is no such file{nearest_file(path)}")
     try:
         # Editors of Windows begin a file with a mark of its code.
         text = read_bounded(path, MAX_CONFIG).decode("utf-8-sig")

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, Self
@@ -23,13 +23,13 @@ from typing import Any, Self
 import msgspec
 
 from bptt.cell import Cell
+from bptt.errors import nearest_file
 from bptt.train.checkpoint import (
     LAST,
     Checkpoint,
     Parameters,
-    path_of,
     read_checkpoint,
-    to_bytes,
+    write_checkpoint,
 )
 from bptt.train.data.entries import Entries, read_entries
 from bptt.train.data.form import Form
@@ -183,7 +183,7 @@ def create_run(
         if tokenised is not None:
             tokenised.write(part / TOKENS_FILE)
         write_whole(part / METRICS_FILE, b"")
-        write_whole(path_of(part, LAST), to_bytes(start))
+        write_checkpoint(part, LAST, start)
         part.chmod(0o755)
         if folder.is_dir():
             folder.rmdir()
@@ -220,9 +220,10 @@ def refuse_used(folder: Path) -> None:
         raise FolderInUseError(folder)
 
 
-def read_run(folder: Path, name: str = LAST) -> SavedRun:
+def read_run(folder: Path, name: str = LAST, *, to_go_on: bool = False) -> SavedRun:
     """Read a run folder with the checkpoint "last" or "best"; nothing is executed.
 
+    to_go_on: keep what the optimiser remembers, twice the parameters' memory and more.
     Raises: RunNotFoundError if the folder or a file is missing, DamagedRunError and
     DamagedCheckpointError if a file does not hold what it should,
     TrainExtraMissingError without safetensors.
@@ -236,12 +237,13 @@ def read_run(folder: Path, name: str = LAST) -> SavedRun:
         except Refusal as refusal:
             reason = str(refusal)
             raise DamagedRunError(folder / VOCABULARY_FILE, reason) from refusal
+    checkpoint = read_checkpoint(folder, name)
     return SavedRun(
         folder=folder,
         cell_text=read_text(folder, CELL_FILE),
         config=config,
         vocabulary=vocabulary,
-        checkpoint=read_checkpoint(folder, name),
+        checkpoint=checkpoint if to_go_on else replace(checkpoint, optimiser={}),
     )
 
 
@@ -374,7 +376,7 @@ def read_text(folder: Path, name: str, limit: int = MAX_CONFIG) -> str:
 
 def _path(folder: Path, name: str) -> Path:
     if not folder.is_dir():
-        raise RunNotFoundError(folder, "there is no such folder")
+        raise RunNotFoundError(folder, f"there is no such folder{nearest_file(folder)}")
     if not (folder / name).is_file():
         raise RunNotFoundError(folder, f"there is no {name} in it")
     return folder / name

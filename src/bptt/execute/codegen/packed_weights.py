@@ -114,6 +114,7 @@ def _pack_pass(
     start = e.at(frame.get_pointer(packed.name), packed.get_offset(number))
 
     def pack_panel(panel: Value, vectors: int) -> None:
+        """The weights of one panel of outputs, `vectors` registers wide."""
         first = e.builder.mul(panel, e.index(columns.vectors * columns.lanes))
         stride = len(slots) * packed.n_inputs
         panel_start = e.at(start, e.builder.mul(first, e.index(stride)))
@@ -164,6 +165,7 @@ def _write_straight(e: Emitter) -> None:
     mask = e.mask_first(count)
 
     def copy(k: Value) -> None:
+        """Input k's weights of the vector."""
         value = e.load(e.at(source, e.builder.mul(k, stride)), mask)
         e.store(value, e.at(place, e.builder.mul(k, width)), aligned=True)
 
@@ -176,6 +178,7 @@ def _write_crosswise(e: Emitter) -> None:
     last = e.builder.sub(count, e.index(1))
 
     def copy(k: Value) -> None:
+        """The weights of a block of inputs from k on."""
         mask = e.mask_first(e.builder.sub(n_inputs, k))
         rows = []
         for lane in range(e.lanes):

@@ -82,6 +82,7 @@ def emit_reduce(module: ir.Module, name: str, target: Target, real_bytes: int) -
     packed_a = e.at(work, DEPTH * (BREADTH + VECTORS * e.lanes))
 
     def run_block(column: Value, row: Value) -> None:
+        """Pack b's block from this row and column on; run the tiles of a over it."""
         depth = e.minimum_index(e.index(DEPTH), builder.sub(n_rows, row))
         breadth = e.minimum_index(e.index(BREADTH), builder.sub(n, column))
         source = e.at(b, builder.mul(row, b_stride), column)

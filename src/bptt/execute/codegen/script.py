@@ -158,6 +158,7 @@ class _Following:
         e.builder.store(value, there, align=e.real_bytes)
 
     def sum(self) -> None:
+        """DST[column] = the sum of SRC's rows, a vector of columns at a time."""
         e = self._e
         dst, src = self._place(DST), self._place(SRC)
         n_rows, width, stride = (self._word(n) for n in (ROWS, WIDTH, STRIDE))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -120,6 +121,16 @@ class Executable:
         return [p for p in self.sweeps.levels_of if self.is_early(p) == is_early]
 
 
+_LIVING: weakref.WeakSet[Executable] = weakref.WeakSet()
+
+
+def drop_spare() -> None:
+    """Give back what executables keep from call to call; later calls allocate anew."""
+    for executable in list(_LIVING):
+        executable.pool.clear()
+        executable.memories.clear()
+
+
 def compile_program(
     program: Program, sizes: Mapping[str, int], real_bytes: int, target: Target
 ) -> Executable:
@@ -173,11 +184,13 @@ def _compile(
     summed += _find_parts([lowered.roots[name] for name in program.outputs], plan)
     sweeps = plan_sweeps(plan, [number for number, _ in code.kernels], summed)
     work = sum(packed.n_reals for packed in code.packed)
-    return Executable(
+    made = Executable(
         lowered, plan, layout, code, kernels, _find_other_steps(plan, layout, code),
         pack, reduce, sums, totals, sweeps, work, target, real_bytes,
         deque(maxlen=SPARE), deque(maxlen=SPARE), {},
     )  # fmt: skip
+    _LIVING.add(made)
+    return made
 
 
 def _find_other_steps(

@@ -39,6 +39,7 @@ def expand(roots: Mapping[str, Node], sizes: Mapping[str, int]) -> dict[str, Nod
         return shared.setdefault(key, node)
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+        """What one operation is in primitives, shared with whatever is alike."""
         node = rebuild(node, inputs)
         data: Any = node.data
         if node.op == "at" and (data.dims or data.is_wrapped):

@@ -105,6 +105,7 @@ class _PathRows:
         return max(chains, MARGIN + said.width + 64.0)
 
     def scene(self) -> Scene:
+        """A row per path with its share, and their sum below."""
         shown = self._shown
         top = shown[0].norm or 1.0
         items = list(self._heads())

@@ -203,6 +203,7 @@ def _moved(root: Node, old: IndexPlace, new: IndexPlace) -> Node | None:
         return None
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+        """A read of the index gets its new place; everything else is made again."""
         if node in plain:
             return ops.at(inputs[0], new)
         return Node(node.op, inputs, node.shape, node.data)
@@ -248,6 +249,7 @@ def tidy(root: Node, graph: Graph) -> Node:
     new_index = _Renaming(root, graph)
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+        """A sum over a vector, or a product, becomes one of its elements by place."""
         data: Any = node.data
         if node.op == "at" and not data.part and UNNAMED not in data.names:
             return element(inputs[0], data)
@@ -305,6 +307,7 @@ def _everywhere(root: Node, old: str, new: str) -> Node:
     """The value with another name for an index, of sums inside, too."""
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+        """One node under the index's other name."""
         data = map_data(
             node.op, node.data, lambda dim: dim, lambda n: new if n == old else n
         )

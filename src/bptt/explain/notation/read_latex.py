@@ -64,6 +64,7 @@ class _LatexReader(LatexTokens):
     # ----- sums and products -----
 
     def sum(self) -> Meaning:
+        """Terms with + and - between them; the first may have a sign."""
         parts = [(-1.0 if self.skip("-") else 1.0, self._term())]
         while self.peek() in ("+", "-"):
             parts.append((1.0 if self.next() == "+" else -1.0, self._term()))
