@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from bptt.train.data.baselines import Baselines
 from bptt.train.data.form import LossUnit
+from bptt.train.door.records import is_figure
 from bptt.train.program import call
 from bptt.train.tallies import ACCURACY, HIGHER_IS_BETTER, LOWER_IS_BETTER, Figures
 from bptt.train.trivial import Predictor
@@ -63,7 +63,7 @@ class PartReport:
         """The figures, JSON's null for what is no number."""
         every = {"loss": self.loss, **self.figures}
         found: dict[str, Any] = {
-            n: v if isfinite(v) else None for n, v in every.items()
+            n: v if is_figure(v) else None for n, v in every.items()
         }
         if self.by_class is not None:
             found["recall_per_class"] = list(self.by_class)
