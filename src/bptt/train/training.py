@@ -62,7 +62,7 @@ from bptt.version import __version__
 
 LBFGS = "lbfgs"
 STOPPING = (
-    "Stopping: saving what is learned, then measuring the held-out part; "
+    "Stopping: saving what is learned, then measuring held-out data if they are few; "
     "Ctrl-C again leaves at once."
 )
 
