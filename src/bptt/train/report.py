@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ class Report:
                 key = f"{part}_of_{other.name.replace(' ', '_')}"
                 named[f"{key}_{unit}"] = other.loss
                 named |= {f"{key}_{name}": v for name, v in other.figures.items()}
-        return {name: value for name, value in named.items() if isfinite(value)}
+        return {name: value for name, value in named.items() if is_figure(value)}
 
     def to_json(self) -> dict[str, Any]:
         """The report as summary.json holds it."""
