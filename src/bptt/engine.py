@@ -19,11 +19,12 @@ from bptt.calculus.program import (
 from bptt.execute import dispatch
 from bptt.execute.binder import Binder
 from bptt.execute.bindings import Bindings, bind, parameter_arrays
-from bptt.execute.checkpoints import Limit, read_limit
+from bptt.execute.checkpoints import CheckpointPlan, Limit, read_limit
 from bptt.execute.checks import element_of
 from bptt.language import parse_cell, print_graph
 from bptt.prepared import Prepared
 from bptt.results import Gradient, Run
+from bptt.segments import spooled
 from bptt.step import draws
 from bptt.step import initial as initial_values
 from bptt.step.graph import Graph
@@ -154,6 +155,7 @@ class Engine:
         computed.
         Raises: a subclass of `errors.ArgumentError` for every array that does not fit.
         """
+        inputs = spooled(inputs, params)
         bindings = self._binder.bind(
             params, inputs, initial, None, reduction, weights, lengths
         )
@@ -200,12 +202,14 @@ class Engine:
         memory; see docs/long-sequences.md and `grad.schedule`.
         truncate: (k1, k2): not the exact gradient, but that of sliding windows: the
         losses of every k1 steps go back k2 steps; `grad.bias()` tells what is lost.
+        inputs: also an iterator of segments, which go to a temporary file.
         Raises: NoLossError, UnknownNodeError, MemoryBudgetError, CheckpointError,
         TruncationError and the errors of `forward`.
         """
         self._refuse_no_loss(seeds)
         wanted = self.known_nodes(nodes) if nodes else ()
         limit = read_limit(memory, checkpoint, truncate)
+        inputs = spooled(inputs, params)
         bindings = self._binder.bind(
             params, inputs, initial, seeds, reduction, weights, lengths
         )
@@ -306,6 +310,13 @@ class Engine:
     ) -> Bindings:  # fmt: skip
         """The arrays of a call, checked, for other parts of bptt; see `forward`."""
         return self._binder.bind(params, inputs, initial, None, "sum", weights, lengths)
+
+    def plan_gradient(
+        self, bindings: Bindings, nodes: Iterable[str], limit: Limit
+    ) -> CheckpointPlan | None:
+        """How `gradient` would run these arrays, and nothing is run; see there."""
+        request = self._request(tuple(nodes), False, False, ())
+        return dispatch.plan_steps(self.gradient_program(request), bindings, limit)
 
     def run_forward(self, bindings: Bindings, request: Request) -> Run:
         """The values of what `run_gradient` computes, by the same kernels.

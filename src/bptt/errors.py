@@ -383,7 +383,16 @@ class ThreadsError(ArgumentError):
 
 
 class MemoryBudgetError(ArgumentError):
-    """A number of bytes that says nothing, or in which a call cannot run."""
+    """A number of bytes that says nothing, or in which a call cannot run.
+
+    least: the bytes in which it can.
+    """
+
+    least: int | None = None
+
+
+class SegmentError(ArgumentError):
+    """Inputs that come in segments do not fit together, or cannot be kept in a file."""
 
 
 class CheckpointError(ArgumentError):

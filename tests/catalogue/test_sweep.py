@@ -7,12 +7,12 @@ from typer.testing import CliRunner
 from bptt.check.instances import seeded_name
 from bptt.cli.app import app
 from bptt.explain.prepare import has_indices
+from bptt.train.fitting import unread
 from tests.catalogue.cases import FOLDER, MEANT, N_B, SIZES, TAU, load, numbers
 from tests.catalogue.loops import LOOPS
 
 # What a person is told of a cell that `flow` has nothing to show for.
 WITHOUT_FLOW = {
-    "conv_lstm_2d": "no vector that could be read out",
     "teacher_forcing": "no state",
 }
 
@@ -63,4 +63,24 @@ def test_a_read_out_of_what_has_an_index_reads_every_place():
     assert "o_out[t] = c + sum(j, V[j] @ o[t, j])" in cell.canonical_text
     assert cell.check(instances=1, executor="reference").passed
     inner = load("highway").with_readout()
-    assert "o[t] = c + V @ h[t, 5]" in inner.canonical_text
+    assert "o[t] = c + V @ s[t, 5]" in inner.canonical_text
+
+
+def test_a_read_out_reads_what_is_defined_last_not_a_gate_with_an_index():
+    expected = {
+        "deltanet": "sum(j, V[j] @ o[t, j])",
+        "mlstm": "sum(j, V[j] @ h[t, j])",
+        "retnet": "sum(j, V[j] @ o[t, j])",
+        "s6": "V @ y[t]",
+        "fast_weights_steps": "V @ h[t, 3]",
+        "conv_lstm_2d": "sum(l, sum(m, V[l, m] @ h[t, l, m]))",
+    }
+    for name, product in expected.items():
+        assert product in load(name).with_readout().canonical_text, name
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_read_out_leaves_nothing_of_a_cell_unread(name):
+    if name == "hmm":  # its input is called y, the name of the targets
+        return
+    assert unread(load(name).with_readout()) == []

@@ -170,6 +170,34 @@ CELLS = {
         h[t] = ((A @ B) @ where(C < D, D, 0.5)) @ glu(E @ x[t], prod(x[t]))
         L[t] = mse(roll(h[t], 1), y[t])
     """,
+    "a probability of 1 with a gradient of its own, which is infinite": """
+        p[t] = sigmoid(50 + W @ x[t])
+        L[t] = bce(p[t], y[t])
+    """,
+    "a probability of 0, with places": """
+        p[t] = sigmoid(roll(W @ x[t], 1) - 800)
+        L[t] = bce(p[t], y[t])
+    """,
+    "probabilities far below every step of a difference": """
+        p[t] = softmax(roll(1000 * (W @ x[t]), 1))
+        L[t] = nll(p[t], k[t]) - 0.1 * sum(p[t] * log(p[t]))
+    """,
+    "a soft target of a saturated softmax": """
+        p[t] = softmax(3000 * (W @ x[t]))
+        L[t] = nll(p[t], softmax(q[t]))
+        q: n_h
+    """,
+    "a deviation that is 0": """
+        h[t] = where(alpha <= 5, alpha, W @ x[t])
+        L[t] = sqrt(mean((h[t] - mean(h[t])) ** 2))
+        alpha: ()
+    """,
+    "a norm of 0": "h[t] = W @ x[t]; L[t] = norm(h[t] - h[t])",
+    "a quotient by what saturates": "L[t] = sum(log(1 - tanh(5 + W @ x[t])))",
+    "a softmax of a gradient that all share": """
+        p[t] = softmax(W @ x[t])
+        L[t] = sum(p[t] * (1e8 + 0 * y[t])) + mse(p[t], y[t])
+    """,
     "a loss with digits of a sum alone": "L[t] = sum((1e8 + W @ x[t]) - 1e8)",
     "a tie of a maximum": """
         h[t] = tanh(0.5 * h[t-1] + maximum(minimum(b, x[t]), x[t]))

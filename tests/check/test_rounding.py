@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bptt
-from bptt.check import FAILED, check_instance, make_instance, rounding
+from bptt.check import FAILED, NOT_CHECKED, check_instance, make_instance, rounding
 from bptt.check.context import Trial
 from bptt.check.probes import Moved
 from bptt.check.rounding import (
@@ -18,6 +18,7 @@ from bptt.check.rounding import (
     Roundings,
     measured,
     over,
+    settled,
     spread,
 )
 from bptt.step.ops import TABLE
@@ -120,6 +121,35 @@ def test_a_finer_tolerance_allows_no_less_rounding():
         found = over(4e-9, 1.0, lambda: np.array([1e-10]), tolerance)
         assert found <= tolerance
         assert over(6e-9, 1.0, lambda: np.array([1e-10]), tolerance) > tolerance
+
+
+def test_a_slope_is_that_of_the_first_steps_that_agree():
+    slopes = [np.array([1.0, 5.0, 1e20]), np.array([1.0, 2.0, 1e60]),
+              np.array([1.0, 2.0, 1e120]), np.array([0.0, 2.0, 1e180])]  # fmt: skip
+    np.testing.assert_array_equal(settled(slopes), [1.0, 2.0, np.nan])
+
+
+def test_a_gradient_that_a_pole_beside_it_makes_nan_is_asked_for_alone():
+    """0 times the infinite gradient of a probability of 1 says nothing of x."""
+    found = trial("p[t] = sigmoid(50 + W @ x[t]); L[t] = bce(p[t], y[t])")
+    with np.errstate(all="ignore"):
+        assert np.isnan(found.full.inputs["x"]).any()
+        claimed = found.claimed(Moved("input", "x"))
+        moved = found.rounding_of(Moved("input", "x"))
+    right = (1 - found.instance.inputs["y"]) @ found.instance.params["W"]
+    np.testing.assert_allclose(claimed, right, rtol=1e-12)
+    assert moved.max() < 1e-12
+
+
+@pytest.mark.parametrize("factor", [1.001, -1.0, np.nan])
+def test_a_wrong_gradient_beside_a_pole_is_caught(factor):
+    cell = bptt.Cell("p[t] = sigmoid(50 + W @ x[t]); L[t] = bce(p[t], y[t])")
+    instance = make_instance(cell.graph, 1, 0)
+    rows = check_instance(cell, instance)
+    assert all(row.status != FAILED for row in rows)
+    assert any(row.note == NOT_FINITE for row in rows if row.status == NOT_CHECKED)
+    rows = check_instance(cell, instance, gradient=scaled(cell, factor))
+    assert any(row.status == FAILED for row in rows)
 
 
 def test_what_is_not_finite_is_not_compared_and_the_rest_is():

@@ -14,7 +14,8 @@ import bptt
 from bptt.calculus.program import Request, gradient_program
 from bptt.execute.compile.compiler import compile_program
 from bptt.execute.kernels import executor
-from bptt.execute.kernels.memory import StepMemory, Workspace, boundaries_read
+from bptt.execute.kernels.memory import StepMemory, Workspace
+from bptt.execute.kernels.places import boundaries_read
 from bptt.step.ops import OPS
 from tests.fuzz.case import Case, Equation
 from tests.fuzz.generate import generate

@@ -93,7 +93,10 @@ def test_a_size_of_the_vocabulary_is_refused():
 
 def test_a_cell_with_other_inputs_is_refused(tmp_path):
     text = LEAKY.replace("U @ x[t]", "U @ x[t] + Q @ z0[t]")
-    with pytest.raises(CellNotTrainableError, match="its inputs are"):
+    with pytest.raises(
+        CellNotTrainableError,
+        match=r"it reads z0, one \(n_z0\) per step, which the data lacks",
+    ):
         build_model(write(tmp_path, text), TEXT)
 
 

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ from bptt.train import (
     train,
     write_comparison,
 )
+from bptt.train.children import Children
 from bptt.train.data.form import Form
 from bptt.train.data.sequences import Batches, Sequences
 from bptt.train.errors import ComparisonError, ConfigFileError, SweepError
@@ -212,15 +211,15 @@ def test_a_sweep_runs_what_is_left_and_goes_on_where_it_stopped(tmp_path, monkey
     toml.write_text(SWEEP.format(file=write_data(tmp_path), out=out))
     asked = []
 
-    def run(command, **how):
+    def run(self, command, output, env):
         asked.append(command[3:])
         if "n_h=3,seed=1" in command[-1]:
-            how["stdout"].write("first\nbptt: something is wrong\n")
-            return SimpleNamespace(returncode=2)
+            output.write("first\nbptt: something is wrong\n")
+            return 2
         app(command[3:], standalone_mode=False)
-        return SimpleNamespace(returncode=0)
+        return 0
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(Children, "run", run)
     folder, jobs = read_sweep(toml)
     heard = []
     first = run_sweep(folder, jobs, 1, heard.append)
@@ -257,11 +256,11 @@ def test_a_sweep_waits_for_what_a_killed_one_left_at_work(tmp_path, monkeypatch)
                  "--out", str(outcome.job.folder)], standalone_mode=False)  # fmt: skip
             log.close()
 
-    def run(command, **how):
-        return SimpleNamespace(returncode=0)
+    def run(self, command, output, env):
+        return 0
 
     (tmp_path / "run.json").write_text(json.dumps(jobs[1].table))
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(Children, "run", run)
     found = run_sweep(folder, jobs, 1, tell)
     assert [one.how for one in found] == [WENT_ON, DONE, WENT_ON, WENT_ON]
     assert heard[1:3] == [("n_h=2,seed=1", WAITS), ("n_h=2,seed=1", DONE)]

@@ -52,14 +52,14 @@ def test_a_budget_changes_no_bit_of_what_is_learned(learner):
     """`bptt train --memory`: the same gradient, within the bytes."""
     window = next(iter(plan_epoch(STREAMS, 0, Truncation(None, None))))
     whole, _ = learner.learn_window(STREAMS, window, None)
-    bounded = replace(learner, memory="1.2MB")
+    bounded = replace(learner, limit={"memory": "1.2MB"})
     found, _ = bounded.learn_window(STREAMS, window, None)
     first, second = learner.optimiser.gradients
     assert found == whole
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
     with pytest.raises(MemoryBudgetError, match="the least that works here is"):
-        replace(learner, memory="1KB").learn_window(STREAMS, window, None)
+        replace(learner, limit={"memory": "1KB"}).learn_window(STREAMS, window, None)
 
 
 def learn(learner, dataset, truncation, epoch=0):

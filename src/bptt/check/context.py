@@ -21,6 +21,7 @@ from bptt.check.rounding import (
 )
 from bptt.engine import Engine
 from bptt.execute.rows import take_apart
+from bptt.results import Gradient
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array
 
@@ -136,8 +137,21 @@ class Trial:
 
     def claimed(self, target: Moved) -> Array:
         """What the gradient under test says of a target."""
-        is_plain = target.kind in ("parameter", "copy")
-        return self.read(self.plain if is_plain else self.full, target)
+        if target.kind in ("parameter", "copy"):
+            return self.read(self.plain, target)
+        found = self.read(self.full, target)
+        if np.isfinite(found).all():
+            return found
+        # An infinite ∇ of another node, as that of a probability of 0, times 0 is NaN.
+        return self.read(self._alone(target), target)
+
+    def _alone(self, target: Moved) -> GradientLike:
+        """The gradient under test, of one target and the parameters."""
+        return self.ask(
+            nodes=(target.name,) if target.kind == "node" else (),
+            input_gradient=target.kind == "input",
+            initial_gradient=target.kind == "initial",
+        )  # fmt: skip
 
     def targets(self) -> tuple[Moved, ...]:
         """Everything whose gradient is checked."""
@@ -151,24 +165,39 @@ class Trial:
     # ----- rows -----
 
     def relative(
-        self, found: Any, oracle: Any, target: Moved, times: float = 1.0
-    ) -> Error:
+        self, found: Any, oracle: Any, target: Moved, times: float = 1.0,
+        noise: float = 0.0,
+    ) -> Error:  # fmt: skip
         """Max |difference| / max |oracle|; see `Row.error` for a vanishing oracle.
 
         target: whose gradient it is; one that cancels is compared to its terms; times:
-        how many times the gradient of the instance.
+        how many times the gradient of the instance; noise: how far rounding moves the
+        oracle.
         """
         found, oracle = np.asarray(found), np.asarray(oracle)
 
         def rounding() -> Array:
-            return times * self.rounding_of(target)
+            return times * self.rounding_of(target) + noise
 
         return measured(found, oracle, self.size_of(oracle), rounding)
 
     def rounding_of(self, target: Moved) -> Array:
         """How far rounding moves the gradient of a target."""
-        grads = self.roundings.gradients
+        grads = self._rounded(target)
         return spread([self.prober.along(target, self.read(g, target)) for g in grads])
+
+    def _rounded(self, target: Moved) -> list[Gradient]:
+        """Gradients rounded otherwise; of the target alone where others make it NaN."""
+        if target.kind in ("parameter", "copy"):
+            return self.roundings.plain
+        every = self.roundings.gradients
+        if np.isfinite(self.read(every[0], target)).all():
+            return every
+        if target.kind == "node":
+            return self.roundings.of_node(target.name)
+        return self.roundings.of_leaves(
+            self.real_inputs if target.kind == "input" else ()
+        )
 
     @cached_property
     def roundings(self) -> Roundings:

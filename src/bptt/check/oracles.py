@@ -6,7 +6,8 @@ Tolerances are relative, for float64; see `ledger.Row.error`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache, partial
 
 import numpy as np
@@ -20,7 +21,8 @@ from bptt.check.context import (
 )
 from bptt.check.ledger import Row
 from bptt.check.probes import Moved, central_differences, complex_steps
-from bptt.check.rounding import Error, meanings, measured, spread
+from bptt.check.rounding import Error, meanings, measured, settled, spread
+from bptt.execute import reference
 from bptt.execute.dispatch import REFERENCE
 from bptt.results import Gradient, Run
 from bptt.step.shapes import Array
@@ -38,6 +40,7 @@ COPY_SUM_TOLERANCE = 1e-13
 CURVATURE_TOLERANCE = 1e-10
 BEST_EPSILON = 1e-5
 EXACT = 0.0
+COMPLEX_STEPS = (COMPLEX_STEP, 1e-60, 1e-120, 1e-180)
 
 
 def check_determinism(context: Trial) -> Iterator[Row]:
@@ -71,11 +74,51 @@ def check_complex_step(context: Trial) -> Iterator[Row]:
     for target, found in every:
         claimed = prober.along(target, context.claimed(target))
         oracle = _as_claimed(context, target, found)
-        error = context.relative(claimed, oracle, target)
+        again = _ComplexAgain(
+            context, target, _is_sequence, partial(_as_claimed, context, target)
+        )
+        error = again.error(claimed, oracle, target)
         yield context.row(
             label(context, target), _moved_how(target), error, COMPLEX_TOLERANCE,
             epsilon=COMPLEX_STEP, note=prober.note(target),
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _ComplexAgain:
+    """The complex step once more, where it does not give what is claimed.
+
+    moved: what is; shaped: its slopes, by group and row, as what they are compared to.
+    """
+
+    context: Trial
+    moved: Moved
+    each_step: Callable[[Moved], bool]
+    shaped: Callable[[Array], Array]
+
+    def error(self, claimed: Array, oracle: Array, target: Moved) -> Error:
+        """How far a claim is from the oracle, or from one by smaller steps.
+
+        The oracle has its own rounding, which is measured.
+        """
+        error = self.context.relative(claimed, oracle, target)
+        if not isinstance(error, str) and error <= COMPLEX_TOLERANCE:
+            return error
+        oracle = settled([self._slopes(h) for h in COMPLEX_STEPS])
+        moved = [self._slopes(COMPLEX_STEP, meaning) for meaning in meanings()]
+        noise = float(np.max(spread(moved), initial=0.0))
+        return self.context.relative(
+            claimed, oracle, target, noise=noise if np.isfinite(noise) else 0.0
+        )
+
+    def _slopes(
+        self, h: float, meaning: reference.Meaning = reference.AS_IT_IS
+    ) -> Array:
+        prober = self.context.prober
+        ((_, found),) = complex_steps(
+            prober, (self.moved,), h=h, each_step=self.each_step, meaning=meaning
+        )
+        return self.shaped(found)
 
 
 def _moved_how(target: Moved) -> str:
@@ -183,8 +226,10 @@ def check_copies(context: Trial) -> Iterator[Row]:
         if note:
             yield context.unchecked(what, how, COMPLEX_TOLERANCE, note)
         else:
-            oracle = moved[target].sum(axis=1).reshape(context.tau, -1)
-            error = context.relative(prober.along(target, copies), oracle, copy)
+            shaped = partial(_by_step, context)
+            again = _ComplexAgain(context, target, lambda _: True, shaped)
+            oracle = shaped(moved[target])
+            error = again.error(prober.along(target, copies), oracle, copy)
             yield context.row(
                 what, how, error, COMPLEX_TOLERANCE, epsilon=COMPLEX_STEP,
                 note=prober.note(target),
@@ -193,6 +238,11 @@ def check_copies(context: Trial) -> Iterator[Row]:
             f"∇_{name}", "sum over copies", _sum_error(context, name, copies),
             COPY_SUM_TOLERANCE,
         )  # fmt: skip
+
+
+def _by_step(context: Trial, slopes: Array) -> Array:
+    """The slopes of copies, (tau, count)."""
+    return np.asarray(slopes.sum(axis=1).reshape(context.tau, -1))
 
 
 def _sum_error(context: Trial, name: str, copies: Array) -> Error:
@@ -226,20 +276,11 @@ def check_edges(context: Trial) -> Iterator[Row]:
         values = _read_values(context, equation, run)
         found = jacobians(equation, values, context.prober.bindings.sizes)
         for key in equation.real_reads:
-            columns = _columns(context, equation, values, key)
-            array = found[key]
-            claimed = np.zeros(columns.shape) if array is None else array
-            # An entry that is 0 by cancellation is as large as rounding of 1.
-            size = float(np.max(np.abs(columns[np.isfinite(columns)]), initial=0.0))
-            size = max(size, SCALE_FLOOR)
-            spread_of = partial(_rounding_of_edge, context, equation, values, key)
+            columns = _EdgeColumns(context, equation, values, key)
             yield context.row(
-                f"∂{name}/∂{key}",
-                how,
-                measured(claimed, columns, size, spread_of),
-                COMPLEX_TOLERANCE,
+                f"∂{name}/∂{key}", how, columns.error(found[key]), COMPLEX_TOLERANCE,
                 epsilon=COMPLEX_STEP,
-            )
+            )  # fmt: skip
 
 
 def _forward(context: Trial) -> Run:
@@ -247,15 +288,6 @@ def _forward(context: Trial) -> Run:
     return context.cell.forward(
         i.params, i.inputs, initial=i.initial, executor=REFERENCE
     )
-
-
-def _rounding_of_edge(
-    context: Trial, equation: LocalEquation, values: Mapping[str, Array], key: str
-) -> Array:
-    """How far rounding moves a Jacobian."""
-    sizes = context.prober.bindings.sizes
-    every = (jacobians(equation, values, sizes, meaning)[key] for meaning in meanings())
-    return spread([np.zeros(1) if found is None else found for found in every])
 
 
 def _read_values(
@@ -280,26 +312,57 @@ def _read_values(
     return found
 
 
-def _columns(
-    context: Trial, equation: LocalEquation, values: Mapping[str, Array], key: str
-) -> Array:
-    """∂result/∂read by the complex step: (tau, *result shape, *read shape).
+@dataclass(frozen=True)
+class _EdgeColumns:
+    """One edge's Jacobian by the complex step: (tau, *result shape, *read shape)."""
 
-    Stopped gradients are held at their unperturbed values.
-    """
-    shape = values[key].shape[1:]
-    count = int(np.prod(shape))
-    basis = 1j * COMPLEX_STEP * np.eye(count).reshape(count, *shape)
-    rows = {
-        k: np.broadcast_to(v[:, None], (len(v), count, *v.shape[1:]))
-        for k, v in values.items()
-    }
-    sizes = context.prober.bindings.sizes
-    held, rows = hold_stops(equation, rows, sizes)
-    rows[key] = rows[key] + basis
-    result = evaluate(held, rows, sizes)
-    columns = np.moveaxis(result.imag / COMPLEX_STEP, 1, -1)
-    return columns.reshape(*columns.shape[:-1], *shape)
+    context: Trial
+    equation: LocalEquation
+    values: Mapping[str, Array]
+    key: str
+
+    def error(self, array: Array | None) -> Error:
+        """How far a Jacobian is from it; None is one of zeros."""
+        found = self._by(COMPLEX_STEP)
+        claimed = np.zeros(found.shape) if array is None else array
+        error = self._compared(claimed, found)
+        if not isinstance(error, str) and error <= COMPLEX_TOLERANCE:
+            return error
+        return self._compared(claimed, settled([self._by(h) for h in COMPLEX_STEPS]))
+
+    def _compared(self, claimed: Array, found: Array) -> Error:
+        # An entry that is 0 by cancellation is as large as rounding of 1.
+        size = float(np.max(np.abs(found[np.isfinite(found)]), initial=0.0))
+        return measured(claimed, found, max(size, SCALE_FLOOR), self._rounding)
+
+    def _rounding(self) -> Array:
+        """How far rounding moves the Jacobian, and this."""
+        sizes = self.context.prober.bindings.sizes
+        every = [
+            jacobians(self.equation, self.values, sizes, meaning)[self.key]
+            for meaning in meanings()
+        ]
+        columns = [self._by(COMPLEX_STEP, meaning) for meaning in meanings()]
+        found = spread([np.zeros(1) if one is None else one for one in every])
+        moved = spread(columns)
+        noise = float(np.max(moved[np.isfinite(moved)], initial=0.0))
+        return found + noise
+
+    def _by(self, h: float, meaning: reference.Meaning = reference.AS_IT_IS) -> Array:
+        """Stopped gradients are held at their unperturbed values."""
+        shape = self.values[self.key].shape[1:]
+        count = int(np.prod(shape))
+        basis = 1j * h * np.eye(count).reshape(count, *shape)
+        rows = {
+            k: np.broadcast_to(v[:, None], (len(v), count, *v.shape[1:]))
+            for k, v in self.values.items()
+        }
+        sizes = self.context.prober.bindings.sizes
+        held, rows = hold_stops(self.equation, rows, sizes)
+        rows[self.key] = rows[self.key] + basis
+        result = evaluate(held, rows, sizes, meaning)
+        columns = np.moveaxis(result.imag / h, 1, -1)
+        return columns.reshape(*columns.shape[:-1], *shape)
 
 
 def check_curvature(context: Trial) -> Iterator[Row]:

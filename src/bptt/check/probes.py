@@ -185,7 +185,10 @@ class Prober:
         result[np.arange(tau), np.arange(tau)] = basis
         return result.reshape(tau, tau * count, 1, *shape)
 
-    def losses(self, moves: Sequence[tuple[Moved, Array]]) -> list[Array]:
+    def losses(
+        self, moves: Sequence[tuple[Moved, Array]],
+        meaning: reference.Meaning = reference.AS_IT_IS,
+    ) -> list[Array]:  # fmt: skip
         """w_t L^(t) (and <seed, node>) of every step, group and row, perturbed.
 
         moves: targets, each with its offsets (tau, groups, 1, *shape); one run has the
@@ -211,7 +214,7 @@ class Prober:
             elif target in leaves:
                 inputs[leaves[target]] = spread
         bound = replace(bound, inputs=inputs, initial=initial)
-        total = self._weigh(program, bound, (groups, bound.n_b // groups))
+        total = self._weigh(program, bound, (groups, bound.n_b // groups), meaning)
         return np.split(total, ends[:-1], axis=1)
 
     def _spread(self, offsets: Array, groups: int, end: int) -> Array:
@@ -313,7 +316,7 @@ class Prober:
 
 def complex_steps(
     prober: Prober, targets: Sequence[Moved], *, h: float,
-    each_step: Callable[[Moved], bool],
+    each_step: Callable[[Moved], bool], meaning: reference.Meaning = reference.AS_IT_IS,
 ) -> Iterator[tuple[Moved, Array]]:  # fmt: skip
     """Each target with Im L(v + i h) / h for every group: (groups, n_b).
 
@@ -321,7 +324,8 @@ def complex_steps(
     """
     moves = [(t, prober.offsets(t, each_step=each_step(t))) for t in targets]
     for batch in _batches(moves):
-        found = prober.losses([(target, 1j * h * array) for target, array in batch])
+        moved = [(target, 1j * h * array) for target, array in batch]
+        found = prober.losses(moved, meaning)
         for (target, _), losses in zip(batch, found, strict=True):
             yield target, np.asarray(losses.imag.sum(axis=0) / h)
 

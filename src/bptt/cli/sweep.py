@@ -1,6 +1,7 @@
 """`bptt sweep`: every combination of some options, resumable, on all cores."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from rich.console import Console
 
 from bptt.cli.compare import show
+from bptt.cli.train import INTERRUPTED
 from bptt.train import (
     FAILED,
     JobOutcome,
@@ -19,6 +21,10 @@ from bptt.train import (
 )
 
 SOME_FAILED = 1
+STOPPING = (
+    "stopping: {n} at work, each saved after its window; once more ends them at once"
+)
+AGAIN = "stopped: {left} of {n} runs are not done; the same command goes on with them"
 
 
 def sweep(
@@ -40,7 +46,8 @@ def sweep(
     """Train every combination of the lists in [grid]; the same command goes on.
 
     Runs that have ended are left alone and those that were stopped are resumed. At the
-    end they are compared, in the terminal and in compare.html.
+    end they are compared, in the terminal and in compare.html. Ctrl-C stops the runs at
+    work with everything saved.
     """
     if jobs is not None and jobs < 1:
         raise OptionError("--jobs", jobs, "a whole number from 1")
@@ -52,7 +59,14 @@ def sweep(
         reason = f" ({outcome.reason})" if outcome.reason else ""
         console.print(text + reason, highlight=False, markup=False, soft_wrap=True)
 
-    found = run_sweep(out, listed, jobs or os.cpu_count() or 1, tell)
+    def stopping(n: int) -> None:
+        console.print(STOPPING.format(n=n), style="dim", soft_wrap=True)
+
+    found = run_sweep(out, listed, jobs or os.cpu_count() or 1, tell, stopping)
+    left = sum(outcome.is_left for outcome in found)
+    if left:
+        console.print(AGAIN.format(left=left, n=len(found)), soft_wrap=True)
+        sys.exit(INTERRUPTED)  # not typer.Exit: what there is to say has been said
     ended = [o.job.folder for o in found if o.how != FAILED]
     if ended:
         comparison = compare_runs(ended)

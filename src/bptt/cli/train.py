@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,7 @@ from bptt.train import (
     print_report,
     read_run_config,
     read_summary,
+    reads_of,
 )
 from bptt.train import resume as resume_run
 from bptt.train import train as train_model
@@ -45,6 +47,7 @@ from bptt.train.data.opening import Data
 from bptt.train.data.sequence_files import SEQUENCE, STEP
 from bptt.train.flow_report import write_flows
 from bptt.train.options import DATA, GROUPS, PARTS, RUN
+from bptt.train.predicting import read_like
 
 INTERRUPTED = 130  # 128 + SIGINT: what shells expect of a command stopped by Ctrl-C
 CHECKPOINTS = (LAST, BEST)
@@ -144,13 +147,6 @@ EXTRAS = (
         RUN,
     ),
     Extra(
-        "checkpoint",
-        Annotated[str, typer.Option(help="With --resume: last or best.")],
-        LAST,
-        RUN,
-        is_common=False,
-    ),
-    Extra(
         "split",
         Annotated[
             str | None,
@@ -196,13 +192,15 @@ def train(ctx: typer.Context, **values: Any) -> None:
         report, data = _resume(given, values, console)
         _end(report, console, data, as_json=values["json"])
         return
-    if "checkpoint" in given:
-        raise IgnoredOptionError("--checkpoint", "it says where --resume begins")
+    if values["checkpoint"] in CHECKPOINTS:
+        why = f"{values['checkpoint']} says where --resume begins"
+        raise IgnoredOptionError("--checkpoint", why)
     config = RunConfig()
     if values["config"] is not None:
         config = read_run_config(values["config"])
     options = TrainingOptions(**{**config.options, **_options(given)})
     request = _request(given, config.request)
+    request = replace(request, reads=reads_of(options.cell))
     out = values["out"] or config.out or _default_folder()
     data = open_data(request)
     report = train_model(data, options, out, console, request)
@@ -242,12 +240,14 @@ def _resume(
         if name not in WITH_RESUME:
             flag = "--" + name.replace("_", "-")
             raise IgnoredOptionError(flag, "a run that goes on keeps its own options")
-    checkpoint = values["checkpoint"]
+    checkpoint = values["checkpoint"] or LAST
     if checkpoint not in CHECKPOINTS:
         raise OptionError(
             "--checkpoint", checkpoint, f"one of {list_known(checkpoint, CHECKPOINTS)}"
         )
-    data = open_data(_request(given, None)) if "data" in given else None
+    data = None
+    if "data" in given:
+        data = open_data(read_like(values["resume"], _request(given, None)))
     epochs = given.get("epochs")
     report = resume_run(values["resume"], console, data, checkpoint, epochs)
     return report, data

@@ -289,10 +289,12 @@ def _fit(memory: int, tau: int, demand: Demand) -> CheckpointPlan:
         slots += 1
     if best is None:
         least = least_bytes(tau, demand)
-        raise errors.MemoryBudgetError(
+        error = errors.MemoryBudgetError(
             f"memory={memory:,} bytes is too little: the least that works here is "
             f"{least:,} bytes"
         )
+        error.least = least
+        raise error
     return best
 
 

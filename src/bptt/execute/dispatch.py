@@ -11,7 +11,7 @@ from bptt import errors
 from bptt.calculus.program import Program
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
-from bptt.execute.checkpoints import Limit, plan
+from bptt.execute.checkpoints import CheckpointPlan, Limit, plan
 from bptt.execute.protocol import Call, Values
 
 if TYPE_CHECKING:
@@ -115,6 +115,18 @@ def run_forward(
         return quick.run_forward(program, bindings, threads)
     except NotCompilableError:
         return None
+
+
+def plan_steps(
+    program: Program, bindings: Bindings, limit: Limit
+) -> CheckpointPlan | None:
+    """How a call with a limit is run, and nothing is run; None for a truncated one.
+
+    Raises: MemoryBudgetError, CheckpointError.
+    """
+    call = _begin_stretched(program, bindings, COMPILED, None, limit, False)
+    plan: CheckpointPlan | None = getattr(call, "plan", None)
+    return plan
 
 
 def _begin_stretched(

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bptt.check import silent
 from bptt.errors import ArgumentError, list_known
 from bptt.explain import model as m
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from bptt.explain.figure import Figure
 
 SUFFIXES = (".txt", ".md", ".tex", ".html")
+# What is no finite number is shown so, and not warned of as well.
+quiet = np.errstate(all="ignore")
 
 
 class UnknownFormatError(ArgumentError):
@@ -85,13 +89,18 @@ class Explanation:
     def passed(self) -> bool:
         """Whether every displayed equality held, and no row of a table failed.
 
-        Of a cell with indices a line that cannot be read back does not count.
+        A line does not count that says why it is not checked: of a cell with indices
+        because it cannot be read back, of any because its numbers are not finite here,
+        or rounding leaves them no digits.
         """
         badge = self.document.badge
+        if badge.failed:
+            return False
         if has_indices(self.cell.graph):
-            return not badge.failed
-        shows_all = badge.checked == badge.equations > 0
-        return shows_all and not badge.failed
+            return True
+        links = [k for chain in self.document.chains() for k in chain.links[1:]]
+        says_why = all(k.status == m.PASSED or k.open_note for k in links)
+        return says_why and badge.checked > 0
 
     @property
     def summary(self) -> str:
@@ -100,6 +109,7 @@ class Explanation:
 
     # ----- formats -----
 
+    @quiet
     def text(self, *, ascii_only: bool = False, width: int = 100) -> str:
         """Plain text of at most `width` columns; ascii_only: formulas in ASCII."""
         from bptt.explain.render.terminal import render_text
@@ -109,18 +119,21 @@ class Explanation:
             cards=self.cards, t=self.t,
         )  # fmt: skip
 
+    @quiet
     def markdown(self) -> str:
         """Markdown with `$$` formulas."""
         from bptt.explain.render.markdown import render_markdown
 
         return render_markdown(self.document, self.lang, cards=self.cards, t=self.t)
 
+    @quiet
     def latex(self) -> str:
         """A LaTeX document."""
         from bptt.explain.render.latex_document import render_latex
 
         return render_latex(self.document, self.lang, cards=self.cards, t=self.t)
 
+    @quiet
     def html(self) -> str:
         """The page: one file that needs no network."""
         from bptt.explain.html import html_page
@@ -136,12 +149,14 @@ class Explanation:
 
         return to_svg(self.figure("unrolled").scene, PAGE)
 
+    @quiet
     def slides(self) -> str:
         """The derivation as slides: one file that needs no network, both languages."""
         from bptt.explain.html import slides
 
         return slides(self.document, self.lang)
 
+    @quiet
     def figure(self, kind: str, *, of: str | None = None) -> Figure:
         """A figure for print; its `save` writes .svg, .pdf or .tex (TikZ).
 

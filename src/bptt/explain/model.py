@@ -93,6 +93,12 @@ class Link:
         """The worse of the two checks."""
         return worst_status((self.tree.status, self.printed.status))
 
+    @property
+    def open_note(self) -> Text | None:
+        """Why it is not checked; None where it is, or nothing says why."""
+        notes = [c.note for c in (self.tree, self.printed) if c.status == NOT_CHECKED]
+        return next(filter(None, notes), None)
+
 
 @dataclass(frozen=True)
 class Chain:
@@ -195,6 +201,12 @@ class Card:
     def asks(self) -> Text | None:
         """The reader's question, in words, where the card answers one."""
         return Text(f"question.{self.question}") if self.question else None
+
+    @property
+    def open_note(self) -> Text | None:
+        """Why something of it is not checked; None where nothing says so."""
+        links = [link for chain in self.all_chains for link in chain.links]
+        return next(filter(None, (link.open_note for link in links)), None)
 
     @property
     def all_chains(self) -> tuple[Chain, ...]:

@@ -9,17 +9,19 @@ from bptt import errors
 from bptt.step.graph import Graph, InputSpec, Node, rebuild, rewrite
 
 
-def with_tokens(graph: Graph) -> Graph:
+def with_tokens(graph: Graph, only: Collection[str] | None = None) -> Graph:
     """Every product `M @ x[t]` with a real input becomes the look-up `M[:, x[t]]`.
 
     A one-hot x makes the two equal, and the look-up never multiplies by zeros. Inputs
-    that are drawn (masks, noise) stay as they are.
+    that are drawn (masks, noise) stay as they are. only: the inputs that become tokens.
     """
+    chosen = graph.inputs if only is None else only
     tokens: dict[str, Node] = {}
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
         """An input becomes a token, and a product with it a look-up."""
-        if node.op == "input" and _is_measured(graph.inputs[str(node.data)]):
+        is_one = node.op == "input" and node.data in chosen
+        if is_one and _is_measured(graph.inputs[str(node.data)]):
             return tokens.setdefault(str(node.data), Node("input", (), (), node.data))
         taken = [child for child in inputs if child in tokens.values()]
         if not taken:
@@ -53,6 +55,7 @@ def readout_text(graph: Graph) -> str:
     outputs = output_names(graph)
     taken = {*graph.definitions, *graph.parameters, *graph.inputs}
     o, c, y = (free_name(name, taken) for name in ("o", "c", "y"))
+    declared = ""
     if outputs:
         ends = ("_fw", "_bw") if len(outputs) == 2 else ("",)
         products = " + ".join(
@@ -60,50 +63,79 @@ def readout_text(graph: Graph) -> str:
             for end, name in zip(ends, outputs, strict=True)
         )
     else:
-        products = _product_of_places(graph, free_name("V", taken))
-    return f"{o}[t] = {c} + {products}\nL[t] = nll(softmax({o}[t]), {y}[t])\n"
+        products = _product_of_places(graph, taken)
+        declared = _declared_matrix(graph, taken, o)
+    return f"{declared}{o}[t] = {c} + {products}\nL[t] = nll(softmax({o}[t]), {y}[t])\n"
 
 
-def _product_of_places(graph: Graph, matrix: str) -> str:
-    """A read-out of what has an index: of every place, or of the last inner step.
+def _product_of_places(graph: Graph, taken: Collection[str]) -> str:
+    """A read-out of what has an index, of every place or of the last inner step.
 
+    With the declaration of its matrix where the letter does not say what it is.
     Raises: NoLossError where there is none.
     """
-    elsewhere = {*graph.times.hidden, *graph.times.once}
-    rows = {
-        name: node.shape[0] for name, node in graph.definitions.items()
-        if node.rank == 2 and name not in elsewhere
-    }  # fmt: skip
-    name = "h" if "h" in rows else next(reversed(rows), "")
+    name = _output(graph)
+    if not name:
+        raise errors.NoLossError("the cell defines no vector that could be read out")
+    shape, matrix = graph.definitions[name].shape, free_name("V", taken)
     if name in graph.times.wholes:
-        return f"{matrix} @ {name}[t, {rows[name]}]"
-    for index, (_, dim) in graph.indices.items():
-        if name and dim == rows[name]:
-            return f"sum({index}, {matrix}[{index}] @ {name}[t, {index}])"
-    raise errors.NoLossError("the cell defines no vector that could be read out")
+        return f"{matrix} @ {name}[t, {shape[0]}]"
+    free = dict(graph.indices)
+    chosen = []
+    for dim in shape[:-1]:
+        chosen.append(next(i for i, (_, known) in free.items() if known == dim))
+        del free[chosen[-1]]
+    places = ", ".join(chosen)
+    product = f"{matrix}[{places}] @ {name}[t, {places}]"
+    for index in reversed(chosen):
+        product = f"sum({index}, {product})"
+    return product
+
+
+def _declared_matrix(graph: Graph, taken: Collection[str], o: str) -> str:
+    """The declaration of a matrix for every pair of places; nothing for one index."""
+    shape = graph.definitions[_output(graph)].shape
+    if len(shape) < 3:
+        return ""
+    sizes = ", ".join(
+        map(str, (*shape[:-1], free_name(f"n_{o}", graph.dims()), shape[-1]))
+    )
+    return f"{free_name('V', taken)}: ({sizes})\n"
 
 
 def output_names(graph: Graph) -> tuple[str, ...]:
     """What a layer passes on: `h`, or the vector defined last where none is called h.
 
-    A bidirectional layer has two, `h_fw` and `h_bw`; a cell without a vector has none,
-    and so has one whose only vectors are looked up, e[t] = E[:, x[t]], beside values
-    with an index.
+    A bidirectional layer has two, `h_fw` and `h_bw`. A cell whose last value has an
+    index, o[t, j], passes on no vector, and neither does one whose only vectors are
+    looked up, e[t] = E[:, x[t]], beside values with an index.
+    """
+    name = _output(graph)
+    if not name or graph.definitions[name].rank > 1:
+        return ()
+    before, is_one, after = name.rpartition("_bw")
+    other = f"{before}_fw{after}"
+    is_two = is_one and other in graph.definitions
+    return (other, name) if is_two else (name,)
+
+
+def _output(graph: Graph) -> str:
+    """A vector h, or else the last vector, or vector at every place of an index.
+
+    A matrix is none, and neither is a state of matrices, S[t, j]. "" where none is.
     """
     elsewhere = {*graph.times.hidden, *graph.times.once}
-    vectors = [
+    dims = {dim for _, dim in graph.indices.values()}
+    names = [
         name
         for name, node in graph.definitions.items()
-        if node.rank == 1 and name not in elsewhere
+        if node.rank and dims.issuperset(node.shape[:-1]) and name not in elsewhere
     ]
-    if "h" in vectors:
-        return ("h",)
     has_places = any(node.rank > 1 for node in graph.definitions.values())
-    if not vectors or (has_places and all(_is_read(graph, name) for name in vectors)):
-        return ()
-    before, found, after = vectors[-1].rpartition("_bw")
-    other = f"{before}_fw{after}"
-    return (other, vectors[-1]) if found and other in vectors else (vectors[-1],)
+    if not names or (has_places and all(_is_read(graph, name) for name in names)):
+        return ""
+    is_vector = "h" in names and graph.definitions["h"].rank == 1
+    return "h" if is_vector else names[-1]
 
 
 def _is_read(graph: Graph, name: str) -> bool:

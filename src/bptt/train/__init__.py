@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from bptt.train.predicting import forecast_run, predict_run
     from bptt.train.processes import has_several_processes, is_first_process
+    from bptt.train.reading import reads_of
     from bptt.train.report import (
         Report,
         format_figure,
@@ -99,6 +100,7 @@ __all__ = [
     "read_summary",
     "read_sweep",
     "read_text",
+    "reads_of",
     "resume",
     "run_sweep",
     "train",
@@ -119,7 +121,8 @@ _HOMES = {
     "STANDARD_LIBRARY_CHARACTERS": "options", "TrainingOptions": "options",
     "forecast_run": "predicting", "predict_run": "predicting",
     "has_several_processes": "processes", "is_first_process": "processes",
-    "Report": "report", "format_figure": "report", "format_loss": "report",
+    "reads_of": "reading", "Report": "report", "format_figure": "report",
+    "format_loss": "report",
     "in_words": "report", "print_report": "report", "RunConfig": "run_config",
     "read_run_config": "run_config", "Sampler": "sampling", "open_run": "sampling",
     "Summary": "summary", "read_summary": "summary", "FAILED": "sweep",

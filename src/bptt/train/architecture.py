@@ -9,6 +9,7 @@ from dataclasses import replace
 from bptt.cell import Cell
 from bptt.compose import bidirectional, dropout, stack, zoneout
 from bptt.language import print_graph
+from bptt.step import variants
 from bptt.step.variants import free_name, output_names
 from bptt.train.data.form import Form
 from bptt.train.errors import CellNotTrainableError, OptionError
@@ -150,7 +151,7 @@ def with_tokens(cell: Cell, options: TrainingOptions, form: Form) -> Cell:
     Raises: CellNotTrainableError, OptionError if n_e and n_h cannot be one.
     """
     if not (options.embedding or options.tied):
-        return cell.with_tokens()
+        return Cell(print_graph(variants.with_tokens(cell.graph, {"x"})))
     if options.tied and (form.target != "class" or form.n_o != form.n_x):
         found = f"targets of {form.n_o} and inputs of {form.n_x} entries"
         fix = "Leave --tied out: one matrix stands for one vocabulary."

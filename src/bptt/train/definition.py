@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from bptt.errors import MemoryBudgetError, did_you_mean
-from bptt.execute.checkpoints import read_bytes
+from bptt.execute.checkpoints import WAYS, read_bytes
 from bptt.train.errors import OptionError
 
 KEY = "option"
@@ -69,6 +69,14 @@ def _is_bytes(value: object) -> bool:
 
 
 BYTES = Range("a number of bytes, such as 512MB or 1.5GiB", _is_bytes)
+
+
+def _is_states(value: object) -> bool:
+    text = str(value)
+    return text in WAYS or (text.isascii() and text.isdigit() and int(text) > 0)
+
+
+STATES = Range("a whole number from 1, sqrt or optimal", _is_states, WAYS)
 
 
 def _is_whole(value: object) -> bool:

@@ -289,11 +289,10 @@ class ExportError(TrainError):
 class ForecastError(TrainError):
     """A model whose target is not a later x in real numbers cannot forecast."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, why: str) -> None:
         super().__init__(
-            f"RUN {str(folder)!r}: its target is no later x of a real series, so "
-            "it cannot be fed its own output. bptt predict RUN DATA gives its "
-            "predictions."
+            f"RUN {str(folder)!r}: {why}, so it cannot be fed its own output. "
+            "bptt predict RUN DATA gives its predictions."
         )
 
 

@@ -80,7 +80,11 @@ def evaluate(
         if tally is not None and model.scores is not None:
             counted = weights > 0
             known = None if block.known is None else block.known[counted]
-            tally.add(run[model.scores][counted], block.y[counted], known)
+            o = run[model.scores]
+            # What comes after the last step has a value per row, not per step.
+            is_once = model.scores in model.cell.graph.times.once
+            guesses = o[counted.nonzero()[1]] if is_once else o[counted]
+            tally.add(guesses, block.y[counted], known)
     sums = {} if tally is None else {"tally": tally.sums}
     totals = processes.add({"loss": np.array([loss]), **sums})
     mean = float(totals["loss"][0]) / (total or 1.0)

@@ -113,20 +113,35 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise FolderNotWritableError(path, error.strerror or str(error)) from error
     with stream:
-        try:
-            _lock(stream.fileno())
-        except (BlockingIOError, PermissionError) as error:
-            raise LockedError from error
-        except (OSError, ImportError):
-            pass
+        if not try_lock(stream.fileno()):
+            raise LockedError
         yield
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock of an open file; False if another process holds it.
+
+    The system gives it back when the file is closed in every process that inherited it.
+    A system or a file system that has no locks is used without.
+    """
+    try:
+        _lock(descriptor)
+    except (BlockingIOError, PermissionError):
+        return False
+    except (OSError, ImportError):
+        pass
+    return True
 
 
 def _lock(descriptor: int) -> None:
     if os.name == "nt":  # its locks keep others from reading: lock far behind the end
-        os.lseek(descriptor, 2**40, os.SEEK_SET)
         windows = import_module("msvcrt")
-        windows.locking(descriptor, windows.LK_NBLCK, 1)
+        here = os.lseek(descriptor, 0, os.SEEK_CUR)
+        os.lseek(descriptor, 2**40, os.SEEK_SET)
+        try:
+            windows.locking(descriptor, windows.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, here, os.SEEK_SET)
     else:
         posix = import_module("fcntl")
         posix.flock(descriptor, posix.LOCK_EX | posix.LOCK_NB)

@@ -14,11 +14,12 @@ from bptt.train.data.sequences import Batches
 from bptt.train.data.task import TrainingTask
 from bptt.train.evaluation import evaluate_part
 from bptt.train.full_batch import FullBatchSession
+from bptt.train.meter import Meter
 from bptt.train.processes import Processes
 from bptt.train.report import PartReport, Report
 from bptt.train.run_folder import METRICS_FILE, Metrics, read_config
 from bptt.train.run_page import write_page
-from bptt.train.session import Session, Setting, write_sample
+from bptt.train.session import Session, Setting, is_soon_measured, write_sample
 from bptt.train.summary import write_summary, write_trivial
 from bptt.train.tensorboard import Board
 from bptt.train.trivial import Predictor, Trivial, measure_lagged
@@ -38,8 +39,9 @@ def finish(
     assert task.unit is not None
     drop_spare()
     parameters = _best(setting, run.parameters)
+    skipped = _skipped(setting, meter) if was_interrupted else frozenset()
     tested = None
-    if "test" in task.parts:
+    if "test" in task.parts and "test" not in skipped:
         found = evaluate_part(
             setting.model, parameters, task, "test", setting.processes,
             setting.forward(parameters),
@@ -59,16 +61,23 @@ def finish(
         tested=tested,
         clip_share=meter.clipped / max(1, meter.windows),
         skipped=meter.skipped,
-        baselines=task.baselines() if task.baselines else None,
+        baselines=task.baselines() if task.baselines and not skipped else None,
         sample=write_sample(setting, parameters, length=SAMPLE_LENGTH),
         folder=folder,
         was_interrupted=was_interrupted,
         classes=task.classes,
     )
     if setting.processes.is_first:
-        report = _with_references(report, setting)
+        if not skipped:
+            report = _with_references(report, setting)
         _write(report, setting)
     return report
+
+
+def _skipped(setting: Setting, meter: Meter) -> frozenset[str]:
+    """The parts that are too long to be measured after Ctrl-C."""
+    parts = [part for part in ("validation", "test") if part in setting.task.parts]
+    return frozenset(p for p in parts if not is_soon_measured(setting, p, meter))
 
 
 def _with_references(report: Report, setting: Setting) -> Report:

@@ -44,7 +44,8 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
     weights = weights_of(block, stop)
     weights = weights / (total_of(block, weights) or 1.0)
     cell = saved.model.cell
-    shapes = [f"{n} {np.shape(a)}" for n, a in inputs_of(cell, block).items()]
+    given = inputs_of(cell, block)
+    shapes = [f"{name} {np.shape(array)}" for name, array in given.items()]
     source = saved.config.get("data", {}).get("source", "")
     about = ", ".join([NO_WORDS.get(source, source), *shapes])
     found = {}
@@ -53,7 +54,7 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
         parameters = saved.parameters
         if when == "first":
             parameters = saved.model.init(task.form, saved.options, "float32")
-        inputs = cell.draw(parameters, inputs_of(cell, block), mean=True)
+        inputs = cell.draw(parameters, given, mean=True)
         found[when] = cell.flow(
             parameters, inputs, weights=weights, lengths=block.lengths,
             window=task.truncation.k2, data=about, seed=saved.options.seed,

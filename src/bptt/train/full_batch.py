@@ -27,7 +27,7 @@ from bptt.train.network import differentiate
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.progress import TrainingProgress
 from bptt.train.run_folder import Metrics
-from bptt.train.session import Setting, validate
+from bptt.train.session import Setting, is_soon_measured, validate
 from bptt.train.truncation import Truncation
 
 # L-BFGS starts with an empty memory after every so many iterations, and only there a
@@ -144,7 +144,7 @@ class FullBatchSession:
         inputs = cell.draw(self.parameters, inputs_of(cell, block), mean=True)
         gradient = differentiate(
             cell, self.parameters, inputs, weights=weights, lengths=block.lengths,
-            memory=self.setting.options.memory,
+            limit=self.setting.options.limit,
         )  # fmt: skip
         loss = real_loss(gradient.loss)
         by_name = {name: gradient[name] for name in self.parameters}
@@ -165,6 +165,12 @@ class FullBatchSession:
             start = stop
 
     def _validate(self, metrics: Metrics, *, is_last_word: bool = False) -> None:
+        soon = not is_last_word or is_soon_measured(
+            self.setting, "validation", self.meter
+        )
+        if not soon:
+            self.meter.forget_validation()
+            return
         record, is_best = validate(self.setting, self.parameters, self.meter)
         metrics.write(record)
         if is_last_word:
@@ -178,7 +184,7 @@ class FullBatchSession:
         cell = self.setting.model.cell
         norms = measure_norms(
             cell, self.parameters, self._data, task.truncation,
-            self.setting.options.memory,
+            self.setting.options.limit,
         )  # fmt: skip
         metrics.write({"window": self.meter.windows, "gradient_norms": norms})
 

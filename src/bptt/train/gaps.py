@@ -35,8 +35,14 @@ def reads_known(cell: Cell) -> bool:
 
 
 def inputs_of(cell: Cell, block: Block) -> dict[str, Array]:
-    """What a cell reads of a block: x, y and, if it asks, which elements are known."""
-    given = {"x": block.x, "y": block.y}
+    """What a cell reads of a block: x, y and, if it asks, which elements are known.
+
+    Of a y without time it is the first step's, for every step has the same.
+    """
+    asked, rows = cell.graph.inputs, cell.graph.times.row_inputs
+    plain = {"x": block.x, "y": block.y[0] if "y" in rows else block.y}
+    given: dict[str, Array] = {n: a for n, a in plain.items() if n in asked}
+    given |= block.others
     if reads_known(cell):
         known = block.known
         given[KNOWN] = np.ones(block.y.shape, bool) if known is None else known
@@ -49,8 +55,8 @@ def with_loss_line(cell: Cell, line: str) -> Cell:
 
 
 def without_loss(cell: Cell) -> str:
-    """The equations without that of L[t], and without what it alone reads."""
-    alone = ("L[t] =", "y:", f"{KNOWN}:")
+    """The equations without those of L[t] and L, and without what they alone read."""
+    alone = ("L[t] =", "L =", "y:", f"{KNOWN}:")
     lines = print_graph(cell.graph).splitlines()
     return "".join(f"{line}\n" for line in lines if not line.startswith(alone))
 

@@ -9,11 +9,27 @@ import numpy.typing as npt
 from bptt.cell import Cell
 from bptt.train.data.windows import Dataset, weights_of
 from bptt.train.gaps import inputs_of, total_of
-from bptt.train.network import differentiate
+from bptt.train.network import differentiate, states_of
 from bptt.train.truncation import Truncation
 
 N_ROWS = 8
 N_POINTS = 120  # of a longer sequence, every so many steps
+
+
+def first_window(
+    cell: Cell,
+    parameters: Mapping[str, npt.NDArray[np.floating]],
+    dataset: Dataset,
+    truncation: Truncation,
+) -> dict[str, Any]:
+    """Inputs, weights and lengths of the first window of the first rows, at most 8."""
+    rows = np.sort(np.concatenate(dataset.groups(0)))[:N_ROWS]
+    stop = min(dataset.length_of(rows), truncation.k2 or dataset.length_of(rows))
+    block = dataset.read(rows, 0, stop)
+    weights = weights_of(block, stop)
+    weights /= total_of(block, weights) or 1.0
+    inputs = cell.draw(parameters, inputs_of(cell, block), mean=True)
+    return {"inputs": inputs, "weights": weights, "lengths": block.lengths}
 
 
 def measure_norms(
@@ -21,7 +37,7 @@ def measure_norms(
     parameters: Mapping[str, npt.NDArray[np.floating]],
     dataset: Dataset,
     truncation: Truncation,
-    memory: str | None = None,
+    limit: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """‖∇_{h^(t)} L‖ of every state and ‖∇_{W^(t)} L‖ of every matrix, over t.
 
@@ -29,20 +45,14 @@ def measure_norms(
     same; L is the mean over the losses in it, the norms are over all rows together.
     Returns: "t", "states" by name and "copies" by name, lists of one length.
     """
-    rows = np.sort(np.concatenate(dataset.groups(0)))[:N_ROWS]
-    stop = min(dataset.length_of(rows), truncation.k2 or dataset.length_of(rows))
-    block = dataset.read(rows, 0, stop)
-    weights = weights_of(block, stop)
-    weights /= total_of(block, weights) or 1.0
-    inputs = cell.draw(parameters, inputs_of(cell, block), mean=True)
+    case = first_window(cell, parameters, dataset, truncation)
+    stop = len(case["weights"])
     gradient = differentiate(
         cell,
         parameters,
-        inputs,
-        weights=weights,
-        lengths=block.lengths,
-        nodes=[name for name in cell.states if name in cell.nodes],
-        memory=memory,
+        **case,
+        nodes=states_of(cell),
+        limit=limit,
     )
     steps = np.unique(np.linspace(0, stop - 1, min(stop, N_POINTS)).round().astype(int))
     states = {

@@ -11,7 +11,7 @@ clipping, step.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
@@ -62,7 +62,7 @@ class Learner:
     processes: Processes = ALONE
     seed: int = 0
     weight_noise: float = 0.0
-    memory: str | None = None
+    limit: Mapping[str, Any] = field(default_factory=dict)
     forward: Forward | None = None
 
     def learn_window(
@@ -94,7 +94,7 @@ class Learner:
             initial=initial,
             weights=weights,
             lengths=block.lengths,
-            memory=self.memory,
+            limit=self.limit,
         )
         if window.advance == window.stop - window.start:
             state: Arrays | None = gradient.final
@@ -129,7 +129,11 @@ class Learner:
         seed = np.random.SeedSequence([self.seed, number]).generate_state(1)[0]
         given = inputs_of(self.cell, whole)
         drawn = self.cell.draw(self.parameters, given, seed=int(seed))
-        return block, {n: array[:, share.places] for n, array in drawn.items()}
+        rows = self.cell.graph.times.row_inputs
+        return block, {
+            n: array[share.places] if n in rows else array[:, share.places]
+            for n, array in drawn.items()
+        }
 
     def _disturbed(self, number: int) -> Arrays:
         """The parameters of one window: with Gaussian noise on every one of them.
@@ -159,7 +163,11 @@ class Learner:
         """The state where the next window begins."""
         if window.advance == 0:
             return initial
-        first = {name: array[: window.advance] for name, array in inputs.items()}
+        rows = self.cell.graph.times.row_inputs
+        first = {
+            name: array if name in rows else array[: window.advance]
+            for name, array in inputs.items()
+        }
         lengths = block.lengths
         if lengths is not None:
             lengths = np.minimum(lengths, window.advance)

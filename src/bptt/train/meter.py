@@ -134,6 +134,10 @@ class Meter:
         figures = {f"validation_{name}": v for name, v in found.figures.items()}
         return record | figures, is_best
 
+    def forget_validation(self) -> None:
+        """The last one is not of these parameters, and there is none of them."""
+        self.validation, self.figures = None, {}
+
     def numbers(self) -> dict[str, Any]:
         """The figures that a checkpoint keeps."""
         return {

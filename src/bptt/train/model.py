@@ -1,7 +1,7 @@
 """From the name of a cell, or a file of equations, to a model of the data."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -9,13 +9,19 @@ import numpy as np
 
 from bptt.cell import Cell
 from bptt.step.graph import Node, unnamed, walk
-from bptt.step.shapes import Array, numbers_of
+from bptt.step.shapes import Array, Dim, numbers_of
 from bptt.train.architecture import forget_biases, layers, with_tokens
 from bptt.train.checkpoint import Parameters
 from bptt.train.data.form import Form
 from bptt.train.data.windows import Block
 from bptt.train.door.limits import Refusal, refuse_above
 from bptt.train.errors import CellNotTrainableError, SizeNameError, TooLargeError
+from bptt.train.fitting import (
+    refuse_lacking,
+    refuse_other_kinds,
+    refuse_other_sizes,
+    refuse_own_targets,
+)
 from bptt.train.gaps import (
     GAPPED,
     KNOWN,
@@ -31,11 +37,7 @@ from bptt.train.options import TrainingOptions
 # The loss of a cell that has none, by the kind of target.
 LOSSES = {"class": "nll", "multi-hot": "bce", "real": "mse"}
 LINKS = {"nll": "softmax", "bce": "sigmoid", "mse": None}
-NEEDED = {
-    "nll": "class indices (integers)",
-    "bce": "0 and 1 per element (bool, or integers with an axis of their own)",
-    "mse": "real numbers",
-}
+NEEDS_WHOLE = "It needs whole sequences: files of them, and no --tau, --k1 or --k2."
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,20 @@ class Model:
 
     def sizes(self, form: Form) -> dict[str, int]:
         """The sizes of the cell's dimensions that the data decides."""
-        found = {}
-        for name, n in (("x", form.n_x), ("y", form.n_o)):
-            spec = self.cell.graph.inputs[name]
-            for dimension in (*spec.shape, spec.index):
-                if isinstance(dimension, str):
-                    found[dimension] = n
-        return found
+        return {d: n for d, n, _ in self.sized(form) if isinstance(d, str)}
+
+    def sized(self, form: Form) -> Iterator[tuple[Dim, int, str]]:
+        """Every dimension of an input with its size in the data, and the input."""
+        for name, spec in self.cell.graph.inputs.items():
+            if name in form.shapes:
+                pairs = zip(spec.shape, form.shapes[name], strict=True)
+                yield from ((dimension, n, name) for dimension, n in pairs)
+                if spec.index is not None:
+                    yield spec.index, form.entries[name], name
+            elif name in ("x", "y"):
+                n = form.n_x if name == "x" else form.n_o
+                one = spec.shape if spec.index is None else (spec.index,)
+                yield from ((dimension, n, name) for dimension in one)
 
     def init(
         self, form: Form, options: TrainingOptions, dtype: str = "float32"
@@ -86,22 +95,32 @@ class Model:
         return made
 
     def inputs(
-        self, form: Form, parameters: Mapping[str, Array], x: Array
-    ) -> dict[str, Array]:
-        """x, targets that do not matter, and what is drawn at its mean."""
-        spec = self.cell.graph.inputs["y"]
+        self, form: Form, parameters: Mapping[str, Array], x: Array,
+        others: Mapping[str, Array] | None = None,
+    ) -> dict[str, Array]:  # fmt: skip
+        """x, targets that do not matter, and what is drawn at its mean.
+
+        others: what is read besides; a y among it is read as the targets.
+        """
+        spec = self.cell.graph.inputs.get("y")
         lead = x.shape[:2]
         y = np.zeros(lead, np.int64)
-        if spec.index is None:
+        if spec is not None and spec.index is None:
             y = np.zeros((*lead, *((form.n_o,) if spec.shape else ())), np.float32)
-        return self.cell.draw(parameters, inputs_of(self.cell, Block(x, y)), mean=True)
+        block = Block(x, y, others=others or {})
+        return self.cell.draw(parameters, inputs_of(self.cell, block), mean=True)
 
     def means(self, form: Form, parameters: Mapping[str, Array]) -> dict[str, Array]:
         """What is drawn in training, at its mean, without steps and rows."""
         x = np.zeros((1, 1), np.int64)
         if not form.x_is_token:
             x = np.zeros((1, 1, form.n_x), np.float32)
-        found = self.inputs(form, parameters, x)
+        lead, rows = {True: (1,), False: (1, 1)}, self.cell.graph.times.row_inputs
+        others = {
+            n: np.zeros((*lead[n in rows], *shape), int if n in form.entries else float)
+            for n, shape in form.shapes.items()
+        }
+        found = self.inputs(form, parameters, x, others)
         specs = self.cell.graph.inputs.items()
         return {n: found[n][0, 0] for n, spec in specs if spec.draw is not None}
 
@@ -144,7 +163,9 @@ def build_model(options: TrainingOptions, form: Form) -> Model:
     Raises: UnknownCellError, CellNotTrainableError, the errors of the language and of
     `bptt.compose` (a cell with a loss of its own has no layers on top).
     """
-    cell = layers(_with_targets_free(load_cell(options.cell)), options)
+    cell = _with_targets_free(load_cell(options.cell))
+    refuse_own_targets(options.cell, cell)
+    cell = layers(cell, options)
     if form.x_is_token:
         cell = with_tokens(cell, options, form)
     if cell.graph.loss is None:
@@ -157,7 +178,7 @@ def _with_targets_free(cell: Cell) -> Cell:
     """A layer whose output is called y with another name for it: y is the target."""
     if cell.graph.loss is not None or "y" not in cell.graph.definitions:
         return cell
-    taken = {*cell.graph.names(), *cell.dims}
+    taken = {*cell.graph.names(), *cell.dims, *re.findall(r"\w+", cell.text)}
     free = next(name for name in ("r", "u", "q", "y_cell") if name not in taken)
     return Cell(re.sub(r"(?<!\w)y(?!\w)", free, cell.text))
 
@@ -186,17 +207,14 @@ def with_gaps(model: Model, form: Form) -> Model:
 def as_model(name: str, cell: Cell, form: Form) -> Model:
     """See a finished cell as a model of data.
 
-    Raises: CellNotTrainableError if its inputs, but for those that are drawn, are not
-    exactly x and y, or are not of the data's kind.
+    Raises: CellNotTrainableError if the data lacks an input that is not drawn, or has
+    it in another form.
     """
-    inputs = [name for name, spec in cell.graph.inputs.items() if spec.draw is None]
-    if set(inputs) - {KNOWN} != {"x", "y"}:
-        found = f"its inputs are {', '.join(inputs) or 'none'}"
-        fix = "A model reads x and is scored on targets y, by these names."
-        raise CellNotTrainableError(name, found, fix)
+    refuse_lacking(name, cell, form)
     loss, scores = _find_loss(cell)
     model = Model(name, cell, loss, scores)
-    _refuse_other_kinds(model, form)
+    refuse_other_kinds(name, cell, loss, form)
+    refuse_other_sizes(name, model.sized(form))
     return model
 
 
@@ -205,12 +223,20 @@ def find_scores_name(cell: Cell) -> str | None:
     return _find_loss(cell)[1]
 
 
-def refuse_reading_ahead(model: Model, why: str | None) -> None:
+def refuse_reading_ahead(
+    model: Model, why: str | None, *, is_cut: bool = False
+) -> None:
     """Refuse a cell that reads t+1 where it may not. Raises: CellNotTrainableError.
 
-    why: what speaks against it; None where nothing does.
+    why: what speaks against it; None where nothing does; is_cut: whether windows end
+    before a sequence does, and so before what comes after its last step.
     """
-    for state in sorted(model.cell.graph.backward):
+    times = model.cell.graph.times
+    if is_cut and (times.once or times.end_loss or times.is_end_loss):
+        found = "an equation of it comes after the last step of a sequence, and "
+        found += "windows cut sequences"
+        raise CellNotTrainableError(model.name, found, NEEDS_WHOLE)
+    for state in sorted(model.cell.graph.backward - set(times.hidden)):
         if why is not None:
             found = f"it reads {state}[t+1], and {why}"
             fix = (
@@ -230,27 +256,6 @@ def find_scores(model: Model) -> str:
     found = "a sample is drawn from softmax(o[t]), and no such o is found in the loss"
     fix = "Write o[t] = ... on a line of its own and L[t] = nll(softmax(o[t]), y[t])."
     raise CellNotTrainableError(model.name, found, fix)
-
-
-def _refuse_other_kinds(model: Model, form: Form) -> None:
-    x = model.cell.graph.inputs["x"]
-    if (x.index is not None) != form.x_is_token:
-        found = "tokens" if form.x_is_token else "vectors of real numbers"
-        reads = "vectors" if x.index is None else "tokens"
-        raise CellNotTrainableError(
-            model.name,
-            f"its x is read as {reads}, but the data holds {found}",
-            "Write U @ x[t] for vectors and U[:, x[t]] for tokens.",
-        )
-    y = model.cell.graph.inputs["y"]
-    if (y.index is not None) != (form.target == "class"):
-        wanted = NEEDED.get(model.loss, "other targets")
-        raise CellNotTrainableError(
-            model.name,
-            f"its loss {model.loss} needs targets y that are {wanted}; the data's "
-            f"are {form.target}",
-            "Use nll for class indices, bce for 0 and 1, mse for real numbers.",
-        )
 
 
 def _with_readout(cell: Cell, target: str) -> Cell:

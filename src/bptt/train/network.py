@@ -38,12 +38,18 @@ class Forward(Protocol):
         ...
 
 
+def states_of(cell: Cell) -> tuple[str, ...]:
+    """The states that have a gradient of their own, and a line of a person."""
+    written = cell.graph.times.written(cell.states)
+    return tuple(name for name in written if name in cell.nodes)
+
+
 @functools.lru_cache(maxsize=16)
 def request_of(cell: Cell) -> Request:
     """Everything that training reads of a network."""
     scores = find_scores_name(cell)
     return Request(
-        nodes=tuple(name for name in cell.states if name in cell.nodes),
+        nodes=states_of(cell),
         values=() if scores is None else (scores,),
     )
 
@@ -51,16 +57,17 @@ def request_of(cell: Cell) -> Request:
 def differentiate(
     cell: Cell, parameters: Arrays, inputs: Mapping[str, Any], *,
     initial: Arrays | None = None, weights: Any, lengths: Any,
-    memory: str | None = None, nodes: Iterable[str] = (),
+    limit: Mapping[str, Any] | None = None, nodes: Iterable[str] = (),
 ) -> Gradient:  # fmt: skip
     """The gradient of a window, with those of the states.
 
-    memory: of which they would take a part, so there only those of `nodes` are kept.
+    limit: of what is held of its steps; all states' gradients would be a part of that,
+    so there only those of `nodes` are kept.
     """
-    if memory is not None:
+    if limit:
         return cell.gradient(
             parameters, inputs, nodes=nodes, initial=initial, weights=weights,
-            lengths=lengths, memory=memory,
+            lengths=lengths, **limit,
         )  # fmt: skip
     bindings = cell.bind(
         parameters, inputs, initial=initial, weights=weights, lengths=lengths
@@ -69,17 +76,18 @@ def differentiate(
 
 
 def choose_forward(
-    model: Model, parameters: Arrays, parts: Iterable[Dataset], memory: str | None
-) -> Forward:
+    model: Model, parameters: Arrays, parts: Iterable[Dataset],
+    limit: Mapping[str, Any] | None = None,
+) -> Forward:  # fmt: skip
     """A forward pass by the gradient's kernels; by its own where that is quicker.
 
-    parts: of the data that are measured. memory: a budget, in which a pass that keeps
-    values alone needs less.
+    parts: of the data that are measured. limit: as `differentiate` takes it; a pass
+    that keeps values alone needs less memory.
     """
     cell = model.cell
     steps = sum(p.length_of(rows) * len(rows) for p in parts for rows in p.groups(0))
     work = steps * sum(array.size for array in parameters.values())
-    if memory is not None or work > MOST_SHARED:
+    if limit or work > MOST_SHARED:
         return cell.forward
 
     def forward(

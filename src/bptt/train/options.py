@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from math import inf, isfinite
 from typing import Any
 
+from bptt.execute.checkpoints import WAYS
 from bptt.train.assignments import (
     OptionValue,
     parse_optimiser_option,
@@ -20,6 +21,7 @@ from bptt.train.definition import (
     FRACTION_OR_0,
     LIMIT,
     RATE,
+    STATES,
     SWITCH,
     Defined,
     changed,
@@ -144,6 +146,10 @@ class TrainingOptions:
         None, "Bytes that a gradient may hold, such as 512MB.", WINDOWS,
         within=BYTES, otherwise="every step is kept",
     )  # fmt: skip
+    checkpoint: str | None = option(
+        None, "States that a gradient keeps, others are found again. With --resume: "
+        "last or best.", WINDOWS, within=STATES, otherwise="every step is kept",
+    )  # fmt: skip
     n_b: int = option(
         16, "Parallel streams, or sequences in a batch.", WINDOWS,
         within=whole(1), is_common=True,
@@ -260,6 +266,9 @@ class TrainingOptions:
         if self.tokens == CHARACTERS:
             why = "--tokens words or bpe makes a vocabulary of a size"
             self.refuse_ignored(why, "entries")
+        if self.memory is not None:
+            why = "--memory takes the best schedule that fits"
+            self.refuse_ignored(why, "checkpoint")
         if self.tied:
             why = "--tied makes an embedding as large as h, --n-h"
             self.refuse_ignored(why, "embedding")
@@ -278,6 +287,16 @@ class TrainingOptions:
     def changed(self) -> dict[str, Defined]:
         """The options that are not at their defaults, by name."""
         return changed(self)
+
+    @property
+    def limit(self) -> dict[str, Any]:
+        """What a gradient may hold of its steps, as `Cell.gradient` takes it."""
+        if self.memory is not None:
+            return {"memory": self.memory}
+        if self.checkpoint is None:
+            return {}
+        is_way = self.checkpoint in WAYS
+        return {"checkpoint": self.checkpoint if is_way else int(self.checkpoint)}
 
     @property
     def text_tau(self) -> int:

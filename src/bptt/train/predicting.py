@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from bptt.cell import Cell
 from bptt.step.shapes import Array
 from bptt.train.data.opening import Data, DataRequest, open_data
 from bptt.train.data.sequence_files import SequenceFiles
 from bptt.train.data.sequence_task import refuse_unlike
+from bptt.train.data.sequences import Sequences
 from bptt.train.data.targets import with_loss
 from bptt.train.errors import NotPredictedError
-from bptt.train.run_folder import SavedRun, read_config
+from bptt.train.reading import reads_of
+from bptt.train.run_folder import CELL_FILE, SavedRun, read_config, read_text
 from bptt.train.trained import Trained, load
 
 Rows = tuple[list[str], Iterator[list[Any]]]
@@ -25,10 +28,11 @@ def read_like(folder: Path, request: DataRequest) -> DataRequest:
     Raises: RunNotFoundError, DamagedRunError.
     """
     known = read_config(folder).get("data", {}).get("request")
+    reads = reads_of(Cell(read_text(folder, CELL_FILE)))
     if known is None:
-        return request
+        return replace(request, reads=reads)
     own = DataRequest.from_json(known)
-    return replace(request, table=own.table, per=own.per)
+    return replace(request, table=own.table, per=own.per, reads=reads)
 
 
 def predict_run(folder: Path, paths: Sequence[Path]) -> Rows:
@@ -45,15 +49,25 @@ def predict_run(folder: Path, paths: Sequence[Path]) -> Rows:
 
     def rows() -> Iterator[list[Any]]:
         number = 0
-        for part in data.parts.values():
-            for x in part.x:
-                p = model.predict(x[:, None])[:, 0]
+        for part in meant.parts.values():
+            for i in range(len(part)):
+                p = _predicted(model, part, i)
                 first = 0 if part.per_step else len(p) - 1
                 for t in range(first, len(p)):
                     yield [_id(data, number), t + 1, *_digits(p[t])]
                 number += 1
 
     return heads, rows()
+
+
+def _predicted(model: Trained, part: Sequences, i: int) -> Array:
+    """The predictions of one sequence, (tau, n_o)."""
+    x, y = part.x[i], part.y[i]
+    given = {"x": x[:, None]} | ({"y": y[:, None]} if part.per_step else {})
+    for name, every in part.others.items():
+        given[name] = every[i][None] if name in part.rows else every[i][:, None]
+    found = model.predict(given)
+    return found if model.is_once else found[:, 0]
 
 
 def forecast_run(folder: Path, paths: Sequence[Path], steps: int) -> Rows:
@@ -121,6 +135,7 @@ def _sequences(saved: SavedRun, paths: Sequence[Path]) -> SequenceFiles:
     if saved.kind != "sequences" or (known is None and not paths):
         raise NotPredictedError(saved.folder, saved.kind)
     request = DataRequest.from_json(known) if known is not None else DataRequest()
+    request = replace(request, reads=reads_of(saved.model.cell))
     if paths:
         request = read_like(saved.folder, DataRequest(tuple(paths)))
     data: Data = open_data(request)

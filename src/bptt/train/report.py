@@ -18,6 +18,10 @@ from bptt.train.tallies import ACCURACY, HIGHER_IS_BETTER, LOWER_IS_BETTER, Figu
 from bptt.train.trivial import Predictor
 
 MAX_CLASSES_SHOWN = 12
+UNMEASURED = (
+    "Not measured after Ctrl-C, for it takes longer than a few seconds: the held-out "
+    "data with the parameters of the last step. The end of the run measures them."
+)
 PERCENT = HIGHER_IS_BETTER
 
 
@@ -132,7 +136,15 @@ class Report:
     def remarks(self) -> list[str]:
         """Where the network is no better than a predictor without one."""
         tested = [] if self.tested is None else self.tested.remarks("test part")
-        return self.best_part.remarks("held-out part") + tested
+        return [
+            *self.best_part.remarks("held-out part"), *tested,
+            *([UNMEASURED] if self._is_unmeasured else []),
+        ]  # fmt: skip
+
+    @property
+    def _is_unmeasured(self) -> bool:
+        """Whether the run was stopped, and what it reached takes long to measure."""
+        return self.was_interrupted and not isfinite(self.validation)
 
     def figures(self) -> dict[str, float]:
         """The final figures as one line of metrics.jsonl: best, test and references."""
@@ -150,7 +162,7 @@ class Report:
                 key = f"{part}_of_{other.name.replace(' ', '_')}"
                 named[f"{key}_{unit}"] = other.loss
                 named |= {f"{key}_{name}": v for name, v in other.figures.items()}
-        return named
+        return {name: value for name, value in named.items() if isfinite(value)}
 
     def to_json(self) -> dict[str, Any]:
         """The report as summary.json holds it."""
@@ -222,7 +234,7 @@ class Report:
         )
         table.add_column("")
         table.add_column("bits" if self.baselines else "loss", justify="right")
-        names = list(self.last.figures)
+        names = list(self.last.figures or self.best_part.figures)
         for name in names:
             table.add_column(in_words(name), justify="right")
 
@@ -231,8 +243,9 @@ class Report:
             cells = [format_figure(n, known[n]) if n in known else "" for n in names]
             table.add_row(name, format_loss(part.loss), *cells, style=style)
 
-        add(f"this network ({self.cell})", self.last, "bold")
-        if self.best < self.validation:
+        if not self._is_unmeasured:
+            add(f"this network ({self.cell})", self.last, "bold")
+        if isfinite(self.best) and not self.validation <= self.best:
             add(f"its best, after window {self.best_window:,}", self.best_part)
         for other in self.best_part.references:
             add(other.name, other)

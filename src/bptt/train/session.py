@@ -39,6 +39,9 @@ from bptt.train.tensorboard import Board
 
 SAMPLE_LENGTH = 200  # of those that are kept on the way
 SAMPLE_TEMPERATURE = 0.7
+# Measured after Ctrl-C: so few items, or those that training reads in so many seconds.
+FEW_ITEMS = 20_000
+LAST_SECONDS = 2.0
 
 State = Mapping[str, npt.NDArray[np.floating]]
 
@@ -57,7 +60,7 @@ class Setting:
         """What computes values where no gradient is wanted."""
         names = [name for name in self.task.parts if name != "training"]
         parts = [self.task.parts[name] for name in names]
-        return choose_forward(self.model, parameters, parts, self.options.memory)
+        return choose_forward(self.model, parameters, parts, self.options.limit)
 
 
 def validate(
@@ -70,6 +73,18 @@ def validate(
         setting.forward(parameters),
     )  # fmt: skip
     return meter.add_validation(found, time.perf_counter() - began)
+
+
+def is_soon_measured(setting: Setting, part: str, meter: Meter) -> bool:
+    """Whether a part is so short that Ctrl-C can wait until it is measured.
+
+    The first process says so for all: each has a speed of its own.
+    """
+    data = setting.task.parts[part]
+    n = sum(data.count(rows, 0, data.length_of(rows)) for rows in data.groups(0))
+    allowed = max(FEW_ITEMS, LAST_SECONDS * meter.status.speed)
+    said = setting.processes.first_says({"soon": np.array([n <= allowed], np.float64)})
+    return bool(said["soon"][0])
 
 
 def write_sample(
@@ -121,7 +136,7 @@ class Session:
             processes=setting.processes,
             seed=options.seed,
             weight_noise=options.weight_noise,
-            memory=options.memory,
+            limit=options.limit,
             forward=setting.forward(self.parameters),
         )
         assert task.unit is not None
@@ -263,8 +278,13 @@ class Session:
         """Measure the validation part; keep the parameters if they are the best.
 
         is_last_word: the run is interrupted. The measurement is for the person alone: a
-        run that is taken up again knows nothing of it.
+        run that is taken up again knows nothing of it. Of a long part there is none.
         """
+        if is_last_word and not is_soon_measured(
+            self.setting, "validation", self.meter
+        ):
+            self.meter.forget_validation()
+            return
         drop_spare()
         record, is_best = validate(self.setting, self.parameters, self.meter)
         log.write(record)
@@ -286,7 +306,7 @@ class Session:
             self.parameters,
             self._training,
             self.setting.task.truncation,
-            self.setting.options.memory,
+            self.setting.options.limit,
         )
         log.write({"window": self.meter.windows, "gradient_norms": norms})
 

@@ -14,19 +14,19 @@ the same command again finishes what is left.
 
 import json
 import os
-import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import product
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from bptt.train.checkpoint import LAST, path_of
+from bptt.train.children import Children
 from bptt.train.errors import ConfigFileError, SweepError
-from bptt.train.files import make_folder, write_whole
+from bptt.train.files import make_folder, try_lock, write_whole
 from bptt.train.options import TrainingOptions
 from bptt.train.run_config import from_table, read_table
 from bptt.train.run_folder import read_config
@@ -35,7 +35,9 @@ from bptt.train.summary import SUMMARY_FILE, read_summary
 GRID = "grid"
 MAX_RUNS = 10_000
 DONE, WENT_ON, FAILED = "there already", "trained", "failed"
-WAITS = "waits for a process that an earlier sweep began"
+WAITS = "waits for a process that another sweep began"
+STOPPED, LEFT = "stopped, to go on with", "not begun"
+PAUSE = 0.2  # seconds between two looks at what is waited for
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ class JobOutcome:
     job: Job
     how: str
     reason: str = ""
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the sweep was stopped before it was done; the next one does it."""
+        return self.how in (STOPPED, LEFT)
 
 
 def read_sweep(path: Path) -> tuple[Path, list[Job]]:
@@ -98,14 +105,20 @@ def read_sweep(path: Path) -> tuple[Path, list[Job]]:
 
 
 def run_sweep(
-    out: Path, jobs: Sequence[Job], n_jobs: int, tell: Callable[[JobOutcome], None]
+    out: Path,
+    jobs: Sequence[Job],
+    n_jobs: int,
+    tell: Callable[[JobOutcome], None],
+    stopping: Callable[[int], object] = lambda n: None,
 ) -> list[JobOutcome]:
     """Run what is not done, `n_jobs` at a time, each a process of its own.
 
     tell: hears of every job as it ends, or waits: a sweep that was killed leaves its
-    processes at work. What a job prints goes to NAME.log beside its
-    folder.
-    Raises: FolderNotWritableError, SweepError if a run there has other options.
+    processes at work. What a job prints goes to NAME.log beside its folder. The first
+    Ctrl-C or SIGTERM stops those at work, each of them saved, and begins no more;
+    stopping: hears then how many there are.
+    Raises: FolderNotWritableError, SweepError if a run there has other options;
+    KeyboardInterrupt at the second Ctrl-C or SIGTERM.
     """
     make_folder(out)
     for job in jobs:
@@ -113,13 +126,24 @@ def run_sweep(
     cores = os.cpu_count() or 1
     threads = str(max(1, cores // n_jobs))
 
-    def run(job: Job) -> JobOutcome:
-        outcome = JobOutcome(job, DONE) if job.is_done else _run(job, threads, tell)
-        tell(outcome)
-        return outcome
+    with Children(stopping) as children, ThreadPoolExecutor(n_jobs) as pool:
 
-    with ThreadPoolExecutor(n_jobs) as pool:
-        return list(pool.map(run, jobs))
+        def run(job: Job) -> JobOutcome:
+            if job.is_done:
+                outcome = JobOutcome(job, DONE)
+            elif children.is_stopping:
+                outcome = JobOutcome(job, LEFT)
+            else:
+                outcome = _run(job, threads, children, tell)
+            if outcome.how != LEFT:
+                tell(outcome)
+            return outcome
+
+        found = [pool.submit(run, job) for job in jobs]
+        # With a limit, or Windows would answer no signal while it waits.
+        while wait(found, timeout=PAUSE).not_done:
+            pass
+        return [one.result() for one in found]
 
 
 def _refuse_other(job: Job) -> None:
@@ -131,24 +155,34 @@ def _refuse_other(job: Job) -> None:
         raise SweepError(job.folder)
 
 
-def _run(job: Job, threads: str, tell: Callable[[JobOutcome], None]) -> JobOutcome:
+def _run(
+    job: Job, threads: str, children: Children, tell: Callable[[JobOutcome], None]
+) -> JobOutcome:
     log = job.folder.with_name(f"{job.name}.log")
     with log.open("a", encoding="utf-8") as stream:
-        _hold(stream, lambda: tell(JobOutcome(job, WAITS)))
+        if not try_lock(stream.fileno()):
+            tell(JobOutcome(job, WAITS))
+            while not try_lock(stream.fileno()):
+                if children.is_stopping:
+                    return JobOutcome(job, LEFT)
+                time.sleep(PAUSE)
         if job.is_done:
             return JobOutcome(job, DONE)
-        stream.truncate(0)
-        ended = subprocess.run(  # noqa: S603  # this very program
+        stream.seek(0)
+        stream.truncate()
+        code = children.run(
             [sys.executable, "-m", "bptt", "train", *_arguments(job)],
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "BPTT_THREADS": threads},
-            check=False,
+            stream,
+            {**os.environ, "BPTT_THREADS": threads},
         )
-    if ended.returncode == 0:
+    if code is None:
+        return JobOutcome(job, LEFT)
+    if code == 0:
         return JobOutcome(job, WENT_ON)
+    if children.is_stopping:
+        return JobOutcome(job, STOPPED)
     lines = log.read_text("utf-8", "replace").strip().splitlines()
-    return JobOutcome(job, FAILED, lines[-1] if lines else f"exit {ended.returncode}")
+    return JobOutcome(job, FAILED, lines[-1] if lines else f"exit {code}")
 
 
 def _arguments(job: Job) -> list[str]:
@@ -157,22 +191,6 @@ def _arguments(job: Job) -> list[str]:
     table = job.folder.with_name(f"{job.name}.json")
     write_whole(table, (json.dumps(job.table, indent=1) + "\n").encode())
     return ["--config", str(table), "--out", str(job.folder)]
-
-
-def _hold(log: IO[str], waits: Callable[[], None]) -> None:
-    """Lock a log; the process that writes it has the lock as long as it lives.
-
-    A system or a file system that has no such locks is used without.
-    """
-    try:
-        posix = import_module("fcntl")
-        try:
-            posix.flock(log, posix.LOCK_EX | posix.LOCK_NB)
-        except BlockingIOError:
-            waits()
-            posix.flock(log, posix.LOCK_EX)
-    except (ImportError, OSError):
-        pass
 
 
 def _name(own: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from bptt.step.shapes import Array
 from bptt.train.checkpoint import Parameters
 from bptt.train.data.entries import Entries
 from bptt.train.data.form import Form
+from bptt.train.data.reads import InputRead
 from bptt.train.data.series_task import normal
 from bptt.train.errors import (
     CellNotTrainableError,
@@ -27,11 +28,15 @@ from bptt.train.export.c_header import c_header
 from bptt.train.export.onnx_model import onnx_model
 from bptt.train.export.single_step import SingleStep, single_step
 from bptt.train.files import write_whole
+from bptt.train.fitting import reads_targets_back
 from bptt.train.gaps import without_loss
 from bptt.train.model import Model
 from bptt.train.optimiser import import_torch
+from bptt.train.reading import reads_of
 from bptt.train.run_folder import SavedRun, read_run
 from bptt.train.sampling import Sampler, best_or_last
+
+Given = Array | Mapping[str, Array]  # x, or all inputs by name
 
 
 @dataclass(frozen=True)
@@ -64,29 +69,62 @@ class Trained:
         """The form of the data that it reads."""
         return self.run.form
 
-    def predict(self, x: Array, *, lengths: Array | None = None) -> Array:
+    def predict(self, x: Given, *, lengths: Array | None = None) -> Array:
         """The predictions of every step: probabilities, or real numbers.
 
         softmax(o[t]) of classes, sigmoid(o[t]) of binary targets, o[t] of real ones.
         Masks and noise are at their mean, and every row starts from a zero state.
-        x: (tau, n_b, n_x), or tokens (tau, n_b); lengths: (n_b,), the useful steps.
-        Returns: (tau, n_b, n_o), zero beyond a length.
+        x: (tau, n_b, n_x), or tokens (tau, n_b); of a cell that reads more than x the
+        arrays of all its inputs by name, (tau, n_b, ...), or (n_b, ...) of one per
+        sequence, and y where it reads the targets of earlier steps. lengths: (n_b,),
+        the useful steps.
+        Returns: (tau, n_b, n_o), zero beyond a length; (n_b, n_o) of an o after the
+        last step.
         Raises: PredictInputError for another shape, CellNotTrainableError if the model
         has no o in its loss.
         """
         o = self.scores(x, lengths=lengths)
         found = self._in_units(_link(self.model.loss, o))
-        if lengths is not None:
-            found[np.arange(len(x))[:, None] >= np.asarray(lengths)] = 0
+        if lengths is not None and not self.is_once:
+            found[np.arange(len(found))[:, None] >= np.asarray(lengths)] = 0
         return found
 
-    def scores(self, x: Array, *, lengths: Array | None = None) -> Array:
+    @property
+    def is_once(self) -> bool:
+        """Whether it predicts after the last step, once for a sequence."""
+        return self.model.scores in self.cell.graph.times.once
+
+    def scores(self, x: Given, *, lengths: Array | None = None) -> Array:
         """The o[t] of the loss, (tau, n_b, n_o): as `predict`, before softmax."""
-        self._refuse_other(np.asarray(x))
-        x = self._normal(x)
+        named = x if isinstance(x, Mapping) else {"x": x}
+        others = {name: np.asarray(array) for name, array in named.items()}
+        plain = self._plain(others)
         scores = _scores_of(self.model)
-        run = self.cell.forward(self.parameters, self._inputs(x), lengths=lengths)
+        inputs = self.model.inputs(self.form, self.parameters, plain, others)
+        run = self.cell.forward(self.parameters, inputs, lengths=lengths)
         return np.array(run[scores])
+
+    def _plain(self, others: dict[str, Array]) -> Array:
+        """x as the network reads it; of a cell without one, an x without columns.
+
+        Takes x out of the others. Raises: PredictInputError.
+        """
+        reads = reads_of(self.cell)
+        known = dict(reads.others)
+        if reads.has_y and reads_targets_back(self.cell, _scores_of(self.model)):
+            known["y"] = InputRead((), True)
+        wanted = [*(["x"] if reads.has_x else []), *known]
+        if any(n not in others for n in wanted):
+            given = ", ".join(others) or "nothing"
+            raise PredictInputError(f"{given} alone", ", ".join(wanted))
+        x = others.pop("x") if reads.has_x else None
+        for name in [n for n in others if n not in known]:
+            del others[name]  # targets that nothing reads back
+        if x is None:
+            name = next(n for n, one in known.items() if one.per_step)
+            return np.zeros((*others[name].shape[:2], 0), np.float32)
+        self._refuse_other(x)
+        return self._normal(x)
 
     def forecast(self, x: Array, steps: int) -> Array:
         """Further steps of series, the network fed its own output.
@@ -104,7 +142,12 @@ class Trained:
         data = self.run.config.get("data", {})
         horizon = data.get("horizon")
         if self.model.loss != "mse" or horizon is None:
-            raise ForecastError(self.run.folder)
+            raise ForecastError(
+                self.run.folder, "its target is no later x of a real series"
+            )
+        if self.form.shapes:
+            why = "it reads more than x, and what that is later is not known"
+            raise ForecastError(self.run.folder, why)
         self._refuse_other(np.asarray(x))
         if len(x) < horizon:
             wanted = f"at least {horizon} steps, the horizon"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from bptt.train.budget import refuse_small_budget
 from bptt.train.checkpoint import (
     LAST,
     Checkpoint,
@@ -35,6 +36,7 @@ from bptt.train.extending import (
     taken_over,
 )
 from bptt.train.finish import finish, has_checkpoint
+from bptt.train.fitting import unread
 from bptt.train.full_batch import FullBatchSession
 from bptt.train.ignored import against_reading_ahead, refuse_ignored
 from bptt.train.interrupt import StopOnInterrupt
@@ -42,6 +44,7 @@ from bptt.train.model import Model, build_model, refuse_reading_ahead
 from bptt.train.optimiser import import_torch
 from bptt.train.options import TrainingOptions
 from bptt.train.processes import Processes, join_processes
+from bptt.train.reading import reads_of
 from bptt.train.report import Report
 from bptt.train.run_folder import (
     SavedRun,
@@ -59,7 +62,7 @@ from bptt.version import __version__
 
 LBFGS = "lbfgs"
 STOPPING = (
-    "Stopping: saving what is learned, then measuring the held-out part; "
+    "Stopping: saving what is learned, then measuring held-out data if they are few; "
     "Ctrl-C again leaves at once."
 )
 
@@ -136,8 +139,11 @@ def _train(
         form = replace(first.form, has_gaps=task.form.has_gaps)
         task = replace(task, form=form)
     model = build_model(options, task.form)
-    refuse_reading_ahead(model, against_reading_ahead(task, data))
-    task = _with_unit(task, model)
+    why = against_reading_ahead(task, data)
+    is_cut = task.kind != "sequences" or task.truncation.k1 is not None
+    refuse_reading_ahead(model, why, is_cut=is_cut)
+    remarks = (*task.remarks, *unread(model.cell))
+    task = _with_unit(replace(task, remarks=remarks), model)
     is_full = _is_full_batch(options, task, processes)
     refuse_ignored(options, task, data, model, is_full_batch=is_full)
     made = model.init(task.form, options, "float64" if is_full else "float32")
@@ -146,6 +152,8 @@ def _train(
     start = Checkpoint(made)
     setting = Setting(options, task, model, folder, processes)
     run = _session(setting, start)
+    with one_thread():
+        refuse_small_budget(model.cell, made, task, options, processes)
     refuse_used(folder)
     processes.wait()  # nobody looks at the folder after the first one has made it
     if processes.is_first:
@@ -219,7 +227,8 @@ def read_again(saved: SavedRun) -> Data:
     request = saved.config.get("data", {}).get("request")
     if request is None:
         raise OptionError("--resume", saved.folder, "the run's DATA, which was no file")
-    return open_data(DataRequest.from_json(request))
+    reads = reads_of(saved.model.cell)
+    return open_data(replace(DataRequest.from_json(request), reads=reads))
 
 
 def _with_unit(task: TrainingTask, model: Model) -> TrainingTask:

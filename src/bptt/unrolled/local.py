@@ -183,16 +183,19 @@ def jacobians(
 
 
 def evaluate(
-    equation: LocalEquation, values: Mapping[str, Array], sizes: Mapping[str, int]
-) -> Array:
+    equation: LocalEquation, values: Mapping[str, Array], sizes: Mapping[str, int],
+    meaning: reference.Meaning = reference.AS_IT_IS,
+) -> Array:  # fmt: skip
     """The equation's result for many rows at once: (tau, rows, *shape).
 
-    values: read key -> (tau, rows, *shape), real or complex.
+    values: read key -> (tau, rows, *shape), real or complex; meaning: see
+    `reference.run`.
     """
     program = equation.forward
     tau, rows = next(iter(values.values())).shape[:2]
     dtype = np.result_type(*(values[key].dtype for key in equation.real_reads))
-    run = reference.run(program, _bindings(values, {}, tau, rows, sizes, dtype))
+    bindings = _bindings(values, {}, tau, rows, sizes, dtype)
+    run = reference.run(program, bindings, meaning)
     return np.asarray(run[program.roots[equation.name]])
 
 

@@ -9,11 +9,11 @@ from torch.nn.functional import softplus
 from tests.catalogue.loops.steps import LOOPS, loop
 
 
-@loop("z", without_time=("m",))
+@loop("h", without_time=("m",))
 def luong_decoder(p, x, s, back):
-    h = tanh(p.b + p.W @ s.h + p.U @ x.x)
-    a = torch.softmax(x.m @ p.W_a.T @ h, 0)
-    return {"h": h, "z": tanh(p.W_c @ (a @ x.m) + p.W_h @ h)}
+    state = tanh(p.b + p.W @ s.s + p.U @ x.x)
+    a = torch.softmax(x.m @ p.W_a.T @ state, 0)
+    return {"s": state, "h": tanh(p.W_c @ (a @ x.m) + p.W_s @ state)}
 
 
 @loop("h")

@@ -65,10 +65,10 @@ def leaky_units(p, x, s, back):
     return {"h": keep * s.h + (1 - keep) * tanh(p.b + p.W @ s.h + p.U @ x.x)}
 
 
-@loop("z")
+@loop("h")
 def removed_connections(p, x, s, back):
-    h = tanh(p.b + p.W @ s.h + p.U @ x.x)
-    return {"h": h, "z": tanh(p.d + p.R @ back("z", 4) + p.Q @ h)}
+    g = tanh(p.b + p.W @ s.g + p.U @ x.x)
+    return {"g": g, "h": tanh(p.d + p.R @ back("h", 4) + p.Q @ g)}
 
 
 @loop("L")

@@ -9,7 +9,7 @@ import weakref
 import numpy as np
 import pytest
 
-from bptt.execute.codegen import vmath
+from bptt.execute.codegen import jit, objects, vmath
 from bptt.execute.codegen.jit import compile_ir
 from bptt.execute.codegen.target import get_host_target
 from tests.execute.elementwise import compile_elementwise
@@ -83,6 +83,52 @@ def test_a_function_keeps_its_code_alive():
     del function
     gc.collect()
     assert reference() is None
+
+
+def lines_of(action):
+    """The functions in Python that run meanwhile."""
+    seen, before = [], sys.gettrace()
+    sys.settrace(lambda frame, *_: seen.append(frame.f_code.co_name))
+    try:
+        action()
+    finally:
+        sys.settrace(before)
+    return seen
+
+
+def test_code_goes_without_a_line_of_python_and_is_freed_by_the_next():
+    """What a signal asks for is run between lines, and lost in a finaliser."""
+    text = "define void @nothing(i64 %n) {\n  ret void\n}\n"
+    target = get_host_target()
+    held = [compile_ir(text, target, {"nothing": []}) for _ in range(3)]
+    known = [(loaded.engine, loaded.context) for loaded in jit._LOADED
+             if loaded() in held]  # fmt: skip
+    assert len(known) == 3
+    assert not lines_of(held.clear)
+    assert not any(part.closed for pair in known for part in pair)
+    compile_ir(text, target, {"nothing": []})
+    assert all(part.closed for pair in known for part in pair)
+    assert not any(loaded.engine.closed for loaded in jit._LOADED)
+
+
+def test_equal_code_is_loaded_once_and_forgotten_when_it_is_gone():
+    target = get_host_target()
+
+    def make(number):
+        text = f"define void @f{number}(i64 %n) {{\n  ret void\n}}\n"
+        signatures = {f"f{number}": []}
+        return objects.build(("a test", number), lambda: text, target, signatures)
+
+    first = make(1)
+    assert make(1) is first
+    keys = set(objects._alive)
+    held = [first]
+    del first
+    assert not lines_of(held.clear)
+    second = make(2)
+    gone = keys - set(objects._alive)
+    assert len(gone) >= 1
+    assert second in [one() for one in objects._alive.values()]
 
 
 @pytest.mark.parametrize(

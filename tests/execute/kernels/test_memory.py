@@ -10,7 +10,7 @@ from bptt import cells
 from bptt.calculus.program import Request, gradient_program
 from bptt.execute.compile.compiler import compile_program, lay_out
 from bptt.execute.kernels.executor import host_target
-from bptt.execute.kernels.memory import boundaries_read, buffer_shapes, place_together
+from bptt.execute.kernels.places import boundaries_read, buffer_shapes, place_together
 from tests.execute.guard import run_guarded
 from tests.execute.library import LIBRARY_NAMES, library, make_case, sizes_of
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -109,6 +110,7 @@ def load_object(
 ) -> Compiled:
     """Object code of this process's own making to functions that can be called."""
     _initialize()
+    free_dead_code()
     context = binding.create_context()
     empty = binding.parse_assembly("", context)
     empty.triple = binding.get_process_triple()
@@ -117,10 +119,44 @@ def load_object(
     engine.finalize_object()
     addresses = {name: engine.get_function_address(name) for name in signatures}
     compiled = Compiled(addresses, dict(signatures), assembly)
-    # At interpreter exit a daemon thread may still run a kernel; the system takes the
-    # memory back then, so nothing is freed here (atexit = False).
-    weakref.finalize(compiled, _release, engine, context).atexit = False
+    loaded = _Loaded(compiled, _DEAD.append)
+    loaded.engine, loaded.context = engine, context
+    _LOADED.add(loaded)
     return compiled
+
+
+class _Loaded(weakref.ref[Compiled]):
+    """What code is loaded with; among the dead when nobody holds the code any more.
+
+    By a C function alone, as `memory.Loan` does it: Python would run what a signal asks
+    for inside a finaliser of its own, too, and an exception there is lost, Ctrl-C's
+    with it.
+    """
+
+    __slots__ = ("context", "engine")
+    context: Any
+    engine: Any
+
+
+# At interpreter exit a daemon thread may still run a kernel; the system takes the
+# memory back then, so nothing is freed there: llvmlite's objects know the exit.
+_LOADED: set[_Loaded] = set()
+_DEAD: deque[Any] = deque()
+
+
+def free_dead_code() -> None:
+    """Free what nobody holds any more; whoever loads code calls it, so it is bounded.
+
+    `popleft` is atomic, so of two threads each frees its own.
+    """
+    while _DEAD:
+        try:
+            loaded = _DEAD.popleft()
+        except IndexError:
+            return
+        loaded.engine.close()  # frees the code, the module and the target machine
+        loaded.context.close()
+        _LOADED.discard(loaded)
 
 
 def publish(name: str, compiled: Compiled) -> None:
@@ -152,8 +188,3 @@ def _optimize(module: Any, machine: Any) -> None:
         passes.close()
         builder.close()
         tuning.close()
-
-
-def _release(engine: Any, context: Any) -> None:
-    engine.close()  # frees the code, the module and the target machine
-    context.close()

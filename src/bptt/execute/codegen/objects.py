@@ -27,7 +27,8 @@ __all__ = ["build", "shorten"]
 
 # What writes code, and what it is written from.
 WRITERS = ("bptt.execute.codegen", "bptt.execute.compile", "bptt.step", "bptt.calculus")
-_alive: weakref.WeakValueDictionary[str, Compiled] = weakref.WeakValueDictionary()
+# Of references without a callback: see `jit._Loaded`.
+_alive: dict[str, weakref.ref[Compiled]] = {}
 
 
 def build(
@@ -42,9 +43,13 @@ def build(
     Raises: what `write` raises, and RuntimeError if LLVM refuses what it gives.
     """
     key = make_key(description, target)
-    found = _alive.get(key)
+    known = _alive.get(key)
+    found = None if known is None else known()
     if found is None:
-        found = _alive[key] = load_object(_find(key, write, target), target, signatures)
+        found = load_object(_find(key, write, target), target, signatures)
+        for dead in [key for key, one in _alive.copy().items() if one() is None]:
+            _alive.pop(dead, None)
+        _alive[key] = weakref.ref(found)
     return found
 
 

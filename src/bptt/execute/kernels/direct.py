@@ -22,10 +22,9 @@ from bptt.execute.compile.sums import View
 from bptt.execute.kernels.memory import (
     Workspace,
     address_of,
-    buffer_shapes,
     cut_out,
-    place_together,
 )
+from bptt.execute.kernels.places import buffer_shapes, find_rows, place_together
 from bptt.execute.kernels.quick import Recipe, find
 from bptt.execute.kernels.totals import block_rows
 from bptt.execute.kernels.workspace import ALIGNMENT
@@ -207,26 +206,16 @@ class Direct:
 
         step: of one step alone, 0 or -1.
         """
-        if node is None or not node.timed:
+        rows = find_rows(self.executable, node, self.tau, self.n_b, self.numbers)
+        if rows is None:
             return None
-        layout = self.executable.layout
-        place = layout.left_at(self.executable.plan.canon(node))
-        if place is None:
-            return None
-        buffer, item = layout.buffers[place.buffer], self.item
-        row = self.n_b * buffer.stride * item
-        core = self.numbers(node.axes)
-        cores = np.empty(core, self.dtype).strides
-        begin = row * buffer.is_padded + place.column * item
-        strides = (row, buffer.stride * item, *cores)
-        shape = (self.tau, self.n_b, *core)
-        start = self._starts[place.buffer]
-        number = place.buffer if start is None else None
-        begin += (start or 0) * item
+        start = self._starts[rows.buffer]
+        number = rows.buffer if start is None else None
+        begin = rows.start + (start or 0) * self.item
         if step is None:
-            return Extent(number, begin, shape, strides)
-        begin += row * (self.tau - 1 if step < 0 else 0)
-        return Extent(number, begin, shape[1:], strides[1:])
+            return Extent(number, begin, rows.shape, rows.strides)
+        begin += rows.strides[0] * (self.tau - 1 if step < 0 else 0)
+        return Extent(number, begin, rows.shape[1:], rows.strides[1:])
 
     def look(self, spot: Extent, seat: Seat, block: StepBlock) -> Array:
         """A view of a spot, in the block or in the seat."""

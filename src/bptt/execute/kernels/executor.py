@@ -25,8 +25,8 @@ from bptt.execute.kernels.memory import (
     Workspace,
     address_of,
     borrow,
-    buffer_shapes,
 )
+from bptt.execute.kernels.places import buffer_shapes
 from bptt.execute.kernels.ragged import Ragged, RaggedValues
 from bptt.execute.kernels.threads import RowPool, choose_threads, split_rows
 from bptt.execute.kernels.totals import RowProduct, Total

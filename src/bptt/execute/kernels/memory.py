@@ -8,7 +8,6 @@ so a buffer is never used again while anyone can still read it.
 from __future__ import annotations
 
 import ctypes
-import functools
 import math
 import weakref
 from collections import deque
@@ -21,20 +20,19 @@ from numpy.typing import NDArray
 from bptt.execute.codegen.reduce import count_reduce_work
 from bptt.execute.codegen.turns import Turns, flat_turn, full_turns
 from bptt.execute.compile.compiler import Executable
-from bptt.execute.kernels.workspace import ALIGNMENT, empty_aligned, empty_together
-from bptt.step.graph import Node, shift_of, walk
+from bptt.execute.kernels.places import (
+    boundaries,
+    buffer_shapes,
+    edges,
+    entries,
+    place_together,
+)
+from bptt.execute.kernels.workspace import empty_aligned, empty_together
+from bptt.step.graph import Node
 
 FloatArray = NDArray[Any]
 Memory = Sequence[FloatArray | None]
 MOST_LENGTHS = 3  # numbers of steps whose turns a workspace keeps
-
-
-def buffer_shapes(executable: Executable, tau: int, n_b: int) -> list[tuple[int, ...]]:
-    """The shapes of the buffers in which kernels leave values for each other."""
-    return [
-        (tau + 2 * buffer.is_padded, n_b, buffer.stride)
-        for buffer in executable.layout.buffers
-    ]
 
 
 class StepMemory:
@@ -53,49 +51,6 @@ class StepMemory:
         # What the second phase alone writes lies in the workspace that it runs in.
         self.buffers = cut_out(block, starts, buffer_shapes(executable, tau, n_b))
         clear_edges(executable, self.buffers)
-
-
-def place_together(
-    executable: Executable, tau: int, n_b: int
-) -> tuple[list[int | None], int]:
-    """Where the buffers of a first phase begin in one block, and its size, in reals.
-
-    A boundary row that nothing reads lies over a neighbour's rows: of a single step it
-    would be a third of the memory.
-    """
-    step = ALIGNMENT // executable.real_bytes
-    early, reads = executable.early_buffers, boundaries_read(executable)
-    shapes = buffer_shapes(executable, tau, n_b)
-    starts: list[int | None] = [None] * len(shapes)
-    end = size = 0
-    # One without a first row lies over the end of the others, so it comes after them,
-    # the widest row last.
-    for number in sorted(early, key=lambda n: (not reads[n][0], shapes[n][2], n)):
-        has_first, has_last = reads[number]
-        row, whole = n_b * shapes[number][2], math.prod(shapes[number])
-        start = end if has_first else max(0, end - row)
-        starts[number] = start = -(-start // step) * step
-        end = start + whole - (0 if has_last else row)
-        size = max(size, start + whole)
-    return starts, size
-
-
-@functools.lru_cache(maxsize=64)
-def boundaries_read(executable: Executable) -> list[tuple[bool, bool]]:
-    """Per buffer, whether anything reads its row before the first or after the last."""
-    layout, padded = executable.layout, executable.plan.padded
-    shifts = [n for n in walk(executable.program.roots.values()) if n.op == "shift"]
-    shifts += [node for nodes in executable.other_steps for node in nodes]
-    lags: dict[int, set[int]] = {}
-    for name, lag in map(shift_of, shifts):
-        if name in padded:
-            lags.setdefault(layout.places[padded[name]].buffer, set()).add(lag)
-    both = {-1, 1}
-    read = [
-        lags.get(number, both) if buffer.is_padded else both
-        for number, buffer in enumerate(layout.buffers)
-    ]
-    return [(-1 in found, 1 in found) for found in read]
 
 
 def cut_out(
@@ -117,16 +72,10 @@ def clear_edges(executable: Executable, memory: Memory) -> None:
 
     Not where nothing reads it: a neighbour's rows may lie there.
     """
-    reads = boundaries_read(executable)
-    for number, array in enumerate(memory):
-        if array is None or not executable.layout.buffers[number].is_padded:
-            continue
-        is_apart = number not in executable.early_buffers
-        has_first, has_last = reads[number]
-        if has_first or is_apart:
-            array[0] = 0
-        if has_last or is_apart:
-            array[-1] = 0
+    for number, row in edges(executable):
+        array = memory[number]
+        if array is not None:
+            array[row] = 0
 
 
 class Workspace:
@@ -180,7 +129,6 @@ class Workspace:
             memory = self._get_own()
         if self._placed is memory:
             return
-        layout, plan = self._executable.layout, self._executable.plan
         self._placed = None  # an interrupt may come between any two lines
         self.buffers = [
             self._make_late(number) if array is None else array
@@ -190,20 +138,10 @@ class Workspace:
             for name, address in self.addresses(number).items():
                 if name in self.numbers:
                     self.table[self.numbers[name]] = address
-        padded = {node: name for name, node in plan.padded.items()}
-        self.boundaries = []
-        reads = boundaries_read(self._executable)
-        for node, place in layout.places.items():
-            if node in padded:
-                row = (
-                    -1 if padded[node] in self._executable.program.graph.backward else 0
-                )
-                if not reads[place.buffer][row]:
-                    continue  # it may lie over other rows: see `place_together`
-                part = self.buffers[place.buffer][row, :, place.column :][
-                    :, : place.width
-                ]
-                self.boundaries.append((padded[node], part))
+        self.boundaries = [
+            (name, self.buffers[place.buffer][row][:, place.column :][:, : place.width])
+            for name, place, row in boundaries(self._executable)
+        ]
         self._placed = memory
 
     def _make_late(self, number: int) -> FloatArray:
@@ -324,14 +262,9 @@ class Workspace:
 
     def addresses(self, number: int) -> dict[str, int]:
         """A buffer's first row under its name, and its shifted readings."""
-        buffer = self._executable.layout.buffers[number]
-        item = self.dtype.itemsize
         start = address_of(self.buffers[number])
-        name = f"m{number}"
-        if not buffer.is_padded:
-            return {name: start}
-        row = self.shape[1] * buffer.stride * item
-        return {name: start + row, f"{name}@-1": start, f"{name}@+1": start + 2 * row}
+        found = entries(self._executable, self.shape[1], number)
+        return {name: start + begin for name, begin in found.items()}
 
 
 def _first_parts(

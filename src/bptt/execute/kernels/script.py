@@ -34,7 +34,14 @@ from bptt.execute.codegen.script import (
 from bptt.execute.codegen.target import Target
 from bptt.execute.codegen.turns import Turns, flat_turn, full_turns
 from bptt.execute.compile.compiler import Executable
-from bptt.execute.kernels.memory import address_of, boundaries_read, buffer_shapes
+from bptt.execute.kernels.memory import address_of
+from bptt.execute.kernels.places import (
+    boundaries,
+    buffer_shapes,
+    edges,
+    entries,
+    find_rows,
+)
 from bptt.execute.kernels.quick import Recipe
 from bptt.execute.kernels.totals import block_rows
 from bptt.execute.kernels.workspace import ALIGNMENT
@@ -178,9 +185,9 @@ class ScriptWriter:
         Raises: NoScriptError, where kernels read what NumPy makes.
         """
         self._buffers = buffers
-        for number in range(len(buffers)):
-            for name, place in self._addresses(number).items():
-                self._entries[self._numbers.get(name, -1)] = place
+        for number, (base, begin) in enumerate(buffers):
+            for name, n_bytes in entries(self.executable, self.n_b, number).items():
+                self._entries[self._numbers.get(name, -1)] = base, begin + n_bytes
         self._entries.pop(-1, None)
         for part in self.executable.code.packed:
             self._enter(part.name, self.take(part.n_reals * self.item))
@@ -203,46 +210,18 @@ class ScriptWriter:
         if name in self._numbers:
             self._entries[self._numbers[name]] = place
 
-    def _addresses(self, number: int) -> dict[str, Place]:
-        """As `Workspace.addresses`."""
-        buffer, (base, begin) = (
-            self.executable.layout.buffers[number],
-            self._buffers[number],
-        )
-        name = f"m{number}"
-        if not buffer.is_padded:
-            return {name: (base, begin)}
-        row = self.n_b * buffer.stride * self.item
-        return {name: (base, begin + row), f"{name}@-1": (base, begin),
-                f"{name}@+1": (base, begin + 2 * row)}  # fmt: skip
-
     def clear_edges(self) -> None:
         """As `memory.clear_edges`: zeros beyond the first and the last step."""
-        reads = boundaries_read(self.executable)
-        for number, buffer in enumerate(self.executable.layout.buffers):
-            if not buffer.is_padded:
-                continue
-            is_apart = number not in self.executable.early_buffers
-            for is_read, step in zip(reads[number], (0, self.tau + 1), strict=True):
-                if is_read or is_apart:
-                    rows = self._columns(number, 0, buffer.stride)
-                    self.move(rows.step(step), None)
+        for number, row in edges(self.executable):
+            stride = self.executable.layout.buffers[number].stride
+            self.move(self._columns(number, 0, stride).step(row), None)
 
     def fill_boundaries(self, initial: Mapping[str, Place]) -> None:
         """The values before the first step, zeros where none are given."""
-        plan, layout = self.executable.plan, self.executable.layout
-        reads = boundaries_read(self.executable)
-        padded = {node: name for name, node in plan.padded.items()}
-        for node, spot in layout.places.items():
-            if node not in padded:
-                continue
-            name = padded[node]
-            row = -1 if name in self.program.graph.backward else 0
-            if reads[spot.buffer][row]:
-                rows = self._columns(spot.buffer, spot.column, spot.width).step(row)
-                given = initial.get(name)
-                value = None if given is None else self.dense(given, rows.shape)
-                self.move(rows, value)
+        for name, spot, row in boundaries(self.executable):
+            rows = self._columns(spot.buffer, spot.column, spot.width).step(row)
+            given = initial.get(name)
+            self.move(rows, None if given is None else self.dense(given, rows.shape))
 
     def _columns(self, number: int, column: int, width: int) -> Strided:
         """Columns of a whole buffer, boundary rows and all."""
@@ -296,22 +275,11 @@ class ScriptWriter:
 
     def find(self, node: Node | None) -> Strided:
         """A value of steps, (tau, n_b, *core). Raises: NoScriptError."""
-        layout, plan = self.executable.layout, self.executable.plan
-        spot = None
-        if node is not None and node.timed:
-            node = plan.canon(node)
-            spot = layout.left_at(node)
-        if node is None or spot is None:
+        rows = find_rows(self.executable, node, self.tau, self.n_b, self.numbers)
+        if rows is None:
             raise NoScriptError("a value that no kernel leaves")
-        buffer = layout.buffers[spot.buffer]
-        rows = self._columns(spot.buffer, spot.column, layout.width(node))
-        base, begin = rows.place
-        begin += rows.strides[0] * buffer.is_padded
-        core = self.numbers(node.axes)
-        dense = self.dense(NOWHERE, core).strides
-        return Strided(
-            (base, begin), (self.tau, self.n_b, *core), (*rows.strides[:2], *dense)
-        )
+        base, begin = self._buffers[rows.buffer]
+        return Strided((base, begin + rows.start), rows.shape, rows.strides)
 
     def total(self, node: Node, dst: Strided) -> None:
         """A total over time that is no product, as `totals.Total` sums it.

@@ -109,6 +109,8 @@ def _card(writer: PageWriter, card: m.Card) -> Markup:
         if card.question else None,
         tag("span", word("not-checked"), class_="tagged q")
         if status == m.NOT_CHECKED else None,
+        tag("span", writer.text(card.open_note), class_="tagged")
+        if status == m.NOT_CHECKED and card.open_note else None,
     ]  # fmt: skip
     head = tag("div", tag("h3", writer.text(card.title)), *tags, class_="head")
     if status == m.FAILED:

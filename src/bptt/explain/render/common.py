@@ -65,7 +65,9 @@ class FormatWriter:
         if card.status == m.FAILED:
             return self.label("failed")
         if card.status == m.NOT_CHECKED:
-            return self.label("not-checked")
+            note = card.open_note
+            said = f": {self.sentence(note)}" if note else ""
+            return self.label("not-checked") + said
         links = [link for chain in card.all_chains for link in chain.links[1:]]
         errors = [c.error or 0.0 for k in links for c in (k.tree, k.printed)]
         return self.label(

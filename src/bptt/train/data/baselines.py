@@ -90,12 +90,25 @@ def lzma_bits(split: Split) -> float:
     start from nothing. The window covers up to 4 MiB of what it is shown.
     """
     training = b"".join(_in_bytes(split.training()))[-LZMA_CONTEXT_BYTES:]
-    n = sum(map(len, split.validation()))
-    n_bytes = len(training) + sum(map(len, _in_bytes(split.validation())))
+    n, first, n_bytes = 0, [], len(training)
+
+    def read() -> Iterator[bytes]:
+        nonlocal n
+        for piece in split.validation():
+            n += len(piece)
+            yield piece.encode()
+
+    pieces = read()
+    for piece in pieces:  # until it is known how large the window is
+        first.append(piece)
+        n_bytes += len(piece)
+        if n_bytes >= LZMA_WINDOW_BYTES:
+            break
     window = min(max(2**16, n_bytes), LZMA_WINDOW_BYTES)
     before = _compressed_size(window, _short(training))
-    later = (p for piece in _in_bytes(split.validation()) for p in _short(piece))
-    return 8 * (_compressed_size(window, chain(_short(training), later)) - before) / n
+    later = (p for piece in chain(first, pieces) for p in _short(piece))
+    both = _compressed_size(window, chain(_short(training), later))
+    return 8 * (both - before) / n
 
 
 def _in_bytes(pieces: Iterable[str]) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """What data looks like to a cell, and in which unit its loss is reported."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import log
 
 import numpy as np
@@ -17,7 +18,9 @@ class Form:
     per_step: whether every step has a target, not only the last one of a sequence;
     x_mean, x_scale, y_mean, y_scale: of each column, where the network reads
     (x - mean) / scale; empty where it reads the data as they are; has_gaps: whether
-    single elements of a y may be missing.
+    single elements of a y may be missing; shapes: of what is read besides x and y, one
+    value each; entries: how many its whole numbers count. Where x is no vector or
+    token, n_x is 0.
     """
 
     n_x: int
@@ -30,6 +33,8 @@ class Form:
     y_mean: tuple[float, ...] = ()
     y_scale: tuple[float, ...] = ()
     has_gaps: bool = False
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    entries: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def scale_of_y(self) -> Array | float:
@@ -56,8 +61,10 @@ WORDS_READ = LossUnit("bits per word", "bits/word", "word", 1 / log(2))
 
 
 def unit_of(loss: str, *, per_step: bool) -> LossUnit:
-    """The unit of a loss on sequences: nll and bce in nats, mse as it is."""
+    """The unit of a loss on sequences: nll and bce in nats, others as they are."""
     item = "step" if per_step else "sequence"
+    if loss == "other":
+        return LossUnit(f"loss per {item}", f"loss/{item}", item)
     if loss == "mse":
         return LossUnit(f"mean squared error per {item}", "mse", item)
     return LossUnit(f"nats per {item}", f"nats/{item}", item)

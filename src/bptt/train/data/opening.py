@@ -8,6 +8,7 @@ from typing import Any
 
 from bptt.train.data.characters import text_task
 from bptt.train.data.entries import Entries
+from bptt.train.data.reads import Reads
 from bptt.train.data.sequence_files import SUFFIXES, SequenceFiles, read_sequences
 from bptt.train.data.sequence_task import sequence_task
 from bptt.train.data.tables import TABLE_SUFFIXES, TableRequest, read_tables
@@ -58,13 +59,17 @@ EDGE = 2**20  # of a larger file: its first and last bytes
 
 @dataclass(frozen=True)
 class DataRequest:
-    """What a person asked to read; written to config.json, and read again on resume."""
+    """What a person asked to read; written to config.json, and read again on resume.
+
+    reads: what the cell reads of sequence files; of a run its cell says it.
+    """
 
     paths: tuple[Path, ...] = ()
     pattern: str = "*"
     limit: int | None = None
     table: TableRequest = field(default_factory=TableRequest)
     per: str | None = None
+    reads: Reads = field(default_factory=Reads)
 
     def to_json(self) -> dict[str, Any]:
         """Paths are made absolute: a run may be resumed from another folder."""
@@ -114,7 +119,8 @@ def open_data(request: DataRequest) -> Data:
     if found == ["sequences"]:
         files = [f for path in request.paths for f in _sequence_files(path, request)]
         source = " ".join(map(str, request.paths))
-        return read_sequences(source, files, request.per, request.table.missing)
+        missing = request.table.missing
+        return read_sequences(source, files, request.per, missing, request.reads)
     return read_text(request.paths, pattern=request.pattern, limit=request.limit)
 
 

@@ -13,23 +13,31 @@ has none. The number of axes of x tells which:
 
 Integers in x are tokens. Without y the target of a step is the x of the next one. A
 part has its own names, x_train, x_validation, x_test and so on, or a folder of its own.
+What a cell reads besides has arrays of its inputs' names: see `reads`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from bptt.errors import did_you_mean
 from bptt.step.shapes import Array
+from bptt.train.data.array_names import WHOLE, check_names, parts_of
 from bptt.train.data.form import Form
+from bptt.train.data.reads import (
+    PLAIN,
+    Reads,
+    entries_of,
+    others_of,
+    together,
+    value_shape,
+    with_steps,
+)
 from bptt.train.data.sequences import Sequences, plain_where_whole
 from bptt.train.data.weighting import (
-    CLASS_WEIGHTS,
     LEFT_OUT,
     MASK,
-    WEIGHTS,
     check_weights,
     class_weights_of,
     gaps_as_mask,
@@ -42,18 +50,6 @@ from bptt.train.errors import BadRecordError, DataUnreadableError, EmptyDataErro
 Arrays = Mapping[str, Array]
 
 SUFFIXES = (".npz", ".safetensors")
-PART_NAMES = {
-    "training": ("train", "training"),
-    "validation": ("validation", "valid", "val"),
-    "test": ("test",),
-}
-WHOLE = "whole"  # records that belong to no part yet
-STEMS = ("x", "y", "lengths", MASK, WEIGHTS)
-ENDINGS = ("", *(f"_{name}" for names in PART_NAMES.values() for name in names))
-KNOWN = (*(stem + ending for stem in STEMS for ending in ENDINGS), CLASS_WEIGHTS)
-NAMES = (
-    f"{', '.join(STEMS)}, and each with {', '.join(ENDINGS[1:])}; and {CLASS_WEIGHTS}"
-)
 STEP, SEQUENCE = "step", "sequence"  # what a target belongs to
 ERROR = "error"  # what a missing value is, or MASK
 MAX_INDEX = 2**31 - 1
@@ -99,19 +95,22 @@ class _Record:
     y: Array
     per_step: bool
     scored: Array | None = None
+    others: Arrays = field(default_factory=dict)
 
     def refuse(self, reason: str) -> BadRecordError:
         return BadRecordError(self.file, self.number, reason)
 
 
 def read_sequences(
-    source: str, files: Sequence[Path], per: str | None = None, missing: str = ERROR
-) -> SequenceFiles:
+    source: str, files: Sequence[Path], per: str | None = None, missing: str = ERROR,
+    reads: Reads = PLAIN,
+) -> SequenceFiles:  # fmt: skip
     """Read all records and check every one of them.
 
     per: what a target belongs to, "step" or "sequence", where its shape could mean
     both; None: a step. missing: "error", or "mask": a NaN in x has the value before it,
-    and an element of y that is NaN does not count.
+    and an element of y that is NaN does not count. reads: what a cell reads, as
+    `reads_of(cell)` says; x and y where none is named.
 
     Raises: DataUnreadableError, EmptyDataError, BadRecordError (file, record, reason).
     """
@@ -119,14 +118,18 @@ def read_sequences(
     remarks: dict[str, None] = {}
     horizon: int | None = 1
     for file in files:
-        arrays, may_lack = _load(file), missing == MASK
-        if any(name.startswith("y") for name in arrays):
+        arrays, may_lack = _load(file, reads), missing == MASK
+        if not reads.has_y or any(name.startswith("y") for name in arrays):
             horizon = None
-        for part, given in _parts_of(file, arrays).items():
-            chosen = gaps_as_mask(given, may_lack=may_lack)
+        for part, given in parts_of(file, arrays, reads).items():
+            plain = with_steps(file, given, reads)
+            chosen = gaps_as_mask(plain, may_lack=may_lack)
             if per is None:
                 remarks |= dict.fromkeys(_doubts(chosen))
-            records.setdefault(part, []).extend(_records(file, chosen, per))
+            records.setdefault(part, []).extend(
+                replace(one, others=others_of(given, reads, one.number, len(one.x)))
+                for one in _records(file, chosen, per)
+            )
     every = [record for part in records.values() for record in part]
     if not every:
         raise EmptyDataError(source, "there is no sequence in it")
@@ -134,11 +137,10 @@ def read_sequences(
         (first,) = records[WHOLE][:1]
         raise first.refuse("belongs to no part, while other records do")
     for record in every:
-        _check_like(record, every[0])
-    parts = {part: _together(source, part, these) for part, these in records.items()}
-    return SequenceFiles(
-        source, tuple(files), parts, _form(every), tuple(remarks), horizon
-    )
+        _check_like(record, every[0], reads)
+    parts = {p: _together(source, p, these, reads) for p, these in records.items()}
+    form = _with_others(_form(every), every, reads)
+    return SequenceFiles(source, tuple(files), parts, form, tuple(remarks), horizon)
 
 
 def _doubts(arrays: Arrays) -> Iterator[str]:
@@ -155,17 +157,22 @@ def _doubts(arrays: Arrays) -> Iterator[str]:
         )
 
 
-def _together(source: str, part: str, records: list[_Record]) -> Sequences:
+def _together(
+    source: str, part: str, records: list[_Record], reads: Reads
+) -> Sequences:
     scored = [r.scored for r in records]
     if not any(one is None or one.any() for one in scored):
         raise EmptyDataError(source, f"no step of the part {part} has a target")
     x, y = [r.x for r in records], [r.y for r in records]
-    return Sequences(x, y, records[0].per_step, plain_where_whole(scored))
+    rows = tuple(n for n, one in reads.others.items() if not one.per_step)
+    others = together([r.others for r in records])
+    whole = plain_where_whole(scored)
+    return Sequences(x, y, records[0].per_step, whole, others, rows)
 
 
-def _load(file: Path) -> Arrays:
+def _load(file: Path, reads: Reads) -> Arrays:
     def check(names: list[str]) -> None:
-        check_names(file, names)
+        check_names(file, names, reads)
 
     try:
         if file.suffix.lower() == ".npz":
@@ -175,50 +182,6 @@ def _load(file: Path) -> Arrays:
     except (OSError, Refusal) as error:
         reason = f"no {file.suffix} file of numbers: {error}"
         raise DataUnreadableError(file, reason) from error
-
-
-def check_names(file: Path, names: Sequence[str]) -> None:
-    """Refuse an array whose name says nothing here, with the nearest that does.
-
-    Raises: BadRecordError.
-    """
-    for name in names:
-        if name not in KNOWN:
-            meant = did_you_mean(name, KNOWN) or "."
-            reason = f"has an array {name!r}, which means nothing here{meant}"
-            raise BadRecordError(file, None, f"{reason} Known are {NAMES}")
-    names = [name for name in names if name != CLASS_WEIGHTS]
-    if set(names) & set(STEMS) and set(names) - set(STEMS):
-        mixed = ", ".join(sorted(names))
-        reason = f"has arrays with and without the name of a part: {mixed}"
-        raise BadRecordError(file, None, reason)
-
-
-def _parts_of(file: Path, arrays: Arrays) -> dict[str, Arrays]:
-    """The arrays x, y, lengths of every part that a file holds."""
-    found: dict[str, Arrays] = {}
-    for part, names in PART_NAMES.items():
-        for name in names:
-            keys = {stem: f"{stem}_{name}" for stem in STEMS}
-            if keys["x"] in arrays:
-                keys[CLASS_WEIGHTS] = CLASS_WEIGHTS  # of all parts
-                found[part] = {k: arrays[v] for k, v in keys.items() if v in arrays}
-    if found:
-        return found
-    if "x" not in arrays:
-        reason = (
-            f"has no array x, only {', '.join(sorted(arrays)) or 'none'}; "
-            "name them x, y, lengths, or x_train, y_train and so on"
-        )
-        raise BadRecordError(file, None, reason)
-    return {_part_of_folder(file): arrays}
-
-
-def _part_of_folder(file: Path) -> str:
-    for part, names in PART_NAMES.items():
-        if file.parent.name in names:
-            return part
-    return WHOLE
 
 
 def _records(file: Path, arrays: Arrays, per: str | None) -> Iterable[_Record]:
@@ -367,7 +330,7 @@ def _without_left_out(record: _Record) -> _Record:
     return replace(record, y=np.where(counts, y, 0), scored=scored)
 
 
-def _check_like(record: _Record, first: _Record) -> None:
+def _check_like(record: _Record, first: _Record, reads: Reads) -> None:
     """Refuse a record whose arrays are not like the first record's."""
     if record.per_step != first.per_step:
         raise record.refuse(
@@ -383,6 +346,27 @@ def _check_like(record: _Record, first: _Record) -> None:
                 f"{name} is {a.dtype} {a.shape} per step, "
                 f"but {b.dtype} {b.shape} in the first record"
             )
+    for name, value in record.others.items():
+        mine, its = (value_shape(name, v, reads) for v in (value, first.others[name]))
+        if mine != its:
+            raise record.refuse(
+                f"{name} is {mine}, but {its} in the first record; fill it up with "
+                "zeros, and let an input of the cell say how many count: "
+                "n: () = input, where(j > n, -1000, ...)"
+            )
+
+
+def _with_others(form: Form, records: list[_Record], reads: Reads) -> Form:
+    """A form with the shapes and the entries of what is read besides x and y."""
+    others = together([record.others for record in records])
+    shapes = {n: value_shape(n, every[0], reads) for n, every in others.items()}
+    whole = {n: e for n, e in others.items() if reads.others[n].index is not None}
+    largest = {n: [int(one.max(initial=0)) for one in e] for n, e in whole.items()}
+    if form.target == "class":
+        largest["y"] = [form.n_o - 1]
+    entries = entries_of(reads, largest)
+    n_o = entries.pop("y", form.n_o)
+    return replace(form, n_o=n_o, shapes=shapes, entries=entries)
 
 
 def _form(records: list[_Record]) -> Form:

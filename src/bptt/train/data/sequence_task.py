@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from bptt.step.shapes import Array
+from bptt.train.data.array_names import WHOLE
 from bptt.train.data.form import Form
-from bptt.train.data.sequence_files import WHOLE, SequenceFiles
+from bptt.train.data.sequence_files import SequenceFiles
 from bptt.train.data.sequences import Batches, Sequences, split_records
 from bptt.train.data.series_task import (
     in_own_units,
@@ -16,7 +17,12 @@ from bptt.train.data.series_task import (
     standardised,
 )
 from bptt.train.data.task import TrainingTask
-from bptt.train.errors import OptionError, TooFewRecordsError, UnlikeDataError
+from bptt.train.errors import (
+    IgnoredOptionError,
+    OptionError,
+    TooFewRecordsError,
+    UnlikeDataError,
+)
 from bptt.train.options import TrainingOptions
 from bptt.train.truncation import Truncation
 
@@ -43,6 +49,9 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
         raise TooFewRecordsError(data.source, "validation", len(data))
     has_gaps = any(part.has_gaps for part in parts.values())
     form = replace(data.form, has_gaps=has_gaps)
+    if options.standardise and not form.n_x:
+        why = "the cell reads no vector x whose columns have a mean"
+        raise IgnoredOptionError("--standardise", why)
     if data.is_table if options.standardise is None else options.standardise:
         form = standardised(form, parts["training"])
         parts = {name: in_own_units(p, form) for name, p in parts.items()}
@@ -110,7 +119,10 @@ def sequence_evaluation(
             [y for part in every for y in part.y],
             every[0].per_step,
             _all_scored(every),
-        )
+            {n: [one for part in every for one in part.others[n]]
+             for n in every[0].others},
+            every[0].rows,
+        )  # fmt: skip
     form = replace(form, has_gaps=chosen.has_gaps)
     return TrainingTask(
         kind="sequences",
@@ -147,6 +159,9 @@ def refuse_unlike(source: str, found: Form, known: Form) -> None:
             found.n_o == known.n_o
             or (found.target == "class" and found.n_o < known.n_o)
         )
+        and found.shapes == known.shapes
+        and found.entries.keys() == known.entries.keys()
+        and all(n <= known.entries[name] for name, n in found.entries.items())
     )
     if not same:
         raise UnlikeDataError(source, describe_form(found), describe_form(known))
@@ -154,14 +169,20 @@ def refuse_unlike(source: str, found: Form, known: Form) -> None:
 
 def describe_form(form: Form) -> str:
     """A form in words."""
-    x = f"tokens below {form.n_x}" if form.x_is_token else f"n_x = {form.n_x}"
+    x = [f"n_x = {form.n_x}"] if form.n_x else []
+    if form.x_is_token:
+        x = [f"tokens below {form.n_x}"]
+    for name, shape in form.shapes.items():
+        sizes = " x ".join(map(str, shape))
+        below = f"below {form.entries[name]}" if name in form.entries else ""
+        x.append(" ".join(filter(None, (name, below, sizes))))
     targets = {
         "class": f"{form.n_o} classes",
         "multi-hot": f"{form.n_o} binary targets",
         "real": f"{form.n_o} real targets",
     }
     per = "step" if form.per_step else "sequence"
-    return f"{x}, {targets[form.target]} per {per}"
+    return ", ".join([*x, f"{targets[form.target]} per {per}"])
 
 
 def _describe(parts: dict[str, Sequences], form: Form) -> str:

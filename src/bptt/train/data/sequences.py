@@ -1,7 +1,7 @@
 """Sequences of their own lengths, each with targets of its own."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,16 @@ class Sequences:
     step of the sequence alone. scored[i]: what the loss of each step weighs, truths or
     numbers from 0, (length_i,), or (1,) of one target; None where every one counts.
     Where single elements of y are missing it is (length_i, n_o), or (1, n_o): 0 there.
+    others[name][i]: what a cell reads besides x and y, (length_i, ...); of the names in
+    rows one value for the sequence.
     """
 
     x: Sequence[Array]
     y: Sequence[Array]
     per_step: bool
     scored: Sequence[Array | None] | None = None
+    others: Mapping[str, Sequence[Array]] = field(default_factory=dict)
+    rows: tuple[str, ...] = ()
 
     @property
     def has_gaps(self) -> bool:
@@ -56,7 +60,26 @@ class Sequences:
             [self.y[i] for i in rows],
             self.per_step,
             None if self.scored is None else [self.scored[i] for i in rows],
+            {name: [every[i] for i in rows] for name, every in self.others.items()},
+            self.rows,
         )
+
+    def others_at(self, rows: Rows, start: int, stop: int) -> dict[str, Array]:
+        """What is read besides x and y, (stop - start, n_b, ...), or (n_b, ...).
+
+        Beyond its end a sequence goes on with its last value.
+        """
+        found = {}
+        for name, every in self.others.items():
+            if name in self.rows:
+                found[name] = np.stack([every[i] for i in rows])
+                continue
+            steps = [
+                np.minimum(np.arange(start, stop), len(self.x[i]) - 1) for i in rows
+            ]
+            pairs = zip(rows, steps, strict=True)
+            found[name] = np.stack([every[i][at] for i, at in pairs], axis=1)
+        return found
 
 
 def plain_where_whole(scored: Sequence[Array | None]) -> list[Array | None] | None:
@@ -143,7 +166,8 @@ class Batches:
         ends = np.array([len(data.x[row]) - start for row in rows])
         lengths = np.clip(ends, 1, stop - start)
         ragged = lengths if (lengths < stop - start).any() else None
-        return Block(x, y, scored, ragged, known)
+        others = data.others_at(rows, start, stop)
+        return Block(x, y, scored, ragged, known, others)
 
 
 def _zeros(tau: int, rows: Rows, core: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

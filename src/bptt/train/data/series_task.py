@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from bptt.step.shapes import Array
+from bptt.train.data.array_names import WHOLE
 from bptt.train.data.form import Form
-from bptt.train.data.sequence_files import WHOLE, SequenceFiles
+from bptt.train.data.sequence_files import SequenceFiles
 from bptt.train.data.sequences import Sequences
 from bptt.train.errors import OptionError, TooFewRecordsError
 from bptt.train.options import SEQUENCES, TIME, TrainingOptions
@@ -40,11 +41,15 @@ def split_in_time(data: SequenceFiles, options: TrainingOptions) -> SequenceFile
     parts: dict[str, Sequences] = {}
     for name in ("training", "validation", *(("test",) if options.test else ())):
         rows = [_part_of(whole, i, name, options) for i in range(len(whole))]
-        kept = [row for row in rows if row[2].any()]
+        kept = [i for i, row in enumerate(rows) if row[2].any()]
         if not kept:
             raise TooFewRecordsError(data.source, name, max(map(len, whole.x)))
-        x, y, weighs = (list(column) for column in zip(*kept, strict=True))
-        parts[name] = Sequences(x, y, True, weighs)
+        x, y, weighs = (list(c) for c in zip(*(rows[i] for i in kept), strict=True))
+        others = {
+            n: [a[i] if n in whole.rows else a[i][: len(rows[i][0])] for i in kept]
+            for n, a in whole.others.items()
+        }
+        parts[name] = Sequences(x, y, True, weighs, others, whole.rows)
     k1 = options.truncation(options.tau).k1
     if k1 is not None and len(whole) == 1:
         n_streams = max(1, min(options.n_b, len(parts["training"].x[0]) // k1))
@@ -71,7 +76,11 @@ def _streams(series: Sequences, n: int) -> Sequences:
     x, y, weighs = (
         np.array_split(one[0], n) for one in (series.x, series.y, [series.elements(0)])
     )
-    return Sequences(x, y, True, weighs)
+    others = {
+        name: [every[0]] * n if name in series.rows else np.array_split(every[0], n)
+        for name, every in series.others.items()
+    }
+    return Sequences(x, y, True, weighs, others, series.rows)
 
 
 def remarks_on_series(data: SequenceFiles, options: TrainingOptions) -> list[str]:

@@ -17,9 +17,10 @@ import numpy as np
 
 from bptt.errors import list_known
 from bptt.step.shapes import Array
+from bptt.train.data.array_names import WHOLE
 from bptt.train.data.form import Form
 from bptt.train.data.labels import classes_of, numbered
-from bptt.train.data.sequence_files import ERROR, WHOLE, SequenceFiles
+from bptt.train.data.sequence_files import ERROR, SequenceFiles
 from bptt.train.data.sequences import Sequences, plain_where_whole
 from bptt.train.data.text import kind_of
 from bptt.train.data.weighting import MASK, carried_on

@@ -8,7 +8,6 @@ import numpy as np
 from bptt.step.shapes import Array
 from bptt.train.data.form import Form
 from bptt.train.data.sequence_files import SequenceFiles
-from bptt.train.data.sequences import Sequences
 from bptt.train.errors import LossError
 
 LOSSES = ("nll", "bce", "mse")
@@ -25,7 +24,7 @@ def with_loss(data: SequenceFiles, loss: str | None) -> SequenceFiles:
     ys = [y for part in data.parts.values() for y in part.y]
     form, change = _CHANGES[loss](data, ys)
     parts = {
-        name: Sequences(part.x, [change(y) for y in part.y], part.per_step, part.scored)
+        name: replace(part, y=[change(y) for y in part.y])
         for name, part in data.parts.items()
     }
     return replace(data, parts=parts, form=form)

@@ -12,8 +12,8 @@ through at most k2 steps: BPTT(k2; k1) of Williams and Peng (1990). With k1 = k2
 windows do not overlap. Each loss counts exactly once.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -32,6 +32,7 @@ class Block:
     scored: (tau, n_b), what a step's loss weighs; None where every one weighs 1.
     lengths: (n_b,), the steps of each row that are not padding; None where all are.
     known: (tau, n_b, n_o), which elements of y are there; None where all are.
+    others: what is read besides, by name, (tau, n_b, ...) or one per row, (n_b, ...).
     """
 
     x: Array
@@ -39,6 +40,7 @@ class Block:
     scored: Array | None = None
     lengths: Rows | None = None
     known: Array | None = None
+    others: Mapping[str, Array] = field(default_factory=dict)
 
 
 class Dataset(Protocol):

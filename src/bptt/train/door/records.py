@@ -61,7 +61,7 @@ class DataRecord(msgspec.Struct):
 class FormRecord(msgspec.Struct):
     """The form of the data, as config.json holds it."""
 
-    n_x: Size
+    n_x: Count  # 0 where x is no vector or token
     x_is_token: bool
     target: Literal["class", "multi-hot", "real"]
     n_o: Size
@@ -71,6 +71,8 @@ class FormRecord(msgspec.Struct):
     y_mean: tuple[float, ...] = ()
     y_scale: tuple[Scale, ...] = ()
     has_gaps: bool = False
+    shapes: dict[str, tuple[Count, ...]] = msgspec.field(default_factory=dict)
+    entries: dict[str, Size] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """A mean and a scale for every column, or none at all."""

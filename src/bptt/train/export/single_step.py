@@ -60,7 +60,10 @@ def single_step(
     elsewhere than at zero, or if o depends on the targets.
     """
     graph = model.cell.graph
-    if graph.backward or graph.times.starts or graph.times.row_inputs:
+    of_rows = sorted(graph.times.row_inputs - {"y"})
+    if of_rows:
+        raise ExportError(model.name, f"it reads {of_rows[0]}, one value per sequence")
+    if graph.backward or graph.times.starts or graph.times.once:
         raise ExportError(model.name, "it reads other times than t and t-1")
     sizes = dict(model.sizes(form))
     for name, spec in graph.parameters.items():

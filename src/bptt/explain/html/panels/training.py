@@ -92,8 +92,9 @@ def train(page: PageContext, states: list[str]) -> History:
             history.first.append(float(np.linalg.norm(grad.nodes[name][0])))
             history.last.append(float(np.linalg.norm(grad.nodes[name][-1])))
         history.clipped += whole > CLIP
-        scale = RATE * min(1.0, CLIP / whole) if whole else 0.0
-        params = {name: params[name] - scale * grad[name] for name in params}
+        if 0.0 < whole < np.inf:  # else there is no way to go
+            scale = RATE * min(1.0, CLIP / whole)
+            params = {name: params[name] - scale * grad[name] for name in params}
     return history
 
 

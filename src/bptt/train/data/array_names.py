@@ -1,0 +1,70 @@
+"""The names of arrays in sequence files, and the part of the data that each names."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bptt.errors import did_you_mean
+from bptt.step.shapes import Array
+from bptt.train.data.reads import PLAIN, Reads
+from bptt.train.data.weighting import CLASS_WEIGHTS, MASK, WEIGHTS
+from bptt.train.errors import BadRecordError
+
+Arrays = Mapping[str, Array]
+
+PART_NAMES = {
+    "training": ("train", "training"),
+    "validation": ("validation", "valid", "val"),
+    "test": ("test",),
+}
+WHOLE = "whole"  # records that belong to no part yet
+STEMS = ("x", "y", "lengths", MASK, WEIGHTS)
+ENDINGS = ("", *(f"_{name}" for names in PART_NAMES.values() for name in names))
+
+
+def check_names(file: Path, names: Sequence[str], reads: Reads = PLAIN) -> None:
+    """Refuse an array whose name says nothing here, with the nearest that does.
+
+    Raises: BadRecordError.
+    """
+    stems = dict.fromkeys((*STEMS, *reads.others))
+    known = (*(stem + ending for stem in stems for ending in ENDINGS), CLASS_WEIGHTS)
+    for name in names:
+        if name not in known:
+            meant = did_you_mean(name, known) or "."
+            reason = f"has an array {name!r}, which means nothing here{meant}"
+            there = f"{', '.join(stems)}, and each with {', '.join(ENDINGS[1:])}"
+            also = f"Known are {there}; and {CLASS_WEIGHTS}"
+            raise BadRecordError(file, None, f"{reason} {also}")
+    names = [name for name in names if name != CLASS_WEIGHTS]
+    if set(names) & set(stems) and set(names) - set(stems):
+        mixed = ", ".join(sorted(names))
+        reason = f"has arrays with and without the name of a part: {mixed}"
+        raise BadRecordError(file, None, reason)
+
+
+def parts_of(file: Path, arrays: Arrays, reads: Reads) -> dict[str, Arrays]:
+    """The arrays x, y, lengths of every part that a file holds."""
+    found: dict[str, Arrays] = {}
+    leads = ["x"] if reads.has_x else list(reads.steps)
+    for part, names in PART_NAMES.items():
+        for name in names:
+            keys = {stem: f"{stem}_{name}" for stem in (*STEMS, *reads.others)}
+            if any(keys[lead] in arrays for lead in leads):
+                keys[CLASS_WEIGHTS] = CLASS_WEIGHTS  # of all parts
+                found[part] = {k: arrays[v] for k, v in keys.items() if v in arrays}
+    if found:
+        return found
+    if "x" not in arrays and reads == PLAIN:
+        reason = (
+            f"has no array x, only {', '.join(sorted(arrays)) or 'none'}; "
+            "name them x, y, lengths, or x_train, y_train and so on"
+        )
+        raise BadRecordError(file, None, reason)
+    return {_part_of_folder(file): arrays}
+
+
+def _part_of_folder(file: Path) -> str:
+    for part, names in PART_NAMES.items():
+        if file.parent.name in names:
+            return part
+    return WHOLE
