@@ -51,8 +51,6 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
     form = replace(data.form, has_gaps=has_gaps)
     if options.standardise and (form.x_is_token or not form.n_x):
         why = "the cell reads no vector x whose columns have a mean"
-        if form.x_is_token:
-            why = "tokens have no mean"
         raise IgnoredOptionError("--standardise", why)
     if data.is_table if options.standardise is None else options.standardise:
         form = standardised(form, parts["training"])
