@@ -132,5 +132,5 @@ def test_a_loss_is_refused_where_the_target_is_the_next_character(
 @pytest.mark.parametrize("tokens", [CLASSES, np.arange(6)[:, None] + CLASSES])
 def test_tokens_have_no_mean_that_could_be_taken_off(tmp_path, tokens):
     data = read(tmp_path, x=tokens, y=CLASSES[:, -1])
-    with pytest.raises(IgnoredOptionError, match=r"--standardise: .* no vector x whose"):
+    with pytest.raises(IgnoredOptionError, match=r"--standardise: .* no vector x"):
         make_task(data, TrainingOptions(standardise=True, held_out=0.3))
