@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bptt import errors
 from bptt.check import INSTANCES, Ledger, check_cell, silent
+from bptt.check.ledger import written_as
 from bptt.engine import Engine
 from bptt.execute import dispatch
 from bptt.flow import FlowSetting, GradientFlow, measure_run
@@ -119,9 +120,10 @@ class Cell(Engine):
         True
         """
         cell = self._stepwise()
-        return check_cell(
+        found = check_cell(
             cell, seed=seed, instances=instances, executor=executor, progress=progress
         )
+        return written_as(found, self.graph.times)
 
     def unroll(
         self,

@@ -24,6 +24,7 @@ from bptt.execute.checks import element_of
 from bptt.language import parse_cell, print_graph
 from bptt.prepared import Prepared
 from bptt.results import Gradient, Run
+from bptt.segments import spooled
 from bptt.step import draws
 from bptt.step import initial as initial_values
 from bptt.step.graph import Graph
@@ -154,6 +155,7 @@ class Engine:
         computed.
         Raises: a subclass of `errors.ArgumentError` for every array that does not fit.
         """
+        inputs = spooled(inputs, params)
         bindings = self._binder.bind(
             params, inputs, initial, None, reduction, weights, lengths
         )
@@ -200,12 +202,14 @@ class Engine:
         memory; see docs/long-sequences.md and `grad.schedule`.
         truncate: (k1, k2): not the exact gradient, but that of sliding windows: the
         losses of every k1 steps go back k2 steps; `grad.bias()` tells what is lost.
+        inputs: also an iterator of segments, which go to a temporary file.
         Raises: NoLossError, UnknownNodeError, MemoryBudgetError, CheckpointError,
         TruncationError and the errors of `forward`.
         """
         self._refuse_no_loss(seeds)
         wanted = self.known_nodes(nodes) if nodes else ()
         limit = read_limit(memory, checkpoint, truncate)
+        inputs = spooled(inputs, params)
         bindings = self._binder.bind(
             params, inputs, initial, seeds, reduction, weights, lengths
         )

@@ -391,6 +391,10 @@ class MemoryBudgetError(ArgumentError):
     least: int | None = None
 
 
+class SegmentError(ArgumentError):
+    """Inputs that come in segments do not fit together, or cannot be kept in a file."""
+
+
 class CheckpointError(ArgumentError):
     """A way to keep some states alone that does not exist, or not for this call."""
 

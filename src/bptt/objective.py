@@ -10,6 +10,7 @@ import numpy as np
 from bptt import errors
 from bptt.engine import Engine
 from bptt.execute.bindings import parameter_arrays
+from bptt.segments import spooled
 from bptt.step.initial import check_sizes
 from bptt.step.shapes import Array, numbers_of
 
@@ -34,7 +35,7 @@ class Objective:
             raise errors.NoLossError("the cell has no loss L[t] to minimise")
         check_sizes(cell.dims, sizes)
         self._cell = cell
-        self._inputs = inputs
+        self._inputs = spooled(inputs, {"": 0.0})
         self._options = options
         self._shapes: dict[str, tuple[int, ...]] | None = None
         self._sizes = dict(sizes)

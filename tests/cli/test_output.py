@@ -12,7 +12,7 @@ ENGLISH = (
     "  spectral_radius=0.95: scales W, whose largest eigenvalue is 1.31 now, so far"
 )
 CHINESE = (
-    "健康：在 20 步内，最好的方向保留梯度的 0.0054，最后每步 0.72（指数 -0.329）。"
+    "健康：在 20 步内，放大最多的方向变为 0.0054 倍，末尾每步乘以 0.72（指数 -0.329）。"
 )
 TABLE = "           k      cosine"
 

@@ -154,7 +154,7 @@ def test_a_wrong_formula_has_a_large_error_and_an_infinite_one_is_said():
     ("grad_h[t] = b" + "/b" * 900, FormulaSyntaxError, "too many nested operations"),
     ("grad_b = " + "sum(t, 1, tau, " * 4 + "b" + ")" * 4, FormulaSyntaxError,
      "too many sums inside sums"),
-    ("", bptt.BpttError, "a formula is a text of 1 to 2000 characters"),
+    ("", bptt.BpttError, "a formula is a text of 1 to 20000 characters"),
     ("grad_h[t+99] = h[t]", UnknownSymbolError, "are defined together at no step"),
 ])  # fmt: skip
 def test_each_mistake_in_writing_a_formula_is_said(text, error, message):

@@ -92,7 +92,7 @@ def test_a_wrong_formula_says_where_and_how_far():
 
 
 NONE = {
-    "": "1 to 2000 characters, for example 'grad_S[t, j] = outer(",
+    "": "1 to 20000 characters, for example 'grad_S[t, j] = outer(",
     "grad_S[t, j]": "a formula of a cell with indices is an equation",
     r"\nabla_{S} = 3": "S has a value at every step",
     r"\nabla_{S_j^{(t)}} L": "in the language of cells",

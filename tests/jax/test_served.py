@@ -271,6 +271,55 @@ def test_a_full_board_leaves_later_calls_to_python(monkeypatch):
     assert HANDLER.board.n_entries == before
 
 
+def count_served(call, *arguments):
+    """How many of a call's tasks, new ones, machine code does from now on."""
+    before = HANDLER.board.n_entries
+    expected = by_python(call, *arguments)
+    jax.block_until_ready(call(*arguments))
+    assert_same_bits(call(*arguments), expected)
+    return HANDLER.board.n_entries - before
+
+
+ONE_NUMBER = "U: (n_h, n_x)\nb: ()\nh[t] = tanh(b * h[t-1] + U @ x[t])"
+BACKWARD_ALONE = {"one number": ONE_NUMBER, "large": bptt.cells.lstm.text}
+EARLIER = "h[t] = tanh(W @ h[t-{}] + U @ x[t-{}] + R @ x[t])"
+
+
+@pytest.mark.parametrize("name", BACKWARD_ALONE)
+def test_a_backward_pass_that_numpy_has_a_part_in(name):
+    """docs/jax.md lists them: one number's gradient, and much memory."""
+    cell = bptt.Cell(BACKWARD_ALONE[name])
+    n_h = 321 if name == "large" else 19
+    params, inputs = make_arrays(cell, np.float32, 2, 3, n_x=n_h - 1, n_h=n_h)
+    f = bptt.jax.recurrent(cell, threads=1)
+    gradient = jax.jit(jax.grad(lambda p: jnp.sin(f(p, inputs).nodes["h"]).sum()))
+    assert count_served(gradient, params) == 1  # forward
+
+
+@pytest.mark.parametrize(("state", "read"), [(2, 1), (1, 1), (2, 0)])
+def test_cells_that_read_several_steps_away(state, read):
+    text = EARLIER.format(state, read).replace("t-0", "t")
+    params, inputs = make_arrays(bptt.Cell(text), np.float32, 5, 3, n_x=4, n_h=17)
+    f = bptt.jax.recurrent(bptt.Cell(text), threads=1)
+    gradient = jax.jit(jax.grad(lambda p: jnp.sin(f(p, inputs).nodes["h"]).sum()))
+    assert count_served(gradient, params) == 0
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "lem", "indrnn", "mingru"])
+def test_gradients_of_initial_states(name):
+    cell = bptt.cells.get(name)
+    params, inputs = make_arrays(cell, np.float32, 4, 2, n_x=3, n_h=23)
+    f = bptt.jax.recurrent(cell, threads=1)
+    states = {n: np.full((2, 23), 0.1, np.float32) for n in cell.states}
+
+    def loss(params, states):
+        return sum(jnp.sin(v).sum() for v in f(params, inputs, states).nodes.values())
+
+    gradient = jax.jit(jax.grad(loss, (0, 1)))
+    served = 2 if name in ("indrnn", "mingru") else 1
+    assert count_served(gradient, params, states) == served
+
+
 @pytest.mark.parametrize("option", ["lengths", "check_finite", "checkpoint"])
 def test_what_needs_a_look_at_values_goes_through_python(option):
     cell = bptt.cells.elman

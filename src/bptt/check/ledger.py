@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from bptt.step.graph import Times
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -128,6 +131,22 @@ class Ledger:
             style = "red" if line[-1].startswith("FAILED") else None
             table.add_row(*line, style=style)
         return table
+
+
+def written_as(ledger: Ledger, times: Times) -> Ledger:
+    """The same without names that only reading a delay made: ∇_h[t-1] of h_lag1."""
+    changed = [name for name in times.hidden if times.said(name) != name]
+    if not changed:
+        return ledger
+    every = "|".join(sorted(map(re.escape, changed), key=len, reverse=True))
+    step = r"(?:\^\(t\)|\[t([+-]\d+)\])?"
+    made_up = re.compile(rf"(?<=[_∂])({every})(?!\w){step}")
+
+    def written(what: str) -> str:
+        return made_up.sub(lambda f: times.said(f[1], int(f[2] or 0)), what)
+
+    rows = tuple(replace(row, what=written(row.what)) for row in ledger.rows)
+    return replace(ledger, rows=rows)
 
 
 def _summary_line(how: str, rows: list[Row]) -> tuple[str, ...]:

@@ -76,11 +76,12 @@ def show_cell(name: str) -> Group:
 
     cell = load_cell(name)
     comment, equations = split_text(cell.text)
+    written = cell.graph.times.written(cell.states)
     facts = Table.grid(padding=(0, 2))
     for title, shapes in (
         ("parameters", cell.parameters),
         ("inputs", cell.inputs),
-        ("states", {state: cell.nodes.get(state, ()) for state in cell.states}),
+        ("states", {state: cell.nodes.get(state, ()) for state in written}),
     ):
         listed = (f"{n} ({', '.join(map(str, shape))})" for n, shape in shapes.items())
         facts.add_row(title, ", ".join(listed) or "none")

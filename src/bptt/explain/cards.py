@@ -18,6 +18,7 @@ from bptt.explain.algebra.element import elements
 from bptt.explain.algebra.expr import FIRST, START, TAU, Expr, Nabla, T, Time, Value
 from bptt.explain.algebra.point import Scope
 from bptt.explain.algebra.shape import shape_of, show
+from bptt.explain.delays import MOST_STARTS
 from bptt.explain.instances import Options
 from bptt.explain.model import Card, Chain, Group, Link, ShapeNote, Text, Why
 
@@ -392,9 +393,6 @@ class CardMaker:
             node=name, boundary="start" if kind == "initial" else "",
             edges=tuple(_lit(name, term) for term in terms),
         )  # fmt: skip
-
-
-MOST_STARTS = 4  # states before the first step that a card shows
 
 
 def step_ranges(lags: Iterable[int]) -> list[tuple[int, tuple[Time, Time]]]:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from bptt.step.graph import Graph, Node, rebuild, rewrite, shift, shift_of
 from bptt.unrolled import Place, Unrolled
 
+MOST_STARTS = 4  # states before the first step that are shown, h^(0), h^(-1), ...
 Carried = Mapping[str, tuple[str, int]]  # what carries a delay -> of what, and how far
 
 
@@ -50,6 +51,9 @@ def without_carriers(graph: Graph) -> Graph:
             return shift(own, by, node.shape)
         return rebuild(node, inputs)
 
+    def owner(name: str) -> str:
+        return carried[name][0] if name in carried else name
+
     new = rewrite(graph.definitions.values(), step)
     for name, node in graph.definitions.items():
         if name not in carried:
@@ -58,8 +62,8 @@ def without_carriers(graph: Graph) -> Graph:
     hidden = {n: said for n, said in times.hidden.items() if n not in carried}
     return replace(
         graph, definitions=kept,
-        states=tuple(dict.fromkeys(carried.get(n, (n, 0))[0] for n in graph.states)),
-        backward=frozenset(carried.get(n, (n, 0))[0] for n in sorted(graph.backward)),
+        states=tuple(dict.fromkeys(map(owner, graph.states))),
+        backward=frozenset(map(owner, sorted(graph.backward))),
         times=replace(times, hidden=hidden, delays={}),
     )  # fmt: skip
 

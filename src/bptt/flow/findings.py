@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -131,6 +131,11 @@ class Findings:
     def row(self) -> int:
         """The row whose singular values are shown."""
         return self.subject.row
+
+    def written(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The names that a person wrote: a delay is no state of its own."""
+        known = None if self.setting is None else self.setting.source.graph.times
+        return tuple(names) if known is None else known.written(names)
 
     def unit_norms(self, state: str) -> Array:
         """The norm over rows of every unit's gradient, (tau, units).

@@ -8,7 +8,7 @@ states shows the layer that fares best, and hides the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bptt.flow.growth import Growth, Loop, measure_growth
@@ -50,14 +50,21 @@ def part_of(cut: CutStep, names: Sequence[str]) -> CutStep:
 
 
 def measure_layers(
-    maps: StepMaps, loops: Sequence[tuple[Loop, Growth]], lag: int
-) -> Mapping[str, Growth]:
+    maps: StepMaps, loops: Sequence[tuple[Loop, Growth]], lag: int,
+    written: Callable[[Iterable[str]], tuple[str, ...]] = tuple,
+) -> Mapping[str, Growth]:  # fmt: skip
     """The growth of every layer, by the names of its states: "h_2, s_2".
 
     loops: those that were measured; a layer that is one of them is not measured again.
+    written: the names that a person wrote; a layer without one, such as the number of
+    the step, is none.
     """
     known = {loop.names: growth for loop, growth in loops}
+    found = [names for names in layers_of(maps.cut) if written(names)]
+    if len(found) < 2:
+        return {}
     return {
-        ", ".join(names): known.get(names) or measure_growth(Loop(maps, names), lag)
-        for names in layers_of(maps.cut)
+        ", ".join(written(names)): known.get(names)
+        or measure_growth(Loop(maps, names), lag)
+        for names in found
     }

@@ -164,7 +164,8 @@ def _slopes(report: Findings, t: Array, lang: str) -> Iterator[FlowPanel]:
     numbers = report.numbers
     assert numbers is not None
     bands = {"band-high": 0.95, "median": 0.5, "band-low": 0.05}
-    for name, slopes in numbers.slopes.items():
+    for name in report.written(numbers.slopes):
+        slopes = numbers.slopes[name]
         shares = slopes.reshape(numbers.tau, -1) / numbers.steepest[name]
         lines = {
             say(f"panel.{label}", lang): np.quantile(shares, q, axis=1)

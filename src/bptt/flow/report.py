@@ -38,7 +38,7 @@ from bptt.flow.setting import FlowSetting
 from bptt.flow.slots import Slots
 from bptt.flow.text import sentence, tables
 from bptt.flow.travel import choose_sources, measure_travel
-from bptt.step.graph import Graph
+from bptt.step.graph import Graph, Times
 from bptt.step.ops import OPS
 from bptt.step.shapes import Array
 
@@ -193,13 +193,18 @@ def _measure(
     loops = loops_of(maps)
     lag = setting.lag or LAG
     growth = tuple(measure_growth(loop, lag) for loop in loops)
-    layers = measure_layers(maps, list(zip(loops, growth, strict=True)), lag)
+    layers = measure_layers(
+        maps, list(zip(loops, growth, strict=True)), lag,
+        setting.source.graph.times.written,
+    )  # fmt: skip
     cost = full_cost(loops[0], setting.row)
     is_full = setting.spectrum == "full" or (
         setting.spectrum == "auto" and cost <= FULL_WORK
     )
     make = full_spectrum if is_full else leading_spectrum
-    numbers = _numbers(maps, exact, travel.injected, make(loops[0], setting.row))
+    times = setting.source.graph.times
+    spectrum = make(loops[0], setting.row)
+    numbers = _numbers(maps, exact, travel.injected, spectrum, times)
     base = _empty(setting, maps.bindings, exact, empty.spectra)
     return replace(
         base, subject=empty.subject, numbers=numbers, growth=growth, layers=layers,
@@ -212,14 +217,16 @@ def _measure(
 
 
 def _numbers(
-    maps: StepMaps, run: FlowRun, injected: Mapping[str, Array], spectrum: Spectrum
-) -> Flow:
+    maps: StepMaps, run: FlowRun, injected: Mapping[str, Array], spectrum: Spectrum,
+    times: Times,
+) -> Flow:  # fmt: skip
+    """The numbers of a row, by the names that a person wrote."""
     slots, grads = maps.slots, run.state_gradients
     own = {n: slots.spread(rows) for n, rows in injected.items()}
     slopes, steepest = _slopes_of(maps.cut.graph, run.values)
     total = {n: norms(grads[n].reshape(slots.tau, -1)) for n in maps.states}
     return Flow(
-        slots.tau, maps.states, total,
+        slots.tau, times.written(maps.states), total,
         {n: norms(own[n].reshape(slots.tau, -1)) for n in maps.states},
         {n: _arrived(grads[n], own[n], slots, maps.lag(n)) for n in maps.states},
         spectrum.jacobians, spectrum.log_singular_values, spectrum.exponents,

@@ -47,7 +47,7 @@ def _revive(case: Case, name: str, dead: Array) -> list[Remedy]:
 
 def same_units(case: Case) -> Iterator[Diagnosis]:
     """Units that do the same, and get the same gradient: they never part."""
-    for name in case.facts.cut.states:
+    for name in case.source.times.written(case.facts.cut.states):
         rows = case.values[name][case.useful]
         units = rows.reshape(len(rows), -1)
         grads = case.findings.state_gradients[name][case.useful]

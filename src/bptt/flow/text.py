@@ -127,7 +127,9 @@ def subject_of(report: Findings, lang: str = "en") -> str:
 
 
 def _states_of(report: Findings) -> str:
-    return ", ".join(report.setting.engine.states) if report.setting else "-"
+    if report.setting is None:
+        return "-"
+    return ", ".join(report.written(report.setting.engine.states))
 
 
 def loss_of(report: Findings, lang: str = "en") -> str:
@@ -198,7 +200,7 @@ def _over_time(report: Findings, lang: str) -> Iterator[str]:
             yield _row(str(t), *(f"{part[name][t - 1]:.3g}" for part in parts))
         yield ""
     yield from _products(report, lang)
-    for name in numbers.slopes:
+    for name in report.written(numbers.slopes):
         share = numbers.saturated(name).mean()
         yield say("text.flat", lang, name=name, share=f"{100 * share:.0f}",
                   limit=SATURATED)  # fmt: skip
@@ -226,7 +228,7 @@ def leading_line(report: Findings, lang: str = "en") -> str:
     numbers = report.numbers
     assert numbers is not None
     rows = report.state_gradients
-    n = sum(int(np.prod(rows[name].shape[2:])) for name in numbers.states)
+    n = sum(int(np.prod(of_state.shape[2:])) for of_state in rows.values())
     return say("text.leading", lang, count=numbers.log_singular_values.shape[1],
                cost=f"{30.0 * numbers.tau * n**3:.0e}")  # fmt: skip
 

@@ -216,6 +216,24 @@ class Times:
     is_end_loss: bool = False
     wholes: frozenset[str] = frozenset()
 
+    def said(self, name: str, later: int = 0) -> str:
+        """A definition as a person wrote it, h[t-2] of what carries h over two steps.
+
+        later: the step of the definition itself, from t. Names that a line has stay.
+        """
+        kind, *rest = self.hidden.get(name, ("",))
+        if kind == "lag":
+            return f"{rest[0]}[t{int(rest[1]) + later:+d}]"
+        if kind == "start":
+            return f"{rest[0]}[{rest[1]}]"
+        if kind == "flag":
+            return {"begun": "[t > 1]", "going": "[t < tau]"}.get(rest[0], name)
+        return "t" if kind == "clock" else name
+
+    def written(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The names that a person wrote, and none that reading made."""
+        return tuple(name for name in names if name not in self.hidden)
+
     def renamed(self, name: Callable[[str], str]) -> Times:
         """The same for definitions with other names."""
         hidden = {

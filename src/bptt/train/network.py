@@ -39,8 +39,9 @@ class Forward(Protocol):
 
 
 def states_of(cell: Cell) -> tuple[str, ...]:
-    """The states that have a gradient of their own."""
-    return tuple(name for name in cell.states if name in cell.nodes)
+    """The states that have a gradient of their own, and a line of a person."""
+    written = cell.graph.times.written(cell.states)
+    return tuple(name for name in written if name in cell.nodes)
 
 
 @functools.lru_cache(maxsize=16)

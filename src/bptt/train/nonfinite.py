@@ -24,7 +24,8 @@ def find_nonfinite(
     run = cell.forward(
         parameters, inputs, initial=initial, weights=weights, reduction="sum"
     )
-    found = _first(((name, run[name]) for name in cell.nodes), backward=False)
+    said = cell.graph.times.said
+    found = _first(((said(name), run[name]) for name in cell.nodes), backward=False)
     if found:
         return f"First in the forward pass: {found}."
     gradient = cell.gradient(
@@ -36,7 +37,9 @@ def find_nonfinite(
         nodes=tuple(cell.nodes),
     )
     names = reversed(tuple(cell.nodes))
-    found = _first(((f"∇_{n} L", gradient.nodes[n]) for n in names), backward=True)
+    found = _first(
+        ((f"∇_{said(n)} L", gradient.nodes[n]) for n in names), backward=True
+    )
     if found:
         return f"Forward all values are finite; first in the backward pass: {found}."
     for name in parameters:

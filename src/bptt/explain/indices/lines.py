@@ -8,11 +8,13 @@ What a line reads outside the steps, or outside a dimension, is 0.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 
+from bptt.explain.delays import MOST_STARTS
 from bptt.explain.indices.naming import with_inner_names
 from bptt.explain.indices.parts import PIECES
 from bptt.explain.indices.places import (
@@ -39,7 +41,6 @@ from bptt.step.ops import INDEX_OPS, TABLE
 from bptt.step.places import IndexPlace
 from bptt.step.shapes import Dim
 
-MOST_STARTS = 4  # states before the first step whose gradients are shown
 LONGEST = 900  # letters of a line
 NAMED_ABOVE = 150  # letters of a term, above which an equation's inner nodes get names
 _NEW = re.compile(NEW_INDEX + r"\w*|#\d+")
@@ -94,10 +95,7 @@ class Lines:
         bodies = [term.body for term in self.terms.of(name)]
         if not bodies:
             return (GradientLine(name, f"grad_{name}[t]", "0"),)
-        body = bodies[0]
-        for other in bodies[1:]:
-            body = body + other
-        return tuple(self._lines(name, body, "[t]"))
+        return tuple(self._lines(name, reduce(operator.add, bodies), "[t]"))
 
     def equation(self, name: str) -> GradientLine:
         """A definition's own equation, `S[t, j] = ...`."""
@@ -119,10 +117,7 @@ class Lines:
         furthest = max((abs(term.lag) for term in terms), default=0)
         for by in range(min(furthest, MOST_STARTS)):
             bodies = [term.body for term in terms if abs(term.lag) > by]
-            body = bodies[0]
-            for other in bodies[1:]:
-                body = body + other
-            yield by, tuple(self._lines(name, body, "[t]"))
+            yield by, tuple(self._lines(name, reduce(operator.add, bodies), "[t]"))
 
     def summed(self, name: str) -> tuple[GradientLine, ...]:
         """The gradient of a parameter: the sum of its copies'."""

@@ -34,7 +34,7 @@ from bptt.step.ops import OPS
 MAX_DEPTH = 60
 _READ = re.compile(r"\w+(\[[^\[\]]*\])?")  # a name, or what is read of one
 _WORDS = {" ".join(words): name for name, words in CALLED_WORDS.items()}
-_ALONE = {"max": "max", "min": "min"}  # of one argument: the largest element
+_ALONE = frozenset(("max", "min"))  # of one argument: the largest element
 _RELATIONS = {">": ">", ">=": ">=", "=": "=="}
 _OPENING = ("(", "{", "[", "|(", "|", "∇", "Σ", "frac", "√", "overline", "𝟏", "𝐈", "𝐞")
 _UNARY = frozenset(n for n, row in OPS.items() if row.is_elementwise and row.arity == 1)
@@ -260,7 +260,6 @@ class _Printed(PlaceReader):
 
     def sigma(self) -> Said:
         """Σ with its bounds, which have to be those of the index."""
-        start = self.tokens[self.at - 1]
         self.expect("_")
         close = "}" if self.accept("{") else ""
         index = self.take()
@@ -276,8 +275,6 @@ class _Printed(PlaceReader):
                 self.expect("}")
         self._check_bounds(index, bounds)
         body = self._term()
-        if start.text != "Σ":
-            self.fail_at(start, "formula.no-value")
         return Said(f"sum({index.text}, {body.text})", body.rank)
 
     def _check_bounds(self, index: Token, bounds: dict[str, str]) -> None:
@@ -371,7 +368,7 @@ class _Printed(PlaceReader):
 
     def _function(self, name: str, count: int) -> str:
         if count == 1 and name in _ALONE:
-            return _ALONE[name]
+            return name
         return _WORDS.get(name, name)
 
 

@@ -5,7 +5,8 @@ dot(u, v)    0        outer(u, v)    2        tanh(u)    that of u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from weakref import WeakKeyDictionary
 
 from bptt.language.print_indices import label_of
 from bptt.step.graph import Graph, walk
@@ -43,7 +44,15 @@ def rank_of_call(name: str, ranks: Sequence[int]) -> int | None:
     return ranks[1] if name == "solve" else max(ranks)
 
 
-def ranks_of_labels(graph: Graph) -> dict[str, int]:
-    """The rank of every line without a step that has places: log_a[i]."""
-    nodes = walk(graph.definitions.values())
-    return {label_of(node): node.rank for node in nodes if label_of(node)}
+def ranks_of_labels(graph: Graph) -> Mapping[str, int]:
+    """The rank of every line without a step that has places: log_a[i].
+
+    Found once for a graph: every formula of it is read with them.
+    """
+    if graph not in _LABELS:
+        nodes = walk(graph.definitions.values())
+        _LABELS[graph] = {label_of(n): n.rank for n in nodes if label_of(n)}
+    return _LABELS[graph]
+
+
+_LABELS: WeakKeyDictionary[Graph, Mapping[str, int]] = WeakKeyDictionary()

@@ -14,6 +14,7 @@ import ast
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra import written as w
@@ -41,6 +42,10 @@ class Typesetter:
     graph: Graph
     _known: dict[str, Expr | None] = field(default_factory=dict, repr=False)
 
+    @cached_property
+    def _scope(self) -> Scope:
+        return Scope(self.graph)
+
     def formula(self, text: str, letters: Mapping[str, Dim] | None = None) -> e.Written:
         """The text, with its formula where there is one.
 
@@ -54,9 +59,8 @@ class Typesetter:
         try:
             tree = ast.parse(with_joined(text), mode="eval").body
             labels = ranks_of_labels(self.graph)
-            return _FormulaMaker(self.graph, Scope(self.graph), letters, labels).make(
-                tree
-            )[0]
+            maker = _FormulaMaker(self.graph, self._scope, letters, labels)
+            return maker.make(tree)[0]
         except (NoFormulaError, SyntaxError, RecursionError):
             return None
 

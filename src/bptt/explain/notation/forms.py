@@ -26,7 +26,8 @@ CALLED = MappingProxyType({
     "sigma": "sigmoid", "zeta": "softplus", "LN": "layer_norm", "ln": "log",
     "stop": "stop_gradient", "max": "maximum", "min": "minimum", "logsoftmax":
     "log_softmax", "log softmax": "log_softmax", "multiply": "multiply",
-    "onehot": "one_hot", "Diag": "diag",
+    "onehot": "one_hot", "Diag": "diag", "lower": "lower_part",
+    "replaced": "with_derivative", "largest": "max",
 })  # fmt: skip
 CALLS = frozenset(name for name, op in OPS.items() if op.written == "call")
 FORMS = frozenset((

@@ -17,7 +17,7 @@ from bptt.explain.notation.greek import GREEK, OwnNames
 from bptt.explain.notation.latex_words import LatexWords
 from bptt.explain.sentences import SentenceError, Text, say
 
-MAX_LENGTH = 2000
+MAX_LENGTH = 20_000  # the catalogue's longest chain has 4,205 in LaTeX
 _CLOSING = " \t\n;,.。；"  # what ends a sentence, or a line of code
 # Raised and lowered signs are scripts: h⁽ᵗ⁺¹⁾ is h^{(t+1)}, W_ᵢⱼ is W_{ij}.
 RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ᵗˢᵀⁱʲᵏ⊤", "0123456789+-()tsTijkT", strict=True))

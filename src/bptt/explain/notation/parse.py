@@ -273,6 +273,8 @@ class _FormulaReader(Forms):
     def _named(self, token: Token) -> Expr:
         name, start = token.text, token.start
         is_known = name in self._scope.names or name in (TOTAL, "tau")
+        if is_known and self._is_kronecker(name):
+            is_known, token = False, replace(token, text="delta")
         found = None if is_known else self._worded(token)
         if found is not None:
             return self.placed(found, start)
@@ -287,6 +289,15 @@ class _FormulaReader(Forms):
         if place.indices:
             return self.placed(e.Element(place.value, place.indices), start)
         return place.value
+
+    def _is_kronecker(self, name: str) -> bool:
+        """Whether two indices make δ_{i,j} of a δ that the cell has as no matrix."""
+        is_lowered = self.is_symbol("_") and self.ahead().text == "{"
+        if name != self.own_names.own("delta") or not is_lowered:
+            return False
+        first, after, last = (self.ahead(at).text for at in (2, 3, 4))
+        is_pair = first in LETTERS and (last if after == "," else after) in LETTERS
+        return is_pair and len(self._scope.core(name)) < 2
 
     def _worded(self, token: Token) -> Expr | None:
         """What a word begins that is no name of the cell: grad_h, dh, sum, diag."""

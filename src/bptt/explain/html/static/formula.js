@@ -10,7 +10,7 @@
   const FUNCTION_LETTERS = new Set(["sigma", "zeta", "delta"]);
   const INDICES = new Set([...LETTERS, ...STEPS, "r"]);
   const OPENERS = new Set(["(", "[", "∇", "∂", "Σ", "Π", "frac", "√", "|(", "{", "overline", "𝟏", "𝐈", "𝐞", "𝟎"]);
-  const CALLED = { sigma: "sigmoid", zeta: "softplus", LN: "layer_norm", ln: "log", stop: "stop_gradient", max: "maximum", min: "minimum", onehot: "one_hot", Diag: "diag" };
+  const CALLED = { sigma: "sigmoid", zeta: "softplus", LN: "layer_norm", ln: "log", stop: "stop_gradient", max: "maximum", min: "minimum", onehot: "one_hot", Diag: "diag", lower: "lower_part", replaced: "with_derivative", largest: "max" };
   const SLOPED = new Set(["tanh", "sigmoid", "relu", "softplus", "exp", "log", "sqrt", "sin", "cos", "abs", "expm1"]);
   const UNARY = new Set([...SLOPED, "softmax", "log_softmax"]);
   const isName = (name) => Object.hasOwn(B.data.places, name);
@@ -203,14 +203,22 @@
 
     named(token, start) {
       const name = token.text;
-      if (!isName(name) && name !== "tau") {
-        const found = this.worded(token, start);
+      const isKronecker = isName(name) && this.isKronecker(name);
+      if (name !== "tau" && (!isName(name) || isKronecker)) {
+        const found = this.worded(isKronecker ? { ...token, text: "delta" } : token, start);
         if (found) return found;
       }
       if (this.take("\u0305")) return this.node("incoming", start, this.place(token));
       const place = this.place(token);
       if (place.isColumn) return this.node("call", start, { name: "lookup", parts: [this.node("value", start, { ...place, index: [] }), place.index[0]] });
       return this.node("value", start, place);
+    }
+
+    /* Two indices make δ_{i,j} of a δ that the cell has as no matrix. */
+    isKronecker(name) {
+      if (name !== B.ownName("delta") || !this.is("_") || B.data.places[name].shape.length > 1) return false;
+      const [brace, first, after, last] = this.list.slice(this.at + 1, this.at + 5).map((token) => token.text);
+      return brace === "{" && LETTERS.has(first) && LETTERS.has(after === "," ? last : after);
     }
 
     worded(token, start) {

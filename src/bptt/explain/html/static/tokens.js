@@ -36,7 +36,7 @@
   const HATS = { "\\hat": "_hat", "\\widehat": "_hat", "\\tilde": "_tilde", "\\widetilde": "_tilde", "\\bar": "_bar" };
   const BOLD_FONTS = new Set(["\\mathbf", "\\boldsymbol", "\\bm", "\\textbf", "\\mathbb"]);
   const BOLD = { 1: "𝟏", I: "𝐈", e: "𝐞", 0: "𝟎" };
-  const LONGEST = 2000;
+  const LONGEST = 20000;
 
   function pairs(keys, values, list) {
     return Object.fromEntries(Array.from(keys).map((key, i) => [key, list ? list[i] : Array.from(values)[i]]));
