@@ -169,3 +169,15 @@ def test_only_dead_units_are_revived():
 def test_a_cell_without_gains_or_dead_units_says_so(action, words):
     with pytest.raises(bptt.errors.FlowError, match=words):
         library("lstm").try_(action)
+
+
+def test_noise_at_its_mean_is_no_input_that_is_0():
+    text = "e: n_h = normal(1)\nh[t] = tanh(W @ h[t-1] + U @ x[t] + e[t])"
+    cell = bptt.Cell(text).with_readout()
+    params = cell.init(n_x=2, n_h=3, n_o=4, seed=0)
+    x = np.random.default_rng(0).normal(size=(6, 2, 2))
+    given = {"x": x, "y": np.zeros((6, 2), int)}
+    quiet = cell.flow(params, cell.draw(params, given, mean=True))
+    assert not [d for d in quiet.diagnoses if d.kind == "zero-input"]
+    silent = cell.flow(params, cell.draw(params, {**given, "x": 0 * x}, seed=0))
+    assert [d for d in silent.diagnoses if d.kind == "zero-input"]

@@ -58,7 +58,8 @@ def _inputs(case: Case) -> Iterator[Diagnosis]:
     unread = set(case.facts.unread_inputs())
     targets = _targets(case)
     for name, array in bindings.inputs.items():
-        if name in targets:
+        # Noise at its mean is 0, as it should be.
+        if name in targets or case.source.inputs[name].draw is not None:
             continue
         if array.dtype.kind == "f" and not array[case.useful].any():
             yield diagnosis("zero-input", "caution", remedy("", "remedy.look-at-data"),
