@@ -73,3 +73,22 @@ def test_mistakes():
         bptt.jax.recurrent(CELLS["backward"], truncate=(2, 7))
     with pytest.raises(Exception, match="the least that works here is"):
         jax.block_until_ready(value_and_gradient(CELLS["lstm"], memory="1KB"))
+
+
+@pytest.mark.parametrize("lengths", [None, [23, 9, 20, 2]])
+def test_a_forward_pass_with_a_limit_keeps_nothing_of_its_steps(lengths):
+    """Its pullback holds the call's own arrays; without a limit buffers, too."""
+    params, inputs = case_of(CELLS["lstm"])
+    lengths = None if lengths is None else jnp.array(lengths)
+
+    def count(**limit):
+        f = bptt.jax.recurrent(CELLS["lstm"], nodes=("h",), **limit)
+        whole = jax.jit(lambda p: f(p, inputs, lengths=lengths).nodes["h"])
+        _, pull = jax.vjp(whole, params)
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(pull))
+
+    given = sum(a.nbytes for a in (*params.values(), *inputs.values()))
+    # Gates, s and h of every step and row; the limit leaves at most the arguments.
+    assert count() > given + TAU * N_B * 5 * 5 * 4
+    for limit in ({"checkpoint": 3}, {"checkpoint": "sqrt"}, {"memory": "40MB"}):
+        assert count(**limit) <= given + 8 * N_B
