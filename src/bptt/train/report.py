@@ -196,13 +196,14 @@ class Report:
     def __rich__(self) -> RenderableType:
         """Lay the report out for a terminal."""
         end = "stopped early" if self.was_interrupted else "done"
+        table = self._table()
         lines: list[RenderableType] = [
             Text(
                 f"{end}: {self.n_items:,} {self.unit.item}s learned in "
                 f"{self.seconds:.0f} s, {self.n_parameters:,} parameters"
                 f"{self._clipping()}"
             ),
-            self._table(),
+            *([table] if table.row_count else []),
             *map(Text, recalls((self.tested or self.best_part).by_class, self.classes)),
             *map(Text, self.remarks),
         ]
@@ -290,4 +291,4 @@ def format_loss(loss: float) -> str:
 
 def print_report(report: Report, console: Console) -> None:
     """Print a report; text from the model is never read as markup."""
-    console.print(report, highlight=False, soft_wrap=True)
+    console.print(report, highlight=False, soft_wrap=not console.is_terminal)
