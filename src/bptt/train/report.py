@@ -291,4 +291,4 @@ def format_loss(loss: float) -> str:
 
 def print_report(report: Report, console: Console) -> None:
     """Print a report; text from the model is never read as markup."""
-    console.print(report, highlight=False, soft_wrap=True)
+    console.print(report, highlight=False, soft_wrap=not console.is_terminal)
