@@ -167,7 +167,8 @@ CELLS = {
         x: n_x; b: n_p
     """,
     "an element of a product of matrices": """
-        h[t] = ((A @ B) @ where(C < D, D, 0.5)) @ glu(E @ x[t], prod(x[t]))
+        v[t] = tanh(x[t])
+        h[t] = ((A @ B) @ where(C < D, D, 0.5)) @ glu(E @ v[t], prod(v[t]))
         L[t] = mse(roll(h[t], 1), y[t])
     """,
     "a probability of 1 with a gradient of its own, which is infinite": """

@@ -61,6 +61,7 @@ def test_a_stopped_run_of_a_long_text_is_not_measured_and_goes_on(
     assert (stopped.best == inf) == (windows == 2)
     assert UNMEASURED in stopped.remarks
     assert "Not measured after Ctrl-C" in printed(stopped)
+    assert ("bits per character" in printed(stopped)) == (windows == 17)
     summary = json.loads((tmp_path / "stopped" / "summary.json").read_text())
     assert summary["last"]["loss"] is None
     assert summary["best"]["loss"] == (None if windows == 2 else stopped.best)
