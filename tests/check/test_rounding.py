@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 
@@ -191,6 +193,32 @@ def test_a_wrong_gradient_beside_a_pole_is_caught(factor):
     assert any(row.note == NOT_FINITE for row in rows if row.status == NOT_CHECKED)
     rows = check_instance(cell, instance, gradient=scaled(cell, factor))
     assert any(row.status == FAILED for row in rows)
+
+
+def test_a_nan_that_only_what_is_under_test_makes_is_caught():
+    """As memory that nobody wrote, read where everything is asked for at once."""
+    cell = bptt.Cell("h[t] = tanh(W @ h[t-1] + U @ x[t]); L[t] = mse(h[t], y[t])")
+
+    def gradient(params, inputs, **options):
+        right = cell.gradient(params, inputs, **options)
+        if len(options.get("nodes", ())) < 2:
+            return right
+
+        class Unwritten:
+            loss, inputs = right.loss, right.inputs
+            initial, copies = right.initial, right.copies
+            nodes = MappingProxyType({n: np.nan * v for n, v in right.nodes.items()})
+
+            def __getitem__(self, name):
+                return right[name] * (np.nan if name == "U" else 1)
+
+        return Unwritten()
+
+    instance = make_instance(cell.graph, 1, 0)
+    rows = check_instance(cell, instance, gradient=gradient)
+    failed = {(row.what, row.how) for row in rows if row.status == FAILED}
+    assert ("∇_h^(t)", "complex step, each node moved") in failed
+    assert ("∇_U", "whichever nodes are asked for") in failed
 
 
 def test_what_is_not_finite_is_not_compared_and_the_rest_is():

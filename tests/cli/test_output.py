@@ -1,10 +1,12 @@
 """A text on a terminal: lines that end between words, in columns that stay columns."""
 
 import io
+from pathlib import Path
 
 import pytest
 
 import bptt
+from bptt.cli.app import main
 from bptt.cli.output import say
 from bptt.errors import columns_of
 
@@ -49,6 +51,46 @@ def test_a_line_of_a_terminal_ends_between_words(monkeypatch, text, width):
         if word.isascii():
             assert any(word in line for line in lines)
     assert not any(line.strip()[:1] in "，。）：" for line in lines if line.strip())
+
+
+def test_nothing_is_left_to_the_terminal_to_cut():
+    """With soft_wrap a terminal cuts where its line ends, in the midst of a word."""
+    source = Path(bptt.__file__).parent
+    found = [
+        file.relative_to(source).as_posix()
+        for room in ("cli", "train")
+        for file in sorted((source / room).rglob("*.py"))
+        if "soft_wrap=True" in file.read_text(encoding="utf-8")
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("command", ["train", "check"])
+def test_a_screen_of_80_columns_is_filled_between_words(command, tmp_path, monkeypatch):
+    said = Terminal()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdout", said)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    (tmp_path / "the_text_of_a_long_evening.txt").write_text(
+        "the cat sat on the mat. " * 90, encoding="utf-8"
+    )
+    given = {
+        "train": "--n-h 4 --cell elman the_text_of_a_long_evening.txt --out one",
+        "check": "book --equation grad_h[t]=W.T@grad_h[t+1]",
+    }[command]
+    if command == "train":
+        pytest.importorskip("torch")
+    monkeypatch.setattr("sys.argv", ["bptt", command, *given.split()])
+    with pytest.raises(SystemExit):
+        main()
+    lines = said.getvalue().splitlines()
+    assert len(lines) > 5
+    assert [line for line in lines if columns_of(line.rstrip()) > 80] == []
+    for words in {"train": ["vocabulary", "parameters,"], "check": ["backward", "n_h"]}[
+        command
+    ]:
+        assert words in said.getvalue()
 
 
 def test_what_is_cut_goes_on_as_far_in_as_it_began(monkeypatch):

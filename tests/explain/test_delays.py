@@ -1,14 +1,18 @@
 """A delay is one arrow over its steps: no page or figure names what carries it."""
 
+import re
+
 import numpy as np
 import pytest
 
 from bptt import Cell
+from bptt.explain.cards import CardMaker
 from bptt.explain.context import Subject
 from bptt.explain.html.picture.drawn import Kind, draw
 from bptt.explain.html.picture.grid import make_grid
 from bptt.explain.html.picture.wires import RADIUS
 from bptt.explain.instances import Options
+from bptt.explain.texts import pieces
 
 TWO = "h[t] = tanh(b + W @ h[t-1] + R @ h[t-3] + U @ x[t])\nL[t] = mse(h[t], y[t])"
 CELLS = {
@@ -49,6 +53,26 @@ def test_the_cards_speak_of_the_step_that_reads():
         " + R.T @ diag(1 - h[t+3]**2) @ grad_h[t+3] + 2 * w[t] * (h[t] - y[t]) / n_h"
     )
     assert report.passed, str(report)
+
+
+NEIGHBOUR = {
+    "en": r"next one|next step|step before|one step (later|earlier)|read h",
+    "zh": "下一步|前一步|读取",
+}
+
+
+@pytest.mark.parametrize("lang", NEIGHBOUR)
+@pytest.mark.parametrize("name", ["far", "other", "ahead", "later"])
+def test_no_card_says_the_next_step_where_another_reads(name, lang):
+    later = "h[t] = tanh(W @ h[t-3] + U @ x[t])\nL[t] = mse(V @ h[t], y[t])"
+    subject = Subject(Cell({**CELLS, "later": later}[name]), name, Options(4))
+    maker = CardMaker(subject.derivation, subject.scope, subject.options)
+    cards = [c for group in maker.groups() for c in group.cards if c.id != "input:x"]
+    said = [text for c in cards for text in (c.claim, c.reason, c.wrong) if text]
+    for text in said:
+        parts = map(str, pieces(text, lang, subject.scope))
+        assert not re.search(NEIGHBOUR[lang], "".join(parts)), text.id
+    assert len(said) > 8
 
 
 def test_every_gradient_is_that_of_the_graph_that_carries():

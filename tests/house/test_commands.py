@@ -59,9 +59,11 @@ def refusal_of(command):
         if not is_usage(refused):
             raise
         message = refused.format_message()
-        # `bptt eval` in a sentence names the command; a line to type has its arguments.
-        is_name = len(words) == 1 or words[1:] == ["--json"]
-        return None if is_name and "Missing argument" in message else message
+        # `bptt eval --json` in a sentence names a command, or an option of it; a line
+        # to type has what they need.
+        is_name = len(words) == 1 or (len(words) == 2 and words[1].startswith("--"))
+        lacks = "Missing argument" in message or "requires an argument" in message
+        return None if is_name and lacks else message
     return None
 
 

@@ -105,6 +105,34 @@ def test_a_package_names_the_place_it_is_built_at_and_no_other(monkeypatch):
     assert (ROOT / named).is_file()
 
 
+def test_workflows_and_forms_are_read_and_run_what_is_there():
+    yaml = pytest.importorskip("yaml")
+    read = {
+        path.name: yaml.safe_load(path.read_text(encoding="utf-8"))
+        for path in [*ROOT.glob(".github/**/*.yml"), ROOT / "CITATION.cff"]
+    }
+    sessions = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    jobs = {f"{f}: {name}": job for f, what in read.items()
+            for name, job in what.get("jobs", {}).items()}  # fmt: skip
+    for name, job in jobs.items():
+        lines = "\n".join(step.get("run", "") for step in job["steps"])
+        for script in re.findall(r"^bash (\S+)", lines, re.MULTILINE):
+            assert (ROOT / script).is_file(), name
+        for session in re.findall(r"nox -s (\w+)", lines):
+            assert f"def {session}(" in sessions, name
+    assert {"test.yml: oldest", "release.yml: publish", "site.yml: site"} <= set(jobs)
+    assert jobs["release.yml: publish"]["permissions"] == {"id-token": "write"}
+    system = jobs["test.yml: quick"]["strategy"]["matrix"]
+    assert system["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    assert {name.split("-")[0] for name in system["os"]} == {
+        "ubuntu", "macos", "windows",
+    }  # fmt: skip
+    for form in ("wish.yml", "wrong.yml"):
+        assert {"name", "description", "body"} <= set(read[form])
+        assert all("label" in part["attributes"] for part in read[form]["body"])
+    assert read["CITATION.cff"]["cff-version"] == "1.2.0"
+
+
 def test_no_environment_is_part_of_the_project():
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():

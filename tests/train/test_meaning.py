@@ -127,3 +127,10 @@ def test_a_loss_is_refused_where_the_target_is_the_next_character(
     pytest.importorskip("safetensors")
     with pytest.raises(IgnoredOptionError, match="--loss: it would be ignored"):
         train(small_text, TrainingOptions(loss="mse"), tmp_path / "run", quiet)
+
+
+@pytest.mark.parametrize("tokens", [CLASSES, np.arange(6)[:, None] + CLASSES])
+def test_tokens_have_no_mean_that_could_be_taken_off(tmp_path, tokens):
+    data = read(tmp_path, x=tokens, y=CLASSES[:, -1])
+    with pytest.raises(IgnoredOptionError, match=r"--standardise: .* no vector x"):
+        make_task(data, TrainingOptions(standardise=True, held_out=0.3))

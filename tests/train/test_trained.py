@@ -96,6 +96,27 @@ def test_a_state_dict_loads_into_a_module_of_the_same_cell(run, tmp_path, x):
         np.testing.assert_array_equal(state[name].numpy(), value)
 
 
+def test_a_scalar_parameter_stays_one_in_a_state_dict(tmp_path, x):
+    """A cell of one's own may have it; a vector of one element is another shape."""
+    from safetensors.torch import load_file
+
+    (tmp_path / "own.cell").write_text(
+        "alpha: () = 0.4\ns[t] = alpha * s[t-1] + tanh(U @ x[t])\n"
+        "h[t] = s[t] + W @ h[t-1]\n"
+    )
+    np.savez(tmp_path / "x.npz", x=x, y=np.tile([0, 2], (TAU, 1))[:, :N_B])
+    cell, file, out = (tmp_path / name for name in ("own.cell", "x.npz", "r"))
+    small = ["--n-h=2", "--held-out=0.3", "--validations=1", "--out", str(out)]
+    app(["train", str(file), "--cell", str(cell), *small], standalone_mode=False)
+    app(["export", str(out), str(tmp_path / "m.safetensors")], standalone_mode=False)
+    state = load_file(tmp_path / "m.safetensors")
+    model = load(out)
+    assert model.parameters["alpha"].shape == ()
+    for name, value in model.parameters.items():
+        np.testing.assert_array_equal(state[name].numpy(), value, strict=True)
+    assert model.torch_module().network.load_state_dict(state).missing_keys == []
+
+
 def predict_with_onnx(path, step, x):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")

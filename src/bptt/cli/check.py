@@ -8,6 +8,7 @@ from rich.progress import Progress
 
 from bptt.cell import Cell
 from bptt.check import Ledger
+from bptt.cli.output import say
 from bptt.errors import ArgumentError
 from bptt.train.named_cell import load_cell
 
@@ -37,14 +38,14 @@ def check(
     With --equation, check that formula instead. Exits with code 1 if a check did not
     pass.
     """
-    chosen, console = load_cell(cell), Console()
+    chosen = load_cell(cell)
     if equation is None:
         ledger = _checked(chosen, seed)
-        console.print(ledger)
+        Console().print(ledger)
         passed = ledger.passed
     else:
         said, passed = _judged(chosen, equation, seed, lang)
-        console.print(said, markup=False, highlight=False, soft_wrap=True)
+        say(said)
     if not passed:
         raise typer.Exit(1)
 
@@ -69,8 +70,8 @@ def _judged(cell: Cell, equation: str, seed: int, lang: str) -> tuple[str, bool]
     try:
         report = cell.check_equation(equation, seed=seed)
     except ArgumentError as error:
-        say = getattr(error, "say", None)
-        if say is None:
+        in_language = getattr(error, "say", None)
+        if in_language is None:
             raise
-        raise ArgumentError(say(lang)) from error
+        raise ArgumentError(in_language(lang)) from error
     return report.say(lang), report.passed

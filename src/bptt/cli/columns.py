@@ -10,6 +10,7 @@ from bptt.errors import list_known
 from bptt.train import OptionError, TableRequest
 from bptt.train.data.sequence_files import ERROR
 from bptt.train.data.weighting import MASK
+from bptt.train.definition import whole
 from bptt.train.options import DATA
 
 
@@ -72,8 +73,7 @@ def table_request(given: Mapping[str, Any], known: TableRequest) -> TableRequest
     if given.get("columns"):
         columns = tuple(name.strip() for name in given["columns"].split(","))
     horizon = given.get("horizon", known.horizon)
-    if horizon < 1:
-        raise OptionError("--horizon", horizon, "a whole number from 1")
+    whole(1).check("--horizon", horizon)
     missing = given.get("missing", known.missing)
     if missing not in (ERROR, MASK):
         raise OptionError(

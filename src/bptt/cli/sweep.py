@@ -57,15 +57,24 @@ def sweep(
     def tell(outcome: JobOutcome) -> None:
         text = f"{outcome.job.name}: {outcome.how}"
         reason = f" ({outcome.reason})" if outcome.reason else ""
-        console.print(text + reason, highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            text + reason,
+            highlight=False,
+            markup=False,
+            soft_wrap=not console.is_terminal,
+        )
 
     def stopping(n: int) -> None:
-        console.print(STOPPING.format(n=n), style="dim", soft_wrap=True)
+        console.print(
+            STOPPING.format(n=n), style="dim", soft_wrap=not console.is_terminal
+        )
 
     found = run_sweep(out, listed, jobs or os.cpu_count() or 1, tell, stopping)
     left = sum(outcome.is_left for outcome in found)
     if left:
-        console.print(AGAIN.format(left=left, n=len(found)), soft_wrap=True)
+        console.print(
+            AGAIN.format(left=left, n=len(found)), soft_wrap=not console.is_terminal
+        )
         sys.exit(INTERRUPTED)  # not typer.Exit: what there is to say has been said
     ended = [o.job.folder for o in found if o.how != FAILED]
     if ended:

@@ -45,6 +45,7 @@ from bptt.train import resume as resume_run
 from bptt.train import train as train_model
 from bptt.train.data.opening import Data
 from bptt.train.data.sequence_files import SEQUENCE, STEP
+from bptt.train.definition import whole
 from bptt.train.flow_report import write_flows
 from bptt.train.options import DATA, GROUPS, PARTS, RUN
 from bptt.train.predicting import read_like
@@ -222,9 +223,9 @@ def _request(given: Mapping[str, Any], known: DataRequest | None) -> DataRequest
     known = known or DataRequest()
     paths = tuple(given.get("data") or known.paths)
     limit = given.get("limit", known.limit)
-    if limit is not None and limit < 1:
-        raise OptionError("--limit", limit, "a whole number from 1")
-    if limit is None and not paths:
+    if limit is not None:
+        whole(1).check("--limit", limit)
+    elif not paths:
         limit = STANDARD_LIBRARY_CHARACTERS
     pattern = given.get("pattern", known.pattern)
     per = given.get("per", known.per)

@@ -14,28 +14,40 @@ from bptt.execute.checkpoints import WAYS, read_bytes
 from bptt.train.errors import OptionError
 
 KEY = "option"
+MOST_WHOLE = 2**62  # what the files of a run hold
 
 
 @dataclass(frozen=True)
 class Range:
     """The values an option may have; expected: in words, for the message.
 
-    words: all of them, where they are words.
+    words: all of them, where they are words; most: the largest number, which need be
+    said of a larger one alone.
     """
 
     expected: str
     holds: Callable[[Any], bool]
     words: tuple[str, ...] = ()
+    most: int | None = None
 
     def expect(self, value: object) -> str:
         """What was expected instead of a value, with the word that is most like it."""
+        if self.most is not None and _is_whole(value) and value > self.most:  # type: ignore[operator]
+            return f"{self.expected} to {self.most:,}"
         return self.expected + did_you_mean(value, self.words)
 
+    def check(self, flag: str, value: object) -> None:
+        """Hold an option's value to it. Raises: OptionError."""
+        if not self.holds(value):
+            raise OptionError(flag, value, self.expect(value))
 
-def whole(low: int) -> Range:
-    """Whole numbers from `low`."""
+
+def whole(low: int, most: int = MOST_WHOLE) -> Range:
+    """Whole numbers from `low` to `most`."""
     return Range(
-        f"a whole number from {low}", lambda value: _is_whole(value) and value >= low
+        f"a whole number from {low}",
+        lambda value: _is_whole(value) and low <= value <= most,
+        most=most,
     )
 
 
@@ -143,12 +155,10 @@ class Defined:
         if within is None or (value is None and self.default is None):
             return
         if self.option.read is None:
-            if not within.holds(value):
-                raise OptionError(flag, value, within.expect(value))
+            within.check(flag, value)
             return
         for name, one in value.items():
-            if not within.holds(one):
-                raise OptionError(f"{flag} {name}", one, within.expect(one))
+            within.check(f"{flag} {name}", one)
 
 
 def option(default: Any, help: str, group: str, **more: Any) -> Any:  # noqa: A002

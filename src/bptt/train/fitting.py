@@ -22,6 +22,9 @@ def refuse_lacking(name: str, cell: Cell, form: Form) -> None:
 
     cell: with its read-out and loss. Raises: CellNotTrainableError.
     """
+    if cell.graph.loss is None:
+        fix = "A model has L[t] = ... or L = ... as one of its equations."
+        raise CellNotTrainableError(name, "it has no loss", fix)
     reads = reads_of(cell)
     lacking = [one for one in reads.others if one not in form.shapes]
     if not reads.has_x and "x" not in reads.others and form.n_x:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from bptt.cell import Cell
 from bptt.train.data.windows import Dataset, weights_of
+from bptt.train.door.records import is_figure
 from bptt.train.gaps import inputs_of, total_of
 from bptt.train.network import differentiate, states_of
 from bptt.train.truncation import Truncation
@@ -69,4 +70,4 @@ def measure_norms(
 
 def _listed(values: npt.NDArray[np.floating]) -> list[float | None]:
     """Four digits of each; JSON has no infinity, so None for what is not finite."""
-    return [float(f"{v:.4g}") if np.isfinite(v) else None for v in values]
+    return [float(f"{v:.4g}") if is_figure(v) else None for v in values]

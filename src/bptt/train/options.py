@@ -100,7 +100,7 @@ class TrainingOptions:
         within=one_of("nll", "bce", "mse"), otherwise="as the type of y says",
     )  # fmt: skip
     layers: int = option(
-        1, "Layers on top of each other.", MODEL, within=whole(1), is_common=True
+        1, "Layers on top of each other.", MODEL, within=whole(1, 1000), is_common=True
     )
     residual: bool = option(
         False, "Add a layer's input to its output.", MODEL, within=SWITCH
@@ -156,7 +156,7 @@ class TrainingOptions:
     )  # fmt: skip
     epochs: int = option(
         1, "Times to read it all; iterations of lbfgs.", LEARNING,
-        within=whole(1), is_common=True,
+        within=whole(1, 1_000_000), is_common=True,
     )  # fmt: skip
     optimiser: str = option(
         "adam", "One of torch.optim; lbfgs for all sequences at once.", LEARNING,

@@ -51,7 +51,9 @@ class TrainingProgress:
         elif status.window % self._plain_every == 0:
             done = 100 * status.window / status.n_windows
             self._console.print(
-                f"{done:3.0f} %  {describe(status)}", highlight=False, soft_wrap=True
+                f"{done:3.0f} %  {describe(status)}",
+                highlight=False,
+                soft_wrap=not self._console.is_terminal,
             )
 
     def __enter__(self) -> Self:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from bptt.train.data.baselines import Baselines
 from bptt.train.data.form import LossUnit
+from bptt.train.door.records import is_figure
 from bptt.train.program import call
 from bptt.train.tallies import ACCURACY, HIGHER_IS_BETTER, LOWER_IS_BETTER, Figures
 from bptt.train.trivial import Predictor
@@ -67,7 +68,7 @@ class PartReport:
         """The figures, JSON's null for what is no number."""
         every = {"loss": self.loss, **self.figures}
         found: dict[str, Any] = {
-            n: v if isfinite(v) else None for n, v in every.items()
+            n: v if is_figure(v) else None for n, v in every.items()
         }
         if self.by_class is not None:
             found["recall_per_class"] = list(self.by_class)
@@ -162,7 +163,7 @@ class Report:
                 key = f"{part}_of_{other.name.replace(' ', '_')}"
                 named[f"{key}_{unit}"] = other.loss
                 named |= {f"{key}_{name}": v for name, v in other.figures.items()}
-        return {name: value for name, value in named.items() if isfinite(value)}
+        return {name: value for name, value in named.items() if is_figure(value)}
 
     def to_json(self) -> dict[str, Any]:
         """The report as summary.json holds it."""
@@ -290,4 +291,4 @@ def format_loss(loss: float) -> str:
 
 def print_report(report: Report, console: Console) -> None:
     """Print a report; text from the model is never read as markup."""
-    console.print(report, highlight=False, soft_wrap=True)
+    console.print(report, highlight=False, soft_wrap=not console.is_terminal)

@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from math import isfinite
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,6 +42,7 @@ from bptt.train.door.records import (
     FormRecord,
     check_metric,
     hold_to,
+    is_figure,
     parse_json,
 )
 from bptt.train.errors import (
@@ -301,7 +301,7 @@ class Metrics:
     def write(self, record: Mapping[str, Any]) -> None:
         """Append one record; JSON has no infinity and no NaN: they become null."""
         kept = {
-            name: None if isinstance(value, float) and not isfinite(value) else value
+            name: None if isinstance(value, float) and not is_figure(value) else value
             for name, value in record.items()
         }
         try:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from bptt.train.door.records import (
     SummaryRecord,
     TrivialRecord,
     hold_to,
+    is_figure,
     parse_json,
 )
 from bptt.train.errors import DamagedRunError
@@ -74,7 +74,7 @@ def _write(folder: Path, content: Mapping[str, Any]) -> None:
 
 def without_infinity(value: Any) -> Any:
     """A value of JSON, which has null for what is no number."""
-    if isinstance(value, float) and not isfinite(value):
+    if isinstance(value, float) and not is_figure(value):
         return None
     if isinstance(value, Mapping):
         return {str(key): without_infinity(item) for key, item in value.items()}

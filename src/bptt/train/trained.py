@@ -236,7 +236,8 @@ class Trained:
             return c_header(self.step).encode()
         if kind == "torch":
             save: Any = import_module("safetensors.numpy").save
-            solid = {n: np.ascontiguousarray(p) for n, p in self.parameters.items()}
+            # ascontiguousarray would turn a scalar into a vector.
+            solid = {n: np.asarray(p, order="C") for n, p in self.parameters.items()}
             units = {
                 n: json.dumps(getattr(self.form, n))
                 for n in ("x_mean", "x_scale", "y_mean", "y_scale")

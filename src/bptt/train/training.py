@@ -217,7 +217,7 @@ def _go_on(
     shown.print(
         f"{folder}: going on after window {run.meter.windows:,} of "
         f"{run.meter.n_windows:,}",
-        highlight=False, markup=False, soft_wrap=True,
+        highlight=False, markup=False, soft_wrap=not shown.is_terminal,
     )  # fmt: skip
     return _go(run, setting, shown)
 
@@ -326,9 +326,12 @@ def _announce(setting: Setting, parameters: Any, console: Console) -> None:
         f"{options.n_b} {rows}{together}",
         highlight=False,
         markup=False,
-        soft_wrap=True,
+        soft_wrap=not console.is_terminal,
     )
     for remark in task.remarks:
         console.print(
-            f"warning: {remark}", highlight=False, markup=False, soft_wrap=True
+            f"warning: {remark}",
+            highlight=False,
+            markup=False,
+            soft_wrap=not console.is_terminal,
         )

@@ -49,7 +49,7 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
         raise TooFewRecordsError(data.source, "validation", len(data))
     has_gaps = any(part.has_gaps for part in parts.values())
     form = replace(data.form, has_gaps=has_gaps)
-    if options.standardise and not form.n_x:
+    if options.standardise and (form.x_is_token or not form.n_x):
         why = "the cell reads no vector x whose columns have a mean"
         raise IgnoredOptionError("--standardise", why)
     if data.is_table if options.standardise is None else options.standardise:

@@ -16,11 +16,13 @@ MAX_VOCABULARY = 64 * MIB
 MAX_LINE = 64 * MIB
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Whole = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
 Size = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
-# No figure of a run is larger, and the charts can still scale it.
+# The charts can still scale it; a figure that is larger is written as if infinite.
+MOST = 1e200
 Number = (
     Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
-    | Annotated[float, msgspec.Meta(ge=-1e200, le=1e200)]
+    | Annotated[float, msgspec.Meta(ge=-MOST, le=MOST)]
 )
 
 
@@ -28,17 +30,22 @@ Scale = Annotated[float, msgspec.Meta(gt=0, le=1e200)]
 Figure: Any = Number | None
 
 
+def is_figure(value: float) -> bool:
+    """Whether a number can be written and read again; infinity and NaN cannot."""
+    return -MOST <= float(value) <= MOST  # a float32 cannot hold MOST
+
+
 class RequestRecord(msgspec.Struct):
     """What was read, as config.json holds it."""
 
     paths: list[str]
     pattern: str
-    limit: Size | None
+    limit: Whole | None
     columns: tuple[str, ...] = ()
     time: str | None = None
     group: str | None = None
     target: str | None = None
-    horizon: Size = 1
+    horizon: Whole = 1
     missing: Literal["error", "mask"] = "error"
     classes: tuple[str, ...] = ()
     per: Literal["step", "sequence"] | None = None
@@ -52,7 +59,7 @@ class DataRecord(msgspec.Struct):
     request: RequestRecord | None = None
     sha256: str = ""
     summary: str = ""
-    horizon: Size | None = None
+    horizon: Whole | None = None
     tokens: (
         dict[Literal["training", "validation", "test"], tuple[Count, Count]] | None
     ) = None
@@ -96,13 +103,13 @@ class ConfigTable(msgspec.Struct):
 
     data: str | list[str] | None = None
     pattern: str = "*"
-    limit: Size | None = None
+    limit: Whole | None = None
     out: str | None = None
     columns: list[str] | None = None
     time: str | None = None
     group: str | None = None
     target: str | None = None
-    horizon: Size | None = None
+    horizon: Whole | None = None
     missing: Literal["error", "mask"] | None = None
     per: Literal["step", "sequence"] | None = None
     split: list[float] | None = None
