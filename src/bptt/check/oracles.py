@@ -21,7 +21,7 @@ from bptt.check.context import (
 )
 from bptt.check.ledger import Row
 from bptt.check.probes import Moved, central_differences, complex_steps
-from bptt.check.rounding import Error, meanings, measured, settled, spread
+from bptt.check.rounding import NOT_FINITE, Error, meanings, measured, settled, spread
 from bptt.execute import reference
 from bptt.execute.dispatch import REFERENCE
 from bptt.results import Gradient, Run
@@ -167,9 +167,15 @@ def check_differences(context: Trial) -> Iterator[Row]:
         ]
         best = min(sweep, key=lambda point: point[1])
         is_close = best[1] <= DIFFERENCE_TOLERANCE
-        note = "" if is_close else (
-            _without_digits(context, max(usable)) or _unsettled(context, usable, slopes)
-        )  # fmt: skip
+        note = (
+            ""
+            if is_close
+            else (
+                _has_pole(context, target)
+                or _without_digits(context, max(usable))
+                or _unsettled(context, usable, slopes)
+            )
+        )
         if note:
             what = label(context, target)
             yield context.unchecked(what, how, DIFFERENCE_TOLERANCE, note)
@@ -178,6 +184,12 @@ def check_differences(context: Trial) -> Iterator[Row]:
             label(context, target), how, best[1], DIFFERENCE_TOLERANCE, epsilon=best[0],
             sweep=tuple(sweep), note=prober.note(target),
         )  # fmt: skip
+
+
+def _has_pole(context: Trial, target: Moved) -> str:
+    """Why a gradient that NumPy, too, finds not finite is compared with no slopes."""
+    right = context.read(context.roundings.plain[0], target)
+    return "" if np.isfinite(right).all() else NOT_FINITE
 
 
 def _apart(context: Trial, found: Array, slopes: Array) -> float:

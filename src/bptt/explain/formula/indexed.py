@@ -194,7 +194,7 @@ class IndexedChecker:
         point = self.context.points[0]
         with np.errstate(all="ignore"):
             found = self._reading(right).value(point)[0]
-        return found.ndim == 0 or found.shape == self.expected(point, 1).shape
+        return bool(found.ndim == 0 or found.shape == self.expected(point, 1).shape)
 
     def _errors(self, right: str, point: Point) -> dict[int, Error]:
         found = differences(
