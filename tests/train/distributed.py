@@ -86,7 +86,7 @@ def hang():
 
 def main():
     # A process of its own: no kernels need to be compiled for so little work.
-    for method in (Cell.forward, Cell.gradient):
+    for method in (Cell.forward, Cell.gradient, Cell.run_gradient, Cell.run_forward):
         method.__kwdefaults__["executor"] = REFERENCE
     case, folder = sys.argv[1], Path(sys.argv[2])
     if case == "killed" and os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0":

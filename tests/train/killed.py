@@ -22,7 +22,7 @@ from bptt.execute.dispatch import REFERENCE
 from bptt.train import PlainText, TrainingOptions, resume, train
 from bptt.train.run_folder import read_run
 
-for method in (Cell.forward, Cell.gradient):
+for method in (Cell.forward, Cell.gradient, Cell.run_gradient, Cell.run_forward):
     method.__kwdefaults__["executor"] = REFERENCE
 
 CELL, N_KILLS = (sys.argv[3], int(sys.argv[4])) if sys.argv[4:] else ("book", 20)

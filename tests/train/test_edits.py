@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bptt.cell import Cell
 from bptt.errors import BpttError
 from bptt.execute.dispatch import REFERENCE
 from bptt.train import PlainText, TrainingOptions, measure_run, open_run, resume, train
@@ -25,6 +24,7 @@ from bptt.train import loop as loop_module
 from bptt.train import session as session_module
 from bptt.train.checkpoint import BEST, LAST, path_of
 from bptt.train.run_page import write_page
+from tests.train.executed import EXECUTED
 
 pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -54,7 +54,7 @@ def stopped(tmp_path_factory):
         return LEARN(self, dataset, window, state, number)
 
     with pytest.MonkeyPatch.context() as patch:
-        for method in (Cell.forward, Cell.gradient):
+        for method in EXECUTED:
             patch.setitem(method.__kwdefaults__, "executor", REFERENCE)
         patch.setattr(loop_module.Learner, "learn_window", stop)
         with pytest.raises(KeyboardInterrupt):
@@ -66,7 +66,7 @@ def stopped(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def executor(monkeypatch):
-    for method in (Cell.forward, Cell.gradient):
+    for method in EXECUTED:
         monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
     for module in (session_module, finish_module):
         monkeypatch.setattr(module, "SAMPLE_LENGTH", 2)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
 from bptt.train import (
     PlainText,
@@ -16,6 +15,7 @@ from bptt.train import (
 from bptt.train.data.token_files import read_tokens
 from bptt.train.errors import NotSampledError, UnlikeDataError
 from bptt.train.run_folder import read_run
+from tests.train.executed import EXECUTED
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -23,7 +23,7 @@ pytest.importorskip("safetensors")
 
 @pytest.fixture(autouse=True)
 def executor(monkeypatch):
-    for method in (Cell.forward, Cell.gradient):
+    for method in EXECUTED:
         monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
 
 

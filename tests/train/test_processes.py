@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
 from bptt.train import SeveralProcessesError, TrainingOptions, resume, train, training
 from bptt.train.checkpoint import LAST, read_checkpoint
@@ -24,6 +23,7 @@ pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 from tests.train import distributed
+from tests.train.executed import EXECUTED
 
 
 def torchrun(*arguments, restarts=0, fails=False):
@@ -53,7 +53,7 @@ def together(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def executor(monkeypatch):
-    for method in (Cell.forward, Cell.gradient):
+    for method in EXECUTED:
         monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
 
 

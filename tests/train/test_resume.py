@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
 from bptt.train import PlainText, TrainingOptions, resume, train
 from bptt.train import full_batch as full_batch_module
@@ -26,6 +25,7 @@ from bptt.train.errors import (
     UnknownOptimiserError,
 )
 from bptt.train.run_folder import read_metrics
+from tests.train.executed import EXECUTED
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -60,7 +60,7 @@ def executor(monkeypatch, request):
     not depend on it, and nothing needs to be compiled.
     """
     if "with_kernels" not in request.keywords:
-        for method in (Cell.forward, Cell.gradient):
+        for method in EXECUTED:
             monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
 
 

@@ -7,13 +7,13 @@ from math import inf, isnan
 import pytest
 from rich.console import Console
 
-from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
 from bptt.train import TrainingOptions, resume, train
 from bptt.train import full_batch as full_batch_module
 from bptt.train import loop as loop_module
 from bptt.train import session as session_module
 from bptt.train.report import UNMEASURED
+from tests.train.executed import EXECUTED
 from tests.train.test_resume import (
     BASE,
     TEXT,
@@ -28,7 +28,7 @@ pytest.importorskip("safetensors")
 
 @pytest.fixture(autouse=True)
 def executor(monkeypatch):
-    for method in (Cell.forward, Cell.gradient):
+    for method in EXECUTED:
         monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
 
 
