@@ -16,15 +16,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bptt.cell import Cell
 from bptt.errors import BpttError
-from bptt.execute.dispatch import REFERENCE
 from bptt.train import PlainText, TrainingOptions, measure_run, open_run, resume, train
 from bptt.train import finish as finish_module
 from bptt.train import loop as loop_module
 from bptt.train import session as session_module
 from bptt.train.checkpoint import BEST, LAST, path_of
 from bptt.train.run_page import write_page
+from tests.train.in_numpy import run_in_numpy
 
 pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -54,8 +53,7 @@ def stopped(tmp_path_factory):
         return LEARN(self, dataset, window, state, number)
 
     with pytest.MonkeyPatch.context() as patch:
-        for method in (Cell.forward, Cell.gradient):
-            patch.setitem(method.__kwdefaults__, "executor", REFERENCE)
+        run_in_numpy(patch.setattr)
         patch.setattr(loop_module.Learner, "learn_window", stop)
         with pytest.raises(KeyboardInterrupt):
             train(TEXT, OPTIONS, folder, QUIET)
@@ -66,8 +64,7 @@ def stopped(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def executor(monkeypatch):
-    for method in (Cell.forward, Cell.gradient):
-        monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
+    run_in_numpy(monkeypatch.setattr)
     for module in (session_module, finish_module):
         monkeypatch.setattr(module, "SAMPLE_LENGTH", 2)
     monkeypatch.setattr(os, "fsync", lambda _: None)  # no power fails here

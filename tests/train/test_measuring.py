@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from bptt.cell import Cell
-from bptt.execute.dispatch import REFERENCE
 from bptt.train import (
     PlainText,
     TrainingOptions,
@@ -16,6 +14,7 @@ from bptt.train import (
 from bptt.train.data.token_files import read_tokens
 from bptt.train.errors import NotSampledError, UnlikeDataError
 from bptt.train.run_folder import read_run
+from tests.train.in_numpy import run_in_numpy
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -23,8 +22,7 @@ pytest.importorskip("safetensors")
 
 @pytest.fixture(autouse=True)
 def executor(monkeypatch):
-    for method in (Cell.forward, Cell.gradient):
-        monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
+    run_in_numpy(monkeypatch.setattr)
 
 
 BASE = {"n_h": 5, "n_b": 2, "held_out": 0.2, "epochs": 2}

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from bptt.cell import Cell
-from bptt.execute.dispatch import REFERENCE
 from bptt.train import PlainText, TrainingOptions, train
 from bptt.train.data.streams import Streams
 from bptt.train.data.windows import plan_epoch
@@ -13,6 +12,7 @@ from bptt.train.loop import Learner
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.run_folder import read_metrics
 from bptt.train.truncation import Truncation
+from tests.train.in_numpy import run_in_numpy
 
 CELL = Cell("""
 a[t] = W @ h[t-1] + U @ x[t]
@@ -25,8 +25,7 @@ L[t] = sum(k[t]) + sum(y[t])
 @pytest.fixture(autouse=True)
 def executor(monkeypatch):
     """NumPy, so that there is nothing to compile; its warnings are what is meant."""
-    for method in (Cell.forward, Cell.gradient):
-        monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
+    run_in_numpy(monkeypatch.setattr)
     with np.errstate(all="ignore"):
         yield
 

@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bptt.cell import Cell
-from bptt.execute.dispatch import REFERENCE
 from bptt.train import SeveralProcessesError, TrainingOptions, resume, train, training
 from bptt.train.checkpoint import LAST, read_checkpoint
 from bptt.train.errors import RunInUseError
@@ -49,12 +47,6 @@ def together(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     torchrun("learn", folder)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def executor(monkeypatch):
-    for method in (Cell.forward, Cell.gradient):
-        monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
 
 
 def assert_close(first, second):
