@@ -17,13 +17,14 @@ import pytest
 from rich.console import Console
 
 from bptt.errors import BpttError
+from bptt.execute.dispatch import REFERENCE
 from bptt.train import PlainText, TrainingOptions, measure_run, open_run, resume, train
 from bptt.train import finish as finish_module
 from bptt.train import loop as loop_module
 from bptt.train import session as session_module
 from bptt.train.checkpoint import BEST, LAST, path_of
 from bptt.train.run_page import write_page
-from tests.train.in_numpy import run_in_numpy
+from tests.train.executed import EXECUTED
 
 pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -53,7 +54,8 @@ def stopped(tmp_path_factory):
         return LEARN(self, dataset, window, state, number)
 
     with pytest.MonkeyPatch.context() as patch:
-        run_in_numpy(patch.setattr)
+        for method in EXECUTED:
+            patch.setitem(method.__kwdefaults__, "executor", REFERENCE)
         patch.setattr(loop_module.Learner, "learn_window", stop)
         with pytest.raises(KeyboardInterrupt):
             train(TEXT, OPTIONS, folder, QUIET)
@@ -64,7 +66,8 @@ def stopped(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def executor(monkeypatch):
-    run_in_numpy(monkeypatch.setattr)
+    for method in EXECUTED:
+        monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
     for module in (session_module, finish_module):
         monkeypatch.setattr(module, "SAMPLE_LENGTH", 2)
     monkeypatch.setattr(os, "fsync", lambda _: None)  # no power fails here
