@@ -216,7 +216,9 @@ class Engine:
         request = self._request(
             wanted, input_gradient, initial_gradient, tuple(sorted(seeds or {}))
         )
-        return self.run_gradient(bindings, request, executor, threads, limit)
+        return self.run_gradient(
+            bindings, request, executor=executor, threads=threads, limit=limit
+        )
 
     def prepare(
         self,
@@ -288,6 +290,7 @@ class Engine:
         self,
         bindings: Bindings,
         request: Request,
+        *,
         executor: str = dispatch.COMPILED,
         threads: int | None = None,
         limit: Limit | None = None,
@@ -299,7 +302,8 @@ class Engine:
             program, bindings, values, request,
             lambda: self._forward(bindings, executor, threads),
             lambda: self.run_gradient(
-                bindings, request, executor, threads, Limit(checkpoint="optimal")
+                bindings, request, executor=executor, threads=threads,
+                limit=Limit(checkpoint="optimal"),
             ),
         )  # fmt: skip
 
@@ -318,15 +322,20 @@ class Engine:
         request = self._request(tuple(nodes), False, False, ())
         return dispatch.plan_steps(self.gradient_program(request), bindings, limit)
 
-    def run_forward(self, bindings: Bindings, request: Request) -> Run:
+    def run_forward(
+        self, bindings: Bindings, request: Request, *,
+        executor: str = dispatch.COMPILED,
+    ) -> Run:  # fmt: skip
         """The values of what `run_gradient` computes, by the same kernels.
 
         Of the nodes they are the states and what the request names as its values.
         """
-        program = self.gradient_program(request)
-        found = dispatch.run_forward(program, bindings)
+        found = None
+        if executor == dispatch.COMPILED:
+            program = self.gradient_program(request)
+            found = dispatch.run_forward(program, bindings)
         if found is None:
-            return self._forward(bindings, dispatch.COMPILED)
+            return self._forward(bindings, executor)
         return Run(found[0], bindings, found[1])
 
     def hessian_vector(

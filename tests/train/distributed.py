@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from bptt.cell import Cell
+from bptt.execute.dispatch import REFERENCE
 from bptt.train import (
     PlainText,
     SeveralProcessesError,
@@ -83,6 +85,9 @@ def hang():
 
 
 def main():
+    # A process of its own: no kernels need to be compiled for so little work.
+    for method in (Cell.forward, Cell.gradient, Cell.run_gradient, Cell.run_forward):
+        method.__kwdefaults__["executor"] = REFERENCE
     case, folder = sys.argv[1], Path(sys.argv[2])
     if case == "killed" and os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0":
         original = loop_module.Learner.learn_window

@@ -5,7 +5,8 @@
 Every child of this process takes the run up and kills itself with SIGKILL after a
 random number of Python events (calls and returns, of C functions too): inside a step,
 between the write, the sync and the renaming of a checkpoint, anywhere. Counting events
-instead of seconds makes the moments the same on a slow machine.
+instead of seconds makes the moments the same on a slow machine. NumPy runs the steps,
+so that a child has nothing to compile.
 """
 
 import os
@@ -16,8 +17,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from bptt.cell import Cell
+from bptt.execute.dispatch import REFERENCE
 from bptt.train import PlainText, TrainingOptions, resume, train
 from bptt.train.run_folder import read_run
+
+for method in (Cell.forward, Cell.gradient, Cell.run_gradient, Cell.run_forward):
+    method.__kwdefaults__["executor"] = REFERENCE
 
 CELL, N_KILLS = (sys.argv[3], int(sys.argv[4])) if sys.argv[4:] else ("book", 20)
 OPTIONS = TrainingOptions(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bptt.execute.dispatch import REFERENCE
 from bptt.train import (
     PlainText,
     TrainingOptions,
@@ -14,7 +15,7 @@ from bptt.train import (
 from bptt.train.data.token_files import read_tokens
 from bptt.train.errors import NotSampledError, UnlikeDataError
 from bptt.train.run_folder import read_run
-from tests.train.in_numpy import run_in_numpy
+from tests.train.executed import EXECUTED
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -22,7 +23,8 @@ pytest.importorskip("safetensors")
 
 @pytest.fixture(autouse=True)
 def executor(monkeypatch):
-    run_in_numpy(monkeypatch.setattr)
+    for method in EXECUTED:
+        monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
 
 
 BASE = {"n_h": 5, "n_b": 2, "held_out": 0.2, "epochs": 2}

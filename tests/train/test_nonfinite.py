@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bptt.cell import Cell
+from bptt.execute.dispatch import REFERENCE
 from bptt.train import PlainText, TrainingOptions, train
 from bptt.train.data.streams import Streams
 from bptt.train.data.windows import plan_epoch
@@ -12,7 +13,7 @@ from bptt.train.loop import Learner
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.run_folder import read_metrics
 from bptt.train.truncation import Truncation
-from tests.train.in_numpy import run_in_numpy
+from tests.train.executed import EXECUTED
 
 CELL = Cell("""
 a[t] = W @ h[t-1] + U @ x[t]
@@ -25,7 +26,8 @@ L[t] = sum(k[t]) + sum(y[t])
 @pytest.fixture(autouse=True)
 def executor(monkeypatch):
     """NumPy, so that there is nothing to compile; its warnings are what is meant."""
-    run_in_numpy(monkeypatch.setattr)
+    for method in EXECUTED:
+        monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
     with np.errstate(all="ignore"):
         yield
 

@@ -191,7 +191,7 @@ MISTAKES = {
     "has m of shape": lambda a: a.update(m=a["m"][:, 0]),
     "has n of shape": lambda a: a.update(n=np.ones((N, TAU))),
     "k holds float64, no whole numbers": lambda a: a.update(k=a["k"] + 0.5),
-    "k holds -1; entries count from 0": lambda a: a.update(k=a["k"] - 1),
+    "k holds -1, step ": lambda a: a.update(k=a["k"] - 1),
     "q is nan": lambda a: a.update(q=a["q"] * np.nan),
     "m holds <U1, no numbers": lambda a: a.update(m=np.full(a["m"].shape, "a")),
 }

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from bptt.execute.dispatch import REFERENCE
 from bptt.train import SeveralProcessesError, TrainingOptions, resume, train, training
 from bptt.train.checkpoint import LAST, read_checkpoint
 from bptt.train.errors import RunInUseError
@@ -22,6 +23,7 @@ pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 from tests.train import distributed
+from tests.train.executed import EXECUTED
 
 
 def torchrun(*arguments, restarts=0, fails=False):
@@ -47,6 +49,12 @@ def together(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     torchrun("learn", folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def executor(monkeypatch):
+    for method in EXECUTED:
+        monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
 
 
 def assert_close(first, second):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bptt.execute.dispatch import REFERENCE
 from bptt.train import PlainText, TrainingOptions, resume, train
 from bptt.train import full_batch as full_batch_module
 from bptt.train import loop as loop_module
@@ -24,6 +25,7 @@ from bptt.train.errors import (
     UnknownOptimiserError,
 )
 from bptt.train.run_folder import read_metrics
+from tests.train.executed import EXECUTED
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -50,6 +52,16 @@ CASES = {
         "clip_value": 0.05,
     },
 }
+
+
+@pytest.fixture(autouse=True)
+def executor(monkeypatch, request):
+    """NumPy runs these steps, except where kernels are asked for: what is saved does
+    not depend on it, and nothing needs to be compiled.
+    """
+    if "with_kernels" not in request.keywords:
+        for method in EXECUTED:
+            monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +111,13 @@ def interrupt_after(monkeypatch, module, kind, method, calls):
     monkeypatch.setattr(getattr(module, kind), method, counted)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.with_kernels] if not i else [])
+        for i, case in enumerate(CASES)
+    ],
+)
 def test_an_interrupted_run_is_saved_and_goes_on(case, tmp_path, quiet, monkeypatch):
     options = TrainingOptions(**BASE | CASES[case])
     straight = train(TEXT, options, tmp_path / "straight", quiet)

@@ -163,7 +163,7 @@ def gradient_of_loss(
         b, weight=b.pack(weight), seeds={n: b.pack(s) for n, s in seeds.items()}
     )
     request = Request(seeds=tuple(sorted(seeds)))
-    grad = engine.run_gradient(changed, request, run.executor)
+    grad = engine.run_gradient(changed, request, executor=run.executor)
     return {name: np.array(grad[name]) for name in engine.graph.parameters}
 
 

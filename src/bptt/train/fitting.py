@@ -1,6 +1,7 @@
 """Whether a cell and the data go together; where not, why, in the person's terms."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from bptt.cell import Cell
 from bptt.step.graph import name_of, shift_of, walk
@@ -95,24 +96,48 @@ def _refuse_other_x(name: str, *, is_index: bool, form: Form) -> None:
         )
 
 
-def refuse_other_sizes(name: str, sized: Iterable[tuple[Dim, int, str]]) -> None:
-    """Refuse sizes of the data that cannot be the cell's.
+@dataclass(frozen=True)
+class Sized:
+    """A dimension of an input, and its size in the data.
 
-    sized: dimension, its size in the data, the input. Raises: as above.
+    is_count: whether n is what whole numbers count, one more than the largest of them:
+    the dimension may be larger, for not every entry need occur.
     """
-    known: dict[Dim, tuple[int, str]] = {}
-    for dimension, n, one in sized:
-        if isinstance(dimension, int):
-            if n != dimension:
-                held = f"its {one} has a dimension of {dimension}, and the data's {n}"
-                fix = "Fill it up to that size, or change the number in the cell."
-                raise CellNotTrainableError(name, held, fix)
+
+    dimension: Dim
+    n: int
+    name: str
+    is_count: bool = False
+
+
+def sizes_of(sized: Iterable[Sized]) -> dict[Dim, Sized]:
+    """What decides each dimension: an array's own size, or else the largest count."""
+    known: dict[Dim, Sized] = {}
+    for one in sorted(sized, key=lambda s: (s.is_count, -s.n if s.is_count else 0)):
+        known.setdefault(one.dimension, one)
+    return known
+
+
+def refuse_other_sizes(name: str, sized: Iterable[Sized]) -> None:
+    """Refuse sizes of the data that cannot be the cell's. Raises: as above."""
+    every = list(sized)
+    known = sizes_of(every)
+    for one in every:
+        dimension, first = one.dimension, known[one.dimension]
+        size = dimension if isinstance(dimension, int) else first.n
+        if one.n == size or (one.is_count and one.n < size):
             continue
-        size, other = known.setdefault(dimension, (n, one))
-        if size != n:
-            held = f"{other} and {one} share the size {dimension}, and the data has "
-            held += f"{size} for {other} and {n} for {one}"
-            raise CellNotTrainableError(name, held, "Give arrays of one size.")
+        if isinstance(dimension, int):
+            held = f"its {one.name} has a dimension of {size}, and the data's {one.n}"
+            fix = "Fill it up to that size, or change the number in the cell."
+            if one.is_count:
+                held = f"its {one.name} counts to {size - 1}, and the data's to "
+                held += f"{one.n - 1}"
+                fix = "Change the number in the cell."
+            raise CellNotTrainableError(name, held, fix)
+        held = f"{first.name} and {one.name} share the size {dimension}, and the data "
+        held += f"has {size} for {first.name} and {one.n} for {one.name}"
+        raise CellNotTrainableError(name, held, "Give arrays of one size.")
 
 
 def reads_targets_back(cell: Cell, scores: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bptt.cell import Cell
 from bptt.step.graph import Node, unnamed, walk
-from bptt.step.shapes import Array, Dim, numbers_of
+from bptt.step.shapes import Array, numbers_of
 from bptt.train.architecture import forget_biases, layers, with_tokens
 from bptt.train.checkpoint import Parameters
 from bptt.train.data.form import Form
@@ -17,10 +17,12 @@ from bptt.train.data.windows import Block
 from bptt.train.door.limits import Refusal, refuse_above
 from bptt.train.errors import CellNotTrainableError, SizeNameError, TooLargeError
 from bptt.train.fitting import (
+    Sized,
     refuse_lacking,
     refuse_other_kinds,
     refuse_other_sizes,
     refuse_own_targets,
+    sizes_of,
 )
 from bptt.train.gaps import (
     GAPPED,
@@ -55,20 +57,23 @@ class Model:
 
     def sizes(self, form: Form) -> dict[str, int]:
         """The sizes of the cell's dimensions that the data decides."""
-        return {d: n for d, n, _ in self.sized(form) if isinstance(d, str)}
+        known = sizes_of(self.sized(form)).items()
+        return {d: one.n for d, one in known if isinstance(d, str)}
 
-    def sized(self, form: Form) -> Iterator[tuple[Dim, int, str]]:
-        """Every dimension of an input with its size in the data, and the input."""
+    def sized(self, form: Form) -> Iterator[Sized]:
+        """Every dimension of an input with its size in the data."""
         for name, spec in self.cell.graph.inputs.items():
             if name in form.shapes:
                 pairs = zip(spec.shape, form.shapes[name], strict=True)
-                yield from ((dimension, n, name) for dimension, n in pairs)
+                yield from (Sized(dimension, n, name) for dimension, n in pairs)
                 if spec.index is not None:
-                    yield spec.index, form.entries[name], name
+                    yield Sized(spec.index, form.entries[name], name, is_count=True)
             elif name in ("x", "y"):
                 n = form.n_x if name == "x" else form.n_o
-                one = spec.shape if spec.index is None else (spec.index,)
-                yield from ((dimension, n, name) for dimension in one)
+                if spec.index is not None:
+                    yield Sized(spec.index, n, name, is_count=True)
+                else:
+                    yield from (Sized(dimension, n, name) for dimension in spec.shape)
 
     def init(
         self, form: Form, options: TrainingOptions, dtype: str = "float32"

@@ -52,9 +52,9 @@ def predict_run(folder: Path, paths: Sequence[Path]) -> Rows:
         for part in meant.parts.values():
             for i in range(len(part)):
                 p = _predicted(model, part, i)
-                first = 0 if part.per_step else len(p) - 1
-                for t in range(first, len(p)):
-                    yield [_id(data, number), t + 1, *_digits(p[t])]
+                rows = p if part.per_step else p[-1:]  # the last of them is of tau
+                for step, row in enumerate(rows, len(part.x[i]) - len(rows) + 1):
+                    yield [_id(data, number), step, *_digits(row)]
                 number += 1
 
     return heads, rows()
@@ -115,7 +115,7 @@ def _heads(data: SequenceFiles, model: Trained) -> list[str]:
         return [target]
     if model.form.target != "class":
         return [name.strip() for name in target.split(",")]
-    names = data.classes or range(n)
+    names = [*data.classes, *range(len(data.classes), n)]
     return [f"{target} {name}" for name in names]
 
 

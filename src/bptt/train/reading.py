@@ -32,7 +32,8 @@ def reads_of(cell: Cell | str | Path) -> Reads:
     has_y = not has_loss or ("y" in given and "y" not in others)
     y_index = given["y"].index if "y" in given and has_y else None
     has_x = "x" in given and "x" not in others
-    return Reads(has_x, has_y, y_index, has_y and "y" in rows, others)
+    x_index = given["x"].index if has_x else None
+    return Reads(has_x, has_y, y_index, has_y and "y" in rows, others, x_index)
 
 
 def _is_slot(name: str, spec: InputSpec, *, is_of_row: bool, has_loss: bool) -> bool:

@@ -120,6 +120,8 @@ class Trained:
         x = others.pop("x") if reads.has_x else None
         for name in [n for n in others if n not in known]:
             del others[name]  # targets that nothing reads back
+        if reads.has_y and "y" in others and self.form.y_scale:
+            others["y"] = normal(others["y"], self.form.y_mean, self.form.y_scale)
         if x is None:
             name = next(n for n, one in known.items() if one.per_step)
             return np.zeros((*others[name].shape[:2], 0), np.float32)
@@ -135,7 +137,7 @@ class Trained:
         x: (tau, n_b, n_x), the series so far, at least horizon steps; steps: how many
         to go on. Returns: (steps, n_b, n_x), in the units of the data.
         Raises: OptionError if steps is below 1; ForecastError if the target is not a
-        later x, in real numbers; PredictInputError for another x.
+        later x, in real numbers, or is read back; PredictInputError for another x.
         """
         if steps < 1:
             raise OptionError("--steps", steps, "a whole number from 1")
@@ -147,6 +149,9 @@ class Trained:
             )
         if self.form.shapes:
             why = "it reads more than x, and what that is later is not known"
+            raise ForecastError(self.run.folder, why)
+        if reads_targets_back(self.cell, _scores_of(self.model)):
+            why = "it reads the targets of earlier steps, which nobody knows later on"
             raise ForecastError(self.run.folder, why)
         self._refuse_other(np.asarray(x))
         if len(x) < horizon:

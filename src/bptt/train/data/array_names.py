@@ -19,13 +19,21 @@ PART_NAMES = {
 WHOLE = "whole"  # records that belong to no part yet
 STEMS = ("x", "y", "lengths", MASK, WEIGHTS)
 ENDINGS = ("", *(f"_{name}" for names in PART_NAMES.values() for name in names))
+TARGETS = tuple(f"y{ending}" for ending in ENDINGS)
+TAKEN = {*(stem + e for stem in STEMS for e in ENDINGS), CLASS_WEIGHTS} - {"x", "y"}
 
 
 def check_names(file: Path, names: Sequence[str], reads: Reads = PLAIN) -> None:
     """Refuse an array whose name says nothing here, with the nearest that does.
 
-    Raises: BadRecordError.
+    Raises: BadRecordError, also for an input of the cell with a name that has a
+    meaning of its own here.
     """
+    for name in reads.others:
+        if name in TAKEN:
+            reason = f"has {name} with a meaning of its own, and the cell reads an "
+            reason += f"input {name}; give the input another name"
+            raise BadRecordError(file, None, reason)
     stems = dict.fromkeys((*STEMS, *reads.others))
     known = (*(stem + ending for stem in stems for ending in ENDINGS), CLASS_WEIGHTS)
     for name in names:

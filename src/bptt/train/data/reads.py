@@ -48,7 +48,8 @@ class Reads:
     has_x: whether it reads a vector or token x at every step; has_y: whether it is
     scored on targets y; y_index: the dimension that classes y count; is_y_of_rows:
     whether a sequence has one y; others: what else
-    it reads, by name, an x or y of another form among it.
+    it reads, by name, an x or y of another form among it; x_index: the dimension that
+    tokens x count.
     """
 
     has_x: bool = True
@@ -56,6 +57,7 @@ class Reads:
     y_index: object = None
     is_y_of_rows: bool = False
     others: Mapping[str, InputRead] = field(default_factory=dict)
+    x_index: object = None
 
     @property
     def words(self) -> str:
@@ -115,7 +117,11 @@ def _lead(file: Path, arrays: Arrays, reads: Reads) -> tuple[int, ...]:
     if reads.has_x:
         x = arrays["x"]
         is_token = x.dtype.kind in "iu" and x.ndim < 3
-        return x.shape if is_token else x.shape[:-1]
+        lead = x.shape if is_token else x.shape[:-1]
+        if len(lead) in (1, 2):
+            return lead
+        reason = f"x has shape {x.shape}; see the shapes in docs/training.md"
+        raise BadRecordError(file, None, reason)
     for name, axes in reads.steps.items():
         if name == "y" and axes and _are_classes(arrays["y"]):
             n_o = int(arrays["y"].max()) + 1
@@ -158,26 +164,41 @@ def _check_other(
     if array.dtype.kind not in ("iu" if one.index is not None else "biuf"):
         kinds = "whole numbers" if one.index is not None else "numbers"
         raise BadRecordError(file, None, f"{name} holds {array.dtype}, no {kinds}")
-    if one.index is None and not np.isfinite(array).all():
-        where = np.argwhere(~np.isfinite(array))[0]
-        raise BadRecordError(file, None, f"{name} is {array[tuple(where)]} somewhere")
-    if one.index is not None and array.size:
-        low, high = int(array.min()), int(array.max())
-        if low < 0 or high > MAX_ENTRIES:
-            reason = f"{name} holds {low if low < 0 else high}; entries count from 0"
-            raise BadRecordError(file, None, reason)
 
 
 def others_of(
-    arrays: Arrays, reads: Reads, number: int | None, n_steps: int
+    file: Path, arrays: Arrays, reads: Reads, number: int | None, n_steps: int
 ) -> dict[str, Array]:
-    """What one record holds besides x and y; number: in a padded file."""
+    """What one record holds besides x and y; number: in a padded file.
+
+    What lies beyond its steps is not looked at. Raises: BadRecordError for a value that
+    cannot be used.
+    """
     found = {}
     for name, one in reads.others.items():
         array = arrays[name] if number is None else arrays[name][number]
+        own = np.asarray(array[:n_steps] if one.per_step else array)
+        reason = _bad_value(name, own, one)
+        if reason is not None:
+            raise BadRecordError(file, number, reason)
         kind = np.float32 if one.index is None else np.int64
-        found[name] = np.asarray(array[:n_steps] if one.per_step else array, kind)
+        found[name] = np.asarray(own, kind)
     return found
+
+
+def _bad_value(name: str, values: Array, one: InputRead) -> str | None:
+    """Which value of a record cannot be used, with its step; None where all can."""
+    if one.index is None:
+        bad = np.argwhere(~np.isfinite(values))
+    else:
+        bad = np.argwhere((values < 0) | (values > MAX_ENTRIES))
+    if not len(bad):
+        return None
+    at = f", step {bad[0][0] + 1}" if one.per_step else ""
+    value = values[tuple(bad[0])]
+    if one.index is None:
+        return f"{name} is {value}{at}"
+    return f"{name} holds {value}{at}; entries count from 0"
 
 
 def value_shape(name: str, value: Array, reads: Reads) -> tuple[int, ...]:
@@ -188,15 +209,20 @@ def value_shape(name: str, value: Array, reads: Reads) -> tuple[int, ...]:
 def entries_of(reads: Reads, counts: Mapping[str, Iterable[int]]) -> dict[str, int]:
     """How many entries whole numbers count, by name; those of one dimension alike.
 
+    A dimension that the cell has as a number counts so many, if no more occur.
     counts: name -> the largest of each record.
     """
     own = {name: 1 + max(values) for name, values in counts.items()}
-    index = {name: one.index for name, one in reads.others.items()}
-    index["y"] = index.get("y", reads.y_index)
+    index = {"x": reads.x_index, "y": reads.y_index}
+    index |= {name: one.index for name, one in reads.others.items()}
+    # What the cell gives no dimension is alike to nothing else.
+    key = {n: (n, None) if index[n] is None else ("", index[n]) for n in own}
     alike: dict[object, int] = {}
     for name, n in own.items():
-        alike[index[name]] = max(n, alike.get(index[name], 0))
-    return {name: alike[index[name]] for name in own}
+        fixed = index[name]
+        least = fixed if isinstance(fixed, int) else 0
+        alike[key[name]] = max(n, least, alike.get(key[name], 0))
+    return {name: alike[key[name]] for name in own}
 
 
 def together(records: Sequence[Mapping[str, T]]) -> dict[str, list[T]]:

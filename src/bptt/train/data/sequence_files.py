@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from bptt.step.shapes import Array
-from bptt.train.data.array_names import WHOLE, check_names, parts_of
+from bptt.train.data.array_names import TARGETS, WHOLE, check_names, parts_of
 from bptt.train.data.form import Form
 from bptt.train.data.reads import (
     PLAIN,
@@ -119,7 +119,7 @@ def read_sequences(
     horizon: int | None = 1
     for file in files:
         arrays, may_lack = _load(file, reads), missing == MASK
-        if not reads.has_y or any(name.startswith("y") for name in arrays):
+        if not reads.has_y or any(name in TARGETS for name in arrays):
             horizon = None
         for part, given in parts_of(file, arrays, reads).items():
             plain = with_steps(file, given, reads)
@@ -127,7 +127,9 @@ def read_sequences(
             if per is None:
                 remarks |= dict.fromkeys(_doubts(chosen))
             records.setdefault(part, []).extend(
-                replace(one, others=others_of(given, reads, one.number, len(one.x)))
+                replace(
+                    one, others=others_of(file, given, reads, one.number, len(one.x))
+                )
                 for one in _records(file, chosen, per)
             )
     every = [record for part in records.values() for record in part]
@@ -364,9 +366,12 @@ def _with_others(form: Form, records: list[_Record], reads: Reads) -> Form:
     largest = {n: [int(one.max(initial=0)) for one in e] for n, e in whole.items()}
     if form.target == "class":
         largest["y"] = [form.n_o - 1]
+    if form.x_is_token:
+        largest["x"] = [form.n_x - 1]
     entries = entries_of(reads, largest)
-    n_o = entries.pop("y", form.n_o)
-    return replace(form, n_o=n_o, shapes=shapes, entries=entries)
+    n_x = entries.pop("x") if form.x_is_token else form.n_x
+    n_o = entries.pop("y") if form.target == "class" else form.n_o
+    return replace(form, n_x=n_x, n_o=n_o, shapes=shapes, entries=entries)
 
 
 def _form(records: list[_Record]) -> Form:

@@ -3,8 +3,9 @@
 import pytest
 
 from bptt.execute.compile import compiler
+from bptt.execute.dispatch import REFERENCE
 from bptt.train import TrainingOptions, train
-from tests.train.in_numpy import run_in_numpy
+from tests.train.executed import EXECUTED
 from tests.train.test_resume import BASE
 from tests.train.test_resume import sequences as sequences  # noqa: PLC0414
 
@@ -15,7 +16,8 @@ pytest.importorskip("safetensors")
 def test_a_run_compiles_nothing_where_numpy_runs_its_steps(
     sequences, tmp_path, quiet, monkeypatch
 ):
-    run_in_numpy(monkeypatch.setattr)
+    for method in EXECUTED:
+        monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
     asked = []
     monkeypatch.setattr(compiler, "_compile", lambda *given: asked.append(given))
     options = TrainingOptions(**BASE | {"tau": None, "epochs": 1})
