@@ -122,7 +122,7 @@ class Executable:
 
 
 # Of references without a callback: see `jit._Loaded`. A WeakSet has one, in Python.
-_LIVING: set[weakref.ref[Executable]] = set()
+_LIVING: dict[weakref.ref[Executable], None] = {}
 
 
 def living() -> list[Executable]:
@@ -135,8 +135,8 @@ def _note(made: Executable) -> None:
     """Add an executable to the living, and forget those that are gone."""
     for one in _LIVING.copy():
         if one() is None:
-            _LIVING.discard(one)
-    _LIVING.add(weakref.ref(made))
+            _LIVING.pop(one, None)
+    _LIVING[weakref.ref(made)] = None
 
 
 def drop_spare() -> None:
