@@ -19,7 +19,6 @@ from bptt.check.rounding import (
     NOT_FINITE,
     Roundings,
     measured,
-    over,
     settled,
     spread,
 )
@@ -101,6 +100,10 @@ def test_a_wrong_gradient_of_a_cell_with_a_tie_everywhere_is_caught():
     assert any(row.status == FAILED for row in rows)
 
 
+def moved_by(*noise):
+    return lambda: np.array(noise)
+
+
 @pytest.mark.parametrize(
     ("gap", "noise", "expected"),
     [
@@ -108,27 +111,65 @@ def test_a_wrong_gradient_of_a_cell_with_a_tie_everywhere_is_caught():
         (1e-9, 1e-10, 1e-9 / 5e3),  # 50 * 1e-10 is allowed, of terms of 5e3
         (1e-3, 1e-10, 1e-3 / 5e3),  # more than that is a mistake
         (1e-3, 1e-3, NO_DIGITS),  # a gap that rounding makes, of what is all rounding
-        (1.0, 1e-3, 1e-6),  # and one that it does not make
+        (1.0, 1e-3, 1.0),  # and one that it does not make
         (1e-3, np.nan, NO_DIGITS),
+        (np.nan, 1.0, np.inf),
         (np.inf, 1.0, np.inf),
     ],
 )
 def test_a_gap_is_compared_to_measured_rounding(gap, noise, expected):
-    assert over(gap, 1.0, lambda: np.array([noise])) == expected
+    found = np.array([gap])
+    error = measured(found, np.zeros(1), 1.0, moved_by(noise))
+    assert error == expected or error == pytest.approx(expected)
 
 
-def test_a_finer_tolerance_allows_no_less_rounding():
-    """Where 5e-9 of rounding is allowed, it is with every tolerance."""
-    for tolerance in (1e-12, 1e-13):
-        found = over(4e-9, 1.0, lambda: np.array([1e-10]), tolerance)
-        assert found <= tolerance
-        assert over(6e-9, 1.0, lambda: np.array([1e-10]), tolerance) > tolerance
+@pytest.mark.parametrize("tolerance", [1e-10, 1e-12, 1e-13])
+def test_a_tolerance_allows_the_rounding_that_another_allows(tolerance):
+    """5e-9 of rounding is allowed with every tolerance."""
+
+    def error(gap):
+        found = np.array([gap])
+        return measured(found, np.zeros(1), 1.0, moved_by(1e-10), tolerance)
+
+    assert error(4e-9) <= tolerance < error(6e-9)
+
+
+@pytest.mark.parametrize("tolerance", [1e-10, 1e-12])
+@pytest.mark.parametrize("noise", [1e-8, 1e-7, 1e-5, 1e-3])
+def test_no_gap_that_is_larger_is_better(noise, tolerance):
+    """A gap that rounding does not make fails, whatever smaller ones are."""
+    outcomes = [
+        measured(np.array([gap]), np.zeros(1), 1.0, moved_by(noise), tolerance)
+        for gap in np.geomspace(noise, 1e4 * noise, 40)
+    ]
+    failed = [not isinstance(e, str) and e > tolerance for e in outcomes]
+    assert failed == sorted(failed)
+    assert failed[-1]
+    assert not failed[0]
+
+
+@pytest.mark.parametrize(
+    ("oracle", "noise"),
+    [([1.0, np.inf], (0.0, np.nan)), ([1.0, 0.0], (0.0, 1.0)),
+     ([1.0, 5.0], (1e-17, np.inf)), ([1.0, np.nan], (1e-9, np.nan))],
+)  # fmt: skip
+def test_an_element_without_digits_excuses_no_other(oracle, noise):
+    right = np.array(oracle)
+    wrong = right + np.array([1e-3, 0.0])
+    assert measured(wrong, right, 1.0, moved_by(*noise)) > FINEST
+    assert measured(wrong[::-1], right[::-1], 1.0, moved_by(*noise[::-1])) > FINEST
 
 
 def test_a_slope_is_that_of_the_first_steps_that_agree():
     slopes = [np.array([1.0, 5.0, 1e20]), np.array([1.0, 2.0, 1e60]),
               np.array([1.0, 2.0, 1e120]), np.array([0.0, 2.0, 1e180])]  # fmt: skip
-    np.testing.assert_array_equal(settled(slopes), [1.0, 2.0, np.nan])
+    np.testing.assert_array_equal(settled(slopes, 2.0), [1.0, 2.0, np.nan])
+
+
+def test_a_slope_that_cancels_settles_and_one_that_is_lost_does_not():
+    slopes = [np.array([3e-17, 0.022, 0.0]), np.array([-1e-17, 0.0, 0.0]),
+              np.array([2e-17, 0.0, 0.0]), np.array([1e-17, 0.0, 0.0])]  # fmt: skip
+    np.testing.assert_array_equal(settled(slopes, 1.0), [3e-17, np.nan, 0.0])
 
 
 def test_a_gradient_that_a_pole_beside_it_makes_nan_is_asked_for_alone():
@@ -184,5 +225,98 @@ def test_what_is_not_finite_is_not_compared_and_the_rest_is():
     right, none = np.array([1.0, np.nan, np.inf]), lambda: np.zeros(3)
     assert measured(right, right, 1.0, none) == NOT_FINITE
     assert measured(np.array([1.1, 0.0, 0.0]), right, 1.0, none) == pytest.approx(0.1)
-    assert not measured(np.full(3, np.nan), right, 1.0, none) <= 1e-12
+    assert measured(np.full(3, np.nan), right, 1.0, none) == np.inf
     assert measured(right[:2], right, 1.0, none) == np.inf
+
+
+def planted(cell, change):
+    """The gradient of a cell, changed: of what kind and name, the array."""
+
+    class Table(dict):
+        def __init__(self, kind, table):
+            super().__init__({n: change(kind, n, np.array(table[n])) for n in table})
+
+    def gradient(params, inputs, **options):
+        right = cell.gradient(params, inputs, **options)
+
+        class Wrong:
+            loss, copies, initial = right.loss, right.copies, right.initial
+            nodes, inputs = Table("node", right.nodes), Table("input", right.inputs)
+
+            def __getitem__(self, name):
+                return change("parameter", name, np.array(right[name]))
+
+        return Wrong()
+
+    return gradient
+
+
+def failures(text, change, number=1):
+    cell = bptt.Cell(text)
+    instance = make_instance(cell.graph, number, 0)
+    rows = check_instance(cell, instance, gradient=planted(cell, change))
+    return {row.what for row in rows if row.status == FAILED}
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_wrong_gradient_beside_a_deviation_that_is_0_is_caught(number):
+    text = """
+        alpha: ()
+        h[t] = alpha + 0 * (W @ x[t])
+        L[t] = sqrt(mean((h[t] - mean(h[t])) ** 2)) + mse(V @ x[t], y[t])
+    """
+
+    def change(kind, name, array):
+        return 2 * array if name == "V" else array
+
+    assert "∇_V" in failures(text, change, number)
+
+
+def test_the_finite_elements_of_a_gradient_with_poles_are_compared():
+    text = """
+        z[t] = [50 + W @ x[t]; V @ x[t]]
+        p[t] = sigmoid(z[t])
+        L[t] = bce(p[t], y[t])
+    """
+
+    def doubled(kind, name, array):
+        if (kind, name) != ("node", "p"):
+            return array
+        return np.where(np.isfinite(array), 2 * array, array)
+
+    assert "∇_p^(t)" in failures(text, doubled)
+
+
+def test_a_gradient_that_is_nan_without_a_reason_is_caught():
+    text = "h[t] = tanh(W @ h[t-1] + U @ x[t]); L[t] = mse(h[t], y[t])"
+
+    def change(kind, name, array):
+        return np.full_like(array, np.nan) if (kind, name) == ("node", "h") else array
+
+    assert "∇_h^(t)" in failures(text, change)
+
+
+def test_one_wrong_element_that_cancels_elsewhere_is_caught():
+    text = """
+        z[t] = W @ x[t]
+        m[t] = mean(z[t])
+        L[t] = nll(softmax(z[t] - m[t]), k[t])
+    """
+
+    def change(kind, name, array):
+        if (kind, name) == ("node", "m"):
+            array[1, 0] += 3.0
+        return array
+
+    assert "∇_m^(t)" in failures(text, change)
+
+
+@pytest.mark.parametrize("shift", [640, 690, 700])
+def test_a_slope_that_underflows_fails_no_right_gradient_and_passes_no_0(shift):
+    text = f"p[t] = sigmoid(W @ x[t] - {shift}); L[t] = -mean(log(p[t]))"
+    assert bptt.Cell(text).check(instances=1).failures == ()
+
+    def change(kind, name, array):
+        return 0 * array if name == "W" else array
+
+    assert "∇_W" in failures(text, change)

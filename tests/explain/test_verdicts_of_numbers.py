@@ -11,6 +11,7 @@ from bptt.check.rounding import NO_DIGITS
 from bptt.explain import model as m
 from bptt.explain.algebra import expr as e
 from bptt.explain.context import Subject
+from bptt.explain.formula.report import WRONG
 from bptt.explain.indices.lines import gradient_lines
 from bptt.explain.instances import Options
 from bptt.explain.verdict import Judged, error_of, verdict
@@ -118,3 +119,37 @@ def test_an_element_of_a_product_keeps_its_brackets():
     """).scope.graph
     (line,) = (k for k in gradient_lines(graph) if k.startswith("grad_v"))
     assert "sum(s, (A @ B @ C)[s, r] * grad_h[t, s])" in line
+
+
+@pytest.mark.parametrize("function", ["sqrt", "log"])
+def test_a_displayed_formula_without_numbers_where_the_cell_has_them_fails(function):
+    found = subject("h[t] = tanh(W @ h[t-1] + U @ x[t]); L[t] = mse(h[t], y[t])")
+    right = e.Nabla(e.Value("h", e.T))
+    wrong = e.Applied(function, (e.Value("h", e.T),))
+    chain = m.Chain((m.Link(right), m.Link(wrong)))
+    checked = Verifier(found.points).chain(chain)
+    assert all(point.is_finite for point in found.points)
+    assert checked.links[1].tree.status == m.FAILED
+    assert checked.links[1].printed.status == m.FAILED
+
+
+INDEXED = """
+    i = 1, ..., n
+    w: n; S: n; u: (n, n_x); y: n
+    S[t, i] = tanh(w[i] * S[t-1, i] + dot(u[i], x[t]))
+    L[t] = sum(i, (S[t, i] - y[t, i]) ** 2)
+"""
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        "2 * (S[t, i] - y[t, i]) + 0 * log(sum(x[t]))",
+        "log(-1 - S[t, i] ** 2)",
+        "sqrt(S[t, i] ** 2 - 5)",
+    ],
+)
+def test_a_formula_of_an_indexed_cell_that_has_no_numbers_is_wrong(right):
+    report = bptt.Cell(INDEXED).check_equation(f"grad_S[t, i] = {right}")
+    assert report.status == WRONG
+    assert "its shape is not" not in str(report)

@@ -172,7 +172,7 @@ class Trial:
 
     def relative(
         self, found: Any, oracle: Any, target: Moved, times: float = 1.0,
-        noise: float = 0.0,
+        noise: Array | float = 0.0,
     ) -> Error:  # fmt: skip
         """Max |difference| / max |oracle|; see `Row.error` for a vanishing oracle.
 
@@ -183,14 +183,19 @@ class Trial:
         found, oracle = np.asarray(found), np.asarray(oracle)
 
         def rounding() -> Array:
-            return times * self.rounding_of(target) + noise
+            return times * self.rounding_of(target, found.shape) + noise
 
         return measured(found, oracle, self.size_of(oracle), rounding)
 
-    def rounding_of(self, target: Moved) -> Array:
-        """How far rounding moves the gradient of a target."""
-        grads = self._rounded(target)
-        return spread([self.prober.along(target, self.read(g, target)) for g in grads])
+    def rounding_of(self, target: Moved, shape: tuple[int, ...] | None = None) -> Array:
+        """How far rounding moves the gradient of a target.
+
+        shape: of the gradient as it is; where it has another, along the basis.
+        """
+        moved = [self.read(grad, target) for grad in self._rounded(target)]
+        if moved[0].shape != shape:
+            moved = [self.prober.along(target, array) for array in moved]
+        return spread(moved)
 
     def _rounded(self, target: Moved) -> list[Gradient]:
         """Gradients rounded otherwise; of the target alone where others make it NaN."""

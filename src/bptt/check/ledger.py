@@ -25,7 +25,8 @@ class Row:
     what: the quantity; how: the oracle; epsilon: the perturbation, where there is one;
     error: max |difference| / max |oracle|, where an oracle below a thousandth of the
     instance's largest gradient is measured against that thousandth (a gradient that is
-    zero but for rounding has no relative error); tolerance: what passes; sweep: error
+    zero but for rounding has no relative error), or what rounding, measured, leaves of
+    a sum that cancels, if that is more; tolerance: what passes; sweep: error
     by epsilon; note: why a row was not checked, or what else is to be said of it.
     """
 

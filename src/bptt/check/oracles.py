@@ -21,7 +21,7 @@ from bptt.check.context import (
 )
 from bptt.check.ledger import Row
 from bptt.check.probes import Moved, central_differences, complex_steps
-from bptt.check.rounding import Error, meanings, measured, settled, spread
+from bptt.check.rounding import NOT_FINITE, Error, meanings, measured, settled, spread
 from bptt.execute import reference
 from bptt.execute.dispatch import REFERENCE
 from bptt.results import Gradient, Run
@@ -40,7 +40,8 @@ COPY_SUM_TOLERANCE = 1e-13
 CURVATURE_TOLERANCE = 1e-10
 BEST_EPSILON = 1e-5
 EXACT = 0.0
-COMPLEX_STEPS = (COMPLEX_STEP, 1e-60, 1e-120, 1e-180)
+LONGER_STEP = 1e-8  # its square is rounding; a slope that is lost in 1e-20 shows
+SHORTER_STEPS = (1e-60, 1e-120, 1e-180)
 
 
 def check_determinism(context: Trial) -> Iterator[Row]:
@@ -104,11 +105,12 @@ class _ComplexAgain:
         error = self.context.relative(claimed, oracle, target)
         if not isinstance(error, str) and error <= COMPLEX_TOLERANCE:
             return error
-        oracle = settled([self._slopes(h) for h in COMPLEX_STEPS])
+        size = self.context.size_of(oracle)
+        oracle = settled(list(map(self._slopes, _steps_of(self.context))), size)
         moved = [self._slopes(COMPLEX_STEP, meaning) for meaning in meanings()]
-        noise = float(np.max(spread(moved), initial=0.0))
+        noise = spread(moved)
         return self.context.relative(
-            claimed, oracle, target, noise=noise if np.isfinite(noise) else 0.0
+            claimed, oracle, target, noise=np.where(np.isfinite(noise), noise, 0.0)
         )
 
     def _slopes(
@@ -119,6 +121,12 @@ class _ComplexAgain:
             prober, (self.moved,), h=h, each_step=self.each_step, meaning=meaning
         )
         return self.shaped(found)
+
+
+def _steps_of(context: Trial) -> tuple[float, ...]:
+    """The lengths of complex steps that are compared with one another."""
+    is_near = bool(context.near_kink(LONGER_STEP))
+    return (*(() if is_near else (LONGER_STEP,)), COMPLEX_STEP, *SHORTER_STEPS)
 
 
 def _moved_how(target: Moved) -> str:
@@ -159,9 +167,15 @@ def check_differences(context: Trial) -> Iterator[Row]:
         ]
         best = min(sweep, key=lambda point: point[1])
         is_close = best[1] <= DIFFERENCE_TOLERANCE
-        note = "" if is_close else (
-            _without_digits(context, max(usable)) or _unsettled(context, usable, slopes)
-        )  # fmt: skip
+        note = (
+            ""
+            if is_close
+            else (
+                _has_pole(context, target)
+                or _without_digits(context, max(usable))
+                or _unsettled(context, usable, slopes)
+            )
+        )
         if note:
             what = label(context, target)
             yield context.unchecked(what, how, DIFFERENCE_TOLERANCE, note)
@@ -170,6 +184,12 @@ def check_differences(context: Trial) -> Iterator[Row]:
             label(context, target), how, best[1], DIFFERENCE_TOLERANCE, epsilon=best[0],
             sweep=tuple(sweep), note=prober.note(target),
         )  # fmt: skip
+
+
+def _has_pole(context: Trial, target: Moved) -> str:
+    """Why a gradient that NumPy, too, finds not finite is compared with no slopes."""
+    right = context.read(context.roundings.plain[0], target)
+    return "" if np.isfinite(right).all() else NOT_FINITE
 
 
 def _apart(context: Trial, found: Array, slopes: Array) -> float:
@@ -312,6 +332,12 @@ def _read_values(
     return found
 
 
+def _size_of(columns: Array) -> float:
+    """What an edge is relative to: one that is 0 by cancellation, to rounding of 1."""
+    finite = np.abs(columns[np.isfinite(columns)])
+    return max(float(np.max(finite, initial=0.0)), SCALE_FLOOR)
+
+
 @dataclass(frozen=True)
 class _EdgeColumns:
     """One edge's Jacobian by the complex step: (tau, *result shape, *read shape)."""
@@ -328,12 +354,11 @@ class _EdgeColumns:
         error = self._compared(claimed, found)
         if not isinstance(error, str) and error <= COMPLEX_TOLERANCE:
             return error
-        return self._compared(claimed, settled([self._by(h) for h in COMPLEX_STEPS]))
+        every = list(map(self._by, _steps_of(self.context)))
+        return self._compared(claimed, settled(every, _size_of(found)))
 
     def _compared(self, claimed: Array, found: Array) -> Error:
-        # An entry that is 0 by cancellation is as large as rounding of 1.
-        size = float(np.max(np.abs(found[np.isfinite(found)]), initial=0.0))
-        return measured(claimed, found, max(size, SCALE_FLOOR), self._rounding)
+        return measured(claimed, found, _size_of(found), self._rounding)
 
     def _rounding(self) -> Array:
         """How far rounding moves the Jacobian, and this."""
@@ -345,8 +370,7 @@ class _EdgeColumns:
         columns = [self._by(COMPLEX_STEP, meaning) for meaning in meanings()]
         found = spread([np.zeros(1) if one is None else one for one in every])
         moved = spread(columns)
-        noise = float(np.max(moved[np.isfinite(moved)], initial=0.0))
-        return found + noise
+        return found + np.where(np.isfinite(moved), moved, 0.0)
 
     def _by(self, h: float, meaning: reference.Meaning = reference.AS_IT_IS) -> Array:
         """Stopped gradients are held at their unperturbed values."""

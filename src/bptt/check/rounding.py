@@ -32,7 +32,7 @@ TIMES = 3
 # Two executors may differ by so many times what a unit of each last place does. A
 # mistake is no rounding: it moves more than a millionth.
 LAST_PLACES = 50.0
-MOST_CANCELLED = 1e6
+MILLIONTH = 1e-6
 FINEST = 1e-12  # relative; what rounding leaves of a gradient that does not cancel
 SETTLED = 1e-9  # relative; coarser than any rounding of a slope by the complex step
 NO_DIGITS = "rounding leaves so few digits of it that nothing is proved"
@@ -60,51 +60,54 @@ def meanings(
     return [plain, *(Rounded(number, plain) for number in range(times))]
 
 
-def over(
-    gap: float, size: float, rounding: Callable[[], Array], tolerance: float = FINEST
-) -> Error:
-    """A gap relative to a size, or to the terms whose rounding is all that is left.
-
-    rounding: how far rounding moves the result; asked for only where an error is not
-    within the tolerance. Where rounding moves it by more than a millionth, a gap that
-    is no larger proves nothing.
-    """
-    if not tolerance < gap / size < np.inf:
-        return gap / size
-    noise = LAST_PLACES * float(np.max(rounding(), initial=0.0))
-    if not np.isfinite(noise):
-        return NO_DIGITS
-    terms = noise / min(tolerance, FINEST)
-    error = gap / max(size, min(terms, MOST_CANCELLED * size))
-    is_noise = error > tolerance and gap <= tolerance * terms
-    return NO_DIGITS if is_noise else error
-
-
-def settled(found: Sequence[Array]) -> Array:
+def settled(found: Sequence[Array], size: float) -> Array:
     """What slopes by smaller and smaller steps come to; NaN where they do not.
 
     log p at p = 1e-30 is no straight line over a step of 1e-20, and at 0 over none.
+    size: of the whole array, beside which a slope is 0 but for rounding. A slope that
+    is lost below the smallest number, and so 0, is no slope.
     """
     result = np.full_like(found[0], np.nan)
     for before, after in reversed(list(itertools.pairwise(found))):
-        size = np.maximum(np.abs(before), np.abs(after))
-        is_settled = np.abs(before - after) <= SETTLED * size
+        own = SETTLED * np.maximum(np.abs(before), np.abs(after))
+        gap = np.abs(before - after)
+        is_settled = (gap <= np.maximum(own, FINEST * size)) & (after != 0)
         result = np.where(is_settled, after, result)
-    return result
+    is_zero = np.max(np.abs(found), axis=0) <= FINEST * size
+    return np.where(is_zero, found[0], result)
 
 
 def measured(
     found: Array, oracle: Array, size: float, rounding: Callable[[], Array],
     tolerance: float = FINEST,
 ) -> Error:  # fmt: skip
-    """`over` of the largest difference, where the oracle has a finite number."""
+    """How far apart two arrays are, relative to a size or to what rounding leaves.
+
+    rounding: how far rounding moves each element; asked for only where a gap is not
+    within the tolerance. Every element is judged by itself. One that rounding moves by
+    more than a millionth of the size proves nothing where its gap is no larger, and
+    one without a finite number in the oracle proves nothing at all; where the others
+    agree, that is told in place of an error.
+    """
     if found.shape != oracle.shape:
         return float("inf")
     is_finite = np.isfinite(oracle)
-    gaps = np.abs(found[is_finite] - oracle[is_finite])
-    error = over(float(np.max(gaps, initial=0.0)), size, rounding, tolerance)
-    has_failed = not isinstance(error, str) and not error <= tolerance
-    return error if has_failed or is_finite.all() else NOT_FINITE
+    with np.errstate(invalid="ignore"):
+        gaps = np.abs(found - oracle)[is_finite]
+    gaps[np.isnan(gaps)] = np.inf
+    worst = float(np.max(gaps, initial=0.0)) / size
+    if worst <= tolerance:
+        return worst if is_finite.all() else NOT_FINITE
+    noise = LAST_PLACES * np.broadcast_to(rounding(), oracle.shape)[is_finite]
+    noise = np.where(np.isfinite(noise), noise, np.inf)
+    is_sharp = noise <= MILLIONTH * size
+    is_noise = ~is_sharp & (gaps <= noise)
+    # What is left of a sum may be rounded by as much as what is beside it.
+    terms = float(np.max(noise[is_sharp], initial=0.0)) / tolerance
+    error = float(np.max(gaps[~is_noise], initial=0.0)) / max(size, terms)
+    if error > tolerance or not is_noise.any():
+        return error if error > tolerance or is_finite.all() else NOT_FINITE
+    return NO_DIGITS
 
 
 @dataclass(frozen=True, eq=False)

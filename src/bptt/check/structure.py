@@ -119,7 +119,7 @@ def check_softmax(context: Trial) -> Iterator[Row]:
     for name in _logits(context):
         grad = np.asarray(context.full.nodes[name])
         sums, rounding = grad.sum(axis=-1), partial(_rounding_of_sum, context, name)
-        error = measured(sums, 0 * sums, context.size_of(grad), rounding)
+        error = measured(sums, np.zeros_like(sums), context.size_of(grad), rounding)
         yield context.row(f"sum of ∇_{name}", "invariant: 0", error, COMPLEX_TOLERANCE)
 
 

@@ -30,11 +30,14 @@ class Judged:
 
 
 def error_of(
-    found: Array, expected: Array, size: float, point: Point, difference: Difference
-) -> Error:
+    found: Array, expected: Array, size: float, point: Point, difference: Difference,
+    tolerance: float = TOLERANCE,
+) -> Error:  # fmt: skip
     """How far apart two sides are, relative to a size or to what rounding leaves.
 
-    difference: the same for the point as it is rounded otherwise.
+    difference: the same for the point as it is rounded otherwise. A formula that has no
+    finite number where every value and gradient of the point is one is wrong; where
+    they are not, as p (1 - y) / p where p is 0, it proves nothing.
     """
     if found.shape != expected.shape and not (found.size == 1 and not found.any()):
         return float("inf")
@@ -43,10 +46,14 @@ def error_of(
     def rounding() -> Array:
         return spread(list(map(difference, (point, *point.otherwise))))
 
-    # A formula that leaves the numbers, as p (1 - y) / p where p is 0, proves nothing.
-    compared = np.where(np.isfinite(found), expected, np.nan)
+    if np.isfinite(found).all():
+        compared = expected
+    elif point.is_finite and np.isfinite(expected[~np.isfinite(found)]).any():
+        return float("inf")
+    else:
+        compared = np.where(np.isfinite(found), expected, np.nan)
     with np.errstate(all="ignore"):
-        return measured(found, compared, size, rounding)
+        return measured(found, compared, size, rounding, tolerance)
 
 
 def verdict(outcomes: Iterable[Judged], tolerance: float = TOLERANCE) -> Check:

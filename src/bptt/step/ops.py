@@ -310,7 +310,7 @@ _ROWS = (
     Op("log", 1, s.elementwise, np.log, lambda g, y, x: (g / x,), "x",
        r"\log\left({0}\right)", domain=(POSITIVE,)),
     Op("sqrt", 1, s.elementwise, np.sqrt, lambda g, y, x: (0.5 * g / y,), "y",
-       r"\sqrt{{{0}}}", domain=(POSITIVE,), kink=kink_at_zero),
+       r"\sqrt{{{0}}}", domain=(POSITIVE,)),
     Op("sin", 1, s.elementwise, np.sin, lambda g, y, x: (g * apply("cos", x),), "x",
        r"\sin\left({0}\right)"),
     Op("cos", 1, s.elementwise, np.cos, lambda g, y, x: (-g * apply("sin", x),), "x",

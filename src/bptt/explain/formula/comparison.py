@@ -120,7 +120,7 @@ def _error(
     is_small = error * size <= SMALL * max(1.0, point.largest_gradient)
     if error <= TOLERANCE or not is_small:
         return error
-    return error_of(found, expected, size, point, difference)
+    return error_of(found, expected, size, point, difference, TOLERANCE)
 
 
 def _relative(found: Array, expected: Array) -> float:

@@ -41,6 +41,7 @@ from bptt.explain.indices.places import free_letters
 from bptt.explain.indices.printed import read_printed
 from bptt.explain.notation.formula_tokens import is_latex, quote
 from bptt.explain.sentences import SentenceError, Text
+from bptt.explain.verdict import NOTES
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array
 
@@ -171,7 +172,8 @@ class IndexedChecker:
                 compared.add(number, {"t": t}, is_wrong=error > TOLERANCE)
         known = [error for found in errors for error in told(found).values()]
         if not known:
-            reason = Text("check.no-digits")
+            untold = next(iter(errors[0].values()))
+            reason = Text(NOTES[str(untold)])
             raise UnknownSymbolError("formula.nowhere", reason=reason)
         largest = max(known)
         if largest <= TOLERANCE:
@@ -179,7 +181,7 @@ class IndexedChecker:
                 self.text, RIGHT, Written(self.left), range=compared.range,
                 error=largest, instances=len(errors),
             )  # fmt: skip
-        if not np.isfinite(largest):
+        if not np.isfinite(largest) and not self._fits(right):
             shapes = Text("formula.indexed-shape", {"left": self._shape()})
             return self._wrong(right, MISSHAPEN, shapes)
         found = Text("formula.differs", {"error": f"{largest:.2g}"})
@@ -187,8 +189,17 @@ class IndexedChecker:
         return replace(report, error=largest, where=compared.where,
                        range=compared.range, instances=len(errors))  # fmt: skip
 
+    def _fits(self, right: str) -> bool:
+        """Whether a right side has the shape of the left one."""
+        point = self.context.points[0]
+        with np.errstate(all="ignore"):
+            found = self._reading(right).value(point)[0]
+        return bool(found.ndim == 0 or found.shape == self.expected(point, 1).shape)
+
     def _errors(self, right: str, point: Point) -> dict[int, Error]:
-        found = differences(self._reading(right), point, self.expected)
+        found = differences(
+            self._reading(right), point, self.expected, tolerance=TOLERANCE
+        )
         return {point.tau: found[point.tau]} if self._is_last else found
 
     def _reading(self, right: str) -> LineReading:
@@ -269,11 +280,12 @@ class IndexedChecker:
     def _is_right(self, right: str) -> bool:
         try:
             self._refuse_circular(right)
-            return all(
-                error <= TOLERANCE
+            known = [
+                error
                 for point in self.context.points
                 for error in told(self._errors(right, point)).values()
-            )
+            ]
+            return bool(known) and max(known) <= TOLERANCE
         except BpttError:
             return False
 

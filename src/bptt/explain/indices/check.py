@@ -23,7 +23,7 @@ from bptt.execute.bindings import bind
 from bptt.explain.algebra.compare import decide_alike
 from bptt.explain.algebra.point import Point, Scope, largest
 from bptt.explain.indices.lines import GradientLine
-from bptt.explain.model import NOT_CHECKED, Check, Text
+from bptt.explain.model import NOT_CHECKED, TOLERANCE, Check, Text
 from bptt.explain.verdict import Judged, error_of, verdict
 from bptt.language.print_indices import index_lines, labelled_lines
 from bptt.language.printer import Writer, declaration
@@ -130,8 +130,9 @@ def check_against(
 
 
 def differences(
-    reading: LineReading, point: Point, expected: Expected, at: int | None = None
-) -> dict[int, Error]:
+    reading: LineReading, point: Point, expected: Expected, at: int | None = None,
+    tolerance: float = TOLERANCE,
+) -> dict[int, Error]:  # fmt: skip
     """The relative difference of the two sides at every step; of a sum, at step 1.
 
     at: the one step that is compared, 0 for the last; None for all.
@@ -154,7 +155,7 @@ def differences(
     sizes = [largest(right) for _, right in sides(point).values()]
     size = max(*sizes, FLOOR * max(point.largest_gradient, FLOOR))
     return {
-        t: error_of(left, right, size, point, partial(difference, t))
+        t: error_of(left, right, size, point, partial(difference, t), tolerance)
         for t, (left, right) in sides(point).items()
     }
 

@@ -79,7 +79,9 @@ def paths(context: Subject) -> PagePanel:
         right = shown.graph.grad(place)
         size = max(largest(right), FLOOR * shown.largest_gradient) or 1.0
         apart = partial(_paths_apart, place)
-        error = error_of(apart(shown), np.zeros_like(right), size, shown, apart)
+        error = error_of(
+            apart(shown), np.zeros_like(right), size, shown, apart, PATHS_TOLERANCE
+        )
         lag = max((path.lag or 0 for path in found), default=0)
         said: Cell = Text("label.not-checked")
         has_failed = False
