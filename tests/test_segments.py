@@ -163,7 +163,13 @@ def test_what_the_iterator_raises_comes_out_and_other_errors_are_the_usual():
         cell.gradient(params, {**inputs, "x": iter([np.array(["a"])])})
 
 
-def test_a_full_disk_is_named(monkeypatch):
+@pytest.mark.parametrize("when", ["write", "flush"])
+def test_a_full_disk_is_named(when, monkeypatch):
+    """What is written may stay in a buffer until there is no room for it."""
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     class Full:
         def __enter__(self):
             return self
@@ -172,8 +178,9 @@ def test_a_full_disk_is_named(monkeypatch):
             pass
 
         def write(self, _):
-            raise OSError(errno.ENOSPC, "No space left on device")
+            pass
 
+    setattr(Full, when, fail)
     monkeypatch.setattr(segments.tempfile, "TemporaryFile", Full)
     cell, params, inputs = make_case("gru")
     folder = tempfile.gettempdir()

@@ -396,7 +396,12 @@ class SegmentError(ArgumentError):
 
 
 class CheckpointError(ArgumentError):
-    """A way to keep some states alone that does not exist, or not for this call."""
+    """A way to keep some states alone that does not exist, or not for this call.
+
+    why: in a clause, what keeps this cell from every such way.
+    """
+
+    why: str | None = None
 
 
 class TruncationError(ArgumentError):

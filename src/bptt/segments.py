@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import IO, Any
 
 import numpy as np
@@ -107,14 +107,8 @@ class _File:
                 f"{what} has element type {array.dtype}, the first one {self._dtype}"
             )
         self._steps += len(array)
-        try:
+        with _written(what):
             self._file.write(np.ascontiguousarray(array, self._dtype).data)
-        except OSError as error:
-            raise errors.SegmentError(
-                f"{what} cannot be written to {tempfile.gettempdir()}, the folder for "
-                f"temporary files: {error.strerror}. Likely fix: let TMPDIR name a "
-                "folder with more room"
-            ) from None
 
     def _stored(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """The type that a call works on, so that it copies nothing."""
@@ -127,11 +121,25 @@ class _File:
         """All steps, from the file, which is gone with them. Raises: SegmentError."""
         if not self._steps:
             raise _nothing(f"input {self._name}")
-        self._file.flush()
+        with _written(f"the last segment of input {self._name}"):
+            self._file.flush()
         shape = (self._steps, *(self._shape or ()))
         if not np.prod(shape):
             return np.empty(shape, self._dtype)
         return np.memmap(self._file, self._dtype, "r", shape=shape)
+
+
+@contextmanager
+def _written(what: str) -> Iterator[None]:
+    """Say of what the temporary file has no room for. Raises: SegmentError."""
+    try:
+        yield
+    except OSError as error:
+        raise errors.SegmentError(
+            f"{what} cannot be written to {tempfile.gettempdir()}, the folder for "
+            f"temporary files: {error.strerror}. Likely fix: let TMPDIR name a "
+            "folder with more room"
+        ) from None
 
 
 def _nothing(what: str) -> errors.SegmentError:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bptt.cli.app import app
+from bptt.execute.compile import lowerings
 from bptt.execute.kernels import stretches
 from bptt.train.errors import IgnoredOptionError, OptionError
 
@@ -95,6 +96,45 @@ def test_a_budget_too_small_names_the_least_before_there_is_a_folder(
     bptt(*words, tmp_path / "run", "--memory", least)
     assert (tmp_path / "run" / "summary.json").is_file()
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("n_b", [8, 11])
+def test_a_budget_holds_for_every_epoch(n_b, tmp_path, capsys):
+    """The longest sequence is in another batch each time, a smaller one in epoch 0.
+
+    It is not among the rows of the report on norms, which are at most 8.
+    """
+    random = np.random.default_rng(5)
+    lengths = np.full(24, 10)
+    lengths[-4:] = 170
+    x = random.normal(size=(24, 170, 3)).astype(np.float32)
+    y = random.normal(size=(24, 170, 2)).astype(np.float32)
+    np.savez(tmp_path / "a.npz", x=x, y=y, lengths=lengths)
+    words = ("train", tmp_path / "a.npz", "--cell", "lstm", "--n-h", 6, "--n-b", n_b,
+             "--held-out", 0.1, "--validations", 1, "--epochs", 5, "--seed", 28,
+             "--out", tmp_path / "run")  # fmt: skip
+    with pytest.raises(OptionError) as error:
+        bptt(*words, "--memory", "1KB")
+    least = re.search(r"at least ([\d,]+) bytes", str(error.value))[1]
+    bptt(*words, "--memory", least.replace(",", ""))
+    assert (tmp_path / "run" / "summary.json").is_file()
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("limit", ["--checkpoint sqrt", "--memory 3MB"])
+def test_a_cell_that_numpy_runs_is_refused_before_there_is_a_folder(
+    limit, sequences, tmp_path, monkeypatch
+):
+    monkeypatch.delitem(lowerings.LOWERINGS, "tanh")
+    flag = limit.split()[0]
+    words = ("--cell", "lstm", "--n-h", 9, "--held-out", 0.2, *limit.split())
+    with pytest.raises(
+        IgnoredOptionError,
+        match=rf"{flag}: it would be ignored, for kernels have no form for .*tanh.*, "
+        r"so this cell runs in NumPy, which keeps every value\. Leave it out\.",
+    ):
+        bptt("train", sequences, *words, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

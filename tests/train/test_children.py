@@ -11,7 +11,7 @@ import pytest
 
 from bptt.train.children import Children
 from bptt.train.files import try_lock
-from bptt.train.sweep import LEFT, STOPPED, WAITS, WENT_ON, Job, run_sweep
+from bptt.train.sweep import FAILED, LEFT, STOPPED, WAITS, WENT_ON, Job, run_sweep
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -37,18 +37,22 @@ def seen(path, word, count=1):
 
 
 def send_when(ready, *numbers):
+    """Each once what comes before it is answered: two that are pending are one."""
+
     def send():
-        ready()
-        for number in numbers:
+        for number, is_ready in zip(numbers, ready, strict=True):
+            is_ready()
             os.kill(os.getpid(), number)
-            time.sleep(0.1)
 
     thread = threading.Thread(target=send)
     thread.start()
     return thread
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP] if os.name != "nt" else []
+
+
+@pytest.mark.parametrize("number", NUMBERS)
 def test_the_first_signal_stops_each_process_once_and_begins_no_more(tmp_path, number):
     heard, codes = [], []
     logs = [tmp_path / "a", tmp_path / "b"]
@@ -59,23 +63,24 @@ def test_the_first_signal_stops_each_process_once_and_begins_no_more(tmp_path, n
         with log.open("w") as output:
             codes.append(children.run([sys.executable, "-c", PATIENT], output, {}))
 
-    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(one) for one in NUMBERS]
     with Children(heard.append) as children:
         threads = [threading.Thread(target=work, args=(children, log)) for log in logs]
         for thread in threads:
             thread.start()
-        sender = send_when(lambda: [seen(log, "ready") for log in logs], number)
+        sender = send_when([lambda: [seen(log, "ready") for log in logs]], number)
         for thread in (sender, *threads):
             thread.join(60)
         assert children.run([sys.executable, "-c", PATIENT], None, {}) is None
     assert codes == [130, 130]
     assert heard == [2]
     assert [log.read_text().split() for log in logs] == [["ready", "saved"]] * 2
-    assert before == [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    assert before == [signal.getsignal(one) for one in NUMBERS]
 
 
 def test_the_second_signal_kills(tmp_path):
-    log, codes, ended = tmp_path / "a", [], threading.Event()
+    log, codes = tmp_path / "a", []
+    answered, ended = threading.Event(), threading.Event()
     log.touch()
 
     def work(children):
@@ -85,14 +90,54 @@ def test_the_second_signal_kills(tmp_path):
 
     def wait(children):
         threading.Thread(target=work, args=(children,)).start()
-        send_when(lambda: seen(log, "ready"), signal.SIGINT, signal.SIGINT)
+        ready = (lambda: seen(log, "ready"), lambda: answered.wait(60))
+        send_when(ready, signal.SIGINT, signal.SIGINT)
         ended.wait(60)
         time.sleep(1)
 
-    with pytest.raises(KeyboardInterrupt), Children(lambda n: None) as children:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Children(lambda n: answered.set()) as children,
+    ):
         wait(children)
     assert ended.wait(60)
     assert codes == [-signal.SIGKILL]
+
+
+def test_a_second_hangup_kills_nothing_and_a_dead_terminal_is_no_error():
+    def answer(n):
+        raise OSError("no terminal")
+
+    with Children(answer) as children:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGHUP)
+        assert children.is_stopping
+
+
+def test_a_hangup_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Children(lambda n: None) as children:
+            signal.raise_signal(signal.SIGHUP)
+            assert not children.is_stopping
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_handler_that_python_does_not_know_is_left(monkeypatch):
+    install, before = signal.signal, {n: signal.getsignal(n) for n in NUMBERS}
+
+    def unknown(*given):
+        install(*given)
+
+    monkeypatch.setattr(signal, "signal", unknown)
+    try:
+        with Children(lambda n: None) as children:
+            assert list(children._previous.values()) == [None] * len(NUMBERS)
+    finally:
+        for number, handler in before.items():
+            install(number, handler)
 
 
 def test_a_terminals_signal_reaches_no_process_of_a_sweep(tmp_path):
@@ -104,10 +149,13 @@ def test_a_terminals_signal_reaches_no_process_of_a_sweep(tmp_path):
 
 
 def sweep_of(tmp_path, monkeypatch, codes):
+    """Jobs that end with such codes, the last of them while the sweep is stopped."""
+
     def run(self, command, output, env):
         assert not self.is_stopping
         code = codes.pop(0)
-        if code == 130:
+        print("what was wrong", file=output, flush=True)
+        if not codes:
             os.kill(os.getpid(), signal.SIGINT)
             seen_stop(self)
         return code
@@ -123,11 +171,24 @@ def seen_stop(children):
         time.sleep(0.02)
 
 
-def test_a_sweep_that_is_stopped_says_what_is_left(tmp_path, monkeypatch):
-    jobs, told, heard = sweep_of(tmp_path, monkeypatch, [0, 130]), [], []
+@pytest.mark.parametrize(
+    ("code", "how", "reason"),
+    [
+        (130, STOPPED, ""),
+        (-signal.SIGINT, STOPPED, ""),
+        (2, FAILED, "what was wrong"),
+        (1, FAILED, "what was wrong"),
+        (-9, FAILED, "what was wrong"),
+    ],
+)
+def test_a_sweep_that_is_stopped_says_what_is_left(
+    code, how, reason, tmp_path, monkeypatch
+):
+    jobs, told, heard = sweep_of(tmp_path, monkeypatch, [0, code]), [], []
     found = run_sweep(tmp_path, jobs, 1, told.append, heard.append)
-    assert [one.how for one in found] == [WENT_ON, STOPPED, LEFT]
-    assert [one.is_left for one in found] == [False, True, True]
+    assert [one.how for one in found] == [WENT_ON, how, LEFT]
+    assert found[1].reason == reason
+    assert [one.is_left for one in found] == [False, how == STOPPED, True]
     assert told == found[:2]
     assert len(heard) == 1
 

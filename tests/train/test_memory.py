@@ -90,7 +90,7 @@ def test_idle_memory_of_kernels_is_given_back_and_the_gradient_stays(monkeypatch
     drop_spare()
     assert made
     assert all(one() is None for one in made)
-    assert all(not one.pool and not one.memories for one in compiler._LIVING)
+    assert all(not one.pool and not one.memories for one in compiler.living())
     again = cell.gradient(params, inputs)
     for name, value in kept.items():
         np.testing.assert_array_equal(again[name], value)

@@ -5,10 +5,10 @@ import pytest
 
 from bptt.train.data.form import Form
 from bptt.train.data.vocabulary import Vocabulary
-from bptt.train.errors import OptionError
+from bptt.train.errors import CellNotTrainableError, OptionError
 from bptt.train.model import build_model
 from bptt.train.options import TrainingOptions
-from bptt.train.sampling import Sampler, draw
+from bptt.train.sampling import Sampler, draw, writer_of
 
 VOCABULARY = Vocabulary(("\n", "a", "b", "c", "d"))
 
@@ -21,6 +21,28 @@ def sampler():
     # An untrained network of this size hardly prefers any character.
     parameters = {name: 3.0 * value for name, value in parameters.items()}
     return Sampler(model, parameters, VOCABULARY)
+
+
+def own(folder, text):
+    (folder / "own.cell").write_text(text)
+    options = TrainingOptions(cell=str(folder / "own.cell"), n_h=4)
+    form = Form(len(VOCABULARY), True, "class", len(VOCABULARY))
+    model = build_model(options, form)
+    return writer_of(model, model.init(form, options), VOCABULARY)
+
+
+STEP = "h[t] = tanh(W @ h[t-1] + U[:, x[t]]{})\no[t] = c + V @ h[t]\n"
+LOSS = "L[t] = nll(softmax(o[t]), y[t])\n"
+
+
+def test_an_entry_beyond_the_vocabulary_is_never_written(tmp_path):
+    wide = own(tmp_path, f"V: (50, n_h); c: 50\n{STEP.format('')}{LOSS}")
+    assert set("".join(wide.write("ab", 40, seed=1))) <= set("\nabcd")
+
+
+def test_a_cell_that_reads_the_targets_back_writes_no_text(tmp_path):
+    with pytest.raises(CellNotTrainableError, match=r"y\[t-1\] is x\[t\]"):
+        own(tmp_path, STEP.format(" + R[:, y[t-1]]") + LOSS)
 
 
 def test_temperature_zero_takes_the_likeliest_at_every_step(sampler):

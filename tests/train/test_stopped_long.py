@@ -1,19 +1,23 @@
 """A stopped run of long data: nothing is measured, and it goes on all the same."""
 
 import json
+from dataclasses import replace
 from io import StringIO
 from math import inf, isnan
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from bptt.execute.dispatch import REFERENCE
 from bptt.train import TrainingOptions, resume, train
+from bptt.train import finish as finish_module
 from bptt.train import full_batch as full_batch_module
 from bptt.train import loop as loop_module
 from bptt.train import session as session_module
-from bptt.train.report import UNMEASURED
-from tests.train.executed import EXECUTED
+from bptt.train.data.sequences import Batches, Sequences
+from bptt.train.processes import ALONE
+from bptt.train.report import UNMEASURED, in_sentence
 from tests.train.test_resume import (
     BASE,
     TEXT,
@@ -26,16 +30,10 @@ pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 
-@pytest.fixture(autouse=True)
-def executor(monkeypatch):
-    for method in EXECUTED:
-        monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
-
-
 @pytest.fixture
 def everything_is_long(monkeypatch):
     """Every part is longer than what Ctrl-C waits for."""
-    monkeypatch.setattr(session_module, "FEW_ITEMS", -1)
+    monkeypatch.setattr(session_module, "FEW_STEPS", -1)
     monkeypatch.setattr(session_module, "LAST_SECONDS", 0.0)
 
 
@@ -59,7 +57,8 @@ def test_a_stopped_run_of_a_long_text_is_not_measured_and_goes_on(
     assert isnan(stopped.validation)
     assert stopped.baselines is None
     assert (stopped.best == inf) == (windows == 2)
-    assert UNMEASURED in stopped.remarks
+    assert stopped.unmeasured == ("validation", "references")
+    assert in_sentence(stopped.unmeasured) in stopped.remarks
     assert "Not measured after Ctrl-C" in printed(stopped)
     assert ("bits per character" in printed(stopped)) == (windows == 17)
     summary = json.loads((tmp_path / "stopped" / "summary.json").read_text())
@@ -69,7 +68,8 @@ def test_a_stopped_run_of_a_long_text_is_not_measured_and_goes_on(
     ended = resume(tmp_path / "stopped", quiet, TEXT)
     assert ended.validation == straight.validation
     assert ended.baselines == straight.baselines
-    assert UNMEASURED not in ended.remarks
+    assert not ended.unmeasured
+    assert not [one for one in ended.remarks if "Ctrl-C" in one]
     assert_same_run(tmp_path / "straight", tmp_path / "stopped")
 
 
@@ -77,11 +77,80 @@ def test_a_stopped_run_of_many_sequences_measures_no_test_part(
     sequences, tmp_path, quiet, monkeypatch, everything_is_long
 ):
     options = TrainingOptions(**BASE | {"tau": None, "k1": 3, "k2": 6, "test": 0.1})
-    interrupt_after(monkeypatch, loop_module, "Learner", "learn_window", 4)
+    interrupt_after(monkeypatch, loop_module, "Learner", "learn_window", 5)
     stopped = train(sequences, options, tmp_path / "stopped", quiet)
     assert stopped.was_interrupted
     assert stopped.tested is None
+    assert stopped.unmeasured == tuple(UNMEASURED)
     assert resume(tmp_path / "stopped", quiet, sequences).tested is not None
+
+
+def test_a_validation_of_the_very_window_is_the_last_word(
+    tmp_path, quiet, monkeypatch, everything_is_long
+):
+    """A run that is stopped where a validation is due has one, and says what it is."""
+    options = TrainingOptions(**BASE)
+    due = []
+    with monkeypatch.context() as patch:
+        validate = session_module.validate
+        patch.setattr(
+            session_module, "validate",
+            lambda *given: due.append(given[2].windows) or validate(*given),
+        )  # fmt: skip
+        straight = train(TEXT, options, tmp_path / "straight", quiet)
+    interrupt_after(monkeypatch, loop_module, "Learner", "learn_window", due[1])
+    stopped = train(TEXT, options, tmp_path / "stopped", quiet)
+    assert stopped.was_interrupted
+    assert stopped.n_windows == due[1]
+    assert not isnan(stopped.validation)
+    assert stopped.unmeasured == ("references",)
+    assert "this network (book)" in printed(stopped)
+    ended = resume(tmp_path / "stopped", quiet, TEXT)
+    assert ended.validation == straight.validation
+    assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+
+
+def test_a_long_test_part_alone_is_told(sequences, tmp_path, quiet, monkeypatch):
+    is_soon = session_module.is_soon_measured
+    monkeypatch.setattr(
+        finish_module, "is_soon_measured",
+        lambda setting, part, meter: part != "test" and is_soon(setting, part, meter),
+    )  # fmt: skip
+    options = TrainingOptions(**BASE | {"tau": None, "k1": 3, "k2": 6, "test": 0.1})
+    interrupt_after(monkeypatch, loop_module, "Learner", "learn_window", 5)
+    stopped = train(sequences, options, tmp_path / "stopped", quiet)
+    assert not isnan(stopped.validation)
+    assert stopped.unmeasured == ("test", "references")
+    assert "a few seconds: the test part, predictors without" in printed(stopped)
+
+
+def test_a_loss_that_is_no_number_is_shown_and_not_called_unmeasured(
+    tmp_path, quiet, monkeypatch
+):
+    interrupt_after(monkeypatch, loop_module, "Learner", "learn_window", 2)
+    stopped = train(TEXT, TrainingOptions(**BASE), tmp_path / "stopped", quiet)
+    diverged = replace(stopped, last=replace(stopped.last, loss=float("nan")))
+    assert "this network (book)" in printed(diverged)
+    assert "Not measured" not in printed(diverged)
+
+
+@pytest.mark.parametrize("target", ["step", "sequence"])
+def test_what_ctrl_c_waits_for_is_counted_in_steps(target):
+    """Of 300 sequences of 70 steps, a target at each step or one at the last alone."""
+    n, tau = 300, 70
+    x = [np.zeros((tau, 2), np.float32)] * n
+    y = [np.zeros(tau if target == "step" else (), int)] * n
+    data = Batches(Sequences(x, y, per_step=target == "step"), 8)
+    count = n * tau if target == "step" else n
+    assert session_module._extent(data) == (n * tau, count)
+    parts = {"validation": data, "training": data}
+    for seconds, is_soon in ((0.9, True), (1.1, False)):
+        # Training that takes all of it in so many times two seconds.
+        speed = count / (2 * seconds)
+        setting = SimpleNamespace(task=SimpleNamespace(parts=parts), processes=ALONE)
+        meter = SimpleNamespace(status=SimpleNamespace(speed=speed))
+        found = session_module.is_soon_measured(setting, "validation", meter)
+        assert found == is_soon
 
 
 def test_a_stopped_run_of_lbfgs_is_not_measured(
@@ -104,4 +173,4 @@ def test_a_short_part_is_measured(tmp_path, quiet, monkeypatch):
     stopped = train(TEXT, TrainingOptions(**BASE), tmp_path / "stopped", quiet)
     assert stopped.was_interrupted
     assert not isnan(stopped.validation)
-    assert UNMEASURED not in stopped.remarks
+    assert not stopped.unmeasured

@@ -22,7 +22,8 @@ from bptt.train import (
 
 SOME_FAILED = 1
 STOPPING = (
-    "stopping: {n} at work, each saved after its window; once more ends them at once"
+    "stopping: {n} at work, each that trains is saved after its window; once more ends "
+    "them at once"
 )
 AGAIN = "stopped: {left} of {n} runs are not done; the same command goes on with them"
 

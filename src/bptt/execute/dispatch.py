@@ -154,10 +154,13 @@ def _begin_stretched(
             kind = windows.TruncatedCall
         return stretches.begin(program, bindings, threads, limit, kind)
     except NotCompilableError as reason:
-        raise errors.CheckpointError(
+        why = (
             f"kernels have no form for {reason}, so this cell runs in NumPy, which "
-            "keeps every value: leave out memory= and checkpoint="
-        ) from None
+            "keeps every value"
+        )
+        error = errors.CheckpointError(f"{why}: leave out memory= and checkpoint=")
+        error.why = why
+        raise error from None
 
 
 def _check_executor(executor: str) -> None:

@@ -121,7 +121,8 @@ def locked(path: Path) -> Iterator[None]:
 def try_lock(descriptor: int) -> bool:
     """Take the lock of an open file; False if another process holds it.
 
-    The system gives it back when the file is closed in every process that inherited it.
+    POSIX gives it back when the file is closed in every process that inherited it,
+    Windows when the process that took it ends.
     A system or a file system that has no locks is used without.
     """
     try:

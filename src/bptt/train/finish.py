@@ -66,6 +66,7 @@ def finish(
         folder=folder,
         was_interrupted=was_interrupted,
         classes=task.classes,
+        unmeasured=_unmeasured(setting, meter, skipped) if was_interrupted else (),
     )
     if setting.processes.is_first:
         if not skipped:
@@ -78,6 +79,18 @@ def _skipped(setting: Setting, meter: Meter) -> frozenset[str]:
     """The parts that are too long to be measured after Ctrl-C."""
     parts = [part for part in ("validation", "test") if part in setting.task.parts]
     return frozenset(p for p in parts if not is_soon_measured(setting, p, meter))
+
+
+def _unmeasured(
+    setting: Setting, meter: Meter, skipped: frozenset[str]
+) -> tuple[str, ...]:
+    """What a run that was stopped has not measured: keys of `report.UNMEASURED`."""
+    lacks = {
+        "validation": meter.validation is None,
+        "test": "test" in skipped,
+        "references": bool(skipped) and setting.model.loss != "other",
+    }
+    return tuple(name for name, is_lacking in lacks.items() if is_lacking)
 
 
 def _with_references(report: Report, setting: Setting) -> Report:

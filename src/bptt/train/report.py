@@ -19,10 +19,12 @@ from bptt.train.tallies import ACCURACY, HIGHER_IS_BETTER, LOWER_IS_BETTER, Figu
 from bptt.train.trivial import Predictor
 
 MAX_CLASSES_SHOWN = 12
-UNMEASURED = (
-    "Not measured after Ctrl-C, for it takes longer than a few seconds: the held-out "
-    "data with the parameters of the last step. The end of the run measures them."
-)
+# What a run that was stopped has not measured, in words.
+UNMEASURED = {
+    "validation": "the held-out data with the parameters of the last step",
+    "test": "the test part",
+    "references": "predictors without a network",
+}
 PERCENT = HIGHER_IS_BETTER
 
 
@@ -82,7 +84,7 @@ class Report:
     last: with the parameters after the last step, on the validation part; best: with
     those of the lowest validation loss, after window best_window; tested: the latter on
     the test part, where the data has one; baselines: of a text; classes: the words of
-    labels, where they have any.
+    labels, where they have any; unmeasured: keys of UNMEASURED.
     """
 
     cell: str
@@ -102,6 +104,7 @@ class Report:
     folder: Path
     was_interrupted: bool
     classes: Sequence[str] = ()
+    unmeasured: Sequence[str] = ()
 
     @property
     def validation(self) -> float:
@@ -139,13 +142,8 @@ class Report:
         tested = [] if self.tested is None else self.tested.remarks("test part")
         return [
             *self.best_part.remarks("held-out part"), *tested,
-            *([UNMEASURED] if self._is_unmeasured else []),
+            *([in_sentence(self.unmeasured)] if self.unmeasured else []),
         ]  # fmt: skip
-
-    @property
-    def _is_unmeasured(self) -> bool:
-        """Whether the run was stopped, and what it reached takes long to measure."""
-        return self.was_interrupted and not isfinite(self.validation)
 
     def figures(self) -> dict[str, float]:
         """The final figures as one line of metrics.jsonl: best, test and references."""
@@ -245,7 +243,7 @@ class Report:
             cells = [format_figure(n, known[n]) if n in known else "" for n in names]
             table.add_row(name, format_loss(part.loss), *cells, style=style)
 
-        if not self._is_unmeasured:
+        if "validation" not in self.unmeasured:
             add(f"this network ({self.cell})", self.last, "bold")
         if isfinite(self.best) and not self.validation <= self.best:
             add(f"its best, after window {self.best_window:,}", self.best_part)
@@ -256,6 +254,15 @@ class Report:
             for other in self.tested.references:
                 add(f"{other.name}, test part", other)
         return table
+
+
+def in_sentence(unmeasured: Sequence[str]) -> str:
+    """What was not measured, and when it will be."""
+    what = ", ".join(UNMEASURED[name] for name in unmeasured)
+    return (
+        f"Not measured after Ctrl-C, for it takes longer than a few seconds: {what}. "
+        "The end of the run measures this."
+    )
 
 
 def recalls(

@@ -8,7 +8,13 @@ import numpy.typing as npt
 
 from bptt.train.checkpoint import BEST, LAST, path_of
 from bptt.train.data.entries import Entries
-from bptt.train.errors import IgnoredOptionError, NotSampledError, OptionError
+from bptt.train.errors import (
+    CellNotTrainableError,
+    IgnoredOptionError,
+    NotSampledError,
+    OptionError,
+)
+from bptt.train.fitting import reads_targets_back
 from bptt.train.model import Model, find_scores
 from bptt.train.network import Forward
 from bptt.train.run_folder import read_run
@@ -110,7 +116,8 @@ class Sampler:
             inputs = self._model.cell.draw(self._parameters, given, mean=True)
             run = self._forward(self._parameters, inputs, initial=state)
             state = run.final
-            o = run[self._scores][-1, 0]
+            # An o of more entries than the vocabulary has no text for the others.
+            o = run[self._scores][-1, 0, : None if known is None else len(known)]
             token = draw(o, temperature, random, top_k=top_k, excluded=excluded)
             tokens = np.array([token])
             yield write(token)
@@ -129,7 +136,23 @@ def open_run(folder: Path, checkpoint: str | None = None) -> Sampler:
     saved = read_run(folder, best_or_last(folder) if checkpoint is None else checkpoint)
     if saved.kind == "sequences":
         raise NotSampledError(folder, saved.kind)
-    return Sampler(saved.model, saved.parameters, saved.vocabulary)
+    return writer_of(saved.model, saved.parameters, saved.vocabulary)
+
+
+def writer_of(
+    model: Model, parameters: Mapping[str, Logits], vocabulary: Entries | None
+) -> Sampler:
+    """A sampler of a model whose o depends on what it has read alone.
+
+    Raises: CellNotTrainableError if its loss is not nll(softmax(o), y), or its o
+    depends on y.
+    """
+    sampler = Sampler(model, parameters, vocabulary)
+    if reads_targets_back(model.cell, find_scores(model)):
+        found = "its o depends on y, a target that nobody knows when text is written"
+        fix = "In text y[t-1] is x[t]: write x in its place."
+        raise CellNotTrainableError(model.name, found, fix)
+    return sampler
 
 
 def best_or_last(folder: Path) -> str:

@@ -20,7 +20,7 @@ from bptt.train.checkpoint import (
     write_checkpoint,
 )
 from bptt.train.data.task import TrainingTask
-from bptt.train.data.windows import Window, count_windows, plan_epoch
+from bptt.train.data.windows import Dataset, Window, count_windows, plan_epoch
 from bptt.train.door.limits import Refusal
 from bptt.train.evaluation import evaluate_part
 from bptt.train.gradient_norms import measure_norms
@@ -39,8 +39,8 @@ from bptt.train.tensorboard import Board
 
 SAMPLE_LENGTH = 200  # of those that are kept on the way
 SAMPLE_TEMPERATURE = 0.7
-# Measured after Ctrl-C: so few items, or those that training reads in so many seconds.
-FEW_ITEMS = 20_000
+# Measured after Ctrl-C: so few steps, or those that training takes in so many seconds.
+FEW_STEPS = 20_000
 LAST_SECONDS = 2.0
 
 State = Mapping[str, npt.NDArray[np.floating]]
@@ -80,11 +80,20 @@ def is_soon_measured(setting: Setting, part: str, meter: Meter) -> bool:
 
     The first process says so for all: each has a speed of its own.
     """
-    data = setting.task.parts[part]
-    n = sum(data.count(rows, 0, data.length_of(rows)) for rows in data.groups(0))
-    allowed = max(FEW_ITEMS, LAST_SECONDS * meter.status.speed)
-    said = setting.processes.first_says({"soon": np.array([n <= allowed], np.float64)})
+    steps, _ = _extent(setting.task.parts[part])
+    # The meter counts targets: of a sequence there may be one alone.
+    learned, targets = _extent(setting.task.parts["training"])
+    speed = meter.status.speed * learned / max(1, targets)
+    is_soon = steps <= max(FEW_STEPS, LAST_SECONDS * speed)
+    said = setting.processes.first_says({"soon": np.array([is_soon], np.float64)})
     return bool(said["soon"][0])
+
+
+def _extent(data: Dataset) -> tuple[int, int]:
+    """The steps of all rows, and how many of them have a loss that counts."""
+    groups = [(rows, data.length_of(rows)) for rows in data.groups(0)]
+    steps = sum(len(rows) * length for rows, length in groups)
+    return steps, sum(data.count(rows, 0, length) for rows, length in groups)
 
 
 def write_sample(
@@ -213,12 +222,13 @@ class Session:
             for window in self._windows():
                 self._learn(window, log)
                 stops, is_due = self._agree(should_stop(), self._is_due(saved))
-                if self._is_validation_due():
+                if is_validated := self._is_validation_due():
                     self._validate(log)
                     is_due = True
                 if stops and not self.is_over():
                     self._save(log)
-                    self._validate(log, is_last_word=True)
+                    if not is_validated:
+                        self._validate(log, is_last_word=True)
                     return
                 if is_due or self.is_over():
                     self._save(log)

@@ -14,6 +14,7 @@ the same command again finishes what is left.
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,9 @@ MAX_RUNS = 10_000
 DONE, WENT_ON, FAILED = "there already", "trained", "failed"
 WAITS = "waits for a process that another sweep began"
 STOPPED, LEFT = "stopped, to go on with", "not begun"
+# Exit codes of a run that was stopped: its own, and Python's while it is not up yet, on
+# POSIX and on Windows.
+INTERRUPTED = (130, -signal.SIGINT, 0xC000013A)
 PAUSE = 0.2  # seconds between two looks at what is waited for
 
 
@@ -115,8 +119,8 @@ def run_sweep(
 
     tell: hears of every job as it ends, or waits: a sweep that was killed leaves its
     processes at work. What a job prints goes to NAME.log beside its folder. The first
-    Ctrl-C or SIGTERM stops those at work, each of them saved, and begins no more;
-    stopping: hears then how many there are.
+    Ctrl-C, SIGTERM or SIGHUP stops those at work, each that trains is saved, and begins
+    no more; stopping: hears then how many there are.
     Raises: FolderNotWritableError, SweepError if a run there has other options;
     KeyboardInterrupt at the second Ctrl-C or SIGTERM.
     """
@@ -179,7 +183,7 @@ def _run(
         return JobOutcome(job, LEFT)
     if code == 0:
         return JobOutcome(job, WENT_ON)
-    if children.is_stopping:
+    if children.is_stopping and code in INTERRUPTED:
         return JobOutcome(job, STOPPED)
     lines = log.read_text("utf-8", "replace").strip().splitlines()
     return JobOutcome(job, FAILED, lines[-1] if lines else f"exit {code}")

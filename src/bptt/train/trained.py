@@ -34,7 +34,7 @@ from bptt.train.model import Model
 from bptt.train.optimiser import import_torch
 from bptt.train.reading import reads_of
 from bptt.train.run_folder import SavedRun, read_run
-from bptt.train.sampling import Sampler, best_or_last
+from bptt.train.sampling import best_or_last, writer_of
 
 Given = Array | Mapping[str, Array]  # x, or all inputs by name
 
@@ -171,9 +171,10 @@ class Trained:
     def sample(self, prompt: str, length: int, **how: Any) -> Iterator[str]:
         """Text, or tokens, that goes on from a prompt; see `Sampler.write`.
 
-        Raises: CellNotTrainableError if its loss is not nll(softmax(o), y).
+        Raises: CellNotTrainableError if its loss is not nll(softmax(o), y), or its o
+        depends on y.
         """
-        sampler = Sampler(self.model, self.parameters, self.vocabulary)
+        sampler = writer_of(self.model, self.parameters, self.vocabulary)
         return sampler.write(prompt, length, **how)
 
     @cached_property

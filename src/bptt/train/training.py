@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from bptt.train.budget import refuse_small_budget
+from bptt.train.budget import refuse_limit
 from bptt.train.checkpoint import (
     LAST,
     Checkpoint,
@@ -153,7 +153,7 @@ def _train(
     setting = Setting(options, task, model, folder, processes)
     run = _session(setting, start)
     with one_thread():
-        refuse_small_budget(model.cell, made, task, options, processes)
+        refuse_limit(model.cell, made, task, options, processes)
     refuse_used(folder)
     processes.wait()  # nobody looks at the folder after the first one has made it
     if processes.is_first:

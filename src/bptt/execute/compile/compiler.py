@@ -121,12 +121,27 @@ class Executable:
         return [p for p in self.sweeps.levels_of if self.is_early(p) == is_early]
 
 
-_LIVING: weakref.WeakSet[Executable] = weakref.WeakSet()
+# Of references without a callback: see `jit._Loaded`. A WeakSet has one, in Python.
+_LIVING: dict[weakref.ref[Executable], None] = {}
+
+
+def living() -> list[Executable]:
+    """The executables that somebody holds; copied at once, for threads add to them."""
+    found = (one() for one in _LIVING.copy())
+    return [executable for executable in found if executable is not None]
+
+
+def _note(made: Executable) -> None:
+    """Add an executable to the living, and forget those that are gone."""
+    for one in _LIVING.copy():
+        if one() is None:
+            _LIVING.pop(one, None)
+    _LIVING[weakref.ref(made)] = None
 
 
 def drop_spare() -> None:
     """Give back what executables keep from call to call; later calls allocate anew."""
-    for executable in list(_LIVING):
+    for executable in living():
         executable.pool.clear()
         executable.memories.clear()
 
@@ -189,7 +204,7 @@ def _compile(
         pack, reduce, sums, totals, sweeps, work, target, real_bytes,
         deque(maxlen=SPARE), deque(maxlen=SPARE), {},
     )  # fmt: skip
-    _LIVING.add(made)
+    _note(made)
     return made
 
 
