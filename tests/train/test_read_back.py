@@ -18,6 +18,7 @@ from bptt.train import (
     reads_of,
     train,
 )
+from bptt.train.data.text import PlainText
 from bptt.train.errors import ForecastError
 from bptt.train.predicting import read_like
 
@@ -63,3 +64,25 @@ def test_a_forecast_without_the_targets_it_reads_is_refused(tmp_path, quiet):
     run, _ = trained(tmp_path, quiet, x=x)
     with pytest.raises(ForecastError, match="reads the targets of earlier steps"):
         load(run).forecast(np.moveaxis(x, 0, 1), 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "h[t] = tanh(W @ h[t-1] + U @ x[t]); L[t] = nll(softmax(c + V @ h[t]), y[t])",
+        "h[t] = tanh(h[t-1] + U @ x[t] + R[:, y[t-1]]); o[t] = V @ h[t]; L[t] = NLL",
+    ],
+    ids=["scores without a name", "targets read back"],
+)
+def test_a_run_on_text_with_a_cell_that_cannot_write_has_no_sample(
+    text, small_text, quiet, tmp_path
+):
+    nll = "nll(softmax(o[t]), y[t])"
+    (tmp_path / "own.cell").write_text(
+        text.replace("; ", "\n").replace("NLL", nll), encoding="utf-8"
+    )
+    words = PlainText(small_text.characters[:1500], source="words", n_files=1)
+    options = TrainingOptions(cell=str(tmp_path / "own.cell"), n_h=5, n_b=3, tau=6)
+    report = train(words, options, tmp_path / "run", quiet)
+    assert report.sample is None
+    assert np.isfinite(report.validation)

@@ -23,6 +23,7 @@ from bptt.train.data.task import TrainingTask
 from bptt.train.data.windows import Dataset, Window, count_windows, plan_epoch
 from bptt.train.door.limits import Refusal
 from bptt.train.evaluation import evaluate_part
+from bptt.train.fitting import reads_targets_back
 from bptt.train.gradient_norms import measure_norms
 from bptt.train.loop import Learner
 from bptt.train.meter import Meter
@@ -99,12 +100,17 @@ def _extent(data: Dataset) -> tuple[int, int]:
 def write_sample(
     setting: Setting, parameters: Parameters, *, length: int
 ) -> str | None:
-    """A text from a new line, seeded like the run; None from a model of other data."""
-    vocabulary = setting.task.vocabulary
-    if vocabulary is None or setting.model.loss != "nll":
+    """A text from a new line, seeded like the run; None from a model that writes none.
+
+    One of other data, one whose scores have no name, or that reads its targets back.
+    """
+    model, vocabulary = setting.model, setting.task.vocabulary
+    if vocabulary is None or model.loss != "nll" or model.scores is None:
+        return None
+    if reads_targets_back(model.cell, model.scores):
         return None
     forward = setting.forward(parameters)
-    sampler = Sampler(setting.model, parameters, vocabulary, forward)
+    sampler = Sampler(model, parameters, vocabulary, forward)
     seed = setting.options.seed
     characters = sampler.write("\n", length, temperature=SAMPLE_TEMPERATURE, seed=seed)
     return "".join(characters)
