@@ -29,6 +29,14 @@ ALONE = "import os; print(os.getsid(0) == os.getpid())"
 DEAF = PATIENT.replace("sys.exit(130)", "pass")
 
 
+@pytest.fixture(autouse=True)
+def hangups():
+    """SIGHUP ends a process here, also where nohup started the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def seen(path, word, count=1):
     deadline = time.monotonic() + 60
     while path.read_text().split().count(word) < count:

@@ -108,6 +108,7 @@ def test_an_input_with_a_name_that_is_taken_is_refused(name, tmp_path):
 
 @pytest.mark.parametrize("text", [EACH, ONCE])
 def test_one_prediction_of_a_sequence_is_of_its_last_step(text, tmp_path):
+    pytest.importorskip("torch")
     np.savez(tmp_path / "a.npz", x=arrays()["x"], y=[0, 1, 1], lengths=LENGTHS)
     (tmp_path / "own.cell").write_text(text)
     cell, file, run, found = (
