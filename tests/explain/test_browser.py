@@ -380,7 +380,7 @@ def test_the_printed_order_is_refused_by_shapes_and_runs_in_one_dimension(open_p
         ("grad_h[t] = h[t] + x[t]", "lab-elementwise"),
         ("grad_h[t] = h[q]", "lab-step"),
         ("grad_h[t] = " + "(" * 100 + "h[t]" + ")" * 100, "lab-deep"),
-        ("grad_h[t] = " + "h[t] + " * 400 + "h[t]", "lab-long"),
+        ("grad_h[t] = " + "h[t] + " * 4000 + "h[t]", "lab-long"),
     ],
 )  # fmt: skip
 def test_a_formula_that_cannot_be_is_answered_with_what_is_wrong(

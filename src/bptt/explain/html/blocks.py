@@ -47,7 +47,7 @@ def _table(writer: PageWriter, table: m.ShownTable) -> Markup:
                 tag(
                     "td",
                     "" if row.check is None else writer.check(row.check),
-                    class_="num",
+                    class_="n",
                 )
                 if checks
                 else None
@@ -72,7 +72,7 @@ def _table(writer: PageWriter, table: m.ShownTable) -> Markup:
 
 def _cell(writer: PageWriter, value: Any) -> Markup:
     is_number = isinstance(value, int | float)
-    return tag("td", writer.cell(value), class_="num" if is_number else None)
+    return tag("td", writer.cell(value), class_="n" if is_number else None)
 
 
 def _matrices(writer: PageWriter, block: m.Matrices) -> Markup:

@@ -203,8 +203,8 @@ def _edge_row(page: PageContext, arrows: list[Arrow], steps: list[int]) -> Marku
     return tag(
         "tr", tag("td", page.ends(arrow)),
         tag("td", word("legend-cut") if is_cut else shown),
-        tag("td", "" if is_cut else shape_text(arrow), class_="num"),
-        *(tag("td", "" if is_cut else norm, class_="num") for norm in norms),
+        tag("td", "" if is_cut else shape_text(arrow), class_="n"),
+        *(tag("td", "" if is_cut else norm, class_="n") for norm in norms),
         data_kind=arrow.card,
     )  # fmt: skip
 

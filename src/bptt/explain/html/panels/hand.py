@@ -58,7 +58,7 @@ def hand_panel(page: PageContext) -> Markup:
     lines = [_lines(page, FORWARD), _lines(page, BACKWARD)]
     same = [
         tag("tr", tag("td", word(f"hand-{kind}")), tag("td", _formula(page, text)),
-            tag("td", show_number(_value(text), 4), class_="num"))
+            tag("td", show_number(_value(text), 4), class_="n"))
         for kind, text in SAME
     ]  # fmt: skip
     table = tag("table", tag("tbody", *same), class_="nums")
@@ -87,7 +87,7 @@ def _line(page: PageContext, left: str, right: str) -> Markup:
         "tr", tag("td", page.writer.eq(links[0].expr)), tag("td", "="),
         tag("td", page.writer.eq(links[1].expr)),
         tag("td", "= ", show_number(_value(right), 4), " ", page.writer.mark(found),
-            class_="num"),
+            class_="n"),
     )  # fmt: skip
 
 

@@ -63,10 +63,10 @@ def _cancellation(
                 tag(
                     "td",
                     show_number(float(np.linalg.norm(parts.sum(axis=0)))),
-                    class_="num",
+                    class_="n",
                 ),
-                tag("td", show_number(float(norms[name].sum())), class_="num"),
-                tag("td", f"{index:.2f}  ", bar(index), class_="num"),
+                tag("td", show_number(float(norms[name].sum())), class_="n"),
+                tag("td", f"{index:.2f}  ", bar(index), class_="n"),
             )
         )
     table = tag("table", tag("thead", tag("tr", *(tag("th", word(h), scope="col")

@@ -183,8 +183,8 @@
     const body = rows.map((row) => {
       return B.make("tr", { class: isWrong(row) ? "bad" : "good" },
         B.named("td", row.name === "=" ? "=" : B.data.places[row.name].mark),
-        B.make("td", { class: "num", text: Number.isFinite(row.error) ? B.show(row.error, isWrong(row) ? 2 : 1) : B.word("lab-not-finite") }),
-        B.make("td", { class: "num", text: !Number.isFinite(row.cosine) ? "" : Math.abs(1 - row.cosine) < 1e-12 ? "1" : B.show(row.cosine, 4) }));
+        B.make("td", { class: "n", text: Number.isFinite(row.error) ? B.show(row.error, isWrong(row) ? 2 : 1) : B.word("lab-not-finite") }),
+        B.make("td", { class: "n", text: !Number.isFinite(row.cosine) ? "" : Math.abs(1 - row.cosine) < 1e-12 ? "1" : B.show(row.cosine, 4) }));
     });
     return B.make("table", {}, B.make("thead", {}, head), B.make("tbody", {}, ...body));
   }
