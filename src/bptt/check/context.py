@@ -16,6 +16,7 @@ from bptt.check.rounding import (
     FINEST,
     Error,
     Roundings,
+    largest,
     measured,
     spread,
 )
@@ -233,8 +234,7 @@ class Trial:
         A gradient that is 0 by cancellation (a maximum subtracted before a softmax)
         is noise, and has no relative error of its own.
         """
-        finite = np.abs(array)[np.isfinite(array)]
-        return max(float(np.max(finite, initial=0.0)), self.floor)
+        return max(largest(array), self.floor)
 
     @property
     def floor(self) -> float:

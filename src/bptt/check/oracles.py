@@ -21,7 +21,15 @@ from bptt.check.context import (
 )
 from bptt.check.ledger import Row
 from bptt.check.probes import Moved, central_differences, complex_steps
-from bptt.check.rounding import NOT_FINITE, Error, meanings, measured, settled, spread
+from bptt.check.rounding import (
+    NOT_FINITE,
+    Error,
+    largest,
+    meanings,
+    measured,
+    settled,
+    spread,
+)
 from bptt.execute import reference
 from bptt.execute.dispatch import REFERENCE
 from bptt.results import Gradient, Run
@@ -167,15 +175,7 @@ def check_differences(context: Trial) -> Iterator[Row]:
         ]
         best = min(sweep, key=lambda point: point[1])
         is_close = best[1] <= DIFFERENCE_TOLERANCE
-        note = (
-            ""
-            if is_close
-            else (
-                _has_pole(context, target)
-                or _without_digits(context, max(usable))
-                or _unsettled(context, usable, slopes)
-            )
-        )
+        note = "" if is_close else _no_proof(context, target, usable, slopes)
         if note:
             what = label(context, target)
             yield context.unchecked(what, how, DIFFERENCE_TOLERANCE, note)
@@ -184,6 +184,17 @@ def check_differences(context: Trial) -> Iterator[Row]:
             label(context, target), how, best[1], DIFFERENCE_TOLERANCE, epsilon=best[0],
             sweep=tuple(sweep), note=prober.note(target),
         )  # fmt: skip
+
+
+def _no_proof(
+    context: Trial, target: Moved, epsilons: list[float], slopes: list[Array]
+) -> str:
+    """Why differences that are not close prove nothing, or nothing."""
+    return (
+        _has_pole(context, target)
+        or _without_digits(context, max(epsilons))
+        or _unsettled(context, epsilons, slopes)
+    )
 
 
 def _has_pole(context: Trial, target: Moved) -> str:
@@ -334,8 +345,7 @@ def _read_values(
 
 def _size_of(columns: Array) -> float:
     """What an edge is relative to: one that is 0 by cancellation, to rounding of 1."""
-    finite = np.abs(columns[np.isfinite(columns)])
-    return max(float(np.max(finite, initial=0.0)), SCALE_FLOOR)
+    return max(largest(columns), SCALE_FLOOR)
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,14 @@ def spread(results: Sequence[Array]) -> Array:
     return np.asarray(np.max([np.abs(other - plain) for other in others], axis=0))
 
 
-def meanings(
-    plain: reference.Meaning = evaluate, times: int = TIMES
-) -> list[reference.Meaning]:
-    """The meaning of a node as it is, then rounded otherwise, so many times over."""
-    return [plain, *(Rounded(number, plain) for number in range(times))]
+def meanings() -> list[reference.Meaning]:
+    """The meaning of a node as it is, then rounded otherwise, `TIMES` over."""
+    return [evaluate, *(Rounded(number) for number in range(TIMES))]
+
+
+def largest(array: Array) -> float:
+    """The largest absolute value of the numbers that are finite."""
+    return float(np.max(np.abs(array[np.isfinite(array)]), initial=0.0))
 
 
 def settled(found: Sequence[Array], size: float) -> Array:

@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from bptt.check.rounding import largest
 from bptt.explain import model as m
 from bptt.explain.algebra.evaluate import evaluate
 from bptt.explain.algebra.expr import Expr, Nabla, Number, Zeros
-from bptt.explain.algebra.point import Point, UnknownSymbolError, largest
+from bptt.explain.algebra.point import Point, UnknownSymbolError
 from bptt.explain.algebra.shape import FormulaShapeError, shape_of
 from bptt.explain.notation.latex import to_latex
 from bptt.explain.notation.latex_meaning import state_at

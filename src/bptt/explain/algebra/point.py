@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bptt.check.rounding import Rounded
+from bptt.check.rounding import Rounded, largest
 from bptt.errors import list_known
 from bptt.explain.algebra.expr import Value
 from bptt.explain.sentences import SentenceError
@@ -92,11 +92,6 @@ class Scope:
         if len(core) == 2:
             return core[0], core[1]
         return (core[0], 1) if core else (1, 1)
-
-
-def largest(array: Array) -> float:
-    """The largest absolute value of the numbers that are finite."""
-    return float(np.max(np.abs(array[np.isfinite(array)]), initial=0.0))
 
 
 def as_matrix(array: Any) -> Array:

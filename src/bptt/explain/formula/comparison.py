@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from bptt.check.rounding import Error
+from bptt.check.rounding import Error, largest
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.evaluate import Evaluator
 from bptt.explain.algebra.expr import Expr, Nabla, Value
@@ -16,7 +16,6 @@ from bptt.explain.algebra.point import (
     Point,
     Scope,
     UnknownSymbolError,
-    largest,
 )
 from bptt.explain.formula.steps import Compared, choices, free_steps
 from bptt.explain.sentences import Text, say

@@ -15,13 +15,13 @@ from functools import cache, cached_property, partial
 
 import numpy as np
 
-from bptt.check.rounding import Error
+from bptt.check.rounding import Error, largest
 from bptt.engine import Engine
 from bptt.errors import BpttError
 from bptt.execute import reference
 from bptt.execute.bindings import bind
 from bptt.explain.algebra.compare import decide_alike
-from bptt.explain.algebra.point import Point, Scope, largest
+from bptt.explain.algebra.point import Point, Scope
 from bptt.explain.indices.lines import GradientLine
 from bptt.explain.model import NOT_CHECKED, TOLERANCE, Check, Text
 from bptt.explain.verdict import Judged, error_of, verdict

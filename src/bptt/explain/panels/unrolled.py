@@ -9,9 +9,10 @@ from functools import partial
 
 import numpy as np
 
+from bptt.check.rounding import largest
 from bptt.explain.algebra.evaluate import evaluate
 from bptt.explain.algebra.expr import Nabla, T, Value
-from bptt.explain.algebra.point import Point, largest
+from bptt.explain.algebra.point import Point
 from bptt.explain.cards import CardMaker
 from bptt.explain.context import Subject
 from bptt.explain.model import (
