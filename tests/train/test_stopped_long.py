@@ -16,6 +16,7 @@ from bptt.train import full_batch as full_batch_module
 from bptt.train import loop as loop_module
 from bptt.train import session as session_module
 from bptt.train.data.sequences import Batches, Sequences
+from bptt.train.data.windows import count_steps
 from bptt.train.processes import ALONE
 from bptt.train.report import UNMEASURED, in_sentence
 from tests.train.test_resume import (
@@ -142,7 +143,8 @@ def test_what_ctrl_c_waits_for_is_counted_in_steps(target):
     y = [np.zeros(tau if target == "step" else (), int)] * n
     data = Batches(Sequences(x, y, per_step=target == "step"), 8)
     count = n * tau if target == "step" else n
-    assert session_module._extent(data) == (n * tau, count)
+    counted = count_steps(data), session_module._count_targets(data)
+    assert counted == (n * tau, count)
     parts = {"validation": data, "training": data}
     for seconds, is_soon in ((0.9, True), (1.1, False)):
         # Training that takes all of it in so many times two seconds.

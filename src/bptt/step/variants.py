@@ -63,20 +63,18 @@ def readout_text(graph: Graph) -> str:
             for end, name in zip(ends, outputs, strict=True)
         )
     else:
-        products = _product_of_places(graph, taken)
-        declared = _declared_matrix(graph, taken, o)
+        name = _output(graph)
+        if not name:
+            raise errors.NoLossError(
+                "the cell defines no vector that could be read out"
+            )
+        products = _product_of_places(graph, name, taken)
+        declared = _declared_matrix(graph, name, taken, o)
     return f"{declared}{o}[t] = {c} + {products}\nL[t] = nll(softmax({o}[t]), {y}[t])\n"
 
 
-def _product_of_places(graph: Graph, taken: Collection[str]) -> str:
-    """A read-out of what has an index, of every place or of the last inner step.
-
-    With the declaration of its matrix where the letter does not say what it is.
-    Raises: NoLossError where there is none.
-    """
-    name = _output(graph)
-    if not name:
-        raise errors.NoLossError("the cell defines no vector that could be read out")
+def _product_of_places(graph: Graph, name: str, taken: Collection[str]) -> str:
+    """A read-out of what has an index, of every place or of the last inner step."""
     shape, matrix = graph.definitions[name].shape, free_name("V", taken)
     if name in graph.times.wholes:
         return f"{matrix} @ {name}[t, {shape[0]}]"
@@ -92,9 +90,9 @@ def _product_of_places(graph: Graph, taken: Collection[str]) -> str:
     return product
 
 
-def _declared_matrix(graph: Graph, taken: Collection[str], o: str) -> str:
+def _declared_matrix(graph: Graph, name: str, taken: Collection[str], o: str) -> str:
     """The declaration of a matrix for every pair of places; nothing for one index."""
-    shape = graph.definitions[_output(graph)].shape
+    shape = graph.definitions[name].shape
     if len(shape) < 3:
         return ""
     sizes = ", ".join(

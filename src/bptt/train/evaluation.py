@@ -82,8 +82,7 @@ def evaluate(
             known = None if block.known is None else block.known[counted]
             o = run[model.scores]
             # What comes after the last step has a value per row, not per step.
-            is_once = model.scores in model.cell.graph.times.once
-            guesses = o[counted.nonzero()[1]] if is_once else o[counted]
+            guesses = o[counted.nonzero()[1]] if model.is_once else o[counted]
             tally.add(guesses, block.y[counted], known)
     sums = {} if tally is None else {"tally": tally.sums}
     totals = processes.add({"loss": np.array([loss]), **sums})

@@ -55,6 +55,11 @@ class Model:
     loss: str
     scores: str | None
 
+    @property
+    def is_once(self) -> bool:
+        """Whether its scores come after the last step, once for a sequence."""
+        return self.scores in self.cell.graph.times.once
+
     def sizes(self, form: Form) -> dict[str, int]:
         """The sizes of the cell's dimensions that the data decides."""
         known = sizes_of(self.sized(form)).items()

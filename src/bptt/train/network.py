@@ -16,7 +16,7 @@ from bptt.calculus.program import Request
 from bptt.cell import Cell
 from bptt.results import Gradient, Run
 from bptt.step.shapes import Array
-from bptt.train.data.windows import Dataset
+from bptt.train.data.windows import Dataset, count_steps
 from bptt.train.model import Model, find_scores_name
 
 Arrays = Mapping[str, Array]
@@ -85,8 +85,9 @@ def choose_forward(
     that keeps values alone needs less memory.
     """
     cell = model.cell
-    steps = sum(p.length_of(rows) * len(rows) for p in parts for rows in p.groups(0))
-    work = steps * sum(array.size for array in parameters.values())
+    work = sum(map(count_steps, parts)) * sum(
+        array.size for array in parameters.values()
+    )
     if limit or work > MOST_SHARED:
         return cell.forward
 

@@ -20,7 +20,13 @@ from bptt.train.checkpoint import (
     write_checkpoint,
 )
 from bptt.train.data.task import TrainingTask
-from bptt.train.data.windows import Dataset, Window, count_windows, plan_epoch
+from bptt.train.data.windows import (
+    Dataset,
+    Window,
+    count_steps,
+    count_windows,
+    plan_epoch,
+)
 from bptt.train.door.limits import Refusal
 from bptt.train.evaluation import evaluate_part
 from bptt.train.fitting import reads_targets_back
@@ -81,20 +87,18 @@ def is_soon_measured(setting: Setting, part: str, meter: Meter) -> bool:
 
     The first process says so for all: each has a speed of its own.
     """
-    steps, _ = _extent(setting.task.parts[part])
+    parts = setting.task.parts
     # The meter counts targets: of a sequence there may be one alone.
-    learned, targets = _extent(setting.task.parts["training"])
-    speed = meter.status.speed * learned / max(1, targets)
-    is_soon = steps <= max(FEW_STEPS, LAST_SECONDS * speed)
+    targets = max(1, _count_targets(parts["training"]))
+    speed = meter.status.speed * count_steps(parts["training"]) / targets
+    is_soon = count_steps(parts[part]) <= max(FEW_STEPS, LAST_SECONDS * speed)
     said = setting.processes.first_says({"soon": np.array([is_soon], np.float64)})
     return bool(said["soon"][0])
 
 
-def _extent(data: Dataset) -> tuple[int, int]:
-    """The steps of all rows, and how many of them have a loss that counts."""
-    groups = [(rows, data.length_of(rows)) for rows in data.groups(0)]
-    steps = sum(len(rows) * length for rows, length in groups)
-    return steps, sum(data.count(rows, 0, length) for rows, length in groups)
+def _count_targets(data: Dataset) -> int:
+    """How many steps of all rows have a loss that counts."""
+    return sum(data.count(rows, 0, data.length_of(rows)) for rows in data.groups(0))
 
 
 def write_sample(

@@ -92,7 +92,7 @@ class Trained:
     @property
     def is_once(self) -> bool:
         """Whether it predicts after the last step, once for a sequence."""
-        return self.model.scores in self.cell.graph.times.once
+        return self.model.is_once
 
     def scores(self, x: Given, *, lengths: Array | None = None) -> Array:
         """The o[t] of the loss, (tau, n_b, n_o): as `predict`, before softmax."""

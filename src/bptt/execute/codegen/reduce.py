@@ -143,6 +143,7 @@ def _emit_pack_b(
     ahead = e.builder.mul(e.index(DEPTH), stride)  # the next block
 
     def pack_panel(column: Value) -> None:
+        """The columns of one panel, from `column` on, row after row."""
         start = e.at(panels, e.builder.mul(column, padded))
         columns = [e.builder.add(column, e.index(v * e.lanes)) for v in range(VECTORS)]
         masks = [e.mask_first(e.builder.sub(breadth, first)) for first in columns]

@@ -61,6 +61,7 @@ def _places(page: PageContext) -> tuple[dict[str, Any], Array]:
     size = 0
 
     def put(name: str, key: str, t: int | None, array: Any) -> None:
+        """Add an array under a name's v, g or s, at step t."""
         nonlocal size
         empty = {
             "shape": list(np.shape(array)),
@@ -78,12 +79,8 @@ def _places(page: PageContext) -> tuple[dict[str, Any], Array]:
         if place.kind == "copy":
             continue
         is_total = place == unrolled.total
-        put(
-            place.name,
-            "v",
-            place.t,
-            unrolled.loss if is_total else unrolled.values[place],
-        )
+        value = unrolled.loss if is_total else unrolled.values[place]
+        put(place.name, "v", place.t, value)
         put(place.name, "g", place.t, unrolled.grad(place))
     for t in range(1, page.tau + 1):
         if "w" not in page.document.scope.names and page.graph.loss:

@@ -14,7 +14,7 @@ import numpy as np
 from bptt.step.shapes import Array, Shape
 from bptt.train.errors import BadRecordError
 
-MAX_ENTRIES = 2**31 - 1
+MAX_INDEX = 2**31 - 1  # of an entry that a whole number names
 
 T = TypeVar("T")
 
@@ -47,9 +47,8 @@ class Reads:
 
     has_x: whether it reads a vector or token x at every step; has_y: whether it is
     scored on targets y; y_index: the dimension that classes y count; is_y_of_rows:
-    whether a sequence has one y; others: what else
-    it reads, by name, an x or y of another form among it; x_index: the dimension that
-    tokens x count.
+    whether a sequence has one y; others: what else it reads, by name, an x or y of
+    another form among it; x_index: the dimension that tokens x count.
     """
 
     has_x: bool = True
@@ -191,7 +190,7 @@ def _bad_value(name: str, values: Array, one: InputRead) -> str | None:
     if one.index is None:
         bad = np.argwhere(~np.isfinite(values))
     else:
-        bad = np.argwhere((values < 0) | (values > MAX_ENTRIES))
+        bad = np.argwhere((values < 0) | (values > MAX_INDEX))
     if not len(bad):
         return None
     at = f", step {bad[0][0] + 1}" if one.per_step else ""

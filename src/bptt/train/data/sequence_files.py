@@ -26,6 +26,7 @@ from bptt.step.shapes import Array
 from bptt.train.data.array_names import TARGETS, WHOLE, check_names, parts_of
 from bptt.train.data.form import Form
 from bptt.train.data.reads import (
+    MAX_INDEX,
     PLAIN,
     Reads,
     entries_of,
@@ -52,7 +53,6 @@ Arrays = Mapping[str, Array]
 SUFFIXES = (".npz", ".safetensors")
 STEP, SEQUENCE = "step", "sequence"  # what a target belongs to
 ERROR = "error"  # what a missing value is, or MASK
-MAX_INDEX = 2**31 - 1
 MAX_UNUSED = 1000  # indices without a single use, for each that is used
 
 

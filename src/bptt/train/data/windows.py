@@ -125,6 +125,11 @@ def count_windows(dataset: Dataset, epoch: int, truncation: Truncation) -> int:
     )
 
 
+def count_steps(dataset: Dataset) -> int:
+    """How many steps all rows have together, padding among them."""
+    return sum(len(rows) * dataset.length_of(rows) for rows in dataset.groups(0))
+
+
 def weights_of(block: Block, scored: int) -> npt.NDArray[np.float64]:
     """The weight of every step's loss, (tau, n_b): 0 where it does not count here."""
     tau, n_b = block.x.shape[:2]

@@ -26,7 +26,7 @@ Number = (
 )
 
 
-Scale = Annotated[float, msgspec.Meta(gt=0, le=1e200)]
+Scale = Annotated[float, msgspec.Meta(gt=0, le=MOST)]
 Figure: Any = Number | None
 
 

@@ -101,7 +101,7 @@
 
   B.startCopying = function () {
     for (const about of B.all(".chain > .range")) {
-      if (!about.parentElement.querySelector("[data-side]")) continue;
+      if (!B.one("[data-side]", about.parentElement)) continue;
       const tools = B.make("span", { class: "tools" });
       for (const lang of ["en", "zh"]) {
         tools.append(B.make("button", { type: "button", "data-copy": "", lang, text: B.data.words.copy[lang] }));
