@@ -220,6 +220,32 @@ def test_variational_dropout_has_one_mask_for_the_whole_sequence():
     assert set(np.unique(mask)) == {0.0, 2.0}
 
 
+@pytest.mark.parametrize(
+    ("name", "masked", "whole"),
+    [
+        ("gru", 3, "z[t] * h[t-1]"),
+        ("gru_reset_before", 3, "z[t] * h[t-1]"),
+        ("antisymmetric", 1, "h[t-1] +"),
+        ("mgu", 2, "h[t-1]"),
+        ("indrnn", 1, None),
+    ],
+)
+def test_a_gate_hands_a_state_on_without_a_mask(name, masked, whole):
+    text = bptt.dropout(getattr(cells, name), h=0.3, variational=True).canonical_text
+    equations = text.split("h_drop[t] = h_mask[t] * h[t-1]")[1]
+    assert equations.count("h_drop[t]") == masked
+    assert (whole in equations) if whole else ("h[t-1]" not in equations)
+
+
+def test_recurrent_dropout_of_a_gru_does_not_grow_with_the_sequence():
+    cell = bptt.dropout(cells.gru, h=0.5, variational=True)
+    params = cell.init(n_x=2, n_h=4, seed=0)
+    params["b_z"][:] = 20.0  # the old state is kept
+    inputs = cell.draw(params, {"x": np.zeros((200, 1, 2))}, seed=0)
+    run = cell.forward(params, inputs, initial={"h": np.ones(4)}, executor="reference")
+    assert np.abs(run["h"]).max() <= 1
+
+
 def test_zoneout_keeps_a_state_where_the_mask_is_1():
     """Krueger et al. (2017), equation 5, in NumPy: h reads the new s, not the kept."""
     cell = bptt.zoneout(cells.lstm, h=0.3, s=0.6)

@@ -6,7 +6,7 @@ the mean of a mask or of noise, `draw(..., mean=True)`, gives the network that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from bptt import errors
@@ -29,6 +29,7 @@ from bptt.step.graph import (
 from bptt.step.shapes import Shape
 
 Replaced = dict[str, Node]
+PRODUCTS = ("matvec", "matmul")
 
 
 def dropout(cell: Cell, *, variational: bool = False, **rates: float) -> Cell:
@@ -37,8 +38,11 @@ def dropout(cell: Cell, *, variational: bool = False, **rates: float) -> Cell:
         x_drop[t] = x_mask[t] * x[t]        h_drop[t] = h_mask[t] * h[t-1]
 
     rates: the share of elements that is dropped, by name. An input is masked where it
-    is read at t, a state where it is read at another step (recurrent dropout), another
-    node where it is read at t. A mask is 0 or 1 / (1 - rate), so its mean is 1, new at
+    is read at t, another node where it is read at t, and a state where its value of
+    another step is multiplied by a matrix (recurrent dropout): where a gate hands it
+    on, z[t] * h[t-1], a mask would be multiplied again at every step, and 1 / (1 -
+    rate) grows without end. A state that no matrix multiplies is masked wherever it is
+    read. A mask is 0 or 1 / (1 - rate), so its mean is 1, new at
     every step (Srivastava et al., 2014), or with `variational` one for the whole
     sequence (Gal and Ghahramani, 2016).
 
@@ -146,7 +150,46 @@ def _mask(graph: Graph, name: str, draw: Initial) -> Graph:
     value = Node("input", (), shape, name)
     if name in graph.states and name in graph.definitions:
         value = shift(name, graph.lag(name), shape)
+        return _before(
+            graph, value, _named(f"{name}_drop", mask * value), _handing_on(graph, name)
+        )
     return _before(graph, value, _named(f"{name}_drop", mask * value))
+
+
+def is_multiplied(cell: Cell, state: str) -> bool:
+    """Whether a matrix multiplies what a state was at another step."""
+    graph = cell.graph
+    readers, carrying = _readers(graph, state), _carrying(graph)
+    return any(node not in carrying for node in readers)
+
+
+def _handing_on(graph: Graph, state: str) -> set[Node]:
+    """Who reads a state's value of another step and hands it on without a product.
+
+    Nobody where nobody multiplies it by a matrix.
+    """
+    readers, carrying = _readers(graph, state), _carrying(graph)
+    return readers & carrying if readers - carrying else set()
+
+
+def _readers(graph: Graph, state: str) -> set[Node]:
+    leaf = shift(state, graph.lag(state), _shape_of(graph, state))
+    return {
+        node
+        for node in walk(graph.definitions.values())
+        if any((one.op, one.data) == (leaf.op, leaf.data) for one in node.inputs)
+    }
+
+
+def _carrying(graph: Graph) -> set[Node]:
+    """The nodes of which a state is made without a product by a matrix."""
+    states = {graph.definitions[s] for s in graph.states if s in graph.definitions}
+    found, wanted = set(), states
+    for node in reversed(list(walk(graph.definitions.values()))):
+        if node in wanted and node.op not in PRODUCTS:
+            found.add(node)
+            wanted.update(node.inputs)
+    return found
 
 
 def _rewritten(graph: Graph, definitions: Mapping[str, Node]) -> Graph:
@@ -177,14 +220,20 @@ def _says_the_same(old: Node, new: Node) -> bool:
     return print_node(old.inputs[0]) == print_node(new.inputs[0])
 
 
-def _before(graph: Graph, leaf: Node, stand_in: Node) -> Graph:
-    """`stand_in`, defined first, is read in the place of a leaf."""
+def _before(
+    graph: Graph, leaf: Node, stand_in: Node, apart: Collection[Node] = ()
+) -> Graph:
+    """`stand_in`, defined first, is read in the place of a leaf, but by some nodes."""
 
-    def step(node: Node, inputs: tuple[Node, ...]) -> Node:
-        is_leaf = (node.op, node.data) == (leaf.op, leaf.data)
-        return stand_in if is_leaf else rebuild(node, inputs)
+    def is_leaf(node: Node) -> bool:
+        return (node.op, node.data) == (leaf.op, leaf.data)
 
-    new = rewrite(graph.definitions.values(), step)
+    new: dict[Node, Node] = {}
+    for node in walk(graph.definitions.values()):
+        keeps = node in apart
+        taken = (stand_in if is_leaf(one) and not keeps else new[one]
+                 for one in node.inputs)  # fmt: skip
+        new[node] = rebuild(node, tuple(taken))
     definitions = {str(stand_in.data): stand_in}
     definitions |= {name: new[node] for name, node in graph.definitions.items()}
     return _rewritten(graph, definitions)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from bptt.cell import Cell
 from bptt.compose import bidirectional, dropout, stack, zoneout
+from bptt.compose.noise import is_multiplied
 from bptt.language import print_graph
 from bptt.step import variants
 from bptt.step.variants import free_name, output_names
@@ -27,6 +28,9 @@ def layers(cell: Cell, options: TrainingOptions) -> Cell:
         cell = layer_normalised(cell, options.cell)
     if options.recurrent_dropout:
         state = "h" if "h" in cell.states else cell.states[0]
+        if not is_multiplied(cell, state):
+            expected = f"a cell with a product W @ {state}[t-1]"
+            raise OptionError("--recurrent-dropout", f"of {options.cell}", expected)
         is_kept = options.mask != "step"
         rates = {state: options.recurrent_dropout}
         cell = dropout(cell, variational=is_kept, **rates)
@@ -54,7 +58,7 @@ def layer_normalised(cell: Cell, name: str) -> Cell:
     """
     text = cell.canonical_text
     if "layer_norm(" in text:
-        raise OptionError("--layer-norm", name, "a cell that is not normalised yet")
+        raise OptionError("--layer-norm", f"of {name}", "one not normalised yet")
     gains: dict[str, str] = {}
 
     def normal(found: re.Match[str]) -> str:
@@ -68,7 +72,7 @@ def layer_normalised(cell: Cell, name: str) -> Cell:
 
     changed = PRODUCT.sub(normal, text)
     if not gains:
-        raise OptionError("--layer-norm", name, "a cell with products W @ h[t-1]")
+        raise OptionError("--layer-norm", f"of {name}", "products W @ h[t-1]")
     declared = "".join(f"{gain}: {rows} = 1.0\n" for gain, rows in gains.items())
     return Cell(declared + changed)
 
@@ -168,7 +172,7 @@ def forget_biases(cell: Cell, name: str) -> list[str]:
     found = [one for one in cell.parameters if FORGET_BIAS.fullmatch(one)]
     if not found:
         expected = "a cell with a forget gate of bias b_f, such as lstm"
-        raise OptionError("--forget-bias", name, expected)
+        raise OptionError("--forget-bias", f"of {name}", expected)
     return found
 
 

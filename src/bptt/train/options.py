@@ -117,7 +117,7 @@ class TrainingOptions:
     )  # fmt: skip
     dropout: float = option(0.0, "Rate of dropout between layers.", NOISE, within=RATE)
     recurrent_dropout: float = option(
-        0.0, "Rate of a mask on h[t-1].", NOISE, within=RATE
+        0.0, "Rate of a mask on h[t-1] in W @ h[t-1].", NOISE, within=RATE
     )
     mask: str | None = option(
         None, "How long a mask of dropout is kept.", NOISE,
