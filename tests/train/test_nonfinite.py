@@ -6,9 +6,10 @@ import pytest
 from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
 from bptt.train import PlainText, TrainingOptions, train
+from bptt.train.checkpoint import read_checkpoint
 from bptt.train.data.streams import Streams
 from bptt.train.data.windows import plan_epoch
-from bptt.train.errors import TrainingDivergedError
+from bptt.train.errors import NotFiniteError, TrainingDivergedError
 from bptt.train.loop import Learner
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.run_folder import read_metrics
@@ -124,6 +125,16 @@ def test_a_run_stops_and_keeps_its_checkpoint(spoiled, tmp_path, quiet):
         train(TEXT, TrainingOptions(**OPTIONS), tmp_path / "run", quiet)
     windows = [r["window"] for r in read_metrics(tmp_path / "run") if "skipped" in r]
     assert windows == []
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path, quiet):
+    """Adam's second moment of a decay of 1e30 is infinite, while its step is 0."""
+    pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    options = TrainingOptions(**OPTIONS, weight_decay=1e30)
+    with pytest.raises(NotFiniteError, match=r"optimiser remembers .* --weight-decay"):
+        train(TEXT, options, tmp_path / "run", quiet)
+    assert read_checkpoint(tmp_path / "run", "last").position.window == 0
 
 
 def test_skipped_windows_are_counted_shown_and_explained(spoiled, tmp_path, quiet):

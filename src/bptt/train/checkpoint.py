@@ -28,6 +28,7 @@ from bptt.train.door.records import CheckpointRecord, hold_to, parse_json
 from bptt.train.errors import (
     DamagedCheckpointError,
     FolderNotWritableError,
+    NotFiniteError,
     OptionError,
     RunNotFoundError,
     TrainExtraMissingError,
@@ -78,10 +79,15 @@ def path_of(folder: Path, name: str) -> Path:
 def write_checkpoint(folder: Path, name: str, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint of this name, whole or not at all.
 
-    Raises: TrainExtraMissingError without safetensors, FolderNotWritableError; the
-    earlier checkpoint is then still there.
+    Raises: TrainExtraMissingError without safetensors, FolderNotWritableError,
+    NotFiniteError for what `read_checkpoint` would refuse; the earlier checkpoint is
+    then still there.
     """
     tensors, metadata = _flatten(checkpoint)
+    bad = _not_finite(tensors)
+    if bad is not None:
+        kind, _, rest = bad.partition("/")
+        raise NotFiniteError(_KEPT.get(kind, f"the {kind} {rest}"))
     path = path_of(folder, name)
     refused: Any = import_module("safetensors").SafetensorError
     save_file = import_safetensors().save_file
@@ -158,9 +164,9 @@ def _read(path: Path) -> Checkpoint:
 def _assemble(
     tensors: Mapping[str, Array], record: CheckpointRecord, numbers: Mapping[str, Any]
 ) -> Checkpoint:
-    for name, tensor in tensors.items():
-        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-            raise Refusal(f"tensor {name!r} is not finite")
+    bad = _not_finite(tensors)
+    if bad is not None:
+        raise Refusal(f"tensor {bad!r} is not finite")
     parameters = {}
     for name in record.parameters:
         parameters[name] = _tensor(tensors, f"parameter/{name}")
@@ -178,6 +184,18 @@ def _assemble(
         position=Position(record.epoch, record.window),
         state=_below("state/", tensors) if record.has_state else None,
         numbers=numbers,
+    )
+
+
+_KEPT = {"optimiser": "a number that the optimiser remembers"}
+
+
+def _not_finite(tensors: Mapping[str, Array]) -> str | None:
+    """The first tensor that holds infinity or NaN."""
+    pairs = tensors.items()
+    return next(
+        (n for n, one in pairs if one.dtype.kind == "f" and not np.isfinite(one).all()),
+        None,
     )
 
 

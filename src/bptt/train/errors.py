@@ -253,6 +253,17 @@ class TrainingDivergedError(TrainError):
         )
 
 
+class NotFiniteError(TrainError):
+    """What a checkpoint would hold is no longer a finite number."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"training stopped: {what} is no longer finite, so that nobody could go on "
+            "from a checkpoint of it. Use a smaller --weight-decay or --learning-rate, "
+            "or other options of the optimiser. The checkpoint from before is kept."
+        )
+
+
 class SchedulerError(TrainError):
     """A learning rate schedule that there is not, or that refuses its options."""
 
