@@ -77,7 +77,7 @@ def test_values_and_gradients_have_the_bits_of_programs_of_their_own(
         np.testing.assert_array_equal(shared.nodes[state], own.nodes[state])
     model = Model(name, cell, loss, "o")
     values = cell.forward(params, inputs, **how)
-    found = choose_forward(model, params, [])(params, inputs, **how)
+    found = choose_forward(model, params, 0)(params, inputs, **how)
     assert found.loss == values.loss
     np.testing.assert_array_equal(found["o"], values["o"])
     for state, last in values.final.items():
@@ -148,15 +148,9 @@ def test_a_large_part_and_a_budget_have_a_forward_pass_of_their_own():
     cell = make("elman", "nll")
     params, _ = arguments(cell, "nll")
 
-    class Part:  # 20 million steps
-        def groups(self, epoch):
-            return [np.arange(1000)]
-
-        def length_of(self, rows):
-            return 20_000
-
+    steps = 20_000_000
     model = as_model("elman", cell, Form(N_X, False, "class", N_O))
-    assert choose_forward(model, params, [Part()]) != cell.forward
+    assert choose_forward(model, params, steps) != cell.forward
     many = dict(params, W=np.empty((200, 200), np.float32))
-    assert choose_forward(model, many, [Part()]) == cell.forward
-    assert choose_forward(model, params, [], {"memory": "1MB"}) == cell.forward
+    assert choose_forward(model, many, steps) == cell.forward
+    assert choose_forward(model, params, 0, {"memory": "1MB"}) == cell.forward

@@ -9,7 +9,7 @@ from bptt.train.data.form import CHARACTERS, LossUnit
 from bptt.train.evaluation import Evaluation
 from bptt.train.loop import Learned
 from bptt.train.meter import Meter, Status
-from bptt.train.progress import TrainingProgress, describe
+from bptt.train.progress import TrainingProgress, describe, print_line
 
 
 def status(window, validation=None):
@@ -91,6 +91,16 @@ def test_figures_come_back_and_the_speed_is_that_of_this_process():
     assert again.pop("seconds") > 0
     before.pop("seconds")
     assert again == before
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_line_is_whole_on_a_pipe_wrapped_on_a_terminal_and_never_markup(is_terminal):
+    stream = io.StringIO()
+    console = Console(file=stream, width=20, force_terminal=is_terminal)
+    print_line(console, "[red] one two three four five six", "dim" * is_terminal)
+    lines = stream.getvalue().splitlines()
+    assert "[red]" in lines[0]
+    assert (len(lines) > 1) == is_terminal
 
 
 @pytest.mark.parametrize(

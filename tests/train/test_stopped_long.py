@@ -96,7 +96,8 @@ def test_a_validation_of_the_very_window_is_the_last_word(
         validate = session_module.validate
         patch.setattr(
             session_module, "validate",
-            lambda *given: due.append(given[2].windows) or validate(*given),
+            lambda *given, **how: due.append(given[2].windows)
+            or validate(*given, **how),
         )  # fmt: skip
         straight = train(TEXT, options, tmp_path / "straight", quiet)
     interrupt_after(monkeypatch, loop_module, "Learner", "learn_window", due[1])

@@ -181,7 +181,7 @@ def test_a_run_on_monthly_sales_predicts_and_forecasts_in_their_units(
 
 
 def test_a_model_of_classes_does_not_forecast(tmp_path, quiet):
-    from bptt.train import read_sequences
+    from bptt.train import forecast_run, read_sequences
 
     pytest.importorskip("torch")
     pytest.importorskip("safetensors")
@@ -192,6 +192,8 @@ def test_a_model_of_classes_does_not_forecast(tmp_path, quiet):
     train(data, options, tmp_path / "run", quiet)
     with pytest.raises(ForecastError, match="its target is no later x"):
         load(tmp_path / "run").forecast(x.swapaxes(0, 1), 2)
+    with pytest.raises(ForecastError, match="its target is no later x"):
+        forecast_run(tmp_path / "run", (tmp_path / "x.npz",), 2)
 
 
 GAPS = """id,time,a,b,label

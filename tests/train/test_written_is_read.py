@@ -12,7 +12,8 @@ import pytest
 from bptt.cli.columns import table_request
 from bptt.train.data.opening import DataRequest
 from bptt.train.data.tables import TableRequest
-from bptt.train.definition import MOST_WHOLE, defined
+from bptt.train.definition import defined
+from bptt.train.door.limits import MOST_WHOLE
 from bptt.train.door.records import MOST, RequestRecord, hold_to
 from bptt.train.errors import OptionError
 from bptt.train.gradient_norms import _listed

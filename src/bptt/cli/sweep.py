@@ -19,6 +19,7 @@ from bptt.train import (
     run_sweep,
     write_comparison,
 )
+from bptt.train.progress import print_line
 
 SOME_FAILED = 1
 STOPPING = (
@@ -58,24 +59,15 @@ def sweep(
     def tell(outcome: JobOutcome) -> None:
         text = f"{outcome.job.name}: {outcome.how}"
         reason = f" ({outcome.reason})" if outcome.reason else ""
-        console.print(
-            text + reason,
-            highlight=False,
-            markup=False,
-            soft_wrap=not console.is_terminal,
-        )
+        print_line(console, text + reason)
 
     def stopping(n: int) -> None:
-        console.print(
-            STOPPING.format(n=n), style="dim", soft_wrap=not console.is_terminal
-        )
+        print_line(console, STOPPING.format(n=n), "dim")
 
     found = run_sweep(out, listed, jobs or os.cpu_count() or 1, tell, stopping)
     left = sum(outcome.is_left for outcome in found)
     if left:
-        console.print(
-            AGAIN.format(left=left, n=len(found)), soft_wrap=not console.is_terminal
-        )
+        print_line(console, AGAIN.format(left=left, n=len(found)))
         sys.exit(INTERRUPTED)  # not typer.Exit: what there is to say has been said
     ended = [o.job.folder for o in found if o.how != FAILED]
     if ended:

@@ -49,6 +49,7 @@ from bptt.train.definition import whole
 from bptt.train.flow_report import write_flows
 from bptt.train.options import DATA, GROUPS, PARTS, RUN
 from bptt.train.predicting import read_like
+from bptt.train.progress import print_line
 
 INTERRUPTED = 130  # 128 + SIGINT: what shells expect of a command stopped by Ctrl-C
 CHECKPOINTS = (LAST, BEST)
@@ -258,7 +259,7 @@ def _end(report: Report, console: Console, data: Data | None, *, as_json: bool) 
     if is_first_process():
         print_report(report, console)
         if not report.was_interrupted:
-            console.print(_flow(report.folder, data), highlight=False, markup=False)
+            print_line(console, _flow(report.folder, data))
         if as_json:
             print_json(read_summary(report.folder).content)
     if report.was_interrupted:

@@ -11,10 +11,10 @@ from typing import Any
 
 from bptt.errors import MemoryBudgetError, did_you_mean
 from bptt.execute.checkpoints import WAYS, read_bytes
+from bptt.train.door.limits import MOST_WHOLE
 from bptt.train.errors import OptionError
 
 KEY = "option"
-MOST_WHOLE = 2**62  # what the files of a run hold
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,9 @@ def _lzma(baselines: Baselines | None, task: TrainingTask) -> Sequence[Predictor
 def _write(report: Report, setting: Setting) -> None:
     folder = setting.folder
     config, seed = read_config(folder), setting.options.seed
-    write_summary(folder, report.to_json(), config, seed)
+    cut = setting.task.truncation
+    steps = {"k1": cut.k1, "k2": cut.k2}  # None: whole sequences
+    write_summary(folder, {**report.to_json(), **steps}, config, seed)
     record: dict[str, Any] = report.figures()
     with Metrics(folder, (folder / METRICS_FILE).stat().st_size) as metrics:
         metrics.write(record)

@@ -14,6 +14,7 @@ from bptt.train.data.text import STANDARD_LIBRARY
 from bptt.train.data.windows import weights_of
 from bptt.train.gaps import inputs_of, total_of
 from bptt.train.run_folder import read_run
+from bptt.train.run_page import write_page
 from bptt.train.sampling import best_or_last
 from bptt.train.summary import add_to_summary
 from bptt.train.training import read_again
@@ -30,7 +31,7 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
     On the first steps of the training data's first rows, at most 4 rows of 100 steps,
     however short the window of training, and fewer rows where there are many entries.
     data: without it, what the run was recorded to have read. Both verdicts go to
-    summary.json, too. Returns: both, by "first" and "last".
+    summary.json and report.html, too. Returns: both, by "first" and "last".
     """
     saved = read_run(folder, best_or_last(folder))
     data = data or read_again(saved)
@@ -63,4 +64,5 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
         )  # fmt: skip
         found[when].save(folder / file)
     add_to_summary(folder, "gradients", {n: one.verdict for n, one in found.items()})
+    write_page(folder)
     return found

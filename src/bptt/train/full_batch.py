@@ -20,14 +20,13 @@ from bptt.train.data.windows import Window, plan_epoch, weights_of
 from bptt.train.errors import TrainExtraMissingError, TrainingDivergedError
 from bptt.train.evaluation import real_loss
 from bptt.train.gaps import inputs_of
-from bptt.train.gradient_norms import measure_norms
 from bptt.train.loop import Learned
 from bptt.train.meter import Meter
 from bptt.train.network import differentiate
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.progress import TrainingProgress
 from bptt.train.run_folder import Metrics
-from bptt.train.session import Setting, is_soon_measured, validate
+from bptt.train.session import Setting, record_norms, validate
 from bptt.train.truncation import Truncation
 
 # L-BFGS starts with an empty memory after every so many iterations, and only there a
@@ -79,7 +78,7 @@ class FullBatchSession:
             TrainingProgress(console, self.meter.status) as progress,
         ):
             if not self.meter.windows:
-                self._record_norms(metrics)
+                record_norms(self.setting, self.parameters, self.meter, metrics)
             while not self.is_over():
                 if self._run_round(metrics, progress, should_stop):
                     self._validate(metrics, is_last_word=True)
@@ -165,28 +164,15 @@ class FullBatchSession:
             start = stop
 
     def _validate(self, metrics: Metrics, *, is_last_word: bool = False) -> None:
-        soon = not is_last_word or is_soon_measured(
-            self.setting, "validation", self.meter
-        )
-        if not soon:
-            self.meter.forget_validation()
+        is_best = validate(
+            self.setting, self.parameters, self.meter, metrics,
+            is_last_word=is_last_word,
+        )  # fmt: skip
+        if is_best is None:
             return
-        record, is_best = validate(self.setting, self.parameters, self.meter)
-        metrics.write(record)
-        if is_last_word:
-            return
-        self._record_norms(metrics)
+        record_norms(self.setting, self.parameters, self.meter, metrics)
         if is_best:
             self._save(metrics, BEST)
-
-    def _record_norms(self, metrics: Metrics) -> None:
-        task = self.setting.task
-        cell = self.setting.model.cell
-        norms = measure_norms(
-            cell, self.parameters, self._data, task.truncation,
-            self.setting.options.limit,
-        )  # fmt: skip
-        metrics.write({"window": self.meter.windows, "gradient_norms": norms})
 
     def _save(self, metrics: Metrics, name: str) -> None:
         numbers = {

@@ -16,7 +16,6 @@ from bptt.calculus.program import Request
 from bptt.cell import Cell
 from bptt.results import Gradient, Run
 from bptt.step.shapes import Array
-from bptt.train.data.windows import Dataset, count_steps
 from bptt.train.model import Model, find_scores_name
 
 Arrays = Mapping[str, Array]
@@ -76,18 +75,16 @@ def differentiate(
 
 
 def choose_forward(
-    model: Model, parameters: Arrays, parts: Iterable[Dataset],
+    model: Model, parameters: Arrays, n_steps: int,
     limit: Mapping[str, Any] | None = None,
 ) -> Forward:  # fmt: skip
     """A forward pass by the gradient's kernels; by its own where that is quicker.
 
-    parts: of the data that are measured. limit: as `differentiate` takes it; a pass
+    n_steps: of the data that are measured. limit: as `differentiate` takes it; a pass
     that keeps values alone needs less memory.
     """
     cell = model.cell
-    work = sum(map(count_steps, parts)) * sum(
-        array.size for array in parameters.values()
-    )
+    work = n_steps * sum(array.size for array in parameters.values())
     if limit or work > MOST_SHARED:
         return cell.forward
 

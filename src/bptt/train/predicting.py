@@ -79,6 +79,7 @@ def forecast_run(folder: Path, paths: Sequence[Path], steps: int) -> Rows:
     Raises: the errors of `load`, of `open_data` and of `Trained.forecast`.
     """
     model = load(folder)
+    model.refuse_forecast(steps)
     data = _sequences(model.run, paths)
     season = model.run.options.season
     names = data.columns or tuple(f"x{i}" for i in range(model.form.n_x))

@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -18,6 +18,20 @@ from bptt.train.meter import Status
 
 OTHER_COLUMNS = 30  # of a terminal, for the bar, the percentage and the time left
 PLAIN_LINES = 10  # how many lines a run prints where there is no terminal
+
+
+def print_line(console: Console, text: RenderableType, style: str = "") -> None:
+    """Print what a person reads: never as markup, wrapped on a terminal alone.
+
+    Whoever reads a pipe or a file gets every line whole.
+    """
+    console.print(
+        text,
+        style=style,
+        highlight=False,
+        markup=False,
+        soft_wrap=not console.is_terminal,
+    )
 
 
 class TrainingProgress:
@@ -50,11 +64,7 @@ class TrainingProgress:
             self._bar.update(self._task, completed=status.window, status=status)
         elif status.window % self._plain_every == 0:
             done = 100 * status.window / status.n_windows
-            self._console.print(
-                f"{done:3.0f} %  {describe(status)}",
-                highlight=False,
-                soft_wrap=not self._console.is_terminal,
-            )
+            print_line(self._console, f"{done:3.0f} %  {describe(status)}")
 
     def __enter__(self) -> Self:
         """Start the bar."""

@@ -15,6 +15,7 @@ from bptt.train.data.baselines import Baselines
 from bptt.train.data.form import LossUnit
 from bptt.train.door.records import is_figure
 from bptt.train.program import call
+from bptt.train.progress import print_line
 from bptt.train.tallies import ACCURACY, HIGHER_IS_BETTER, LOWER_IS_BETTER, Figures
 from bptt.train.trivial import Predictor
 
@@ -298,4 +299,4 @@ def format_loss(loss: float) -> str:
 
 def print_report(report: Report, console: Console) -> None:
     """Print a report; text from the model is never read as markup."""
-    console.print(report, highlight=False, soft_wrap=not console.is_terminal)
+    print_line(console, report)

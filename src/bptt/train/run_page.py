@@ -9,7 +9,7 @@ from bptt.page.chart import Chart, Curve, figure, key
 from bptt.page.report import document, table
 from bptt.page.tags import Markup, join, tag
 from bptt.train.files import write_whole
-from bptt.train.report import format_figure, in_words
+from bptt.train.report import format_figure, in_words, recalls
 from bptt.train.run_folder import (
     CELL_FILE,
     REPORT_FILE,
@@ -99,6 +99,8 @@ def _results(run: _Run) -> Markup | None:
         return None
     record = run.summary.record
     rows = [("this network, held out", record.best)]
+    if record.last and record.last["loss"] != record.best["loss"]:
+        rows.insert(0, ("with its last parameters, held out", record.last))
     rows += [(n, f) for n, f in record.baselines.get("validation", {}).items()]
     if record.test is not None:
         rows.append(("this network, test part", record.test))
@@ -110,7 +112,17 @@ def _results(run: _Run) -> Markup | None:
         for name, figures in rows
     ]
     heads = ("", record.unit, *map(in_words, names))
-    return join(table("Results", heads, listed), *(tag("p", r) for r in record.remarks))
+    learned = (
+        f"{record.items:,} {record.item}s learned in {record.windows:,} windows and "
+        f"{record.seconds:,.0f} s, {record.parameters:,} parameters; "
+        f"{record.clip_share:.0%} of the gradients clipped."
+    )
+    found = (record.test or record.best).get("recall_per_class")
+    by_class = recalls(found if isinstance(found, list) else None, record.classes)
+    verdicts = record.gradients.items()
+    verdict = [f"gradients: {said}" for when, said in verdicts if when == "last"]
+    said = (learned, *by_class, *record.remarks, *verdict)
+    return join(table("Results", heads, listed), *(tag("p", one) for one in said))
 
 
 def _shown(name: str, value: Any) -> str:

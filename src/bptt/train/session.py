@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -63,23 +64,62 @@ class Setting:
     folder: Path
     processes: Processes
 
+    @cached_property
+    def steps_measured(self) -> int:
+        """The steps of the parts that are not learned from."""
+        parts = self.task.parts.items()
+        return sum(count_steps(part) for name, part in parts if name != "training")
+
     def forward(self, parameters: Parameters) -> Forward:
         """What computes values where no gradient is wanted."""
-        names = [name for name in self.task.parts if name != "training"]
-        parts = [self.task.parts[name] for name in names]
-        return choose_forward(self.model, parameters, parts, self.options.limit)
+        steps, limit = self.steps_measured, self.options.limit
+        return choose_forward(self.model, parameters, steps, limit)
+
+
+class Log(Protocol):
+    """Where the records of a run go."""
+
+    def write(self, record: Mapping[str, Any], /) -> None:
+        """Append one."""
+        ...
 
 
 def validate(
-    setting: Setting, parameters: Parameters, meter: Meter
-) -> tuple[dict[str, Any], bool]:
-    """Measure the validation part; return the record, and whether it is the best."""
+    setting: Setting, parameters: Parameters, meter: Meter, log: Log, *,
+    is_last_word: bool = False,
+) -> bool | None:  # fmt: skip
+    """Measure the validation part, and write it down.
+
+    is_last_word: the run is interrupted. The measurement is for the person alone: a
+    run that is taken up again knows nothing of it. Of a long part there is none.
+    Returns: whether the parameters are the best; None after the last word.
+    """
+    if is_last_word and not is_soon_measured(setting, "validation", meter):
+        meter.forget_validation()
+        return None
+    drop_spare()
     began = time.perf_counter()
     found = evaluate_part(
         setting.model, parameters, setting.task, "validation", setting.processes,
         setting.forward(parameters),
     )  # fmt: skip
-    return meter.add_validation(found, time.perf_counter() - began)
+    record, is_best = meter.add_validation(found, time.perf_counter() - began)
+    log.write(record)
+    return None if is_last_word else is_best
+
+
+def record_norms(
+    setting: Setting, parameters: Parameters, meter: Meter, log: Log
+) -> None:
+    """Write the norms of the gradient over t down; the first process does."""
+    if not setting.processes.is_first:
+        return
+    task = setting.task
+    norms = measure_norms(
+        setting.model.cell, parameters, task.parts["training"], task.truncation,
+        setting.options.limit,
+    )  # fmt: skip
+    log.write({"window": meter.windows, "gradient_norms": norms})
 
 
 def is_soon_measured(setting: Setting, part: str, meter: Meter) -> bool:
@@ -226,7 +266,7 @@ class Session:
             if self.is_over():
                 return
             if not self.meter.windows:
-                self._record_norms(log)
+                record_norms(self.setting, self.parameters, self.meter, log)
                 drop_spare()
             saved = time.perf_counter()
             for window in self._windows():
@@ -295,40 +335,19 @@ class Session:
         return left == 0 or (done % self._every == 0 and left >= self._every // 2)
 
     def _validate(self, log: "_Log", *, is_last_word: bool = False) -> None:
-        """Measure the validation part; keep the parameters if they are the best.
-
-        is_last_word: the run is interrupted. The measurement is for the person alone: a
-        run that is taken up again knows nothing of it. Of a long part there is none.
-        """
-        if is_last_word and not is_soon_measured(
-            self.setting, "validation", self.meter
-        ):
-            self.meter.forget_validation()
+        """Measure the validation part; keep the parameters if they are the best."""
+        is_best = validate(
+            self.setting, self.parameters, self.meter, log, is_last_word=is_last_word
+        )
+        if is_best is None:
             return
         drop_spare()
-        record, is_best = validate(self.setting, self.parameters, self.meter)
-        log.write(record)
-        if is_last_word:
-            return
-        drop_spare()
-        self._record_norms(log)
+        record_norms(self.setting, self.parameters, self.meter, log)
         self._record_sample(log)
         drop_spare()
         self._schedule.after(VALIDATION, self.meter.validation)
         if is_best:
             self._save(log, BEST)
-
-    def _record_norms(self, log: "_Log") -> None:
-        if not self.setting.processes.is_first:
-            return
-        norms = measure_norms(
-            self.setting.model.cell,
-            self.parameters,
-            self._training,
-            self.setting.task.truncation,
-            self.setting.options.limit,
-        )
-        log.write({"window": self.meter.windows, "gradient_norms": norms})
 
     def _record_sample(self, log: "_Log") -> None:
         if not self.setting.processes.is_first:

@@ -44,6 +44,7 @@ from bptt.train.model import Model, build_model, refuse_reading_ahead
 from bptt.train.optimiser import import_torch
 from bptt.train.options import TrainingOptions
 from bptt.train.processes import Processes, join_processes
+from bptt.train.progress import print_line
 from bptt.train.reading import reads_of
 from bptt.train.report import Report
 from bptt.train.run_folder import (
@@ -214,11 +215,8 @@ def _go_on(
         if processes.is_first:
             write_config(folder, saved.config)
     shown = _shown(console, processes)
-    shown.print(
-        f"{folder}: going on after window {run.meter.windows:,} of "
-        f"{run.meter.n_windows:,}",
-        highlight=False, markup=False, soft_wrap=not shown.is_terminal,
-    )  # fmt: skip
+    at, n = run.meter.windows, run.meter.n_windows
+    print_line(shown, f"{folder}: going on after window {at:,} of {n:,}")
     return _go(run, setting, shown)
 
 
@@ -265,7 +263,7 @@ def _go(
     _announce(setting, run.parameters, console)
     if setting.processes.is_first:
         drop_summary(setting.folder)
-    answer = partial(console.print, STOPPING, style="dim")
+    answer = partial(print_line, console, STOPPING, "dim")
     with one_thread(), StopOnInterrupt(answer) as stop:
         run.run(console, lambda: stop.requested)
         stopped = stop.requested and not run.is_over()
@@ -321,17 +319,10 @@ def _announce(setting: Setting, parameters: Any, console: Console) -> None:
     together = (
         f", {setting.processes.size} processes" if setting.processes.size > 1 else ""
     )
-    console.print(
+    print_line(
+        console,
         f"{task.summary}\n{options.cell}: {n_parameters:,} parameters, {windows} in "
         f"{options.n_b} {rows}{together}",
-        highlight=False,
-        markup=False,
-        soft_wrap=not console.is_terminal,
     )
     for remark in task.remarks:
-        console.print(
-            f"warning: {remark}",
-            highlight=False,
-            markup=False,
-            soft_wrap=not console.is_terminal,
-        )
+        print_line(console, f"warning: {remark}")

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 GIB = 2**30
+MOST_WHOLE = 2**62  # of a whole number in an option or in a file of a run
 UNKNOWN_MACHINE = 4 * GIB  # where the system does not say what is free
 
 MEMORY_FILE = Path("/proc/meminfo")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from bptt.train.door.limits import Refusal
+from bptt.train.door.limits import MOST_WHOLE, Refusal
 
 T = TypeVar("T")
 
@@ -15,13 +15,13 @@ MAX_CONFIG = 16 * MIB
 MAX_VOCABULARY = 64 * MIB
 MAX_LINE = 64 * MIB
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-Whole = Annotated[int, msgspec.Meta(ge=1, le=2**62)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_WHOLE)]
+Whole = Annotated[int, msgspec.Meta(ge=1, le=MOST_WHOLE)]
 Size = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 # The charts can still scale it; a figure that is larger is written as if infinite.
 MOST = 1e200
 Number = (
-    Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+    Annotated[int, msgspec.Meta(ge=-MOST_WHOLE, le=MOST_WHOLE)]
     | Annotated[float, msgspec.Meta(ge=-MOST, le=MOST)]
 )
 
@@ -184,6 +184,11 @@ class SummaryRecord(msgspec.Struct):
     seed: Count
     options: dict[str, Any]
     data: dict[str, str | None]
+    last: dict[str, Figure | list[Figure]] = {}
+    windows: Count = 0
+    clip_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    classes: list[str] = []
+    gradients: dict[str, str] = {}
 
 
 class TrivialRecord(msgspec.Struct):
