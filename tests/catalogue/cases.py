@@ -53,8 +53,8 @@ def constant(number):
 
 # What a paper says of a value: (cell, name) -> how a drawn one is made so.
 MEANT = {
-    ("ntm", "w"): distribution, ("dnc", "w"): distribution, ("dnc", "p"): distribution,
-    ("dnc", "w_r"): distribution, ("dnc", "usage"): distribution,
+    ("dnc", "w"): distribution, ("dnc", "p"): distribution,
+    ("dnc", "w_r"): distribution,
     ("mlstm", "n"): positive, ("slstm", "n"): positive, ("rwkv4", "b"): positive,
     ("teacher_forcing", "y"): distribution, ("conditional", "y"): distribution,
     ("encoder_decoder", "y"): distribution, ("encoder_decoder", "n"): lengths,

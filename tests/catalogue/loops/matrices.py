@@ -170,8 +170,9 @@ def ttt_linear(p, inputs, s, tau):
 
 
 def ntm(p, inputs, s, tau):
-    h, r, w, m, out = s["h"], s["r"], s["w"], s["m"], []
-    n = len(w)
+    h, r, m, out = s["h"], s["r"], s["m"], []
+    n = len(m)
+    w = torch.eye(n, dtype=m.dtype)[0]  # the head starts at place 1
     for x in inputs["x"]:
         h = tanh(p["b"] + p["W"] @ h + p["R"] @ r + p["U"] @ x)
         key, shift = p["W_k"] @ h, torch.softmax(p["W_s"] @ h, 0)
