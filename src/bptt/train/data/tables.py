@@ -7,9 +7,10 @@ column has its own gaps: what is missing in one leaves the others' targets alone
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from bptt.step.shapes import Array
 from bptt.train.data.array_names import WHOLE
 from bptt.train.data.form import Form
 from bptt.train.data.labels import classes_of, numbered
-from bptt.train.data.sequence_files import ERROR, SequenceFiles
+from bptt.train.data.reads import PLAIN, Reads
+from bptt.train.data.sequence_files import ERROR, SequenceFiles, with_others
 from bptt.train.data.sequences import Sequences, plain_where_whole
+from bptt.train.data.table_inputs import Columns, columns_of, inputs_of_rows
 from bptt.train.data.text import kind_of
 from bptt.train.data.weighting import MASK, carried_on
 from bptt.train.errors import (
@@ -63,9 +66,11 @@ class TableRequest:
 
 
 def read_tables(
-    source: str, files: Sequence[Path], request: TableRequest
+    source: str, files: Sequence[Path], request: TableRequest, reads: Reads = PLAIN
 ) -> SequenceFiles:
     """Read tables whose rows are steps.
+
+    reads: what the cell reads; its inputs besides x and y are columns, too.
 
     Raises: DataUnreadableError, BadRecordError (file, row, reason), EmptyDataError,
     OptionError for a column that is not there, TrainExtraMissingError without pandas.
@@ -74,7 +79,9 @@ def read_tables(
     if request.target is not None and not request.classes:
         request = replace(request, classes=classes_of(tables, request.target))
     pairs = tables.items()
-    found = [o for file, table in pairs for o in _sequences(file, table, request)]
+    found = [
+        one for file, table in pairs for one in _sequences(file, table, request, reads)
+    ]
     if not found:
         if request.missing == MASK:
             reason = "has no row where every column of x has a value; see --columns"
@@ -84,6 +91,7 @@ def read_tables(
         raise BadRecordError(files[0], None, "has other columns than another table")
     make = _with_target if request.target is not None else _with_later_x
     used, whole, form = make(files[0], found, request)
+    whole, form = _with_inputs(used, whole, form, reads)
     return SequenceFiles(
         source,
         tuple(files),
@@ -102,7 +110,7 @@ class _Rows:
     """The rows of one sequence: x (rows, columns), y (rows, targets).
 
     has_x, has_y: which of their values are there, of the same shapes; are_whole: of
-    each target, whether it holds whole numbers.
+    each target, whether it holds whole numbers; others: what a cell reads besides.
     """
 
     id: str
@@ -112,9 +120,29 @@ class _Rows:
     has_x: Array
     has_y: Array
     are_whole: tuple[bool, ...]
+    others: Mapping[str, Array]
 
 
 Made = tuple[list[_Rows], Sequences, Form]
+
+
+def _with_inputs(
+    used: list[_Rows], whole: Sequences, form: Form, reads: Reads
+) -> tuple[Sequences, Form]:
+    """Sequences and their form with what is read besides x and y."""
+    if not used[0].others:
+        return whole, form
+    rows = tuple(n for n in used[0].others if not reads.others[n].per_step)
+    others = {
+        name: [
+            one.others[name] if name in rows else one.others[name][: len(x)]
+            for one, x in zip(used, whole.x, strict=True)
+        ]
+        for name in used[0].others
+    }
+    return replace(whole, others=others, rows=rows), with_others(
+        form, [one.others for one in used], reads
+    )
 
 
 def _with_later_x(file: Path, found: list[_Rows], request: TableRequest) -> Made:
@@ -174,7 +202,9 @@ def _target_of(used: list[_Rows]) -> str:
     return "multi-hot" if all((one.y <= 1).all() for one in used) else "real"
 
 
-def _sequences(file: Path, table: Any, request: TableRequest) -> Iterator[_Rows]:
+def _sequences(
+    file: Path, table: Any, request: TableRequest, reads: Reads
+) -> Iterator[_Rows]:
     """The rows of every group of a table."""
     targets = _targets(table, request)
     for name in (*request.columns, request.time, request.group, *targets):
@@ -185,13 +215,27 @@ def _sequences(file: Path, table: Any, request: TableRequest) -> Iterator[_Rows]
         table = numbered(file, table, targets[0], request.classes)
     if request.time is not None:
         table = table.sort_values(request.time, kind="stable")
-    aside = {request.time, request.group, *targets}
+    inputs = columns_of(file, list(map(str, table.columns)), reads)
+    aside = {request.time, request.group, *targets, *chain(*inputs.values())}
     columns = list(request.columns or (c for c in table.columns if c not in aside))
     parts = [("", table)]
     if request.group is not None:
         parts = list(table.groupby(request.group, sort=True, dropna=False))
     for name, part in parts:
-        yield from _rows(file, str(name), part, columns, targets, request)
+        for one in _rows(file, str(name), part, columns, targets, request):
+            yield replace(one, others=_others(file, part, one, inputs, reads))
+
+
+def _others(
+    file: Path, part: Any, rows: _Rows, inputs: Columns, reads: Reads
+) -> dict[str, Array]:
+    """What is read besides x and y of the rows that a sequence has kept."""
+    kept = part.iloc[len(part) - len(rows.x) :]
+
+    def numbers(columns: list[str]) -> Array:
+        return _numbers(file, kept, columns)
+
+    return inputs_of_rows(file, inputs, reads, numbers, len(kept))
 
 
 def _targets(table: Any, request: TableRequest) -> tuple[str, ...]:
@@ -223,7 +267,8 @@ def _rows(
         return
     rows = slice(int(np.argmax(is_whole_row)), None)
     x = carried_on(x[rows]).astype(np.float32)
-    yield _Rows(name, tuple(columns), x, y[rows], has_x[rows], has_y[rows], are_whole)
+    yield _Rows(name, tuple(columns), x, y[rows], has_x[rows], has_y[rows], are_whole,
+                {})  # fmt: skip
 
 
 def _read(file: Path) -> Any:
