@@ -6,7 +6,7 @@ its steps, and returns the sequence of a node. BEYOND: name -> loop and node.
 
 import torch
 from torch import sigmoid, tanh
-from torch.nn.functional import conv2d, layer_norm, relu, silu, softplus
+from torch.nn.functional import conv2d, relu, silu, softplus
 
 
 def _unit(u):

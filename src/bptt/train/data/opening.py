@@ -153,7 +153,7 @@ def make_task(
     if isinstance(data, SequenceFiles):
         meant = with_loss(data, options.loss)
         task = sequence_task(meant, options)
-        return replace(task, remarks=(*remarks(meant), *task.remarks))
+        return replace(task, remarks=(*remarks(meant, options.loss), *task.remarks))
     kind = options.tokens if vocabulary is None else vocabulary.kind
     if kind != options.tokens:
         expected = f"{kind}, as in the run that gives the vocabulary"
