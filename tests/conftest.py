@@ -50,6 +50,14 @@ def pytest_ignore_collect(collection_path):
     return True if any(find_spec(name) is None for name in named) else None
 
 
+# Half a minute or more each: begun last they would keep one of two processes waiting.
+LONG = ("test_website.py", "test_two_devices.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 # A shell that starts a program in the background lets it ignore Ctrl-C, and so would
 # the processes that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
