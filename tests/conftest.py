@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from bptt.execute.codegen.target import get_host_target
 from bptt.execute.kernels import executor
+from tests.train import short_runs
 
 # Derandomised: a failure on one machine is a failure on all. `--hypothesis-profile
 # search`, or BPTT_HYPOTHESIS=search, looks further with fresh examples.
@@ -77,6 +78,16 @@ def _compile_quickly(request):
     target = replace(get_host_target(), effort=0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(executor, "host_target", lambda: target)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _run_shortly(request):
+    """Where models are trained, what a run keeps beside its parameters is short."""
+    is_asked = request.path.parent.name in short_runs.ROOMS
+    with pytest.MonkeyPatch.context() as patch:
+        if is_asked and request.path.name not in short_runs.WHOLE:
+            short_runs.shorten(patch)
         yield
 
 

@@ -145,7 +145,9 @@ def test_without_torch_train_says_what_to_install_in_one_line(tmp_path):
 
 def test_neither_help_nor_check_imports_torch_or_jax(tmp_path):
     for arguments in (["train", "--help"], ["check", "elman"]):
-        ended = bptt_alone(*arguments, cwd=tmp_path, block=("torch", "jax", "safetensors"))
+        ended = bptt_alone(
+            *arguments, cwd=tmp_path, block=("torch", "jax", "safetensors")
+        )
         assert ended.returncode == 0, ended.stderr
 
 

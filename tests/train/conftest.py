@@ -5,9 +5,6 @@ import pytest
 from rich.console import Console
 
 from bptt.train.data.text import PlainText
-from tests.train.short_flows import shorten_flows
-
-_short_flows = shorten_flows()
 
 WORDS = ["the", "cat", "sat", "on", "mat", "and", "dog", "ran", "to", "hat", "of"]
 

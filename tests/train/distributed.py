@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from rich.console import Console
 
 from bptt.cell import Cell
@@ -26,6 +27,7 @@ from bptt.train import (
 )
 from bptt.train import loop as loop_module
 from bptt.train import session as session_module
+from tests.train.short_runs import shorten
 
 TEXT = PlainText(
     "the cat sat on the mat, the dog ran. " * 12, source="lines", n_files=1
@@ -88,6 +90,7 @@ def main():
     # A process of its own: no kernels need to be compiled for so little work.
     for method in (Cell.forward, Cell.gradient, Cell.run_gradient, Cell.run_forward):
         method.__kwdefaults__["executor"] = REFERENCE
+    shorten(pytest.MonkeyPatch())
     case, folder = sys.argv[1], Path(sys.argv[2])
     if case == "killed" and os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0":
         original = loop_module.Learner.learn_window
