@@ -8,7 +8,10 @@ import os
 from importlib.util import find_spec
 
 ROOMS = ("cli", "train")
-WHOLE = ("test_flow_report.py",)  # modules that test what is shortened
+WHOLE = (
+    "test_flow_report.py",
+    "test_training.py",
+)  # modules that test what is shortened
 
 
 def shorten(patch):
