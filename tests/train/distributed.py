@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 from rich.console import Console
 
 from bptt.cell import Cell
@@ -93,7 +92,7 @@ def main():
     # A process of its own: no kernels need to be compiled for so little work.
     for method in (Cell.forward, Cell.gradient, Cell.run_gradient, Cell.run_forward):
         method.__kwdefaults__["executor"] = REFERENCE
-    shorten(pytest.MonkeyPatch())
+    shorten()
     case, folder = sys.argv[1], Path(sys.argv[2])
     if case == "killed" and os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0":
         original = loop_module.Learner.learn_window
