@@ -12,7 +12,7 @@ from dataclasses import replace
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.declared import check_declaration
-from bptt.language.dimensions import Names, name_dimensions, resolve
+from bptt.language.dimensions import Names, check_sizes, name_dimensions, resolve
 from bptt.language.indexed import Index, read_indices
 from bptt.language.inner import expand_inner
 from bptt.language.lookups import LookUps
@@ -52,6 +52,7 @@ def parse_cell(text: str) -> Graph:
     Raises: a subclass of `errors.CellError` for every mistake in the text.
     """
     equations, declarations = parse_text(text)
+    lines = {equation.name: equation.span for equation in equations}
     indices = read_indices(text)
     equations, timeless = open_places(equations)
     try:
@@ -65,7 +66,8 @@ def parse_cell(text: str) -> Graph:
     uses = collect_uses(step.equations, step.declarations, hidden)
     uses.like = step.like
     uses.times = replace(step.times, hidden=hidden, wholes=inner.wholes)
-    return _CellBuilder(uses, indices, count_places(step.equations)).build()
+    graph = _CellBuilder(uses, indices, count_places(step.equations)).build()
+    return check_sizes(graph, uses.leaves() | lines)
 
 
 class _CellBuilder(LookUps):
@@ -147,9 +149,7 @@ class _CellBuilder(LookUps):
         return found
 
     def _span_of(self, name: str) -> Span:
-        uses = self._uses
-        tables = (uses.bare, uses.now, uses.before, uses.after, uses.carried)
-        return next(table[name] for table in tables if name in table)
+        return self._uses.leaves()[name]
 
     def _settle(self, name: str, expression: Node) -> None:
         """Compare an equation's shape with what was assumed or declared of its name."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.functions import CALLS, Function, derived
-from bptt.language.hints import CALLS_INSTEAD
+from bptt.language.hints import CALLS_INSTEAD, alone
 from bptt.language.ranks import TAKES, ranked
 from bptt.language.source import Source
 from bptt.language.tree import Piece
@@ -110,7 +110,7 @@ class CallReader:
             return self._expand(function, arguments, span)
         if name not in CALLS:
             known = {*CALLS, *derived(), *self._place.functions}
-            instead = CALLS_INSTEAD.get(name)
+            instead = CALLS_INSTEAD.get(name) or alone(node.func, known)
             raise errors.UnknownOperationError(
                 self.span(node.func),
                 f"{self._show(node.func)} is not an operation",
