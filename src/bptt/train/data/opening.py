@@ -115,7 +115,8 @@ def open_data(request: DataRequest) -> Data:
         return read_tokens(request.paths)
     if found == ["table"]:
         files = [f for path in request.paths for f in _table_files(path, request)]
-        return read_tables(" ".join(map(str, request.paths)), files, request.table)
+        source = " ".join(map(str, request.paths))
+        return read_tables(source, files, request.table, request.reads)
     if found == ["sequences"]:
         files = [f for path in request.paths for f in _sequence_files(path, request)]
         source = " ".join(map(str, request.paths))

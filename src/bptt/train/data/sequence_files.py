@@ -142,7 +142,7 @@ def read_sequences(
     for record in every:
         _check_like(record, every[0], reads)
     parts = {p: _together(source, p, these, reads) for p, these in records.items()}
-    form = _with_others(_form(every), every, reads)
+    form = with_others(_form(every), [one.others for one in every], reads)
     return SequenceFiles(source, tuple(files), parts, form, tuple(remarks), horizon)
 
 
@@ -377,9 +377,9 @@ def _check_like(record: _Record, first: _Record, reads: Reads) -> None:
             )
 
 
-def _with_others(form: Form, records: list[_Record], reads: Reads) -> Form:
+def with_others(form: Form, records: Sequence[Arrays], reads: Reads) -> Form:
     """A form with the shapes and the entries of what is read besides x and y."""
-    others = together([record.others for record in records])
+    others = together(records)
     shapes = {n: value_shape(n, every[0], reads) for n, every in others.items()}
     whole = {n: e for n, e in others.items() if reads.others[n].index is not None}
     largest = {n: [int(one.max(initial=0)) for one in e] for n, e in whole.items()}

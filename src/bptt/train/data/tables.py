@@ -7,9 +7,10 @@ column has its own gaps: what is missing in one leaves the others' targets alone
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from bptt.train.data.columns import (
 )
 from bptt.train.data.form import Form
 from bptt.train.data.labels import classes_of, numbered
-from bptt.train.data.sequence_files import ERROR, SequenceFiles
+from bptt.train.data.reads import PLAIN, Reads
+from bptt.train.data.sequence_files import ERROR, SequenceFiles, with_others
 from bptt.train.data.sequences import Sequences, plain_where_whole
+from bptt.train.data.table_inputs import Columns, columns_of, inputs_of_rows
 from bptt.train.data.text import kind_of
 from bptt.train.data.weighting import MASK, carried_on
 from bptt.train.errors import (
@@ -70,9 +73,11 @@ class TableRequest:
 
 
 def read_tables(
-    source: str, files: Sequence[Path], request: TableRequest
+    source: str, files: Sequence[Path], request: TableRequest, reads: Reads = PLAIN
 ) -> SequenceFiles:
     """Read tables whose rows are steps.
+
+    reads: what the cell reads; its inputs besides x and y are columns, too.
 
     Raises: DataUnreadableError, BadRecordError (file, row, reason), EmptyDataError,
     OptionError for a column that is not there, TrainExtraMissingError without pandas.
@@ -80,8 +85,12 @@ def read_tables(
     tables = {file: _read(file) for file in files}
     if request.target is not None and not request.classes:
         request = replace(request, classes=classes_of(tables, request.target))
-    ordered = {f: _in_order(f, table, request) for f, table in tables.items()}
-    found = [o for f, (one, _) in ordered.items() for o in _sequences(f, one, request)]
+    ordered = {f: _in_order(f, table, request, reads) for f, table in tables.items()}
+    found = [
+        one
+        for file, (table, _) in ordered.items()
+        for one in _sequences(file, table, request, reads)
+    ]
     if not found:
         if request.missing == MASK:
             reason = "has no row where every column of x has a value; see --columns"
@@ -91,6 +100,7 @@ def read_tables(
         raise BadRecordError(files[0], None, "has other columns than another table")
     make = _with_target if request.target is not None else _with_later_x
     used, whole, form = make(files[0], found, request)
+    whole, form = _with_inputs(used, whole, form, reads)
     return SequenceFiles(
         source,
         tuple(files),
@@ -110,7 +120,7 @@ class _Rows:
     """The rows of one sequence: x (rows, columns), y (rows, targets).
 
     has_x, has_y: which of their values are there, of the same shapes; are_whole: of
-    each target, whether it holds whole numbers.
+    each target, whether it holds whole numbers; others: what a cell reads besides.
     """
 
     id: str
@@ -120,9 +130,29 @@ class _Rows:
     has_x: Array
     has_y: Array
     are_whole: tuple[bool, ...]
+    others: Mapping[str, Array]
 
 
 Made = tuple[list[_Rows], Sequences, Form]
+
+
+def _with_inputs(
+    used: list[_Rows], whole: Sequences, form: Form, reads: Reads
+) -> tuple[Sequences, Form]:
+    """Sequences and their form with what is read besides x and y."""
+    if not used[0].others:
+        return whole, form
+    rows = tuple(n for n in used[0].others if not reads.others[n].per_step)
+    others = {
+        name: [
+            one.others[name] if name in rows else one.others[name][: len(x)]
+            for one, x in zip(used, whole.x, strict=True)
+        ]
+        for name in used[0].others
+    }
+    return replace(whole, others=others, rows=rows), with_others(
+        form, [one.others for one in used], reads
+    )
 
 
 def _with_later_x(file: Path, found: list[_Rows], request: TableRequest) -> Made:
@@ -181,7 +211,9 @@ def _target_of(used: list[_Rows]) -> str:
     return "multi-hot" if all((one.y <= 1).all() for one in used) else "real"
 
 
-def _in_order(file: Path, table: Any, request: TableRequest) -> tuple[Any, list[str]]:
+def _in_order(
+    file: Path, table: Any, request: TableRequest, reads: Reads
+) -> tuple[Any, list[str]]:
     """A table with its rows in time and numbers for words; and what looks wrong."""
     targets = _targets(table, request)
     for name in (*request.columns, request.time, request.group, *targets):
@@ -194,7 +226,8 @@ def _in_order(file: Path, table: Any, request: TableRequest) -> tuple[Any, list[
         refuse_gaps(file, table, request.group, "sequence that it belongs to")
     remarks: list[str] = []
     if not request.columns:
-        remarks += remark_on_names(file, _columns(table, request))
+        inputs = columns_of(file, list(map(str, table.columns)), reads)
+        remarks += remark_on_names(file, _columns(table, request, inputs))
     if request.time is not None:
         times = times_of(file, table, request.time)
         groups = None if request.group is None else table[request.group]
@@ -203,20 +236,37 @@ def _in_order(file: Path, table: Any, request: TableRequest) -> tuple[Any, list[
     return table, remarks
 
 
-def _columns(table: Any, request: TableRequest) -> list[str]:
+def _columns(table: Any, request: TableRequest, inputs: Columns) -> list[str]:
     """The columns of x."""
-    aside = {request.time, request.group, *_targets(table, request)}
+    others = chain(*inputs.values())
+    aside = {request.time, request.group, *_targets(table, request), *others}
     return list(request.columns or (c for c in table.columns if c not in aside))
 
 
-def _sequences(file: Path, table: Any, request: TableRequest) -> Iterator[_Rows]:
+def _sequences(
+    file: Path, table: Any, request: TableRequest, reads: Reads
+) -> Iterator[_Rows]:
     """The rows of every group of a table."""
-    columns, targets = _columns(table, request), _targets(table, request)
+    inputs = columns_of(file, list(map(str, table.columns)), reads)
+    columns, targets = _columns(table, request, inputs), _targets(table, request)
     parts = [("", table)]
     if request.group is not None:
         parts = list(table.groupby(request.group, sort=True, observed=True))
     for name, part in parts:
-        yield from _rows(file, str(name), part, columns, targets, request)
+        for one in _rows(file, str(name), part, columns, targets, request):
+            yield replace(one, others=_others(file, part, one, inputs, reads))
+
+
+def _others(
+    file: Path, part: Any, rows: _Rows, inputs: Columns, reads: Reads
+) -> dict[str, Array]:
+    """What is read besides x and y of the rows that a sequence has kept."""
+    kept = part.iloc[len(part) - len(rows.x) :]
+
+    def numbers(columns: list[str]) -> Array:
+        return numbers_of(file, kept, columns)
+
+    return inputs_of_rows(file, inputs, reads, numbers, len(kept))
 
 
 def _targets(table: Any, request: TableRequest) -> tuple[str, ...]:
@@ -248,7 +298,8 @@ def _rows(
         return
     rows = slice(int(np.argmax(is_whole_row)), None)
     x = carried_on(x[rows])
-    yield _Rows(name, tuple(columns), x, y[rows], has_x[rows], has_y[rows], are_whole)
+    yield _Rows(name, tuple(columns), x, y[rows], has_x[rows], has_y[rows], are_whole,
+                {})  # fmt: skip
 
 
 def _read(file: Path) -> Any:
