@@ -9,7 +9,7 @@ from bptt.train import PlainText, TrainingOptions, train
 from bptt.train.checkpoint import read_checkpoint
 from bptt.train.data.streams import Streams
 from bptt.train.data.windows import plan_epoch
-from bptt.train.errors import NotFiniteError, TrainingDivergedError
+from bptt.train.errors import CheckpointNotFiniteError, TrainingDivergedError
 from bptt.train.loop import Learner
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.run_folder import read_metrics
@@ -132,7 +132,9 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path, quiet):
     pytest.importorskip("torch")
     pytest.importorskip("safetensors")
     options = TrainingOptions(**OPTIONS, weight_decay=1e30)
-    with pytest.raises(NotFiniteError, match=r"optimiser remembers .* --weight-decay"):
+    with pytest.raises(
+        CheckpointNotFiniteError, match=r"optimiser remembers .* --weight-decay"
+    ):
         train(TEXT, options, tmp_path / "run", quiet)
     assert read_checkpoint(tmp_path / "run", "last").position.window == 0
 

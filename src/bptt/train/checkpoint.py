@@ -26,9 +26,9 @@ from bptt.train.door.arrays import read_safetensors
 from bptt.train.door.limits import Refusal
 from bptt.train.door.records import CheckpointRecord, hold_to, parse_json
 from bptt.train.errors import (
+    CheckpointNotFiniteError,
     DamagedCheckpointError,
     FolderNotWritableError,
-    NotFiniteError,
     OptionError,
     RunNotFoundError,
     TrainExtraMissingError,
@@ -80,14 +80,14 @@ def write_checkpoint(folder: Path, name: str, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint of this name, whole or not at all.
 
     Raises: TrainExtraMissingError without safetensors, FolderNotWritableError,
-    NotFiniteError for what `read_checkpoint` would refuse; the earlier checkpoint is
+    CheckpointNotFiniteError for what `read_checkpoint` would refuse; the earlier checkpoint is
     then still there.
     """
     tensors, metadata = _flatten(checkpoint)
     bad = _not_finite(tensors)
     if bad is not None:
         kind, _, rest = bad.partition("/")
-        raise NotFiniteError(_KEPT.get(kind, f"the {kind} {rest}"))
+        raise CheckpointNotFiniteError(_KEPT.get(kind, f"the {kind} {rest}"))
     path = path_of(folder, name)
     refused: Any = import_module("safetensors").SafetensorError
     save_file = import_safetensors().save_file

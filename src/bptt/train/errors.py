@@ -253,7 +253,7 @@ class TrainingDivergedError(TrainError):
         )
 
 
-class NotFiniteError(TrainError):
+class CheckpointNotFiniteError(TrainError):
     """What a checkpoint would hold is no longer a finite number."""
 
     def __init__(self, what: str) -> None:
