@@ -80,8 +80,8 @@ def write_checkpoint(folder: Path, name: str, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint of this name, whole or not at all.
 
     Raises: TrainExtraMissingError without safetensors, FolderNotWritableError,
-    CheckpointNotFiniteError for what `read_checkpoint` would refuse; the earlier checkpoint is
-    then still there.
+    CheckpointNotFiniteError for what `read_checkpoint` would refuse; the earlier
+    checkpoint is then still there.
     """
     tensors, metadata = _flatten(checkpoint)
     bad = _not_finite(tensors)
