@@ -59,13 +59,13 @@ class NotUtf8Error(TrainError):
 
 
 class EmptyDataError(TrainError):
-    """The training data holds no character."""
+    """The training data holds no character, or nothing of what is learned."""
 
-    def __init__(self, source: str, found: str) -> None:
+    def __init__(self, source: str, found: str, fix: str = "") -> None:
         super().__init__(
-            f"DATA {source!r}: {found}. Give text; in a folder, files are chosen by "
-            "--pattern, and names that begin with a dot are skipped."
-        )
+            f"DATA {source!r}: {found}. " + (fix or "Give text; in a folder, files are "
+            "chosen by --pattern, and names that begin with a dot are skipped.")
+        )  # fmt: skip
 
 
 class TextTooShortError(TrainError):

@@ -134,7 +134,8 @@ def read_sequences(
             )
     every = [record for part in records.values() for record in part]
     if not every:
-        raise EmptyDataError(source, "there is no sequence in it")
+        fix = "Give .npz or .safetensors files with an array x that has rows."
+        raise EmptyDataError(source, "there is no sequence in it", fix)
     if WHOLE in records and len(records) > 1:
         (first,) = records[WHOLE][:1]
         raise first.refuse("belongs to no part, while other records do")
@@ -164,7 +165,9 @@ def _together(
 ) -> Sequences:
     scored = [r.scored for r in records]
     if not any(one is None or one.any() for one in scored):
-        raise EmptyDataError(source, f"no step of the part {part} has a target")
+        fix = "Mend mask, weights or the targets of -100 that leave all of them out."
+        where = "" if part == WHOLE else f" of the part {part}"
+        raise EmptyDataError(source, f"no step{where} has a target", fix)
     x, y = [r.x for r in records], [r.y for r in records]
     rows = tuple(n for n, one in reads.others.items() if not one.per_step)
     others = together([r.others for r in records])
