@@ -59,7 +59,7 @@ def read_tokens(paths: Sequence[Path]) -> TokenFile:
         raise BadRecordError(path, None, reason)
     if len(tokens) < 2:
         found = f"the file has {len(tokens)} tokens"
-        raise EmptyDataError(str(path), found, "Give a file of more of them.")
+        raise EmptyDataError(str(path), found, is_text=False)
     return TokenFile(path, tokens, _largest(path, tokens) + 1)
 
 
