@@ -71,11 +71,7 @@ def test_a_mask_without_y_is_that_of_the_next_step(tmp_path):
             "one target",
         ),
         ({"y": np.full(6, -100)}, BadRecordError, "leave the record out"),
-        (
-            {"y": np.full((6, 5), -100)},
-            EmptyDataError,
-            "no step of the part whole has",
-        ),
+        ({"y": np.full((6, 5), -100)}, EmptyDataError, "no step of the part whole has"),
         ({"y": CLASSES - 1}, BadRecordError, "y holds -1; entries count from 0"),
         ({"y": CLASSES, "masks": CLASSES}, BadRecordError, "did you mean mask"),
         ({"y": CLASSES, "lenghts": CLASSES}, BadRecordError, "did you mean lengths"),
