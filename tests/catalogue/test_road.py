@@ -16,6 +16,7 @@ from bptt.check.instances import seeded_name
 from tests.catalogue import cases
 from tests.catalogue.cases import LENGTHS, N_B, TAU, Case, load
 from tests.catalogue.loops import LOOPS
+from tests.catalogue.test_against_loops import IN_NUMPY
 
 FEW = ("skip_connections", "last_output", "linear_attention", "library elman")
 EVERY = (*LOOPS, *(f"library {name}" for name in cells.names()))
@@ -95,7 +96,7 @@ def test_kernels_compute_what_the_reference_does(name):
 def test_less_memory_and_a_prepared_call_change_no_bit(name):
     case = case_of(name)
     right = gradient(case)
-    for checkpoint in (1, "sqrt", "optimal"):
+    for checkpoint in () if name in IN_NUMPY else (1, "sqrt", "optimal"):
         assert_near(dict(gradient(case, checkpoint=checkpoint)), dict(right), 0)
     prepared = case.cell.prepare(
         case.params, case.inputs, initial=case.initial, seeds=case.seeds
@@ -118,7 +119,7 @@ def test_a_hessian_product_is_the_slope_of_the_gradient(name):
     text = cell.canonical_text
     if any(one in text for one in CHOSEN):
         return
-    held = re.findall(r"stop_gradient\((\w+)\)", text)
+    held = re.findall(r"\w+", " ".join(re.findall(r"stop_gradient\(([^()]*)\)", text)))
     rng = np.random.default_rng(3)
     v = {n: (n not in held) * rng.standard_normal(a.shape)
          for n, a in case.params.items()}  # fmt: skip
