@@ -98,8 +98,7 @@ def make_arrays(case, cell, dtype, seed=0):
     initial = {}
     if case.name == "ntm":
         memory = rng.standard_normal((case.n_b, SLOTS, sizes["n_m"]))
-        address = np.full((case.n_b, SLOTS), 1 / SLOTS)
-        initial = {"m": memory.astype(dtype), "w": address.astype(dtype)}
+        initial = {"m": memory.astype(dtype)}
     seeds = {}
     if case.node:
         shape = tuple(sizes.get(d, d) for d in cell.nodes[case.node])

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 
+import numpy as np
+
 EPS = 1e-5
 
 
@@ -305,8 +307,9 @@ RIVALS = {
 def ntm_start(m, p, n, memory):
     """The memory's initial value is given: its zero has no direction."""
     zeros = [m.zeros([n["n_b"], n[d]]) for d in ("n_h", "n_m")]
-    w = m.zeros([n["n_b"], memory.shape[1]]) + 1 / memory.shape[1]
-    return (*zeros, w, m.tensor(memory))
+    w = np.zeros(memory.shape[:2], memory.dtype)
+    w[:, 0] = 1  # the head starts at place 1
+    return (*zeros, m.tensor(w), m.tensor(memory))
 
 
 NTM = Rival(_before("U", "b"), ntm_start, _ntm_step)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bptt import Cell
+from bptt.step.shapes import numbers_of
 
 FOLDER = Path(__file__).parents[2] / "examples" / "catalogue"
 SIZES = (3, 2, 5, 4, 9, 17, 6, 7)
@@ -25,6 +26,10 @@ def positive(value):
 def distribution(value):
     value = np.exp(value)
     return value / value.sum(-1, keepdims=True)
+
+
+def one_hot(value):
+    return np.eye(value.shape[-1])[value.argmax(-1)].astype(value.dtype)
 
 
 def binary(value):
@@ -53,8 +58,8 @@ def constant(number):
 
 # What a paper says of a value: (cell, name) -> how a drawn one is made so.
 MEANT = {
-    ("ntm", "w"): distribution, ("dnc", "w"): distribution, ("dnc", "p"): distribution,
-    ("dnc", "w_r"): distribution, ("dnc", "usage"): distribution,
+    ("dnc", "w"): distribution, ("dnc", "p"): distribution,
+    ("dnc", "w_r"): distribution,
     ("mlstm", "n"): positive, ("slstm", "n"): positive, ("rwkv4", "b"): positive,
     ("teacher_forcing", "y"): distribution, ("conditional", "y"): distribution,
     ("encoder_decoder", "y"): distribution, ("encoder_decoder", "n"): lengths,
@@ -68,13 +73,17 @@ MEANT = {
     ("lmu", "theta"): positive, ("stp", "tau_x"): positive, ("stp", "tau_u"): positive,
     ("kalman", "P"): covariance, ("ltc", "rate"): positive, ("ltc", "dt"): positive,
     ("dnc_alloc", "u"): share, ("dnc_alloc", "w"): distribution,
-    ("coverage", "cov"): positive,
+    ("coverage", "cov"): positive, ("ctc", "Z"): one_hot, ("ctc", "skip"): binary,
+    ("hawkes", "delta"): positive, ("hawkes", "d"): positive,
+    ("pointer_generator", "Z"): distribution, ("pointer_generator", "cov"): positive,
+    ("neural_stack", "s"): share, ("neural_stack", "d"): share,
+    ("neural_stack", "u"): share,
     ("pendulum", "dt"): constant(0.05), ("lif", "z"): binary, ("alif", "z"): binary,
 }  # fmt: skip
 
 
 def numbers(shape, sizes):
-    return tuple(d if isinstance(d, int) else sizes[d] for d in shape)
+    return numbers_of(shape, sizes)
 
 
 class Case:

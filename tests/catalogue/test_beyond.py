@@ -10,14 +10,6 @@ from tests.catalogue.loops.beyond import BEYOND
 from tests.catalogue.test_against_loops import WAYS, compare
 
 CELLS = {
-    "gla": """
-        j = 1, ..., n_head
-        alpha[t, j] = sigmoid(W_2[j] @ (W_1[j] @ x[t]) + b[j]) ** (1 / 16)
-        k[t, j] = W_k[j] @ x[t]; v[t, j] = W_v[j] @ x[t]; q[t, j] = W_q[j] @ x[t]
-        S[t, j] = diag(alpha[t, j]) @ S[t-1, j] + outer(k[t, j], v[t, j])
-        o[t, j] = S[t, j].T @ q[t, j]
-        y[t, j] = silu(W_r[j] @ x[t] + b_r[j]) * layer_norm(o[t, j])
-    """,
     "hgrn2": """
         j = 1, ..., n_head
         f[t, j] = sigmoid(W_f[j] @ x[t])

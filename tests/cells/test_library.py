@@ -5,7 +5,9 @@ right, by other names than the cell's where the paper has others.
 """
 
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -213,6 +215,59 @@ def test_a_cell_computes_its_source_s_equations(name):
         if name == "slstm":  # the state is c in units of exp(m)
             scaled = run["s"][t] * np.exp(run["m"][t])
             np.testing.assert_allclose(scaled, state["c"], rtol=1e-11)
+
+
+@pytest.fixture
+def torch_for_numpy(monkeypatch):
+    """The steps above take five functions from NumPy: here from torch."""
+    torch = pytest.importorskip("torch")
+    names = SimpleNamespace(
+        tanh=torch.tanh, exp=torch.exp, sqrt=torch.sqrt,
+        maximum=lambda x, least: x.clamp(min=least),
+        eye=lambda n: torch.eye(n, dtype=torch.float64),
+    )  # fmt: skip
+
+    def total(step, params, inputs, states, seed, node):
+        state, noise, found = dict(states), inputs.get("e", [0] * TAU), 0
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules[__name__], "np", names)
+            for t in range(TAU):
+                state |= step(params, inputs["x"][t], state, noise[t])
+                found = found + (state[node] * seed[t]).sum()
+        return found
+
+    return torch, total
+
+
+@pytest.mark.parametrize("executor", ["llvm", "reference"])
+@pytest.mark.parametrize("name", STEPS)
+def test_a_gradient_is_that_of_the_source_s_equations(name, executor, torch_for_numpy):
+    torch, total = torch_for_numpy
+    cell, node = cells.get(name), "o" if name == "jordan" else "h"
+    params, inputs = arrays(cell)
+    given = {n: a for n, a in inputs.items() if a.dtype.kind == "f"}
+    states = first_state(name)
+    weights = [0.0] * TAU if cell.graph.loss else None  # the seed alone counts
+    seed = np.random.default_rng(3).standard_normal((TAU, *states[node].shape))
+    grad = cell.gradient(
+        params, inputs, seeds={node: seed}, weights=weights, input_gradient=True,
+        initial_gradient=True, executor=executor,
+    )  # fmt: skip
+    leaves = [
+        {n: torch.tensor(a).requires_grad_() for n, a in group.items()}
+        for group in (params, given, states)
+    ]
+    total(STEPS[name], *leaves, torch.tensor(seed), node).backward()
+    for group, found in zip(leaves, (grad, grad.inputs, grad.initial), strict=True):
+        for known in group.keys() & found.keys() - SCALARS.keys():
+            if name == "slstm" and group is leaves[2] and known != "h":
+                continue  # its states are in units of exp(m)
+            expected = group[known].grad
+            expected = 0.0 if expected is None else expected.numpy()
+            largest = max(1.0, np.abs(expected).max())
+            np.testing.assert_allclose(
+                found[known], expected, rtol=0, atol=1e-10 * largest, err_msg=known
+            )
 
 
 def test_the_stabiliser_keeps_the_slstm_finite_where_plain_exponentials_are_not():

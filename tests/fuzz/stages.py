@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -128,7 +128,7 @@ def _torch(cell: bptt.Cell, case: Case, known: Answer, out: Outcome) -> None:
     import bptt.torch
 
     params, inputs, options = call_arguments(case)
-    sizes = _named_sizes(cell, params)
+    sizes = named_sizes(cell, params)
     layer = bptt.torch.Recurrent(
         cell, outputs=case.defined, reduction=case.reduction, seed=0,
         dtype=getattr(torch, case.dtype), **sizes,
@@ -184,7 +184,7 @@ def _grad_of(tensor) -> np.ndarray:
     return np.zeros(tuple(tensor.shape)) if grad is None else grad.numpy()
 
 
-def _named_sizes(cell: bptt.Cell, params: Mapping[str, np.ndarray]) -> dict[str, int]:
+def named_sizes(cell: bptt.Cell, params: Mapping[str, np.ndarray]) -> dict[str, int]:
     """The size of every dimension of the parameters, by the name the cell gives it.
 
     A sum `n_p+n_q` is told by its parts; those that no parameter has alone share what
@@ -198,18 +198,20 @@ def _named_sizes(cell: bptt.Cell, params: Mapping[str, np.ndarray]) -> dict[str,
     }
     sums = {dim: size for dim, size in found.items() if "+" in dim}
     single = {dim: size for dim, size in found.items() if "+" not in dim}
-    for dim, size in sums.items():
-        parts = dim.split("+")
+    while sums:  # what one sum tells may leave another a single unknown part
+        unknown = {dim: _unknown_parts(dim, single) for dim in sums}
+        dim = min(sums, key=lambda dim: len(unknown[dim]))
+        parts, size = dim.split("+"), sums.pop(dim)
+        single |= dict.fromkeys(unknown[dim][1:], 1)
         rest = sum(int(p) if p.isdigit() else single.get(p, 0) for p in parts)
-        unknown = [
-            p for p in dict.fromkeys(parts) if not p.isdigit() and p not in single
-        ]
-        for part in unknown[1:]:
-            single[part] = 1
-            rest += parts.count(part)
-        for part in unknown[:1]:
+        for part in unknown[dim][:1]:
             single[part] = (size - rest) // parts.count(part)
     return single
+
+
+def _unknown_parts(dim: str, known: Collection[str]) -> list[str]:
+    parts = dict.fromkeys(dim.split("+"))
+    return [part for part in parts if not part.isdigit() and part not in known]
 
 
 def _jax(cell: bptt.Cell, case: Case, known: Answer, out: Outcome) -> None:

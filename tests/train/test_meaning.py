@@ -108,14 +108,29 @@ def test_a_loss_that_is_asked_for_says_what_y_is(tmp_path):
         ((X > 0).astype(float), "only 0 and 1, as real numbers"),
         (CLASSES > 1, "read as one target for each of 5 steps"),
         (X[..., 0], "read as one target for each of 5 steps"),
+        (CLASSES[:, 0], None),
         (X, None),
         (CLASSES, None),
         (X > 0, None),
     ],
 )
 def test_what_looks_like_a_mistake_is_named(tmp_path, y, words):
-    found = remarks(read(tmp_path, x=X, y=y))
+    found = remarks(read(tmp_path, x=X, y=y), None)
     assert [words in remark for remark in found] == ([] if words is None else [True])
+
+
+def test_who_names_a_loss_is_not_told_to(tmp_path):
+    data = with_loss(read(tmp_path, x=X, y=(X > 0).astype(float)), "mse")
+    assert remarks(data, "mse") == []
+
+
+def test_sequences_of_one_column_without_an_axis_are_not_one_in_silence(tmp_path):
+    (found,) = remarks(read(tmp_path, x=X[..., 0], y=CLASSES[:, 0]), None)
+    assert "one sequence of 6 steps and 5 columns" in found
+    with pytest.raises(BadRecordError, match=r"one column are x\[\.\.\., None"):
+        read(tmp_path, x=X[..., 0], y=CLASSES[:, 0], lengths=np.full(6, 3))
+    with pytest.raises(BadRecordError, match=r"float32 holds 3.4e.38 at most"):
+        read(tmp_path, x=X.astype(float) * 1e39, y=CLASSES)
 
 
 def test_a_loss_is_refused_where_the_target_is_the_next_character(

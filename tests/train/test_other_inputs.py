@@ -347,6 +347,39 @@ def test_a_cell_of_the_catalogue_learns_from_such_a_file(name, tmp_path):
     assert any((last[one] != first[one]).any() for one in first)
 
 
+def trained_on_its_file(name, folder):
+    path = str(CATALOGUE / f"{name}.cell")
+    given, free = tiny(Cell.load(path))
+    np.savez(folder / "data.npz", **given)
+    sizes = {"n_h": 5} if free else {}
+    chosen = TrainingOptions(cell=path, n_b=4, held_out=0.3, **sizes)
+    train(read(path, folder / "data.npz"), chosen, folder / "run", QUIET)
+    named = {n: np.moveaxis(a, 0, 1) for n, a in given.items() if a.ndim > 1}
+    return load(folder / "run"), named
+
+
+def test_targets_that_are_probabilities_leave_predictions_that_are(tmp_path):
+    model, named = trained_on_its_file("teacher_forcing", tmp_path)
+    run = model.cell.forward(model.parameters, named)
+    e = np.exp(run["o"])
+    expected = e / e.sum(-1, keepdims=True)
+    np.testing.assert_allclose(model.predict(named), expected, rtol=1e-5)
+    with pytest.raises(CellNotTrainableError, match=r"made of x, y\. Only of x alone"):
+        model.torch_module()
+
+
+def test_a_function_of_x_leaves_out_what_the_loss_alone_reads(tmp_path):
+    model, named = trained_on_its_file("information_flow", tmp_path)
+    assert list(model.network.inputs) == ["x"]
+    assert "alpha" not in model.network.parameters
+    import torch
+
+    o = model.torch_module()(torch.tensor(np.float32(named["x"])))
+    np.testing.assert_allclose(o.detach(), model.scores(named), rtol=1e-5, atol=1e-6)
+    found = model.jax_function()(model.parameters, np.float32(named["x"]))
+    np.testing.assert_allclose(found, model.scores(named), rtol=1e-5, atol=1e-6)
+
+
 def test_the_page_says_what_every_cell_of_the_catalogue_reads():
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE.read_text(), re.MULTILINE)
     expected = [(name, reads_of(CATALOGUE / f"{name}.cell").words) for name in OTHERS]

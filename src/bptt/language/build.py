@@ -12,7 +12,7 @@ from dataclasses import replace
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.declared import check_declaration
-from bptt.language.dimensions import Names, name_dimensions, resolve
+from bptt.language.dimensions import Names, check_sizes, name_dimensions, resolve
 from bptt.language.indexed import Index, read_indices
 from bptt.language.inner import expand_inner
 from bptt.language.lookups import LookUps
@@ -25,7 +25,13 @@ from bptt.language.places import (
     resolve_data,
     undeclared,
 )
-from bptt.language.ranks import RANKED, product_problem, rank_problem, rank_rule
+from bptt.language.ranks import (
+    RANKED,
+    by_case,
+    product_problem,
+    rank_problem,
+    rank_rule,
+)
 from bptt.language.syntax import parse_text
 from bptt.language.timeless import close_places, open_places, without_step
 from bptt.language.times import rewrite_times
@@ -52,6 +58,7 @@ def parse_cell(text: str) -> Graph:
     Raises: a subclass of `errors.CellError` for every mistake in the text.
     """
     equations, declarations = parse_text(text)
+    lines = {equation.name: equation.span for equation in equations}
     indices = read_indices(text)
     equations, timeless = open_places(equations)
     try:
@@ -65,7 +72,8 @@ def parse_cell(text: str) -> Graph:
     uses = collect_uses(step.equations, step.declarations, hidden)
     uses.like = step.like
     uses.times = replace(step.times, hidden=hidden, wholes=inner.wholes)
-    return _CellBuilder(uses, indices, count_places(step.equations)).build()
+    graph = _CellBuilder(uses, indices, count_places(step.equations)).build()
+    return check_sizes(graph, uses.leaves() | lines)
 
 
 class _CellBuilder(LookUps):
@@ -147,9 +155,7 @@ class _CellBuilder(LookUps):
         return found
 
     def _span_of(self, name: str) -> Span:
-        uses = self._uses
-        tables = (uses.bare, uses.now, uses.before, uses.after, uses.carried)
-        return next(table[name] for table in tables if name in table)
+        return self._uses.leaves()[name]
 
     def _settle(self, name: str, expression: Node) -> None:
         """Compare an equation's shape with what was assumed or declared of its name."""
@@ -202,21 +208,6 @@ class _CellBuilder(LookUps):
                 return (
                     f"{name} has a place wherever it is read, so it is a vector at "
                     f"each; if it is a number there, declare `{name}: {dim}`"
-                )
-        return ""
-
-    def _by_case(self, expr: Piece, nodes: tuple[Node, ...]) -> str:
-        """What to declare, if what a line defines meets a matrix as a vector."""
-        if sorted(node.rank for node in nodes) != [1, 2]:
-            return ""
-        matrix = self._show(max(nodes, key=lambda node: node.rank).shape)
-        vector = expr.arguments[0 if nodes[0].rank == 1 else 1]
-        for name in {part.name: None for part in vector.parts() if part.op == "read"}:
-            line = self._uses.defined.get(name)
-            if line and any(part is expr for part in line.expression.parts()):
-                return (
-                    f"{name} is a vector by its lower-case letter; a matrix is called "
-                    f"{name[0].upper()}{name[1:]}, or declared, `{name}: {matrix}`"
                 )
         return ""
 
@@ -313,7 +304,11 @@ class _CellBuilder(LookUps):
         )
         if error.kind == "rank":
             rule, fix = rank_rule(expr.op, nodes[0].rank)
-            fix = self._by_letter(expr) or self._by_case(expr, nodes) or fix
+            ranks = [node.rank for node in nodes]
+            if sorted(ranks) == [1, 2]:
+                matrix = self._show(nodes[ranks.index(2)].shape)
+                fix = by_case(expr, ranks, matrix, self._uses.defined) or fix
+            fix = self._by_letter(expr) or fix
             return errors.RankError(
                 expr.span, f"{described}: {rule}", fix=fix, shapes=known
             )
@@ -436,12 +431,15 @@ class _CellBuilder(LookUps):
                     continue
                 if isinstance(dim.find().value, int):
                     continue
+                known = [3 if d is dim else d for d in shape]
+                fixed = self._show(tuple(known)) if len(shape) > 1 else "3"
                 raise errors.UnsizedStateError(
                     span,
                     f"{name} is read as {shapes.RANK_NAMES[len(shape)]} "
                     f"{self._show(shape)}, but no parameter and no real input has the "
                     f"dimension {names[dim.find()]}",
-                    fix=f"declare a scalar, `{name}: ()`, or a fixed size, `{name}: 3`",
+                    fix=f"declare a scalar, `{name}: ()`, or a fixed size, "
+                    f"`{name}: {fixed}`",
                     shapes=self._known(),
                 )
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count
 
+from bptt import errors
+from bptt.errors import Span
+from bptt.step.graph import Graph
 from bptt.step.shapes import Dim, DimVar, Shape
 
 Names = dict[DimVar, str | int]
@@ -66,3 +69,22 @@ def _resolve(dim: Dim, names: Names, unknown: str | None) -> Dim:
     if unknown is not None:
         return names.get(dim.find(), unknown)
     return names[dim.find()]
+
+
+def check_sizes(graph: Graph, written: Mapping[str, Span]) -> Graph:
+    """A dimension's name says its size, so nothing else has it; the graph.
+
+    written: where each name of an equation, a parameter or an input stands.
+    Raises: ReservedNameError.
+    """
+    for name in graph.dims():
+        if name in written:
+            raise errors.ReservedNameError(
+                written[name],
+                f"{name} is a dimension of the cell, whose size comes with the call, "
+                "and cannot name anything else",
+                fix=f"leave it out and give its size, `cell.init({name}=5)`; a fixed "
+                f"size stands in a declaration, `{name.removeprefix('n_')}: 5`; for "
+                "something else, another name",
+            )
+    return graph

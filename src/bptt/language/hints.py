@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import keyword
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+
+from bptt.language.numbers import whole
 
 STACKED = (
     "vectors are put together as `[h[t-1]; x[t]]`; a product with them is also the sum "
@@ -33,6 +35,22 @@ CALLS_INSTEAD = {
     "embedding": "`E[:, x[t]]`, the column of a token",
     "dropout": "declare a mask that is drawn, `m: n_h = dropout(0.5)`, and multiply by "
     "m[t]",
+    "zeros": "a number stands for a vector of it, `h[0] = 0`; `fill(0, n_h)` is one",
+    "ones": "a number stands for a vector of it, `h[0] = 1`; `fill(1, n_h)` is one",
+    "logistic": "`sigmoid(u)`",
+    "ln": "`log(u)`",
+    "tan": "`sin(u) / cos(u)`",
+    "sinh": "`(exp(u) - exp(-u)) / 2`",
+    "cosh": "`(exp(u) + exp(-u)) / 2`",
+    "trace": "`sum(diagonal(A))`",
+    "var": "`mean((u - mean(u)) ** 2)`",
+    "std": "`sqrt(mean((u - mean(u)) ** 2))`",
+    "len": "the size of the vector u is `n_u`, of the sequence `tau`",
+    "σ": "`sigmoid(u)`",
+    "batch_norm": "`layer_norm(u)`: a row of a batch never reads another",
+    **dict.fromkeys(("random", "rand", "randn", "normal", "uniform", "bernoulli"),
+                    "declare an input that is drawn, `e: n_h = normal(0.1)`, and read "
+                    "e[t]"),
     **dict.fromkeys(("concat", "concatenate", "cat", "hstack", "vstack"),
                     STACKED),
 }  # fmt: skip
@@ -42,12 +60,21 @@ SIGNS = {
     "×": "`*` element by element, `@` for a product with a matrix",
     "⊙": "`*`", "∘": "`*`", "∗": "`*`", "−": "`-`", "–": "`-`", "÷": "`/`",
     "≤": "`<=`", "≥": "`>=`", "²": "`** 2`", "³": "`** 3`", "ᵀ": "`.T`", "⊤": "`.T`",
+    "‖": "`norm(u)`", "∥": "`norm(u)`",
     "′": "another name, such as h_1", "√": "`sqrt(u)`", "∑": "`sum(u)`",
     "σ": "`sigmoid(u)`",
 }  # fmt: skip
+# What the last step is called elsewhere.
+LAST_STEP = frozenset({"T", "N", "n", "n_t", "t_max", "tmax", "end", "last"})
 NAMED = sorted({*keyword.kwlist} - {"True", "False", "None"})
 _WORD = re.compile(rf"(?<![\w.])({'|'.join(NAMED)})(?!\w)")
-_CALLED_STEP = re.compile(r"\b([^\W\d]\w*)\s*\(\s*(t\s*(?:[+-]\s*1)?)\s*\)")
+_CALLED_STEP = re.compile(
+    r"\b([^\W\d]\w*)\s*(?:\^\s*)?[({]+\s*(t\s*(?:[+-]\s*\d+)?)\s*\)"
+)
+_SIZES = re.compile(r"^\s*([^\W\d]\w*)\s*:\s*(\w+) *(?: x |[*×]| by ) *(\w+)\s*$")
+_RANGE = re.compile(
+    r"[,;]\s*(?:for\s+)?([^\W\d]\w*) *(?:=|in) *(-?\d+)[ ,.:…]+(\w+)\s*$"
+)
 _PRIMED = re.compile(r"[\w\])]'")
 _BESIDE = re.compile(r"(?<![\w.\]])((?:[^\W\d]\w*(?:\[[^\[\]]*\])?|\d+(?:\.\d+)?)) +"
                      r"([^\W\d]\w*(?:\[[^\[\]]*\])?)")  # fmt: skip
@@ -60,9 +87,9 @@ def of_line(line: str, column: int) -> Hint | None:
     """What a line that the grammar refuses at a column may have meant."""
     code = line.split("#", 1)[0]
     return (
-        _sign(code) or _braces(code) or _stacked(code, column) or _bars(code)
-        or _called(code) or _word(code) or _prime(code)
-        or _side_by_side(code, column)
+        _sizes(code) or _range(code) or _sign(code) or _braces(code)
+        or _stacked(code, column) or _bars(code) or _called(code)
+        or _word(code) or _prime(code) or _side_by_side(code, column)
     )  # fmt: skip
 
 
@@ -75,10 +102,30 @@ def reserved_word(line: str) -> str:
 
 def _sign(code: str) -> Hint | None:
     for place, character in enumerate(code):
-        if character in SIGNS and not character.isidentifier():
+        if character in SIGNS and (character in "ᵀ⊤" or not character.isidentifier()):
             problem = f"{character} is not a sign of the language"
             return place, problem, f"write {SIGNS[character]}"
     return None
+
+
+def _sizes(code: str) -> Hint | None:
+    """`W: n_h x n_x`."""
+    found = _SIZES.search(code)
+    if found is None:
+        return None
+    name, rows, columns = found.groups()
+    problem = "the sizes of a matrix stand in brackets"
+    return found.start(2), problem, f"{name}: ({rows}, {columns})"
+
+
+def _range(code: str) -> Hint | None:
+    """`..., j = 1..4` behind an equation."""
+    found = _RANGE.search(code)
+    if found is None:
+        return None
+    index, first, last = found.groups()
+    problem = "an index is declared on a line of its own"
+    return found.start(1), problem, f"`{index} = {first}, ..., {last}`"
 
 
 def _braces(code: str) -> Hint | None:
@@ -156,6 +203,35 @@ def declared_index(place: str) -> str:
     return f"declare the index, `{place} = 1, ..., n_{place}`"
 
 
+def step_fix(name: str, node: ast.Subscript, show: Callable[[ast.AST], str]) -> str:
+    """What may stand in `name[...]` instead of what is no step."""
+    step = node.slice
+    if isinstance(step, ast.Name):  # an index that no line declares
+        if step.id in LAST_STEP:
+            return f"{name}[tau] for the last step"
+        return f"{name}[t], or {declared_index(step.id)}"
+    if isinstance(step, ast.Tuple):
+        return element_fix(node, show)
+    if whole(step) == -1:
+        return f"{name}[tau] for the last step, {name}[t-1] for the one before"
+    fix = f"{name}[t] or {name}[t-1]; a value before the first step is given with the "
+    fix += f"call, `initial={{'{name}': ...}}`"
+    if isinstance(step, ast.Constant):
+        fix += f"; an element of a vector is {element_fix(node, show)}"
+    return fix
+
+
+def alone(node: ast.expr, known: Collection[str]) -> str:
+    """`tanh(u)` for `np.tanh`, `sum(h[t])` for `h[t].sum`; "" for what nothing is."""
+    if not isinstance(node, ast.Attribute):
+        return ""
+    if node.attr not in known:
+        return CALLS_INSTEAD.get(node.attr, "")
+    value = ast.unparse(node.value)
+    is_library = isinstance(node.value, ast.Name | ast.Attribute)
+    return f"`{node.attr}({'u' if is_library else value})`"
+
+
 def element_fix(node: ast.expr, show: Callable[[ast.AST], str]) -> str:
     """How the language writes the element, or the part, that Python's bracket reads."""
     general = "a vector's elements 2 to 4, counted from 1, are `u[2, ..., 4]`"
@@ -167,6 +243,9 @@ def element_fix(node: ast.expr, show: Callable[[ast.AST], str]) -> str:
     if isinstance(last, ast.Name) and last.id not in ("t", "tau"):
         return declared_index(last.id)
     value = show(node.value).strip("`")
+    if steps and all(isinstance(part, ast.Subscript) for part in (*steps, last)):
+        parts = "; ".join(show(part).strip("`") for part in (*steps, last))
+        return f"`{value} @ [{parts}]`, a matrix times vectors put together"
     bounds = _bounds(last)
     if bounds is None or any(
         isinstance(step, ast.Constant | ast.Slice) for step in steps

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.functions import CALLS, KEPT, Function, collect
-from bptt.language.hints import STACKED, declared_index, element_fix
+from bptt.language.hints import STACKED, element_fix, step_fix
 from bptt.language.indexed import (
     Index,
     IndexReader,
@@ -294,7 +295,8 @@ class _EquationReader(IndexReader):
     def _bracketed(self, node: ast.expr, span: Span) -> Piece:
         """What has square brackets, or a dot."""
         if isinstance(node, ast.List) and len(node.elts) > 1:
-            return Piece("concat", tuple(map(self.expression, node.elts)), span)
+            parts = tuple(map(self.expression, node.elts))
+            return Piece("concat", parts, span, self._joint(node.elts))
         if isinstance(node, ast.Attribute):
             return self._transpose(node, span)
         if isinstance(node, ast.Subscript):
@@ -304,6 +306,13 @@ class _EquationReader(IndexReader):
             f"{self._show(node)} is not part of the cell language",
             fix=_instead(node),
         )
+
+    def _joint(self, parts: Sequence[ast.expr]) -> str:
+        """The sign between the parts of `[u; v]`: `,` where one is a comma."""
+        spans = [self.span(part) for part in parts]
+        between = (a.line[a.end : b.start if a.line_number == b.line_number else None]
+                   for a, b in pairwise(spans))  # fmt: skip
+        return "," if any("," in text for text in between) else ";"
 
     def _check_read(self, node: ast.Name) -> None:
         if node.id in RESERVED or node.id in KEPT:
@@ -397,18 +406,10 @@ class _EquationReader(IndexReader):
         lag = self._lag(node.slice)
         name = self._name(node.value)
         if lag is None:
-            fix = f"{name}[t] or {name}[t-1]; a value before the first step is "
-            fix += f"given with the call, `initial={{'{name}': ...}}`"
-            if isinstance(node.slice, ast.Name):  # an index that no line declares
-                fix = f"{name}[t], or {declared_index(node.slice.id)}"
-            elif isinstance(node.slice, ast.Tuple):
-                fix = element_fix(node, self._show)
-            elif isinstance(node.slice, ast.Constant):
-                fix += f"; an element of a vector is {element_fix(node, self._show)}"
             raise errors.UnsupportedSyntaxError(
                 self.span(node.slice),
                 f"{self._show(node)}: a step is written t, t-1, t+1 or tau",
-                fix=fix,
+                fix=step_fix(name, node, self._show),
             )
         return name, lag if lag == "tau" else self._near(int(lag), node)
 

@@ -51,6 +51,10 @@ class Uses:
         """Names read as `name[t]` that no equation defines."""
         return tuple(name for name in self.now if name not in self.defined)
 
+    def leaves(self) -> dict[str, Span]:
+        """Every name that is read, with the place of a read."""
+        return self.carried | self.after | self.before | self.now | self.bare
+
     @property
     def only_multiplied(self) -> dict[str, Span]:
         """Vectors without a step that `parameter @ vector` alone reads."""
@@ -228,7 +232,8 @@ def _check_kinds(uses: Uses) -> None:
             raise errors.BareStateError(
                 span,
                 f"{name} varies in time elsewhere in the cell, but has no step here",
-                fix=f"{name}[t] or {name}[t-1]",
+                fix=f"{name}[t] or {name}[t-1]; in an equation without a step "
+                f"{name}[tau], its last value, or sum(t, {name}[t])",
             )
     for name, span in uses.only_multiplied.items():
         if name not in uses.declared:

@@ -59,11 +59,12 @@ class NotUtf8Error(TrainError):
 
 
 class EmptyDataError(TrainError):
-    """The training data holds no character."""
+    """The training data holds nothing that could be learned."""
 
-    def __init__(self, source: str, found: str) -> None:
+    def __init__(self, source: str, found: str, *, is_text: bool = True) -> None:
+        text = "Give text; in" if is_text else "Give a file that has some. In"
         super().__init__(
-            f"DATA {source!r}: {found}. Give text; in a folder, files are chosen by "
+            f"DATA {source!r}: {found}. {text} a folder, files are chosen by "
             "--pattern, and names that begin with a dot are skipped."
         )
 
@@ -105,10 +106,13 @@ class TooFewRecordsError(TrainError):
     """A part of the sequences has no record."""
 
     def __init__(self, source: str, part: str, n: int) -> None:
+        one = ""
+        if n == 1:
+            one = " An x (n, tau) is one sequence of n steps; n of them: x[..., None]."
         super().__init__(
             f"DATA {source!r}: no sequence is left for the {part} part of {n}. "
             "Give more sequences, another --split, or arrays named x_train, "
-            "x_validation and x_test."
+            f"x_validation and x_test.{one}"
         )
 
 

@@ -11,6 +11,7 @@ from bptt.execute.dispatch import drop_spare
 from bptt.train.checkpoint import BEST, Parameters, path_of, read_checkpoint
 from bptt.train.data.baselines import Baselines
 from bptt.train.data.sequences import Batches
+from bptt.train.data.targets import LOSSES
 from bptt.train.data.task import TrainingTask
 from bptt.train.evaluation import evaluate_part
 from bptt.train.full_batch import FullBatchSession
@@ -88,14 +89,14 @@ def _unmeasured(
     lacks = {
         "validation": meter.validation is None,
         "test": "test" in skipped,
-        "references": bool(skipped) and setting.model.loss != "other",
+        "references": bool(skipped) and setting.model.loss in LOSSES,
     }
     return tuple(name for name, is_lacking in lacks.items() if is_lacking)
 
 
 def _with_references(report: Report, setting: Setting) -> Report:
     task, model = setting.task, setting.model
-    if model.loss == "other":
+    if model.loss not in LOSSES:
         return report
     trivial = Trivial.of(task.parts["training"], task.form, model.loss)
     write_trivial(setting.folder, trivial)

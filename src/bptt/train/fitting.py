@@ -142,7 +142,7 @@ def refuse_other_sizes(name: str, sized: Iterable[Sized]) -> None:
 
 def reads_targets_back(cell: Cell, scores: str) -> bool:
     """Whether what is scored depends on y: teacher forcing, U @ y[t-1]."""
-    return "y" in cell.graph.inputs and "y" in _behind(cell, scores)
+    return "y" in cell.graph.inputs and "y" in behind(cell, scores)
 
 
 def unread(cell: Cell) -> list[str]:
@@ -152,12 +152,12 @@ def unread(cell: Cell) -> list[str]:
     afterwards is not read.
     """
     graph = cell.graph
-    behind = _behind(cell, "L")
-    known = behind | {*graph.times.hidden} | graph.times.wholes
+    read = behind(cell, "L")
+    known = read | {*graph.times.hidden} | graph.times.wholes
     left = [name for name in graph.definitions if name not in known]
     if not left:
         return []
-    given = [n for n, s in graph.inputs.items() if n not in behind and s.draw is None]
+    given = [n for n, s in graph.inputs.items() if n not in read and s.draw is None]
     also = f", and so does the input {given[0]}" if given else ""
     text = (
         f"the loss does not depend on {', '.join(left)}{also}: it learns nothing. "
@@ -166,7 +166,7 @@ def unread(cell: Cell) -> list[str]:
     return [text]
 
 
-def _behind(cell: Cell, name: str) -> set[str]:
+def behind(cell: Cell, name: str) -> set[str]:
     """The definitions and inputs that one depends on, at any step, and itself."""
     graph = cell.graph
     todo, seen = [name], {name}

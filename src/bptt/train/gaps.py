@@ -7,6 +7,9 @@ known[t] is 1 where an element of y is there and 0 where it is not. There the lo
 whatever o says, and so is its gradient: softplus(-10000) is 0 in float32 and float64.
 """
 
+import re
+from collections.abc import Collection
+
 import numpy as np
 
 from bptt.cell import Cell
@@ -55,10 +58,30 @@ def with_loss_line(cell: Cell, line: str) -> Cell:
 
 
 def without_loss(cell: Cell) -> str:
-    """The equations without those of L[t] and L, and without what they alone read."""
-    alone = ("L[t] =", "L =", "y:", f"{KNOWN}:")
+    """The equations without those of L[t] and L, and what they alone read."""
     lines = print_graph(cell.graph).splitlines()
-    return "".join(f"{line}\n" for line in lines if not line.startswith(alone))
+    return _declared([s for s in lines if not s.startswith(("L[t] =", "L ="))])
+
+
+def equations_of(cell: Cell, names: Collection[str]) -> str:
+    """The equations of some definitions, and the declarations that they need."""
+    rest = cell.graph.definitions.keys() - names
+    lines = print_graph(cell.graph).splitlines()
+    return _declared([s for s in lines if not _is_equation_of(rest, s)])
+
+
+def _is_equation_of(names: Collection[str], line: str) -> bool:
+    found = re.match(r"(\w+)(\[[^\]]*\])? =", line)
+    return found is not None and found[1] in names
+
+
+def _declared(lines: list[str]) -> str:
+    """The lines less declarations of what no equation among them names."""
+    found = [re.match(r"(\w+): ", line) for line in lines]
+    pairs = list(zip(lines, found, strict=True))
+    words = set(re.findall(r"\w+", " ".join(s for s, name in pairs if not name)))
+    kept = [s for s, name in pairs if name is None or name[1] in words]
+    return "".join(f"{line}\n" for line in kept)
 
 
 def without_known(node: Node) -> Node:

@@ -66,9 +66,11 @@ def refuse_ignored(
         options.refuse_ignored("the target is no later step of a real series", "season")
     if isinstance(data, SequenceFiles):
         if "validation" in data.parts:
-            options.refuse_ignored("the data names its validation part", "held_out")
+            why = "the data names its validation part (--split sets it, too)"
+            options.refuse_ignored(why, "held_out")
         if "training" in data.parts:
-            options.refuse_ignored("the data names its parts", "test", "split_by")
+            why = "the data names its parts (--split sets --test, too)"
+            options.refuse_ignored(why, "test", "split_by")
     sized = {*model.sizes(task.form), *options.sizes}
     if not set(model.cell.dims) - sized:
         why = "the data and --size say the size of every dimension"

@@ -38,7 +38,8 @@ from bptt.train.options import TrainingOptions
 
 # The loss of a cell that has none, by the kind of target.
 LOSSES = {"class": "nll", "multi-hot": "bce", "real": "mse"}
-LINKS = {"nll": "softmax", "bce": "sigmoid", "mse": None}
+# Of every loss that scores are found in, what makes a prediction of them.
+LINKS = {"nll": "softmax", "nll_soft": "softmax", "bce": "sigmoid", "mse": None}
 NEEDS_WHOLE = "It needs whole sequences: files of them, and no --tau, --k1 or --k2."
 
 
@@ -46,14 +47,20 @@ NEEDS_WHOLE = "It needs whole sequences: files of them, and no --tau, --k1 or --
 class Model:
     """A cell that reads x and is scored on y.
 
-    loss: "nll", "bce", "mse", or "other"; scores: the name of o in nll(softmax(o), y),
-    bce(sigmoid(o), y) or mse(o, y), None where the loss is none of these.
+    loss: "nll", "bce", "mse", "nll_soft", whose targets are probabilities, or "other";
+    scores: the name of o in nll(softmax(o), y), bce(sigmoid(o), y) or mse(o, y), None
+    where the loss is none of these.
     """
 
     name: str
     cell: Cell
     loss: str
     scores: str | None
+
+    @property
+    def link(self) -> str | None:
+        """What makes a prediction of the scores: "softmax", "sigmoid" or nothing."""
+        return LINKS.get(self.loss)
 
     @property
     def is_once(self) -> bool:

@@ -28,13 +28,13 @@ from bptt.train.export.c_header import c_header
 from bptt.train.export.onnx_model import onnx_model
 from bptt.train.export.single_step import SingleStep, single_step
 from bptt.train.files import write_whole
-from bptt.train.fitting import reads_targets_back
-from bptt.train.gaps import without_loss
+from bptt.train.fitting import behind, reads_targets_back
+from bptt.train.gaps import equations_of
 from bptt.train.model import Model
 from bptt.train.optimiser import import_torch
 from bptt.train.reading import reads_of
 from bptt.train.run_folder import SavedRun, read_run
-from bptt.train.sampling import best_or_last, writer_of
+from bptt.train.sampling import best_or_last, writer_of_run
 
 Given = Array | Mapping[str, Array]  # x, or all inputs by name
 
@@ -84,7 +84,7 @@ class Trained:
         has no o in its loss.
         """
         o = self.scores(x, lengths=lengths)
-        found = self._in_units(_link(self.model.loss, o))
+        found = self._in_units(_link(self.model.link, o))
         if lengths is not None and not self.is_once:
             found[np.arange(len(found))[:, None] >= np.asarray(lengths)] = 0
         return found
@@ -171,21 +171,33 @@ class Trained:
     def sample(self, prompt: str, length: int, **how: Any) -> Iterator[str]:
         """Text, or tokens, that goes on from a prompt; see `Sampler.write`.
 
-        Raises: CellNotTrainableError if its loss is not nll(softmax(o), y), or its o
-        depends on y.
+        Raises: NotSampledError if its target is not its next token,
+        CellNotTrainableError if its loss is not nll(softmax(o), y), or its o depends on
+        y.
         """
-        sampler = writer_of(self.model, self.parameters, self.vocabulary)
-        return sampler.write(prompt, length, **how)
+        return writer_of_run(self.run).write(prompt, length, **how)
 
     @cached_property
     def network(self) -> Cell:
-        """The cell without its loss: it reads x alone, and whatever is drawn."""
-        network = Cell(without_loss(self.cell))
-        left = [n for n, s in network.graph.inputs.items() if s.draw is None]
-        if left != ["x"] or network.graph.loss is not None:
-            found = f"without L[t] its inputs are {', '.join(left)}"
-            raise CellNotTrainableError(self.model.name, found, "It must read x alone.")
-        return network
+        """What its scores are made of: a cell of x alone, and whatever is drawn.
+
+        Raises: CellNotTrainableError where they are made of more.
+        """
+        names = behind(self.cell, _scores_of(self.model))
+        inputs = [n for n in self.cell.inputs if n in names]
+        if [n for n in inputs if self.cell.graph.inputs[n].draw is None] != ["x"]:
+            found = f"what it predicts is made of {', '.join(inputs)}"
+            fix = (
+                "Only of x alone is there such a function. bptt.torch.Recurrent and "
+                "bptt.jax.recurrent take load(RUN).cell, and every input by its name."
+            )
+            raise CellNotTrainableError(self.model.name, found, fix)
+        return Cell(equations_of(self.cell, names))
+
+    def _drawn(self) -> dict[str, Array]:
+        """What the network draws, at its mean."""
+        means = self.model.means(self.form, self.parameters)
+        return {n: a for n, a in means.items() if n in self.network.inputs}
 
     @property
     def step(self) -> SingleStep:
@@ -201,8 +213,7 @@ class Trained:
         import_torch()
         make: Any = import_module("bptt.train.export.torch_module").predictor
         return make(
-            self.network, self.parameters, _scores_of(self.model),
-            self.model.means(self.form, self.parameters),
+            self.network, self.parameters, _scores_of(self.model), self._drawn(),
             (self.form.x_mean, self.form.x_scale),
         )  # fmt: skip
 
@@ -215,7 +226,7 @@ class Trained:
         jnp: Any = import_module("jax.numpy")
         scores = _scores_of(self.model)
         network = jax_room.recurrent(self.network, nodes=(scores,))
-        means, form = self.model.means(self.form, self.parameters), self.form
+        means, form = self._drawn(), self.form
 
         def predict(parameters: Mapping[str, Any], x: Any) -> Any:
             if form.x_scale:
@@ -227,7 +238,8 @@ class Trained:
             noise = {
                 n: jnp.broadcast_to(m, (*lead, *m.shape)) for n, m in means.items()
             }
-            return network(parameters, {"x": x, **noise}).nodes[scores]
+            given = {n: parameters[n] for n in self.network.parameters}
+            return network(given, {"x": x, **noise}).nodes[scores]
 
         return predict
 
@@ -312,10 +324,10 @@ def _scores_of(model: Model) -> str:
     return model.scores
 
 
-def _link(loss: str, o: Array) -> Array:
-    if loss == "nll":
+def _link(link: str | None, o: Array) -> Array:
+    if link == "softmax":
         weights = np.exp(o - o.max(axis=-1, keepdims=True))
         return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
-    if loss == "bce":
+    if link == "sigmoid":
         return np.asarray(np.exp(-np.logaddexp(0, -o)))
     return o

@@ -43,7 +43,8 @@ def dnc(p, x, s, back):
     h = tanh(p.b + p.W @ s.h + p.R @ s.r + p.U @ x.x)
     free, g_a, g_w = (sigmoid(getattr(p, f"u_{k}") @ h) for k in "faw")
     beta, pi, key = 1 + softplus(p.u_b @ h), torch.softmax(p.P @ h, 0), p.W_k @ h
-    usage = (s.usage + s.w - s.usage * s.w) * (1 - free * s.w_r)
+    used = torch.arange(7, dtype=x.x.dtype) / 7 if x.t == 1 else s.usage
+    usage = (used + s.w - used * s.w) * (1 - free * s.w_r)
     allocated = torch.softmax(-p.alpha * usage, 0)
     w = g_w * (g_a * allocated + (1 - g_a) * _content(beta, s.M, key))
     erase, write = sigmoid(p.E @ h), p.A @ h

@@ -6,26 +6,11 @@ its steps, and returns the sequence of a node. BEYOND: name -> loop and node.
 
 import torch
 from torch import sigmoid, tanh
-from torch.nn.functional import conv2d, layer_norm, relu, silu, softplus
+from torch.nn.functional import conv2d, relu, silu, softplus
 
 
 def _unit(u):
     return u / u.square().sum().sqrt()
-
-
-def gla(p, inputs, s, tau):
-    S, out = list(s["S"]), []
-    for x in inputs["x"]:
-        rows = []
-        for j in range(len(S)):
-            alpha = sigmoid(p["W_2"][j] @ (p["W_1"][j] @ x) + p["b"][j]) ** (1 / 16)
-            k, v, q = (p[f"W_{n}"][j] @ x for n in "kvq")
-            S[j] = alpha[:, None] * S[j] + torch.outer(k, v)
-            o = S[j].T @ q
-            gate = silu(p["W_r"][j] @ x + p["b_r"][j])
-            rows.append(gate * layer_norm(o, o.shape, eps=1e-5))
-        out.append(torch.stack(rows))
-    return torch.stack(out)
 
 
 def hgrn2(p, inputs, s, tau):
@@ -198,7 +183,7 @@ def chosen_columns(p, inputs, s, tau):
 
 
 BEYOND = {
-    "gla": (gla, "y"), "hgrn2": (hgrn2, "o"), "rwkv6": (rwkv6, "y"),
+    "hgrn2": (hgrn2, "o"), "rwkv6": (rwkv6, "y"),
     "deltaproduct": (deltaproduct, "o"), "titans": (titans, "y"),
     "coverage": (coverage, "L"), "act_fixed": (act_fixed, "y"),
     "grid_conv": (grid_conv, "h"), "lif_refractory": (lif_refractory, "v"),

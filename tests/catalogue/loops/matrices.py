@@ -7,13 +7,28 @@ with explicit loops over indices, not with the cells' vector operations.
 
 import torch
 from torch import sigmoid, tanh
-from torch.nn.functional import logsigmoid, relu, silu, softplus
+from torch.nn.functional import layer_norm, logsigmoid, relu, silu, softplus
 
 from tests.catalogue.loops.steps import LOOPS, loop
 
 
 def _unit(u):
     return u / u.square().sum().sqrt()
+
+
+def gla(p, inputs, s, tau):
+    S, out = list(s["S"]), []
+    for x in inputs["x"]:
+        rows = []
+        for j in range(len(S)):
+            alpha = sigmoid(p["W_2"][j] @ (p["W_1"][j] @ x) + p["b"][j]) ** (1 / 16)
+            k, v, q = (p[f"W_{n}"][j] @ x for n in "kvq")
+            S[j] = alpha[:, None] * S[j] + torch.outer(k, v)
+            o = S[j].T @ q
+            gate = silu(p["W_r"][j] @ x + p["b_r"][j])
+            rows.append(gate * layer_norm(o, o.shape, eps=1e-5))
+        out.append(torch.stack(rows))
+    return torch.stack(out)
 
 
 def mlstm(p, inputs, s, tau):
@@ -170,8 +185,9 @@ def ttt_linear(p, inputs, s, tau):
 
 
 def ntm(p, inputs, s, tau):
-    h, r, w, m, out = s["h"], s["r"], s["w"], s["m"], []
-    n = len(w)
+    h, r, m, out = s["h"], s["r"], s["m"], []
+    n = len(m)
+    w = torch.eye(n, dtype=m.dtype)[0]  # the head starts at place 1
     for x in inputs["x"]:
         h = tanh(p["b"] + p["W"] @ h + p["R"] @ r + p["U"] @ x)
         key, shift = p["W_k"] @ h, torch.softmax(p["W_s"] @ h, 0)
@@ -242,7 +258,7 @@ def attention_decoder(p, inputs, s, tau):
 LOOPS |= {
     "mlstm": (mlstm, "h"), "slstm": (slstm, "h"),
     "gated_deltanet": (gated_deltanet, "y"),
-    "linear_attention": (linear_attention, "o"), "s6": (s6, "y"),
+    "gla": (gla, "y"), "linear_attention": (linear_attention, "o"), "s6": (s6, "y"),
     "rwkv7": (rwkv7, "o"), "fast_weights": (fast_weights, "h"),
     "fast_weights_steps": (fast_weights_steps, "h"),
     "plasticity": (plasticity, "H"), "ttt_linear": (ttt_linear, "z"),

@@ -115,7 +115,8 @@ def open_data(request: DataRequest) -> Data:
         return read_tokens(request.paths)
     if found == ["table"]:
         files = [f for path in request.paths for f in _table_files(path, request)]
-        return read_tables(" ".join(map(str, request.paths)), files, request.table)
+        source = " ".join(map(str, request.paths))
+        return read_tables(source, files, request.table, request.reads)
     if found == ["sequences"]:
         files = [f for path in request.paths for f in _sequence_files(path, request)]
         source = " ".join(map(str, request.paths))
@@ -152,7 +153,7 @@ def make_task(
     if isinstance(data, SequenceFiles):
         meant = with_loss(data, options.loss)
         task = sequence_task(meant, options)
-        return replace(task, remarks=(*remarks(meant), *task.remarks))
+        return replace(task, remarks=(*remarks(meant, options.loss), *task.remarks))
     kind = options.tokens if vocabulary is None else vocabulary.kind
     if kind != options.tokens:
         expected = f"{kind}, as in the run that gives the vocabulary"

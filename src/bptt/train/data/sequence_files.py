@@ -53,6 +53,7 @@ Arrays = Mapping[str, Array]
 SUFFIXES = (".npz", ".safetensors")
 STEP, SEQUENCE = "step", "sequence"  # what a target belongs to
 ERROR = "error"  # what a missing value is, or MASK
+LARGEST = float(np.finfo(np.float32).max)
 MAX_UNUSED = 1000  # indices without a single use, for each that is used
 
 
@@ -134,20 +135,28 @@ def read_sequences(
             )
     every = [record for part in records.values() for record in part]
     if not every:
-        raise EmptyDataError(source, "there is no sequence in it")
+        raise EmptyDataError(source, "there is no sequence in it", is_text=False)
     if WHOLE in records and len(records) > 1:
         (first,) = records[WHOLE][:1]
         raise first.refuse("belongs to no part, while other records do")
     for record in every:
         _check_like(record, every[0], reads)
     parts = {p: _together(source, p, these, reads) for p, these in records.items()}
-    form = _with_others(_form(every), every, reads)
+    form = with_others(_form(every), [one.others for one in every], reads)
     return SequenceFiles(source, tuple(files), parts, form, tuple(remarks), horizon)
 
 
 def _doubts(arrays: Arrays) -> Iterator[str]:
-    """What y means where its second size is the number of steps by chance, maybe."""
+    """What x or y means where sizes fit by chance, maybe."""
     x, y = arrays["x"], arrays.get("y")
+    if y is not None and x.ndim == 2 and x.dtype.kind in "bf" and x.shape[1] > 1:
+        n, tau = x.shape
+        if y.shape == (n,):
+            yield (
+                f"x of shape {x.shape} and y of {y.shape} are read as one sequence of "
+                f"{n} steps and {tau} columns. If they are {n} sequences of {tau} "
+                "steps, save x[..., None]; --per step says that they are not."
+            )
     if y is None or y.ndim != 2 or x.ndim < 2 or y.shape != x.shape[:2]:
         return
     is_class = y.dtype.kind in "iu" and y.max(initial=0) > 1
@@ -164,7 +173,8 @@ def _together(
 ) -> Sequences:
     scored = [r.scored for r in records]
     if not any(one is None or one.any() for one in scored):
-        raise EmptyDataError(source, f"no step of the part {part} has a target")
+        found = f"no step of the part {part} has a target that counts"
+        raise EmptyDataError(source, found, is_text=False)
     x, y = [r.x for r in records], [r.y for r in records]
     rows = tuple(n for n, one in reads.others.items() if not one.per_step)
     others = together([r.others for r in records])
@@ -193,6 +203,10 @@ def _records(file: Path, arrays: Arrays, per: str | None) -> Iterable[_Record]:
     x_is_token = x.dtype.kind in "iu" and x.ndim < 3
     axes = x.ndim - (0 if x_is_token else 1)
     if axes == 1:
+        if "lengths" in arrays:
+            reason = f"has lengths, but x of shape {x.shape} is one sequence"
+            fix = "padded ones of one column are x[..., None]"
+            raise BadRecordError(file, None, f"{reason}; {fix}")
         yield from _weighed([_single(file, x, arrays.get("y"), per)], arrays, 1)
     elif axes == 2:
         yield from _weighed(_padded(file, x, arrays, per), arrays, 2)
@@ -299,7 +313,12 @@ def _check(record: _Record) -> _Record:
             at = f", step {where[0] + 1}" if array.ndim else ""
             value = array[tuple(where)]
             fix = "; --missing mask leaves gaps out" if np.isnan(value) else ""
+            if fix and name == "x" and not where[0]:
+                fix = ", which has no value before it that --missing mask could take"
             raise record.refuse(f"{name} is {value}{at}{fix}")
+        if array.dtype.kind == "f" and np.abs(array).max(initial=0) > LARGEST:
+            found = f"{name} holds {np.abs(array).max():.3g}"
+            raise record.refuse(f"{found}; float32 holds {LARGEST:.3g} at most")
         if array.dtype.kind == "i" and array.size and array.min() < 0:
             raise record.refuse(f"{name} holds {array.min()}; entries count from 0")
         if array.dtype.kind in "iu" and array.max(initial=0) > MAX_INDEX:
@@ -358,9 +377,9 @@ def _check_like(record: _Record, first: _Record, reads: Reads) -> None:
             )
 
 
-def _with_others(form: Form, records: list[_Record], reads: Reads) -> Form:
+def with_others(form: Form, records: Sequence[Arrays], reads: Reads) -> Form:
     """A form with the shapes and the entries of what is read besides x and y."""
-    others = together([record.others for record in records])
+    others = together(records)
     shapes = {n: value_shape(n, every[0], reads) for n, every in others.items()}
     whole = {n: e for n, e in others.items() if reads.others[n].index is not None}
     largest = {n: [int(one.max(initial=0)) for one in e] for n, e in whole.items()}

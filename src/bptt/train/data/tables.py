@@ -7,9 +7,10 @@ column has its own gaps: what is missing in one leaves the others' targets alone
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,19 @@ import numpy as np
 from bptt.errors import list_known
 from bptt.step.shapes import Array
 from bptt.train.data.array_names import WHOLE
+from bptt.train.data.columns import (
+    numbers_of,
+    refuse_gaps,
+    remark_on_names,
+    remark_on_times,
+    times_of,
+)
 from bptt.train.data.form import Form
 from bptt.train.data.labels import classes_of, numbered
-from bptt.train.data.sequence_files import ERROR, SequenceFiles
+from bptt.train.data.reads import PLAIN, Reads
+from bptt.train.data.sequence_files import ERROR, SequenceFiles, with_others
 from bptt.train.data.sequences import Sequences, plain_where_whole
+from bptt.train.data.table_inputs import Columns, columns_of, inputs_of_rows
 from bptt.train.data.text import kind_of
 from bptt.train.data.weighting import MASK, carried_on
 from bptt.train.errors import (
@@ -63,9 +73,11 @@ class TableRequest:
 
 
 def read_tables(
-    source: str, files: Sequence[Path], request: TableRequest
+    source: str, files: Sequence[Path], request: TableRequest, reads: Reads = PLAIN
 ) -> SequenceFiles:
     """Read tables whose rows are steps.
+
+    reads: what the cell reads; its inputs besides x and y are columns, too.
 
     Raises: DataUnreadableError, BadRecordError (file, row, reason), EmptyDataError,
     OptionError for a column that is not there, TrainExtraMissingError without pandas.
@@ -73,22 +85,28 @@ def read_tables(
     tables = {file: _read(file) for file in files}
     if request.target is not None and not request.classes:
         request = replace(request, classes=classes_of(tables, request.target))
-    pairs = tables.items()
-    found = [o for file, table in pairs for o in _sequences(file, table, request)]
+    ordered = {f: _in_order(f, table, request, reads) for f, table in tables.items()}
+    found = [
+        one
+        for file, (table, _) in ordered.items()
+        for one in _sequences(file, table, request, reads)
+    ]
     if not found:
         if request.missing == MASK:
             reason = "has no row where every column of x has a value; see --columns"
             raise BadRecordError(files[0], None, reason)
-        raise EmptyDataError(source, "there is no row in it")
+        raise EmptyDataError(source, "there is no row in it", is_text=False)
     if len({one.columns for one in found}) > 1:
         raise BadRecordError(files[0], None, "has other columns than another table")
     make = _with_target if request.target is not None else _with_later_x
     used, whole, form = make(files[0], found, request)
+    whole, form = _with_inputs(used, whole, form, reads)
     return SequenceFiles(
         source,
         tuple(files),
         {WHOLE: whole},
         form,
+        tuple(remark for _, remarks in ordered.values() for remark in remarks),
         horizon=request.horizon if request.target is None else None,
         is_table=True,
         columns=found[0].columns,
@@ -102,7 +120,7 @@ class _Rows:
     """The rows of one sequence: x (rows, columns), y (rows, targets).
 
     has_x, has_y: which of their values are there, of the same shapes; are_whole: of
-    each target, whether it holds whole numbers.
+    each target, whether it holds whole numbers; others: what a cell reads besides.
     """
 
     id: str
@@ -112,9 +130,29 @@ class _Rows:
     has_x: Array
     has_y: Array
     are_whole: tuple[bool, ...]
+    others: Mapping[str, Array]
 
 
 Made = tuple[list[_Rows], Sequences, Form]
+
+
+def _with_inputs(
+    used: list[_Rows], whole: Sequences, form: Form, reads: Reads
+) -> tuple[Sequences, Form]:
+    """Sequences and their form with what is read besides x and y."""
+    if not used[0].others:
+        return whole, form
+    rows = tuple(n for n in used[0].others if not reads.others[n].per_step)
+    others = {
+        name: [
+            one.others[name] if name in rows else one.others[name][: len(x)]
+            for one, x in zip(used, whole.x, strict=True)
+        ]
+        for name in used[0].others
+    }
+    return replace(whole, others=others, rows=rows), with_others(
+        form, [one.others for one in used], reads
+    )
 
 
 def _with_later_x(file: Path, found: list[_Rows], request: TableRequest) -> Made:
@@ -122,7 +160,8 @@ def _with_later_x(file: Path, found: list[_Rows], request: TableRequest) -> Made
     h = request.horizon
     used = [one for one in found if one.has_x[h:].any()]
     if not used:
-        reason = f"has no more than {h} rows; the target lies {h} rows ahead"
+        rows = f"{h} rows" if h > 1 else "one row"
+        reason = f"has no more than {rows}, and the target lies {rows} ahead"
         raise BadRecordError(file, None, reason)
     whole = Sequences(
         [one.x[:-h] for one in used],
@@ -152,9 +191,7 @@ def _with_target(file: Path, found: list[_Rows], request: TableRequest) -> Made:
     if target == "class":
         ys = [y[..., 0].astype(np.int64) for y in ys]
         n_o = len(request.classes) or 1 + max(int(np.max(y)) for y in ys)
-    elif target == "real":
-        ys = [np.asarray(y, np.float32) for y in ys]
-    else:
+    elif target == "multi-hot":
         ys = [y.astype(bool) for y in ys]
     form = Form(len(used[0].columns), False, target, n_o, per_step)
     whole = Sequences([o.x for o in used], ys, per_step, plain_where_whole(known))
@@ -174,8 +211,10 @@ def _target_of(used: list[_Rows]) -> str:
     return "multi-hot" if all((one.y <= 1).all() for one in used) else "real"
 
 
-def _sequences(file: Path, table: Any, request: TableRequest) -> Iterator[_Rows]:
-    """The rows of every group of a table."""
+def _in_order(
+    file: Path, table: Any, request: TableRequest, reads: Reads
+) -> tuple[Any, list[str]]:
+    """A table with its rows in time and numbers for words; and what looks wrong."""
     targets = _targets(table, request)
     for name in (*request.columns, request.time, request.group, *targets):
         if name is not None and name not in table.columns:
@@ -183,15 +222,51 @@ def _sequences(file: Path, table: Any, request: TableRequest) -> Iterator[_Rows]
             raise OptionError("column", name, f"one of {there}")
     if request.classes:
         table = numbered(file, table, targets[0], request.classes)
+    if request.group is not None:
+        refuse_gaps(file, table, request.group, "sequence that it belongs to")
+    remarks: list[str] = []
+    if not request.columns:
+        inputs = columns_of(file, list(map(str, table.columns)), reads)
+        remarks += remark_on_names(file, _columns(table, request, inputs))
     if request.time is not None:
-        table = table.sort_values(request.time, kind="stable")
-    aside = {request.time, request.group, *targets}
-    columns = list(request.columns or (c for c in table.columns if c not in aside))
+        times = times_of(file, table, request.time)
+        groups = None if request.group is None else table[request.group]
+        remarks += remark_on_times(file, times, groups)
+        table = table.loc[times.sort_values(kind="stable").index]
+    return table, remarks
+
+
+def _columns(table: Any, request: TableRequest, inputs: Columns) -> list[str]:
+    """The columns of x."""
+    others = chain(*inputs.values())
+    aside = {request.time, request.group, *_targets(table, request), *others}
+    return list(request.columns or (c for c in table.columns if c not in aside))
+
+
+def _sequences(
+    file: Path, table: Any, request: TableRequest, reads: Reads
+) -> Iterator[_Rows]:
+    """The rows of every group of a table."""
+    inputs = columns_of(file, list(map(str, table.columns)), reads)
+    columns, targets = _columns(table, request, inputs), _targets(table, request)
     parts = [("", table)]
     if request.group is not None:
-        parts = list(table.groupby(request.group, sort=True, dropna=False))
+        parts = list(table.groupby(request.group, sort=True, observed=True))
     for name, part in parts:
-        yield from _rows(file, str(name), part, columns, targets, request)
+        for one in _rows(file, str(name), part, columns, targets, request):
+            yield replace(one, others=_others(file, part, one, inputs, reads))
+
+
+def _others(
+    file: Path, part: Any, rows: _Rows, inputs: Columns, reads: Reads
+) -> dict[str, Array]:
+    """What is read besides x and y of the rows that a sequence has kept."""
+    kept = part.iloc[len(part) - len(rows.x) :]
+
+    def numbers(columns: list[str]) -> Array:
+        return numbers_of(file, kept, columns)
+
+    return inputs_of_rows(file, inputs, reads, numbers, len(kept))
 
 
 def _targets(table: Any, request: TableRequest) -> tuple[str, ...]:
@@ -207,11 +282,11 @@ def _rows(
 ) -> Iterator[_Rows]:  # fmt: skip
     """One sequence, from its first row without a gap in x; none if there is no such."""
     is_masked = request.missing == MASK
-    x = _numbers(file, part, columns, may_lack=is_masked)
+    x = numbers_of(file, part, columns, may_lack=is_masked)
     has_x = np.isfinite(x)
     y = np.zeros((len(x), 0))
     if targets:
-        y = _numbers(file, part, list(targets), may_lack=is_masked)
+        y = numbers_of(file, part, targets, may_lack=is_masked)
     has_y = np.isfinite(y)
     y = np.where(has_y, y, 0)
     are_whole = tuple(part[name].dtype.kind in "biu" for name in targets)
@@ -222,8 +297,9 @@ def _rows(
     if not is_whole_row.any():
         return
     rows = slice(int(np.argmax(is_whole_row)), None)
-    x = carried_on(x[rows]).astype(np.float32)
-    yield _Rows(name, tuple(columns), x, y[rows], has_x[rows], has_y[rows], are_whole)
+    x = carried_on(x[rows])
+    yield _Rows(name, tuple(columns), x, y[rows], has_x[rows], has_y[rows], are_whole,
+                {})  # fmt: skip
 
 
 def _read(file: Path) -> Any:
@@ -234,13 +310,20 @@ def _read(file: Path) -> Any:
     try:
         kind = kind_of(file)
         if kind == ".parquet":
-            return pandas.read_parquet(file, dtype_backend=KINDS)
+            return _with_index(pandas.read_parquet(file, dtype_backend=KINDS))
         return _read_text(pandas, file, "\t" if kind == ".tsv" else ",")
     except ImportError as error:
         missing = "pyarrow" if kind == ".parquet" else "zstandard"
         raise TrainExtraMissingError(missing, "files") from error
     except (OSError, ValueError) as error:  # the parsers' errors are ValueErrors
         raise DataUnreadableError(file, " ".join(str(error).split())) from error
+
+
+def _with_index(table: Any) -> Any:
+    """A table whose index, where it has a name, is a column; rows count from 0."""
+    named = [name for name in table.index.names if name is not None]
+    kept = table.reset_index(level=named) if named else table
+    return kept.reset_index(drop=True)
 
 
 def _read_text(pandas: Any, file: Path, separator: str) -> Any:
@@ -253,8 +336,9 @@ def _read_text(pandas: Any, file: Path, separator: str) -> Any:
         warnings.simplefilter("error", pandas.errors.ParserWarning)
         try:
             found = pandas.read_csv(
-                file, sep=separator, index_col=False, dtype_backend=KINDS
-            )
+                file, sep=separator, index_col=False, dtype_backend=KINDS,
+                skipinitialspace=separator == ",",
+            )  # fmt: skip
         except pandas.errors.ParserWarning as warning:
             reason = "its rows have more fields than its first line has names"
             raise ValueError(f"{reason}; {_ADVICE}") from warning
@@ -266,38 +350,3 @@ def _read_text(pandas: Any, file: Path, separator: str) -> Any:
 
 
 _ADVICE = "save it with ',' between columns (.tsv: tabs) and '.' in decimals"
-
-
-def _numbers(
-    file: Path, part: Any, columns: list[str], *, may_lack: bool = False
-) -> Array:
-    """The columns as float64; a word or a gap is an error with its row.
-
-    may_lack: a gap is NaN.
-    """
-    found = []
-    for name in columns:
-        column = part[name]
-        if column.dtype.kind not in "biuf":
-            reason = (
-                f"has a column {name!r} of {column.dtype}, no numbers; choose others "
-                "with --columns, or name it with --time or --group"
-            )
-            raise BadRecordError(file, None, reason)
-        values = column.to_numpy(np.float64, na_value=np.nan)
-        bad = np.flatnonzero(np.isinf(values) if may_lack else ~np.isfinite(values))
-        if len(bad):
-            row = int(part.index[bad[0]])
-            if np.isinf(values[bad[0]]):
-                raise BadRecordError(file, row, f"has {name!r} infinite")
-            is_text = kind_of(file) != ".parquet"
-            line = f", line {row + 2}" if is_text else ""
-            reason = (
-                f"has {name!r} missing{line}. With --missing mask a gap has the value "
-                "before it, and a target that is a gap does not count"
-            )
-            raise BadRecordError(file, row, reason)
-        found.append(values)
-    if not found:
-        raise BadRecordError(file, None, "has no column for x")
-    return np.stack(found, axis=1)

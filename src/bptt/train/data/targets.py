@@ -30,11 +30,14 @@ def with_loss(data: SequenceFiles, loss: str | None) -> SequenceFiles:
     return replace(data, parts=parts, form=form)
 
 
-def remarks(data: SequenceFiles) -> list[str]:
-    """A warning where real targets look like classes or like zeros and ones."""
+def remarks(data: SequenceFiles, loss: str | None) -> list[str]:
+    """A warning where real targets look like classes or like zeros and ones.
+
+    loss: what the person said of them, who then needs no warning.
+    """
     found = list(data.remarks)
     ys = [y for part in data.parts.values() for y in part.y]
-    if data.form.target != "real":
+    if data.form.target != "real" or loss is not None:
         return found
     if all(_are_binary(y) for y in ys):
         found.append(
@@ -86,9 +89,9 @@ def _as_binary(data: SequenceFiles, ys: list[Array]) -> Change:
 def _as_real(data: SequenceFiles, ys: list[Array]) -> Change:
     form = data.form
     if form.target != "class":
-        return replace(form, target="real"), lambda y: np.asarray(y, np.float32)
+        return replace(form, target="real"), lambda y: np.asarray(y, float)
     wide = replace(form, target="real", n_o=1)
-    return wide, lambda y: np.asarray(y, np.float32)[..., None]
+    return wide, lambda y: np.asarray(y, float)[..., None]
 
 
 _CHANGES: dict[str, Callable[[SequenceFiles, list[Array]], Change]] = {

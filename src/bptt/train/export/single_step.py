@@ -77,11 +77,10 @@ def single_step(
     made = _Maker(model, form, sizes, parameters)
     for node in walk([*roots.values(), o]):
         made.take(node)
-    link = {"nll": "softmax", "bce": "sigmoid"}.get(model.loss)
     states = {n: (node, numbers_of(node.shape, sizes)) for n, node in roots.items()}
     return SingleStep(
         made.constants, made.nodes, states, made.before, made.x,
-        form.n_x, form.x_is_token, o, link, sizes,
+        form.n_x, form.x_is_token, o, model.link, sizes,
         _units(form.x_mean, form.x_scale), _units(form.y_mean, form.y_scale),
     )  # fmt: skip
 

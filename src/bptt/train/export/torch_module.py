@@ -50,12 +50,12 @@ def predictor(
     means: Mapping[str, Array],
     units: Units,
 ) -> TorchPredictor:
-    """A module with these parameters."""
+    """A module with these parameters, those that the cell has."""
     sizes: dict[str, Any] = {}
     for name, spec in cell.graph.parameters.items():
         pairs = zip(spec.shape, parameters[name].shape, strict=True)
         sizes |= {d: n for d, n in pairs if isinstance(d, str)}
     network = bptt.torch.Recurrent(cell, outputs=scores, **sizes)
-    tensors = {n: torch.from_numpy(p.copy()) for n, p in parameters.items()}
+    tensors = {n: torch.from_numpy(parameters[n].copy()) for n in cell.parameters}
     network.load_state_dict(tensors)
     return TorchPredictor(network, scores, means, units)

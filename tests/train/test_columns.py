@@ -1,0 +1,113 @@
+"""Columns of tables: what is a number, and what comes before what in time."""
+
+import re
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from bptt.train import DataRequest, TableRequest, TrainingOptions, open_data
+from bptt.train.data.opening import make_task
+from bptt.train.errors import BadRecordError, EmptyDataError
+
+pandas = pytest.importorskip("pandas")
+
+
+def read(file, **table):
+    return open_data(DataRequest((file,), table=TableRequest(**table)))
+
+
+def write(folder, text):
+    (folder / "t.csv").write_text(text)
+    return folder / "t.csv"
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2015-2", "2015-10", "2016-1"],
+        ["2015-02-01T00:30+02:00", "2015-01-31T23:00Z", "2015-01-31T23:30-05:00"],
+        ["2015-Q1", "2015-Q3", "2016-Q1"],
+        ["9:30", "10:00", "10:30"],
+        ["09:30", "10:00", "10:30"],
+        ["01.12.2015", "01.02.2016", "01.03.2016"],
+        ["12/01/2015", "01/01/2016", "02/01/2016"],
+        ["Mar 2015", "Apr 2015", "May 2015"],
+        ["2", "10", "11"],
+    ],
+)
+def test_rows_are_in_the_order_of_time_or_it_is_said_that_this_is_unknown(
+    tmp_path, times
+):
+    rows = [f"{times[i]},{i}" for i in (2, 0, 1)]
+    file = write(tmp_path, "when,a\n" + "\n".join(rows) + "\n")
+    if times[0].startswith(("9", "01.", "12/", "Mar")):
+        with pytest.raises(BadRecordError, match=r"'when' .* line 2, and what comes"):
+            read(file, time="when")
+        return
+    whole = read(file, time="when").parts["whole"]
+    np.testing.assert_array_equal(whole.x[0][:, 0], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("text", "table", "message"),
+    [
+        ('a\n1\n"1,234.5"\n', {}, "'a' '1,234.5', line 3, a word where a number"),
+        ("a,b\n1,2\n3,-\n", {}, "'b' '-', line 3"),
+        ("g,a\nu,1\n,2\nu,3\n", {"group": "g"}, "'g' missing, line 3, and so no seq"),
+        ("t,a\n1,1\n,2\n3,3\n", {"time": "t"}, "'t' missing, line 3, and so no place"),
+        ("a\n1\ninf\n", {}, "infinite, line 3"),
+    ],
+)
+@pytest.mark.parametrize("missing", ["error", "mask"])
+def test_a_value_that_is_none_is_named_with_its_line(
+    tmp_path, text, table, message, missing
+):
+    with pytest.raises(BadRecordError, match=message):
+        read(write(tmp_path, text), missing=missing, **table)
+
+
+PANEL = "t,s,a\n1,u,1\n1,v,2\n2,u,3\n2,v,4\n"
+TWICE = "2 rows have the 't' of another .* row 1, line 3"
+
+
+@pytest.mark.parametrize(
+    ("text", "table", "remark"),
+    [
+        (PANEL, {"time": "t", "columns": ("a",)}, TWICE),
+        (PANEL, {"time": "t", "group": "s"}, None),
+        (",a\n0,5\n1,7\n2,4\n", {}, "a column without a name"),
+        (",a\n0,5\n1,7\n2,4\n", {"columns": ("a",)}, None),
+        ("1.5,7\n2,3\n4,5\n", {}, "first line of the table, 1.5, 7, is read as names"),
+        ("0,1\n2,3\n4,5\n", {}, None),
+    ],
+)
+def test_what_looks_like_a_slip_in_a_table_is_named(tmp_path, text, table, remark):
+    found = read(write(tmp_path, text), **table).remarks
+    assert [bool(re.search(remark or "", one)) for one in found] == [True] * (
+        remark is not None
+    )
+
+
+def test_a_table_without_rows_does_not_ask_for_text(tmp_path):
+    with pytest.raises(EmptyDataError, match=r"no row in it\. Give a file that has"):
+        read(write(tmp_path, "a,b\n"))
+
+
+def test_numbers_too_large_for_float32_keep_what_differs_in_them(tmp_path):
+    rows = "".join(f"{1e9 + i % 7},{1e39 * (1 + i % 3)}\n" for i in range(60))
+    data = read(write(tmp_path, "a,b\n" + rows))
+    x = make_task(data, TrainingOptions()).parts["training"].sequences.x[0]
+    assert x.dtype == np.float32
+    assert [len(np.unique(column)) for column in x.T] == [7, 3]
+
+
+def test_decimals_and_a_named_index_of_a_parquet_file_are_columns(tmp_path):
+    pytest.importorskip("pyarrow")
+    when = pandas.to_datetime(["2015-04-01", "2015-03-01", "2015-02-01", "2015-01-01"])
+    a = [Decimal(7), Decimal("1.5"), None, Decimal(3)]
+    frame = pandas.DataFrame({"a": a, "when": when}).set_index("when")
+    frame.to_parquet(tmp_path / "t.parquet")
+    whole = read(tmp_path / "t.parquet", time="when", missing="mask").parts["whole"]
+    np.testing.assert_array_equal(whole.x[0][:, 0], [3, 3, 1.5])
+    np.testing.assert_array_equal(whole.y[0][:, 0], [3, 1.5, 7])
