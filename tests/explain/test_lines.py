@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from bptt.explain.render.lines import Frame
+from bptt.explain.render.lines import Framed
 from bptt.explain.render.prose import Prose
 from bptt.explain.render.rows import Rows
 
@@ -28,7 +28,7 @@ def test_a_frame_is_what_richs_own_is():
         " a title that is longer than the frame is wide 长标题 ",
     ):
         body = (Text("one"), Prose((("two words, and 三个汉字。" * 3, "bold"),)))
-        ours = printed(Frame(title, body, box.ROUNDED, "green"))
+        ours = printed(Framed(title, body, box.ROUNDED, "green"))
         theirs = printed(Panel("", title=Text(title), title_align="left"))
         assert ours[0].replace("…", "r") == theirs[0]
         assert ours[-1] == theirs[-1]

@@ -29,7 +29,7 @@ def laid(
 
 
 @dataclass(frozen=True)
-class Frame:
+class Framed:
     """A title and what stands below it, in a box of one color."""
 
     title: str

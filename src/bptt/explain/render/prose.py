@@ -22,7 +22,7 @@ _CLOSING = "，。；：、？！）”》"
 _WORD = re.compile(rf"\s+|[{_WIDE}][{_CLOSING}]*|[^\s{_WIDE}]+[{_CLOSING}]*")
 
 
-class _Line:
+class _Words:
     """Words of one line; those of one style become one run: Chinese has many words."""
 
     def __init__(self) -> None:
@@ -49,13 +49,13 @@ class Prose:
         self, console: Console, options: ConsoleOptions
     ) -> RenderResult:
         """The lines."""
-        line, used = _Line(), 0
+        line, used = _Words(), 0
         for text, style in self.runs:
             for word in _WORD.findall(text):
                 width = cell_len(word.rstrip())
                 if used + width > options.max_width and used:
                     yield from laid(line.text(), console, options)
-                    line, used = _Line(), 0
+                    line, used = _Words(), 0
                 if used or not word.isspace():
                     line.add(word, style)
                     used += cell_len(word)

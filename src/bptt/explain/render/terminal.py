@@ -26,7 +26,7 @@ from bptt.explain.render.common import (
     step_of,
     value_at,
 )
-from bptt.explain.render.lines import Frame
+from bptt.explain.render.lines import Framed
 from bptt.explain.render.prose import Prose
 from bptt.explain.render.rows import Rows
 from bptt.page.table import WordTable
@@ -132,7 +132,7 @@ class TerminalWriter:
         verdict = f"{mark} {self._writer.verdict(card)}"
         color = BORDERS[card.status]
         body += [Text(), Text(verdict, style=color)]
-        return Frame(title, tuple(body), self._box, color)
+        return Framed(title, tuple(body), self._box, color)
 
     def _labelled(self, name: str, text: m.Text) -> Prose:
         label, sentence = self._writer.label(name), self._writer.sentence(text)
