@@ -96,14 +96,15 @@ def test_kernels_compute_what_the_reference_does(name):
 def test_less_memory_and_a_prepared_call_change_no_bit(name):
     case = case_of(name)
     right = gradient(case)
-    for checkpoint in () if name in IN_NUMPY else (1, "sqrt", "optimal"):
-        assert_near(dict(gradient(case, checkpoint=checkpoint)), dict(right), 0)
+    if name not in IN_NUMPY:
+        for checkpoint in (1, "sqrt", "optimal"):
+            assert_near(dict(gradient(case, checkpoint=checkpoint)), dict(right), 0)
+        if not case.cell.graph.backward:
+            assert str(gradient(case, is_plain=True, truncate=(2, 3)).bias())
     prepared = case.cell.prepare(
         case.params, case.inputs, initial=case.initial, seeds=case.seeds
     )
     assert_near(dict(prepared()), dict(gradient(case, is_plain=True)), 0)
-    if not case.cell.graph.backward:
-        assert str(gradient(case, is_plain=True, truncate=(2, 3)).bias())
 
 
 # Where a gradient is not that of the value: a derivative of its own, or one held still.
@@ -152,7 +153,7 @@ def variants(cell):
 
 @CELLS
 @pytest.mark.filterwarnings("ignore::bptt.execute.dispatch.FallbackWarning")
-@pytest.mark.filterwarnings("ignore:.*encountered in log")  # noise on a probability
+@pytest.mark.filterwarnings("ignore:invalid value")  # noise on a probability
 def test_variants_are_cells_or_refused_in_words(name, monkeypatch):
     monkeypatch.setattr(cases, "SIZES", tuple(range(2, 30)))
     for kind, make in variants(get(name)).items():
