@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from bptt.cli.app import app
 from bptt.execute.dispatch import REFERENCE
 from bptt.train import (
     PlainText,
@@ -105,6 +107,18 @@ def test_a_model_of_sequences_cannot_write(tmp_path, quiet):
     text = PlainText("abc" * 9, "letters", 1)
     with pytest.raises(UnlikeDataError, match="holds text; the model was trained on"):
         measure_run(tmp_path / "run", text)
+
+
+def test_sequences_of_tokens_are_written_where_the_target_is_the_next(tmp_path, quiet):
+    np.savez(tmp_path / "x.npz", x=np.tile([3, 1, 2, 0], (30, 4)))
+    options = TrainingOptions(**BASE | {"epochs": 12}, cell="elman", learning_rate=0.05)
+    data = read_sequences("x", [tmp_path / "x.npz"])
+    train(data, options, tmp_path / "run", quiet)
+    text = open_run(tmp_path / "run").write("3 1 2", 5, temperature=0.0)
+    assert "".join(text).split() == ["0", "3", "1", "2", "0"]
+    arguments = ["sample", str(tmp_path / "run"), "--prompt", "3 1", "--length", "2"]
+    run = CliRunner().invoke(app, [*arguments, "--temperature", "0"])
+    assert run.output == "3 1 2 0 \n"
 
 
 def test_tokens_train_write_numbers_and_are_measured(tmp_path, quiet):

@@ -47,7 +47,8 @@ def sample(
 
     Characters appear as they are drawn. The same seed writes the same text.
     """
-    characters = open_run(run, checkpoint).write(
+    sampler = open_run(run, checkpoint)
+    characters = sampler.write(
         prompt,
         length,
         temperature=temperature,
@@ -55,7 +56,7 @@ def sample(
         top_k=top_k,
         separator=separator,
     )
-    sys.stdout.write(prompt)
+    sys.stdout.write(sampler.opening(prompt, separator))
     for character in characters:
         sys.stdout.write(character)
         sys.stdout.flush()

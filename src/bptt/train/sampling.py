@@ -17,7 +17,7 @@ from bptt.train.errors import (
 from bptt.train.fitting import reads_targets_back
 from bptt.train.model import Model, find_scores
 from bptt.train.network import Forward
-from bptt.train.run_folder import read_run
+from bptt.train.run_folder import SavedRun, read_run
 
 Logits = npt.NDArray[np.floating]
 
@@ -86,6 +86,13 @@ class Sampler:
         gap = " " if separator is None else separator
         return self._draw(tokens, length, temperature, seed, top_k, gap)
 
+    def opening(self, prompt: str, separator: str | None = None) -> str:
+        """The prompt as what is written goes on from it: numbers with a separator."""
+        if self._vocabulary is not None:
+            return prompt
+        gap = " " if separator is None else separator
+        return "".join(f"{word}{gap}" for word in prompt.split())
+
     def _encode(self, prompt: str) -> npt.NDArray[np.int64]:
         if self._vocabulary is not None:
             found = self._vocabulary.encode(prompt)
@@ -128,14 +135,25 @@ def open_run(folder: Path, checkpoint: str | None = None) -> Sampler:
 
     checkpoint: "best" or "last"; without, the best if there is one.
     Raises: RunNotFoundError, DamagedRunError, DamagedCheckpointError, NotSampledError
-    if the model is none of text or tokens, TrainExtraMissingError without safetensors,
-    and the errors of the language if the equations were changed.
+    if the model's target is not its next token, TrainExtraMissingError without
+    safetensors, and the errors of the language if the equations were changed.
 
     >>> "".join(open_run(Path("runs/one")).write("def ", 80))  # doctest: +SKIP
     """
     saved = read_run(folder, best_or_last(folder) if checkpoint is None else checkpoint)
-    if saved.kind == "sequences":
-        raise NotSampledError(folder, saved.kind)
+    return writer_of_run(saved)
+
+
+def writer_of_run(saved: SavedRun) -> Sampler:
+    """A sampler of a run that learned its own next input.
+
+    Raises: NotSampledError for another one, and the errors of `writer_of`.
+    """
+    form = saved.form
+    horizon = saved.config.get("data", {}).get("horizon")
+    is_next = horizon == 1 and form.x_is_token and not form.shapes
+    if saved.kind == "sequences" and not is_next:
+        raise NotSampledError(saved.folder, saved.kind)
     return writer_of(saved.model, saved.parameters, saved.vocabulary)
 
 

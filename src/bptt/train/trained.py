@@ -34,7 +34,7 @@ from bptt.train.model import Model
 from bptt.train.optimiser import import_torch
 from bptt.train.reading import reads_of
 from bptt.train.run_folder import SavedRun, read_run
-from bptt.train.sampling import best_or_last, writer_of
+from bptt.train.sampling import best_or_last, writer_of_run
 
 Given = Array | Mapping[str, Array]  # x, or all inputs by name
 
@@ -171,11 +171,11 @@ class Trained:
     def sample(self, prompt: str, length: int, **how: Any) -> Iterator[str]:
         """Text, or tokens, that goes on from a prompt; see `Sampler.write`.
 
-        Raises: CellNotTrainableError if its loss is not nll(softmax(o), y), or its o
-        depends on y.
+        Raises: NotSampledError if its target is not its next token,
+        CellNotTrainableError if its loss is not nll(softmax(o), y), or its o depends on
+        y.
         """
-        sampler = writer_of(self.model, self.parameters, self.vocabulary)
-        return sampler.write(prompt, length, **how)
+        return writer_of_run(self.run).write(prompt, length, **how)
 
     @cached_property
     def network(self) -> Cell:
