@@ -55,8 +55,12 @@ def quick(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Every test."""
-    _python(session, "pytest", "-q", "-n", "2", *session.posargs)
+    """Every test.
+
+    Each of two workers begins at its own half and takes of the other's rest when it is
+    through: what the tests of a module share is made once, and both end together.
+    """
+    _python(session, "pytest", "-q", "-n", "2", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session

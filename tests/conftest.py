@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from bptt.execute.codegen.target import get_host_target
 from bptt.execute.kernels import executor
+from tests.train import short_runs
 
 # Derandomised: a failure on one machine is a failure on all. `--hypothesis-profile
 # search`, or BPTT_HYPOTHESIS=search, looks further with fresh examples.
@@ -50,6 +51,14 @@ def pytest_ignore_collect(collection_path):
     return True if any(find_spec(name) is None for name in named) else None
 
 
+# Half a minute or more each: begun last they would keep one of two processes waiting.
+LONG = ("test_website.py", "test_two_devices.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 # A shell that starts a program in the background lets it ignore Ctrl-C, and so would
 # the processes that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -69,6 +78,16 @@ def _compile_quickly(request):
     target = replace(get_host_target(), effort=0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(executor, "host_target", lambda: target)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _run_shortly(request):
+    """Where models are trained, what a run keeps beside its parameters is short."""
+    is_asked = request.path.parent.name in short_runs.ROOMS
+    with pytest.MonkeyPatch.context() as patch:
+        if is_asked and request.path.name not in short_runs.WHOLE:
+            short_runs.shorten(patch)
         yield
 
 

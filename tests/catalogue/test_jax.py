@@ -1,6 +1,8 @@
 """Every cell of examples/catalogue as a function of JAX arrays, against a torch loop.
 
-In float64, to the bound of `front_ends.assert_same`.
+In float64, to the bound of `front_ends.assert_same`. test_torch.py gives every cell
+both full and ragged batches; here cells take them in turn, for a program of XLA is
+compiled for each, and a few have both.
 """
 
 import jax
@@ -8,11 +10,15 @@ import jax.numpy as jnp
 import pytest
 
 from tests.catalogue.cases import N_B
-from tests.catalogue.front_ends import Both, assert_all, assert_same, jax_gradients
+from tests.catalogue.front_ends import (
+    Both,
+    assert_all,
+    assert_same,
+    in_turn,
+    jax_gradients,
+)
 from tests.catalogue.loops import LOOPS
 from tests.catalogue.test_torch import KINDS
-
-EVERY = pytest.mark.parametrize("name", LOOPS)
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +27,7 @@ def double():
         yield
 
 
-@pytest.mark.parametrize("is_ragged", [False, True], ids=["full", "ragged"])
-@EVERY
+@pytest.mark.parametrize(**in_turn(LOOPS, KINDS))
 def test_gradients_are_those_of_a_loop(name, is_ragged):
     both = Both(name, is_ragged=is_ragged)
     assert_all(jax_gradients(both), both.loops_gradients())

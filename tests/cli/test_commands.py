@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -13,33 +12,10 @@ import typer
 from bptt.cli.app import COMMANDS, app
 from bptt.train.definition import defined
 from bptt.train.options import TrainingOptions
+from tests.cli.command import bptt, bptt_alone
 
 HAS_TRAIN = find_spec("torch") is not None and find_spec("safetensors") is not None
 needs_train = pytest.mark.skipif(not HAS_TRAIN, reason="needs the extra train")
-
-
-def bptt(*arguments, cwd, block=(), env=None):
-    """Run the command; `block` names modules that cannot be imported."""
-    program = (
-        "import sys; sys.argv[0] = 'bptt'\n"
-        f"for name in {block!r}: sys.modules[name] = None\n"
-        "from bptt.cli import main; main()"
-    )
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={
-            **os.environ,
-            "COLUMNS": "100",
-            "NO_COLOR": "1",
-            "TERM": "dumb",
-            **(env or {}),
-        },
-    )
 
 
 def test_help_names_every_command(tmp_path):
@@ -157,7 +133,7 @@ def test_brackets_in_a_message_are_printed_as_they_are(tmp_path):
 
 
 def test_without_torch_train_says_what_to_install_in_one_line(tmp_path):
-    ended = bptt("train", "--limit", "20000", cwd=tmp_path, block=("torch",))
+    ended = bptt_alone("train", "--limit", "20000", cwd=tmp_path, block=("torch",))
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr == (
@@ -169,7 +145,9 @@ def test_without_torch_train_says_what_to_install_in_one_line(tmp_path):
 
 def test_neither_help_nor_check_imports_torch_or_jax(tmp_path):
     for arguments in (["train", "--help"], ["check", "elman"]):
-        ended = bptt(*arguments, cwd=tmp_path, block=("torch", "jax", "safetensors"))
+        ended = bptt_alone(
+            *arguments, cwd=tmp_path, block=("torch", "jax", "safetensors")
+        )
         assert ended.returncode == 0, ended.stderr
 
 
@@ -238,7 +216,7 @@ def test_train_and_sample_from_end_to_end(tmp_path):
     assert sampled.returncode == 0, sampled.stderr
     assert sampled.stdout.startswith("the ")
     assert len(sampled.stdout) == 4 + 30 + 1
-    assert bptt(*command, cwd=tmp_path).stdout == sampled.stdout
+    assert bptt_alone(*command, cwd=tmp_path).stdout == sampled.stdout
     measured = bptt("eval", "run", text, cwd=tmp_path)
     assert measured.returncode == 0, measured.stderr
     assert "bits per character, accuracy" in measured.stdout

@@ -8,7 +8,7 @@ from bptt.train.checkpoint import Checkpoint
 from bptt.train.data.vocabulary import Vocabulary
 from bptt.train.options import TrainingOptions
 from bptt.train.run_folder import create_run
-from tests.cli.test_commands import bptt
+from tests.cli.command import bptt
 
 TEXT = "the cat sat on the mat. " * 20 + "\n"
 

@@ -124,6 +124,28 @@ def test_a_stack_of_tokens_looks_up_in_the_first_layer_alone():
     assert other.graph.inputs["x"].index == "n_x"
 
 
+@pytest.mark.parametrize("lag", ["t-1", "t+1", "t-3", "t+2"])
+def test_a_token_of_another_step_is_a_column_too(lag):
+    cell = Cell(f"h[t] = tanh(b + W @ h[t-1] + U @ x[t] + R @ x[{lag}])").with_readout()
+    tokens = cell.with_tokens()
+    assert f"R[:, x[{lag}]]" in tokens.canonical_text
+    params = cell.init(n_x=4, n_h=3, n_o=2, seed=0)
+    x = np.array([1, 3, 2, 0, 3])
+    far = abs(int(lag[1:]))
+    start = np.array([2, 1, 3][:far])
+    y = np.array([0, 1, 1, 0, 1])
+    hot = np.eye(4)
+    one, other = (
+        made.gradient(params, {"x": given, "y": y}, initial={"x": before})
+        for made, given, before in (
+            (cell, hot[x], hot[start[0]] if far == 1 else hot[start]),
+            (tokens, x, start[0] if far == 1 else start),
+        )
+    )
+    for name in params:
+        np.testing.assert_allclose(other[name], one[name], atol=1e-12)
+
+
 def test_a_layer_that_reads_its_input_one_step_late_reads_the_state_below():
     late = Cell("h[t] = tanh(U @ x[t] + A @ x[t-1])")
     cell = bptt.stack([cells.elman, late])

@@ -234,3 +234,20 @@ def test_the_start_is_no_place_outside_the_inner_steps():
     assert run["s"][0, 0].tolist() == [2.5, 1.25, 0.625]
     assert run["a"][0, 0] == 2.5 + 1.25
     assert run["b"][0, 0] == 5 + 2.5 + 1.25
+
+
+def test_what_has_inner_steps_has_a_start_at_every_place():
+    cell = Cell(
+        "j = 1, ..., 3\nx: 3\nr[0, j] = 4\nr[t, 0] = 0\n"
+        "r[t, j] = x[t, j] + 0.5 * r[t-1, j] + 0.3 * r[t, j-1]"
+    )
+    again = Cell(cell.canonical_text)
+    assert again.canonical_text == cell.canonical_text
+    x = np.arange(6.0).reshape(2, 3)
+    r = np.full(3, 4.0)
+    for t in range(2):
+        before = 0.0
+        for j in range(3):
+            before = r[j] = x[t, j] + 0.5 * r[j] + 0.3 * before
+        for made in (cell, again):
+            np.testing.assert_allclose(made.forward({}, {"x": x})["r"][t], r)

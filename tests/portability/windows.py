@@ -1,18 +1,21 @@
 """A process that has of Windows what this project's code asks about.
 
-    python -m tests.portability.windows train --out run
+    python -m tests.portability.windows train --out run --then eval run
 
-runs the command line without `fcntl`, `resource`, `/proc`, `os.sched_getaffinity` and
-what else is missing there, with locks by a stand-in of `msvcrt`. Libraries are
-imported before: they are other people's to port.
+runs these commands of `bptt` in turn without `fcntl`, `resource`, `/proc`,
+`os.sched_getaffinity` and what else is missing there, with locks by a stand-in of
+`msvcrt`. Libraries are imported before: they are other people's to port.
 """
 
+import contextlib
 import errno
 import mmap
 import os
 import sys
 import sysconfig
 from types import ModuleType, SimpleNamespace
+
+from tests.train.short_runs import shorten
 
 MISSING_MODULES = ("fcntl", "resource", "grp", "pwd", "termios")
 MISSING_IN_OS = (
@@ -97,9 +100,15 @@ def use_names():
 
 def main():
     become()
+    shorten()
     from bptt.cli.app import main
 
-    sys.argv[0] = "bptt"
+    *first, last = " ".join(sys.argv[1:]).split(" --then ")
+    for command in first:
+        sys.argv = ["bptt", *command.split()]
+        with contextlib.suppress(SystemExit):
+            main()
+    sys.argv = ["bptt", *last.split()]
     main()
 
 

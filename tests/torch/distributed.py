@@ -1,9 +1,14 @@
-"""Run by torchrun: two processes, each with half of the batch, write their gradient."""
+"""Run by torchrun: two processes, each with half of the batch, write their gradient.
+
+With whole parameters in each, and with parameters of which each has a part: those are
+gathered before every call and every way back, and freed after it.
+"""
 
 import sys
 
 import torch
 from torch import distributed, nn
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 import bptt.torch
@@ -34,5 +39,11 @@ if __name__ == "__main__":
     rank = distributed.get_rank()
     model = DistributedDataParallel(make_model())
     found = gradient(model, make_batch()[:, rank::2])
-    torch.save(found, f"{sys.argv[1]}/gradient-{rank}.pt")
+    torch.save(found, f"{sys.argv[1]}/whole-{rank}.pt")
+    sharded = fully_shard(make_model())
+    for _ in range(2):
+        sharded.zero_grad()
+        found = gradient(sharded, make_batch()[:, rank::2])
+    found = {name: part.full_tensor() for name, part in found.items()}
+    torch.save(found, f"{sys.argv[1]}/sharded-{rank}.pt")
     distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""DistributedDataParallel under torchrun gives the gradient of one process."""
+"""Under torchrun, whole or sharded, a model has the gradient of one process."""
 
 import os
 import subprocess
@@ -25,6 +25,7 @@ def test_two_processes_give_the_gradient_of_one(tmp_path):
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     expected = distributed.gradient(distributed.make_model(), distributed.make_batch())
-    for rank in range(2):
-        found = torch.load(tmp_path / f"gradient-{rank}.pt")
-        assert_equal(found, expected)
+    for kind in ("whole", "sharded"):
+        for rank in range(2):
+            found = torch.load(tmp_path / f"{kind}-{rank}.pt")
+            assert_equal(found, expected)

@@ -1,8 +1,8 @@
 """One of several processes: `torchrun ... distributed.py CASE FOLDER`.
 
-"learn" trains and stops; "killed" kills rank 1 with SIGKILL in its first life, after
-seven windows; "hangs" stops it there with SIGSTOP; "late" keeps rank 0 from writing its
-best checkpoint for a while, and prints the test loss that each rank finds.
+"learn" trains, then keeps rank 0 from writing its best checkpoint for a while, and
+prints the test loss that each rank finds; "killed" kills rank 1 with SIGKILL in its
+first life, after seven windows; "hangs" stops it there with SIGSTOP.
 """
 
 import os
@@ -26,6 +26,7 @@ from bptt.train import (
 )
 from bptt.train import loop as loop_module
 from bptt.train import session as session_module
+from tests.train.short_runs import shorten
 
 TEXT = PlainText(
     "the cat sat on the mat, the dog ran. " * 12, source="lines", n_files=1
@@ -67,20 +68,23 @@ def train_late(folder, quiet):
     return train(TEXT, replace(OPTIONS, test=0.2), folder / "late", quiet).test
 
 
-def hang():
+def hang(folder):
     original = loop_module.Learner.learn_window
 
     def learn_window(self, dataset, window, state, number):
         if number == 8 and self.processes.rank == 1:
+            (folder / "stopped").write_text(str(os.getpid()), encoding="utf-8")
             os.kill(os.getpid(), signal.SIGSTOP)
         return original(self, dataset, window, state, number)
 
     loop_module.Learner.learn_window = learn_window
     options = replace(OPTIONS, process_timeout=3.0)
     try:
-        train(TEXT, options, Path(sys.argv[2]) / "hangs", Console(quiet=True))
+        train(TEXT, options, folder / "hangs", Console(quiet=True))
     except SeveralProcessesError as error:
         print(error, flush=True)
+        # torchrun would give the one that hangs 30 s to end.
+        os.kill(int((folder / "stopped").read_text(encoding="utf-8")), signal.SIGKILL)
         os._exit(2)
 
 
@@ -88,6 +92,7 @@ def main():
     # A process of its own: no kernels need to be compiled for so little work.
     for method in (Cell.forward, Cell.gradient, Cell.run_gradient, Cell.run_forward):
         method.__kwdefaults__["executor"] = REFERENCE
+    shorten()
     case, folder = sys.argv[1], Path(sys.argv[2])
     if case == "killed" and os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0":
         original = loop_module.Learner.learn_window
@@ -100,15 +105,13 @@ def main():
         loop_module.Learner.learn_window = learn_window
     quiet = Console(quiet=True)
     if case == "hangs":
-        hang()
-    if case == "late":
-        print(f"{train_late(folder, quiet):.17g}", flush=True)
-        return
+        hang(folder)
     train(TEXT, OPTIONS, folder / case, quiet)
     if case == "learn":
         given = {**vars(OPTIONS), "tau": None, "k1": 3, "held_out": 0.13}
         options = TrainingOptions(**given)
         train(sequences(folder), options, folder / "sequences", quiet)
+        print(f"{train_late(folder, quiet):.17g}", flush=True)
 
 
 if __name__ == "__main__":

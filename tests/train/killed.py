@@ -6,7 +6,7 @@ Every child of this process takes the run up and kills itself with SIGKILL after
 random number of Python events (calls and returns, of C functions too): inside a step,
 between the write, the sync and the renaming of a checkpoint, anywhere. Counting events
 instead of seconds makes the moments the same on a slow machine. NumPy runs the steps,
-so that a child has nothing to compile.
+so that a child has nothing to compile; samples are short and a sync does not wait.
 """
 
 import os
@@ -21,7 +21,9 @@ from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
 from bptt.train import PlainText, TrainingOptions, resume, train
 from bptt.train.run_folder import read_run
+from tests.train.short_runs import shorten
 
+shorten()
 for method in (Cell.forward, Cell.gradient, Cell.run_gradient, Cell.run_forward):
     method.__kwdefaults__["executor"] = REFERENCE
 

@@ -19,9 +19,7 @@ from rich.console import Console
 from bptt.errors import BpttError
 from bptt.execute.dispatch import REFERENCE
 from bptt.train import PlainText, TrainingOptions, measure_run, open_run, resume, train
-from bptt.train import finish as finish_module
 from bptt.train import loop as loop_module
-from bptt.train import session as session_module
 from bptt.train.checkpoint import BEST, LAST, path_of
 from bptt.train.run_page import write_page
 from tests.train.executed import EXECUTED
@@ -68,9 +66,6 @@ def stopped(tmp_path_factory):
 def executor(monkeypatch):
     for method in EXECUTED:
         monkeypatch.setitem(method.__kwdefaults__, "executor", REFERENCE)
-    for module in (session_module, finish_module):
-        monkeypatch.setattr(module, "SAMPLE_LENGTH", 2)
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # no power fails here
 
 
 def survives(folder):

@@ -8,7 +8,7 @@ pytest.importorskip("safetensors")
 from bptt.train.data.opening import DataRequest, open_data
 from bptt.train.flow_report import write_flows
 from bptt.train.run_folder import read_run
-from tests.cli.test_commands import bptt
+from tests.cli.command import bptt
 
 TEXT = "the cat sat on the mat and the dog on the log. " * 60
 

@@ -25,7 +25,13 @@ from bptt.language.places import (
     resolve_data,
     undeclared,
 )
-from bptt.language.ranks import RANKED, product_problem, rank_problem, rank_rule
+from bptt.language.ranks import (
+    RANKED,
+    by_case,
+    product_problem,
+    rank_problem,
+    rank_rule,
+)
 from bptt.language.syntax import parse_text
 from bptt.language.timeless import close_places, open_places, without_step
 from bptt.language.times import rewrite_times
@@ -205,21 +211,6 @@ class _CellBuilder(LookUps):
                 )
         return ""
 
-    def _by_case(self, expr: Piece, nodes: tuple[Node, ...]) -> str:
-        """What to declare, if what a line defines meets a matrix as a vector."""
-        if sorted(node.rank for node in nodes) != [1, 2]:
-            return ""
-        matrix = self._show(max(nodes, key=lambda node: node.rank).shape)
-        vector = expr.arguments[0 if nodes[0].rank == 1 else 1]
-        for name in {part.name: None for part in vector.parts() if part.op == "read"}:
-            line = self._uses.defined.get(name)
-            if line and any(part is expr for part in line.expression.parts()):
-                return (
-                    f"{name} is a vector by its lower-case letter; a matrix is called "
-                    f"{name[0].upper()}{name[1:]}, or declared, `{name}: {matrix}`"
-                )
-        return ""
-
     # ----- expressions -----
 
     def _node(self, expr: Piece) -> Node:
@@ -313,7 +304,11 @@ class _CellBuilder(LookUps):
         )
         if error.kind == "rank":
             rule, fix = rank_rule(expr.op, nodes[0].rank)
-            fix = self._by_letter(expr) or self._by_case(expr, nodes) or fix
+            ranks = [node.rank for node in nodes]
+            if sorted(ranks) == [1, 2]:
+                matrix = self._show(nodes[ranks.index(2)].shape)
+                fix = by_case(expr, ranks, matrix, self._uses.defined) or fix
+            fix = self._by_letter(expr) or fix
             return errors.RankError(
                 expr.span, f"{described}: {rule}", fix=fix, shapes=known
             )
@@ -436,12 +431,15 @@ class _CellBuilder(LookUps):
                     continue
                 if isinstance(dim.find().value, int):
                     continue
+                known = [3 if d is dim else d for d in shape]
+                fixed = self._show(tuple(known)) if len(shape) > 1 else "3"
                 raise errors.UnsizedStateError(
                     span,
                     f"{name} is read as {shapes.RANK_NAMES[len(shape)]} "
                     f"{self._show(shape)}, but no parameter and no real input has the "
                     f"dimension {names[dim.find()]}",
-                    fix=f"declare a scalar, `{name}: ()`, or a fixed size, `{name}: 3`",
+                    fix=f"declare a scalar, `{name}: ()`, or a fixed size, "
+                    f"`{name}: {fixed}`",
                     shapes=self._known(),
                 )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.functions import CALLS, Function, derived
-from bptt.language.hints import CALLS_INSTEAD, alone
+from bptt.language.hints import CALLS_INSTEAD, alone, declared_index
 from bptt.language.ranks import TAKES, ranked
 from bptt.language.source import Source
 from bptt.language.tree import Piece
@@ -124,9 +124,17 @@ class CallReader:
             raise errors.ArgumentCountError(
                 span,
                 f"{name} takes {arity} {noun}, got {len(node.args)}",
-                fix=f"{name}({', '.join('uvw'[:arity])})",
+                fix=f"{name}({', '.join('uvw'[:arity])})" + self._along(node, arity),
             )
         return Piece(name, tuple(map(self.expression, node.args)), span, data)
+
+    @staticmethod
+    def _along(node: ast.Call, arity: int) -> str:
+        """What is missing where `sum(j, u)` runs along an undeclared index."""
+        first = node.args[0] if len(node.args) == 2 and arity == 1 else None
+        if not isinstance(first, ast.Name):
+            return ""
+        return f"; if {first.id} is an index, {declared_index(first.id)}"
 
     def call_derived(self, name: str, span: Span, *arguments: Piece) -> Piece:
         """An operation of `derived.cell` that has a sign of its own, such as `%`."""

@@ -60,6 +60,7 @@ SIGNS = {
     "×": "`*` element by element, `@` for a product with a matrix",
     "⊙": "`*`", "∘": "`*`", "∗": "`*`", "−": "`-`", "–": "`-`", "÷": "`/`",
     "≤": "`<=`", "≥": "`>=`", "²": "`** 2`", "³": "`** 3`", "ᵀ": "`.T`", "⊤": "`.T`",
+    "‖": "`norm(u)`", "∥": "`norm(u)`",
     "′": "another name, such as h_1", "√": "`sqrt(u)`", "∑": "`sum(u)`",
     "σ": "`sigmoid(u)`",
 }  # fmt: skip
@@ -101,7 +102,7 @@ def reserved_word(line: str) -> str:
 
 def _sign(code: str) -> Hint | None:
     for place, character in enumerate(code):
-        if character in SIGNS and not character.isidentifier():
+        if character in SIGNS and (character in "ᵀ⊤" or not character.isidentifier()):
             problem = f"{character} is not a sign of the language"
             return place, problem, f"write {SIGNS[character]}"
     return None
@@ -242,6 +243,9 @@ def element_fix(node: ast.expr, show: Callable[[ast.AST], str]) -> str:
     if isinstance(last, ast.Name) and last.id not in ("t", "tau"):
         return declared_index(last.id)
     value = show(node.value).strip("`")
+    if steps and all(isinstance(part, ast.Subscript) for part in (*steps, last)):
+        parts = "; ".join(show(part).strip("`") for part in (*steps, last))
+        return f"`{value} @ [{parts}]`, a matrix times vectors put together"
     bounds = _bounds(last)
     if bounds is None or any(
         isinstance(step, ast.Constant | ast.Slice) for step in steps

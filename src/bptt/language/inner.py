@@ -81,9 +81,7 @@ class _Expander:
         for name in dict.fromkeys((*self.placed, *loop_of)):
             self._name_places(name, loop_of.get(name))
         self._order_blocks(loop_of)
-        left = {
-            name: sum(e.name == name for e in self.equations) for name in self.sizes
-        }
+        left = {name: len(self._own(name)) for name in self.sizes}
         result: list[Equation] = []
         seen: set[InnerLoop] = set()
         for equation in self.equations:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from bptt.language.tree import Piece
+from bptt.language.tree import Equation, Piece
 from bptt.step import shapes
 from bptt.step.graph import Node
 from bptt.step.shapes import Shape, ShapeRuleError
@@ -131,3 +131,25 @@ def product_problem(
     if a.shape[0] == b.shape[0]:
         fix = f"{left}.T @ {right}, or {fix}"
     return f"{described}: the inner sizes differ, {error.detail}", fix
+
+
+def by_case(
+    expr: Piece, ranks: Sequence[int], matrix: str, defined: Mapping[str, Equation]
+) -> str:
+    """What was meant where a matrix meets a vector: a product, or another matrix.
+
+    matrix: the shape of the one that is a matrix.
+    """
+    fixes = []
+    if expr.op == "mul" and ranks[1] == 1:
+        fixes.append(f"`{' @ '.join(part.text for part in expr.arguments)}`")
+    vector = expr.arguments[ranks.index(1)]
+    for name in {part.name: None for part in vector.parts() if part.op == "read"}:
+        line = defined.get(name)
+        if line and any(part is expr for part in line.expression.parts()):
+            fixes.append(
+                f"{name} is a vector by its lower-case letter; a matrix is called "
+                f"{name[0].upper()}{name[1:]}, or declared, `{name}: {matrix}`"
+            )
+            break
+    return ", or ".join(fixes)

@@ -6,31 +6,39 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from bptt import errors
-from bptt.step.graph import Graph, InputSpec, Node, rebuild, rewrite
+from bptt.step.graph import Graph, InputSpec, Node, name_of, rebuild, rewrite, shift_of
 
 
 def with_tokens(graph: Graph, only: Collection[str] | None = None) -> Graph:
     """Every product `M @ x[t]` with a real input becomes the look-up `M[:, x[t]]`.
 
     A one-hot x makes the two equal, and the look-up never multiplies by zeros. Inputs
-    that are drawn (masks, noise) stay as they are. only: the inputs that become tokens.
+    that are drawn (masks, noise) stay as they are. Before the first step the token is
+    0, not a vector of zeros, where the call does not say it. only: the inputs that
+    become tokens.
     """
-    chosen = graph.inputs if only is None else only
-    tokens: dict[str, Node] = {}
+    chosen = {
+        name
+        for name, spec in graph.inputs.items()
+        if (only is None or name in only) and _is_measured(spec)
+    }
+    tokens: dict[Node, str] = {}
 
     def step(node: Node, inputs: tuple[Node, ...]) -> Node:
-        """An input becomes a token, and a product with it a look-up."""
-        is_one = node.op == "input" and node.data in chosen
-        if is_one and _is_measured(graph.inputs[str(node.data)]):
-            return tokens.setdefault(str(node.data), Node("input", (), (), node.data))
-        taken = [child for child in inputs if child in tokens.values()]
+        """An input of any step becomes a token, and a product with it a look-up."""
+        name = _read_of(graph, node)
+        if name in chosen:
+            new = Node(node.op, inputs, (), node.data)
+            tokens[new] = name
+            return new
+        taken = [child for child in inputs if child in tokens]
         if not taken:
             return rebuild(node, inputs)
         if node.op == "matvec" and inputs[0] not in taken:
             return Node("lookup", inputs, node.shape)
         raise errors.IndexKindError(
             None,
-            f"input {taken[0].data} is used in `{node.op}`, not only in products "
+            f"input {tokens[taken[0]]} is used in `{node.op}`, not only in products "
             "`M @ x[t]`, so it cannot become a token",
             fix="write the look-up `M[:, x[t]]` in the equations, or train with "
             "--embedding N, a vector of N elements in the place of x",
@@ -38,11 +46,24 @@ def with_tokens(graph: Graph, only: Collection[str] | None = None) -> Graph:
 
     new = rewrite(graph.definitions.values(), step)
     inputs = {
-        name: InputSpec((), spec.shape[0]) if name in tokens else spec
+        name: InputSpec((), spec.shape[0]) if name in tokens.values() else spec
         for name, spec in graph.inputs.items()
     }
     definitions = {name: new[node] for name, node in graph.definitions.items()}
     return replace(graph, definitions=definitions, inputs=inputs)
+
+
+def _read_of(graph: Graph, node: Node) -> str:
+    """The name that a node reads, of any step; "" for what computes."""
+    name = ""
+    if node.op in ("input", "named"):
+        name = name_of(node)
+    elif node.op == "shift":
+        name = shift_of(node)[0]
+    kind, *rest = graph.times.hidden.get(name, ("",))
+    if node.op == "named" and kind != "lag":
+        return ""
+    return rest[0] if kind == "lag" else name
 
 
 def _is_measured(spec: InputSpec) -> bool:

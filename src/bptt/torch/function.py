@@ -18,7 +18,7 @@ from bptt.torch.limits import refuse_limit
 from bptt.torch.plan import Plan
 from bptt.torch.ready import Pass, Ready, find_ready, known_ready
 from bptt.torch.record import Record
-from bptt.torch.views import Views
+from bptt.torch.views import Views, array_of
 
 
 def run_without_gradient(
@@ -70,6 +70,8 @@ class CellFunction(torch.autograd.Function):
         ctx.save_for_backward(*tensors, *out[: _count_saved(plan)], *kept)
         ctx.request = forward.request
         ctx.passes = [] if kept else [forward]
+        # Under hooks what is saved comes back in other memory.
+        ctx.places = None if is_hooked() else _places(tensors)
         return out
 
     @staticmethod
@@ -90,9 +92,11 @@ class CellFunction(torch.autograd.Function):
             return None, None, *differentiate(plan, tensors, grads, needs)
         if buffers:
             kept = plan.resume(
-                ctx.request, [t.detach().numpy() for t in tensors], restored(buffers),
+                ctx.request, list(map(array_of, tensors)), restored(buffers),
                 torch.get_num_threads(),
             )  # fmt: skip
+        if ctx.places not in (None, _places(tensors)):
+            kept = None  # reads weights where they lay: FSDP has gathered them anew
         gone = None
         if isinstance(kept, Pass):
             if ctx.record.watch is None:
@@ -110,7 +114,7 @@ def _run_ready(
     """What comes out of a job that is ready; `CellFunction.backward` goes back."""
     out, kept = ready.forward(tensors, record.views, is_only=is_only)
     ctx.save_for_backward(*tensors, *out[: ready.plan.n_sequences])
-    ctx.passes = [kept]
+    ctx.passes, ctx.places = [kept], _places(tensors)
     return out
 
 
@@ -173,9 +177,14 @@ def _read(
 ) -> tuple[list[Array], Views | None]:
     """Tensors as arrays; those of a layer by what its last call knew of them."""
     if record is None or plan.stacking is None:
-        return [t.detach().numpy() for t in tensors], None
+        return list(map(array_of, tensors)), None
     views = record.views
     return views.read(tensors, len(plan.names[0])), views
+
+
+def _places(tensors: Sequence[Tensor]) -> list[int]:
+    """Where they lie; nowhere, if their memory is freed."""
+    return [tensor.data_ptr() for tensor in tensors]
 
 
 def _count_saved(plan: Plan) -> int:
@@ -203,7 +212,7 @@ def go_back(
     record: whose watch, if it has one, sees the states' gradients.
     Returns: a gradient or None per tensor, and the gradients on nodes that arrived.
     """
-    arrays = [t.detach().numpy() for t in tensors]
+    arrays = list(map(array_of, tensors))
     threads = torch.get_num_threads()
     nodes = _watched(plan, record)
     forward = forward or plan.forward(arrays, needs, threads, nodes)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.utils._device import DeviceContext
 
 from bptt import errors
 
@@ -60,7 +61,8 @@ class Way(enum.Enum):
     KERNELS: on the tensors' memory; OPERATOR: as one operator, for who watches torch's
     dispatcher or compiles; DERIVED: by torch's operations, step by step, for transforms
     of torch.func and forward mode; TORCH: by torch's operations, because of what the
-    tensors are; TRACED: likewise, in a graph of torch.jit.trace.
+    tensors are; TRACED: likewise, in a graph of torch.jit.trace; WATCHED: likewise,
+    because a mode of torch.overrides sees every function that is called.
     """
 
     KERNELS = "kernels"
@@ -68,6 +70,7 @@ class Way(enum.Enum):
     DERIVED = "derived"
     TORCH = "torch"
     TRACED = "traced"
+    WATCHED = "watched"
 
 
 def choose(tensors: Iterable[Tensor]) -> Way:
@@ -93,7 +96,18 @@ def _context() -> Way:
         return Way.TRACED
     if torch._C._len_torch_dispatch_stack():  # noqa: SLF001
         return Way.OPERATOR
+    if torch._C._len_torch_function_stack() and _is_watched():  # noqa: SLF001
+        return Way.WATCHED
     return Way.KERNELS
+
+
+def _is_watched() -> bool:
+    """Whether a mode sees functions, other than that of a device for new tensors."""
+    modes = map(
+        torch._C._get_function_stack_at,  # noqa: SLF001
+        range(torch._C._len_torch_function_stack()),  # noqa: SLF001
+    )
+    return any(type(mode) is not DeviceContext for mode in modes)
 
 
 def are_plain(tensors: Iterable[Tensor]) -> bool:
@@ -149,7 +163,7 @@ def refuse_devices(tensors: Iterable[Tensor]) -> None:
 
 
 def refuse_others(what: str, given: object) -> None:
-    """Raises: NoTensorError, DtypeError, for what no cell can read."""
+    """Raises: NoTensorError, DtypeError, LayoutError, for what no cell can read."""
     if not isinstance(given, Tensor):
         raise NoTensorError(
             f"{what} is a {type(given).__name__}, and a layer takes tensors: use "
@@ -160,6 +174,15 @@ def refuse_others(what: str, given: object) -> None:
             f"{what} has element type {str(given.dtype).removeprefix('torch.')}, and a "
             "cell computes with real numbers: use .real, or .abs()"
         )
+    refuse_layouts((given,))
+
+
+def is_legible(tensor: Tensor) -> bool:
+    """Whether its elements can be looked at: no transform or subclass hides them."""
+    keys = torch._C._dispatch_keys(tensor)  # noqa: SLF001
+    hides = keys.has(torch._C.DispatchKey.Python)  # noqa: SLF001
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # noqa: SLF001
+    return not (hides or wrapped or tensor.device.type == "meta")
 
 
 def refuse_layouts(tensors: Iterable[Tensor]) -> None:

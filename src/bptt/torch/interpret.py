@@ -14,20 +14,48 @@ from bptt.calculus.recurrence import Segment
 from bptt.call import last_of
 from bptt.step.evaluate import aligned_inputs, extra_arguments, static_leaf
 from bptt.step.graph import TO_TIMED, Node, name_of, shift_of
-from bptt.step.shapes import numbers_of
+from bptt.step.shapes import Array, numbers_of
+from bptt.torch.guard import KERNEL_TYPES, is_legible
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan
 from bptt.torch.reduction import step_weights
 
 
 def interpret(plan: Plan, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """What comes out of a job, differentiable as often as torch likes."""
+    """What comes out of a job, differentiable as often as torch likes.
+
+    Raises: for a cell's own parameters, what `Plan.bind` raises.
+    """
+    if plan.stacking is None:  # those of a stack were checked by the layer
+        names = [name for part in plan.names for name in part]
+        plan.bind([_stand_in(n, t) for n, t in zip(names, tensors, strict=True)])
     device = tensors[0].device.type
     if not torch.amp.is_autocast_available(device):
         return _Values(plan, tensors).run()
     # Under autocast products would be rounded to half precision, step after step.
     with torch.autocast(device, enabled=False):
         return _Values(plan, tensors).run()
+
+
+def _stand_in(name: str, tensor: Tensor) -> Array:
+    """An array of the shape and type, and of whole numbers and weights themselves.
+
+    Where they cannot be read there are ones for weights and lengths, else zeros.
+    """
+    is_real, is_rest = tensor.is_floating_point(), name in {"weights", "lengths"}
+    if is_legible(tensor) and (is_rest or not is_real):
+        wide = tensor.detach().to("cpu", torch.float64 if is_real else None)
+        values = np.array(wide.tolist())  # also of a subclass, or lazily negated
+        return values.reshape(tensor.shape).astype(_element(tensor))
+    one = np.full((), is_real or is_rest, _element(tensor))
+    return np.broadcast_to(one, tuple(tensor.shape))
+
+
+def _element(tensor: Tensor) -> np.dtype[Any]:
+    if tensor.dtype in KERNEL_TYPES:
+        return np.dtype(str(tensor.dtype).removeprefix("torch."))
+    kinds = (tensor.is_floating_point(), tensor.dtype is torch.bool)
+    return np.dtype({(True, False): "f4", (False, True): "?"}.get(kinds, "i8"))
 
 
 class _Values:
@@ -48,7 +76,7 @@ class _Values:
         self._lead = tuple(next(iter(self._inputs.values())).shape[:2])
         self._lengths = given.lengths
         if self._lengths is not None:
-            self._lengths = self._lengths.to(like.device).reshape(-1)
+            self._lengths = self._lengths.to(like.device, torch.int64).reshape(-1)
             # What padding holds cannot matter, not even a NaN.
             self._inputs = {n: self._repeat_last(t) for n, t in self._inputs.items()}
         self._sizes = self._find_sizes(params)

@@ -1,4 +1,4 @@
-"""A call of a cell as a constant of a compiled or exported graph."""
+"""A call of a cell as a constant, or a module as a node, of a graph."""
 
 from __future__ import annotations
 
@@ -23,3 +23,13 @@ def key_of(**fields: Any) -> str:
 @functools.cache
 def _make_key(**fields: Any) -> str:
     return CellCall(**fields).encode()
+
+
+def leave_whole(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """One node of a graph of torch.fx, as modules of torch.nn are."""
+    given = [x for x in (*args, *kwargs.values()) if isinstance(x, torch.fx.Proxy)]
+    tracer = given[0].tracer
+    name = tracer.path_of_module(module)
+    return tracer.create_proxy("call_module", name, args, kwargs)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.rnn import (
     PackedSequence,
     pack_padded_sequence,
@@ -25,7 +26,7 @@ from bptt.execute.checkpoints import Limit
 from bptt.torch import guard
 from bptt.torch.function import run_again
 from bptt.torch.guard import Way, are_ordinary
-from bptt.torch.key import key_of
+from bptt.torch.key import key_of, leave_whole
 from bptt.torch.limits import limit_of, refuse_limit
 from bptt.torch.plan import plan_of
 from bptt.torch.record import Record
@@ -34,6 +35,7 @@ from bptt.weights import TORCH_MODES, torch_cell
 
 States: TypeAlias = tuple[Tensor, ...]
 STATES = {"LSTM": ("h", "s")}
+GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
 FORWARD: dict[str, Callable[..., Any]] = {
     "RNN_TANH": torch.nn.RNN.forward,
     "RNN_RELU": torch.nn.RNN.forward,
@@ -85,7 +87,7 @@ def _make_key(
 def run_network(module: torch.nn.RNNBase, input: Any, hx: Any = None) -> Any:  # noqa: A002
     """What torch.nn's module gives for these arguments."""
     if isinstance(input, torch.fx.Proxy):
-        return _leave_whole(module, input, hx)
+        return leave_whole(module, (input, hx), {})
     if not torch.compiler.is_compiling():
         found = _run_only_layer(module, input, hx)
         if found is not None:
@@ -151,17 +153,6 @@ def _leave_alone(function: Any) -> None:
 _leave_alone(run_apart)
 
 
-def _leave_whole(
-    module: torch.nn.RNNBase,
-    input: torch.fx.Proxy,  # noqa: A002
-    hx: Any,
-) -> Any:
-    """One node of a graph of torch.fx, as modules of torch.nn are."""
-    tracer = input.tracer
-    name = tracer.path_of_module(module)
-    return tracer.create_proxy("call_module", name, (input, hx), {})
-
-
 @dataclass(frozen=True)
 class _Batch:
     """A call's sequences, time-major with a batch axis, and how to go back.
@@ -200,8 +191,17 @@ class _Network:
     def __init__(self, module: torch.nn.RNNBase) -> None:
         self._module = module
         self._n_directions = 2 if module.bidirectional else 1
+        if not torch.compiler.is_compiling() and is_parametrized(module):
+            # As often as torch.nn computes it: a parametrization may draw numbers.
+            module._update_flat_weights()  # noqa: SLF001
+            flat = iter(module._flat_weights)  # noqa: SLF001
+            self._weights = [
+                [next(flat) for _ in names]
+                for names in module._all_weights  # noqa: SLF001
+            ]
+            return
         self._weights = [
-            [getattr(module, name) for name in names]
+            [getattr(module, name, None) for name in names]
             for names in module._all_weights  # noqa: SLF001
         ]
 
@@ -213,8 +213,11 @@ class _Network:
         data = input.data if isinstance(input, PackedSequence) else input
         if states is None or not isinstance(data, Tensor):
             return None
+        weights = [weight for group in self._weights for weight in group]
+        if not all(isinstance(weight, Tensor) for weight in weights):
+            return None
         data, states = self._cast(data, states)
-        flat = [data, *states, *(w for group in self._weights for w in group)]
+        flat = [data, *states, *weights]
         if any(tensor.dtype != data.dtype for tensor in flat):
             return None
         way = guard.choose(flat)
@@ -222,7 +225,7 @@ class _Network:
             refuse_limit(limit_of(self._module), WHY[way])
         if way is Way.TORCH and data.device.type != "meta":
             warn_of(flat, "this layer runs by torch.nn's own operations", 6)
-        if way in {Way.TORCH, Way.TRACED}:
+        if way in {Way.TORCH, Way.TRACED, Way.WATCHED}:
             return None
         if isinstance(input, PackedSequence):
             batch = self._unpack(input, data, states, way)
@@ -281,7 +284,22 @@ class _Network:
         widths = (module.proj_size or module.hidden_size, module.hidden_size)
         # Lists: torch 2.8 compiles no generator.
         expected = [(rows, n_b, width) for width in widths[: len(batch.states)]]
-        return [tuple(state.shape) for state in batch.states] == expected
+        fits = [tuple(state.shape) for state in batch.states] == expected
+        return fits and self._weights_fit()
+
+    def _weights_fit(self) -> bool:
+        """Whether weights have the shapes that the module's numbers tell."""
+        module, n_directions = self._module, self._n_directions
+        n_y = module.proj_size or module.hidden_size
+        rows = GATES[module.mode] * module.hidden_size
+        for number, group in enumerate(self._weights):
+            n_x = module.input_size if number < n_directions else n_directions * n_y
+            expected: list[tuple[int, ...]] = [(rows, n_x), (rows, n_y)]
+            expected += [(rows,), (rows,)] if module.bias else []
+            expected += [(n_y, module.hidden_size)] if module.proj_size else []
+            if [tuple(weight.shape) for weight in group] != expected:
+                return False
+        return len(self._weights) == module.num_layers * n_directions
 
     # ----- layers and directions -----
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bptt.living import Living
 from bptt.passes import ForwardPass
 from bptt.torch.function import go_back, run_without_gradient
 from bptt.torch.guard import refuse_devices
 from bptt.torch.plan import plan_of
+from bptt.torch.views import array_of
 
 
 class _Owner:
@@ -35,7 +36,7 @@ class Handles:
 
     def __init__(self) -> None:
         """Empty."""
-        self._owners: WeakValueDictionary[int, _Owner] = WeakValueDictionary()
+        self._owners: Living[_Owner] = Living()
 
     def make(self, forward: ForwardPass) -> Tensor:
         """A handle; the forward pass lives as long as it does."""
@@ -65,7 +66,7 @@ def forward(key: str, tensors: Sequence[Tensor], needs: Sequence[int]) -> list[T
     if not any(needs):
         out = run_without_gradient(plan, tensors)
         return [*(t.contiguous() for t in out), torch.zeros(1, dtype=torch.int64)]
-    arrays = [t.detach().numpy() for t in tensors]
+    arrays = list(map(array_of, tensors))
     ran = plan.forward(arrays, needs, torch.get_num_threads())
     # Copied: a compiled program may write into what it was given.
     copies = [np.array(array) for array in plan.collect(ran.run, ran.bindings)]

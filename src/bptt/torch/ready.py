@@ -26,7 +26,7 @@ from bptt.step.graph import Node, name_of
 from bptt.step.meanings import product_by_rows
 from bptt.step.shapes import Array
 from bptt.torch.plan import Plan
-from bptt.torch.views import Views
+from bptt.torch.views import Views, array_of, place_of
 
 KEPT = 8  # kinds of calls per plan
 # Reads a gradient when the second phase is over.
@@ -149,7 +149,7 @@ class Ready:
         x = tensors[self._x]
         if not x.is_contiguous():
             x = x.detach().contiguous()
-        seat.workspace.table[self._x_number] = x.data_ptr()
+        seat.workspace.table[self._x_number] = place_of(x)
         return x
 
     def _parameters(
@@ -325,7 +325,7 @@ def _make(
 ) -> Ready | None:
     if plan.stacking is None or plan.limit is not None or plan.names[3]:
         return None
-    arrays = [tensor.detach().numpy() for tensor in tensors]
+    arrays = list(map(array_of, tensors))
     bindings = plan.bind(arrays, views)
     request = None if needs is None else plan.request(needs)
     if request is None:

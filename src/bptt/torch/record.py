@@ -10,7 +10,7 @@ import torch
 from bptt import errors
 from bptt.results import Copies, Gradient
 from bptt.torch.plan import Plan
-from bptt.torch.views import Views
+from bptt.torch.views import Views, array_of
 
 
 class NoRecordError(errors.ArgumentError):
@@ -55,7 +55,7 @@ class Record:
                 "a parameter or input was changed in place since backward(), for "
                 "example by optimizer.step(): look at the gradients before that"
             )
-        arrays = [tensor.numpy() for tensor in tensors]
+        arrays = list(map(array_of, tensors))
         needs = [False] * len(arrays)
         forward = plan.forward(arrays, needs, torch.get_num_threads(), nodes)
         return plan.backward(forward, seeds)

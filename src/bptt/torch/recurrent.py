@@ -16,7 +16,7 @@ from bptt.execute.rows import join_delays, split_delays, starts_of
 from bptt.execute.weighting import check_reduction
 from bptt.results import Copies
 from bptt.torch.guard import NoTensorError, refuse_others
-from bptt.torch.key import key_of
+from bptt.torch.key import key_of, leave_whole
 from bptt.torch.limits import limit_of, set_limit
 from bptt.torch.record import Record
 from bptt.torch.reduction import step_weights
@@ -122,13 +122,16 @@ class Recurrent(torch.nn.Module):
         element type; autocast changes nothing here.
         Raises: a subclass of `errors.ArgumentError` for every tensor that does not fit.
         """
+        if any(isinstance(x, torch.fx.Proxy) for x in (*args, *inputs.values())):
+            more = {"initial": initial, "weights": weights, "lengths": lengths}
+            return leave_whole(self, args, inputs | more)
+        params = self._read_parameters()
         _refuse(dict(zip(self.inputs, args, strict=False)) | inputs, initial)
         _refuse({"weights": weights, "lengths": lengths}, None)
         given = self._name(args, inputs)
         is_batched = self._is_batched(given)
         given = self._spread(given, is_batched)
         initial = split_delays(self.starts, initial or {}, is_batched=is_batched)
-        params = [getattr(self, name) for name in self.parameter_names]
         tensors = [*params, *given, *(self._cast(n, t) for n, t in initial.items())]
         asked, weighed = self.outputs, None
         if self.loss is not None and weights is not None and _asks(weights):
@@ -158,6 +161,12 @@ class Recurrent(torch.nn.Module):
         finals |= self._late_inputs(given, lengths, is_batched)
         finals = join_delays(self.starts, finals, torch.stack)
         return Output({name: nodes[name] for name in self.outputs}, finals, total)
+
+    def _read_parameters(self) -> list[Tensor]:
+        """Raises: NoTensorError, DtypeError, LayoutError."""
+        for name in self.parameter_names:
+            refuse_others(f"parameter {name}", getattr(self, name, None))
+        return [getattr(self, name) for name in self.parameter_names]
 
     def _late_inputs(
         self, given: list[Tensor], lengths: Tensor | None, is_batched: bool
@@ -256,7 +265,7 @@ class Recurrent(torch.nn.Module):
 
 
 def _refuse(given: Mapping[str, Any], initial: Any) -> None:
-    """Raises: NoTensorError, DtypeError."""
+    """Raises: NoTensorError, DtypeError, LayoutError."""
     for name, tensor in given.items():
         if tensor is not None:
             refuse_others(name, tensor)
@@ -279,9 +288,10 @@ def _last(rows: Tensor, lengths: Tensor | None, is_batched: bool) -> Tensor:
     """A sequence at each row's own last step."""
     if lengths is None:
         return rows[-1]
+    lengths = lengths.to(rows.device, torch.int64)  # uint8 would be taken for a mask
     if not is_batched:
         return rows[lengths.reshape(()) - 1]
-    return rows[lengths.to(rows.device) - 1, torch.arange(rows.shape[1])]
+    return rows[lengths - 1, torch.arange(rows.shape[1])]
 
 
 def _default(cell: Cell) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ WHY = {
     Way.TORCH: "kernels cannot read its tensors",
     Way.TRACED: "torch.jit.trace is recording",
     Way.DERIVED: "a transformation of torch.func is going on",
+    Way.WATCHED: "a mode of torch.overrides watches torch's functions",
 }
 
 

@@ -8,15 +8,63 @@ call, in the same place: no way back reads a bias.
 
 from __future__ import annotations
 
+import ctypes
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from bptt.errors import ArgumentError
 from bptt.execute.bindings import Steady
 from bptt.step.shapes import Array
 from bptt.weights import Stacking
+
+# From an address on, as far as an array may reach; an instance may hold a tensor.
+_Memory = ctypes.c_char * (1 << 46)
+
+
+class NoMemoryError(ArgumentError):
+    """A tensor's elements are gone: its storage was freed."""
+
+
+@functools.cache
+def _element(dtype: torch.dtype) -> np.dtype[Any]:
+    return np.dtype(str(dtype).removeprefix("torch."))
+
+
+def place_of(tensor: Tensor) -> int:
+    """Where a tensor's elements lie.
+
+    Raises: NoMemoryError, where it has some and they lie nowhere.
+    """
+    place = tensor.data_ptr()
+    if not place and tensor.numel():
+        raise NoMemoryError(
+            f"a tensor of shape {tuple(tensor.shape)} has no memory: its storage was "
+            "resized to 0 bytes; fill it before the layer, or its way back, reads it"
+        )
+    return place
+
+
+def array_of(tensor: Tensor) -> Array:
+    """A tensor as an array, without a copy.
+
+    `Tensor.numpy` would do, but for good forbids torch to resize what it has shown: it
+    could free and gather no weights any more, as FSDP does around every call.
+    """
+    place, dtype = place_of(tensor), _element(tensor.dtype)
+    shape = tuple(tensor.shape)
+    if not place:
+        return np.empty(shape, dtype)
+    memory: Any = _Memory.from_address(place)
+    memory.tensor = tensor if tensor.grad_fn is None else tensor.detach()
+    if tensor.is_contiguous():
+        return np.ndarray(shape, dtype, memory)
+    strides = [dtype.itemsize * step for step in tensor.stride()]
+    return np.ndarray(shape, dtype, memory, 0, strides)
 
 
 class Views:
@@ -36,8 +84,8 @@ class Views:
         places = [(t.data_ptr(), t.shape, t.stride(), t.dtype) for t in own]
         if places != self._places:
             self._places, self._params = places, None
-            self._arrays = [t.detach().numpy() for t in own]
-        return [*self._arrays, *(t.detach().numpy() for t in tensors[count:])]
+            self._arrays = list(map(array_of, own))
+        return [*self._arrays, *map(array_of, tensors[count:])]
 
     def split(self, stacking: Stacking, tensors: Mapping[str, Array]) -> dict[str, Any]:
         """`Stacking.split` of the arrays that were read last."""
