@@ -10,16 +10,15 @@ import jax.numpy as jnp
 import pytest
 
 from tests.catalogue.cases import N_B
-from tests.catalogue.front_ends import Both, assert_all, assert_same, jax_gradients
+from tests.catalogue.front_ends import (
+    Both,
+    assert_all,
+    assert_same,
+    in_turn,
+    jax_gradients,
+)
 from tests.catalogue.loops import LOOPS
 from tests.catalogue.test_torch import KINDS
-
-BATCHES = [
-    pytest.param(name, is_ragged, id=f"{name}-{'ragged' if is_ragged else 'full'}")
-    for number, name in enumerate(LOOPS)
-    for is_ragged in (False, True)
-    if name in KINDS or is_ragged == bool(number % 2)
-]
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +27,7 @@ def double():
         yield
 
 
-@pytest.mark.parametrize(("name", "is_ragged"), BATCHES)
+@pytest.mark.parametrize(**in_turn(LOOPS, KINDS))
 def test_gradients_are_those_of_a_loop(name, is_ragged):
     both = Both(name, is_ragged=is_ragged)
     assert_all(jax_gradients(both), both.loops_gradients())

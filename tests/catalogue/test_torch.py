@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.catalogue.cases import N_B, load
-from tests.catalogue.front_ends import Both, assert_all, assert_same
+from tests.catalogue.front_ends import Both, assert_all, assert_same, in_turn
 from tests.catalogue.loops import LOOPS
 
 ROWS = pytest.mark.parametrize("is_ragged", [False, True], ids=["full", "ragged"])
@@ -36,8 +36,7 @@ def test_gradients_by_kernels_are_those_of_a_loop(name, is_ragged):
     )  # fmt: skip
 
 
-@ROWS
-@EVERY
+@pytest.mark.parametrize(**in_turn(LOOPS, KINDS))
 def test_gradients_by_torchs_operations_are_those_of_a_loop(name, is_ragged):
     """In a transform of torch.func a cell runs step by step."""
     both = Both(name, is_ragged=is_ragged)
@@ -167,9 +166,8 @@ WATCHED = {
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")
-@ROWS
 @pytest.mark.parametrize("way", WATCHED)
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(**in_turn(KINDS))
 def test_a_graph_of_torch_computes_the_same(name, way, is_ragged):
     module = Flat(Both(name, is_ragged=is_ragged))
     found, expected = WATCHED[way](module)(*module.given), module(*module.given)

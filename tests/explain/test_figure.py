@@ -15,7 +15,7 @@ from bptt.explain.figure import KINDS, FigureError
 from bptt.explain.figure import pdf as pdf_writer
 from bptt.explain.figure.pdf import MissingFontError
 from bptt.explain.figure.pictured import Pictured
-from bptt.explain.figure.scene import Box, Ring, Stroke
+from bptt.explain.figure.scene import Box, Ring, Stroke, Word
 from bptt.explain.figure.unrolled import OFF, STACK
 from bptt.explain.prepare import IndexedCellError
 from tests.explain.documents import explained
@@ -306,3 +306,16 @@ def test_a_long_name_stays_in_its_ring(browser, tmp_path):
     tab.close()
     assert len(wide) > 10
     assert [name for text, ring, name in wide if text > ring] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reduction", "expected"),
+    [("book", "sum", "1"), ("book", "mean", "w₂"), ("lstm", "sum", "∂L/∂h")],
+)
+def test_the_arrow_into_the_loss_has_the_derivative_of_this_loss(
+    name, reduction, expected
+):
+    pictured = explained(name, reduction=reduction).figure("unrolled").scene.items
+    words = [item.label.plain for item in pictured if isinstance(item, Word)]
+    assert expected in words
+    assert ("1" in words) == (expected == "1")

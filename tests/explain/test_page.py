@@ -240,3 +240,40 @@ def test_a_failed_card_is_red_and_claims_nothing():
     assert 'class="card failed"' in html(failed)
     assert "class=claim" not in html(failed) and "eqrow" not in html(failed)
     assert "class=claim" in html(card) and "failed" not in html(card)
+
+
+def test_a_very_large_page_packs_what_is_long_and_its_script_has_it(monkeypatch):
+    whole = explained("lstm").html()
+    monkeypatch.setattr("bptt.explain.html.page.LARGEST", 0)
+    packed = explained("lstm").html()
+    assert len(packed) < 0.8 * len(whole)
+    assert packed.count("<article") == whole.count("<article")
+    inside = "".join(script_data(packed)["parts"])
+    for text in ("class=chain", "class=nums", "What would go wrong if"):
+        found = packed.count(text) + inside.count(text)
+        assert found == whole.count(text) + "".join(script_data(whole)["parts"]).count(
+            text
+        )
+    assert inside.count("What would go wrong if") > 10
+    assert not Reader(packed).slips
+    assert "this page is large" in packed
+
+
+def test_of_one_successor_none_can_be_forgotten():
+    cards = {card.id: card for card in explained("lstm").document.cards}
+    said = {id_: card.wrong.id for id_, card in cards.items() if card.wrong}
+    assert list(said.values()).count("card.node.wrong.now-one") == 4
+    for id_, key in said.items():
+        if key == "card.node.wrong.now":
+            last = cards[id_].chains[0].links[1].expr
+            assert len(getattr(last, "terms", ())) > 1, id_
+
+
+def test_a_walk_begins_at_the_loss_or_at_what_arrives():
+    def parts(name):
+        return "".join(script_data(explained(name).html())["parts"])
+
+    assert "from <span" not in parts("book")
+    assert "{L} = 1 backwards" in parts("book")
+    assert "backwards from what arrives from outside" in parts("lstm")
+    assert "from {L} = 1 backwards" not in parts("lstm")

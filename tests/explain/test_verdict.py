@@ -78,3 +78,10 @@ def test_the_progress_rises_to_1():
     assert shares == sorted(shares)
     assert len(shares) > 5
     assert shares[-1] == 1.0
+
+
+def test_a_badge_is_green_only_where_every_equation_was_checked():
+    status = [
+        m.Badge(*counts, 0.0).status for counts in ((9, 9, 0), (9, 3, 0), (9, 9, 1))
+    ]
+    assert status == [m.PASSED, m.NOT_CHECKED, m.FAILED]

@@ -149,7 +149,7 @@ class CardMaker:
             Text(f"card.node.claim.{kind}{back}", fields),
             Text(f"card.node.reason.{kind}{back}", fields), tuple(chains),
             why=self._node_why(terms, fields),
-            wrong=Text(f"card.node.wrong.{kind}{back}", fields),
+            wrong=Text(f"card.node.wrong.{_risk(kind, terms)}{back}", fields),
             shapes=self._shapes([*chains]), node=name,
             edges=tuple(_lit(name, term) for term in terms),
         )  # fmt: skip
@@ -393,6 +393,11 @@ class CardMaker:
             node=name, boundary="start" if kind == "initial" else "",
             edges=tuple(_lit(name, term) for term in terms),
         )  # fmt: skip
+
+
+def _risk(kind: str, terms: list[Term]) -> str:
+    """What may go wrong: of one successor none can be forgotten, but its Jacobian."""
+    return "now-one" if kind == "now" and len(terms) == 1 else kind
 
 
 def step_ranges(lags: Iterable[int]) -> list[tuple[int, tuple[Time, Time]]]:

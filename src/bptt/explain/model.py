@@ -330,6 +330,13 @@ class Badge:
     worst: float
 
     @property
+    def status(self) -> str:
+        """FAILED, NOT_CHECKED where an equation was not, or PASSED."""
+        if self.failed:
+            return FAILED
+        return PASSED if self.checked == self.equations else NOT_CHECKED
+
+    @property
     def text(self) -> Text:
         """The badge as a sentence."""
         return Text(

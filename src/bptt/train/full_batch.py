@@ -20,13 +20,15 @@ from bptt.train.data.windows import Window, plan_epoch, weights_of
 from bptt.train.errors import TrainExtraMissingError, TrainingDivergedError
 from bptt.train.evaluation import real_loss
 from bptt.train.gaps import inputs_of
+from bptt.train.gradient_norms import measure_norms
+from bptt.train.interrupt import StoppedError, never
 from bptt.train.loop import Learned
 from bptt.train.meter import Meter
 from bptt.train.network import differentiate
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.progress import TrainingProgress
 from bptt.train.run_folder import Metrics
-from bptt.train.session import Setting, record_norms, validate
+from bptt.train.session import Setting, is_soon_measured, validate
 from bptt.train.truncation import Truncation
 
 # L-BFGS starts with an empty memory after every so many iterations, and only there a
@@ -51,6 +53,7 @@ class FullBatchSession:
         assert setting.task.unit is not None
         self.meter = Meter(setting.task.unit, setting.options.epochs)
         self._metrics_length = int(start.numbers.get("metrics_length", 0))
+        self._owes_validation = False
         self._has_converged = bool(start.numbers.get("has_converged", False))
         if start.numbers.get("meter") is not None:
             self.meter.load(start.numbers["meter"])
@@ -65,7 +68,8 @@ class FullBatchSession:
         patience = self.setting.options.patience
         out_of_patience = 0 < patience <= self.meter.bad_validations
         done = self.meter.windows >= self.meter.n_windows
-        return done or out_of_patience or self._has_converged
+        is_over = done or out_of_patience or self._has_converged
+        return is_over and not self._owes_validation
 
     def run(self, console: Console, should_stop: Callable[[], bool]) -> None:
         """Iterate in rounds until the run is over, or until `should_stop`.
@@ -78,12 +82,17 @@ class FullBatchSession:
             TrainingProgress(console, self.meter.status) as progress,
         ):
             if not self.meter.windows:
-                record_norms(self.setting, self.parameters, self.meter, metrics)
+                self._record_norms(metrics)
             while not self.is_over():
                 if self._run_round(metrics, progress, should_stop):
                     self._validate(metrics, is_last_word=True)
                     return
-                self._validate(metrics)
+                try:
+                    self._validate(metrics, should_stop)
+                except StoppedError:  # the round is done again when it is taken up
+                    self._owes_validation = True
+                    self.meter.forget_validation()
+                    return
                 self._save(metrics, LAST)
 
     def _run_round(
@@ -163,16 +172,37 @@ class FullBatchSession:
             parameter[...] = vector[start:stop].reshape(parameter.shape)
             start = stop
 
-    def _validate(self, metrics: Metrics, *, is_last_word: bool = False) -> None:
-        is_best = validate(
-            self.setting, self.parameters, self.meter, metrics,
-            is_last_word=is_last_word,
-        )  # fmt: skip
-        if is_best is None:
+    def _validate(
+        self,
+        metrics: Metrics,
+        should_stop: Callable[[], bool] = never,
+        *,
+        is_last_word: bool = False,
+    ) -> None:
+        soon = not is_last_word or is_soon_measured(
+            self.setting, "validation", self.meter
+        )
+        if not soon:
+            self.meter.forget_validation()
             return
-        record_norms(self.setting, self.parameters, self.meter, metrics)
+        record, is_best = validate(
+            self.setting, self.parameters, self.meter, should_stop
+        )
+        metrics.write(record)
+        if is_last_word:
+            return
+        self._record_norms(metrics)
         if is_best:
             self._save(metrics, BEST)
+
+    def _record_norms(self, metrics: Metrics) -> None:
+        task = self.setting.task
+        cell = self.setting.model.cell
+        norms = measure_norms(
+            cell, self.parameters, self._data, task.truncation,
+            self.setting.options.limit,
+        )  # fmt: skip
+        metrics.write({"window": self.meter.windows, "gradient_norms": norms})
 
     def _save(self, metrics: Metrics, name: str) -> None:
         numbers = {

@@ -53,8 +53,9 @@ class Pictured(Pictures):
 
     def symbol(self, arrow: Arrow, *, is_backward: bool = False) -> Label:
         """`∂a/∂h′`, with a prime where the source is a step away."""
-        if arrow.target.kind == "total":
-            return formula(e.Number(1.0))
+        known = self.labels.form(arrow) if arrow.target.kind == "total" else None
+        if known is not None:  # 1, or w_t; of a loss outside the cell nothing is known
+            return formula(e.at_step(known, Time("", arrow.t)))
         names = [formula(Value(n)).latex[1:-1] for n in
                  (arrow.target.name, arrow.kind.source)]  # fmt: skip
         lag = arrow.kind.lag or 0

@@ -15,6 +15,9 @@ from bptt.explain.html.writer import ColouredLatex, PageWriter, arrow_of
 from bptt.page.tags import Markup, join, tag
 
 TALL = 16  # rows above which a table scrolls in a box of its own
+BADGES = {
+    m.PASSED: "badge", m.FAILED: "badge failed", m.NOT_CHECKED: "badge not",
+}  # fmt: skip
 STATUS = {m.PASSED: "card", m.FAILED: "card failed", m.NOT_CHECKED: "card not"}
 
 
@@ -118,7 +121,8 @@ def _card(writer: PageWriter, card: m.Card) -> Markup:
     else:
         body = _body(writer, card)
     return tag(
-        "article", head, *body, class_=STATUS[status], id=f"card-{card.id}",
+        "article", head, writer.long(*body), class_=STATUS[status],
+        id=f"card-{card.id}",
         data_boundary=card.boundary or None, data_node=card.node or None,
         data_lights=" ".join(_lights(writer, card)) or None,
     )  # fmt: skip

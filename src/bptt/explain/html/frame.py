@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bptt.explain import model as m
+from bptt.explain.html.blocks import BADGES
 from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.words import plain, word
 from bptt.page.tags import Markup, tag
@@ -101,11 +102,12 @@ def open_all() -> Markup:
 def header(page: PageContext, panel: m.PagePanel, blocks: list[Markup]) -> Markup:
     """Panel 0: title, badge, and the document's blocks."""
     badge = page.document.badge
-    style = "badge failed" if badge.failed else "badge"
+    style = BADGES[badge.status]
     keys = "keys-back" if page.graph.backward else "keys"
+    without = "no-script-packed" if page.writer.is_packed else "no-script"
     notes = (
         tag("p", word(keys), class_="note needs-script"),
-        tag("p", word("no-script", t=str(page.first)), class_="note without-script"),
+        tag("p", word(without, t=str(page.first)), class_="note without-script"),
     ) if page.document.has_picture else ()  # fmt: skip
     return tag(
         "section", tag("h1", page.writer.text(page.document.title)),

@@ -31,6 +31,7 @@ from bptt.explain.texts import pieces
 from bptt.page.tags import Markup, join, tag
 from bptt.version import __version__
 
+LARGEST = 940_000  # bytes; of a larger page the script puts in what is long
 LARGE = 24  # edges of one step above which a page says less without a script
 OPEN = 'B.ready = B.open("script-gz", "katex-gz").then(() => B.typesetLater?.());'
 # Edges, and the bytes of MathML above which a formula then falls back on Unicode.
@@ -39,6 +40,8 @@ BRIEF = ((70, 0), (50, 240))
 DRAWN = ("contributions", "paths", "edges", "flow:")
 # Panels that the page alone has: id -> number.
 EXTRA = {"hand": 0, "training": 8, "break": 10}
+# Panels whose tables a very large page packs, as it does the bodies of cards.
+LONG = ("edges", "sharing", "paths")
 # What the page adds to a panel of the document, after its blocks.
 WIDGETS: dict[str, Callable[[PageContext], Markup]] = {
     "hand": hand_panel,
@@ -58,9 +61,18 @@ def html_page(document: m.Document, lang: str = "en", figure: str = "") -> str:
 
     figure: the network in time of a cell with indices, as SVG.
     """
+    whole = _whole(document, lang, figure, is_packed=False)
+    if len(whole.encode()) <= LARGEST or not document.has_picture:
+        return whole
+    return _whole(document, lang, figure, is_packed=True)
+
+
+def _whole(document: m.Document, lang: str, figure: str, *, is_packed: bool) -> str:
     first = max(1, document.shown.tau - 1)
     edges = len(document.shown.graph.edges) / document.shown.tau
-    writer = PageWriter(document.shown, PageValues(first, edges > LARGE))
+    writer = PageWriter(
+        document.shown, PageValues(first, edges > LARGE), is_packed=is_packed
+    )
     writer.longest = next((most for n, most in BRIEF if edges > n), writer.longest)
     page = PageContext(document, writer, lang, figure)
     title = _plain_text(page, document.title)
@@ -153,6 +165,7 @@ def _section(page: PageContext, panel: m.PagePanel, number: int) -> Section | No
     widget = WIDGETS[panel.id](page) if panel.id in WIDGETS else Markup("")
     if not blocks and not widget:
         return None
+    widget = page.writer.long(widget) if panel.id in LONG else widget
     head = tag("h2", tag("i", str(number)), title, id=f"{panel.id}-title")
     tools = open_all() if panel.id in ("derivation", "edges", "paths") else None
     body = tag(

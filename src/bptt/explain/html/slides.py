@@ -6,6 +6,7 @@ from typing import Any
 
 from bptt.explain import model as m
 from bptt.explain.html import assets
+from bptt.explain.html.blocks import BADGES
 from bptt.explain.html.values import PageValues
 from bptt.explain.html.words import word
 from bptt.explain.html.writer import PageWriter
@@ -45,7 +46,9 @@ def slides(document: m.Document, lang: str = "en") -> str:
 
 
 def _pages(writer: PageWriter, document: m.Document) -> list[Markup]:
-    badge = tag("p", writer.text(document.badge.text), class_="badge")
+    badge = tag(
+        "p", writer.text(document.badge.text), class_=BADGES[document.badge.status]
+    )
     source = [
         tag("pre", tag("code", block.text))
         for panel in document.panels if panel.id == "cell"

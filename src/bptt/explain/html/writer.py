@@ -111,12 +111,14 @@ class PageWriter:
     """Writes the parts of one page.
 
     values, tex, parts: its numbers, its LaTeX, and what the script puts in;
-    longest: bytes of MathML above which a formula falls back on a line of Unicode.
+    longest: bytes of MathML above which a formula falls back on a line of Unicode;
+    is_packed: whether the script puts in what is long, too, which then is compressed.
     """
 
     point: Point
     values: PageValues
     longest: int = 100_000
+    is_packed: bool = False
     has_italic_words: bool = False
     colours: ColouredLatex | None = None
     tex: list[str] = field(default_factory=list)
@@ -147,6 +149,10 @@ class PageWriter:
         """A place that the script fills: for what is of no use without it."""
         self.parts.append(part)
         return tag("div", data_part=len(self.parts) - 1)
+
+    def long(self, *parts: Any) -> Markup:
+        """What is long: as it is, and of a very large page for the script to put in."""
+        return self.later(join(*parts)) if self.is_packed else join(*parts)
 
     def data(self) -> str:
         """What a script needs for the formulas alone, as JSON."""

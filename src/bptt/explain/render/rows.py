@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from bptt.explain.render.lines import laid
+
 NARROWEST = 24  # what the column that is broken keeps in any case
 
 
@@ -19,28 +21,33 @@ class Rows:
     """Rows of equally many cells, a space between two.
 
     broken: the column whose text goes on in further lines where there is no room;
-    is_right: whether the first column stands at its right end.
+    is_right: whether the first column stands at its right end; indent: the columns of
+    space before all of them.
     """
 
     rows: tuple[tuple[Text, ...], ...]
     broken: int
     is_right: bool = False
+    indent: int = 0
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> RenderResult:
-        """The lines, each a text of its own."""
+        """The lines."""
         widths = [max(cell.cell_len for cell in column)
                   for column in zip(*self.rows, strict=True)]  # fmt: skip
         others = sum(widths) - widths[self.broken] + len(widths) - 1
-        room = max(options.max_width - others, NARROWEST)
+        room = max(options.max_width - self.indent - others, NARROWEST)
         widths[self.broken] = min(widths[self.broken], room)
         for row in self.rows:
-            parts = row[self.broken].wrap(console, widths[self.broken])
+            whole, width = row[self.broken], widths[self.broken]
+            is_short = whole.cell_len <= width and "\n" not in whole.plain
+            parts = [whole] if is_short else whole.wrap(console, width)
             for i, part in enumerate(parts or [Text()]):
                 cells = [Text() if i else cell for cell in row]
                 cells[self.broken] = part
-                yield self._line(cells, widths)
+                line = self._line(cells, widths)
+                yield from laid(line, console, options, self.indent)
 
     def _line(self, cells: list[Text], widths: list[int]) -> Text:
         line = Text()

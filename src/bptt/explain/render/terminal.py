@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from rich import box
 from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.padding import Padding
-from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
@@ -27,6 +26,7 @@ from bptt.explain.render.common import (
     step_of,
     value_at,
 )
+from bptt.explain.render.lines import Framed
 from bptt.explain.render.prose import Prose
 from bptt.explain.render.rows import Rows
 from bptt.page.table import WordTable
@@ -64,7 +64,8 @@ class TerminalWriter:
     def document(self) -> Iterator[RenderableType]:
         """Everything, panel by panel."""
         yield Text(self._writer.sentence(self._document.title), style="bold")
-        yield Text(self._writer.badge(), style="green")
+        color = BORDERS[self._document.badge.status]
+        yield Text(self._writer.badge(), style=color)
         for panel in self._document.panels:
             if not panel.blocks:
                 continue
@@ -114,12 +115,13 @@ class TerminalWriter:
         if card.status != m.FAILED:
             body.append(Prose(((self._writer.sentence(card.claim), "bold"),)))
             body.append(self._labelled("reason", card.reason))
-        body += [Padding(self._chain(chain), (1, 0, 0, 0)) for chain in card.chains]
+        for chain in card.chains:
+            body += [Text(), self._chain(chain)]
         if card.code:
             code = Text(card.code, "cyan", overflow="fold")
             body.append(Padding(code, (1, 0, 0, 4)))
         if card.shapes:
-            body.append(Padding(self._shapes(card), (1, 0, 0, 0)))
+            body += [Text(), self._shapes(card)]
         body += self._numbers(card)
         for why in card.why:
             body.append(Text())
@@ -129,9 +131,8 @@ class TerminalWriter:
             body.append(self._labelled(card.wrong_label, card.wrong))
         verdict = f"{mark} {self._writer.verdict(card)}"
         color = BORDERS[card.status]
-        body.append(Padding(Text(verdict, style=color), (1, 0, 0, 0)))
-        return Panel(Group(*body), title=Text(title), title_align="left", box=self._box,
-                     border_style=color)  # fmt: skip
+        body += [Text(), Text(verdict, style=color)]
+        return Framed(title, tuple(body), self._box, color)
 
     def _labelled(self, name: str, text: m.Text) -> Prose:
         label, sentence = self._writer.label(name), self._writer.sentence(text)
@@ -141,10 +142,10 @@ class TerminalWriter:
         head = self._writer.label("why") if why.kind == "rule" else ""
         sentence = (self._writer.sentence(why.text), "none")
         lines: list[RenderableType] = [Prose(((head, "italic"), sentence))]
-        lines += [Padding(self._chain(chain), (0, 0, 0, 2)) for chain in why.chains]
+        lines += [self._chain(chain, indent=2) for chain in why.chains]
         return Group(*lines)
 
-    def _chain(self, chain: m.Chain) -> RenderableType:
+    def _chain(self, chain: m.Chain, indent: int = 0) -> RenderableType:
         """The first side, then `= side` line by line, then where it holds."""
         rows = []
         first = self._formula(chain.links[0].expr)
@@ -159,8 +160,9 @@ class TerminalWriter:
         if conditions:
             rows.append((Text(), Text(conditions, style="dim")))
         if not aside:
-            return Text(first, style="bold")
-        return Rows(tuple(rows), 1, is_right=True)
+            alone = Text(first, style="bold")
+            return Padding(alone, (0, 0, 0, indent)) if indent else alone
+        return Rows(tuple(rows), 1, is_right=True, indent=indent)
 
     def _conditions(self, chain: m.Chain) -> str:
         parts = []
@@ -195,7 +197,7 @@ class TerminalWriter:
                 for item in found
             )  # fmt: skip
             lines += [Text(), Text(title, style="italic")] if title else [Text()]
-            lines.append(Padding(Rows(rows, 0), (0, 0, 0, 2)))
+            lines.append(Rows(rows, 0, indent=2))
         return lines
 
     # ----- tables and matrices -----

@@ -6,6 +6,7 @@ from typing import Any
 
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Expr, T, Value
+from bptt.explain.html.held import listed
 from bptt.explain.html.panels.page_context import PageContext
 from bptt.explain.html.words import word
 from bptt.explain.html.writer import symbols_latex
@@ -31,7 +32,7 @@ def walk_panel(page: PageContext, names: list[str]) -> Markup:
     )
     count = tag("span", word("walk-path"), " ", tag("b", class_="walk-count"))
     return tag(
-        "div", tag("p", word("walk-intro")),
+        "div", tag("p", _intro(page)),
         tag("div", chosen, count, *moves, class_="controls"),
         tag("figure"),
         tag("div", class_="walk-product"), tag("div", class_="walk-numbers"),
@@ -39,6 +40,15 @@ def walk_panel(page: PageContext, names: list[str]) -> Markup:
         tag("p", class_="walk-note note", role="status", aria_live="polite"),
         class_="walk needs-script",
     )  # fmt: skip
+
+
+def _intro(page: PageContext) -> Markup:
+    """Where a path is walked from: L, or what arrives where the cell has no loss."""
+    if page.graph.loss:
+        return word("walk-intro")
+    seeds = [page.writer.eq(e.Incoming(Value(name, T)))
+             for name in page.document.shown.seeds]  # fmt: skip
+    return word("walk-intro-seeded", seeds=listed(seeds))
 
 
 def walk_data(page: PageContext) -> dict[str, Any]:

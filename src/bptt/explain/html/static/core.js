@@ -2,8 +2,8 @@
    Everything works on what the page already shows; without this script it stands. */
 Object.assign(B, { listeners: [], words: {} });
 
-/* What needs this script to be seen comes with its numbers. */
-for (const place of document.querySelectorAll("[data-part]")) {
+/* What needs this script to be seen comes with its numbers; a part may hold others. */
+for (let place; (place = document.querySelector("[data-part]"));) {
   place.outerHTML = B.data.parts[place.dataset.part];
 }
 
