@@ -6,10 +6,13 @@ from typing import Annotated
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from bptt.cli.output import print_json
 from bptt.train import Comparison, compare_runs, write_comparison
+
+MOST_COLUMNS = 10_000
 
 
 def compare(
@@ -42,9 +45,18 @@ def show(comparison: Comparison, console: Console) -> None:
     """Print a comparison as tables; no word and no figure is cut."""
     for one in comparison.tables():
         table = Table(title=one.title, title_justify="left", box=SIMPLE)
-        table.add_column("", overflow="fold")
+        table.add_column("", overflow="fold", min_width=12)
         for head in one.heads[1:]:  # a word a line: no column is wider than its figures
             table.add_column(head.replace(" ", "\n"), justify="right", no_wrap=True)
         for cells in one.rows:
             table.add_row(*cells)
+        console.width = _width(console, table)
         console.print(table, highlight=False, markup=False)
+
+
+def _width(console: Console, table: Table) -> int:
+    """A width that cuts no figure: a pipe has any, a terminal at least its own."""
+    room = console.options.update(width=MOST_COLUMNS)
+    needed = Measurement.get(console, room, table)
+    least = needed.minimum if console.is_terminal else needed.maximum
+    return max(console.width, least)
