@@ -45,7 +45,7 @@ def show(comparison: Comparison, console: Console) -> None:
     """Print a comparison as tables; no word and no figure is cut."""
     for one in comparison.tables():
         table = Table(title=one.title, title_justify="left", box=SIMPLE)
-        table.add_column("", overflow="fold", min_width=12)
+        table.add_column("", overflow="fold")
         for head in one.heads[1:]:  # a word a line: no column is wider than its figures
             table.add_column(head.replace(" ", "\n"), justify="right", no_wrap=True)
         for cells in one.rows:
@@ -55,8 +55,6 @@ def show(comparison: Comparison, console: Console) -> None:
 
 
 def _width(console: Console, table: Table) -> int:
-    """A width that cuts no figure: a pipe has any, a terminal at least its own."""
+    """A width that cuts no figure; a narrow terminal goes on in its next line."""
     room = console.options.update(width=MOST_COLUMNS)
-    needed = Measurement.get(console, room, table)
-    least = needed.minimum if console.is_terminal else needed.maximum
-    return max(console.width, least)
+    return max(console.width, Measurement.get(console, room, table).maximum)
