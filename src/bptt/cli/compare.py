@@ -6,10 +6,13 @@ from typing import Annotated
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from bptt.cli.output import print_json
 from bptt.train import Comparison, compare_runs, write_comparison
+
+MOST_COLUMNS = 10_000
 
 
 def compare(
@@ -47,4 +50,11 @@ def show(comparison: Comparison, console: Console) -> None:
             table.add_column(head.replace(" ", "\n"), justify="right", no_wrap=True)
         for cells in one.rows:
             table.add_row(*cells)
+        console.width = _width(console, table)
         console.print(table, highlight=False, markup=False)
+
+
+def _width(console: Console, table: Table) -> int:
+    """A width that cuts no figure; a narrow terminal goes on in its next line."""
+    room = console.options.update(width=MOST_COLUMNS)
+    return max(console.width, Measurement.get(console, room, table).maximum)
