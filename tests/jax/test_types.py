@@ -37,3 +37,36 @@ def test_tokens_of_any_integer_type_are_tokens(dtype):
     x = np.array([[0, 4], [3, 1], [2, 2]])
     ours = bptt.jax.recurrent(cell)(p, {"x": x.astype(dtype)}).nodes["h"]
     assert np.array_equal(ours, cell.forward(p, {"x": x})["h"])
+
+
+WHOLE = ["bool", "int8", "uint8", "int16", "int32", "uint32", "int64"]
+
+
+@pytest.mark.parametrize("dtype", WHOLE)
+def test_whole_numbers_for_real_ones_are_their_values(dtype):
+    """Pixels, one-hot rows: an int32 x was read as if its bits were a float32's."""
+    cell = bptt.cells.elman
+    f = bptt.jax.recurrent(cell)
+    params = cell.init(n_x=2, n_h=3, seed=0, dtype=np.float32)
+    x, h = (np.arange(16).reshape(4, 2, 2) % 3).astype(dtype), np.ones((2, 3), dtype)
+    found = f(params, {"x": x}, {"h": h}).final["h"]
+    real = f(params, {"x": x.astype(np.float32)}, {"h": h.astype(np.float32)})
+    assert np.array_equal(found, real.final["h"])
+
+
+def test_tokens_and_lengths_too_large_for_32_bits_are_refused():
+    cell = bptt.Cell("h[t] = tanh(W @ h[t-1] + E[:, k[t]])")
+    f = bptt.jax.recurrent(cell)
+    params = cell.init(n_h=3, n_k=4, dtype=np.float32)
+    with jax.enable_x64(True):
+        for dtype in (np.uint64, np.int64):
+            wrong = np.full((4, 2), 2**32, dtype)
+            with pytest.raises(Exception, match="IndexRangeError: input k holds"):
+                jax.block_until_ready(f(params, {"k": wrong}).final["h"])
+            few = np.full((4, 2), 1, dtype)
+            with pytest.raises(Exception, match="LengthsError: lengths holds"):
+                jax.block_until_ready(
+                    f(params, {"k": few}, lengths=wrong[0]).final["h"]
+                )
+    with pytest.raises(bptt.errors.LengthsError, match="element type bool"):
+        f(params, {"k": np.ones((4, 2), int)}, lengths=np.array([True, True]))

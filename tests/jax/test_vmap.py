@@ -95,3 +95,23 @@ def test_checkpoint_and_scan_over_windows_work(problem):
 
     ours, scan = (jax.jit(jax.grad(f)) for f in (ours_of, scan_of))
     assert_trees_close(ours(p), scan(p))
+
+
+def test_the_gradient_of_a_sum_over_members_with_parameters_of_their_own(problem):
+    """An ensemble: vmap inside, grad outside; what members share gets a sum."""
+    _, x, initial, w = problem.arguments
+    params = {n: np.stack([v, 0.5 * v, -v]) for n, v in problem.params.items()}
+
+    def total(f):
+        def inner(p, x):
+            return f(p, x, initial, w)
+
+        return lambda p, x: jax.vmap(inner, (0, None))(p, x).sum()
+
+    for transform in (lambda f: f, jax.jit):
+        found = transform(jax.grad(total(problem.ours), (0, 1)))(params, x)
+        assert_trees_close(found, jax.grad(total(problem.scan), (0, 1))(params, x))
+    twice = jax.jit(jax.vmap(jax.grad(total(problem.ours), (0, 1)), (None, 0)))
+    exact = jax.vmap(jax.grad(total(problem.scan), (0, 1)), (None, 0))
+    xs = np.stack([x, -x])
+    assert_trees_close(twice(params, xs), exact(params, xs))

@@ -200,8 +200,17 @@ def _tangent_transpose(
     arrived = {n: c for n, c in enumerate(cotangents) if not isinstance(c, ad.Zero)}
     gradients = [ad.Zero(operand.aval) for operand in operands[:n_tangents]]
     if arrived:
-        task = replace(task, is_backward=True, seeded=tuple(arrived))
-        gradients = backward_p.bind(*primals, *arrived.values(), task=task)
+        # Of a batch every call has buffers and gradients of its own.
+        own = (True,) * (task.n_kept + len(arrived)) if task.members else ()
+        back = replace(
+            task, is_backward=True, seeded=tuple(arrived), members=task.members + own
+        )
+        gradients = backward_p.bind(*primals, *arrived.values(), task=back)
+        if task.members:  # what all calls share has the sum of their gradients
+            gradients = [
+                gradient if task.members[number] else gradient.sum(0)
+                for number, gradient in zip(task.wrt, gradients, strict=True)
+            ]
     return [*gradients, *[None] * len(primals)]
 
 

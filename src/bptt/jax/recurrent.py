@@ -228,7 +228,7 @@ def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
     bound = _check(cell, _without_symbols(cell.graph, signature))
     params, inputs, initial, rows = given
     for name, spec in cell.graph.inputs.items():
-        array = _cast(inputs[name], bound)
+        array = _cast(inputs[name], bound, is_whole=spec.index is not None)
         if array.ndim == len(spec.shape) + bound.is_batched:  # one value per row
             array = jnp.broadcast_to(array, (bound.tau, *array.shape))
         inputs[name] = array if bound.is_batched else array[:, None]
@@ -239,7 +239,9 @@ def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
     states = {}
     for name in cell.graph.states:
         if name in initial:
-            array = _cast(initial[name], bound)
+            late = cell.graph.inputs.get(name)  # an input that is read a step late
+            is_whole = late is not None and late.index is not None
+            array = _cast(initial[name], bound, is_whole=is_whole)
             rank = bound.initial[name].ndim - 1
             core = array.shape[array.ndim - rank :]
             states[name] = jnp.broadcast_to(array, (lead[1], *core))
@@ -247,7 +249,7 @@ def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
         {name: params[name] for name in cell.graph.parameters},
         {name: inputs[name] for name in cell.graph.inputs},
         states,
-        jnp.atleast_1d(_cast(rows["lengths"], bound)) if rows else None,
+        jnp.atleast_1d(_cast(rows["lengths"], bound, is_whole=True)) if rows else None,
         lead, bound,
     )  # fmt: skip
 
@@ -299,10 +301,12 @@ def _dims_of(graph: Graph, signature: Signature) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cast(array: jax.Array, bound: Bindings) -> jax.Array:
-    """Integers as XLA passes them best, reals in the parameters' element type."""
-    if not jnp.issubdtype(array.dtype, jnp.integer):
+def _cast(array: jax.Array, bound: Bindings, *, is_whole: bool) -> jax.Array:
+    """Whole numbers as XLA passes them best, reals in the parameters' element type."""
+    if not is_whole:
         return array.astype(bound.dtype)
+    if array.dtype in (jnp.uint32, jnp.uint64):  # none that is too large turns small
+        array = jnp.minimum(array, jnp.iinfo(jnp.int32).max)
     return array if array.dtype == jnp.int64 else array.astype(jnp.int32)
 
 
@@ -313,7 +317,7 @@ def _check(cell: Cell, signature: Signature) -> Bindings:
         {n: np.broadcast_to(np.zeros((), dtype), shape) for n, shape, dtype in table}
         for table in signature
     )
-    lengths = rows["lengths"] + 1 if rows else None  # 0 is no length
+    lengths = np.ones_like(rows["lengths"]) if rows else None  # 0 is no length
     return bind(cell.graph, params, inputs, initial, lengths=lengths)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import weakref
 from collections.abc import Mapping
 from typing import Protocol
 
+from bptt.living import Living
 from bptt.step.shapes import Array
 
 
@@ -19,7 +19,7 @@ class Watch(Protocol):
         """See one backward pass: state -> (tau, n_b, *shape)."""
 
 
-_WATCHES: weakref.WeakValueDictionary[int, Watch] = weakref.WeakValueDictionary()
+_WATCHES: Living[Watch] = Living()
 _NUMBERS = itertools.count()
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bptt.living import Living
 from bptt.passes import ForwardPass
 from bptt.torch.function import go_back, run_without_gradient
 from bptt.torch.guard import refuse_devices
@@ -36,7 +36,7 @@ class Handles:
 
     def __init__(self) -> None:
         """Empty."""
-        self._owners: WeakValueDictionary[int, _Owner] = WeakValueDictionary()
+        self._owners: Living[_Owner] = Living()
 
     def make(self, forward: ForwardPass) -> Tensor:
         """A handle; the forward pass lives as long as it does."""
