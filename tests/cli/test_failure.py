@@ -47,6 +47,23 @@ def test_a_mistake_stays_its_own_message(monkeypatch, capsys):
     assert shown.err == "bptt: --n-h 0: expected more.\n"
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), "refuses: No space left on device. C"),
+        (OSError(36, "File name too long", "x" * 5000), "xxx': File name too long. Ch"),
+        (PermissionError(13, "Permission denied", "/a/b"), "refuses '/a/b': Permissio"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(monkeypatch, capsys, error, said):
+    code, shown = run(monkeypatch, capsys, error)
+    assert code == 2
+    assert said in shown.err
+    assert shown.err.count("\n") == 1
+    assert len(shown.err) < 300
+    assert "not foreseen" not in shown.err
+
+
 def test_details_that_cannot_be_written_are_said_to_be_so(monkeypatch, capsys):
     def refuse(**_):
         raise OSError(28, "No space left on device")

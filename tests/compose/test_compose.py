@@ -1,5 +1,7 @@
 """Stacks, both directions, residuals, dropout, zoneout and noise, against NumPy."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -369,7 +371,7 @@ MISTAKES = [
     (lambda: bptt.stack([cells.elman], 2), errors.LayerError, "1 cells with n=2: give"),
     (lambda: bptt.stack(["elman"]), errors.LayerError, "layer 1 is no cell but str"),
     (lambda: bptt.stack(Cell("h[t] = tanh(p[t] + q[t])"), 2), errors.LayerError,
-     r"the cell reads no input x\[t\] that a layer below could feed; .*: p, q"),
+     r"the cell reads no input x\[t\], a vector, that a layer below .*: p, q"),
     (lambda: bptt.stack(Cell("s: ()\ns[t] = s[t-1] + sum(x[t])"), 2), errors.LayerError,
      "the cell defines no vector that it could pass on"),
     (lambda: bptt.stack([bptt.bidirectional(cells.elman), GATED]), errors.LayerError,
@@ -411,3 +413,18 @@ MISTAKES = [
 def test_a_mistake_is_one_clear_error(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", ["highway", "deltanet", "retnet"])
+def test_a_cell_with_an_index_can_be_stacked_with_the_fix_that_is_named(name):
+    folder = Path(__file__).parents[2] / "examples" / "catalogue"
+    text = (folder / f"{name}.cell").read_text(encoding="utf-8")
+    with pytest.raises(errors.LayerError) as error:
+        bptt.stack(Cell(text), 2)
+    fixed = Cell(f"{text}\n{str(error.value).split('`')[1]}\n")
+    assert bptt.stack(fixed, 2).nodes
+
+
+def test_an_input_that_is_no_vector_is_named_with_its_shape():
+    with pytest.raises(errors.LayerError, match=r"are: x \(n_x, 2\)$"):
+        bptt.stack(Cell("x: (n_x, 2)\nh[t] = W @ h[t-1] + x[t] @ v"), 2)

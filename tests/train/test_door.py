@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import tracemalloc
 import zipfile
 
@@ -43,6 +44,11 @@ LIES = {
     "a header that is cut": npy(claim("(3,)"))[:30],
     "negative": npy(claim("(-3,)"), bytes(80)),
     "objects": npy(claim("(1,)", "'|O'"), b"\x80\x04cos\nsystem\n"),
+    "one name twice": npy(
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (3,), 'shape': (900,)}",
+        bytes(24),
+    ),
+    "dates": npy(claim("(1,)", "'<M8[s]'"), bytes(8)),
     "records": npy(claim("(1,)", "[('a', '<f8')]"), bytes(8)),
     "code": npy("__import__('os').system('exit')"),
     "version 9": b"\x93NUMPY\x09\x00" + bytes(60),
@@ -236,6 +242,18 @@ def test_memory_is_what_the_system_says(monkeypatch, tmp_path):
     assert available_memory() == 700
     monkeypatch.setattr(limits, "MEMORY_FILE", tmp_path / "none")
     assert available_memory() == 700
+
+
+def test_a_limit_of_the_process_counts(monkeypatch, tmp_path):
+    resource = pytest.importorskip("resource")
+    use = tmp_path / "statm"
+    use.write_text("10 5 3\n")
+    monkeypatch.setattr(limits, "USE_FILE", use)
+    limit = 2**20 + 10 * os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+    assert available_memory() == 2**20
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (100, 100))
+    assert available_memory() == 0
 
 
 @pytest.mark.parametrize(

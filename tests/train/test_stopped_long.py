@@ -1,6 +1,8 @@
 """A stopped run of long data: nothing is measured, and it goes on all the same."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 from io import StringIO
 from math import inf, isnan
@@ -86,29 +88,93 @@ def test_a_stopped_run_of_many_sequences_measures_no_test_part(
     assert resume(tmp_path / "stopped", quiet, sequences).tested is not None
 
 
-def test_a_validation_of_the_very_window_is_the_last_word(
-    tmp_path, quiet, monkeypatch, everything_is_long
+def windows_with_validation(patch):
+    """The windows after which the held-out part is measured, as a run goes on."""
+    due, validate = [], session_module.validate
+
+    def noted(*given):
+        due.append(given[2].windows)
+        return validate(*given)
+
+    patch.setattr(session_module, "validate", noted)
+    return due
+
+
+def interrupt_within(patch, module, number):
+    """Ctrl-C as the `number`-th measurement of a part by a module begins."""
+    measure, calls = module.evaluate_part, []
+
+    def interrupted(*given):
+        calls.append(given)
+        if len(calls) == number:
+            os.kill(os.getpid(), signal.SIGINT)
+        return measure(*given)
+
+    patch.setattr(module, "evaluate_part", interrupted)
+
+
+@pytest.mark.parametrize(
+    ("where", "number"), [("before", 2), ("within", 2), ("within", -1)]
+)
+def test_a_long_validation_that_is_due_is_owed_until_the_run_goes_on(
+    where, number, tmp_path, quiet, monkeypatch, everything_is_long
 ):
-    """A run that is stopped where a validation is due has one, and says what it is."""
+    """Ctrl-C in the window before one, or within one; also the last one of a run."""
     options = TrainingOptions(**BASE)
-    due = []
     with monkeypatch.context() as patch:
-        validate = session_module.validate
-        patch.setattr(
-            session_module, "validate",
-            lambda *given: due.append(given[2].windows) or validate(*given),
-        )  # fmt: skip
+        due = windows_with_validation(patch)
         straight = train(TEXT, options, tmp_path / "straight", quiet)
-    interrupt_after(monkeypatch, loop_module, "Learner", "learn_window", due[1])
-    stopped = train(TEXT, options, tmp_path / "stopped", quiet)
+    number %= len(due) + 1
+    with monkeypatch.context() as patch:
+        if where == "within":
+            interrupt_within(patch, session_module, number)
+        else:
+            last = due[number - 1]
+            interrupt_after(patch, loop_module, "Learner", "learn_window", last)
+        stopped = train(TEXT, options, tmp_path / "stopped", quiet)
     assert stopped.was_interrupted
-    assert stopped.n_windows == due[1]
-    assert not isnan(stopped.validation)
-    assert stopped.unmeasured == ("references",)
-    assert "this network (book)" in printed(stopped)
+    assert stopped.n_windows == due[number - 1]
+    assert isnan(stopped.validation)
+    assert stopped.unmeasured == ("validation", "references")
+    with monkeypatch.context() as patch:  # once more, before it has paid
+        interrupt_within(patch, session_module, 1)
+        assert resume(tmp_path / "stopped", quiet, TEXT).was_interrupted
     ended = resume(tmp_path / "stopped", quiet, TEXT)
     assert ended.validation == straight.validation
     assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+
+
+def test_a_short_validation_that_is_due_is_made(tmp_path, quiet, monkeypatch):
+    options = TrainingOptions(**BASE)
+    with monkeypatch.context() as patch:
+        due = windows_with_validation(patch)
+        straight = train(TEXT, options, tmp_path / "straight", quiet)
+    interrupt_within(monkeypatch, session_module, 2)
+    stopped = train(TEXT, options, tmp_path / "stopped", quiet)
+    assert stopped.was_interrupted
+    assert stopped.n_windows == due[1] + 1
+    assert not isnan(stopped.validation)
+    assert not stopped.unmeasured
+    ended = resume(tmp_path / "stopped", quiet, TEXT)
+    assert ended.validation == straight.validation
+    assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+
+
+def test_the_measurements_at_the_end_are_left_at_once_and_made_later(
+    sequences, tmp_path, monkeypatch
+):
+    options = TrainingOptions(**BASE | {"tau": None, "k1": 3, "k2": 6, "test": 0.1})
+    console = Console(width=200, file=StringIO())
+    with monkeypatch.context() as patch:
+        interrupt_within(patch, finish_module, 1)
+        with pytest.raises(KeyboardInterrupt):
+            train(sequences, options, tmp_path / "run", console)
+    said = console.file.getvalue()
+    assert "All that was learned is saved; what is left to measure, this" in said
+    assert f"train --resume {tmp_path / 'run'}" in said
+    ended = resume(tmp_path / "run", console, sequences)
+    assert not ended.was_interrupted
+    assert ended.tested is not None
 
 
 def test_a_long_test_part_alone_is_told(sequences, tmp_path, quiet, monkeypatch):
@@ -168,6 +234,25 @@ def test_a_stopped_run_of_lbfgs_is_not_measured(
     assert isnan(stopped.validation)
     assert stopped.best < inf  # of the round before
     assert not isnan(resume(tmp_path / "stopped", quiet, sequences).validation)
+
+
+def test_a_long_validation_of_lbfgs_is_left_and_its_round_done_again(
+    sequences, tmp_path, quiet, monkeypatch, everything_is_long
+):
+    monkeypatch.setattr(full_batch_module, "ROUND", 4)
+    options = TrainingOptions(**BASE | {"tau": None, "optimiser": "lbfgs", "epochs": 8})
+    straight = train(sequences, options, tmp_path / "straight", quiet)
+    for number in (2, 1):
+        with monkeypatch.context() as patch:
+            interrupt_within(patch, session_module, number)
+            if number == 2:
+                stopped = train(sequences, options, tmp_path / "stopped", quiet)
+            else:
+                stopped = resume(tmp_path / "stopped", quiet, sequences)
+        assert stopped.was_interrupted
+        assert isnan(stopped.validation)
+    ended = resume(tmp_path / "stopped", quiet, sequences)
+    assert ended.validation == straight.validation
 
 
 def test_a_short_part_is_measured(tmp_path, quiet, monkeypatch):

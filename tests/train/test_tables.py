@@ -17,8 +17,10 @@ from bptt.train import (
     open_data,
     train,
 )
+from bptt.train.data import text as text_module
 from bptt.train.data.opening import make_task
 from bptt.train.data.sequence_task import sequence_task
+from bptt.train.door import limits
 from bptt.train.errors import (
     BadRecordError,
     DataUnreadableError,
@@ -192,6 +194,24 @@ def test_a_model_of_classes_does_not_forecast(tmp_path, quiet):
     train(data, options, tmp_path / "run", quiet)
     with pytest.raises(ForecastError, match="its target is no later x"):
         load(tmp_path / "run").forecast(x.swapaxes(0, 1), 2)
+    with pytest.raises(ForecastError, match="its target is no later x"):
+        forecast_run(tmp_path / "run", [tmp_path / "x.npz"], 2)
+
+
+def test_a_forecast_of_data_with_targets_of_its_own_is_refused(tmp_path, quiet):
+    pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    cell = tmp_path / "twice.cell"
+    cell.write_text("o[t] = w * x[t]\nL[t] = mse(o[t], y[t])\nw: () = 2\n")
+    x = np.random.default_rng(0).normal(size=(8, 4, 1))
+    np.savez(tmp_path / "x.npz", x=x)
+    np.savez(tmp_path / "y.npz", x=x, y=x)
+    request = DataRequest((tmp_path / "x.npz",))
+    options = TrainingOptions(cell=str(cell), validations=1, held_out=0.3)
+    train(open_data(request), options, tmp_path / "run", quiet, request)
+    assert len(list(forecast_run(tmp_path / "run", (), 2)[1])) == 2 * len(x)
+    with pytest.raises(ForecastError, match="has targets y, which are no later x"):
+        forecast_run(tmp_path / "run", [tmp_path / "y.npz"], 2)
 
 
 GAPS = """id,time,a,b,label
@@ -266,6 +286,33 @@ def test_every_group_is_split_in_time_or_by_groups(tmp_path):
         sequence_task(once, TrainingOptions(split_by="time"))
     in_time = TrainingOptions(held_out=0.3, split_by="time", standardise=False)
     assert len(sequence_task(labels, in_time).parts["training"].sequences) == 3
+
+
+@pytest.mark.parametrize("kind", [".csv", ".csv.gz", ".tsv", ".parquet"])
+def test_a_table_that_memory_has_no_room_for_is_refused(tmp_path, monkeypatch, kind):
+    """By its values, counted before pandas reads one: 60,000 of 20 bytes."""
+    if kind == ".parquet":
+        pytest.importorskip("pyarrow")
+    file, separator = tmp_path / f"a{kind}", "\t" if kind == ".tsv" else ","
+    table = pandas.DataFrame({"a": np.zeros(30_000, int), "b": 1})
+    if kind == ".parquet":
+        table.to_parquet(file)
+    else:
+        table.to_csv(file, index=False, sep=separator)
+    monkeypatch.setattr(limits, "available_memory", lambda: 2**20)
+    with pytest.raises(DataUnreadableError, match=r"needs 1\.14 MiB of memory"):
+        read(file)
+    monkeypatch.undo()
+    assert len(read(file)) == 1
+
+
+def test_a_packed_table_that_expands_beyond_all_measure_is_refused(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(text_module, "FREE_EXPANSION", 10_000)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"a\n" + b"1\n" * 2_000_000))
+    with pytest.raises(DataUnreadableError, match="unpacks to more than"):
+        read(tmp_path / "a.csv.gz")
 
 
 def test_packed_and_capital_tables_are_tables_and_parquet_is_the_same(tmp_path):

@@ -2,15 +2,19 @@
 
 import gzip
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bptt.train.data import text as text_module
+from bptt.train.data.mapped import join_pieces
 from bptt.train.data.text import STANDARD_LIBRARY, read_text, standard_library_files
 from bptt.train.errors import (
     DataNotFoundError,
     DataUnreadableError,
     EmptyDataError,
+    FolderNotWritableError,
     NotUtf8Error,
     TrainExtraMissingError,
 )
@@ -151,3 +155,19 @@ def test_an_archive_that_expands_beyond_all_measure_is_refused(tmp_path, monkeyp
     (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(4_000_000)))
     with pytest.raises(DataUnreadableError, match="unpacks to more than"):
         read_text([tmp_path / "bomb.gz"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a device without an end")
+def test_a_device_without_an_end_is_refused(monkeypatch):
+    monkeypatch.setattr(text_module, "MAX_STREAM", 2**20)
+    with pytest.raises(DataUnreadableError, match="is no file and gives more than 2 M"):
+        read_text([Path("/dev/zero")])
+
+
+def test_an_address_space_that_is_full_is_said(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(np, "memmap", refuse)
+    with pytest.raises(FolderNotWritableError, match="Cannot allocate memory"):
+        join_pieces([np.zeros(3, np.uint8)], np.uint8, is_large=True)

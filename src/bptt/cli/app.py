@@ -142,7 +142,8 @@ def bptt(
 def main() -> None:
     """Run the command line: a message and an exit code, never a traceback.
 
-    A mistake prints its message and exits with 2, an interruption with 130. Whatever
+    A mistake, or what the system refuses (a full disk, a name that is too long), prints
+    its message and exits with 2, an interruption with 130. Whatever
     else goes wrong prints one line that says where the details are, and exits with 70.
     """
     from bptt.cli.output import is_closed, let_every_sign_pass
@@ -168,8 +169,11 @@ def main() -> None:
         if is_closed(error):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
-        from bptt.cli.failure import describe
+        from bptt.cli.failure import describe, in_words
 
+        if said := in_words(error):
+            _say(said)
+            sys.exit(MISTAKE)
         _say(describe(error))
         sys.exit(UNFORESEEN)
 

@@ -1,5 +1,6 @@
 """What the command line says of an error that nobody foresaw."""
 
+import errno
 import os
 import platform
 import sys
@@ -12,6 +13,27 @@ from bptt.version import __version__
 
 PACKAGES = ("numpy", "llvmlite", "torch", "jax", "safetensors", "msgspec")
 MAX_WORDS = 300
+# What the system refuses, whatever asks for it: it is the person who can put it right.
+REFUSED = (
+    "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENAMETOOLONG", "ELOOP",
+    "EMFILE", "ENFILE", "ENOTDIR", "EISDIR", "EEXIST", "ENOENT", "ETXTBSY", "EBUSY",
+)  # fmt: skip
+
+
+def in_words(error: BaseException) -> str | None:
+    """One line for what the system refuses; None for any other error."""
+    codes = [getattr(errno, name, None) for name in REFUSED]
+    if not isinstance(error, OSError) or error.errno not in codes:
+        return None
+    name = "" if error.filename is None else f" {_short(str(error.filename))!r}"
+    return (
+        f"the system refuses{name}: {error.strerror}. Choose another place, or free "
+        "what it lacks."
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) < MAX_WORDS else f"{name[:100]}...{name[-40:]}"
 
 
 def describe(error: BaseException) -> str:

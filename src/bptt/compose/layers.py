@@ -29,7 +29,7 @@ from bptt.step.graph import (
 from bptt.step.ops import matvec
 from bptt.step.places import map_data
 from bptt.step.shapes import Dim, Shape, summands
-from bptt.step.variants import output_names
+from bptt.step.variants import free_name, output_names
 
 ENDS = ("_fw", "_bw")
 
@@ -78,8 +78,8 @@ def as_layer(cell: Cell, what: str) -> Layer:
     name = "x" if "x" in given else given[0] if len(given) == 1 else None
     if name is None or not _is_fit(graph.inputs[name]):
         raise errors.LayerError(
-            f"{what} reads no input x[t] that a layer below could feed; its inputs "
-            f"are: {', '.join(graph.inputs) or 'none'}"
+            f"{what} reads no input x[t], a vector, that a layer below could feed; its "
+            f"inputs are: {', '.join(map(_shown, graph.inputs.items())) or 'none'}"
         )
     outputs = output_names(graph)
     if not outputs:
@@ -96,10 +96,21 @@ def _with_index(graph: Graph) -> str:
     if not names:
         return ""
     name = names[-1]
-    return (
-        f": {name} is one for every index. Likely fix: a vector made of all, `o[t] = "
-        f"sum({index}, V[{index}] @ {name}[t, {index}])`"
-    )
+    own = free_name("o", graph.names())
+    found = f": {name} is one for every index. Likely fix: "
+    if name in graph.times.wholes:
+        last = graph.definitions[name].shape[0]
+        return f"{found}the last one, `{own}[t] = {name}[t, {last}]`"
+    product = f"{free_name('V', graph.names())}[{index}] @ {name}[t, {index}]"
+    return f"{found}a vector made of all, `{own}[t] = sum({index}, {product})`"
+
+
+def _shown(one: tuple[str, InputSpec]) -> str:
+    """An input's name, and its shape if it is no vector and no token."""
+    name, spec = one
+    if _is_fit(spec) or not spec.shape:
+        return name
+    return f"{name} ({', '.join(map(str, spec.shape))})"
 
 
 def _parameter_of(matrix: Node) -> str | None:

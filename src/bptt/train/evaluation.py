@@ -1,6 +1,6 @@
 """The loss and the other figures of a model on one part of the data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,7 @@ from bptt.train.data.form import Form
 from bptt.train.data.task import TrainingTask
 from bptt.train.data.windows import Dataset, plan_epoch, weights_of
 from bptt.train.gaps import inputs_of
+from bptt.train.interrupt import StoppedError, never
 from bptt.train.model import Model
 from bptt.train.network import Forward
 from bptt.train.processes import ALONE, Processes
@@ -48,17 +49,22 @@ def evaluate(
     truncation: Truncation,
     processes: Processes = ALONE,
     forward: Forward | None = None,
+    should_stop: Callable[[], bool] = never,
 ) -> Evaluation:
     """Measure a model; the state is carried along each sequence.
 
-    forward: what computes its values, the cell's own where none is given. Only the
+    forward: what computes its values, the cell's own where none is given; should_stop:
+    asked before every window, of one process alone. Only the
     memory of one window is needed, and the windows change no value: the state goes
     across them. Inputs that are drawn (masks, noise) are at their mean.
+    Raises: StoppedError if it should stop.
     """
     tally = make_tally(form, model.loss) if model.scores is not None else None
     loss, n, total = 0.0, 0, 0.0
     state: Arrays | None = None
     for window in plan_epoch(dataset, 0, truncation):
+        if should_stop():
+            raise StoppedError
         share = processes.share(window.rows)
         if window.is_first:
             state = None
@@ -100,12 +106,13 @@ def evaluate_part(
     part: str,
     processes: Processes = ALONE,
     forward: Forward | None = None,
+    should_stop: Callable[[], bool] = never,
 ) -> Evaluation:
-    """Measure a model on a part; the loss in the unit of the task."""
+    """Measure a model on a part, as `evaluate`; the loss in the unit of the task."""
     assert task.unit is not None
     found = evaluate(
         model, task.form, parameters, task.parts[part], task.evaluation, processes,
-        forward,
+        forward, should_stop,
     )  # fmt: skip
     loss = found.loss * task.unit.factor + task.offset(part)
     figures = with_perplexity(found.figures, model.loss, loss / task.unit.factor)

@@ -21,6 +21,7 @@ from bptt.train.errors import TrainExtraMissingError, TrainingDivergedError
 from bptt.train.evaluation import real_loss
 from bptt.train.gaps import inputs_of
 from bptt.train.gradient_norms import measure_norms
+from bptt.train.interrupt import StoppedError, never
 from bptt.train.loop import Learned
 from bptt.train.meter import Meter
 from bptt.train.network import differentiate
@@ -52,6 +53,7 @@ class FullBatchSession:
         assert setting.task.unit is not None
         self.meter = Meter(setting.task.unit, setting.options.epochs)
         self._metrics_length = int(start.numbers.get("metrics_length", 0))
+        self._owes_validation = False
         self._has_converged = bool(start.numbers.get("has_converged", False))
         if start.numbers.get("meter") is not None:
             self.meter.load(start.numbers["meter"])
@@ -66,7 +68,8 @@ class FullBatchSession:
         patience = self.setting.options.patience
         out_of_patience = 0 < patience <= self.meter.bad_validations
         done = self.meter.windows >= self.meter.n_windows
-        return done or out_of_patience or self._has_converged
+        is_over = done or out_of_patience or self._has_converged
+        return is_over and not self._owes_validation
 
     def run(self, console: Console, should_stop: Callable[[], bool]) -> None:
         """Iterate in rounds until the run is over, or until `should_stop`.
@@ -84,7 +87,12 @@ class FullBatchSession:
                 if self._run_round(metrics, progress, should_stop):
                     self._validate(metrics, is_last_word=True)
                     return
-                self._validate(metrics)
+                try:
+                    self._validate(metrics, should_stop)
+                except StoppedError:  # the round is done again when it is taken up
+                    self._owes_validation = True
+                    self.meter.forget_validation()
+                    return
                 self._save(metrics, LAST)
 
     def _run_round(
@@ -164,14 +172,22 @@ class FullBatchSession:
             parameter[...] = vector[start:stop].reshape(parameter.shape)
             start = stop
 
-    def _validate(self, metrics: Metrics, *, is_last_word: bool = False) -> None:
+    def _validate(
+        self,
+        metrics: Metrics,
+        should_stop: Callable[[], bool] = never,
+        *,
+        is_last_word: bool = False,
+    ) -> None:
         soon = not is_last_word or is_soon_measured(
             self.setting, "validation", self.meter
         )
         if not soon:
             self.meter.forget_validation()
             return
-        record, is_best = validate(self.setting, self.parameters, self.meter)
+        record, is_best = validate(
+            self.setting, self.parameters, self.meter, should_stop
+        )
         metrics.write(record)
         if is_last_word:
             return

@@ -44,12 +44,17 @@ class StopOnInterrupt:
             self._is_installed = False
 
 
+def never() -> bool:
+    """What is asked where nobody stops anything."""
+    return False
+
+
+class StoppedError(Exception):
+    """Work was left before its end: the person does not wait for it."""
+
+
 GRACE = 2.0  # seconds that work is waited for after Ctrl-C
 _AT_WORK: set[threading.Event] = set()  # set once the work has ended
-
-
-class _StoppedError(Exception):
-    """No more pieces come."""
 
 
 def in_a_thread(
@@ -67,7 +72,7 @@ def in_a_thread(
     def until_stopped() -> Iterator[str]:
         for piece in pieces:
             if stop.is_set():
-                raise _StoppedError
+                raise StoppedError
             yield piece
 
     def do() -> None:

@@ -14,7 +14,7 @@ from bptt.train.data.sequence_files import SequenceFiles
 from bptt.train.data.sequence_task import refuse_unlike
 from bptt.train.data.sequences import Sequences
 from bptt.train.data.targets import with_loss
-from bptt.train.errors import NotPredictedError
+from bptt.train.errors import ForecastError, NotPredictedError
 from bptt.train.reading import reads_of
 from bptt.train.run_folder import CELL_FILE, SavedRun, read_config, read_text
 from bptt.train.trained import Trained, load
@@ -79,7 +79,10 @@ def forecast_run(folder: Path, paths: Sequence[Path], steps: int) -> Rows:
     Raises: the errors of `load`, of `open_data` and of `Trained.forecast`.
     """
     model = load(folder)
+    model.horizon_of_forecast(steps)  # before the data is read for nothing
     data = _sequences(model.run, paths)
+    if data.horizon is None:
+        raise ForecastError(folder, "the data has targets y, which are no later x")
     season = model.run.options.season
     names = data.columns or tuple(f"x{i}" for i in range(model.form.n_x))
     heads = ["sequence", "step", *names, *(f"{name} naive" for name in names)]

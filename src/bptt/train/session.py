@@ -31,6 +31,8 @@ from bptt.train.door.limits import Refusal
 from bptt.train.evaluation import evaluate_part
 from bptt.train.fitting import reads_targets_back
 from bptt.train.gradient_norms import measure_norms
+from bptt.train.interrupt import StoppedError, never
+from bptt.train.log import Log, NoMetrics
 from bptt.train.loop import Learner
 from bptt.train.meter import Meter
 from bptt.train.model import Model
@@ -71,13 +73,22 @@ class Setting:
 
 
 def validate(
-    setting: Setting, parameters: Parameters, meter: Meter
+    setting: Setting,
+    parameters: Parameters,
+    meter: Meter,
+    should_stop: Callable[[], bool] = never,
 ) -> tuple[dict[str, Any], bool]:
-    """Measure the validation part; return the record, and whether it is the best."""
+    """Measure the validation part; return the record, and whether it is the best.
+
+    Raises: StoppedError where one process alone should stop, and it would take long.
+    """
+    is_left = setting.processes.size == 1 and not is_soon_measured(
+        setting, "validation", meter
+    )
     began = time.perf_counter()
     found = evaluate_part(
         setting.model, parameters, setting.task, "validation", setting.processes,
-        setting.forward(parameters),
+        setting.forward(parameters), should_stop if is_left else never,
     )  # fmt: skip
     return meter.add_validation(found, time.perf_counter() - began)
 
@@ -167,6 +178,8 @@ class Session:
         self._position = start.position
         self._whole_state = start.state
         self._state: State | None = None
+        self._next_is_first = start.state is None
+        self._owes_validation = bool(start.numbers.get("owes_validation", False))
         self._metrics_length = int(start.numbers.get("metrics_length", 0))
         if start.numbers.get("meter") is not None:
             self.meter.load(start.numbers["meter"])
@@ -207,6 +220,8 @@ class Session:
 
     def is_over(self) -> bool:
         """Whether there is nothing more to learn."""
+        if self._owes_validation:
+            return False
         patience = self.setting.options.patience
         out_of_patience = 0 < patience <= self.meter.bad_validations
         return self.meter.windows >= self._total or out_of_patience
@@ -222,7 +237,11 @@ class Session:
             TrainingProgress(console, self.meter.status) as progress,
             Board(self._board_folder(), self.meter.windows) as board,
         ):
-            log = _Log(metrics, board)
+            log = Log(metrics, board)
+            if self._owes_validation:
+                if not self._settle(log, should_stop, stops=False):
+                    return
+                self._save(log)
             if self.is_over():
                 return
             if not self.meter.windows:
@@ -233,7 +252,8 @@ class Session:
                 self._learn(window, log)
                 stops, is_due = self._agree(should_stop(), self._is_due(saved))
                 if is_validated := self._is_validation_due():
-                    self._validate(log)
+                    if not self._settle(log, should_stop, stops=stops):
+                        return
                     is_due = True
                 if stops and not self.is_over():
                     self._save(log)
@@ -262,7 +282,7 @@ class Session:
                 self._next_is_first = ends or windows[number + 1].is_first
                 yield windows[number]
 
-    def _learn(self, window: Window, log: "_Log") -> None:
+    def _learn(self, window: Window, log: Log) -> None:
         if window.is_first:
             self._state = None
         elif self._whole_state is not None:
@@ -294,11 +314,37 @@ class Session:
         # Not just before the last one: two validations of nearly one model.
         return left == 0 or (done % self._every == 0 and left >= self._every // 2)
 
-    def _validate(self, log: "_Log", *, is_last_word: bool = False) -> None:
+    def _settle(
+        self, log: Log, should_stop: Callable[[], bool], *, stops: bool
+    ) -> bool:
+        """Make the validation that is due; return whether it was made.
+
+        Ctrl-C, before it or during it, does not wait for a long one: the run is saved
+        as one that owes it, and when it is taken up again, it begins with that.
+        """
+        self._owes_validation = True
+        try:
+            if stops and not is_soon_measured(self.setting, "validation", self.meter):
+                raise StoppedError
+            self._validate(log, should_stop)
+        except StoppedError:
+            self._save(log)
+            self.meter.forget_validation()
+            return False
+        return True
+
+    def _validate(
+        self,
+        log: Log,
+        should_stop: Callable[[], bool] = never,
+        *,
+        is_last_word: bool = False,
+    ) -> None:
         """Measure the validation part; keep the parameters if they are the best.
 
         is_last_word: the run is interrupted. The measurement is for the person alone: a
         run that is taken up again knows nothing of it. Of a long part there is none.
+        Raises: StoppedError as `validate`.
         """
         if is_last_word and not is_soon_measured(
             self.setting, "validation", self.meter
@@ -306,7 +352,10 @@ class Session:
             self.meter.forget_validation()
             return
         drop_spare()
-        record, is_best = validate(self.setting, self.parameters, self.meter)
+        record, is_best = validate(
+            self.setting, self.parameters, self.meter, should_stop
+        )
+        self._owes_validation = False
         log.write(record)
         if is_last_word:
             return
@@ -318,7 +367,7 @@ class Session:
         if is_best:
             self._save(log, BEST)
 
-    def _record_norms(self, log: "_Log") -> None:
+    def _record_norms(self, log: Log) -> None:
         if not self.setting.processes.is_first:
             return
         norms = measure_norms(
@@ -330,7 +379,7 @@ class Session:
         )
         log.write({"window": self.meter.windows, "gradient_norms": norms})
 
-    def _record_sample(self, log: "_Log") -> None:
+    def _record_sample(self, log: Log) -> None:
         if not self.setting.processes.is_first:
             return
         sample = write_sample(self.setting, self.parameters, length=SAMPLE_LENGTH)
@@ -345,11 +394,11 @@ class Session:
             return (self.meter.windows % every) == 0
         return time.perf_counter() - saved >= CHECKPOINT_SECONDS
 
-    def _save(self, log: "_Log", name: str = LAST) -> None:
+    def _save(self, log: Log, name: str = LAST) -> None:
         """Write a checkpoint, once the metrics it counts are on the disk."""
         processes = self.setting.processes
-        state = None
-        if not self._next_is_first and self._state is not None:
+        state = self._whole_state
+        if state is None and not self._next_is_first and self._state is not None:
             rows = self._window.rows
             share = processes.share(rows)
             state = processes.gather_rows(share, self._state, len(rows))
@@ -363,46 +412,19 @@ class Session:
             },
             position=self._position,
             state=state,
-            numbers={"meter": self.meter.numbers(), "metrics_length": log.sync()},
+            numbers={
+                "meter": self.meter.numbers(),
+                "metrics_length": log.sync(),
+                "owes_validation": self._owes_validation,
+            },
         )
         write_checkpoint(self.setting.folder, name, checkpoint)
 
-    def _open_metrics(self) -> "Metrics | _NoMetrics":
+    def _open_metrics(self) -> Metrics | NoMetrics:
         if self.setting.processes.is_first:
             return Metrics(self.setting.folder, self._metrics_length)
-        return _NoMetrics()
+        return NoMetrics()
 
     def _board_folder(self) -> Path | None:
         wanted = self.setting.options.tensorboard and self.setting.processes.is_first
         return self.setting.folder / "tensorboard" if wanted else None
-
-
-class _NoMetrics:
-    """The metrics of a process that does not write any."""
-
-    def write(self, record: Mapping[str, Any]) -> None:
-        pass
-
-    def sync(self) -> int:
-        return 0
-
-    def __enter__(self) -> "_NoMetrics":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-@dataclass(frozen=True)
-class _Log:
-    """Where records go: metrics.jsonl and TensorBoard."""
-
-    metrics: Metrics | _NoMetrics
-    board: Board
-
-    def write(self, record: Mapping[str, Any]) -> None:
-        self.metrics.write(record)
-        self.board.write(record)
-
-    def sync(self) -> int:
-        return self.metrics.sync()

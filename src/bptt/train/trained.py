@@ -139,20 +139,7 @@ class Trained:
         Raises: OptionError if steps is below 1; ForecastError if the target is not a
         later x, in real numbers, or is read back; PredictInputError for another x.
         """
-        if steps < 1:
-            raise OptionError("--steps", steps, "a whole number from 1")
-        data = self.run.config.get("data", {})
-        horizon = data.get("horizon")
-        if self.model.loss != "mse" or horizon is None:
-            raise ForecastError(
-                self.run.folder, "its target is no later x of a real series"
-            )
-        if self.form.shapes:
-            why = "it reads more than x, and what that is later is not known"
-            raise ForecastError(self.run.folder, why)
-        if reads_targets_back(self.cell, _scores_of(self.model)):
-            why = "it reads the targets of earlier steps, which nobody knows later on"
-            raise ForecastError(self.run.folder, why)
+        horizon = self.horizon_of_forecast(steps)
         self._refuse_other(np.asarray(x))
         if len(x) < horizon:
             wanted = f"at least {horizon} steps, the horizon"
@@ -167,6 +154,26 @@ class Trained:
             )
             found.append(self._in_units(np.array(run[scores]))[0])
         return np.stack(found[:steps])
+
+    def horizon_of_forecast(self, steps: int) -> int:
+        """How many steps ahead the target lies, of a model that can forecast.
+
+        Raises: OptionError and ForecastError as `forecast`.
+        """
+        if steps < 1:
+            raise OptionError("--steps", steps, "a whole number from 1")
+        horizon: int | None = self.run.config.get("data", {}).get("horizon")
+        if self.model.loss != "mse" or horizon is None:
+            raise ForecastError(
+                self.run.folder, "its target is no later x of a real series"
+            )
+        if self.form.shapes:
+            why = "it reads more than x, and what that is later is not known"
+            raise ForecastError(self.run.folder, why)
+        if reads_targets_back(self.cell, _scores_of(self.model)):
+            why = "it reads the targets of earlier steps, which nobody knows later on"
+            raise ForecastError(self.run.folder, why)
+        return horizon
 
     def sample(self, prompt: str, length: int, **how: Any) -> Iterator[str]:
         """Text, or tokens, that goes on from a prompt; see `Sampler.write`.

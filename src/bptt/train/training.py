@@ -44,6 +44,7 @@ from bptt.train.model import Model, build_model, refuse_reading_ahead
 from bptt.train.optimiser import import_torch
 from bptt.train.options import TrainingOptions
 from bptt.train.processes import Processes, join_processes
+from bptt.train.program import call
 from bptt.train.reading import reads_of
 from bptt.train.report import Report
 from bptt.train.run_folder import (
@@ -61,6 +62,7 @@ from bptt.train.threads import one_thread
 from bptt.version import __version__
 
 LBFGS = "lbfgs"
+LEFT = "All that was learned is saved; what is left to measure, this does"
 STOPPING = (
     "Stopping: saving what is learned, then measuring held-out data if they are few; "
     "Ctrl-C again leaves at once."
@@ -266,10 +268,16 @@ def _go(
     if setting.processes.is_first:
         drop_summary(setting.folder)
     answer = partial(console.print, STOPPING, style="dim")
-    with one_thread(), StopOnInterrupt(answer) as stop:
-        run.run(console, lambda: stop.requested)
+    with one_thread():
+        with StopOnInterrupt(answer) as stop:
+            run.run(console, lambda: stop.requested)
         stopped = stop.requested and not run.is_over()
-        return finish(run, setting, was_interrupted=stopped)
+        try:
+            return finish(run, setting, was_interrupted=stopped)
+        except KeyboardInterrupt:
+            again = call("train", "--resume", setting.folder)
+            console.print(f"{LEFT}: {again}", style="dim", markup=False)
+            raise
 
 
 def _config(

@@ -32,9 +32,9 @@ def _mapped(pieces: Iterable[npt.NDArray[Any]], kind: npt.DTypeLike) -> Any:
             for piece in pieces:
                 stream.write(piece.tobytes())
             stream.flush()
-        except OSError as error:
+            if stream.tell() == 0:
+                return np.zeros(0, kind)
+            return np.memmap(stream, kind, mode="r")  # keeps the file by itself
+        except OSError as error:  # a full disk, or no room among the addresses
             reason = error.strerror or str(error)
             raise FolderNotWritableError(Path(tempfile.gettempdir()), reason) from error
-        if stream.tell() == 0:
-            return np.zeros(0, kind)
-        return np.memmap(stream, kind, mode="r")  # keeps the file by itself

@@ -32,8 +32,9 @@ from bptt.train.data.reads import PLAIN, Reads
 from bptt.train.data.sequence_files import ERROR, SequenceFiles, with_others
 from bptt.train.data.sequences import Sequences, plain_where_whole
 from bptt.train.data.table_inputs import Columns, columns_of, inputs_of_rows
-from bptt.train.data.text import kind_of
+from bptt.train.data.text import blocks_of, kind_of
 from bptt.train.data.weighting import MASK, carried_on
+from bptt.train.door.limits import Refusal, refuse_above
 from bptt.train.errors import (
     BadRecordError,
     DataUnreadableError,
@@ -43,6 +44,7 @@ from bptt.train.errors import (
 )
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+CELL_BYTES = 20  # of a value while it is read: 9 of pandas, twice for a while
 KINDS = "numpy_nullable"  # of pandas: a gap makes no real number of a whole one
 
 
@@ -309,14 +311,35 @@ def _read(file: Path) -> Any:
         raise TrainExtraMissingError("pandas") from error
     try:
         kind = kind_of(file)
+        refuse_above(count_cells(file, kind) * CELL_BYTES, "its content")
         if kind == ".parquet":
             return _with_index(pandas.read_parquet(file, dtype_backend=KINDS))
         return _read_text(pandas, file, "\t" if kind == ".tsv" else ",")
     except ImportError as error:
         missing = "pyarrow" if kind == ".parquet" else "zstandard"
         raise TrainExtraMissingError(missing, "files") from error
-    except (OSError, ValueError) as error:  # the parsers' errors are ValueErrors
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        Refusal,
+    ) as error:  # the parsers' errors are ValueErrors
         raise DataUnreadableError(file, " ".join(str(error).split())) from error
+
+
+def count_cells(file: Path, kind: str) -> int:
+    """How many values a table has, before pandas takes memory for them.
+
+    Raises: ImportError without pyarrow, and what the file's readers raise.
+    """
+    if kind == ".parquet":
+        parquet: Any = import_module("pyarrow.parquet")
+        found = parquet.read_metadata(file)
+        return int(found.num_rows) * int(found.num_columns)
+    if not file.is_file():  # a pipe is read once
+        return 0
+    separator = b"\t" if kind == ".tsv" else b","
+    return sum(b.count(separator) + b.count(b"\n") for b in blocks_of(file))
 
 
 def _with_index(table: Any) -> Any:

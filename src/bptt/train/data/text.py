@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import hashlib
+import math
 import os
 import sys
 import sysconfig
@@ -53,6 +54,7 @@ SKIPPED_FILES = frozenset({"html/entities.py"})  # 75 000 characters of one tabl
 
 IN_MEMORY_BYTES = 32 * 2**20  # longer texts are read piece by piece, and mapped
 BLOCK_BYTES = 2**20
+MAX_STREAM = 256 * 2**20  # bytes of a pipe: nothing says how many will come
 
 
 class Characters(Protocol):
@@ -229,16 +231,28 @@ def _size(file: Path) -> int:
         packed = file.stat().st_size
         if file.suffix.lower() not in PACKED:
             return packed
-        size = 0
-        with _opened(file) as stream:
-            while block := stream.read(BLOCK_BYTES):
-                size += len(block)
-                if size > max(FREE_EXPANSION, MAX_EXPANSION * packed):
-                    reason = f"unpacks to more than {in_words(size)}"
-                    raise DataUnreadableError(file, reason)
-        return size
+        return sum(map(len, blocks_of(file)))
     except _broken() as error:
         raise DataUnreadableError(file, _reason(error)) from error
+
+
+def blocks_of(file: Path) -> Iterator[bytes]:
+    """The bytes of a file, unpacked, in pieces.
+
+    Raises: DataUnreadableError if it unpacks to more than anybody means, or is a device
+    or a pipe that does not end; and the errors of who unpacks it.
+    """
+    size, most, what = 0, math.inf, "unpacks to"
+    if file.suffix.lower() in PACKED:
+        most = max(FREE_EXPANSION, MAX_EXPANSION * file.stat().st_size)
+    elif not file.is_file():
+        most, what = MAX_STREAM, "is no file and gives"
+    with _opened(file) as stream:
+        while block := stream.read(BLOCK_BYTES):
+            size += len(block)
+            if size > most:
+                raise DataUnreadableError(file, f"{what} more than {in_words(size)}")
+            yield block
 
 
 def _reason(error: Exception) -> str:
@@ -294,8 +308,7 @@ def _pieces(file: Path) -> Iterator[str]:
 
 def _read_file(file: Path) -> str:
     try:
-        with _opened(file) as stream:
-            content = stream.read()
+        content = b"".join(blocks_of(file))
     except _broken() as error:
         raise DataUnreadableError(file, _reason(error)) from error
     try:

@@ -58,7 +58,8 @@ def read_tokens(paths: Sequence[Path]) -> TokenFile:
         )
         raise BadRecordError(path, None, reason)
     if len(tokens) < 2:
-        raise EmptyDataError(str(path), f"the file has {len(tokens)} tokens")
+        found = f"the file has {len(tokens)} tokens"
+        raise EmptyDataError(str(path), found, is_text=False)
     return TokenFile(path, tokens, _largest(path, tokens) + 1)
 
 

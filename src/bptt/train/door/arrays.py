@@ -76,10 +76,14 @@ def read_npy_header(stream: IO[bytes]) -> Header:
 
 def _parse_header(text: str, offset: int) -> Header:
     descr, order, shape = DESCR.search(text), ORDER.search(text), SHAPE.search(text)
-    if order is None or shape is None or "'descr'" not in text:
+    # NumPy takes the last of two entries of one name.
+    is_clear = all(
+        text.count(f"'{n}'") == 1 for n in ("descr", "fortran_order", "shape")
+    )
+    if order is None or shape is None or not is_clear:
         raise Refusal(f"has a header that is none: {text[:60]!r}")
     if descr is None:
-        raise Refusal("holds records of several fields, no numbers")
+        raise Refusal(f"holds records, dates or the like, no numbers: {text[:60]!r}")
     byte_order, kind, width = descr.groups()
     if kind not in "biuf" or width not in ("1", "2", "4", "8"):
         raise Refusal(f"holds {byte_order}{kind}{width}, no numbers")

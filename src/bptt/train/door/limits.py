@@ -1,12 +1,14 @@
 """How much may be read: what the machine has, and what a file may claim."""
 
 import os
+from importlib import import_module
 from pathlib import Path
 
 GIB = 2**30
 UNKNOWN_MACHINE = 4 * GIB  # where the system does not say what is free
 
 MEMORY_FILE = Path("/proc/meminfo")
+USE_FILE = Path("/proc/self/statm")
 GROUP = Path("/sys/fs/cgroup")
 
 
@@ -16,7 +18,7 @@ class Refusal(Exception):  # noqa: N818
 
 def available_memory() -> int:
     """Bytes that can be allocated now, as far as the system says."""
-    return min(_of_machine(), _of_group())
+    return min(_of_machine(), _of_group(), _of_process())
 
 
 def refuse_above(n_bytes: int, what: str) -> None:
@@ -56,6 +58,19 @@ def _of_machine() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         return UNKNOWN_MACHINE
+
+
+def _of_process() -> int:
+    """What `ulimit -v` leaves; without it, more than any machine has."""
+    try:
+        resource = import_module("resource")
+        limit: int = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit == resource.RLIM_INFINITY:
+            return 2**62
+        pages = int(USE_FILE.read_text("utf-8").split()[0])
+        return max(0, limit - pages * os.sysconf("SC_PAGE_SIZE"))
+    except (ImportError, OSError, ValueError, IndexError, AttributeError):
+        return 2**62
 
 
 def _of_group() -> int:

@@ -165,6 +165,7 @@ class NumbersRecord(msgspec.Struct):
     meter: MeterRecord | None = None
     metrics_length: Count = 0
     has_converged: bool = False
+    owes_validation: bool = False
 
 
 class SummaryRecord(msgspec.Struct):
