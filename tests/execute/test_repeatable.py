@@ -20,16 +20,16 @@ from tests.execute import fingerprints
 from tests.execute.library import sizes_of
 
 CELLS = fingerprints.all_cells()
-N_FRESH = 12
+N_FRESH = 30
 PROCESSES = int(os.environ.get("BPTT_FRESH_PROCESSES", "2"))
 
 
-def fresh_plans(name, n_cells=N_FRESH):
-    """The plans of fresh cells, with allocations of other objects between them."""
+def fresh_plans(name):
+    """The plans of 30 fresh cells, with allocations of other objects between them."""
     cell = CELLS[name]
     sizes = sizes_of(cell)
     found, kept = set(), []
-    for number in range(n_cells):
+    for number in range(N_FRESH):
         kept.append(fingerprints.allocate_junk(number))
         found.add(fingerprints.of_plan(fingerprints.fresh(cell), sizes))
     return found
@@ -49,7 +49,7 @@ def test_an_order_of_addresses_is_found(monkeypatch):
         return neighbours(block, as_sets)
 
     monkeypatch.setattr(layout, "_neighbours", by_address)
-    assert any(len(fresh_plans(name, 30)) > 1 for name in ("gru", "a stack"))
+    assert any(len(fresh_plans(name)) > 1 for name in ("gru", "a stack"))
 
 
 def test_fresh_processes_give_the_same_kernels_and_the_same_bits():

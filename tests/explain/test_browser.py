@@ -466,6 +466,17 @@ def test_on_paper_there_are_no_controls(open_page):
     assert cards > 5
 
 
+def test_no_number_worked_by_hand_leaves_the_paper(open_new):
+    page = open_new("book", viewport={"width": 718, "height": 1000}).ready()
+    page.tab.emulate_media(media="print")
+    ends = page.run(
+        "[...document.querySelectorAll('table.hand')]"
+        ".map((t) => t.getBoundingClientRect().right)"
+    )
+    assert len(ends) == 2
+    assert max(ends) <= 718
+
+
 def test_a_narrow_screen_scrolls_its_parts_and_not_the_page(open_new):
     page = open_new("invented", viewport={"width": 390, "height": 800}).ready()
     assert page.run("document.documentElement.scrollWidth") <= 390

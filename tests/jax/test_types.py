@@ -70,3 +70,18 @@ def test_tokens_and_lengths_too_large_for_32_bits_are_refused():
                 )
     with pytest.raises(bptt.errors.LengthsError, match="element type bool"):
         f(params, {"k": np.ones((4, 2), int)}, lengths=np.array([True, True]))
+
+
+def test_complex_numbers_and_random_keys_are_refused_by_name():
+    cell = bptt.cells.elman
+    f = bptt.jax.recurrent(cell)
+    params = cell.init(n_x=2, n_h=3, dtype=np.float32)
+    x, h = np.ones((4, 2, 2), np.float32), np.ones((2, 3), np.float32)
+    key = jax.random.split(jax.random.key(0), (4, 2))
+    for given in (
+        ({n: v * 1j for n, v in params.items()}, {"x": x}),
+        (params, {"x": x * 1j}), (params, {"x": key}),
+        (params, {"x": x}, {"h": h * 1j}),
+    ):  # fmt: skip
+        with pytest.raises(bptt.errors.DtypeError, match="use float32 or float64"):
+            f(*given)

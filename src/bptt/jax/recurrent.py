@@ -30,6 +30,7 @@ from bptt.jax.task import Task
 from bptt.step.graph import Graph
 from bptt.step.shapes import number_of, summands, with_parts
 
+KINDS = ("parameter", "input", "initial state")
 Signature = tuple[tuple[tuple[str, tuple[int, ...], str], ...], ...]
 
 
@@ -216,11 +217,9 @@ def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
     given = [
         {name: jnp.asarray(value) for name, value in table.items()} for table in tables
     ]
-    for name, value in given[0].items():
-        if value.dtype == jnp.bfloat16:  # NumPy would call it no number
-            raise errors.DtypeError(
-                f"parameter {name} has element type bfloat16; use float32 or float64"
-            )
+    for what, table in zip(KINDS, given, strict=False):
+        for name, value in table.items():
+            _refuse_type(f"{what} {name}", value, is_parameter=what == KINDS[0])
     signature = tuple(
         tuple((n, value.shape, _dtype_name(value)) for n, value in table.items())
         for table in given
@@ -252,6 +251,16 @@ def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
         jnp.atleast_1d(_cast(rows["lengths"], bound, is_whole=True)) if rows else None,
         lead, bound,
     )  # fmt: skip
+
+
+def _refuse_type(name: str, value: jax.Array, *, is_parameter: bool) -> None:
+    """Raises: DtypeError, for what no compiled call can read."""
+    is_half = is_parameter and value.dtype == jnp.bfloat16
+    is_number = jnp.issubdtype(value.dtype, jnp.number) or value.dtype == bool
+    if is_half or not is_number or jnp.iscomplexobj(value):
+        raise errors.DtypeError(
+            f"{name} has element type {value.dtype}; use float32 or float64"
+        )
 
 
 def _dtype_name(array: jax.Array) -> str:
