@@ -84,6 +84,8 @@ CASES = [
      "`h[0] = 0`"),
     ("UnknownOperation", "h[t] = x[t] + randn(5)", 1, "randn", "not an operation",
      "`e: n_h = normal(0.1)`"),
+    ("UnknownOperation", "h[t] = sigm(x[t])", 1, "sigm", "not an", "`sigmoid(u)`"),
+    ("UnknownOperation", "h[t] = LN(x[t])", 1, "LN", "not an", "`layer_norm(u)`"),
     ("ReservedName", "n_h = 5\nh[t] = tanh(W @ h[t-1])", 1, "n_h", "a dimension of",
      "`cell.init(n_h=5)`"),
     ("ReservedName", "h[t] = n_h[t] * tanh(W @ h[t-1])", 1, "n_h[t]", "a dimension of",
