@@ -26,7 +26,10 @@ Number = (
 )
 
 
-Scale = Annotated[float, msgspec.Meta(gt=0, le=MOST)]
+# Of columns, which float32 holds: a larger one makes infinity of every value.
+MOST_OF_COLUMNS = 3.4028234e38
+Mean = Annotated[float, msgspec.Meta(ge=-MOST_OF_COLUMNS, le=MOST_OF_COLUMNS)]
+Scale = Annotated[float, msgspec.Meta(gt=0, le=MOST_OF_COLUMNS)]
 Figure: Any = Number | None
 
 
@@ -73,9 +76,9 @@ class FormRecord(msgspec.Struct):
     target: Literal["class", "multi-hot", "real"]
     n_o: Size
     per_step: bool
-    x_mean: tuple[float, ...] = ()
+    x_mean: tuple[Mean, ...] = ()
     x_scale: tuple[Scale, ...] = ()
-    y_mean: tuple[float, ...] = ()
+    y_mean: tuple[Mean, ...] = ()
     y_scale: tuple[Scale, ...] = ()
     has_gaps: bool = False
     shapes: dict[str, tuple[Count, ...]] = msgspec.field(default_factory=dict)
