@@ -137,6 +137,13 @@ def test_a_table_that_does_not_fit_the_cell_is_refused(said, write):
     assert said in str(error.value)
 
 
+def test_a_gap_in_another_input_is_refused_with_a_mask_too(write):
+    given = table()
+    given["delta"] = ["", *given["delta"][1:]]
+    with pytest.raises(BadRecordError, match="An input besides x may have no gap"):
+        read(*write(given), target="label", missing="mask")
+
+
 def test_a_matrix_is_no_column(write):
     text = "m: (2, n_x) = input\nh[t] = tanh(W @ h[t-1] + V @ (m @ x[t]))"
     assert not read(*write(table(), text)).form.shapes
