@@ -19,6 +19,7 @@ from bptt.execute.bindings import Bindings, bind
 from bptt.execute.checkpoints import Limit, read_limit, reads_later
 from bptt.execute.kernels.executor import count_threads
 from bptt.execute.rows import join_delays, split_delays, starts_of
+from bptt.execute.tokens import counted_by
 from bptt.execute.weighting import (
     as_column,
     check_reduction,
@@ -168,6 +169,8 @@ class Recurrent:
                 numbers = jnp.arange(arrays.lead[1])
                 place = last_of(self.cell.graph, name, arrays.lengths, numbers)
                 final[name] = rows[place]
+            if counted_by(self.cell.graph, name) is not None:
+                final[name] = final[name].astype(int)  # JAX's own type of integers
         total = None
         if loss is not None:
             total = (w * sequences[loss]).sum()
@@ -238,8 +241,7 @@ def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
     states = {}
     for name in cell.graph.states:
         if name in initial:
-            late = cell.graph.inputs.get(name)  # an input that is read a step late
-            is_whole = late is not None and late.index is not None
+            is_whole = counted_by(cell.graph, name) is not None
             array = _cast(initial[name], bound, is_whole=is_whole)
             rank = bound.initial[name].ndim - 1
             core = array.shape[array.ndim - rank :]

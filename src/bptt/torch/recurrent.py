@@ -13,6 +13,7 @@ from bptt.call import share_limit
 from bptt.cell import Cell
 from bptt.execute.checks import refuse_unknown
 from bptt.execute.rows import join_delays, split_delays, starts_of
+from bptt.execute.tokens import counted_by
 from bptt.execute.weighting import check_reduction
 from bptt.results import Copies
 from bptt.torch.guard import NoTensorError, refuse_others
@@ -27,7 +28,7 @@ class Output(NamedTuple):
     """What a `Recurrent` returns.
 
     nodes: sequences by name, (tau, n_b, *shape); final: every state after the last
-    step, (n_b, *shape), what `initial` takes to go on; loss: the total loss, or None
+    step, (n_b, *shape), what `initial` takes to go on, tokens in int64; loss: the total loss, or None
     for a cell without one.
     """
 
@@ -87,9 +88,8 @@ class Recurrent(torch.nn.Module):
         self.text, self.reduction = cell.text, reduction
         self.parameter_names = tuple(params)
         self.inputs = tuple(cell.inputs)
-        self.index_inputs = tuple(
-            name for name, spec in cell.graph.inputs.items() if spec.index is not None
-        )
+        names = dict.fromkeys((*cell.graph.inputs, *cell.graph.states))
+        self.tokens = tuple(n for n in names if counted_by(cell.graph, n) is not None)
         self.states = tuple(s for s in cell.graph.handed_on if s in cell.nodes)
         self.loss = cell.graph.loss
         # What a compiled graph asks of the cell, as plain values.
@@ -159,6 +159,9 @@ class Recurrent(torch.nn.Module):
                 nodes[name] = _last(nodes[name], lengths, is_batched)
         finals = dict(zip(self.states, out[len(asked) : n_out], strict=True))
         finals |= self._late_inputs(given, lengths, is_batched)
+        for name in self.tokens:
+            if name in finals:
+                finals[name] = finals[name].to(torch.int64)
         finals = join_delays(self.starts, finals, torch.stack)
         return Output({name: nodes[name] for name in self.outputs}, finals, total)
 
@@ -233,7 +236,7 @@ class Recurrent(torch.nn.Module):
 
     def _cast(self, name: str, tensor: Tensor) -> Tensor:
         """A real tensor in the parameters' element type."""
-        if name in self.index_inputs or not self.parameter_names:
+        if name in self.tokens or not self.parameter_names:
             return tensor
         return tensor.to(getattr(self, self.parameter_names[0]).dtype)
 
