@@ -24,7 +24,7 @@ from bptt.execute.bindings import Bindings
 from bptt.execute.checkpoints import CheckpointPlan
 from bptt.execute.protocol import Values
 from bptt.execute.rows import join_delays, starts_of
-from bptt.execute.tokens import as_tokens, counted_by
+from bptt.execute.tokens import give_out
 from bptt.step.evaluate import evaluate
 from bptt.step.graph import TO_STATIC, Node
 from bptt.step.shapes import Array
@@ -62,9 +62,7 @@ class Run(Mapping[str, Array]):
             if name in graph.inputs:
                 row = self._bindings.input_at(name, last)
             else:
-                row = self._values.at(name, last)
-            if counted_by(graph, name) is not None:
-                row = as_tokens(row)
+                row = give_out(graph, name, self._values.at(name, last))
             final[name] = np.array(row if self._bindings.is_batched else row[0])
         return final
 
@@ -73,7 +71,6 @@ class Run(Mapping[str, Array]):
         """The states after their last step, (n_b, *shape) each: 1 for backward ones.
 
         Of one that is read several steps away, d, all those steps: (d, n_b, *shape).
-        Tokens and classes are int64.
         """
         starts = starts_of(self._program.graph)
         return join_delays(starts, self._final_rows(), np.stack)

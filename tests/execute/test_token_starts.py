@@ -1,4 +1,4 @@
-"""Tokens read at other steps: a run goes on from `final`, and every start is checked."""
+"""Tokens read at other steps: a run goes on from `final`, and starts are checked."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ class Output(NamedTuple):
     """What a `Recurrent` returns.
 
     nodes: sequences by name, (tau, n_b, *shape); final: every state after the last
-    step, (n_b, *shape), what `initial` takes to go on, tokens in int64; loss: the total loss, or None
-    for a cell without one.
+    step, (n_b, *shape), what `initial` takes to go on, tokens in int64; loss: the
+    total loss, or None for a cell without one.
     """
 
     nodes: dict[str, Tensor]
@@ -159,9 +159,7 @@ class Recurrent(torch.nn.Module):
                 nodes[name] = _last(nodes[name], lengths, is_batched)
         finals = dict(zip(self.states, out[len(asked) : n_out], strict=True))
         finals |= self._late_inputs(given, lengths, is_batched)
-        for name in self.tokens:
-            if name in finals:
-                finals[name] = finals[name].to(torch.int64)
+        finals = {name: self._whole(name, last) for name, last in finals.items()}
         finals = join_delays(self.starts, finals, torch.stack)
         return Output({name: nodes[name] for name in self.outputs}, finals, total)
 
@@ -182,6 +180,10 @@ class Recurrent(torch.nn.Module):
                 rows[0] if name in self.ahead else _last(rows, lengths, is_batched)
             )
         return found
+
+    def _whole(self, name: str, last: Tensor) -> Tensor:
+        """The last step of a token, which an executor holds as a real, as an integer."""
+        return last.to(torch.int64) if name in self.tokens else last
 
     def _weigh(
         self, losses: Tensor, given: Tensor, lengths: Tensor | None, is_batched: bool
