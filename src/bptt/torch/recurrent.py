@@ -182,7 +182,7 @@ class Recurrent(torch.nn.Module):
         return found
 
     def _whole(self, name: str, last: Tensor) -> Tensor:
-        """The last step of a token, which an executor holds as a real, as an integer."""
+        """Last values as they go out: those of tokens as integers."""
         return last.to(torch.int64) if name in self.tokens else last
 
     def _weigh(
