@@ -8,7 +8,7 @@ import pytest
 
 from bptt.train import DataRequest, TableRequest, TrainingOptions, open_data
 from bptt.train.data.opening import make_task
-from bptt.train.errors import BadRecordError, EmptyDataError
+from bptt.train.errors import BadRecordError, EmptyDataError, TooFewRecordsError
 
 pandas = pytest.importorskip("pandas")
 
@@ -78,6 +78,7 @@ TWICE = "2 rows have the 't' of another .* row 1, line 3"
         (PANEL, {"time": "t", "group": "s"}, None),
         (",a\n0,5\n1,7\n2,4\n", {}, "a column without a name"),
         (",a\n0,5\n1,7\n2,4\n", {"columns": ("a",)}, None),
+        ("t,a\n1,1\n1,2\n2,3\n", {"time": "t"}, "One row has the 't' of another one"),
         ("1.5,7\n2,3\n4,5\n", {}, "first line of the table, 1.5, 7, is read as names"),
         ("0,1\n2,3\n4,5\n", {}, None),
     ],
@@ -87,6 +88,14 @@ def test_what_looks_like_a_slip_in_a_table_is_named(tmp_path, text, table, remar
     assert [bool(re.search(remark or "", one)) for one in found] == [True] * (
         remark is not None
     )
+
+
+def test_a_table_of_one_group_is_told_of_groups_not_of_axes(tmp_path):
+    file = write(tmp_path, "g,a,y\nu,1,0\nu,2,1\nu,3,0\n")
+    with pytest.raises(TooFewRecordsError) as error:
+        make_task(read(file, group="g", target="y"), TrainingOptions())
+    assert "a --group of more values" in str(error.value)
+    assert "x[..., None]" not in str(error.value)
 
 
 def test_a_table_without_rows_does_not_ask_for_text(tmp_path):

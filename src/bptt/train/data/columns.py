@@ -131,7 +131,9 @@ def remark_on_times(file: Path, times: Any, groups: Any | None) -> Iterator[str]
     again = np.flatnonzero(pandas.DataFrame(keys).duplicated())
     if len(again):
         row = int(times.index[again[0]])
-        one = f"{len(again):,} rows have the {times.name!r}"
+        n = len(again)
+        one = f"{n:,} rows have" if n > 1 else "One row has"
+        one += f" the {times.name!r}"
         yield (
             f"{one} of another one of their sequence, the first is row {row:,}"
             f"{place_of(file, row)}: each is read as a step of its own. If several "

@@ -7,7 +7,7 @@ column has its own gaps: what is missing in one leaves the others' targets alone
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import chain
@@ -339,7 +339,18 @@ def count_cells(file: Path, kind: str) -> int:
     if not file.is_file():  # a pipe is read once
         return 0
     separator = b"\t" if kind == ".tsv" else b","
-    return sum(b.count(separator) + b.count(b"\n") for b in blocks_of(file))
+    return _count_ends(blocks_of(file), separator)
+
+
+def _count_ends(blocks: Iterable[bytes], separator: bytes) -> int:
+    """How many values end in blocks of text, those within quotes as one."""
+    count, is_inside = 0, False
+    for block in blocks:
+        parts = block.split(b'"')
+        for part in parts[int(is_inside) :: 2]:
+            count += part.count(separator) + part.count(b"\n")
+        is_inside ^= len(parts) % 2 == 0
+    return count
 
 
 def _with_index(table: Any) -> Any:
