@@ -260,6 +260,8 @@ class Cell(Engine):
     def with_tokens(self) -> Cell:
         """The same cell with integer inputs: every product `M @ x[t]` a look-up.
 
+        Before the first step `M @ x[t-1]` reads column 0, if `initial` says no token.
+
         Raises: IndexKindError if a real input is used in any other way.
         """
         return Cell(print_graph(variants.with_tokens(self.graph)))

@@ -112,6 +112,12 @@ class Span:
     end: int
     called: Span | None = None
 
+    def text_to(self, other: Span) -> str:
+        """What stands between this and a later piece, without comments."""
+        if self.line_number == other.line_number:
+            return self.line[self.end : other.start]
+        return self.line[self.end :].split("#")[0] + other.line[: other.start]
+
     @property
     def text(self) -> str:
         """The piece as it was written."""

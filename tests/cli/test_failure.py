@@ -23,7 +23,13 @@ def run(monkeypatch, capsys, error):
 
 @pytest.mark.parametrize(
     "error",
-    [KeyError("n_h"), MemoryError(), RecursionError("too deep"), OSError(5, "broken")],
+    [
+        KeyError("n_h"),
+        MemoryError(),
+        RecursionError("too deep"),
+        OSError(5, "broken"),
+        FileNotFoundError(2, "No such file", "/of/our/own.toml"),
+    ],
 )
 def test_an_error_nobody_foresaw_is_one_line_and_a_file(monkeypatch, capsys, error):
     code, shown = run(monkeypatch, capsys, error)
@@ -53,6 +59,7 @@ def test_a_mistake_stays_its_own_message(monkeypatch, capsys):
         (OSError(28, "No space left on device"), "refuses: No space left on device. C"),
         (OSError(36, "File name too long", "x" * 5000), "xxx': File name too long. Ch"),
         (PermissionError(13, "Permission denied", "/a/b"), "refuses '/a/b': Permissio"),
+        (IsADirectoryError(21, "Is a directory", "book.txt"), "refuses 'book.txt': Is"),
     ],
 )
 def test_what_the_system_refuses_is_one_line(monkeypatch, capsys, error, said):

@@ -218,6 +218,7 @@ def test_any_text_is_read_or_refused_with_a_message(text):
     ("grad_h[t,i] = h[t][i][i]", "an array of shape 1×1 takes 0"),
     ("grad_o[t] = y_hat[t] - W[t,i]", "an array of shape n_h×n_h takes 2"),
     ("grad_h[t] = h[t,y[t]]", "the values differ"),
+    ("grad_h[t] = h[t] / 0", "its values are not finite"),
 ])  # fmt: skip
 def test_an_index_too_many_or_out_of_range_is_said(text, found):
     assert found in str(bptt.check_equation(text))

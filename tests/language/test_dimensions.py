@@ -133,3 +133,24 @@ def test_every_argument_of_init_is_refused_as_the_name_of_a_size():
     for name in sorted(arguments - {"tau", "n_b"}):  # those can name no dimension
         with pytest.raises(errors.ReservedNameError):
             Cell(f"h: ({name})\nh[t] = 0.5 * h[t-1] + x[t]")
+
+
+@pytest.mark.parametrize(("text", "dims"), [
+    ("n_x[t] = tanh(A @ x[t])\nh[t] = tanh(W @ h[t-1] + U @ n_x[t])",
+     ("dim_x", "n_n_x", "n_h")),
+    ("n_h[t] = 0.5 * n_h[t-1] + x[t]\nh[t] = tanh(W @ h[t-1] + U @ n_h[t])",
+     ("n_n_h", "dim_h")),
+    ("h: k\nk[t] = K @ x[t]\nh[t] = tanh(W @ h[t-1] + U @ k[t])", ("n_x", "n_k", "k")),
+    ("n_h: ()\nh[t] = n_h * tanh(W @ h[t-1])", ("dim_h",)),
+])  # fmt: skip
+def test_a_name_that_a_dimension_would_have_stays_the_persons(text, dims):
+    cell = Cell(text)
+    assert sorted(cell.dims) == sorted(dims)
+    assert Cell(cell.canonical_text).dims == cell.dims
+    sizes = dict(zip(cell.dims, range(2, 6), strict=False))
+    assert set(cell.init(**sizes)) == set(cell.parameters)
+
+
+def test_a_read_out_of_a_vector_that_is_called_as_a_dimension():
+    cell = Cell("n_o[t] = tanh(W @ n_o[t-1] + U @ x[t])").with_readout()
+    assert cell.graph.loss == "L"

@@ -15,7 +15,7 @@ from bptt.train.door import arrays as arrays_module
 from bptt.train.door import limits
 from bptt.train.door.arrays import map_npy, read_npz, read_safetensors
 from bptt.train.door.limits import Refusal, available_memory, in_words
-from bptt.train.door.records import parse_json
+from bptt.train.door.records import FormRecord, hold_to, parse_json
 from bptt.train.errors import TrainError
 from bptt.train.model import build_model
 from bptt.train.options import TrainingOptions
@@ -183,6 +183,15 @@ def test_bf16_says_what_to_do(tmp_path):
 def test_json_that_is_too_much_is_refused(text):
     with pytest.raises(Refusal, match="is not JSON"):
         parse_json(text)
+
+
+@pytest.mark.parametrize("name", ["x_mean", "x_scale", "y_mean", "y_scale"])
+def test_a_mean_or_scale_that_no_column_has_is_refused(name):
+    form = {"n_x": 1, "x_is_token": False, "target": "real", "n_o": 1, "per_step": True}
+    form |= {n: [1.0] for n in ("x_mean", "x_scale", "y_mean", "y_scale")}
+    assert hold_to(FormRecord, form).x_mean == (1.0,)
+    with pytest.raises(Refusal, match=name):
+        hold_to(FormRecord, form | {name: [1e39]})
 
 
 def test_one_label_of_a_thousand_million_is_named(tmp_path):

@@ -17,6 +17,7 @@ from bptt.train import (
     open_data,
     train,
 )
+from bptt.train.data import tables
 from bptt.train.data import text as text_module
 from bptt.train.data.opening import make_task
 from bptt.train.data.sequence_task import sequence_task
@@ -430,3 +431,8 @@ def test_a_label_that_is_missing_leaves_its_row_out(tmp_path):
     assert data.classes == ("off", "on")
     np.testing.assert_array_equal(data.parts["whole"].scored[0], [1, 0, 1, 1])
     assert data.parts["whole"].y[0][[0, 2, 3]].tolist() == [1, 0, 1]
+
+
+def test_values_are_counted_without_the_signs_in_quotes():
+    blocks = [b'a,b\n"x, y,', b' z\nw",2\n', b'"",3\n']
+    assert tables._count_ends(blocks, b",") == 6

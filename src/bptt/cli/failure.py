@@ -16,20 +16,29 @@ MAX_WORDS = 300
 # What the system refuses, whatever asks for it: it is the person who can put it right.
 REFUSED = (
     "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENAMETOOLONG", "ELOOP",
-    "EMFILE", "ENFILE", "ENOTDIR", "EISDIR", "EEXIST", "ENOENT", "ETXTBSY", "EBUSY",
+    "EMFILE", "ENFILE", "ETXTBSY",
 )  # fmt: skip
+# The same of a place that the command names; of any other it is an error of ours.
+REFUSED_THERE = ("ENOTDIR", "EISDIR", "EEXIST", "ENOENT", "EBUSY")
 
 
 def in_words(error: BaseException) -> str | None:
     """One line for what the system refuses; None for any other error."""
-    codes = [getattr(errno, name, None) for name in REFUSED]
-    if not isinstance(error, OSError) or error.errno not in codes:
+    if not isinstance(error, OSError):
+        return None
+    names = [*REFUSED, *(REFUSED_THERE if _is_named(error.filename) else ())]
+    if error.errno not in [getattr(errno, name, None) for name in names]:
         return None
     name = "" if error.filename is None else f" {_short(str(error.filename))!r}"
     return (
         f"the system refuses{name}: {error.strerror}. Choose another place, or free "
         "what it lacks."
     )
+
+
+def _is_named(file: object) -> bool:
+    """Whether an argument of the command is this place, or one that it lies in."""
+    return any(word in str(file) for word in sys.argv[1:] if len(word) > 1)
 
 
 def _short(name: str) -> str:

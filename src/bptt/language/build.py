@@ -58,7 +58,7 @@ def parse_cell(text: str) -> Graph:
     Raises: a subclass of `errors.CellError` for every mistake in the text.
     """
     equations, declarations = parse_text(text)
-    lines = {equation.name: equation.span for equation in equations}
+    lines = equations
     indices = read_indices(text)
     equations, timeless = open_places(equations)
     try:
@@ -73,7 +73,7 @@ def parse_cell(text: str) -> Graph:
     uses.like = step.like
     uses.times = replace(step.times, hidden=hidden, wholes=inner.wholes)
     graph = _CellBuilder(uses, indices, count_places(step.equations)).build()
-    return check_sizes(graph, uses.leaves() | lines)
+    return check_sizes(graph, lines)
 
 
 class _CellBuilder(LookUps):

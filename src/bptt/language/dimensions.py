@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count
 
 from bptt import errors
-from bptt.errors import Span
+from bptt.language.tree import Equation
 from bptt.step.graph import Graph
 from bptt.step.shapes import Dim, DimVar, Shape
 
@@ -31,24 +31,24 @@ def name_dimensions(
         if isinstance(dim, DimVar) and dim.find().value is not None:
             names[dim.find()] = dim.find().value  # type: ignore[assignment]
     for name in reversed(tuple(definitions)):
-        _offer(names, shapes[name][:1] if len(shapes[name]) == 1 else (), name)
+        _offer(names, shapes[name][:1] if len(shapes[name]) == 1 else (), name, shapes)
     vectors = [name for name in shapes if len(shapes[name]) == 1]
     for name in sorted(vectors, key=lambda name: name not in inputs):
         if name not in definitions and name[0].islower():
-            _offer(names, shapes[name], name)
+            _offer(names, shapes[name], name, shapes)
     for name, dim in index.items():
-        _offer(names, (dim,), name)
+        _offer(names, (dim,), name, shapes)
     for name, shape in shapes.items():
-        _offer(names, shape, name)
+        _offer(names, shape, name, shapes)
     return names
 
 
-def _offer(names: Names, shape: Shape, name: str) -> None:
+def _offer(names: Names, shape: Shape, name: str, own: Collection[str]) -> None:
     for position, dim in enumerate(shape):
         if isinstance(dim, DimVar) and dim.find() not in names:
             part = name if position == 0 else f"{name}_columns"
             # n_b is the batch; a vector called b keeps out of its way.
-            taken = {"n_b", *names.values()}
+            taken = {"n_b", *names.values(), *own}
             free = (f"{prefix}_{part}" for prefix in _prefixes())
             names[dim.find()] = next(wanted for wanted in free if wanted not in taken)
 
@@ -71,20 +71,26 @@ def _resolve(dim: Dim, names: Names, unknown: str | None) -> Dim:
     return names[dim.find()]
 
 
-def check_sizes(graph: Graph, written: Mapping[str, Span]) -> Graph:
-    """A dimension's name says its size, so nothing else has it; the graph.
+def check_sizes(graph: Graph, lines: Sequence[Equation]) -> Graph:
+    """A dimension's size comes with the call, not from an equation; the graph.
 
-    written: where each name of an equation, a parameter or an input stands.
+    lines: the equations as they are written, one of a number, `n_h = 5`, among them.
     Raises: ReservedNameError.
     """
-    for name in graph.dims():
-        if name in written:
-            raise errors.ReservedNameError(
-                written[name],
-                f"{name} is a dimension of the cell, whose size comes with the call, "
-                "and cannot name anything else",
-                fix=f"leave it out and give its size, `cell.init({name}=5)`; a fixed "
-                f"size stands in a declaration, `{name.removeprefix('n_')}: 5`; for "
-                "something else, another name",
-            )
+    dims = graph.dims()
+    for line in lines:
+        name = line.name
+        if line.when or line.expression.op != "constant" or name not in dims:
+            continue
+        size = f"{float(str(line.expression.data)):g}"
+        vector = name.removeprefix("n_")
+        where = f"instead of {name}"
+        if vector in {*graph.definitions, *graph.parameters, *graph.inputs}:
+            where = f"`{vector}: {size}`"
+        raise errors.ReservedNameError(
+            line.span,
+            f"{name} is a dimension of the cell, and no equation says its size",
+            fix=f"leave it out and give its size, `cell.init({name}={size})`; a fixed "
+            f"size stands in a declaration, {where}",
+        )
     return graph

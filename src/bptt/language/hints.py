@@ -67,6 +67,8 @@ SIGNS = {
 }  # fmt: skip
 # What the last step is called elsewhere.
 LAST_STEP = frozenset({"T", "N", "n", "n_t", "t_max", "tmax", "end", "last"})
+# Letters that Python reads as plain ones: `Wᵀ` would be a parameter WT, `hₜ` one ht.
+RAISED = {"ᵀ": "`.T`", "ₜ": "`[t]`"}
 NAMED = sorted({*keyword.kwlist} - {"True", "False", "None"})
 _WORD = re.compile(rf"(?<![\w.])({'|'.join(NAMED)})(?!\w)")
 _CALLED_STEP = re.compile(
@@ -74,7 +76,7 @@ _CALLED_STEP = re.compile(
 )
 _SIZES = re.compile(r"^\s*([^\W\d]\w*)\s*:\s*(\w+) *(?: x |[*×]| by ) *(\w+)\s*$")
 _RANGE = re.compile(
-    r"[,;]\s*(?:for\s+)?([^\W\d]\w*) *(?:=|in) *(-?\d+)[ ,.:…]+(\w+)\s*$"
+    r"=.*,\s*(?:for\s+)?(?!t\b|tau\b)([^\W\d]\w*) *(?:=|in) *(-?\d+)[ ,.:…]+(\w+)\s*$"
 )
 _PRIMED = re.compile(r"[\w\])]'")
 _BESIDE = re.compile(r"(?<![\w.\]])((?:[^\W\d]\w*(?:\[[^\[\]]*\])?|\d+(?:\.\d+)?)) +"
@@ -94,6 +96,15 @@ def of_line(line: str, column: int) -> Hint | None:
     )  # fmt: skip
 
 
+def raised(code: str) -> Hint | None:
+    """`Wᵀ` and `hₜ`, which the grammar reads as names of other letters."""
+    for place, character in enumerate(code.split("#", 1)[0]):
+        if character in RAISED:
+            problem = f"{character} is not a letter of a name"
+            return place, problem, f"write {RAISED[character]}"
+    return None
+
+
 def reserved_word(line: str) -> str:
     """The word of the grammar that a refused line uses as a name; "" for none."""
     code = line.split("#", 1)[0]
@@ -103,7 +114,7 @@ def reserved_word(line: str) -> str:
 
 def _sign(code: str) -> Hint | None:
     for place, character in enumerate(code):
-        if character in SIGNS and (character in "ᵀ⊤" or not character.isidentifier()):
+        if character in SIGNS and not character.isidentifier():
             problem = f"{character} is not a sign of the language"
             return place, problem, f"write {SIGNS[character]}"
     return None
@@ -122,10 +133,10 @@ def _sizes(code: str) -> Hint | None:
 def _range(code: str) -> Hint | None:
     """`..., j = 1..4` behind an equation."""
     found = _RANGE.search(code)
-    if found is None:
+    if found is None or ";" in code:
         return None
     index, first, last = found.groups()
-    problem = "an index is declared on a line of its own"
+    problem = "an index is declared by itself, on a line or behind a `;`"
     return found.start(1), problem, f"`{index} = {first}, ..., {last}`"
 
 
@@ -208,9 +219,10 @@ def step_fix(name: str, node: ast.Subscript, show: Callable[[ast.AST], str]) -> 
     """What may stand in `name[...]` instead of what is no step."""
     step = node.slice
     if isinstance(step, ast.Name):  # an index that no line declares
-        if step.id in LAST_STEP:
-            return f"{name}[tau] for the last step"
-        return f"{name}[t], or {declared_index(step.id)}"
+        first = (
+            f"{name}[tau] for the last step" if step.id in LAST_STEP else f"{name}[t]"
+        )
+        return f"{first}, or {declared_index(step.id)}"
     if isinstance(step, ast.Tuple):
         return element_fix(node, show)
     if whole(step) == -1:
@@ -228,9 +240,10 @@ def alone(node: ast.expr, known: Collection[str]) -> str:
         return ""
     if node.attr not in known:
         return CALLS_INSTEAD.get(node.attr, "")
-    value = ast.unparse(node.value)
-    is_library = isinstance(node.value, ast.Name | ast.Attribute)
-    return f"`{node.attr}({'u' if is_library else value})`"
+    is_read = isinstance(node.value, ast.Subscript) and isinstance(
+        node.value.value, ast.Name
+    )
+    return f"`{node.attr}({ast.unparse(node.value) if is_read else 'u'})`"
 
 
 def element_fix(node: ast.expr, show: Callable[[ast.AST], str]) -> str:
@@ -241,12 +254,12 @@ def element_fix(node: ast.expr, show: Callable[[ast.AST], str]) -> str:
     *steps, last = (
         node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     )
-    if isinstance(last, ast.Name) and last.id not in ("t", "tau"):
-        return declared_index(last.id)
     value = show(node.value).strip("`")
-    if steps and all(isinstance(part, ast.Subscript) for part in (*steps, last)):
+    if any(isinstance(part, ast.Subscript) for part in steps):
         parts = "; ".join(show(part).strip("`") for part in (*steps, last))
         return f"`{value} @ [{parts}]`, a matrix times vectors put together"
+    if isinstance(last, ast.Name) and last.id not in ("t", "tau"):
+        return declared_index(last.id)
     bounds = _bounds(last)
     if bounds is None or any(
         isinstance(step, ast.Constant | ast.Slice) for step in steps

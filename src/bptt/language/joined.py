@@ -135,13 +135,14 @@ class JoinedNodes:
     def _concat(self, expr: Piece) -> Node:
         nodes = [_as_vector(self._part_node(part)) for part in expr.arguments]
         first = nodes[0]
-        if expr.data == "," and any(node.rank > 1 for node in nodes):
+        if expr.data == "," and all(node.rank > 1 for node in nodes):
             shown = [part.text for part in expr.arguments]
             raise self._refuse_part(
                 expr, "a comma would set matrices side by side, and they are put "
                 "together one below the other",
                 f"`[{'; '.join(shown)}]` for that; side by side they multiply vectors "
-                f"put together: a sum of products, `{shown[0]} @ u + {shown[1]} @ v`",
+                f"put together, and that is a sum: {shown[0]} times the first and "
+                f"{shown[1]} times the second",
             )  # fmt: skip
         for node, piece in zip(nodes, expr.arguments, strict=True):
             try:

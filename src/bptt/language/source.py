@@ -92,6 +92,11 @@ class Source:
                     fix="is this the file you meant? Equations alike are one equation "
                     "with vectors and matrices",
                 )
+        for number, line in enumerate(self._lines, start=1):
+            if hint := hints.raised(line):
+                place, problem, fix = hint
+                span = Span(number, line, place, place + 1)
+                raise errors.CellSyntaxError(span, problem, fix=fix)
         found = _UNREADABLE.search(self._text)
         if found is not None:
             before = self._text[: found.start()]

@@ -310,9 +310,7 @@ class _EquationReader(IndexReader):
     def _joint(self, parts: Sequence[ast.expr]) -> str:
         """The sign between the parts of `[u; v]`: `,` where one is a comma."""
         spans = [self.span(part) for part in parts]
-        between = (a.line[a.end : b.start if a.line_number == b.line_number else None]
-                   for a, b in pairwise(spans))  # fmt: skip
-        return "," if any("," in text for text in between) else ";"
+        return "," if any("," in a.text_to(b) for a, b in pairwise(spans)) else ";"
 
     def _check_read(self, node: ast.Name) -> None:
         if node.id in RESERVED or node.id in KEPT:

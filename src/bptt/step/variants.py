@@ -38,8 +38,8 @@ def with_tokens(graph: Graph, only: Collection[str] | None = None) -> Graph:
             return Node("lookup", inputs, node.shape)
         raise errors.IndexKindError(
             None,
-            f"input {tokens[taken[0]]} is used in `{node.op}`, not only in products "
-            "`M @ x[t]`, so it cannot become a token",
+            f"input {tokens[taken[0]]} is used in {_use_of(node)}, not only in "
+            "products `M @ x[t]`, so it cannot become a token",
             fix="write the look-up `M[:, x[t]]` in the equations, or train with "
             "--embedding N, a vector of N elements in the place of x",
         )
@@ -51,6 +51,15 @@ def with_tokens(graph: Graph, only: Collection[str] | None = None) -> Graph:
     }
     definitions = {name: new[node] for name, node in graph.definitions.items()}
     return replace(graph, definitions=definitions, inputs=inputs)
+
+
+def _use_of(node: Node) -> str:
+    """What a person calls an operation that is no product."""
+    if node.op == "named":
+        return f"the equation of {name_of(node)}, as it is"
+    if node.op in ("at", "put"):
+        return "a vector put together, or in a part of one"
+    return f"`{node.op}`"
 
 
 def _read_of(graph: Graph, node: Node) -> str:

@@ -28,7 +28,13 @@ from bptt.explain.formula.edits import Edit, edits
 from bptt.explain.formula.hints import hints, is_far
 from bptt.explain.formula.indexed import check_indexed, indexed_example
 from bptt.explain.formula.known import Known
-from bptt.explain.formula.report import MISSHAPEN, RIGHT, WRONG, EquationReport
+from bptt.explain.formula.report import (
+    MISSHAPEN,
+    RIGHT,
+    WRONG,
+    EquationReport,
+    differs,
+)
 from bptt.explain.formula.steps import Compared
 from bptt.explain.formula.trap import Trap, find_trap
 from bptt.explain.instances import ExplainOptionError, Options
@@ -128,7 +134,7 @@ class _Checker:
             return self._report(formula, WRONG, (None, nowhere.text))
         count = len(self.context.points)
         if error > TOLERANCE:
-            found = Text("formula.differs", {"error": f"{error:.2g}"})
+            found = differs(error)
             return self._report(
                 formula, WRONG, (None, found), error=error, instances=count,
                 where=steps.where, range=steps.range,

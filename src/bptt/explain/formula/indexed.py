@@ -33,7 +33,13 @@ from bptt.explain.context import Subject
 from bptt.explain.formula.comparison import TOLERANCE
 from bptt.explain.formula.edits import Edit
 from bptt.explain.formula.indexed_edits import Change, changes
-from bptt.explain.formula.report import MISSHAPEN, RIGHT, WRONG, EquationReport
+from bptt.explain.formula.report import (
+    MISSHAPEN,
+    RIGHT,
+    WRONG,
+    EquationReport,
+    differs,
+)
 from bptt.explain.formula.steps import Compared
 from bptt.explain.indices.check import LineReading, differences
 from bptt.explain.indices.lines import GradientLine, Lines
@@ -184,7 +190,7 @@ class IndexedChecker:
         if not np.isfinite(largest) and not self._fits(right):
             shapes = Text("formula.indexed-shape", {"left": self._shape()})
             return self._wrong(right, MISSHAPEN, shapes)
-        found = Text("formula.differs", {"error": f"{largest:.2g}"})
+        found = differs(largest)
         report = self._wrong(right, WRONG, found)
         return replace(report, error=largest, where=compared.where,
                        range=compared.range, instances=len(errors))  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from bptt.explain.algebra.expr import Expr
@@ -12,6 +13,13 @@ from bptt.explain.notation.plain import to_ascii
 from bptt.explain.sentences import Text, say
 
 RIGHT, WRONG, MISSHAPEN = "right", "wrong", "shapes do not fit"
+
+
+def differs(error: float) -> Text:
+    """What is said of values that fit and are not right."""
+    if not math.isfinite(error):
+        return Text("formula.infinite")
+    return Text("formula.differs", {"error": f"{error:.2g}"})
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,10 @@ Number = (
 )
 
 
-Scale = Annotated[float, msgspec.Meta(gt=0, le=MOST)]
+# Of columns, which float32 holds: a larger one makes infinity of every value.
+MOST_OF_COLUMNS = 3.4028234e38
+Mean = Annotated[float, msgspec.Meta(ge=-MOST_OF_COLUMNS, le=MOST_OF_COLUMNS)]
+Scale = Annotated[float, msgspec.Meta(gt=0, le=MOST_OF_COLUMNS)]
 Figure: Any = Number | None
 
 
@@ -73,9 +76,9 @@ class FormRecord(msgspec.Struct):
     target: Literal["class", "multi-hot", "real"]
     n_o: Size
     per_step: bool
-    x_mean: tuple[float, ...] = ()
+    x_mean: tuple[Mean, ...] = ()
     x_scale: tuple[Scale, ...] = ()
-    y_mean: tuple[float, ...] = ()
+    y_mean: tuple[Mean, ...] = ()
     y_scale: tuple[Scale, ...] = ()
     has_gaps: bool = False
     shapes: dict[str, tuple[Count, ...]] = msgspec.field(default_factory=dict)
@@ -211,13 +214,17 @@ class CheckpointRecord(msgspec.Struct):
     optimiser: Any
 
 
-def parse_json(content: bytes | str, *, infinite: bool = False) -> Any:
-    """A value of JSON; NaN is none, and infinity only where it is said to be one.
+def parse_json(
+    content: bytes | str, *, infinite: bool = False, nan: bool = False
+) -> Any:
+    """A value of JSON; infinity and NaN are numbers only where they are said to be.
 
     Raises: Refusal, also for what is nested deeper than Python reads.
     """
 
     def refuse(name: str) -> float:
+        if nan and name == "NaN":
+            return math.nan
         if infinite and name != "NaN":
             return math.copysign(math.inf, -1 if name.startswith("-") else 1)
         raise ValueError(f"{name} is no number")
