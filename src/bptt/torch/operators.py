@@ -111,7 +111,7 @@ def backward(
 def _check_types(tensors: Sequence[Tensor], grads: Sequence[Tensor | None]) -> None:
     """Hooks gave them: of what a call reads, all that is real has one type."""
     real = [tensor for tensor in tensors if tensor.is_floating_point()]
-    for dtype in {grad.dtype for grad in grads if grad is not None}:
+    for dtype in [grad.dtype for grad in grads if grad is not None]:
         check_unpacked(real, [(tensor.shape, dtype) for tensor in real])
 
 
