@@ -18,7 +18,7 @@ from bptt.torch.limits import refuse_limit
 from bptt.torch.plan import Plan
 from bptt.torch.ready import Pass, Ready, find_ready, known_ready
 from bptt.torch.record import Record
-from bptt.torch.views import Own, Views, array_of, lie
+from bptt.torch.views import AsRead, Views, array_of, lie
 
 
 def run_without_gradient(
@@ -55,7 +55,7 @@ class CellFunction(torch.autograd.Function):
             if ready is not None:
                 return _run_ready(ctx, ready, record, tensors, is_only=False)
         arrays, views = _read(plan, record, tensors)
-        own = views.own(tensors) if views else Own.of(tensors)
+        own = views.own(tensors) if views else AsRead.of(tensors)
         buffers = Buffers() if is_hooked() and plan.limit is None else None
         forward = plan.forward(
             arrays, needs, torch.get_num_threads(), _watched(plan, record),

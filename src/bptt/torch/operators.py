@@ -20,13 +20,13 @@ from bptt.torch.function import go_back, run_without_gradient
 from bptt.torch.guard import refuse_devices
 from bptt.torch.kept import check_unpacked
 from bptt.torch.plan import plan_of
-from bptt.torch.views import Own, array_of
+from bptt.torch.views import AsRead, array_of
 
 
 class _Owner:
     """NumPy makes this object the base of an array, so a tensor keeps it alive."""
 
-    def __init__(self, forward: ForwardPass, own: Own) -> None:
+    def __init__(self, forward: ForwardPass, own: AsRead) -> None:
         self._array = np.zeros(1, np.int64)
         self.__array_interface__ = self._array.__array_interface__
         self.passes, self.own = [forward], own
@@ -39,7 +39,7 @@ class Handles:
         """Empty."""
         self._owners: Living[_Owner] = Living()
 
-    def make(self, forward: ForwardPass, own: Own) -> Tensor:
+    def make(self, forward: ForwardPass, own: AsRead) -> Tensor:
         """A handle; the forward pass, and what it read, live as long as it does."""
         owner = _Owner(forward, own)
         handle = torch.from_numpy(np.asarray(owner))
@@ -73,7 +73,7 @@ def forward(key: str, tensors: Sequence[Tensor], needs: Sequence[int]) -> list[T
     if not any(needs):
         out = run_without_gradient(plan, tensors)
         return [*(t.contiguous() for t in out), torch.zeros(1, dtype=torch.int64)]
-    own = Own.of(tensors)
+    own = AsRead.of(tensors)
     ran = plan.forward(list(map(array_of, own.tensors)), needs, torch.get_num_threads())
     # Copied: a compiled program may write into what it was given.
     copies = [np.array(array) for array in plan.collect(ran.run, ran.bindings)]

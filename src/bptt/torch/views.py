@@ -84,7 +84,7 @@ def lie(tensor: Tensor) -> tuple[Any, ...]:
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
-class Own(NamedTuple):
+class AsRead(NamedTuple):
     """Tensors as a call read them: `.data` may be set anew, and these stay.
 
     tensors: share the storage, which FSDP frees and fills again, maybe elsewhere;
@@ -95,7 +95,7 @@ class Own(NamedTuple):
     places: list[int]
 
     @classmethod
-    def of(cls, tensors: Sequence[Tensor]) -> Own:
+    def of(cls, tensors: Sequence[Tensor]) -> AsRead:
         """As they are now."""
         own = [tensor.detach() for tensor in tensors]
         return cls(own, [tensor.data_ptr() for tensor in own])
@@ -111,7 +111,7 @@ class Views:
     def __init__(self) -> None:
         """Nothing is known yet."""
         self._lies: list[Any] = []
-        self._own = Own([], [])
+        self._own = AsRead([], [])
         self._arrays: list[Array] = []
         self._names: tuple[str, ...] = ()
         self._params: Steady | None = None
@@ -122,15 +122,15 @@ class Views:
         own = tensors[:count]
         lies = list(map(lie, own))
         if lies != self._lies or self._own.has_moved():
-            self._lies, self._params, self._own = lies, None, Own.of(own)
+            self._lies, self._params, self._own = lies, None, AsRead.of(own)
             self._arrays = list(map(array_of, self._own.tensors))
         return [*self._arrays, *map(array_of, tensors[count:])]
 
-    def own(self, tensors: Sequence[Tensor]) -> Own:
+    def own(self, tensors: Sequence[Tensor]) -> AsRead:
         """What `read` has just read, the layer's own as they are known here."""
         layer = self._own
-        rest = Own.of(tensors[len(layer.tensors) :])
-        return Own([*layer.tensors, *rest.tensors], [*layer.places, *rest.places])
+        rest = AsRead.of(tensors[len(layer.tensors) :])
+        return AsRead([*layer.tensors, *rest.tensors], [*layer.places, *rest.places])
 
     def split(self, stacking: Stacking, tensors: Mapping[str, Array]) -> dict[str, Any]:
         """`Stacking.split` of the arrays that were read last."""
