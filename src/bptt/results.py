@@ -24,6 +24,7 @@ from bptt.execute.bindings import Bindings
 from bptt.execute.checkpoints import CheckpointPlan
 from bptt.execute.protocol import Values
 from bptt.execute.rows import join_delays, starts_of
+from bptt.execute.tokens import give_out
 from bptt.step.evaluate import evaluate
 from bptt.step.graph import TO_STATIC, Node
 from bptt.step.shapes import Array
@@ -61,7 +62,7 @@ class Run(Mapping[str, Array]):
             if name in graph.inputs:
                 row = self._bindings.input_at(name, last)
             else:
-                row = self._values.at(name, last)
+                row = give_out(graph, name, self._values.at(name, last))
             final[name] = np.array(row if self._bindings.is_batched else row[0])
         return final
 

@@ -244,6 +244,16 @@ def test_variational_dropout_has_one_mask_for_the_whole_sequence():
     assert set(np.unique(mask)) == {0.0, 2.0}
 
 
+def test_a_mask_is_refused_where_a_node_is_multiplied_and_handed_on():
+    cell = bptt.Cell("p[t] = u * h[t-1]\nh[t] = tanh(W @ p[t]) + p[t]\ny[t] = V @ h[t]")
+    with pytest.raises(errors.LayerError, match="handed on without it as well"):
+        bptt.dropout(cell, h=0.3)
+    kept = bptt.Cell("p[t] = u * h[t-1]\nh[t] = tanh(W @ p[t]) + h[t-1]")
+    text = bptt.dropout(kept, h=0.3).canonical_text
+    assert "p[t] = u * h_drop[t]" in text
+    assert "+ h[t-1]" in text
+
+
 @pytest.mark.parametrize(
     ("name", "masked", "whole"),
     [

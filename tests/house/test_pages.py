@@ -5,7 +5,6 @@ import importlib
 import pkgutil
 import re
 import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -59,11 +58,37 @@ def run(script, folder, monkeypatch):
     file = folder / "page.py"
     file.write_text(script, encoding="utf-8")
     monkeypatch.chdir(folder)
-    jax = sys.modules.get("jax")
-    with contextlib.ExitStack() as kept:
-        if jax is not None:  # whatever a page says of it ends with the page
-            kept.enter_context(jax.enable_x64(jax.config.jax_enable_x64))
+    with without_x64() if "jax" in script else contextlib.nullcontext():
         runpy.run_path(str(file), run_name="__main__")
+
+
+@contextlib.contextmanager
+def without_x64():
+    """JAX as it begins; whatever a page says of it ends with the page."""
+    config = pytest.importorskip("jax").config
+    kept = config.jax_enable_x64
+    config.update("jax_enable_x64", False)
+    try:
+        yield
+    finally:
+        config.update("jax_enable_x64", kept)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_page_finds_jax_as_it_begins_and_leaves_it_so(before, tmp_path, monkeypatch):
+    jax = pytest.importorskip("jax")
+    script = (
+        "import jax\nassert not jax.config.jax_enable_x64\n"
+        "jax.config.update('jax_enable_x64', True)\n"
+        "assert jax.numpy.zeros(1, float).dtype == 'float64'\n"
+    )
+    kept = jax.config.jax_enable_x64
+    try:
+        jax.config.update("jax_enable_x64", before)
+        run(script, tmp_path, monkeypatch)
+        assert jax.config.jax_enable_x64 == before
+    finally:
+        jax.config.update("jax_enable_x64", kept)
 
 
 def test_readme_and_notation_have_code():

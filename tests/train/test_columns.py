@@ -8,7 +8,7 @@ import pytest
 
 from bptt.train import DataRequest, TableRequest, TrainingOptions, open_data
 from bptt.train.data.opening import make_task
-from bptt.train.errors import BadRecordError, EmptyDataError
+from bptt.train.errors import BadRecordError, EmptyDataError, TooFewRecordsError
 
 pandas = pytest.importorskip("pandas")
 
@@ -18,8 +18,11 @@ def read(file, **table):
 
 
 def write(folder, text):
-    (folder / "t.csv").write_text(text)
+    (folder / "t.csv").write_text(text, encoding="utf-8")
     return folder / "t.csv"
+
+
+UNKNOWN = ("9", "01.", "12", "Mar", "'98", "FY", "500", "-2", "now", "2015-01-31T23:00")
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,14 @@ def write(folder, text):
         ["12/01/2015", "01/01/2016", "02/01/2016"],
         ["Mar 2015", "Apr 2015", "May 2015"],
         ["2", "10", "11"],
+        ["week 7", "week 8", "week 10"],
+        ["'98", "'99", "'00"],
+        ["FY98", "FY99", "FY00"],
+        ["500 BC", "400 BC", "300 BC"],
+        ["-2 s", "-1 s", "0 s"],
+        ["12AM", "01AM", "02AM"],
+        ["now", "today", "2100-01-01"],
+        ["2015-01-31T23:00", "2015-01-31T23:30Z", "2015-02-01T00:30Z"],
     ],
 )
 def test_rows_are_in_the_order_of_time_or_it_is_said_that_this_is_unknown(
@@ -41,8 +52,8 @@ def test_rows_are_in_the_order_of_time_or_it_is_said_that_this_is_unknown(
 ):
     rows = [f"{times[i]},{i}" for i in (2, 0, 1)]
     file = write(tmp_path, "when,a\n" + "\n".join(rows) + "\n")
-    if times[0].startswith(("9", "01.", "12/", "Mar")):
-        with pytest.raises(BadRecordError, match=r"'when' .* line 2, and what comes"):
+    if times[0].startswith(UNKNOWN):
+        with pytest.raises(BadRecordError, match=r"'when' .* line \d, and what comes"):
             read(file, time="when")
         return
     whole = read(file, time="when").parts["whole"]
@@ -57,6 +68,11 @@ def test_rows_are_in_the_order_of_time_or_it_is_said_that_this_is_unknown(
         ("g,a\nu,1\n,2\nu,3\n", {"group": "g"}, "'g' missing, line 3, and so no seq"),
         ("t,a\n1,1\n,2\n3,3\n", {"time": "t"}, "'t' missing, line 3, and so no place"),
         ("a\n1\ninf\n", {}, "infinite, line 3"),
+        ("a\n1\n\n2\nb\n", {}, "'a' 'b', row 3 of data, a word"),
+        ('a,n\n1,"u\nv"\nb,w\n', {"columns": ("a",)}, "'a' 'b', row 2 of data, a w"),
+        ("a\n1\n2\n1_0\n3\n", {}, "'a' '1_0', line 4"),
+        ("a\n1\n\uff12\nb\n", {}, "'a' '\uff12', line 3"),
+        ("a\n1\n99999999999999999999\n-3\n", {}, "999', line 3, a whole number of"),
     ],
 )
 @pytest.mark.parametrize("missing", ["error", "mask"])
@@ -78,6 +94,7 @@ TWICE = "2 rows have the 't' of another .* row 1, line 3"
         (PANEL, {"time": "t", "group": "s"}, None),
         (",a\n0,5\n1,7\n2,4\n", {}, "a column without a name"),
         (",a\n0,5\n1,7\n2,4\n", {"columns": ("a",)}, None),
+        ("t,a\n1,1\n1,2\n2,3\n", {"time": "t"}, "One row has the 't' of another one"),
         ("1.5,7\n2,3\n4,5\n", {}, "first line of the table, 1.5, 7, is read as names"),
         ("0,1\n2,3\n4,5\n", {}, None),
     ],
@@ -87,6 +104,34 @@ def test_what_looks_like_a_slip_in_a_table_is_named(tmp_path, text, table, remar
     assert [bool(re.search(remark or "", one)) for one in found] == [True] * (
         remark is not None
     )
+
+
+@pytest.mark.parametrize("given", [[b"1.12.2015"] * 3, [[1], [2], [3]], [{"a": 1}] * 3])
+@pytest.mark.parametrize("option", ["time", "group"])
+def test_a_column_without_order_is_refused(tmp_path, given, option):
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame({"when": given, "a": [1, 2, 3]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(BadRecordError, match=r"'when' of .*numbers, dates or words"):
+        read(tmp_path / "t.parquet", **{option: "when"})
+
+
+def test_an_index_of_row_numbers_is_named(tmp_path):
+    pytest.importorskip("pyarrow")
+    index = pandas.RangeIndex(4, name="row")
+    frame = pandas.DataFrame({"a": [1.0, 2.0, 4.0, 3.0]}, index=index)
+    frame.to_parquet(tmp_path / "t.parquet")
+    (remark,) = read(tmp_path / "t.parquet").remarks
+    assert "the index of the table, 'row', is learned" in remark
+    assert not read(tmp_path / "t.parquet", columns=("a",)).remarks
+
+
+def test_a_table_of_one_group_is_told_of_groups_not_of_axes(tmp_path):
+    file = write(tmp_path, "g,a,y\nu,1,0\nu,2,1\nu,3,0\n")
+    with pytest.raises(TooFewRecordsError) as error:
+        make_task(read(file, group="g", target="y"), TrainingOptions())
+    assert "a --group of more values" in str(error.value)
+    assert "x[..., None]" not in str(error.value)
 
 
 def test_a_table_without_rows_does_not_ask_for_text(tmp_path):

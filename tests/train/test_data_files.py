@@ -166,6 +166,12 @@ def with_value(array, where, value):
         ({"y": np.full((2, 4, 3), 7)}, "y is a vector of integers up to 7, not 0 and"),
         ({"y": np.full((2, 4), "a")}, "y holds <U1, no numbers)."),
         ({"x": np.ones(3)}, "x has shape (3,)"),
+        ({"x": with_value(GOOD["x"], (1, 2, 0), 1e39)},
+         "record 1 (counted from 0) x holds 1e+39; float32 holds 3.4e+38 at most."),
+        ({"x": np.arange(6), "y": np.arange(6), "lengths": np.array([2, 4])},
+         "has lengths, but x of shape (6,) is one sequence; padded ones are (n, tau),"),
+        ({"x": np.ones((6, 2)), "y": np.arange(6), "lengths": np.array([2, 4])},
+         "is one sequence; padded ones of one column are x[..., None]"),
         ({"x": None}, "has no array x, only y; name them x, y, lengths"),
     ],
 )  # fmt: skip
@@ -221,6 +227,13 @@ def test_pickled_objects_are_never_loaded(tmp_path):
     np.save(tmp_path / "a.npy", objects)
     with pytest.raises(DataUnreadableError, match=r"no \.npy file"):
         read_tokens([tmp_path / "a.npy"])
+
+
+def test_numbers_of_half_precision_are_read_without_a_warning(tmp_path, recwarn):
+    x = np.full((2, 4, 3), 60000.0, np.float16)
+    whole = read(save(tmp_path / "a.npz", **GOOD | {"x": x})).parts["whole"]
+    assert (whole.x[0] == 60000.0).all()
+    assert not [str(one.message) for one in recwarn]
 
 
 def test_a_part_without_a_record_is_refused(tmp_path):

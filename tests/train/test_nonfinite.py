@@ -5,12 +5,20 @@ import pytest
 
 from bptt.cell import Cell
 from bptt.execute.dispatch import REFERENCE
-from bptt.train import PlainText, TrainingOptions, train
-from bptt.train.checkpoint import read_checkpoint
+from bptt.train import (
+    PlainText,
+    TrainingOptions,
+    read_sequences,
+    reads_of,
+    resume,
+    train,
+)
+from bptt.train.checkpoint import LAST, Checkpoint, read_checkpoint, write_checkpoint
 from bptt.train.data.streams import Streams
 from bptt.train.data.windows import plan_epoch
 from bptt.train.errors import CheckpointNotFiniteError, TrainingDivergedError
 from bptt.train.loop import Learner
+from bptt.train.measuring import measure_run
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.run_folder import read_metrics
 from bptt.train.truncation import Truncation
@@ -125,6 +133,40 @@ def test_a_run_stops_and_keeps_its_checkpoint(spoiled, tmp_path, quiet):
         train(TEXT, TrainingOptions(**OPTIONS), tmp_path / "run", quiet)
     windows = [r["window"] for r in read_metrics(tmp_path / "run") if "skipped" in r]
     assert windows == []
+
+
+def test_a_run_goes_on_whose_validation_loss_is_nan(tmp_path, quiet):
+    pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    (tmp_path / "c.cell").write_text(
+        "s: ()\nh[t] = tanh(b + W @ h[t-1] + U @ x[t])\no[t] = c + V @ h[t]\n"
+        "L[t] = mse(o[t], y[t]) + sqrt(s[t])\n"
+    )
+    arrays, x = {}, np.random.default_rng(0).normal(size=(4, 3, 2))
+    for part, s in (("train", 1.0), ("validation", -1.0)):
+        arrays |= {f"x_{part}": x, f"y_{part}": x, f"s_{part}": np.full((4, 3), s)}
+    np.savez(tmp_path / "d.npz", **arrays)
+    cell = str(tmp_path / "c.cell")
+    data = read_sequences("d", [tmp_path / "d.npz"], reads=reads_of(cell))
+    options = TrainingOptions(cell=cell, n_h=2, epochs=1)
+    train(data, options, tmp_path / "run", quiet)
+    meter = read_checkpoint(tmp_path / "run", LAST).numbers["meter"]
+    assert np.isnan(meter["validation"])
+    assert meter["best"] == np.inf
+    resume(tmp_path / "run", quiet, data, epochs=2)
+    assert read_checkpoint(tmp_path / "run", LAST).position.epoch == 2
+    assert np.isnan(measure_run(tmp_path / "run", data).loss)
+
+
+def test_figures_that_are_not_finite_come_back(tmp_path):
+    pytest.importorskip("safetensors")
+    numbers = {"metrics_length": 0}
+    optimiser = {"a": np.nan, "b": [-np.inf, (np.inf, 1.0)]}
+    made = Checkpoint({"W": np.eye(2)}, optimiser=optimiser, numbers=numbers)
+    write_checkpoint(tmp_path, LAST, made)
+    found = read_checkpoint(tmp_path, LAST).optimiser
+    assert np.isnan(found["a"])
+    assert found["b"] == optimiser["b"]
 
 
 def test_what_could_not_be_read_again_is_not_written(tmp_path, quiet):

@@ -192,6 +192,12 @@ MISTAKES = {
     "has n of shape": lambda a: a.update(n=np.ones((N, TAU))),
     "k holds float64, no whole numbers": lambda a: a.update(k=a["k"] + 0.5),
     "k holds -1, step ": lambda a: a.update(k=a["k"] - 1),
+    "k holds 2147483648, step 1; 2^31 - 1 is the most": (
+        lambda a: a.update(k=a["k"] * 0 + 2**31)
+    ),
+    "m holds 1e+300; float32 holds 3.4e+38 at most": (
+        lambda a: a.update(m=a["m"] * 0.0 + 1e300)
+    ),
     "q is nan": lambda a: a.update(q=a["q"] * np.nan),
     "m holds <U1, no numbers": lambda a: a.update(m=np.full(a["m"].shape, "a")),
 }

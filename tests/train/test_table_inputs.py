@@ -112,6 +112,15 @@ MISTAKES = {
     "has 'k' with numbers that are not whole": (
         lambda given: given.update(k=given["k"] + 0.5)
     ),
+    "delta holds 1e+39, step 2; float32 holds 3.4e+38 at most": (
+        lambda given: given["delta"].__setitem__(1, 1e39)
+    ),
+    "k holds 1e+300, step 4; 2^31 - 1 is the most": (
+        lambda given: given.update(k=[*given["k"][:3], "1e300", *given["k"][4:]])
+    ),
+    "k holds 99999999999999, step 4; 2^31 - 1 is the most": (
+        lambda given: given["k"].__setitem__(3, 99999999999999)
+    ),
     "k holds -1, step": lambda given: given["k"].__setitem__(3, -1),
     "has 'delta' missing, line 2": (
         lambda given: given.update(delta=["", *given["delta"][1:]])
@@ -126,6 +135,13 @@ def test_a_table_that_does_not_fit_the_cell_is_refused(said, write):
     with pytest.raises(BadRecordError) as error:
         read(*write(given), target="label")
     assert said in str(error.value)
+
+
+def test_a_gap_in_another_input_is_refused_with_a_mask_too(write):
+    given = table()
+    given["delta"] = ["", *given["delta"][1:]]
+    with pytest.raises(BadRecordError, match="An input besides x may have no gap"):
+        read(*write(given), target="label", missing="mask")
 
 
 def test_a_matrix_is_no_column(write):

@@ -22,6 +22,7 @@ from bptt.check.rounding import (
 )
 from bptt.engine import Engine
 from bptt.execute.rows import take_apart
+from bptt.execute.tokens import counted_by
 from bptt.results import Gradient
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array
@@ -106,7 +107,8 @@ class Trial:
     def real_states(self) -> tuple[str, ...]:
         """The states whose initial value has a gradient."""
         known = {*self.graph.definitions, *self.real_inputs}
-        return tuple(name for name in self.graph.states if name in known)
+        states = (name for name in self.graph.states if name in known)
+        return tuple(n for n in states if counted_by(self.graph, n) is None)
 
     def ask(self, **options: Any) -> GradientLike:
         """The gradient under test, with other options than the instance's."""

@@ -15,6 +15,7 @@ import numpy as np
 from bptt.calculus.program import forward_program
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings, bind
+from bptt.execute.tokens import counted_by
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array, Shape, number_of, numbers_of
 
@@ -143,9 +144,11 @@ def _draw(
             inputs[name] = rng.integers(0, limit, lead)
     initial = {}
     for name in graph.states:
+        if counted_by(graph, name) is not None:
+            continue
         if name in graph.definitions:
             initial[name] = normal(lead[1:], graph.definitions[name].shape)
-        elif graph.inputs[name].index is None:
+        else:
             initial[name] = normal(lead[1:], graph.inputs[name].shape)
     seeds = {}
     if graph.loss is None:

@@ -42,8 +42,9 @@ def dropout(cell: Cell, *, variational: bool = False, **rates: float) -> Cell:
     another step is multiplied by a matrix (recurrent dropout): where a gate hands it
     on, z[t] * h[t-1], a mask would be multiplied again at every step, and 1 / (1 -
     rate) grows without end. A state that no matrix multiplies is masked wherever it is
-    read. A mask is 0 or 1 / (1 - rate), so its mean is 1, new at
-    every step (Srivastava et al., 2014), or with `variational` one for the whole
+    read; one whose reader is both multiplied and handed on is refused, but where the
+    state has a start or a delay. A mask is 0 or 1 / (1 - rate), so its mean is 1, new
+    at every step (Srivastava et al., 2014), or with `variational` one for the whole
     sequence (Gal and Ghahramani, 2016).
 
     >>> from bptt import cells
@@ -51,7 +52,8 @@ def dropout(cell: Cell, *, variational: bool = False, **rates: float) -> Cell:
     >>> dropped.canonical_text.splitlines()[-3:-1]
     ['h_drop[t] = h_mask[t] * h[t-1]', 'a[t] = b + W @ h_drop[t] + U @ x[t]']
 
-    Raises: RateError; UnknownNodeError for a name that is no real input and no node.
+    Raises: RateError; UnknownNodeError for a name that is no real input and no node;
+    LayerError for a state whose mask would stand where it is handed on.
     """
     rule = "variational_dropout" if variational else "dropout"
     graph = cell.graph
@@ -166,10 +168,33 @@ def is_multiplied(cell: Cell, state: str) -> bool:
 def _handing_on(graph: Graph, state: str) -> set[Node]:
     """Who reads a state's value of another step and hands it on without a product.
 
-    Nobody where nobody multiplies it by a matrix.
+    Nobody where nobody multiplies it by a matrix. Raises: LayerError for one who does
+    both.
     """
     readers, carrying = _readers(graph, state), _carrying(graph)
+    is_late = state in graph.times.starts or state in graph.times.delays
+    if not is_late and readers & carrying & _multiplied(graph, state):
+        raise errors.LayerError(
+            f"what reads {state} of an earlier step is multiplied by a matrix and "
+            "handed on without it as well; a mask there would be multiplied again at "
+            "every step. Write it into the cell where the matrix reads: `m: n_h = "
+            "dropout(0.2)`, and W @ (m[t] * p[t])"
+        )
     return readers & carrying if readers - carrying else set()
+
+
+def _multiplied(graph: Graph, state: str) -> set[Node]:
+    """What the matrices multiply of which a state is made, not through a state."""
+    ends = {graph.definitions[s] for s in graph.states if s in graph.definitions}
+    within = walk([graph.definitions[state]])
+    wanted = [one for node in within if node.op in PRODUCTS for one in node.inputs]
+    found: set[Node] = set()
+    while wanted:
+        node = wanted.pop()
+        if node not in found and node not in ends and node.op not in PRODUCTS:
+            found.add(node)
+            wanted += node.inputs
+    return found
 
 
 def _readers(graph: Graph, state: str) -> set[Node]:

@@ -128,7 +128,8 @@ def _holds_no_nan(array: Array) -> bool:
 def _is_same(given: Array, kept: Array, bindings: Bindings) -> bool:
     if kept is given:
         return True
-    is_column = not bindings.is_batched and kept.base is given
+    # A number that stands for all rows is no column.
+    is_column = bool(given.ndim) and not bindings.is_batched and kept.base is given
     return is_column and kept.shape == (given.shape[0], 1, *given.shape[1:])
 
 

@@ -24,6 +24,7 @@ from bptt.execute.checks import (
 from bptt.execute.packing import Packing, pack_lengths
 from bptt.execute.rows import is_per_row, place_seed, split_initial, spread_input
 from bptt.execute.sizes import KnownSizes
+from bptt.execute.tokens import counted_by, start_of
 from bptt.execute.weighting import (
     as_column,
     check_reduction,
@@ -348,10 +349,12 @@ def _initial(
 ) -> dict[str, Array]:  # fmt: skip
     refuse_unknown(given, dict.fromkeys(graph.states), "initial state")
     arrays: dict[str, Array] = {}
-    for name, value in given.items():
-        what = f"initial state {name}"
+    # Tokens last: what they count may be known from another state alone.
+    tokens = [name for name in given if counted_by(graph, name) is not None]
+    for name in (*(n for n in given if n not in tokens), *tokens):
+        value, what = given[name], f"initial state {name}"
         array = as_array(what, value)
-        shape, index = _state_spec(graph, name)
+        shape = (graph.definitions.get(name) or graph.inputs[name]).shape
         if array.ndim == len(shape):
             array = np.broadcast_to(array, (n_b, *array.shape))
         elif array.ndim != len(shape) + 1 or not is_batched or array.shape[0] != n_b:
@@ -361,19 +364,11 @@ def _initial(
                 f"{show_shape(shape)} for all rows alike; got {array.shape}"
             )
         sizes.fit(what, shape, np.shape(value))
-        if index is None:
-            arrays[name] = to_real(what, array, dtype)
+        if name in tokens:
+            arrays[name] = start_of(graph, name, array, sizes.known, dtype)
         else:
-            limit = number_of(index, sizes.known)
-            row = check_index(what, array[None], limit, f"{index} = {limit}")
-            arrays[name] = row[0]
+            arrays[name] = to_real(what, array, dtype)
     return arrays
-
-
-def _state_spec(graph: Graph, name: str) -> tuple[Shape, Any]:
-    if name in graph.inputs:
-        return graph.inputs[name].shape, graph.inputs[name].index
-    return graph.definitions[name].shape, None
 
 
 def _weight(

@@ -108,15 +108,20 @@ def to_real(
     return array.astype(dtype, copy=False)
 
 
-def check_index(
-    what: str, array: Array, limit: int, shown: str, packing: Packing | None = None
-) -> Array:
-    """Integers from 0 to limit - 1, or an error that shows the first that is not."""
+def refuse_reals(what: str, array: Array) -> None:
+    """Raises: DtypeError for what holds no integers."""
     if array.dtype.kind not in "iu":
         raise errors.DtypeError(
             f"{what} is a token or class index, so it must hold integers; "
             f"got {array.dtype}"
         )
+
+
+def check_index(
+    what: str, array: Array, limit: int, shown: str, packing: Packing | None = None
+) -> Array:
+    """Integers from 0 to limit - 1, or an error that shows the first that is not."""
+    refuse_reals(what, array)
     if array.min() < 0 or array.max() >= limit:
         bad = np.argwhere((array < 0) | (array >= limit))[0]
         t, row = _caller_index(bad, packing)

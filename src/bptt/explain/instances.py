@@ -17,6 +17,7 @@ from bptt.check.instances import (
 )
 from bptt.check.rounding import Rounded
 from bptt.errors import ArgumentError, list_known
+from bptt.execute.tokens import counted_by
 from bptt.execute.weighting import REDUCTIONS, weigh
 from bptt.explain.algebra.compare import decide_alike
 from bptt.explain.algebra.point import Point, Scope
@@ -130,7 +131,7 @@ def _draw_shown(
     initial = {
         name: normal((), graph.definitions[name].shape)
         for name in graph.states
-        if name in graph.definitions
+        if name in graph.definitions and counted_by(graph, name) is None
     }
     seeds = {}
     if graph.loss is None:

@@ -19,6 +19,7 @@ from bptt.execute.bindings import Bindings, bind
 from bptt.execute.checkpoints import Limit, read_limit, reads_later
 from bptt.execute.kernels.executor import count_threads
 from bptt.execute.rows import join_delays, split_delays, starts_of
+from bptt.execute.tokens import counted_by
 from bptt.execute.weighting import (
     as_column,
     check_reduction,
@@ -162,12 +163,7 @@ class Recurrent:
         results = iter(primitives.forward(task, operands))
         sequences = {name: next(results) for name in call.outputs}
         final = {name: next(results) for name in states}
-        for name in self.cell.graph.handed_on:
-            if name not in final:  # an input that is read one step late
-                rows = arrays.inputs[name]
-                numbers = jnp.arange(arrays.lead[1])
-                place = last_of(self.cell.graph, name, arrays.lengths, numbers)
-                final[name] = rows[place]
+        self._hand_on(arrays, final)
         total = None
         if loss is not None:
             total = (w * sequences[loss]).sum()
@@ -182,6 +178,17 @@ class Recurrent:
         sequences = {name: found[name] for name in self.nodes}
         final = join_delays(starts_of(self.cell.graph), final, jnp.stack)
         return Outputs(sequences, final, total)
+
+    def _hand_on(self, arrays: _Arrays, final: dict[str, jax.Array]) -> None:
+        """Add inputs that are read at another step; tokens in JAX's own integers."""
+        graph = self.cell.graph
+        for name in graph.handed_on:
+            if name not in final:
+                numbers = jnp.arange(arrays.lead[1])
+                place = last_of(graph, name, arrays.lengths, numbers)
+                final[name] = arrays.inputs[name][place]
+            if counted_by(graph, name) is not None:
+                final[name] = final[name].astype(int)
 
     def _last(self, arrays: _Arrays, rows: jax.Array) -> jax.Array:
         """A sequence at each row's own last step."""
@@ -238,8 +245,7 @@ def _read_arrays(cell: Cell, *tables: Mapping[str, Any]) -> _Arrays:
     states = {}
     for name in cell.graph.states:
         if name in initial:
-            late = cell.graph.inputs.get(name)  # an input that is read a step late
-            is_whole = late is not None and late.index is not None
+            is_whole = counted_by(cell.graph, name) is not None
             array = _cast(initial[name], bound, is_whole=is_whole)
             rank = bound.initial[name].ndim - 1
             core = array.shape[array.ndim - rank :]

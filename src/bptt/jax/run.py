@@ -14,8 +14,9 @@ from bptt.call import CellCall
 from bptt.execute import dispatch
 from bptt.execute.bindings import Bindings, bind
 from bptt.execute.checks import check_index
-from bptt.execute.packing import Packing, pack_lengths
+from bptt.execute.packing import pack_lengths
 from bptt.execute.rows import take_apart
+from bptt.execute.tokens import start_of
 from bptt.execute.weighting import refuse_no_weight
 from bptt.jax.task import Operands, Task, decode, program_of
 from bptt.jax.watches import is_on, note
@@ -227,18 +228,18 @@ def bind_task(task: Task, read: Operands) -> Bindings:
         lead = (packing.n_rows,)
     dtype = _dtype(task, read)
 
-    def ready(what: str, name: str, array: Array, packing: Packing | None) -> Array:
-        spec = task.graph.inputs.get(name)
-        if spec is None or spec.index is None:
+    def ready(name: str, array: Array) -> Array:
+        index = task.graph.inputs[name].index
+        if index is None:
             return array
-        limit = sizes.get(str(spec.index)) or int(str(spec.index))
-        shown = f"{spec.index} = {limit}"
-        return check_index(f"{what} {name}", array, limit, shown, packing)
+        limit = sizes.get(str(index)) or int(str(index))
+        shown = f"{index} = {limit}"
+        return check_index(f"input {name}", array, limit, shown, packing)
 
     return Bindings(
         dtype, tau, n_b, True, sizes, given.tensors,
-        {name: ready("input", name, array, packing) for name, array in inputs.items()},
-        {name: ready("initial state", name, array[None], None)[0]
+        {name: ready(name, array) for name, array in inputs.items()},
+        {name: start_of(task.graph, name, array, sizes, dtype)
          for name, array in given.initial.items()},
         np.broadcast_to(np.ones((), dtype), lead), {}, packing,
     )  # fmt: skip

@@ -13,12 +13,12 @@ from bptt.passes import ForwardPass
 from bptt.step.shapes import Array
 from bptt.torch.guard import Way, choose
 from bptt.torch.interpret import interpret
-from bptt.torch.kept import Buffers, is_hooked, restored
+from bptt.torch.kept import Buffers, check_unpacked, is_hooked, restored
 from bptt.torch.limits import refuse_limit
 from bptt.torch.plan import Plan
 from bptt.torch.ready import Pass, Ready, find_ready, known_ready
 from bptt.torch.record import Record
-from bptt.torch.views import Views, array_of
+from bptt.torch.views import AsRead, Views, array_of, lie
 
 
 def run_without_gradient(
@@ -55,6 +55,7 @@ class CellFunction(torch.autograd.Function):
             if ready is not None:
                 return _run_ready(ctx, ready, record, tensors, is_only=False)
         arrays, views = _read(plan, record, tensors)
+        own = views.own(tensors) if views else AsRead.of(tensors)
         buffers = Buffers() if is_hooked() and plan.limit is None else None
         forward = plan.forward(
             arrays, needs, torch.get_num_threads(), _watched(plan, record),
@@ -67,11 +68,13 @@ class CellFunction(torch.autograd.Function):
         out = tuple(map(_as_tensor, collected))
         # Sequences that come out are read again on the way back: saving them makes
         # torch refuse to go on if someone wrote into one.
-        ctx.save_for_backward(*tensors, *out[: _count_saved(plan)], *kept)
+        # So are tensors as they were read, where no hook is to answer for them.
+        ctx.unpacks = [(t.shape, t.dtype) for t in tensors] if is_hooked() else None
+        more = own.tensors if ctx.unpacks is None else kept
+        ctx.save_for_backward(*tensors, *out[: _count_saved(plan)], *more)
         ctx.request = forward.request
         ctx.passes = [] if kept else [forward]
-        # Under hooks what is saved comes back in other memory.
-        ctx.places = None if is_hooked() else _places(tensors)
+        ctx.own = [] if kept else [own]
         return out
 
     @staticmethod
@@ -80,31 +83,36 @@ class CellFunction(torch.autograd.Function):
         plan, needs = ctx.plan, ctx.needs
         arrived = [grad for grad in grads if grad is not None]
         saved = ctx.saved_tensors
-        tensors, buffers = saved[: len(needs)], saved[len(needs) + _count_saved(plan) :]
+        tensors, more = saved[: len(needs)], saved[len(needs) + _count_saved(plan) :]
         # Taken out, so that its buffers are free again when this is over, although the
         # graph may live on. Of two threads that go back at once, one gets it.
         kept = ctx.passes.pop() if ctx.passes else None
+        if kept is not None and ctx.own.pop().has_moved():
+            kept = None  # reads weights where they lay: FSDP has gathered them anew
         if not arrived:
             return (None, None, *[None] * len(needs))
+        own, buffers = (more, []) if ctx.unpacks is None else (tensors, more)
+        if ctx.unpacks is not None:
+            check_unpacked(tensors, ctx.unpacks)
         # Gradients in batches (`is_grads_batched`), of a subclass, lazily negated, ...
         if torch.is_grad_enabled() or choose(arrived) is not Way.KERNELS:
             refuse_limit(plan.limit, "a gradient is to be differentiated again")
-            return None, None, *differentiate(plan, tensors, grads, needs)
+            return None, None, *differentiate(plan, tensors, grads, needs, own)
+        if ctx.unpacks is not None:
+            own = [tensor.detach() for tensor in own]
         if buffers:
             kept = plan.resume(
-                ctx.request, list(map(array_of, tensors)), restored(buffers),
+                ctx.request, list(map(array_of, own)), restored(buffers),
                 torch.get_num_threads(),
             )  # fmt: skip
-        if ctx.places not in (None, _places(tensors)):
-            kept = None  # reads weights where they lay: FSDP has gathered them anew
         gone = None
         if isinstance(kept, Pass):
             if ctx.record.watch is None:
-                gone = kept.ready.go_back(kept, tensors, grads, needs)
+                gone = kept.ready.go_back(kept, own, grads, needs)
             kept = None
-        found, seeds = gone or go_back(plan, kept, tensors, grads, needs, ctx.record)
+        found, seeds = gone or go_back(plan, kept, own, grads, needs, ctx.record)
         if ctx.record is not None:
-            ctx.record.keep(plan, tensors, seeds)
+            ctx.record.keep(plan, own, seeds)
         return None, None, *found
 
 
@@ -113,8 +121,9 @@ def _run_ready(
 ) -> tuple[Tensor, ...]:
     """What comes out of a job that is ready; `CellFunction.backward` goes back."""
     out, kept = ready.forward(tensors, record.views, is_only=is_only)
-    ctx.save_for_backward(*tensors, *out[: ready.plan.n_sequences])
-    ctx.passes, ctx.places = [kept], _places(tensors)
+    own = record.views.own(tensors)
+    ctx.save_for_backward(*tensors, *out[: ready.plan.n_sequences], *own.tensors)
+    ctx.passes, ctx.own, ctx.unpacks = [kept], [own], None
     return out
 
 
@@ -182,11 +191,6 @@ def _read(
     return views.read(tensors, len(plan.names[0])), views
 
 
-def _places(tensors: Sequence[Tensor]) -> list[int]:
-    """Where they lie; nowhere, if their memory is freed."""
-    return [tensor.data_ptr() for tensor in tensors]
-
-
 def _count_saved(plan: Plan) -> int:
     """How many sequences are saved: none where steps are run again in other memory."""
     return plan.n_sequences if plan.limit is None else 0
@@ -235,10 +239,14 @@ def differentiate(
     tensors: Sequence[Tensor],
     grads: Sequence[Tensor | None],
     needs: Sequence[int],
+    own: Sequence[Tensor],
 ) -> list[Tensor | None]:
-    """Gradients that can be differentiated again, by torch's own operations."""
+    """Gradients that can be differentiated again, by torch's own operations.
+
+    own: the tensors as forward read them.
+    """
     with torch.enable_grad():
-        out = interpret(plan, tensors)
+        out = interpret(plan, list(map(_as_read, tensors, own)))
     pairs = [(o, g) for o, g in zip(out, grads, strict=True) if g is not None]
     wanted = [t for t, is_needed in zip(tensors, needs, strict=True) if is_needed]
     found = iter(
@@ -248,3 +256,10 @@ def differentiate(
         )
     )  # fmt: skip
     return [next(found) if is_needed else None for is_needed in needs]
+
+
+def _as_read(tensor: Tensor, own: Tensor) -> Tensor:
+    """A tensor with the values that forward read, if its `.data` is other by now."""
+    if tensor is own or lie(tensor) == lie(own):
+        return tensor
+    return own + (tensor - tensor.detach()).to(own.dtype).reshape(own.shape)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bptt.errors import ArgumentError
 from bptt.step.shapes import Array
 
 _DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
@@ -23,6 +24,23 @@ def is_hooked() -> bool:
     """Whether what is saved for the way back goes through somebody's hooks."""
     top = torch._C._autograd._top_saved_tensors_default_hooks  # noqa: SLF001
     return top(True) is not None
+
+
+class UnpackError(ArgumentError):
+    """An unpack hook gives another tensor than its pack hook was given."""
+
+
+def check_unpacked(
+    tensors: Sequence[Tensor], expected: Sequence[tuple[torch.Size, torch.dtype]]
+) -> None:
+    """Raises: UnpackError, where a hook gave back another shape or element type."""
+    for tensor, (shape, dtype) in zip(tensors, expected, strict=True):
+        if (tensor.shape, tensor.dtype) != (shape, dtype):
+            raise UnpackError(
+                f"an unpack hook gave back {tensor.dtype} of shape "
+                f"{tuple(tensor.shape)} for {dtype} of shape {tuple(shape)}: "
+                "saved_tensors_hooks must give what was packed"
+            )
 
 
 class Buffers:

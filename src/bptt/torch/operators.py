@@ -18,17 +18,18 @@ from bptt.living import Living
 from bptt.passes import ForwardPass
 from bptt.torch.function import go_back, run_without_gradient
 from bptt.torch.guard import refuse_devices
+from bptt.torch.kept import check_unpacked
 from bptt.torch.plan import plan_of
-from bptt.torch.views import array_of
+from bptt.torch.views import AsRead, array_of
 
 
 class _Owner:
     """NumPy makes this object the base of an array, so a tensor keeps it alive."""
 
-    def __init__(self, forward: ForwardPass) -> None:
+    def __init__(self, forward: ForwardPass, own: AsRead) -> None:
         self._array = np.zeros(1, np.int64)
         self.__array_interface__ = self._array.__array_interface__
-        self.passes = [forward]
+        self.passes, self.own = [forward], own
 
 
 class Handles:
@@ -38,18 +39,24 @@ class Handles:
         """Empty."""
         self._owners: Living[_Owner] = Living()
 
-    def make(self, forward: ForwardPass) -> Tensor:
-        """A handle; the forward pass lives as long as it does."""
-        owner = _Owner(forward)
+    def make(self, forward: ForwardPass, own: AsRead) -> Tensor:
+        """A handle; the forward pass, and what it read, live as long as it does."""
+        owner = _Owner(forward, own)
         handle = torch.from_numpy(np.asarray(owner))
         self._owners[handle.data_ptr()] = owner
         return handle
 
-    def take(self, handle: Tensor) -> ForwardPass | None:
-        """The forward pass of a handle, once; None where it is gone."""
+    def take(self, handle: Tensor) -> tuple[ForwardPass | None, list[Tensor] | None]:
+        """The forward pass of a handle, once, and what it read; None for what is gone.
+
+        It is gone, too, where what it read lies elsewhere.
+        """
         owner = self._owners.get(handle.data_ptr())
+        if owner is None:
+            return None, None
         # `list.pop` is atomic: of two threads that go back at once, one gets it.
-        return owner.passes.pop() if owner is not None and owner.passes else None
+        kept = owner.passes.pop() if owner.passes else None
+        return None if owner.own.has_moved() else kept, owner.own.tensors
 
 
 HANDLES = Handles()
@@ -66,11 +73,11 @@ def forward(key: str, tensors: Sequence[Tensor], needs: Sequence[int]) -> list[T
     if not any(needs):
         out = run_without_gradient(plan, tensors)
         return [*(t.contiguous() for t in out), torch.zeros(1, dtype=torch.int64)]
-    arrays = list(map(array_of, tensors))
-    ran = plan.forward(arrays, needs, torch.get_num_threads())
+    own = AsRead.of(tensors)
+    ran = plan.forward(list(map(array_of, own.tensors)), needs, torch.get_num_threads())
     # Copied: a compiled program may write into what it was given.
     copies = [np.array(array) for array in plan.collect(ran.run, ran.bindings)]
-    return [*map(torch.from_numpy, copies), HANDLES.make(ran)]
+    return [*map(torch.from_numpy, copies), HANDLES.make(ran, own)]
 
 
 @forward.register_fake
@@ -94,8 +101,18 @@ def backward(
 
     grads: what arrived at everything that came out; None for nothing.
     """
-    found, _ = go_back(plan_of(key), HANDLES.take(handle), tensors, grads, needs)
+    kept, own = HANDLES.take(handle)
+    if own is None:
+        _check_types(tensors, grads)
+    found, _ = go_back(plan_of(key), kept, own or tensors, grads, needs)
     return [part.contiguous() for part in found if part is not None]
+
+
+def _check_types(tensors: Sequence[Tensor], grads: Sequence[Tensor | None]) -> None:
+    """Hooks gave them: of what a call reads, all that is real has one type."""
+    real = [tensor for tensor in tensors if tensor.is_floating_point()]
+    for dtype in [grad.dtype for grad in grads if grad is not None]:
+        check_unpacked(real, [(tensor.shape, dtype) for tensor in real])
 
 
 @backward.register_fake

@@ -143,7 +143,8 @@ class Plan:
         """What comes out of a run: sequences in its own memory, last values copied."""
         final = take_apart(self.cell.graph, run.final if self.call.finals else {})
         out = [run[name] for name in self.call.outputs]
-        out += [final[name] for name in self.call.finals]
+        # A token of an earlier step, too: results of a call have one element type.
+        out += [np.asarray(final[n], bindings.dtype) for n in self.call.finals]
         if self.loss is not None:
             out.append(np.asarray(run.loss, bindings.dtype))
         return out

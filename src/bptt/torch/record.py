@@ -33,10 +33,9 @@ class Record:
     def keep(
         self, plan: Plan, tensors: Sequence[torch.Tensor], seeds: dict[str, Any]
     ) -> None:
-        """Remember a backward pass; no array is copied."""
-        aliases = [tensor.detach() for tensor in tensors]
+        """Remember a backward pass, by tensors of nobody else; no array is copied."""
         versions = [tensor._version for tensor in tensors]  # noqa: SLF001
-        self._kept = (plan, aliases, versions, seeds)
+        self._kept = (plan, list(tensors), versions, seeds)
 
     def gradient(self, nodes: tuple[str, ...] = ()) -> Gradient:
         """The same gradient once more, with those of `nodes`.

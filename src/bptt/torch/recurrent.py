@@ -13,6 +13,7 @@ from bptt.call import share_limit
 from bptt.cell import Cell
 from bptt.execute.checks import refuse_unknown
 from bptt.execute.rows import join_delays, split_delays, starts_of
+from bptt.execute.tokens import counted_by
 from bptt.execute.weighting import check_reduction
 from bptt.results import Copies
 from bptt.torch.guard import NoTensorError, refuse_others
@@ -27,8 +28,8 @@ class Output(NamedTuple):
     """What a `Recurrent` returns.
 
     nodes: sequences by name, (tau, n_b, *shape); final: every state after the last
-    step, (n_b, *shape), what `initial` takes to go on; loss: the total loss, or None
-    for a cell without one.
+    step, (n_b, *shape), what `initial` takes to go on, tokens in int64; loss: the
+    total loss, or None for a cell without one.
     """
 
     nodes: dict[str, Tensor]
@@ -87,9 +88,8 @@ class Recurrent(torch.nn.Module):
         self.text, self.reduction = cell.text, reduction
         self.parameter_names = tuple(params)
         self.inputs = tuple(cell.inputs)
-        self.index_inputs = tuple(
-            name for name, spec in cell.graph.inputs.items() if spec.index is not None
-        )
+        names = dict.fromkeys((*cell.graph.inputs, *cell.graph.states))
+        self.tokens = tuple(n for n in names if counted_by(cell.graph, n) is not None)
         self.states = tuple(s for s in cell.graph.handed_on if s in cell.nodes)
         self.loss = cell.graph.loss
         # What a compiled graph asks of the cell, as plain values.
@@ -159,6 +159,7 @@ class Recurrent(torch.nn.Module):
                 nodes[name] = _last(nodes[name], lengths, is_batched)
         finals = dict(zip(self.states, out[len(asked) : n_out], strict=True))
         finals |= self._late_inputs(given, lengths, is_batched)
+        finals = {name: self._whole(name, last) for name, last in finals.items()}
         finals = join_delays(self.starts, finals, torch.stack)
         return Output({name: nodes[name] for name in self.outputs}, finals, total)
 
@@ -179,6 +180,10 @@ class Recurrent(torch.nn.Module):
                 rows[0] if name in self.ahead else _last(rows, lengths, is_batched)
             )
         return found
+
+    def _whole(self, name: str, last: Tensor) -> Tensor:
+        """Last values as they go out: those of tokens as integers."""
+        return last.to(torch.int64) if name in self.tokens else last
 
     def _weigh(
         self, losses: Tensor, given: Tensor, lengths: Tensor | None, is_batched: bool
@@ -233,7 +238,7 @@ class Recurrent(torch.nn.Module):
 
     def _cast(self, name: str, tensor: Tensor) -> Tensor:
         """A real tensor in the parameters' element type."""
-        if name in self.index_inputs or not self.parameter_names:
+        if name in self.tokens or not self.parameter_names:
             return tensor
         return tensor.to(getattr(self, self.parameter_names[0]).dtype)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from bptt.execute.tokens import counted_by
 from bptt.torch import operators
 from bptt.torch.function import CellFunction, run_without_gradient
 from bptt.torch.guard import HALF_TYPES, Way, choose, describe, refuse_layouts
@@ -75,7 +76,8 @@ def run_on(
     dtype: of the results, where it is another.
     """
     if dtype is not None:
-        return tuple(t.to(dtype) for t in run_on(way, key, tensors, record))
+        out, whole = run_on(way, key, tensors, record), _tokens_of(key)
+        return tuple(t if n in whole else t.to(dtype) for n, t in enumerate(out))
     if way in {Way.OPERATOR, Way.TRACED}:
         if tensors[0].dtype in HALF_TYPES:
             return run_on(way, key, _widen(tensors), record, tensors[0].dtype)
@@ -85,9 +87,17 @@ def run_on(
         refuse_limit(plan.limit, WHY[way])
         return interpret(plan, tensors)
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        out: tuple[Tensor, ...] = CellFunction.apply(plan, record, *tensors)
-        return out
+        found: tuple[Tensor, ...] = CellFunction.apply(plan, record, *tensors)
+        return found
     return run_without_gradient(plan, tensors, record)
+
+
+@torch.compiler.assume_constant_result
+def _tokens_of(key: str) -> tuple[int, ...]:
+    """The numbers of results that hold tokens: half precision has no 257."""
+    call = plan_of(key).call
+    finals = enumerate(call.finals, len(call.outputs))
+    return tuple(n for n, name in finals if counted_by(call.graph, name) is not None)
 
 
 def _call_operator(

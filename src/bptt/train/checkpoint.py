@@ -3,7 +3,9 @@
 tensors    parameter/NAME, state/NAME (the carried state of every row), and the tensors
            of the optimiser and the schedule, optimiser/0, optimiser/1, ...
 metadata   "bptt": JSON, with the position in the data, the figures so far, the length
-           of metrics.jsonl, and the numbers of optimiser and schedule
+           of metrics.jsonl, and the numbers of optimiser and schedule. A figure may
+           be NaN or infinite, as the loss of a validation is now and then; a tensor
+           may not: nothing could go on with it
 
 There is no other random state: every random draw is a function of the seed and the
 position. The file is data; reading it executes nothing.
@@ -151,7 +153,7 @@ def _read(path: Path) -> Checkpoint:
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         tensors, metadata = read_safetensors(stream, size)
-    parsed = parse_json(metadata.get(KEY, "{}"), infinite=True)
+    parsed = parse_json(metadata.get(KEY, "{}"), infinite=True, nan=True)
     if not isinstance(parsed, dict) or parsed.get("format") != FORMAT:
         raise Refusal("is not a checkpoint of this version of bptt")
     try:

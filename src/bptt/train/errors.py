@@ -105,14 +105,17 @@ class BadRecordError(TrainError):
 class TooFewRecordsError(TrainError):
     """A part of the sequences has no record."""
 
-    def __init__(self, source: str, part: str, n: int) -> None:
-        one = ""
-        if n == 1:
-            one = " An x (n, tau) is one sequence of n steps; n of them: x[..., None]."
+    def __init__(
+        self, source: str, part: str, n: int, *, is_table: bool = False
+    ) -> None:
+        fix = "or arrays named x_train, x_validation and x_test."
+        if is_table:
+            fix = "or a --group of more values: the rows of each are one sequence."
+        elif n == 1:
+            fix += " An x (n, tau) is one sequence of n steps; n of them: x[..., None]."
         super().__init__(
             f"DATA {source!r}: no sequence is left for the {part} part of {n}. "
-            "Give more sequences, another --split, or arrays named x_train, "
-            f"x_validation and x_test.{one}"
+            f"Give more sequences, another --split, {fix}"
         )
 
 

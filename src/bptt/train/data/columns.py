@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import date, time, timedelta
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
@@ -11,27 +12,79 @@ import numpy as np
 
 from bptt.step.shapes import Array
 from bptt.train.data.labels import is_of_words
-from bptt.train.data.text import kind_of
+from bptt.train.data.text import blocks_of, kind_of
 from bptt.train.errors import BadRecordError
 
+INDEX = "index of the file"  # which columns were a table's index, in its attrs
 UNNAMED = "Unnamed: "  # how pandas calls a column whose head is empty
-# Words of one form, a 0 for every digit, that stand in the order of time as texts: one
-# number, a year with a quarter, week or day behind it, or a clock.
-IN_ORDER = re.compile(r"[^0]*0+[^0]*|0000[- ]?(0+|[A-Za-z]0+(-0)?)|00:00(:00(\.0+)?)?")
+# A number as pandas reads one, and what it takes for a date: `now` is none.
+NUMBER = re.compile(
+    r"\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?)\s*",
+    re.ASCII | re.IGNORECASE,
+)
+WHOLE = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
+DATE = re.compile(r"\d{4}-\d{1,2}(-\d.*)?|\d{8}T.*", re.ASCII)
+ZONED = re.compile(r".*\d[T ]\d.*([Zz]|[+-]\d\d(:?\d\d)?)", re.ASCII)
+# Words that stand in the order of time as texts: a quarter, half, week or day of a
+# year, or a clock.
+IN_ORDER = (
+    re.compile(r"\d{4}[- ]?Q\d", re.ASCII),
+    re.compile(r"\d{4}[- ]?H\d", re.ASCII),
+    re.compile(r"\d{4}-?W\d\d(-\d)?", re.ASCII),
+    re.compile(r"\d{4}-\d{3}", re.ASCII),
+    re.compile(r"\d\d:\d\d(:\d\d(\.\d+)?)?", re.ASCII),
+)
+COUNTED = re.compile(r"([^\d+-]*)(\d+)", re.ASCII)  # week 7
+WEEKS = 53  # a two-digit number beyond them may be a year, and 00 come after 99
+MASKED = (
+    "With --missing mask a gap has the value before it, and a target that is a gap "
+    "does not count"
+)
+FULL = "An input besides x may have no gap: fill it, or leave out its row"
+PLACED = (int, float, Decimal, date, time, timedelta, np.number, np.bool_)
 
 
 def place_of(file: Path, row: int) -> str:
-    """Which line of a text a row of its table is; nothing of another file."""
-    return "" if kind_of(file) == ".parquet" else f", line {row + 2}"
+    """Where a row of a text's table stands: its line, where that is certain.
+
+    Blank lines are none of its rows, and a quoted text may have several lines.
+    """
+    if kind_of(file) == ".parquet":
+        return ""
+    return (
+        f", line {row + 2}" if _is_line(file, row + 2) else f", row {row + 1} of data"
+    )
+
+
+def _is_line(file: Path, line: int) -> bool:
+    """Whether each line up to this one is one row."""
+    if not file.is_file():  # a pipe is read once
+        return False
+    left, seen = b"", 0
+    for block in blocks_of(file):
+        *lines, left = (left + block).split(b"\n")
+        for one in lines:
+            seen += 1
+            if not _is_one_row(one):
+                return False
+            if seen == line:
+                return True
+    return seen + 1 == line and _is_one_row(left)
+
+
+def _is_one_row(line: bytes) -> bool:
+    text = line.removesuffix(b"\r")
+    return bool(text.strip()) and text.count(b'"') % 2 == 0 and b"\r" not in text
 
 
 def numbers_of(
-    file: Path, part: Any, columns: Sequence[str], *, may_lack: bool = False
-) -> Array:
+    file: Path, part: Any, columns: Sequence[str], *, may_lack: bool = False,
+    advice: str = MASKED,
+) -> Array:  # fmt: skip
     """The columns as float64, (rows, columns).
 
-    may_lack: a gap is NaN. Raises: BadRecordError, for a word, a gap or infinity with
-    its row.
+    may_lack: a gap is NaN; advice: what to do about one. Raises: BadRecordError, for
+    a word, a gap or infinity with its row.
     """
     found = []
     for name in columns:
@@ -42,11 +95,7 @@ def numbers_of(
             line = place_of(file, row)
             if np.isinf(values[bad[0]]):
                 raise BadRecordError(file, row, f"has {name!r} infinite{line}")
-            reason = (
-                f"has {name!r} missing{line}. With --missing mask a gap has the value "
-                "before it, and a target that is a gap does not count"
-            )
-            raise BadRecordError(file, row, reason)
+            raise BadRecordError(file, row, f"has {name!r} missing{line}. {advice}")
         found.append(values)
     if not found:
         raise BadRecordError(file, None, "has no column for x")
@@ -68,20 +117,42 @@ def _values(file: Path, part: Any, name: str) -> Array:
         called = getattr(kind, "__name__", kind)
         reason = f"has a column {name!r} of {called}, no numbers; {choose}"
         raise BadRecordError(file, None, reason)
-    row = next((r for r, one in known.items() if not _is_number(one)), known.index[0])
-    reason = (
-        f"has {name!r} {known[row]!r}{place_of(file, int(row))}, a word where a number "
-        f"should be; write 1234.5, and nothing for a gap, or {choose}"
+    words = [r for r, one in known.items() if not _is_number(one)]
+    large = [r for r, one in known.items() if _is_beyond_64_bits(one)]
+    row = (words or large or list(known.index))[0]
+    what = (
+        "a word where a number should be; write 1234.5, and nothing for a gap, or "
+        f"{choose}"
     )
+    if large and not words:
+        what = "a whole number of more than 64 bits; write it as a real one, 1e20"
+    reason = f"has {name!r} {known[row]!r}{place_of(file, int(row))}, {what}"
     raise BadRecordError(file, int(row), reason)
 
 
 def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    return NUMBER.fullmatch(word) is not None
+
+
+def _is_beyond_64_bits(word: str) -> bool:
+    is_whole = WHOLE.fullmatch(word) is not None
+    return is_whole and not -(2.0**63) <= float(word) < 2.0**64
+
+
+def refuse_unplaced(file: Path, table: Any, name: str, what: str) -> None:
+    """Refuse a row without a value, or a column of what has no place among others.
+
+    Raises: BadRecordError.
+    """
+    refuse_gaps(file, table, name, what)
+    column = table[name]
+    if column.dtype.kind in "biufMm" or is_of_words(column):
+        return
+    other = next((one for one in column if not isinstance(one, PLACED)), None)
+    if other is not None:
+        kind = type(other).__name__
+        reason = f"has {name!r} of {kind}, and so no {what}; give a column of numbers, "
+        raise BadRecordError(file, None, reason + "dates or words")
 
 
 def refuse_gaps(file: Path, table: Any, name: str, what: str) -> None:
@@ -99,26 +170,50 @@ def times_of(file: Path, table: Any, name: str) -> Any:
     Raises: BadRecordError for a row without a time, or with a word whose place in time
     is not known: 01.02.2015 stands after 01.01.2016 as a text.
     """
-    refuse_gaps(file, table, name, "place in time")
+    refuse_unplaced(file, table, name, "place in time")
     column = table[name]
     if not is_of_words(column):
         return column
     words = column.astype(str)
-    pandas: Any = import_module("pandas")
-    found = pandas.to_datetime(words, format="ISO8601", utc=True, errors="coerce")
-    unknown = found.isna()
+    found, unknown = _dates_of(words)
     if not unknown.any():
         return found
-    forms = words.str.replace(r"[0-9]", "0", regex=True)
-    if (forms == forms.iloc[0]).all() and IN_ORDER.fullmatch(forms.iloc[0]):
+    is_of_one_form = any(all(map(form.fullmatch, words)) for form in IN_ORDER)
+    if is_of_one_form and words.str.len().nunique() == 1:
         return words
+    counted = _counts_of(words)
+    if counted is not None:
+        return counted
     row = int(table.index[np.flatnonzero(unknown)[0]])
     reason = (
         f"has {name!r} {words[row]!r}{place_of(file, row)}, and what comes before it "
-        "is not known; write 2015-01-31, as ISO 8601 has it, or leave out --time if "
-        "the rows are in order"
+        "is not known; write 2015-01-31, as ISO 8601 has it, all with a zone or none, "
+        "or leave out --time if the rows are in order"
     )
     raise BadRecordError(file, row, reason)
+
+
+def _dates_of(words: Any) -> tuple[Any, Array]:
+    """Words as dates, and which of them are none, or have no zone where others do."""
+    pandas: Any = import_module("pandas")
+    found = pandas.to_datetime(words, format="ISO8601", utc=True, errors="coerce")
+    are_dates = np.array([DATE.fullmatch(one) is not None for one in words])
+    zoned = np.array([ZONED.fullmatch(one) is not None for one in words])
+    return found, np.asarray(found.isna()) | ~are_dates | (zoned.any() & ~zoned)
+
+
+def _counts_of(words: Any) -> Any | None:
+    """The numbers behind one and the same word, `week 7`; None where it is not so."""
+    parts = [COUNTED.fullmatch(one) for one in words]
+    numbers = [one[2] for one in parts if one is not None]
+    if len(numbers) < len(parts) or len({one[1] for one in parts if one}) > 1:
+        return None
+    of_two = all(len(one) == 2 for one in numbers)
+    if of_two and min(numbers)[0] == "0" and int(max(numbers)) > WEEKS:
+        return None
+    pandas: Any = import_module("pandas")
+    values = [int(one) if len(one) < 400 else np.inf for one in numbers]
+    return pandas.Series(values, index=words.index, name=words.name, dtype=object)
 
 
 def remark_on_times(file: Path, times: Any, groups: Any | None) -> Iterator[str]:
@@ -131,12 +226,24 @@ def remark_on_times(file: Path, times: Any, groups: Any | None) -> Iterator[str]
     again = np.flatnonzero(pandas.DataFrame(keys).duplicated())
     if len(again):
         row = int(times.index[again[0]])
-        one = f"{len(again):,} rows have the {times.name!r}"
+        n = len(again)
+        one = f"{n:,} rows have" if n > 1 else "One row has"
+        one += f" the {times.name!r}"
         yield (
             f"{one} of another one of their sequence, the first is row {row:,}"
             f"{place_of(file, row)}: each is read as a step of its own. If several "
             "series stand in a table, --group parts them."
         )
+
+
+def remark_on_index(table: Any, names: Sequence[str]) -> Iterator[str]:
+    """What speaks for a row number that a table was saved with as its index."""
+    for name in table.attrs.get(INDEX, ()):
+        if name in names and table[name].dtype.kind in "iu":
+            yield (
+                f"the index of the table, {name!r}, is learned as the columns are; it "
+                "is often a row number: --columns chooses those of x."
+            )
 
 
 def remark_on_names(file: Path, names: Sequence[str]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from bptt.step.shapes import Array, Shape
 from bptt.train.errors import BadRecordError
 
 MAX_INDEX = 2**31 - 1  # of an entry that a whole number names
+LARGEST = float(np.finfo(np.float32).max)
 
 T = TypeVar("T")
 
@@ -188,16 +189,28 @@ def others_of(
 def _bad_value(name: str, values: Array, one: InputRead) -> str | None:
     """Which value of a record cannot be used, with its step; None where all can."""
     if one.index is None:
-        bad = np.argwhere(~np.isfinite(values))
+        bad = np.argwhere(~np.isfinite(values) | beyond_float32(values))
     else:
         bad = np.argwhere((values < 0) | (values > MAX_INDEX))
     if not len(bad):
         return None
     at = f", step {bad[0][0] + 1}" if one.per_step else ""
     value = values[tuple(bad[0])]
-    if one.index is None:
+    if not np.isfinite(value):
         return f"{name} is {value}{at}"
-    return f"{name} holds {value}{at}; entries count from 0"
+    found = f"{name} holds {str(value).removesuffix('.0')}{at}"
+    if one.index is None:
+        return f"{found}; float32 holds {LARGEST:.3g} at most"
+    if value < 0:
+        return f"{found}; entries count from 0"
+    return f"{found}; 2^31 - 1 is the most"
+
+
+def beyond_float32(values: Array) -> Array:
+    """Which numbers are finite, and more than float32 holds."""
+    if values.dtype.kind != "f" or values.dtype.itemsize <= 4:
+        return np.zeros(values.shape, bool)
+    return np.isfinite(values) & (np.abs(values) > LARGEST)
 
 
 def value_shape(name: str, value: Array, reads: Reads) -> tuple[int, ...]:

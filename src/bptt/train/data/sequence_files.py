@@ -26,9 +26,11 @@ from bptt.step.shapes import Array
 from bptt.train.data.array_names import TARGETS, WHOLE, check_names, parts_of
 from bptt.train.data.form import Form
 from bptt.train.data.reads import (
+    LARGEST,
     MAX_INDEX,
     PLAIN,
     Reads,
+    beyond_float32,
     entries_of,
     others_of,
     together,
@@ -53,7 +55,6 @@ Arrays = Mapping[str, Array]
 SUFFIXES = (".npz", ".safetensors")
 STEP, SEQUENCE = "step", "sequence"  # what a target belongs to
 ERROR = "error"  # what a missing value is, or MASK
-LARGEST = float(np.finfo(np.float32).max)
 MAX_UNUSED = 1000  # indices without a single use, for each that is used
 
 
@@ -205,7 +206,9 @@ def _records(file: Path, arrays: Arrays, per: str | None) -> Iterable[_Record]:
     if axes == 1:
         if "lengths" in arrays:
             reason = f"has lengths, but x of shape {x.shape} is one sequence"
-            fix = "padded ones of one column are x[..., None]"
+            fix = "padded ones are (n, tau), a row of tokens each"
+            if not x_is_token:
+                fix = "padded ones of one column are x[..., None]"
             raise BadRecordError(file, None, f"{reason}; {fix}")
         yield from _weighed([_single(file, x, arrays.get("y"), per)], arrays, 1)
     elif axes == 2:
@@ -316,7 +319,7 @@ def _check(record: _Record) -> _Record:
             if fix and name == "x" and not where[0]:
                 fix = ", which has no value before it that --missing mask could take"
             raise record.refuse(f"{name} is {value}{at}{fix}")
-        if array.dtype.kind == "f" and np.abs(array).max(initial=0) > LARGEST:
+        if beyond_float32(array).any():
             found = f"{name} holds {np.abs(array).max():.3g}"
             raise record.refuse(f"{found}; float32 holds {LARGEST:.3g} at most")
         if array.dtype.kind == "i" and array.size and array.min() < 0:

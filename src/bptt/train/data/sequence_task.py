@@ -46,7 +46,7 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
         whole = parts["training"]
         parts |= {name: whole.take(r) for name, r in rows.items() if len(r)}
     if "validation" not in parts:
-        raise TooFewRecordsError(data.source, "validation", len(data))
+        raise _too_few(data, "validation", len(data))
     has_gaps = any(part.has_gaps for part in parts.values())
     form = replace(data.form, has_gaps=has_gaps)
     if options.standardise and (form.x_is_token or not form.n_x):
@@ -91,13 +91,17 @@ def _lags(data: SequenceFiles, options: TrainingOptions) -> dict[str, int]:
 def _split(data: SequenceFiles, options: TrainingOptions) -> dict[str, Sequences]:
     whole = data.parts.get(WHOLE)
     if whole is None:
-        raise TooFewRecordsError(data.source, "training", 0)
+        raise _too_few(data, "training", 0)
     rows = split_records(len(whole), options.held_out, options.test, options.seed)
     wanted = {"training": 1.0, "validation": options.held_out, "test": options.test}
     for name, fraction in wanted.items():
         if fraction and not len(rows[name]):
-            raise TooFewRecordsError(data.source, name, len(whole))
+            raise _too_few(data, name, len(whole))
     return {name: whole.take(r) for name, r in rows.items() if len(r)}
+
+
+def _too_few(data: SequenceFiles, part: str, n: int) -> TooFewRecordsError:
+    return TooFewRecordsError(data.source, part, n, is_table=data.is_table)
 
 
 def sequence_evaluation(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bptt.step.shapes import Array
-from bptt.train.data.reads import InputRead, Reads, others_of
+from bptt.train.data.reads import MAX_INDEX, InputRead, Reads, others_of
 from bptt.train.errors import BadRecordError
 
 Columns = dict[str, list[str]]
@@ -64,7 +64,8 @@ def inputs_of_rows(
             if (values != np.round(values)).any():
                 reason = f"has {name!r} with numbers that are not whole"
                 raise BadRecordError(file, None, reason)
-            values = values.astype(np.int64)
+            if (np.abs(values) <= MAX_INDEX).all():  # what is not is refused below
+                values = values.astype(np.int64)
         if not one.per_step:
             if (values != values[:1]).any():
                 reason = f"has {name!r} change within a sequence; it is {one.words}"

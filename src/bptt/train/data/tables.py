@@ -20,8 +20,11 @@ from bptt.errors import list_known
 from bptt.step.shapes import Array
 from bptt.train.data.array_names import WHOLE
 from bptt.train.data.columns import (
+    FULL,
+    INDEX,
     numbers_of,
-    refuse_gaps,
+    refuse_unplaced,
+    remark_on_index,
     remark_on_names,
     remark_on_times,
     times_of,
@@ -225,11 +228,13 @@ def _in_order(
     if request.classes:
         table = numbered(file, table, targets[0], request.classes)
     if request.group is not None:
-        refuse_gaps(file, table, request.group, "sequence that it belongs to")
+        refuse_unplaced(file, table, request.group, "sequence that it belongs to")
     remarks: list[str] = []
     if not request.columns:
         inputs = columns_of(file, list(map(str, table.columns)), reads)
-        remarks += remark_on_names(file, _columns(table, request, inputs))
+        columns = _columns(table, request, inputs)
+        remarks += remark_on_names(file, columns)
+        remarks += remark_on_index(table, columns)
     if request.time is not None:
         times = times_of(file, table, request.time)
         groups = None if request.group is None else table[request.group]
@@ -266,7 +271,7 @@ def _others(
     kept = part.iloc[len(part) - len(rows.x) :]
 
     def numbers(columns: list[str]) -> Array:
-        return numbers_of(file, kept, columns)
+        return numbers_of(file, kept, columns, advice=FULL)
 
     return inputs_of_rows(file, inputs, reads, numbers, len(kept))
 
@@ -357,7 +362,9 @@ def _with_index(table: Any) -> Any:
     """A table whose index, where it has a name, is a column; rows count from 0."""
     named = [name for name in table.index.names if name is not None]
     kept = table.reset_index(level=named) if named else table
-    return kept.reset_index(drop=True)
+    kept = kept.reset_index(drop=True)
+    kept.attrs[INDEX] = named
+    return kept
 
 
 def _read_text(pandas: Any, file: Path, separator: str) -> Any:

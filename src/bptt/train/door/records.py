@@ -214,13 +214,17 @@ class CheckpointRecord(msgspec.Struct):
     optimiser: Any
 
 
-def parse_json(content: bytes | str, *, infinite: bool = False) -> Any:
-    """A value of JSON; NaN is none, and infinity only where it is said to be one.
+def parse_json(
+    content: bytes | str, *, infinite: bool = False, nan: bool = False
+) -> Any:
+    """A value of JSON; infinity and NaN are numbers only where they are said to be.
 
     Raises: Refusal, also for what is nested deeper than Python reads.
     """
 
     def refuse(name: str) -> float:
+        if nan and name == "NaN":
+            return math.nan
         if infinite and name != "NaN":
             return math.copysign(math.inf, -1 if name.startswith("-") else 1)
         raise ValueError(f"{name} is no number")
