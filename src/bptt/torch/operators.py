@@ -46,17 +46,20 @@ class Handles:
         self._owners[handle.data_ptr()] = owner
         return handle
 
-    def take(self, handle: Tensor) -> tuple[ForwardPass | None, list[Tensor] | None]:
-        """The forward pass of a handle, once, and what it read; None for what is gone.
+    def take(self, handle: Tensor) -> ForwardPass | None:
+        """The forward pass of a handle, once; None where it is gone.
 
         It is gone, too, where what it read lies elsewhere.
         """
         owner = self._owners.get(handle.data_ptr())
-        if owner is None:
-            return None, None
         # `list.pop` is atomic: of two threads that go back at once, one gets it.
-        kept = owner.passes.pop() if owner.passes else None
-        return None if owner.own.has_moved() else kept, owner.own.tensors
+        kept = owner.passes.pop() if owner is not None and owner.passes else None
+        return None if owner is None or owner.own.has_moved() else kept
+
+    def find_read(self, handle: Tensor) -> list[Tensor] | None:
+        """Tensors as the forward pass of a handle read them, while it lives."""
+        owner = self._owners.get(handle.data_ptr())
+        return None if owner is None else owner.own.tensors
 
 
 HANDLES = Handles()
@@ -101,7 +104,7 @@ def backward(
 
     grads: what arrived at everything that came out; None for nothing.
     """
-    kept, own = HANDLES.take(handle)
+    kept, own = HANDLES.take(handle), HANDLES.find_read(handle)
     if own is None:
         _check_types(tensors, grads)
     found, _ = go_back(plan_of(key), kept, own or tensors, grads, needs)
