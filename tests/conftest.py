@@ -7,6 +7,7 @@ import signal
 import tempfile
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -39,6 +40,10 @@ def pytest_unconfigure(config):
     if _own_cache:
         shutil.rmtree(_own_cache, ignore_errors=True)
 
+
+# Programs that tests start import from `tests`, too.
+_paths = (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", ""))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, _paths))
 
 FRAMEWORK = re.compile(r"^(?:import|from) (torch|jax)\b", re.MULTILINE)
 
