@@ -75,6 +75,16 @@ def test_values_and_gradients_equal_a_loop_in_torch(name, executor, lengths):
     compare(Case(name, node), loop, node, executor, lengths)
 
 
+def check_compiled(text):
+    """A cell of a text: as it prints, without a fall-back, and by every oracle."""
+    cell = Cell(text)
+    assert Cell(cell.canonical_text).canonical_text == cell.canonical_text
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a fall-back to NumPy warns
+        ledger = cell.check(instances=1)
+    assert ledger.passed, ledger
+
+
 def compare(case, loop, node, executor, lengths):
     """Values and every gradient, of a case and of its loop in torch."""
     name = case.name

@@ -339,12 +339,7 @@ OTHERS = [
 @pytest.mark.parametrize("name", [*OTHERS, "crf"])
 @pytest.mark.filterwarnings("ignore::bptt.execute.dispatch.FallbackWarning")
 def test_a_cell_of_the_catalogue_learns_from_such_a_file(name, tmp_path):
-    path = str(CATALOGUE / f"{name}.cell")
-    given, free = tiny(Cell.load(path))
-    np.savez(tmp_path / "data.npz", **given)
-    sizes = {"n_h": 5} if free else {}
-    chosen = TrainingOptions(cell=path, n_b=4, held_out=0.3, **sizes)
-    report = train(read(path, tmp_path / "data.npz"), chosen, tmp_path / "run", QUIET)
+    report, _ = train_on_its_file(name, tmp_path)
     assert np.isfinite(report.validation)
     last = load(tmp_path / "run", "last").parameters
     first = load(tmp_path / "run").model.init(
@@ -353,13 +348,18 @@ def test_a_cell_of_the_catalogue_learns_from_such_a_file(name, tmp_path):
     assert any((last[one] != first[one]).any() for one in first)
 
 
-def trained_on_its_file(name, folder):
+def train_on_its_file(name, folder):
     path = str(CATALOGUE / f"{name}.cell")
     given, free = tiny(Cell.load(path))
     np.savez(folder / "data.npz", **given)
     sizes = {"n_h": 5} if free else {}
     chosen = TrainingOptions(cell=path, n_b=4, held_out=0.3, **sizes)
-    train(read(path, folder / "data.npz"), chosen, folder / "run", QUIET)
+    data = read(path, folder / "data.npz")
+    return train(data, chosen, folder / "run", QUIET), given
+
+
+def trained_on_its_file(name, folder):
+    _, given = train_on_its_file(name, folder)
     named = {n: np.moveaxis(a, 0, 1) for n, a in given.items() if a.ndim > 1}
     return load(folder / "run"), named
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 from bptt import errors
 from bptt.cell import Cell
@@ -185,7 +186,7 @@ def _handing_on(graph: Graph, state: str) -> set[Node]:
 
 def _multiplied(graph: Graph, state: str) -> set[Node]:
     """What the matrices multiply of which a state is made, not through a state."""
-    ends = {graph.definitions[s] for s in graph.states if s in graph.definitions}
+    ends = _carried(graph)
     within = walk([graph.definitions[state]])
     wanted = [one for node in within if node.op in PRODUCTS for one in node.inputs]
     found: set[Node] = set()
@@ -202,14 +203,22 @@ def _readers(graph: Graph, state: str) -> set[Node]:
     return {
         node
         for node in walk(graph.definitions.values())
-        if any((one.op, one.data) == (leaf.op, leaf.data) for one in node.inputs)
+        if any(_reads_the_same(leaf, one) for one in node.inputs)
     }
+
+
+def _carried(graph: Graph) -> set[Node]:
+    return {graph.definitions[s] for s in graph.states if s in graph.definitions}
+
+
+def _reads_the_same(leaf: Node, node: Node) -> bool:
+    return (node.op, node.data) == (leaf.op, leaf.data)
 
 
 def _carrying(graph: Graph) -> set[Node]:
     """The nodes of which a state is made without a product by a matrix."""
-    states = {graph.definitions[s] for s in graph.states if s in graph.definitions}
-    found, wanted = set(), states
+    found: set[Node] = set()
+    wanted = _carried(graph)
     for node in reversed(list(walk(graph.definitions.values()))):
         if node in wanted and node.op not in PRODUCTS:
             found.add(node)
@@ -249,16 +258,16 @@ def _before(
     graph: Graph, leaf: Node, stand_in: Node, apart: Collection[Node] = ()
 ) -> Graph:
     """`stand_in`, defined first, is read in the place of a leaf, but by some nodes."""
+    is_leaf = partial(_reads_the_same, leaf)
 
-    def is_leaf(node: Node) -> bool:
-        return (node.op, node.data) == (leaf.op, leaf.data)
-
-    new: dict[Node, Node] = {}
-    for node in walk(graph.definitions.values()):
+    def step(node: Node, inputs: tuple[Node, ...]) -> Node:
+        if is_leaf(node):
+            return stand_in
+        pairs = zip(node.inputs, inputs, strict=True)
         keeps = node in apart
-        taken = (stand_in if is_leaf(one) and not keeps else new[one]
-                 for one in node.inputs)  # fmt: skip
-        new[node] = rebuild(node, tuple(taken))
+        return rebuild(node, tuple(a if keeps and is_leaf(a) else b for a, b in pairs))
+
+    new = rewrite(graph.definitions.values(), step)
     definitions = {str(stand_in.data): stand_in}
     definitions |= {name: new[node] for name, node in graph.definitions.items()}
     return _rewritten(graph, definitions)

@@ -22,8 +22,7 @@ def counted_by(graph: Graph, name: str) -> Dim | None:
 
     name: of an input, or of a definition, which may hold an input of another step.
     """
-    kind, *held = graph.times.hidden.get(name, ("",))
-    spec = graph.inputs.get(held[0] if kind == "lag" else name)
+    spec = graph.inputs.get(graph.times.origin(name)[0])
     return None if spec is None else spec.index
 
 
@@ -61,6 +60,5 @@ def start_of(
 
 def _step_of(graph: Graph, name: str) -> str:
     """The step of the value that a start gives."""
-    kind, *held = graph.times.hidden.get(name, ("",))
-    away = int(held[1]) if kind == "lag" else 0
+    away = graph.times.origin(name)[1]
     return f"tau+{1 + away}" if name in graph.backward else f"{away}"

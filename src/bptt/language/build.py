@@ -57,10 +57,9 @@ def parse_cell(text: str) -> Graph:
 
     Raises: a subclass of `errors.CellError` for every mistake in the text.
     """
-    equations, declarations = parse_text(text)
-    lines = equations
+    lines, declarations = parse_text(text)
     indices = read_indices(text)
-    equations, timeless = open_places(equations)
+    equations, timeless = open_places(lines)
     try:
         inner = expand_inner(equations, declarations, indices)
     except (errors.InnerStepError, errors.UseBeforeDefinitionError) as error:
@@ -155,7 +154,9 @@ class _CellBuilder(LookUps):
         return found
 
     def _span_of(self, name: str) -> Span:
-        return self._uses.leaves()[name]
+        uses = self._uses
+        tables = (uses.bare, uses.now, uses.before, uses.after, uses.carried)
+        return next(table[name] for table in tables if name in table)
 
     def _settle(self, name: str, expression: Node) -> None:
         """Compare an equation's shape with what was assumed or declared of its name."""

@@ -60,7 +60,7 @@ SIGNS = {
     "·": "`*` element by element, `@` for a product with a matrix",
     "×": "`*` element by element, `@` for a product with a matrix",
     "⊙": "`*`", "∘": "`*`", "∗": "`*`", "−": "`-`", "–": "`-`", "÷": "`/`",
-    "≤": "`<=`", "≥": "`>=`", "²": "`** 2`", "³": "`** 3`", "ᵀ": "`.T`", "⊤": "`.T`",
+    "≤": "`<=`", "≥": "`>=`", "²": "`** 2`", "³": "`** 3`", "⊤": "`.T`",
     "‖": "`norm(u)`", "∥": "`norm(u)`",
     "′": "another name, such as h_1", "√": "`sqrt(u)`", "∑": "`sum(u)`",
     "σ": "`sigmoid(u)`",

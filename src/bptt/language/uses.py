@@ -51,10 +51,6 @@ class Uses:
         """Names read as `name[t]` that no equation defines."""
         return tuple(name for name in self.now if name not in self.defined)
 
-    def leaves(self) -> dict[str, Span]:
-        """Every name that is read, with the place of a read."""
-        return self.carried | self.after | self.before | self.now | self.bare
-
     @property
     def only_multiplied(self) -> dict[str, Span]:
         """Vectors without a step that `parameter @ vector` alone reads."""

@@ -230,6 +230,11 @@ class Times:
             return {"begun": "[t > 1]", "going": "[t < tau]"}.get(rest[0], name)
         return "t" if kind == "clock" else name
 
+    def origin(self, name: str) -> tuple[str, int]:
+        """Whose value a definition holds, and of which step: h, -2; its own, 0."""
+        kind, *rest = self.hidden.get(name, ("",))
+        return (rest[0], int(rest[1])) if kind == "lag" else (name, 0)
+
     def written(self, names: Iterable[str]) -> tuple[str, ...]:
         """The names that a person wrote, and none that reading made."""
         return tuple(name for name in names if name not in self.hidden)

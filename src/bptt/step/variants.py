@@ -64,15 +64,10 @@ def _use_of(node: Node) -> str:
 
 def _read_of(graph: Graph, node: Node) -> str:
     """The name that a node reads, of any step; "" for what computes."""
-    name = ""
-    if node.op in ("input", "named"):
-        name = name_of(node)
-    elif node.op == "shift":
-        name = shift_of(node)[0]
-    kind, *rest = graph.times.hidden.get(name, ("",))
-    if node.op == "named" and kind != "lag":
+    if node.op not in ("input", "named", "shift"):
         return ""
-    return rest[0] if kind == "lag" else name
+    name = shift_of(node)[0] if node.op == "shift" else name_of(node)
+    return graph.times.origin(name)[0]
 
 
 def _is_measured(spec: InputSpec) -> bool:

@@ -19,6 +19,7 @@ from bptt.torch.guard import KERNEL_TYPES, is_legible
 from bptt.torch.meanings import evaluate
 from bptt.torch.plan import Plan
 from bptt.torch.reduction import step_weights
+from bptt.torch.views import element_of
 
 
 def interpret(plan: Plan, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -53,7 +54,7 @@ def _stand_in(name: str, tensor: Tensor) -> Array:
 
 def _element(tensor: Tensor) -> np.dtype[Any]:
     if tensor.dtype in KERNEL_TYPES:
-        return np.dtype(str(tensor.dtype).removeprefix("torch."))
+        return element_of(tensor.dtype)
     kinds = (tensor.is_floating_point(), tensor.dtype is torch.bool)
     return np.dtype({(True, False): "f4", (False, True): "?"}.get(kinds, "i8"))
 

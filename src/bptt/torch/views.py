@@ -32,7 +32,8 @@ class NoMemoryError(ArgumentError):
 
 
 @functools.cache
-def _element(dtype: torch.dtype) -> np.dtype[Any]:
+def element_of(dtype: torch.dtype) -> np.dtype[Any]:
+    """NumPy's name of a type that kernels read."""
     return np.dtype(str(dtype).removeprefix("torch."))
 
 
@@ -67,7 +68,7 @@ def array_of(tensor: Tensor) -> Array:
                 "and kernels read plain float32 and float64 in the CPU's memory: "
                 "give them that in the unpack hook"
             )
-    place, dtype = place_of(tensor), _element(tensor.dtype)
+    place, dtype = place_of(tensor), element_of(tensor.dtype)
     shape = tuple(tensor.shape)
     if not place:
         return np.empty(shape, dtype)
