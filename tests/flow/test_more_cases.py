@@ -38,6 +38,10 @@ def written(text, factors=None, tau=50, **options):
     return cell.flow(params, inputs, **options)
 
 
+def equal(gates, value):
+    return {f"{a}_{gate}": value for a in "WU" for gate in gates}
+
+
 def masked(row=None, start=60):
     weights = np.ones((60, 3))
     weights[start:] = 0
@@ -102,8 +106,20 @@ CASES = {
         "W_n=initial",
     ),
     "gru, all alike": (
-        lambda: library("gru", **{f"{a}_{g}": 0.1 for a in "WU" for g in "zrn"}, V=0.1),
+        lambda: library("gru", **equal("zrn", 0.1), V=0.1),
         ("same-units",), "U_z=initial",
+    ),
+    "lstm, all alike up to rounding": (
+        lambda: library("lstm", n_h=37, tau=90, V=0.1, **equal("ifgq", 0.02)),
+        ("same-units",), "U_i=initial",
+    ),
+    "elman in float32, all alike up to rounding": (
+        lambda: library("elman", n_h=37, dtype=np.float32, W=0.02, U=0.1, V=0.1),
+        ("same-units",), "U=initial",
+    ),
+    "gru, a millionth apart": (
+        lambda: library("gru", **equal("zrn", 0.1), V=0.1, b_n=1e-6 * np.arange(10)),
+        (), "",
     ),
     "lstm that sees nothing": (
         lambda: library("lstm", U_i=0.0, U_f=0.0, U_g=0.0, U_q=0.0),
