@@ -66,3 +66,19 @@ def test_every_step_of_a_start_is_in_its_range(start):
         layer(x, initial={"x": torch.tensor(start)})
     with pytest.raises(bptt.errors.DtypeError, match="initial state x is a token"):
         layer(x, initial={"x": torch.tensor([1.0, 2.0])})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("read", ["x[t-1]", "x[t-2]", "x[t+2]"])
+def test_torchs_transforms_give_the_gradient_of_the_kernels(read, dtype):
+    layer, x = make(read, dtype=dtype), torch.tensor([1, 2, 3, 0])
+    params = dict(layer.named_parameters())
+
+    def total(values):
+        return (torch.func.functional_call(layer, values, x).nodes["h"] ** 2).sum()
+
+    found = torch.func.grad(total)(params)
+    known = torch.autograd.grad(total(params), list(params.values()))
+    for name, value in zip(params, known, strict=True):
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
+        assert found[name].dtype == dtype

@@ -250,6 +250,8 @@ class _Values:
         arguments = aligned_inputs(node, arguments)
         extra = extra_arguments(node, self._numbers)
         value = evaluate(node.op, arguments, extra)
+        if not value.is_floating_point():  # made of an index alone
+            value = value.to(self._like.dtype)
         if node.op in TO_TIMED and not node.inputs[0].timed:
             value = value.expand(*lead, *self._numbers(node.axes))
         return value

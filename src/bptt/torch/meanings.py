@@ -37,8 +37,8 @@ def lookup(a: Tensor, index: Tensor) -> Tensor:
 
 
 def one_hot(index: Tensor, sizes: tuple[int]) -> Tensor:
-    """1 at the index, else 0."""
-    return functional.one_hot(index, sizes[0]).to(torch.get_default_dtype())
+    """1 at the index, else 0, as whole numbers: the index has no real type."""
+    return functional.one_hot(index, sizes[0])
 
 
 def scatter(g: Tensor, index: Tensor, sizes: tuple[int]) -> Tensor:
