@@ -537,8 +537,26 @@ def test_shapes_known_so_far_name_every_dimension_seen():
     )
 
 
+def _page(name):
+    return (Path(__file__).parents[2] / "docs" / name).read_text("utf-8")
+
+
+def test_the_language_is_read_in_ten_minutes():
+    """250 words a minute, code among them; signs and rules of tables are no words."""
+    words = [w for w in _page("language.md").split() if re.search(r"\w", w)]
+    assert len(words) <= 2500
+
+
+def test_the_short_table_names_operations_alone():
+    table = _page("language.md").partition("| kind | names |")[2].partition("\n\n")[0]
+    names = set(re.findall(r"`([a-z_ ]{6,})`", table))
+    short = {name for row in names for name in row.split()}
+    assert len(short) > 30
+    assert short <= set(re.findall(r"\w+", _page("operations.md")))
+
+
 def test_the_documentation_names_every_operation():
-    page = (Path(__file__).parents[2] / "docs" / "language.md").read_text("utf-8")
+    page = _page("operations.md")
     written = {n for n, op in OPS.items() if op.written == "call"} - {"nll_soft"}
     helpers = {"equal", "not_equal", "positive_root", "held"}
     for name in written | (derived().keys() - helpers):
