@@ -61,6 +61,7 @@ def parts_of(file: Path, arrays: Arrays, reads: Reads) -> dict[str, Arrays]:
                 keys[CLASS_WEIGHTS] = CLASS_WEIGHTS  # of all parts
                 found[part] = {k: arrays[v] for k, v in keys.items() if v in arrays}
     if found:
+        _refuse_left_over(file, arrays, found)
         return found
     if "x" not in arrays and reads == PLAIN:
         reason = (
@@ -69,6 +70,22 @@ def parts_of(file: Path, arrays: Arrays, reads: Reads) -> dict[str, Arrays]:
         )
         raise BadRecordError(file, None, reason)
     return {_part_of_folder(file): arrays}
+
+
+def _refuse_left_over(
+    file: Path, arrays: Arrays, found: Mapping[str, Mapping[str, Array]]
+) -> None:
+    """Refuse an array of a part that lacks the others. Raises: BadRecordError."""
+    used = {id(array) for part in found.values() for array in part.values()}
+    left = [name for name, array in arrays.items() if id(array) not in used]
+    if left:
+        there = ", ".join(sorted(arrays))
+        reason = f"has {left[0]!r} that belongs to no other array of its part: {there}"
+        raise BadRecordError(file, None, reason)
+    without = [part for part, these in found.items() if "y" not in these]
+    if without and len(without) < len(found):
+        reason = f"has y of some parts, and none of {', '.join(without)}"
+        raise BadRecordError(file, None, reason)
 
 
 def _part_of_folder(file: Path) -> str:
