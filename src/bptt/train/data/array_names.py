@@ -76,7 +76,7 @@ def _refuse_left_over(
     file: Path, arrays: Arrays, found: Mapping[str, Mapping[str, Array]]
 ) -> None:
     """Refuse an array of a part that lacks the others. Raises: BadRecordError."""
-    used = {id(array) for part in found.values() for array in part.values()}
+    used = [id(array) for part in found.values() for array in part.values()]
     left = [name for name, array in arrays.items() if id(array) not in used]
     if left:
         there = ", ".join(sorted(arrays))
