@@ -236,8 +236,26 @@ def test_a_sweep_runs_what_is_left_and_goes_on_where_it_stopped(tmp_path, monkey
     resumed = ["train", "--resume", str(out / "n_h=2,seed=1")]
     assert asked[4] == resumed
     toml.write_text(toml.read_text().replace("epochs = 1", "epochs = 2"))
-    with pytest.raises(SweepError, match="other options than the sweep now says"):
+    with pytest.raises(SweepError, match="other options or data than the sweep now"):
         run_sweep(*read_sweep(toml), 1, heard.append)
+    other = "missing = 'mask'\nepochs = 1"
+    toml.write_text(toml.read_text().replace("epochs = 2", other))
+    with pytest.raises(SweepError, match="other options or data than the sweep now"):
+        run_sweep(*read_sweep(toml), 1, heard.append)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("n-h = 3\n[grid]\nn_h = [2]", "says n-h outside of \\[grid\\] and n_h in it"),
+        ("scheduler = 'constant'\n[grid]\nschedule = ['cosine']", "leave one out"),
+        ("[grid]\nout = ['a', 'b']", "each run has a folder of its own"),
+    ],
+)
+def test_what_a_sweep_says_twice_is_refused(tmp_path, text, message):
+    (tmp_path / "sweep.toml").write_text(text)
+    with pytest.raises(ConfigFileError, match=message):
+        read_sweep(tmp_path / "sweep.toml")
 
 
 def test_a_sweep_waits_for_what_a_killed_one_left_at_work(tmp_path, monkeypatch):

@@ -196,8 +196,9 @@ class SweepError(TrainError):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"RUN {str(folder)!r}: was trained with other options than the sweep now "
-            "says. Give the sweep another folder with out = ..., or move this one away."
+            f"RUN {str(folder)!r}: was trained with other options or data than the "
+            "sweep now says. Give the sweep another folder with out = ..., or move "
+            "this one away."
         )
 
 

@@ -25,7 +25,11 @@ from bptt.train.errors import (
     MixedDataError,
     OptionError,
 )
-from bptt.train.options import CHARACTERS, TrainingOptions
+from bptt.train.options import (
+    CHARACTERS,
+    STANDARD_LIBRARY_CHARACTERS,
+    TrainingOptions,
+)
 
 Data = PlainText | LargeText | TokenFile | SequenceFiles
 
@@ -95,6 +99,24 @@ class DataRequest:
         return cls(
             paths, record["pattern"], record["limit"], TableRequest(**table), per
         )
+
+    def is_that_of(self, record: dict[str, Any]) -> bool:
+        """Whether a run whose config.json has this record was asked to read the same.
+
+        What it found itself, the words of labels, is left aside.
+        """
+        known = DataRequest.from_json(record)
+        limit = self.limit
+        if limit is None and not self.paths:
+            limit = STANDARD_LIBRARY_CHARACTERS
+        mine = replace(
+            self,
+            paths=tuple(path.resolve() for path in self.paths),
+            limit=limit,
+            table=replace(self.table, classes=known.table.classes),
+            reads=known.reads,
+        )
+        return mine == known
 
 
 def open_data(request: DataRequest) -> Data:
