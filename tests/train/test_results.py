@@ -188,6 +188,10 @@ def test_runs_that_differ_in_the_seed_are_one_row(finished, tmp_path, capsys):
     drawn = r"class=[\"']?curve (s\d)[\"']?[^<]*>(?:</path>)?</svg>([^<]*)"
     entries = re.findall(drawn, page)
     assert entries == [("s0", "n_h 4"), ("s1", "n_h 9")]
+    again = copy_with(run, tmp_path / "again", seed=1)
+    found = compare_runs([*seeds, seeds[0], wide, again])
+    assert [len(row.runs) for row in found.rows] == [2, 1, 1]
+    assert found.rows[2].label == f"n_h 4 ({again})"
     other = copy_with(run, tmp_path / "bits", unit="bits per character")
     with pytest.raises(ComparisonError, match="bits per character"):
         compare_runs([run, other])

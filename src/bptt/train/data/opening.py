@@ -52,9 +52,18 @@ CONVERT[".xlsx"] = CONVERT[".xls"] = "a spreadsheet; save it as .csv"
 CONVERT[".h5"] = CONVERT[".hdf5"] = (
     "an HDF5 file; h5py reads it: save its arrays as x and y with numpy.savez"
 )
-CONVERT[".wav"] = (
-    "a sound; scipy.io.wavfile reads it: save x, of steps and channels, with "
-    "numpy.savez"
+CONVERT[".wav"] = CONVERT[".mp3"] = CONVERT[".flac"] = CONVERT[".ogg"] = (
+    "a sound; save x, of steps and channels, with numpy.savez (scipy.io.wavfile reads "
+    ".wav)"
+)
+CONVERT[".feather"] = CONVERT[".orc"] = "a table; save it as .parquet or .csv"
+CONVERT[".arff"] = (
+    "an ARFF file; scipy.io.arff.loadarff reads it: save x and y with numpy.savez"
+)
+CONVERT |= dict.fromkeys(
+    (".bz2", ".xz", ".lzma", ".zip", ".7z", ".rar", ".tar", ".tgz", ".z", ".lz4"),
+    "an archive that is not unpacked here; unpack it, or pack its files one by one "
+    "as .gz or .zst",
 )
 
 WHOLE_HASH = 64 * 2**20  # bytes of a file that are hashed in full
