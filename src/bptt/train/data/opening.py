@@ -38,8 +38,9 @@ NOT_PACKED = (".npy", *SUFFIXES, ".parquet")
 
 # What people have, and what makes of it what can be read.
 CONVERT = {
-    ".mid": "a MIDI file is no array; make a piano roll (steps, pitches) of it, for "
-    "example with pretty_midi's get_piano_roll, and save x with numpy.savez",
+    ".mid": "a MIDI file is no array; make a piano roll (steps, pitches) of truths of "
+    "it, for example (pretty_midi.PrettyMIDI(file).get_piano_roll(fs=4) > 0).T, and "
+    "save it as x with numpy.savez",
     ".mat": "a MATLAB file; scipy.io.loadmat reads it: save its arrays as x and y "
     "with numpy.savez",
 }
