@@ -127,7 +127,8 @@ def is_caught(cell, **options):
 def test_every_operation_passes_unmutated(op):
     ledger = op_cell(op).check(instances=1, executor="reference")
     assert ledger.passed, str(ledger)
-    assert not is_caught_for(op)
+    if op in SUMS_OVER_TIME:  # else the same check again
+        assert not is_caught_for(op)
 
 
 @pytest.mark.parametrize(("op", "slot"), SLOTS)
