@@ -103,7 +103,9 @@ def _fresh(session: nox.Session, python: str, *requirements: str) -> str:
     session.run(python, "-m", "venv", "--clear", folder, external=True)
     places = (Path(folder, "bin/python"), Path(folder, "Scripts/python.exe"))
     new = str(next(place for place in places if place.exists()))
-    session.run(new, "-m", "pip", "install", "-q", *requirements, external=True)
+    # A part of it is imported: Python compiles that when it is.
+    options = ("-q", "--no-compile")
+    session.run(new, "-m", "pip", "install", *options, *requirements, external=True)
     return new
 
 
