@@ -15,9 +15,8 @@ from bptt.execute.kernels.places import boundaries_read, buffer_shapes, place_to
 from tests.execute.guard import run_guarded
 from tests.execute.library import LIBRARY_NAMES, library, make_case, sizes_of
 
-# With BPTT_EVERY_CELL=1 as many as an afternoon of a notebook has.
 COMPILATIONS = 1000 if os.environ.get("BPTT_EVERY_CELL") else 400
-LEAK = 0.06  # MiB of each compilation: what is too much
+LEAK = 0.06  # MiB for each compilation are too much
 
 RESIDENT = """
 import os, gc
@@ -58,9 +57,9 @@ def test_rows_that_anything_reads_lie_apart_in_a_memory_of_steps(name):
 
 
 def test_compiling_many_cells_leaks_nothing():
-    """Growth over 1,000 compilations, in MiB, once the cache is full.
+    """Growth over many compilations, in MiB, once the cache is full.
 
-    A leaked engine is 0.1 to 1 MiB, so a leak of all would show as hundreds. What grew
+    A leaked engine is 0.1 to 1 MiB, so a leak of all would show as 40 or more. What grew
     by 110 MiB in the first 300 were LLVM's modules, kept as long as their code: 7 MiB
     over 520 compilations since objects alone are kept.
     """
