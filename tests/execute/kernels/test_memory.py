@@ -59,7 +59,7 @@ def test_rows_that_anything_reads_lie_apart_in_a_memory_of_steps(name):
 def test_compiling_many_cells_leaks_nothing():
     """Growth over many compilations, in MiB, once the cache is full.
 
-    A leaked engine is 0.1 to 1 MiB, so a leak of all would show as 40 or more. What grew
+    A leaked engine is 0.1 to 1 MiB, so leaking all would show as 40 or more. What grew
     by 110 MiB in the first 300 were LLVM's modules, kept as long as their code: 7 MiB
     over 520 compilations since objects alone are kept.
     """
