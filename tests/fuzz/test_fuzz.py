@@ -27,8 +27,7 @@ from tests.fuzz.stages import CORE
 from tests.fuzz.trial import Fault, attempt, poisoned
 
 HERE = Path(__file__).parent
-# BPTT_EVERY_CELL=1 tries twice as many; `python -m tests.fuzz` goes on for hours.
-SECONDS, CASES = 60.0, 60 if os.environ.get("BPTT_EVERY_CELL") else 30
+SECONDS, CASES = 60.0, 60
 
 
 def test_random_cells_agree_with_the_oracle():
