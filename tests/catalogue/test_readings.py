@@ -1,7 +1,4 @@
-"""Every cell of the catalogue through `check`'s quickest oracles, and `explain`.
-
-Of the cells with indices every second is shown; all with BPTT_EVERY_CELL=1.
-"""
+"""Every cell of the catalogue through `check`'s quickest oracles, and `explain`."""
 
 import re
 
@@ -17,7 +14,7 @@ from bptt.explain.indices.lines import gradient_lines
 from bptt.explain.instances import Options
 from bptt.explain.prepare import has_indices, prepare
 from bptt.explain.render.terminal import render_text
-from tests.catalogue.cases import Case, load, part
+from tests.catalogue.cases import Case, load
 from tests.catalogue.loops import LOOPS
 
 QUICK = tuple(
@@ -37,7 +34,7 @@ def test_the_gradient_is_that_of_the_unrolled_graph_and_of_rows_alone(name):
 INDEXED = [name for name in LOOPS if has_indices(load(name).graph)]
 
 
-@pytest.mark.parametrize("name", part(INDEXED, 0, 2))
+@pytest.mark.parametrize("name", INDEXED)
 def test_an_indexed_cells_every_card_is_checked(name):
     cell = load(name)._open_loss()
     document = build_document(cell, name, Options(tau=2), with_ledger=False)
