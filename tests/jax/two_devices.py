@@ -2,12 +2,7 @@
 
 Run by `test_two_devices.py` in a process with two CPU devices. All in float64, against
 one compiled gradient of a scan, from which the rest is put together by loops.
-
-All are compiled; without jit, where JAX takes seconds for each, every second one, and
-all with BPTT_EVERY_CELL=1.
 """
-
-import os
 
 import jax
 import jax.numpy as jnp
@@ -25,17 +20,6 @@ WRT = (0, 1, 2, 3)
 SPECS = (P(), P(None, "d"), P("d"), P(None, "d"), P(None, "d"))  # by rows
 TRANSFORMS = [lambda f: f, jax.jit]
 IDS = ["eager", "jit"]
-
-
-def in_turn(cases):
-    """Pairs of a case and how it is run, for `parametrize`: see above."""
-    every = bool(os.environ.get("BPTT_EVERY_CELL"))
-    return [
-        pytest.param(case, transform, id=f"{case}-{way}")
-        for number, case in enumerate(cases)
-        for transform, way in zip(TRANSFORMS, IDS, strict=True)
-        if every or way == "jit" or number % 2 == 0
-    ]
 
 
 def make_arguments():
@@ -154,7 +138,8 @@ ONE_CALL = {
 }
 
 
-@pytest.mark.parametrize(("context", "transform"), in_turn(ONE_CALL))
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=IDS)
+@pytest.mark.parametrize("context", ONE_CALL)
 def test_one_call(context, transform, expected):
     assert_close(transform(lambda: ONE_CALL[context](ours))(), expected)
 
@@ -195,7 +180,8 @@ def scaled(number, k):
     return tuple(parts)
 
 
-@pytest.mark.parametrize(("number", "transform"), in_turn([0, 1, 2, 3]))
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=IDS)
+@pytest.mark.parametrize("number", [0, 1, 2, 3], ids=["params", "x", "initial", "w"])
 def test_a_gradient_for_each_of_many(number, transform, reference):
     in_axes = tuple(0 if n == number else None for n in range(5))
     batch = list(ARGUMENTS)
@@ -335,13 +321,10 @@ def test_shard_map_where_one_argument_alone_varies(number, reference):
     assert_close((value, grads), (summed[0], tuple(exact)))
 
 
-@pytest.mark.parametrize(
-    ("case", "transform"),
-    in_turn(["rows Auto", "rows Explicit", "parameters Explicit", "parameters Auto"]),
-)
-def test_arrays_that_lie_on_two_devices(case, transform, expected):
-    split, kind = case.split()
-    kind = AxisType[kind]
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=IDS)
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("split", ["rows", "parameters"])
+def test_arrays_that_lie_on_two_devices(split, kind, transform, expected):
     mesh = mesh_of(kind)
     specs = SPECS if split == "rows" else (P(), *[P()] * 4)
     with jax.set_mesh(mesh):
