@@ -12,7 +12,6 @@ from bptt.check import INSTANCES, Ledger, check_cell, silent
 from bptt.check.ledger import written_as
 from bptt.engine import Engine
 from bptt.execute import dispatch
-from bptt.flow import FlowSetting, GradientFlow, measure_run
 from bptt.language import open_loss_text, print_graph, stepwise_text
 from bptt.objective import Objective
 from bptt.step import variants
@@ -21,6 +20,7 @@ from bptt.unrolled import Unrolled, unroll
 
 if TYPE_CHECKING:
     from bptt.explain import EquationReport, Explanation
+    from bptt.flow import GradientFlow
 
 
 class Cell(Engine):
@@ -189,6 +189,8 @@ class Cell(Engine):
         >>> [found.kind for found in flow.diagnoses]
         ['vanishing']
         """
+        from bptt.flow import FlowSetting, measure_run  # as explain
+
         return measure_run(FlowSetting(
             self, self._open_loss(), params, inputs, initial, seeds, reduction, weights,
             lengths, row, lag, window, clip, spectrum, name, data, seed, tick,

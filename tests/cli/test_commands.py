@@ -296,3 +296,17 @@ def test_help_and_the_list_of_cells_load_no_numpy():
         )
         assert result.stdout.splitlines()[-1] == "False"
         assert len(result.stdout.splitlines()) > 15
+
+
+def test_what_an_explanation_does_not_need_is_not_loaded():
+    rooms = ("bptt.flow", "bptt.explain.indices", "bptt.explain.formula.equation")
+    program = (
+        "import sys\nfrom bptt.cells import book\nstr(book.explain(step='10.21'))\n"
+        f"print(sorted(set({rooms!r}) & set(sys.modules)))\n"
+        "from bptt.explain import EquationReport, check_equation\n"
+        "print(isinstance(check_equation(book, 'grad_L[t] = 1'), EquationReport))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "[]\nTrue\n"

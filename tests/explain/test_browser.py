@@ -369,7 +369,7 @@ def test_the_printed_order_is_refused_by_shapes_and_runs_in_one_dimension(open_p
     ("formula", "problem"),
     [
         ("grad_h[t] = W.T @", "lab-expected"),
-        ("grad_h[t] = W.T @ grad_h[t+1] $", "lab-character"),
+        ("grad_h[t] = W.T @ grad_h[t+1] $", "formula.character"),
         ("grad_h[t] = Q @ grad_h[t+1]", "lab-unknown"),
         ("grad_h[t] = constructor @ h[t]", "lab-unknown"),
         ("grad_h[t] = eval(h[t])", "lab-function"),

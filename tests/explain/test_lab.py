@@ -4,6 +4,7 @@ import pytest
 
 import bptt
 from bptt.explain.formula.equation import backward_pass
+from bptt.explain.notation.unread import UNREAD
 from tests.explain import handwritten_passes as by_hand
 from tests.explain.conftest import Opened
 from tests.explain.documents import CELLS, explained
@@ -94,6 +95,12 @@ def test_the_box_refuses_10_21_as_printed(lab):
     "∇h[t] = sum(s, t, tau, prod(k, s, t+1, ∂h[k]/∂h[k-1]).T @ V.T @ ∇o[s])",
     "partial(h[t], b) = diag(1 - h[t]**2)",
     "h^(t) = tanh(a^(t))",
+    "∇h[t] ≔ W^⊤ ⋅ ∇a[t+1] + V^{⊤} ∇o[t]", "∇a[t] = (1 - h[t]²) ∗ ∇h[t]",
+    "∇𝐡[t] = 𝑊⊺ ∇𝐚[t+1] + 𝐕ᵀ ∇𝑜[t]", "∇ℎ[t] = W.T\u2062 ∇a[t+1] + V.T.dot(∇o[t])",
+    "∇y_hat[t] = -np.dot(one_hot(y[t], n_o) / y_hat[t,y[t]], ∇L[t])",
+    "∇L[t] = 0 * h[t].dot(a[t]) + 1",
+    r"\frac{dh^{(\tau)}}{dh^{(1)}} = \prod_{k=\tau}^{2} \mathrm{diag}(1-(h^{(k)})^2) W",
+    r"\nabla_{h_t} L = W^⊤ \nabla_{a_{t+1}} L + V^{⊤} (1 ⊙ (ŷ_t - e_{y_t}))",
 ])  # fmt: skip
 def test_the_box_reads_what_check_equation_reads(lab, text):
     columns, _ = judged(lab("book"), text)
@@ -106,7 +113,7 @@ def test_the_box_reads_what_check_equation_reads(lab, text):
     ("grad_h[t] = h[s]", "lab-free-step"),
     ("grad_h[t] = grad_h[t] + h[t]", "lab-not-yet"),
     ("grad_h[t] = sum(s, 1, tau+9, b)", "lab-leaves"),
-    (r"\nabla_{h^{(t)}} L = \foo", "lab-macro"),
+    (r"\nabla_{h^{(t)}} L = \foo", "formula.macro"),
     ("grad_h[t,i] = h[t][i][i]", "lab-element"),
 ])  # fmt: skip
 def test_the_box_says_what_is_wrong_alike_in_both_languages(lab, text, problem):
@@ -122,6 +129,21 @@ def test_the_box_says_what_is_wrong_alike_in_both_languages(lab, text, problem):
     english, chinese = found["en"], found["zh"]
     assert english[0] != chinese[0]
     assert english[1] == chinese[1]
+
+
+def test_the_box_says_of_a_sign_that_is_not_read_what_check_equation_says(lab):
+    page = lab("book")
+    texts = [f"∇h[t] = W {sign} b" for sign in (*UNREAD, "±", "∈", "%", "𝄞")]
+    for text in texts:
+        with pytest.raises(bptt.BpttError) as caught:
+            bptt.check_equation(text)
+        page.tab.fill("#formula", text)
+        for language in ("zh", "en"):
+            page.press(f"#lang-{language}")
+            said = page.run(
+                "() => document.querySelector('.lab .result p').textContent"
+            )
+            assert said == caught.value.say(language).splitlines()[-1], text
 
 
 @pytest.mark.parametrize("name", TABLED)

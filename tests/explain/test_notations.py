@@ -104,6 +104,12 @@ PATHS = (
     PATHS,
     "partial(h[t], b) = diag(1 - h[t]**2)",
     "2 tau ∇b = 2 tau sum(t, 1, tau, ∇a[t])",
+    "∇h[t] ≔ W^⊤ ⋅ ∇a[t+1] + V^{⊤} ∇o[t]", "∇a[t] = (1 - h[t]²) ∗ ∇h[t]",
+    "∇𝐡[t] = 𝑊⊺ ∇𝐚[t+1] + 𝐕ᵀ ∇𝑜[t]", "∇ℎ[t] = W.T\u2062 ∇a[t+1] + V.T.dot(∇o[t])",
+    "∇y_hat[t] = -np.dot(one_hot(y[t], n_o) / y_hat[t,y[t]], ∇L[t])",
+    "∇L[t] = 0 * h[t].dot(a[t]) + 1",
+    r"\frac{dh^{(\tau)}}{dh^{(1)}} = \prod_{k=\tau}^{2} \mathrm{diag}(1-(h^{(k)})^2) W",
+    r"\nabla_{h_t} L = W^⊤ \nabla_{a_{t+1}} L + V^{⊤} (1 ⊙ (ŷ_t - e_{y_t}))",
 ])  # fmt: skip
 def test_a_right_equation_is_right_in_any_notation(text):
     report = bptt.check_equation(text)
@@ -138,6 +144,12 @@ def test_everything_that_is_displayed_is_read_back(name, write):
     ("dh[t]/x[t] = U", "x is no differential"),
     ("∇h[t] = W.T @ ∇a[t+1", 'expected "]", not the end'),
     ("∇h[t] = Σ b", "needs the step or index"),
+    ("∇h[t] = ∫ b", "∫ is not read: steps are added up by sum(t, 1, tau, u)"),
+    (r"\nabla_b L = \int b", r"\int is not read: steps are added up by \sum_{t=1}^"),
+    ("∇h[t] = W.T × b", "× is not read: factors of a matrix product"),
+    ("∇h[t] ≈ b", "≈ is not read: between two sides that are to be equal stands ="),
+    ("∇h[t] = b ± c", "± is not read; read are + - @ *"),
+    ("∇h[t] = ‖b‖", "‖ is not read; read are + - @ *"),
 ])  # fmt: skip
 def test_what_is_not_read_gets_a_hint_in_its_own_notation(text, message):
     with pytest.raises(bptt.BpttError) as caught:

@@ -9,6 +9,7 @@ from bptt.explain.algebra.point import Scope
 from bptt.explain.notation.formula_tokens import FormulaSyntaxError
 from bptt.explain.notation.latex import to_latex
 from bptt.explain.notation.parse import parse_formula
+from bptt.explain.notation.unread import UNREAD
 from tests.explain.formula_table import table
 from tests.explain.handwritten_passes import (
     PASSES,
@@ -132,3 +133,17 @@ def test_from_outside_is_explained_to_who_forgot_it():
     report = bptt.cells.lstm.check_equation("∇h[t] = W_i.T ∇i[t+1]")
     assert "incoming(h[t]) is what arrives at h[t] from outside" in str(report)
     assert "从外部传到 h[t] 的梯度" in report.say("zh")
+
+
+OPERATORS = ("*", r"\odot", "=")  # what to write, where it stands between two values
+
+
+@pytest.mark.parametrize("sign", UNREAD)
+def test_what_is_to_be_written_for_a_sign_that_is_not_read_is_read(sign):
+    _, way = UNREAD[sign]
+    named = re.sub(r"\b[uv]\b", "h_t", way).replace("A", "W")
+    text = f"h_t {way} a_t" if way in OPERATORS else named
+    assert parse_formula(text, Scope(bptt.cells.book.graph))
+    left = r"\nabla_b L" if sign.startswith("\\") else "∇b"
+    with pytest.raises(FormulaSyntaxError, match="is not read: "):
+        bptt.check_equation(f"{left} = b {sign} c")

@@ -153,3 +153,17 @@ def test_a_formula_of_an_indexed_cell_that_has_no_numbers_is_wrong(right):
     report = bptt.Cell(INDEXED).check_equation(f"grad_S[t, i] = {right}")
     assert report.status == WRONG
     assert "its shape is not" not in str(report)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "L[t] = nll(softmax(x[t]), y[t])",
+        "s: n_s = input\nL[t] = nll(softmax(s), y[t])",
+        "s: n_s = input\nL = nll(softmax(s), y)",
+    ],
+)
+def test_a_loss_that_an_input_alone_enters_is_explained(text):
+    found = bptt.Cell(text).explain(tau=3)
+    assert found.passed
+    assert "11 checked" in str(found)

@@ -161,7 +161,7 @@ class Case:
         """The cell as bptt reads it."""
         written = "".join(map(str, self.equations))
         lines = [f"{index} = 1, ..., {dim}" for index, dim in self.indices.items()
-                 if re.search(rf"[\[,] ?{index}\b", written)]  # fmt: skip
+                 if re.search(rf"\b{index}\b", written)]  # fmt: skip
         for kind in ("parameter", "input", "node", "static"):
             said = {*self.used("static"), *self.declared} - {"L"}
             names = [name for name in self.used(kind) if name in said]
@@ -230,8 +230,14 @@ class Case:
 
     def _reads(self) -> list[tuple[str, int]]:
         text = "\n".join(equation.right for equation in self.equations)
-        found = re.findall(r"([A-Za-z_]\w*)\[t ?([+-]) ?(\d+)", text)
-        return [(name, int(sign + lag)) for name, sign, lag in found]
+        found = re.findall(r"([A-Za-z_]\w*)\[t ?([+-]) ?(\w+)", text)
+        return [(name, int(f"{sign}{step}")) for name, sign, lag in found
+                for step in self._distances(lag)]  # fmt: skip
+
+    def _distances(self, lag: str) -> list[int]:
+        """The number that is written, or those of an index."""
+        count = 0 if lag.isdigit() else self.size(self.indices[lag])
+        return list(range(1, count + 1)) if count else [int(lag)]
 
     # ----- the arrays -----
 

@@ -17,7 +17,7 @@ OF_A_STEP = (
     "a_r[l] * {0} + tanh(g[t, l] * {1})",
 )
 OF_A_PLACE = ("tanh({0})", "sigmoid({0})", "sin({0})", "{0}")
-ACROSS = ("sum(t, {0})", "mean(t, {0})", "max(t, {0})")
+ACROSS = ("sum(t, {0})", "mean(t, {0})", "max(t, {0})", "min(t, {0})")
 
 
 def delayed(rng: random.Random, written: list[Equation]) -> list[Equation]:

@@ -23,6 +23,7 @@ from tests.fuzz.forms import (
     starts,
 )
 from tests.fuzz.grammar import Dims, Writer
+from tests.fuzz.places import NUMBERS_AT_PLACES, elements, numbers, taps, two_indices
 
 SMALL = (1, 2, 2, 3, 3, 4, 5)
 EDGES = (1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33)
@@ -62,6 +63,9 @@ class _Builder:
         self.w.peers = []
         for form in (indexed, inner_steps, held, chosen_by_itself):
             if self.rng.random() < 0.12:
+                written += form(self.w)
+        for form in (two_indices, numbers, taps, elements):
+            if self.rng.random() < 0.06:
                 written += form(self.w)
         written = starts(self.w, written) + written
         if self.rng.random() < 0.2:
@@ -197,7 +201,7 @@ def _call(
     rng, names = builder.rng, builder.w.names
     has_loss = any(equation.name == "L" for equation in equations)
     is_last = not any(eq.name == "L" and eq.at for eq in equations)
-    sizes = {**sizes, "n_j": rng.choice((1, 2, 3))}
+    sizes = {**sizes, "n_j": rng.choice((1, 2, 3)), "n_i": rng.choice((1, 2, 3))}
     tau = rng.choice((1, 2, 3, 4, 5, 6, 8))
     n_b = rng.choice((0, 1, 2, 3, 4, 5, rng.choice(EDGES)))
     lengths = None
@@ -210,7 +214,7 @@ def _call(
         sizes, tau, n_b, lengths,
         weights=rng.choice(("", "", "step", "row" if n_b else "step"))
         if has_loss and not is_last else "",
-        indices={"j": "n_j", INNER: inner_count(builder.w) or "0"},
+        indices={"j": "n_j", INNER: inner_count(builder.w) or "0", **names.indices},
         reduction=rng.choice(reductions) if has_loss else "sum",
         wants_inputs=rng.random() < 0.5, wants_initial=rng.random() < 0.5,
         threads=rng.choice((1, 2, 3)), values=seed,
@@ -231,7 +235,8 @@ def _requests(case: Case, rng: random.Random) -> Case:
               for holder in case.holders_of_places(name)]  # fmt: skip
     # Only what nothing else settles is declared in a third of the cases.
     optional = [n for n, s in case.shapes.items()
-                if len(s) == (1 if n[0].islower() else 2) and n[0] != "q"]  # fmt: skip
+                if len(s) == (1 if n[0].islower() else 2) and n[0] != "q"
+                and n not in NUMBERS_AT_PLACES]  # fmt: skip
     dropped = set(optional) if rng.random() < 0.3 else set()
     return case.but(
         nodes=_some(rng, [*case.real, *places], rng.choice((0, 0.3, 1))),

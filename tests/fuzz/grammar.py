@@ -63,6 +63,16 @@ NEWER = (
     "hardsigmoid({0})",
     "hardswish({0})",
     "prelu({0}, 0.3)",
+    "exponential(tanh({0}))",
+    "gelu_tanh({0})",
+    "squareplus({0})",
+    "sparse_plus({0})",
+    "sparse_sigmoid({0})",
+    "threshold({0}, 0.1, -0.3)",
+    "hardshrink({0})",
+    "leaky_relu({0}, 0.2)",
+    "elu({0}, 0.7)",
+    "stop_gradient({0}) * ({0})",
 )
 DEFINED = (
     "gate(u, v) = sigmoid(u) * tanh(v)",
@@ -84,6 +94,30 @@ BINARY = (
     "where({0}, {1}, {0})", "sigmoid({0}) * ({1})", "({0}) % (2 + cos({1}))",
     "with_derivative({0}, {1})", "gate({0}, {1})", "mix({0}, {1})", "glu({0}, {1})",
 )  # fmt: skip
+OF_A_MATRIX = (
+    "roll({0}, 1)",
+    "roll({0}, -1)",
+    "rms_norm({0}, 0.1)",
+    "({0}) @ eye({1})",
+)
+# The step and the number of steps as numbers.
+OF_TIME = (
+    "where(t % 2 == 0, {0}, {1})",
+    "where(t == tau, {0}, {1})",
+    "where(t > 1, {0}, {1})",
+    "({0}) / (1 + t)",
+    "({0}) * t / tau + ({1})",
+    "where(t + 2 > tau, {0}, 0.5 * ({1}))",
+)
+# Parameters' matrices that are far from singular.
+OF_A_SQUARE = (
+    "inverse(2 * eye({1}) + {0})",
+    "expm({0})",
+    "cholesky({0} @ {0}.T + eye({1}))",
+    "diag(diagonal({0}))",
+    "inverse(eye({1}) + 0.3 * {0}) @ {0}",
+    "eye({1}) - {0}",
+)
 PARTS = ((1, 2), (2, 3), (0, 1), (2, 4), (1, 3), (3, 5), (1, 1), (3, 3))
 
 
@@ -107,6 +141,7 @@ class Names:
     kinds: dict[str, str] = field(default_factory=dict)
     counts: dict[str, str] = field(default_factory=dict)
     ways: dict[str, int] = field(default_factory=dict)
+    indices: dict[str, str] = field(default_factory=dict)
 
 
 class Writer:
@@ -198,6 +233,8 @@ class Writer:
         options: list[Callable[[], str]] = [lambda: self.parameter(shape)]
         if shape == ():
             options.append(lambda: self.pick(NUMBERS))
+            if self.chance(0.1):
+                options.append(self.count)
         if not self.static:
             options.append(lambda: self.input(shape))
             if self.has_statics:
@@ -206,6 +243,16 @@ class Writer:
             if known:
                 options += [lambda: self.pick(known)] * 4
         return self.pick(options)()
+
+    def count(self) -> str:
+        """A size, a step or the number of steps, as a number."""
+        size = f"0.2 * {self.pick(self.plain_dims)}"
+        return size if self.static else self.pick((size, "t / 4", "tau / 3", "1 / t"))
+
+    @property
+    def plain_dims(self) -> list[str]:
+        """The dimensions that are no sums and no numbers."""
+        return [dim for dim in self.dims if dim.isidentifier()]
 
     # ----- expressions -----
 
@@ -221,11 +268,14 @@ class Writer:
         inner = self.expression(shape, depth - 1)
         if form == "unary":
             more = OF_A_VECTOR if len(shape) == 1 else ()
+            if len(shape) == 2 and shape[-1].isidentifier():
+                more = OF_A_MATRIX
             plain = NEWER if self.chance(0.3) else UNARY
-            return self.pick((*plain, *more)).format(inner)
+            return self.pick((*plain, *more)).format(inner, *shape[-1:])
         pair = [inner, self.expression(self.pick((shape, ())), depth - 1)]
         self.rng.shuffle(pair)
-        return self.pick(BINARY).format(*pair)
+        is_of_time = not self.static and self.chance(0.06)
+        return self.pick(OF_TIME if is_of_time else BINARY).format(*pair)
 
     def special(self, shape: Dims, depth: int) -> str:
         """A form that changes the shape: a reduction, a product, a look-up."""
@@ -363,6 +413,28 @@ def _skew(w: Writer, shape: Dims, depth: int) -> str:
     return f"({name} - {name}.T)"
 
 
+def _of_a_square(w: Writer, shape: Dims, depth: int) -> str:
+    if shape[0] != shape[1] or not shape[0].isidentifier():
+        return _outer(w, shape, depth)
+    return f"({w.pick(OF_A_SQUARE).format(w.parameter(shape), shape[0])})"
+
+
+def _solved(w: Writer, shape: Dims, depth: int) -> str:
+    if not shape[0].isidentifier():
+        return _plain_product(w, shape, depth)
+    matrix = w.parameter((shape[0], shape[0]))
+    right = w.expression(shape, depth - 1) if w.chance(0.3) else w.fixed(shape, 1)
+    return f"solve(2 * eye({shape[0]}) + {matrix}, {right})"
+
+
+def _made(w: Writer, shape: Dims, depth: int) -> str:
+    if not shape[0].isidentifier():
+        return _plain_product(w, shape, depth)
+    if w.chance(0.5):
+        return f"diagonal({w.fixed((shape[0], shape[0]), depth - 1)})"
+    return f"fill({w.expression((), depth - 1)}, {shape[0]})"
+
+
 def _lower_part(w: Writer, shape: Dims, depth: int) -> str:
     return f"lower_part({w.expression(shape, depth - 1)})"
 
@@ -373,7 +445,9 @@ SPECIAL: Mapping[int, tuple[Form, ...]] = {
         _reduced("mean", 2), _paired("dot"), _paired("dot"), _paired("mse"),
         _class_loss, _soft_loss, _binary_loss, _reduced("max", 1), _reduced("min", 1),
         _reduced("logsumexp", 1), _reduced("norm", 1), _reduced("prod", 1),
+        _reduced("norm", 2),
     ),
-    1: (_product, _product, _plain_product, _plain_product, _lookup),
-    2: (_transposed, _matrix_product, _outer, _outer, _skew, _lower_part),
+    1: (*[_product, _plain_product] * 4, *[_lookup] * 2, _solved, _made),
+    2: (*[_transposed, _matrix_product, _outer, _outer, _skew, _lower_part] * 2,
+        _of_a_square, _of_a_square),
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Callable, Mapping
 
 import torch
@@ -73,6 +74,19 @@ def drawn(p: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     """The class that u draws, and how far each bound lies from u."""
     bounds = torch.cumsum(p, 0)
     return (bounds <= u * bounds[-1]).sum().double(), bounds - u * bounds[-1]
+
+
+def _squareplus(u: Tensor) -> Tensor:
+    return (u + (u * u + 4).sqrt()) / 2
+
+
+def _sparse_plus(u: Tensor) -> Tensor:
+    middle = (u + 1) ** 2 / 4
+    return torch.where(u >= 1, u, torch.where(u <= -1, torch.zeros_like(u), middle))
+
+
+def _cholesky(a: Tensor) -> Tensor:
+    return torch.linalg.cholesky((a + a.T) / 2)
 
 
 BINARY: Mapping[type, Callable[[Tensor, Tensor], Tensor]] = {
@@ -156,6 +170,35 @@ FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
     "hardsigmoid": _hardsigmoid,
     "hardswish": lambda u: u * _hardsigmoid(u),
     "prelu": lambda u, slope: torch.where(u > 0, u, slope * u),
+    "exponential": torch.exp,
+    "gelu_tanh": lambda u: F.gelu(u, approximate="tanh"),
+    "squareplus": _squareplus,
+    "sparse_plus": _sparse_plus,
+    "sparse_sigmoid": lambda u: ((u + 1) / 2).clamp(0, 1),
+    "threshold": lambda u, at, value: torch.where(u > at, u, value),
+    "hardshrink": F.hardshrink,
+    "inverse": torch.linalg.inv,
+    "solve": torch.linalg.solve,
+    "expm": torch.matrix_exp,
+    "cholesky": _cholesky,
+    "diag": torch.diag,
+    "diagonal": torch.diagonal,
+    "eye": lambda n: torch.eye(int(n), dtype=torch.float64),
+    "fill": lambda u, n: u.expand(int(n)),
+}
+# What runs along an index, and what is left of it there: nothing, or its own place.
+ALONG: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "sum": lambda u: u.sum(0),
+    "mean": lambda u: u.mean(0),
+    "prod": lambda u: torch.prod(u, 0),
+    "logsumexp": lambda u: torch.logsumexp(u, 0),
+    "max": lambda u: functools.reduce(torch.maximum, u),  # in time: ties halve
+    "min": lambda u: functools.reduce(torch.minimum, u),
+}
+ALONG_AT_A_PLACE: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda u: torch.softmax(u, 0),
+    "log_softmax": lambda u: torch.log_softmax(u, 0),
+    "cumsum": lambda u: torch.cumsum(u, 0),
 }
 
 
@@ -163,6 +206,8 @@ def kinks(name: str, arguments: list[Tensor]) -> list[Tensor]:
     """How far a call's arguments lie from each of its kinks and jumps."""
     u = arguments[0]
     if name in ("maximum", "minimum"):
+        return [u - arguments[1]]
+    if name == "threshold":
         return [u - arguments[1]]
     if name == "clip":
         return [u - arguments[1], u - arguments[2]]
@@ -185,7 +230,8 @@ KINKS: Mapping[str, tuple[Callable[[Tensor], Tensor], ...]] = {
     ),
     **dict.fromkeys(("floor", "ceil"), (lambda u: u - u.round(),)),
     "round": (lambda u: (u - 0.5) - (u - 0.5).round(),),
-    "softshrink": (lambda u: u.abs() - 0.5,),
+    **dict.fromkeys(("softshrink", "hardshrink"), (lambda u: u.abs() - 0.5,)),
+    **dict.fromkeys(("sparse_plus", "sparse_sigmoid"), (lambda u: u.abs() - 1,)),
     "relu6": (_from_zero, lambda u: u - 6),
     **dict.fromkeys(("hardsigmoid", "hardswish"), (lambda u: u.abs() - 3,)),
     "hardtanh": (lambda u: u.abs() - 1,),

@@ -184,10 +184,18 @@ class _Run:
         index = self.case.index_of(name)
         if not index:
             return Reader(self, t, row).read(self.trees[name])
-        places = range(self.case.size(self.case.indices[index]))
+        return self._at_places(name, t, row, index.split(", "), {})
+
+    def _at_places(
+        self, name: str, t: int, row: int, indices: list[str], bound: dict[str, int]
+    ) -> Tensor:
+        """The value at every place of the indices, the first one outside."""
+        if not indices:
+            return Reader(self, t, row, bound).read(self.trees[name])
+        first, *rest = indices
         return torch.stack([
-            Reader(self, t, row, {index: place}).read(self.trees[name])
-            for place in places
+            self._at_places(name, t, row, rest, {**bound, first: place})
+            for place in range(self.case.size(self.case.indices[first]))
         ])  # fmt: skip
 
     def last(self, name: str, t: int, row: int) -> Tensor:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import ast
-import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from tests.fuzz.meanings import BINARY, COMPARE, FUNCTIONS, kinks, part_of
+from tests.fuzz.meanings import (
+    ALONG,
+    ALONG_AT_A_PLACE,
+    BINARY,
+    COMPARE,
+    FUNCTIONS,
+    kinks,
+    part_of,
+)
 
 Tensor = torch.Tensor
 
@@ -36,11 +43,19 @@ class Reader:
             found = self.bound[node.id]
             is_place = isinstance(found, int)
             return torch.tensor(found + 1.0).double() if is_place else found
+        if node.id in ("t", "tau", *self.run.case.sizes):
+            return self._count(node.id)
         if node.id in self.run.lasts:
             return self.run.last(node.id, self.t, self.row)
         if node.id in self.run.statics:
             return self.run.statics[node.id][self.row]
         return self.run.copies[node.id][self.t]
+
+    def _count(self, name: str) -> Tensor:
+        case = self.run.case
+        known = {"t": self.t, "tau": case.length(self.row)}
+        number = known[name] if name in known else case.size(name)
+        return torch.tensor(float(number), dtype=torch.float64)
 
     def _UnaryOp(self, node: ast.UnaryOp) -> Tensor:
         return -self.read(node.operand)
@@ -70,18 +85,33 @@ class Reader:
             return part_of(self.read(node.value), *map(ast.literal_eval, (first, last)))
         if isinstance(first, ast.Slice):
             return self.read(node.value)[:, int(self.read(last))]
-        if isinstance(first, ast.Name) and first.id in self.bound:
-            return self.read(node.value)[self.bound[first.id]]
-        assert isinstance(node.value, ast.Name)
-        if len(parts) == 1 and node.value.id in self.run.lasts:  # m[l-1], m[3]
+        name = node.value.id if isinstance(node.value, ast.Name) else ""
+        names = {n.id for n in ast.walk(first) if isinstance(n, ast.Name)}
+        if names & {"t", "tau"}:
+            if len(parts) > 1 and self.run.case.is_inner(name):
+                place = int(self.read(last))  # from 1
+                return self.run.place(name, self._step(first), self.row, place)
+            return self._places(self._at(name, first), parts[1:])
+        if name in self.run.lasts and not isinstance(first, ast.Name):  # m[l-1], m[3]
             place = int(self.read(first))
-            return self.run.last_at(node.value.id, place, self.t, self.row)
-        if len(parts) == 1:
-            return self._at(node.value.id, first)
-        place = int(self.read(last))  # from 1
-        if self.run.case.is_inner(node.value.id):
-            return self.run.place(node.value.id, self._step(first), self.row, place)
-        return self._at(node.value.id, first)[place - 1]
+            return self.run.last_at(name, place, self.t, self.row)
+        return self._places(self.read(node.value), parts)
+
+    def _places(self, value: Tensor, places: Sequence[ast.expr]) -> Tensor:
+        """The part at some places, one of each axis in turn; 0 outside."""
+        for place in places:
+            number = self._place(place, len(value))
+            is_inside = 1 <= number <= len(value)
+            value = value[number - 1] if is_inside else torch.zeros_like(value[0])
+        return value
+
+    def _place(self, place: ast.expr, size: int) -> int:
+        """A place from 1 on; an integer input counts from 0."""
+        if isinstance(place, ast.Subscript):
+            return int(self.read(place)) + 1
+        if isinstance(place, ast.Call):
+            return (int(self.read(place.args[0])) - 1) % size + 1
+        return int(self.read(place))
 
     def _at(self, name: str, step: ast.expr) -> Tensor:
         return self.run.value(name, self._step(step), self.row)
@@ -91,19 +121,20 @@ class Reader:
             return self.run.case.length(self.row)
         return self.t + self._lag(step)
 
-    @staticmethod
-    def _lag(node: ast.expr) -> int:
+    def _lag(self, node: ast.expr) -> int:
         if isinstance(node, ast.Name):
             return 0
         assert isinstance(node, ast.BinOp)
-        assert isinstance(node.right, ast.Constant)
-        return int(node.right.value) * (1 if isinstance(node.op, ast.Add) else -1)
+        distance = int(self.read(node.right))
+        return distance * (1 if isinstance(node.op, ast.Add) else -1)
 
     def _Call(self, node: ast.Call) -> Tensor:
         assert isinstance(node.func, ast.Name)
         name = node.func.id
         first = node.args[0]
-        if isinstance(first, ast.Name) and first.id in {"t", *self.run.case.indices}:
+        axes = {"t", *self.run.case.indices}
+        is_along = name in ALONG or name in ALONG_AT_A_PLACE
+        if is_along and isinstance(first, ast.Name) and first.id in axes:
             return self._along(name, first.id, node.args[1])
         options = {k.arg: float(ast.literal_eval(k.value)) for k in node.keywords}
         arguments = [self.read(argument) for argument in node.args]
@@ -127,12 +158,10 @@ class Reader:
         if name in ("max", "min"):
             ordered = values.sort(0).values
             self.run.near(ordered[1:] - ordered[:-1])
-            larger = torch.maximum if name == "max" else torch.minimum
-            return functools.reduce(larger, values)  # in time: a tie halves each time
-        if name == "softmax":
+        if name in ALONG_AT_A_PLACE:
             here = self.t - 1 if axis == "t" else self.bound[axis]
-            return torch.softmax(values, 0)[here]
-        return values.sum(0) if name == "sum" else values.mean(0)
+            return ALONG_AT_A_PLACE[name](values)[here]
+        return ALONG[name](values)
 
     def _body(self, line: str, arguments: list[Tensor]) -> Tensor:
         """A function of the cell: its body with the arguments in place."""

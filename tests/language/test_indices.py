@@ -59,6 +59,8 @@ def test_a_diagonal_and_what_runs_along_an_index():
     cell = Cell(
         "i, j = 1, ..., 3\nA: (3, 3)\nx: 3\nd[t, i] = A[i, i] * x[t, i]\n"
         "m[t] = max(i, x[t, i]) + logsumexp(i, x[t, i]) + mean(i, x[t, i])\n"
+        "n: ()\nn[t] = min(i, 2 * x[t, i]) + 10 * argmin(i, x[t, i])\n"
+        "k[t] = argmax(i, -x[t, i])\n"
         "s[t, i] = softmax(i, x[t, i])\nc[t, i] = cumsum(i, x[t, i])"
     )
     A, x = np.arange(9.0).reshape(3, 3), np.array([[0.5, -1.0, 2.0]])
@@ -67,6 +69,8 @@ def test_a_diagonal_and_what_runs_along_an_index():
         np.testing.assert_allclose(run["d"][0], np.diag(A) * x[0])
         lse = np.log(np.exp(x[0]).sum())
         np.testing.assert_allclose(run["m"][0], 2 + lse + 0.5)
+        np.testing.assert_allclose(run["n"][0], -2 + 10 * 1)
+        assert run["k"][0] == 1
         np.testing.assert_allclose(run["s"][0], np.exp(x[0] - lse))
         np.testing.assert_allclose(run["c"][0], np.cumsum(x[0]))
 
@@ -74,6 +78,7 @@ def test_a_diagonal_and_what_runs_along_an_index():
 @pytest.mark.parametrize("body", [
     "h[t, j] = sum(i, A[i, j] * h[t-1, wrap(i+1)]) + x[t, j]",
     "h[t, j] = max(i, A[i, j] + h[t-1, i]) + where(j > 2, x[t, j], x[t, 3-j])",
+    "h[t, j] = A[j, j] + min(i, A[i, j] - h[t-1, i]) * argmin(i, x[t, i])",
     "h[t, j] = softmax(j, A[j, j] * h[t-1, j]) + A[1, j] * x[t, j] / n_z",
     "g[t] = eye(n_z) @ diag(x[t]) @ A @ h[t-1]; h[t, j] = g[t, j]",
 ])  # fmt: skip

@@ -8,7 +8,12 @@ import pytest
 
 from bptt.train import DataRequest, TableRequest, TrainingOptions, open_data
 from bptt.train.data.opening import make_task
-from bptt.train.errors import BadRecordError, EmptyDataError, TooFewRecordsError
+from bptt.train.errors import (
+    BadRecordError,
+    EmptyDataError,
+    TooFewRecordsError,
+    TooFewStepsError,
+)
 
 pandas = pytest.importorskip("pandas")
 
@@ -22,7 +27,10 @@ def write(folder, text):
     return folder / "t.csv"
 
 
-UNKNOWN = ("9", "01.", "12", "Mar", "'98", "FY", "500", "-2", "now", "2015-01-31T23:00")
+UNKNOWN = (
+    "9", "01.", "12", "Mar", "'98", "FY", "500", "-2", "now", "2015-01-31T23:00", "B",
+    "days",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -41,6 +49,10 @@ UNKNOWN = ("9", "01.", "12", "Mar", "'98", "FY", "500", "-2", "now", "2015-01-31
         ["'98", "'99", "'00"],
         ["FY98", "FY99", "FY00"],
         ["500 BC", "400 BC", "300 BC"],
+        ["BC 500", "BC 400", "BC 300"],
+        ["B.C.E. 9", "B.C.E. 8", "B.C.E. 7"],
+        ["days_before_9", "days_before_8", "days_before_7"],
+        ["black 7", "black 8", "black 10"],
         ["-2 s", "-1 s", "0 s"],
         ["12AM", "01AM", "02AM"],
         ["now", "today", "2100-01-01"],
@@ -106,6 +118,26 @@ def test_what_looks_like_a_slip_in_a_table_is_named(tmp_path, text, table, remar
     )
 
 
+@pytest.mark.parametrize(
+    ("rows", "group", "is_named"),
+    [
+        ("Ma 3,u,1\nMa 2,u,2\nMa 1,u,3\n", None, True),
+        ("Ma 1,u,1\nMa 2,u,2\nMa 11,u,3\n", None, False),
+        ("Ma 1,u,1\nMa 2,u,2\nMa 1,v,3\nMa 2,v,4\n", "s", False),
+        ("Ma 1,u,1\nMa 2,u,2\nMa 2,v,3\nMa 1,v,4\n", "s", True),
+        ("2002-01,u,1\n2001-01,u,2\n", None, False),
+        ("3,u,1\n2,u,2\n", None, False),
+    ],
+)
+def test_rows_that_a_number_behind_a_word_moves_are_named(
+    tmp_path, rows, group, is_named
+):
+    table = {"time": "t", "columns": ("a",), "group": group}
+    found = read(write(tmp_path, "t,s,a\n" + rows), **table).remarks
+    told = [one for one in found if "order of the number in 't', from 'Ma 1'" in one]
+    assert len(told) == is_named
+
+
 @pytest.mark.parametrize("given", [[b"1.12.2015"] * 3, [[1], [2], [3]], [{"a": 1}] * 3])
 @pytest.mark.parametrize("option", ["time", "group"])
 def test_a_column_without_order_is_refused(tmp_path, given, option):
@@ -132,6 +164,25 @@ def test_a_table_of_one_group_is_told_of_groups_not_of_axes(tmp_path):
         make_task(read(file, group="g", target="y"), TrainingOptions())
     assert "a --group of more values" in str(error.value)
     assert "x[..., None]" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "group", "told"),
+    [
+        (
+            "u,1\nu,2\n",
+            None,
+            "of the series of 1 step with a target. Give a",
+        ),
+        ("u,1\nu,2\nv,3\nv,4\nv,5\n", "g", "any of 2 series, the longest of 2 steps"),
+    ],
+)
+def test_series_too_short_for_a_part_are_told_of_steps(tmp_path, rows, group, told):
+    file = write(tmp_path, "g,a\n" + rows)
+    with pytest.raises(TooFewStepsError) as error:
+        make_task(read(file, group=group, columns=("a",)), TrainingOptions())
+    assert told in str(error.value)
+    assert "x_train" not in str(error.value)
 
 
 def test_a_table_without_rows_does_not_ask_for_text(tmp_path):

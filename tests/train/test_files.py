@@ -1,11 +1,13 @@
 """A file is written whole or not at all."""
 
 import os
+from pathlib import Path
 
 import pytest
 
+from bptt.train.door.limits import Refusal, read_bounded
 from bptt.train.errors import FolderNotWritableError
-from bptt.train.files import make_folder, write_whole
+from bptt.train.files import add_line, make_folder, write_whole
 
 
 def test_content_is_replaced_and_no_temporary_file_stays(tmp_path):
@@ -49,3 +51,23 @@ def test_a_folder_below_a_file_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FolderNotWritableError, match="cannot write"):
         make_folder(tmp_path / "file" / "run")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
+@pytest.mark.parametrize("write", [add_line, write_whole])
+def test_a_pipe_in_the_place_of_a_file_is_refused_not_waited_for_or_replaced(
+    tmp_path, write
+):
+    pipe = tmp_path / "evaluations.jsonl"
+    os.mkfifo(pipe)
+    with pytest.raises(FolderNotWritableError, match="a pipe or a device, not an ord"):
+        write(pipe, b"line")
+    assert pipe.is_fifo()
+    with pytest.raises(FolderNotWritableError, match="it is a folder, not an ordinary"):
+        write(tmp_path, b"line")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="the system has no /dev")
+def test_what_has_no_size_is_read_to_the_limit_only():
+    with pytest.raises(Refusal, match="more than 1 KiB"):
+        read_bounded(Path("/dev/zero"), 1024)

@@ -16,7 +16,8 @@ from bptt.train import (
 )
 from bptt.train.data.token_files import read_tokens
 from bptt.train.errors import NotSampledError, UnlikeDataError
-from bptt.train.run_folder import read_run
+from bptt.train.flow_report import write_flows
+from bptt.train.run_folder import read_metrics, read_run
 from tests.train.executed import EXECUTED
 
 pytest.importorskip("torch")
@@ -149,3 +150,40 @@ def test_tensorboard_has_the_figures_of_the_metrics(tmp_path, quiet):
     validations = events.Scalars("validation_bits_per_character")
     assert min(v.value for v in validations) == pytest.approx(report.best, rel=1e-6)
     assert len(events.Scalars("gradient_norm")) == validations[-1].step
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("optimiser", ["adam", "lbfgs"])
+def test_tensorboard_has_recalls_and_what_is_said(tmp_path, quiet, optimiser):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    random = np.random.default_rng(0)
+    y = random.integers(0, 2, 30)
+    np.savez(tmp_path / "a.npz", x=random.normal(size=(30, 4, 1)), y=y)
+    data = read_sequences("noise", [tmp_path / "a.npz"])
+    options = TrainingOptions(
+        cell="elman", n_h=2, tensorboard=True, optimiser=optimiser
+    )
+    run = tmp_path / "run"
+    report = train(data, options, run, quiet)
+    verdict = write_flows(run, data)["last"].verdict
+    last = read_metrics(run)[-1]
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert report.best_part.by_class is not None
+    for k, share in enumerate(report.best_part.by_class):
+        if share is not None:
+            (shown,) = events.Scalars(f"best_recall_of_{k}")
+            assert shown.value == pytest.approx(share)
+            assert last[f"best_recall_of_{k}"] == share
+    assert events.Scalars("validation_nats_per_sequence")
+    assert events.Scalars("gradient_norm")
+    texts = {
+        name: events.Tensors(f"{name}/text_summary")[-1].tensor_proto.string_val[0]
+        for name in ("remarks", "gradients")
+        if name == "gradients" or report.remarks
+    }
+    assert texts["gradients"].decode() == verdict
+    for remark in report.remarks:
+        assert remark in texts["remarks"].decode()

@@ -14,6 +14,7 @@ from bptt.train.assignments import (
     parse_split,
 )
 from bptt.train.data.opening import DataRequest
+from bptt.train.data.tables import TableRequest
 from bptt.train.definition import defined
 from bptt.train.errors import IgnoredOptionError, OptionError, TrainError
 from bptt.train.options import TrainingOptions
@@ -212,6 +213,14 @@ def test_a_toml_file_says_what_the_command_line_says(tmp_path):
         optimiser_options={"betas": (0.8, 0.99)},
         sizes={"n_k": 3},
     )
+
+
+def test_a_toml_file_without_data_still_says_what_its_columns_mean(tmp_path):
+    (tmp_path / "run.toml").write_text("time = 'month'\nmissing = 'mask'\nn_h = 3\n")
+    request = read_run_config(tmp_path / "run.toml").request
+    assert request == DataRequest(table=TableRequest(time="month", missing="mask"))
+    (tmp_path / "run.toml").write_text("n_h = 3\nout = 'there'\n")
+    assert read_run_config(tmp_path / "run.toml").request is None
 
 
 @pytest.mark.parametrize(

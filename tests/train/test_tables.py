@@ -52,6 +52,13 @@ def read(file, **table):
     return open_data(DataRequest((file,), table=TableRequest(**table)))
 
 
+def test_a_season_longer_than_every_series_is_refused(sales):
+    data = read(sales, time="month", horizon=3)
+    assert "seasonal naive forecast" in make_task(data, TrainingOptions(season=59)).lags
+    with pytest.raises(OptionError, match="fewer steps than the 60 of the longest"):
+        make_task(data, TrainingOptions(season=60))
+
+
 def test_one_series_is_sorted_split_in_time_and_standardised(
     sales,
 ):

@@ -6,6 +6,7 @@ import pytest
 from bptt.train import TrainingOptions, load, read_sequences, train
 from bptt.train.data.opening import DataRequest, open_data
 from bptt.train.data.sequence_task import sequence_task
+from bptt.train.data.targets import remarks
 from bptt.train.errors import BadRecordError, IgnoredOptionError, TrainError
 from bptt.train.evaluation import evaluate
 from bptt.train.loop import Learner
@@ -162,3 +163,59 @@ def test_a_pickle_and_the_like_are_never_read_and_say_what_to_do(tmp_path):
         (tmp_path / name).write_bytes(b"\x80\x04")
         with pytest.raises(TrainError, match=words):
             open_data(DataRequest((tmp_path / name,)))
+
+
+@pytest.mark.parametrize("kind", [bool, np.int8, np.uint64, np.float32, np.float64])
+def test_a_mask_of_any_type_of_numbers_is_one_of_truths(tmp_path, kind):
+    mask = (RANDOM.random((6, 4)) < 0.7).astype(kind)
+    whole = read(tmp_path, x=X, y=CLASSES, mask=mask).parts["whole"]
+    assert [list(whole.elements(i) > 0) for i in range(6)] == (mask > 0).tolist()
+
+
+def test_gaps_of_x_are_filled_whatever_y_is(tmp_path):
+    x = X.copy()
+    x[3, 2, 1] = np.nan
+    for y in (CLASSES, CLASSES[:, 0], X[..., :1]):
+        np.savez(tmp_path / "a.npz", x=x, y=y)
+        data = read_sequences("a", [tmp_path / "a.npz"], missing="mask")
+        assert data.parts["whole"].x[3][2, 1] == X[3, 1, 1]
+
+
+SLIPS = {
+    "0.5, where 0 and 1 are needed; weights says": {"mask": np.full((6, 4), 0.5)},
+    "nan, where 0 and 1 are needed": {"mask": np.full((6, 4), np.nan)},
+    "lengths say where a sequence ends": {"y": CLASSES[:, 0], "mask": X[..., 0] > 0},
+    r"no axis of its own: save y\[..., 0\]": {"y": CLASSES[:, :1] + 2},
+    r"x of shape \(6, 4\) is one sequence, and 6 are x": {"x": X[..., 0]},
+}
+
+
+@pytest.mark.parametrize("message", SLIPS)
+def test_a_slip_is_named_with_what_was_meant(tmp_path, message):
+    with pytest.raises(BadRecordError, match=message):
+        read(tmp_path, **{"x": X, "y": CLASSES, **SLIPS[message]})
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"x_test": X}, "has y of some parts, and none of test"),
+        ({"y_test": CLASSES}, "has 'y_test' that belongs to no other array"),
+        ({"x_val": X, "y_valid": CLASSES}, "has 'y_valid' that belongs to no other"),
+        ({"x_training": X, "y_training": CLASSES}, "has 'x_train' that belongs to no"),
+    ],
+)
+def test_a_part_that_lacks_an_array_is_refused(tmp_path, others, message):
+    with pytest.raises(BadRecordError, match=message):
+        read(tmp_path, x_train=X, y_train=CLASSES, **others)
+
+
+def test_classes_as_real_numbers_are_named_also_where_some_are_left_out(tmp_path):
+    y = np.where(X[..., 0] > 0, CLASSES, -100).astype(float)
+    assert "-100 leaves a step out" in remark_of(tmp_path, y)
+    assert not remark_of(tmp_path, np.where(y < 0, -99, y))
+
+
+def remark_of(folder, y):
+    data = read(folder, x=X, y=y)
+    return " ".join(one for one in remarks(data, None) if "mse" in one).lower()

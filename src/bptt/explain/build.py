@@ -16,7 +16,6 @@ from bptt.explain.panels import (
     against,
     closing,
     derivation,
-    indexed,
     opening,
     sharing,
     unrolled,
@@ -84,6 +83,8 @@ def _document(context: Subject, panels: list[m.PagePanel]) -> m.Document:
 
 def _in_equations(context: Subject, *, with_ledger: bool) -> m.Document:
     """A cell with indices: equations, cards, the numbers of one step, the ledger."""
+    from bptt.explain.panels import indexed  # noqa: PLC0415  # few cells need it
+
     document = _document(context, indexed.panels(context))
     if not with_ledger:
         return document

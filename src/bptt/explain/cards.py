@@ -208,7 +208,7 @@ class CardMaker:
             return None
         target = self.derivation.show(loss.inputs[1])
         assert isinstance(target, Value)
-        dim: Any = graph.definitions[name].shape[0]
+        dim: Any = (graph.definitions.get(name) or graph.inputs[name]).shape[0]
         gap = e.minus(Value(middle, T), e.UnitVector(target, dim))
         return e.product(self.weight(T), gap)
 

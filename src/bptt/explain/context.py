@@ -13,7 +13,6 @@ from bptt.explain.algebra.derive import Derivation
 from bptt.explain.algebra.point import Point, Scope
 from bptt.explain.book import is_book
 from bptt.explain.delays import carried_by, without_carriers
-from bptt.explain.indices.lines import shown_graph
 from bptt.explain.instances import Options, check_points, shown_point
 from bptt.explain.model import Chain
 from bptt.explain.prepare import has_indices, prepare
@@ -48,7 +47,12 @@ class Subject:
     def scope(self) -> Scope:
         """The cell's names, inner nodes named."""
         graph = self.cell.graph
-        shown = shown_graph(graph) if has_indices(graph) else prepare(graph)
+        if has_indices(graph):
+            from bptt.explain.indices.lines import shown_graph  # noqa: PLC0415  # few
+
+            shown = shown_graph(graph)
+        else:
+            shown = prepare(graph)
         return Scope(without_carriers(shown), shown)
 
     @cached_property

@@ -19,8 +19,9 @@ from bptt.language.source import FunctionText, Source
 from bptt.language.tree import RESERVED, Equation, Piece
 
 # `sum(j, u)` leaves the index out, `softmax(j, u)` keeps it.
-REDUCING = ("sum", "mean", "max", "min", "prod", "argmax", "logsumexp")
+REDUCING = ("sum", "mean", "max", "min", "prod", "argmax", "argmin", "logsumexp")
 KEEPING = ("softmax", "log_softmax", "cumsum")
+LEAST = {"min": "max", "argmin": "argmax"}  # of -u
 
 
 @dataclass(frozen=True)

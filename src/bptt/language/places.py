@@ -13,7 +13,7 @@ from typing import Any
 from bptt import errors
 from bptt.errors import Span
 from bptt.language.dimensions import Names, resolve
-from bptt.language.indexed import KEEPING, Index, PlaceText
+from bptt.language.indexed import KEEPING, LEAST, Index, PlaceText
 from bptt.language.joined import JOINED, JoinedNodes
 from bptt.language.tree import Declaration, Equation, Piece
 from bptt.step import ops, shapes
@@ -266,12 +266,14 @@ class IndexedNodes(JoinedNodes):
                 _number_of(expr.arguments[0], name),
             )
         whole = self._indices.whole(name)
-        vector = ops.put(x, whole)
-        if function == "min":
-            return -Node("max", (-vector,), ())
+        # The minus inside, so that the printed text has it there: -max(j, -u).
+        vector = ops.put(-x if function in LEAST else x, whole)
+        is_min, function = function == "min", LEAST.get(function, function)
         shape = infer(function, (vector,), None, unify_inferring)
         made = Node(function, (vector,), shape)
-        return ops.at(made, whole) if function in KEEPING else made
+        if function in KEEPING:
+            return ops.at(made, whole)
+        return -made if is_min else made
 
     def _error(self, span: Span, problem: str, fix: str) -> errors.CellError:
         return errors.IndexUseError(span, problem, fix=fix, shapes=self._known())

@@ -3,7 +3,7 @@
 Every message restates what was given, then what was found, then the likely fix.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bptt.errors import BpttError, list_known, nearest_file, not_installed
@@ -116,6 +116,21 @@ class TooFewRecordsError(TrainError):
         super().__init__(
             f"DATA {source!r}: no sequence is left for the {part} part of {n}. "
             f"Give more sequences, another --split, {fix}"
+        )
+
+
+class TooFewStepsError(TrainError):
+    """A part of series that are split in time has no step with a target."""
+
+    def __init__(self, source: str, part: str, lengths: Sequence[int]) -> None:
+        longest, n = max(lengths), len(lengths)
+        what = "the series" if n == 1 else f"any of {n:,} series, the longest"
+        steps = f"{longest:,} step{'s' if longest > 1 else ''} with a target"
+        fix = "longer series" if n > 1 else "a longer series"
+        other = ", or --split-by sequences" if n > 1 else ""
+        super().__init__(
+            f"DATA {source!r}: no step is left for the {part} part of {what} of "
+            f"{steps}. Give {fix}, or larger parts with --split{other}."
         )
 
 

@@ -17,11 +17,23 @@ PAUSES = (0.01, 0.05, 0.25, 1.0)  # seconds
 
 def add_line(path: Path, line: bytes) -> None:
     """Add a line to the end of a file. Raises: FolderNotWritableError."""
+    refuse_special(path)
     try:
         with path.open("ab") as stream:
             stream.write(line)
     except OSError as error:
         raise FolderNotWritableError(path, error.strerror or str(error)) from error
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse a pipe, a device or a folder in the place of a file that is written.
+
+    A pipe without a reader would be waited for; a device would be replaced by a file.
+    Raises: FolderNotWritableError.
+    """
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe or a device"
+        raise FolderNotWritableError(path, f"it is {kind}, not an ordinary file")
 
 
 def make_folder(folder: Path) -> None:
@@ -45,8 +57,10 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
 
     write: fills a temporary file in the same folder, which is forced to the disk and
     takes the name in one step; a crash leaves the old file or the new one.
-    Raises: FolderNotWritableError if the system refuses, and what write raises.
+    Raises: FolderNotWritableError if the system refuses or the place holds something
+    else than a file, and what write raises.
     """
+    refuse_special(path)
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(

@@ -20,7 +20,13 @@ from bptt.train.processes import Processes
 from bptt.train.report import PartReport, Report
 from bptt.train.run_folder import METRICS_FILE, Metrics, read_config
 from bptt.train.run_page import write_page
-from bptt.train.session import Session, Setting, is_soon_measured, write_sample
+from bptt.train.session import (
+    Session,
+    Setting,
+    board_folder,
+    is_soon_measured,
+    write_sample,
+)
 from bptt.train.summary import write_summary, write_trivial
 from bptt.train.tensorboard import Board
 from bptt.train.trivial import Predictor, Trivial, measure_lagged
@@ -145,9 +151,9 @@ def _write(report: Report, setting: Setting) -> None:
     record: dict[str, Any] = report.figures()
     with Metrics(folder, (folder / METRICS_FILE).stat().st_size) as metrics:
         metrics.write(record)
-    wanted = setting.options.tensorboard
-    with Board(folder / "tensorboard" if wanted else None, 0) as board:
+    with Board(board_folder(setting), 0) as board:
         board.write(record)
+        board.say("remarks", "\n\n".join(report.remarks), report.n_windows)
     write_page(folder)
 
 

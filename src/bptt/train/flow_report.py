@@ -17,6 +17,7 @@ from bptt.train.run_folder import read_run
 from bptt.train.run_page import write_page
 from bptt.train.sampling import best_or_last
 from bptt.train.summary import add_to_summary
+from bptt.train.tensorboard import BOARD, Board
 from bptt.train.training import read_again
 
 FLOW_FILES = {"first": "flow_first.html", "last": "flow_last.html"}
@@ -63,6 +64,8 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
                   for one in LANGUAGES},
         )  # fmt: skip
         found[when].save(folder / file)
+    with Board(folder / BOARD if saved.options.tensorboard else None, 0) as board:
+        board.say("gradients", found["last"].verdict, 0)
     add_to_summary(folder, "gradients", {n: one.verdict for n, one in found.items()})
     write_page(folder)
     return found

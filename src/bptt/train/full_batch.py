@@ -22,13 +22,15 @@ from bptt.train.evaluation import real_loss
 from bptt.train.gaps import inputs_of
 from bptt.train.gradient_norms import measure_norms
 from bptt.train.interrupt import StoppedError, never
+from bptt.train.log import Log
 from bptt.train.loop import Learned
 from bptt.train.meter import Meter
 from bptt.train.network import differentiate
 from bptt.train.nonfinite import find_nonfinite
 from bptt.train.progress import TrainingProgress
 from bptt.train.run_folder import Metrics
-from bptt.train.session import Setting, is_soon_measured, validate
+from bptt.train.session import Setting, board_folder, validate
+from bptt.train.tensorboard import Board
 from bptt.train.truncation import Truncation
 
 # L-BFGS starts with an empty memory after every so many iterations, and only there a
@@ -80,24 +82,26 @@ class FullBatchSession:
         with (
             Metrics(self.setting.folder, self._metrics_length) as metrics,
             TrainingProgress(console, self.meter.status) as progress,
+            Board(board_folder(self.setting), self.meter.windows) as board,
         ):
+            log = Log(metrics, board)
             if not self.meter.windows:
-                self._record_norms(metrics)
+                self._record_norms(log)
             while not self.is_over():
-                if self._run_round(metrics, progress, should_stop):
-                    self._validate(metrics, is_last_word=True)
+                if self._run_round(log, progress, should_stop):
+                    self._validate(log, is_last_word=True)
                     return
                 try:
-                    self._validate(metrics, should_stop)
+                    self._validate(log, should_stop)
                 except StoppedError:  # the round is done again when it is taken up
                     self._owes_validation = True
                     self.meter.forget_validation()
                     return
-                self._save(metrics, LAST)
+                self._save(log, LAST)
 
     def _run_round(
         self,
-        metrics: Metrics,
+        log: Log,
         progress: TrainingProgress,
         should_stop: Callable[[], bool],
     ) -> bool:
@@ -114,7 +118,7 @@ class FullBatchSession:
             nonlocal stopped
             loss = float(intermediate_result.fun)  # type: ignore[attr-defined]
             learned = Learned(loss, self._norm, self._n)
-            metrics.write(self.meter.add(learned, 1.0))
+            log.write(self.meter.add(learned, 1.0))
             progress.show(self.meter.status)
             if should_stop():
                 stopped = True
@@ -174,40 +178,34 @@ class FullBatchSession:
 
     def _validate(
         self,
-        metrics: Metrics,
+        log: Log,
         should_stop: Callable[[], bool] = never,
         *,
         is_last_word: bool = False,
     ) -> None:
-        soon = not is_last_word or is_soon_measured(
-            self.setting, "validation", self.meter
-        )
-        if not soon:
-            self.meter.forget_validation()
+        is_best = validate(
+            self.setting, self.parameters, self.meter, log, should_stop,
+            is_last_word=is_last_word,
+        )  # fmt: skip
+        if is_best is None:
             return
-        record, is_best = validate(
-            self.setting, self.parameters, self.meter, should_stop
-        )
-        metrics.write(record)
-        if is_last_word:
-            return
-        self._record_norms(metrics)
+        self._record_norms(log)
         if is_best:
-            self._save(metrics, BEST)
+            self._save(log, BEST)
 
-    def _record_norms(self, metrics: Metrics) -> None:
+    def _record_norms(self, log: Log) -> None:
         task = self.setting.task
         cell = self.setting.model.cell
         norms = measure_norms(
             cell, self.parameters, self._data, task.truncation,
             self.setting.options.limit,
         )  # fmt: skip
-        metrics.write({"window": self.meter.windows, "gradient_norms": norms})
+        log.write({"window": self.meter.windows, "gradient_norms": norms})
 
-    def _save(self, metrics: Metrics, name: str) -> None:
+    def _save(self, log: Log, name: str) -> None:
         numbers = {
             "meter": self.meter.numbers(),
-            "metrics_length": metrics.sync(),
+            "metrics_length": log.sync(),
             "has_converged": self._has_converged,
         }
         position = Position(self.meter.windows, 0)

@@ -152,17 +152,32 @@ class Report:
         named: dict[str, float] = {
             "window": self.n_windows,
             "best_window": self.best_window,
+            "parameters": self.n_parameters,
+            "items": self.n_items,
+            "clip_share": self.clip_share,
+            "n_skipped": self.skipped,
         }
         for part, report in (("best", self.best_part), ("test", self.tested)):
             if report is None:
                 continue
             named[f"{part}_{unit}"] = report.loss
             named |= {f"{part}_{name}": v for name, v in report.figures.items()}
+            named |= self._recalls(part, report)
             for other in report.references:
                 key = f"{part}_of_{other.name.replace(' ', '_')}"
                 named[f"{key}_{unit}"] = other.loss
                 named |= {f"{key}_{name}": v for name, v in other.figures.items()}
         return {name: value for name, value in named.items() if is_figure(value)}
+
+    def _recalls(self, part: str, report: PartReport) -> dict[str, float]:
+        """The share of each class that is found, under the names of the classes."""
+        shares = enumerate(report.by_class or [])
+        names = self.classes
+        return {
+            f"{part}_recall_of_{names[k] if names else k}": share
+            for k, share in shares
+            if share is not None
+        }
 
     def to_json(self) -> dict[str, Any]:
         """The report as summary.json holds it."""

@@ -103,8 +103,9 @@ def from_table(path: Path, table: Mapping[str, Any]) -> RunConfig:
             raise ConfigFileError(path, reason)
         options["held_out"], options["test"] = check_split(record.split)
     request = None
-    if record.data is not None:
-        paths = [record.data] if isinstance(record.data, str) else record.data
+    if own.keys() - {"out", "split"}:
+        data = record.data or []  # the command line may name it
+        paths = [data] if isinstance(data, str) else data
         table = {name: own[name] for name in TABLE if name in own}
         if "columns" in table:
             table["columns"] = tuple(table["columns"])

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +44,7 @@ from bptt.train.progress import TrainingProgress
 from bptt.train.run_folder import Metrics
 from bptt.train.sampling import Sampler
 from bptt.train.schedule import EPOCH, VALIDATION, WINDOW, make_schedule
-from bptt.train.tensorboard import Board
+from bptt.train.tensorboard import BOARD, Board
 
 SAMPLE_LENGTH = 200  # of those that are kept on the way
 SAMPLE_TEMPERATURE = 0.7
@@ -82,21 +81,38 @@ def validate(
     setting: Setting,
     parameters: Parameters,
     meter: Meter,
+    log: Log,
     should_stop: Callable[[], bool] = never,
-) -> tuple[dict[str, Any], bool]:
-    """Measure the validation part; return the record, and whether it is the best.
+    *,
+    is_last_word: bool = False,
+) -> bool | None:
+    """Measure the validation part and log it; return whether it is the best.
 
+    is_last_word: the run is interrupted, and the measurement is for the person alone: a
+    run that is taken up again knows nothing of it. Nothing is then returned, and a long
+    part is not measured.
     Raises: StoppedError where one process alone should stop, and it would take long.
     """
-    is_left = setting.processes.size == 1 and not is_soon_measured(
-        setting, "validation", meter
-    )
+    is_soon = is_soon_measured(setting, "validation", meter)
+    if is_last_word and not is_soon:
+        meter.forget_validation()
+        return None
+    is_left = setting.processes.size == 1 and not is_soon
+    drop_spare()
     began = time.perf_counter()
     found = evaluate_part(
         setting.model, parameters, setting.task, "validation", setting.processes,
         setting.forward(parameters), should_stop if is_left else never,
     )  # fmt: skip
-    return meter.add_validation(found, time.perf_counter() - began)
+    record, is_best = meter.add_validation(found, time.perf_counter() - began)
+    log.write(record)
+    return None if is_last_word else is_best
+
+
+def board_folder(setting: Setting) -> Path | None:
+    """Where TensorBoard's files of a run are; None where this process writes none."""
+    wanted = setting.options.tensorboard and setting.processes.is_first
+    return setting.folder / BOARD if wanted else None
 
 
 def is_soon_measured(setting: Setting, part: str, meter: Meter) -> bool:
@@ -241,7 +257,7 @@ class Session:
         with (
             self._open_metrics() as metrics,
             TrainingProgress(console, self.meter.status) as progress,
-            Board(self._board_folder(), self.meter.windows) as board,
+            Board(board_folder(self.setting), self.meter.windows) as board,
         ):
             log = Log(metrics, board)
             if self._owes_validation:
@@ -348,23 +364,15 @@ class Session:
     ) -> None:
         """Measure the validation part; keep the parameters if they are the best.
 
-        is_last_word: the run is interrupted. The measurement is for the person alone: a
-        run that is taken up again knows nothing of it. Of a long part there is none.
-        Raises: StoppedError as `validate`.
+        Arguments and errors as those of `validate`.
         """
-        if is_last_word and not is_soon_measured(
-            self.setting, "validation", self.meter
-        ):
-            self.meter.forget_validation()
+        is_best = validate(
+            self.setting, self.parameters, self.meter, log, should_stop,
+            is_last_word=is_last_word,
+        )  # fmt: skip
+        if is_best is None:
             return
-        drop_spare()
-        record, is_best = validate(
-            self.setting, self.parameters, self.meter, should_stop
-        )
         self._owes_validation = False
-        log.write(record)
-        if is_last_word:
-            return
         drop_spare()
         self._record_norms(log)
         self._record_sample(log)
@@ -430,7 +438,3 @@ class Session:
         if self.setting.processes.is_first:
             return Metrics(self.setting.folder, self._metrics_length)
         return NoMetrics()
-
-    def _board_folder(self) -> Path | None:
-        wanted = self.setting.options.tensorboard and self.setting.processes.is_first
-        return self.setting.folder / "tensorboard" if wanted else None

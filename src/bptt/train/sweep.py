@@ -27,7 +27,7 @@ from typing import Any
 from bptt.train.checkpoint import LAST, path_of
 from bptt.train.children import Children
 from bptt.train.errors import ConfigFileError, SweepError
-from bptt.train.files import make_folder, try_lock, write_whole
+from bptt.train.files import make_folder, refuse_special, try_lock, write_whole
 from bptt.train.options import TrainingOptions
 from bptt.train.run_config import from_table, read_table
 from bptt.train.run_folder import read_config
@@ -163,6 +163,7 @@ def _run(
     job: Job, threads: str, children: Children, tell: Callable[[JobOutcome], None]
 ) -> JobOutcome:
     log = job.folder.with_name(f"{job.name}.log")
+    refuse_special(log)
     with log.open("a", encoding="utf-8") as stream:
         if not try_lock(stream.fileno()):
             tell(JobOutcome(job, WAITS))

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from bptt.train.errors import FolderNotWritableError, TrainExtraMissingError
 
+BOARD = "tensorboard"  # the folder in that of a run
 NOT_FIGURES = ("window", "seconds")
 
 
@@ -36,12 +37,19 @@ class Board:
             ) from error
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Add the numbers of a record of metrics.jsonl."""
+        """Add the numbers and the texts of a record of metrics.jsonl."""
         if self._writer is None:
             return
         for name, value in record.items():
             if name not in NOT_FIGURES and isinstance(value, int | float):
                 self._writer.add_scalar(name, value, record["window"])
+            elif isinstance(value, str):
+                self.say(name, value, record["window"])
+
+    def say(self, name: str, text: str, window: int) -> None:
+        """Add a text."""
+        if self._writer is not None:
+            self._writer.add_text(name, text, window)
 
     def __enter__(self) -> Self:
         """Return itself."""

@@ -17,6 +17,7 @@ from bptt.explain.html.picture.svg import arrow_widths, shape_text
 from bptt.explain.html.values import encode
 from bptt.explain.html.words import plain, words
 from bptt.explain.notation.plain import to_unicode
+from bptt.explain.notation.unread import UNREAD
 from bptt.step.shapes import Array
 
 SCRIPTS = ("lab-", "cop", "walk-", "play-")  # words that the script says
@@ -35,8 +36,8 @@ def script_data(page: PageContext, title: dict[str, str]) -> str:
         "words": {key: dict(zip(m.LANGUAGES, entry, strict=True))
                   for key, entry in words().items() if key.startswith(SCRIPTS)
                   } | known_words(),
-        "values": values.index, "numbers": values.blob(), "exact": encode(exact),
-        "tex": page.writer.tex, "parts": page.writer.parts,
+        "unread": UNREAD, "values": values.index, "numbers": values.blob(),
+        "exact": encode(exact), "tex": page.writer.tex, "parts": page.writer.parts,
     }  # fmt: skip
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 

@@ -15,7 +15,7 @@ from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Expr, Nabla
 from bptt.explain.algebra.point import TOTAL
 from bptt.explain.algebra.rules import SLOPES
-from bptt.explain.algebra.shape import FormulaShapeError, shape_of
+from bptt.explain.algebra.shape import SCALAR, FormulaShapeError, shape_of
 from bptt.explain.notation.formula_tokens import Token
 from bptt.explain.notation.names import LETTERS, NamedValue
 from bptt.explain.notation.sums import SumReader
@@ -209,7 +209,7 @@ class Forms(SumReader):
         name = CALLED.get(name, name)
         is_slope, exponent = self._marks()
         if name in UNARY and not self.is_symbol("(", "["):
-            found: Expr = self._made(name, (self.factor(),), None)
+            found: Expr = self.made(name, (self.factor(),), None)
         else:
             close = "]" if self.accept("[") else ")"
             if close == ")":
@@ -262,9 +262,12 @@ class Forms(SumReader):
         if len(arguments) != expected:
             self.fail_at(token, "formula.arity", name=name, expected=expected,
                          found=len(arguments))  # fmt: skip
-        return self._made(name, tuple(arguments), data)
+        return self.made(name, tuple(arguments), data)
 
-    def _made(self, name: str, arguments: tuple[Expr, ...], data: float | None) -> Expr:
+    def made(
+        self, name: str, arguments: tuple[Expr, ...], data: float | None = None
+    ) -> Expr:
+        """A function of its arguments, or what it abbreviates."""
         first, second = arguments[0], arguments[-1]
         if name == "diag":
             return e.Diag(first)
@@ -284,9 +287,10 @@ class Forms(SumReader):
 
     def _are_columns(self, arguments: tuple[Expr, ...]) -> bool:
         try:
-            return all(shape_of(a, self._scope)[1] == 1 for a in arguments)
+            shapes = [shape_of(a, self._scope) for a in arguments]
         except FormulaShapeError:
             return False
+        return all(shape[1] == 1 for shape in shapes) and SCALAR not in shapes
 
     # ----- matrices and columns -----
 

@@ -7,6 +7,7 @@ tokens, so that there is one grammar. Signs that look alike are one: − and -, 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -15,6 +16,7 @@ from bptt.errors import Span
 from bptt.explain.algebra import expr as e
 from bptt.explain.notation.greek import GREEK, OwnNames
 from bptt.explain.notation.latex_words import LatexWords
+from bptt.explain.notation.unread import why_unread
 from bptt.explain.sentences import SentenceError, Text, say
 
 MAX_LENGTH = 20_000  # the catalogue's longest chain has 4,205 in LaTeX
@@ -35,7 +37,8 @@ _TOKEN = re.compile(
     r"|[-+*/@^=()\[\]{},:|_'∇∂⊙⊗·>√])"
 )
 _SAME = str.maketrans(
-    "−–—（）［］｛｝，＝＋＊／＠＾：∘∑∏≥ŷ’′＿ℒ", "---()[]{},=+*/@^:⊙ΣΠ≥ŷ''_L"
+    "−–—‐‑（）［］｛｝，＝＋＊／＠＾：∘∑∏≥ŷ’′＿ℒ⋅∙∗∕⊺≔≜",
+    "-----()[]{},=+*/@^:⊙ΣΠ≥ŷ''_L··*/⊤==",
 )
 _SPELLINGS = {
     "⊙": "*", "·": "@", "'": ".T", "^": "**", "≥": ">=", "==": "=", ":=": "=",
@@ -65,6 +68,14 @@ class FormulaSyntaxError(SentenceError):
         if not self.fix:
             return said
         return f"{said}\n{say(Text('formula.fix', {'advice': self.fix}), lang)}"
+
+
+def plain_letters(name: str) -> str:
+    """A name whose letters are bold or slanted signs of their own, 𝐡 or ℎ, as h."""
+    return "".join(
+        unicodedata.normalize("NFKC", c) if c == "ℎ" or "𝐀" <= c <= "𝟿" else c
+        for c in name
+    )
 
 
 def quote(text: str, span: e.Span) -> str:
@@ -117,34 +128,39 @@ class FormulaTokens:
 
     def _is_read(self, token: Token) -> bool:
         if token.kind == "unknown":
-            self.fail((token.start, token.end), "formula.macro", found=token.text)
+            why, fields = why_unread(token.text, is_latex=True)
+            self.fail_at(token, why, **fields)
         return True
 
     def _plain(self) -> Iterator[Token]:
         text, at = self.text.translate(_SAME), 0
         text = text if len(text) == len(self.text) else self.text
         text = text.rstrip(_CLOSING)
+        before: tuple[str, ...] = ("", "")  # the two tokens that stand before
         while at < len(text):
-            if text[at].isspace():
+            if text[at].isspace() or unicodedata.category(text[at]) == "Cf":
                 at += 1
-            elif text[at] in RAISED or text[at] in LOWERED:
-                end = at
+                continue
+            if text[at] in RAISED or text[at] in LOWERED:
                 signs = RAISED if text[at] in RAISED else LOWERED
-                while end < len(text) and text[end] in signs:
-                    end += 1
-                yield from self._script_tokens(at, end, signs)
-                at = end
+                end = next((i for i in range(at, len(text)) if text[i] not in signs),
+                           len(text))  # fmt: skip
+                found = self._script_tokens(at, end, signs, before)
             else:
-                own, match = self._odd.match(text, at), _TOKEN.match(text, at)
-                if own:
-                    at = own.end()
-                    yield Token("name", own[0], own.start(), at)
-                    continue
-                if match is None:
-                    self.fail((at, at + 1), "formula.character", found=repr(text[at]))
-                at = match.end()
-                if match.lastgroup is not None:
-                    yield self._token(match)
+                found, end = self._word(text, at)
+            yield from found
+            before, at = (*before, *(token.text for token in found))[-2:], end
+
+    def _word(self, text: str, at: int) -> tuple[list[Token], int]:
+        """The name, number or sign that stands somewhere, and where it ends."""
+        own, match = self._odd.match(text, at), _TOKEN.match(text, at)
+        if own:
+            return [Token("name", own[0], at, own.end())], own.end()
+        if match is None:
+            why, fields = why_unread(self.text[at], is_latex=False)
+            self.fail((at, at + 1), why, **fields)
+        is_read = match.lastgroup is not None
+        return [self._token(match)] if is_read else [], match.end()
 
     @staticmethod
     def _token(match: re.Match[str]) -> Token:
@@ -153,7 +169,7 @@ class FormulaTokens:
             kind = "number"
         text = match[0]
         if kind == "name":
-            text = text.replace("ŷ", "y_hat")
+            text = plain_letters(text).replace("ŷ", "y_hat")
             for accent, word in _ACCENTS.items():
                 text = text.replace(accent, word)
             base, stroke, label = text.partition("_")
@@ -161,18 +177,22 @@ class FormulaTokens:
         return Token(kind, _SPELLINGS.get(text, text), match.start(), match.end())
 
     def _script_tokens(
-        self, start: int, end: int, signs: dict[str, str]
-    ) -> Iterator[Token]:
+        self, start: int, end: int, signs: dict[str, str], before: tuple[str, ...]
+    ) -> list[Token]:
+        """A script with its sign and its braces, but for those that stand before it."""
         sign = "**" if signs is RAISED else "_"
-        yield Token("symbol", sign, start, start)
-        yield Token("symbol", "{", start, start)
+        found = []
         for at in range(start, end):
-            text = signs[self.text[at]]
+            text = signs[self.text[at].translate(_SAME)]
             kind = (
                 "number" if text.isdigit() else "name" if text.isalpha() else "symbol"
             )
-            yield Token(kind, text, at, at + 1)
-        yield Token("symbol", "}", end, end)
+            found.append(Token(kind, text, at, at + 1))
+        if before == (sign, "{"):
+            return found
+        opening = [Token("symbol", text, start, start) for text in (sign, "{")]
+        opening = opening[before[-1] == sign :]
+        return [*opening, *found, Token("symbol", "}", end, end)]
 
     def fail(
         self, span: e.Span, text_id: str, fix: str = "", **fields: Any

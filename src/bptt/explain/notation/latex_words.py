@@ -9,6 +9,7 @@ with them or with this.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from bptt.explain.notation.greek import MACROS
@@ -32,7 +33,8 @@ _SIGNS = {
     r"\sqrt": "√", r"\{": "(", r"\}": ")", r"\lbrack": "[", r"\rbrack": "]",
     r"\prime": ".T", "^": "**", "'": ".T", "−": "-", "（": "(", "）": ")", "，": ",",
     r"\dots": "…", r"\ldots": "…", r"\cdots": "…",
-    "=": "=", r"\mid": "|", r"\lvert": "|", r"\rvert": "|",
+    "=": "=", "⊙": "*", "∘": "*", "⊗": "⊗", "∑": "Σ", "∏": "Π", "⊤": "⊤", "≥": ">=",
+    r"\ast": "*", r"\mid": "|", r"\lvert": "|", r"\rvert": "|",
 }  # fmt: skip
 _NAMES = frozenset((
     *MACROS.values(), "tau", "tanh", "sin", "cos", "exp", "log", "max", "min",
@@ -61,7 +63,7 @@ class LatexWords:
         while self._at < len(self._pieces):
             piece, start, end = self._pieces[self._at]
             self._at += 1
-            if piece in _SILENT:
+            if piece in _SILENT or unicodedata.category(piece[0]) == "Cf":
                 continue
             if piece in _ARGUMENTS:
                 self._braced()

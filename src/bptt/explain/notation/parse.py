@@ -188,7 +188,7 @@ class _FormulaReader(Forms):
                 found = self._raised_to(found, start)
             elif self.accept(".dot"):
                 self.expect("(")
-                found = self.placed(self._side_by_side(found, self.expression()), start)
+                found = self.placed(self.made("dot", (found, self.expression())), start)
                 self.expect(")")
             elif self._is_element_ahead() and not isinstance(found, e.Number):
                 close = self._opened()

@@ -65,11 +65,10 @@ class SumReader(Names):
         return self.time(single=not close)
 
     def _over(self, sign: str, index: str, first: Any, upper: Any) -> Expr:
-        are_times = isinstance(first, Time) and isinstance(upper, Time)
-        is_step = index in STEPS or are_times
-        is_step = is_step and not (
-            index in LETTERS and isinstance(upper, Time) and not upper.base
-        )
+        is_step = index in STEPS
+        if isinstance(first, Time) and isinstance(upper, Time):
+            of_steps = index not in LETTERS or sign == "Π"  # i = 1 .. 3 may be either
+            is_step = is_step or of_steps or bool(first.base or upper.base)
         if not is_step:
             self._refuse_product(sign)
             if isinstance(first, Time) and first != FIRST:

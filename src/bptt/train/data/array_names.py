@@ -1,6 +1,7 @@
 """The names of arrays in sequence files, and the part of the data that each names."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from bptt.errors import did_you_mean
@@ -53,6 +54,7 @@ def check_names(file: Path, names: Sequence[str], reads: Reads = PLAIN) -> None:
 def parts_of(file: Path, arrays: Arrays, reads: Reads) -> dict[str, Arrays]:
     """The arrays x, y, lengths of every part that a file holds."""
     found: dict[str, Arrays] = {}
+    used: dict[str, list[str]] = {}
     leads = ["x"] if reads.has_x else list(reads.steps)
     for part, names in PART_NAMES.items():
         for name in names:
@@ -60,7 +62,9 @@ def parts_of(file: Path, arrays: Arrays, reads: Reads) -> dict[str, Arrays]:
             if any(keys[lead] in arrays for lead in leads):
                 keys[CLASS_WEIGHTS] = CLASS_WEIGHTS  # of all parts
                 found[part] = {k: arrays[v] for k, v in keys.items() if v in arrays}
+                used[part] = list(keys.values())
     if found:
+        _refuse_left_over(file, arrays, found, list(chain(*used.values())))
         return found
     if "x" not in arrays and reads == PLAIN:
         reason = (
@@ -69,6 +73,21 @@ def parts_of(file: Path, arrays: Arrays, reads: Reads) -> dict[str, Arrays]:
         )
         raise BadRecordError(file, None, reason)
     return {_part_of_folder(file): arrays}
+
+
+def _refuse_left_over(
+    file: Path, arrays: Arrays, found: Mapping[str, Arrays], used: Sequence[str]
+) -> None:
+    """Refuse an array of a part that lacks the others. Raises: BadRecordError."""
+    left = [name for name in arrays if name not in used]
+    if left:
+        there = ", ".join(sorted(arrays))
+        reason = f"has {left[0]!r} that belongs to no other array of its part: {there}"
+        raise BadRecordError(file, None, reason)
+    without = [part for part, these in found.items() if "y" not in these]
+    if without and len(without) < len(found):
+        reason = f"has y of some parts, and none of {', '.join(without)}"
+        raise BadRecordError(file, None, reason)
 
 
 def _part_of_folder(file: Path) -> str:

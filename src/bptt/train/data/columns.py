@@ -35,6 +35,10 @@ IN_ORDER = (
     re.compile(r"\d\d:\d\d(:\d\d(\.\d+)?)?", re.ASCII),
 )
 COUNTED = re.compile(r"([^\d+-]*)(\d+)", re.ASCII)  # week 7
+# Words whose numbers fall as time goes on, without their signs: 500 B.C., 3 days ago.
+BACKWARDS = re.compile(
+    r"(.*\b)?(bc|bce|ago|before|lag|last|left|minus|remaining|until)s?", re.IGNORECASE
+)
 WEEKS = 53  # a two-digit number beyond them may be a year, and 00 come after 99
 MASKED = (
     "With --missing mask a gap has the value before it, and a target that is a gap "
@@ -208,12 +212,38 @@ def _counts_of(words: Any) -> Any | None:
     numbers = [one[2] for one in parts if one is not None]
     if len(numbers) < len(parts) or len({one[1] for one in parts if one}) > 1:
         return None
+    if parts and parts[0] and BACKWARDS.fullmatch(_bare(parts[0][1])):
+        return None
     of_two = all(len(one) == 2 for one in numbers)
     if of_two and min(numbers)[0] == "0" and int(max(numbers)) > WEEKS:
         return None
     pandas: Any = import_module("pandas")
     values = [int(one) if len(one) < 400 else np.inf for one in numbers]
     return pandas.Series(values, index=words.index, name=words.name, dtype=object)
+
+
+def _bare(word: str) -> str:
+    """A word as BACKWARDS reads it: `BC` of `B.C.`, `days ago` of `days_ago_`."""
+    return " ".join(word.replace(".", "").replace("_", " ").split())
+
+
+def remark_on_counts(table: Any, times: Any, group: str | None) -> Iterator[str]:
+    """That rows change their places by the number behind a word, which may count back.
+
+    table: with its rows as the file has them; times: of these rows.
+    """
+    column = table[times.name]
+    if times.dtype.kind != "O" or not is_of_words(column) or is_of_words(times):
+        return
+    groups = [times] if group is None else [t for _, t in times.groupby(table[group])]
+    if all(one.is_monotonic_increasing for one in groups):
+        return
+    first, last = column[times.idxmin()], column[times.idxmax()]
+    yield (
+        f"the rows are put in the order of the number in {times.name!r}, from "
+        f"{first!r} to {last!r}. If that counts backwards, put the rows in "
+        "order and leave out --time."
+    )
 
 
 def remark_on_times(file: Path, times: Any, groups: Any | None) -> Iterator[str]:

@@ -335,8 +335,19 @@ def _check(record: _Record) -> _Record:
     if y.ndim == steps and y.dtype.kind in "bf":
         y = y[..., None]
     if y.ndim == steps + 1 and y.dtype.kind in "biu" and y.max(initial=0) > 1:
-        raise record.refuse(f"y is a vector of integers up to {y.max()}, not 0 and 1")
+        found = f"y is a vector of integers up to {y.max()}, not 0 and 1"
+        raise record.refuse(f"{found}{_meant(record)}")
     return replace(record, y=y)
+
+
+def _meant(record: _Record) -> str:
+    """What a vector of whole numbers may have been meant to be."""
+    if record.y.shape[-1] == 1:
+        return "; a class has no axis of its own: save y[..., 0]"
+    if record.number is None and record.x.dtype.kind in "bf":
+        shape = record.x.shape
+        return f"; x of shape {shape} is one sequence, and {shape[0]} are x[..., None]"
+    return ""
 
 
 def _without_left_out(record: _Record) -> _Record:

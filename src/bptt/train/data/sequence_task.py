@@ -35,6 +35,7 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
     Raises: TooFewRecordsError if a part that is asked for has no record.
     """
     given = data
+    _refuse_long_season(data, options)
     if is_split_in_time(data, options):
         data = split_in_time(data, options)
     parts = dict(data.parts)
@@ -73,6 +74,19 @@ def sequence_task(data: SequenceFiles, options: TrainingOptions) -> TrainingTask
         classes=data.classes,
         remarks=tuple(remarks_on_series(given, options)),
     )
+
+
+def _refuse_long_season(data: SequenceFiles, options: TrainingOptions) -> None:
+    """Refuse a season before which no series begins: the forecast by it says nothing.
+
+    Raises: OptionError.
+    """
+    if options.season is None or data.horizon is None:
+        return
+    rows = data.horizon + max(len(x) for part in data.parts.values() for x in part.x)
+    if options.season >= rows:
+        expected = f"fewer steps than the {rows:,} of the longest series"
+        raise OptionError("--season", options.season, expected)
 
 
 def _lags(data: SequenceFiles, options: TrainingOptions) -> dict[str, int]:

@@ -9,7 +9,7 @@ from bptt.train.data.array_names import WHOLE
 from bptt.train.data.form import Form
 from bptt.train.data.sequence_files import SequenceFiles
 from bptt.train.data.sequences import Sequences
-from bptt.train.errors import OptionError, TooFewRecordsError
+from bptt.train.errors import OptionError, TooFewStepsError
 from bptt.train.options import SEQUENCES, TIME, TrainingOptions
 
 LONG = 2000  # steps
@@ -35,7 +35,7 @@ def split_in_time(data: SequenceFiles, options: TrainingOptions) -> SequenceFile
     The later parts hold everything before them, too, with a loss on their own steps
     alone: a network that predicts a series has seen its past. With --tau the training
     part of one series is cut into n_b streams that are read in parallel, as a text is.
-    Raises: TooFewRecordsError if a part has no step.
+    Raises: TooFewStepsError if a part has no step.
     """
     whole = data.parts[WHOLE]
     parts: dict[str, Sequences] = {}
@@ -43,7 +43,7 @@ def split_in_time(data: SequenceFiles, options: TrainingOptions) -> SequenceFile
         rows = [_part_of(whole, i, name, options) for i in range(len(whole))]
         kept = [i for i, row in enumerate(rows) if row[2].any()]
         if not kept:
-            raise TooFewRecordsError(data.source, name, max(map(len, whole.x)))
+            raise TooFewStepsError(data.source, name, list(map(len, whole.x)))
         x, y, weighs = (list(c) for c in zip(*(rows[i] for i in kept), strict=True))
         others = {
             n: [a[i] if n in whole.rows else a[i][: len(rows[i][0])] for i in kept]

@@ -24,6 +24,7 @@ from bptt.train.data.columns import (
     INDEX,
     numbers_of,
     refuse_unplaced,
+    remark_on_counts,
     remark_on_index,
     remark_on_names,
     remark_on_times,
@@ -238,6 +239,7 @@ def _in_order(
     if request.time is not None:
         times = times_of(file, table, request.time)
         groups = None if request.group is None else table[request.group]
+        remarks += remark_on_counts(table, times, request.group)
         remarks += remark_on_times(file, times, groups)
         table = table.loc[times.sort_values(kind="stable").index]
     return table, remarks

@@ -8,6 +8,7 @@ import numpy as np
 from bptt.step.shapes import Array
 from bptt.train.data.form import Form
 from bptt.train.data.sequence_files import SequenceFiles
+from bptt.train.data.weighting import LEFT_OUT
 from bptt.train.errors import LossError
 
 LOSSES = ("nll", "bce", "mse")
@@ -49,7 +50,20 @@ def remarks(data: SequenceFiles, loss: str | None) -> list[str]:
             "the targets hold only whole numbers, as real ones: learned with mse. If "
             "they are classes, give --loss nll (or save them as integers)."
         )
+    elif data.form.n_o == 1 and all(_are_classes(np.maximum(y, 0)) for y in ys):
+        lowest = min(float(y.min()) for y in ys)
+        if lowest == LEFT_OUT and not any(_is_between(y) for y in ys):
+            found.append(
+                f"the targets hold only whole numbers from 0 and {LEFT_OUT}, as real "
+                f"ones: learned with mse. If they are classes and {LEFT_OUT} leaves a "
+                "step out, save them as integers."
+            )
     return found
+
+
+def _is_between(y: Array) -> bool:
+    """Whether a target lies below 0 that is not the sign of a step left out."""
+    return bool(((y < 0) & (y != LEFT_OUT)).any())
 
 
 def _are_binary(y: Array) -> bool:

@@ -30,16 +30,20 @@ def check_weights(
     """
     mask = arrays.get(MASK)
     if mask is not None:
-        is_mask = mask.dtype.kind in "biu" and mask.max(initial=0) <= 1
         y_shape = arrays["y" if "y" in arrays else "x"].shape
-        if mask.shape not in (x_shape, y_shape) or not is_mask:
+        if not _is_mask(mask):
+            reason = f"{MASK} holds {_odd_one(mask)}, where 0 and 1 are needed; "
+            reason += f"{WEIGHTS} says what a loss weighs"
+            raise BadRecordError(file, None, reason)
+        if mask.shape not in (x_shape, y_shape):
             reason = (
                 f"mask holds {mask.dtype} of shape {mask.shape}; 0 or 1 for each step "
                 f"of x, {x_shape}, or for each element of y, {y_shape}, is needed"
             )
             raise BadRecordError(file, None, reason)
         if not per_step and mask.shape != y_shape:
-            reason = "has a mask of steps, but one target for the sequence"
+            reason = "has a mask of steps, but one target for the sequence; "
+            reason += "lengths say where a sequence ends"
             raise BadRecordError(file, 0, reason)
     wanted = x_shape if per_step else x_shape[:-1]
     each = "step of x" if per_step else "sequence"
@@ -48,6 +52,18 @@ def check_weights(
     if CLASS_WEIGHTS in arrays:
         found = arrays[CLASS_WEIGHTS]
         _check(file, CLASS_WEIGHTS, found, (found.size,), "class")
+
+
+def _is_mask(mask: Array) -> bool:
+    """Whether an array holds 0 and 1 alone, of any type of numbers."""
+    return mask.dtype.kind in "biuf" and bool(((mask == 0) | (mask == 1)).all())
+
+
+def _odd_one(mask: Array) -> object:
+    """A value that is neither 0 nor 1, or the type of what are no numbers."""
+    if mask.dtype.kind not in "biuf":
+        return mask.dtype
+    return mask[(mask != 0) & (mask != 1)].flat[0]
 
 
 def _check(
@@ -101,7 +117,7 @@ def gaps_as_mask(arrays: Arrays, *, may_lack: bool) -> Arrays:
     elif y is not None and y.dtype.kind == "i" and _is_binary_with_gaps(y):
         known = y != LEFT_OUT
     if known is None:
-        return arrays
+        return filled
     if y is not None:
         filled["y"] = np.where(known, y, 0).astype(y.dtype)
     filled[MASK] = _both(known, arrays.get(MASK))
@@ -112,8 +128,7 @@ def _both(known: Array, given: Array | None) -> Array:
     """The elements that count by both; `check_weights` refuses what is no mask."""
     if given is None:
         return known
-    is_mask = given.dtype.kind in "biu" and given.max(initial=0) <= 1
-    if not is_mask or given.shape != known.shape[: given.ndim]:
+    if not _is_mask(given) or given.shape != known.shape[: given.ndim]:
         return given
     wide = given.reshape(*given.shape, *[1] * (known.ndim - given.ndim))
     return np.asarray(known & (wide != 0))

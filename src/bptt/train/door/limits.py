@@ -35,7 +35,11 @@ def read_bounded(path: Path, limit: int) -> bytes:
     size = path.stat().st_size
     if size > limit:
         raise Refusal(f"has {in_words(size)}, where {in_words(limit)} is the most")
-    return path.read_bytes()
+    with path.open("rb") as stream:
+        content = stream.read(limit + 1)
+    if len(content) > limit:  # a device has no size, and no end
+        raise Refusal(f"has more than {in_words(limit)}, which is the most")
+    return content
 
 
 def in_words(n_bytes: int) -> str:

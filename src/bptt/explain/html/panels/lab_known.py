@@ -15,7 +15,8 @@ from bptt.explain.notation.plain import to_ascii
 from bptt.explain.sentences import LANGUAGES, table
 
 LETTERS = ("i", "j")
-SAID = ("formula.edit.", "formula.hint.", "formula.fix", "formula.known")
+SAID = ("formula.edit.", "formula.hint.", "formula.fix", "formula.known",
+        "formula.sign.", "formula.character", "formula.macro")  # fmt: skip
 
 
 def known_data(page: PageContext) -> dict[str, Any]:

@@ -266,7 +266,7 @@
       return make([n, m], data);
     },
     dot(node, [a, b]) {
-      const isColumn = (x) => x.shape.length === 1 || x.shape[1] === 1;
+      const isColumn = (x) => x.data.length > 1 && (x.shape.length === 1 || x.shape[1] === 1);
       if (!isColumn(a) || !isColumn(b)) return this.product(a, b, node);
       if (a.data.length !== b.data.length) this.fail("lab-product", { a: shown(a), b: shown(b), inner: a.data.length, other: b.data.length }, node);
       return scalar(sum(a.data.map((v, i) => v * b.data[i])));

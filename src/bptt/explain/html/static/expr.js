@@ -59,7 +59,7 @@
     outer: ({ parts, span }) => make("product", [from(parts[0]), make("transpose", [from(parts[1])])], {}, span),
     dot({ parts, span }) {
       const [a, b] = parts.map(from);
-      return make("product", [isColumn(a) && isColumn(b) ? make("transpose", [a]) : a, b], {}, span);
+      return make("product", [[a, b].every((x) => isColumn(x) && !isScalar(x)) ? make("transpose", [a]) : a, b], {}, span);
     },
     layer_norm: ({ parts, span }) => make("applied", [from(parts[0])], { f: "layer_norm", data: parts[1]?.value }, span),
   };

@@ -100,7 +100,7 @@
           this.want("(");
           const right = this.sum();
           this.want(")");
-          of = this.node("beside", start, { left: of, right });
+          of = this.node("call", start, { name: "dot", parts: [of, right] });
         } else if (of.op !== "number" && this.is("[", "_") && this.isElementAhead()) {
           const close = this.opened();
           if (this.take(":")) {
@@ -454,7 +454,8 @@
         if (close) this.want(close);
       }
       if (!index) this.fail("lab-no-index", {});
-      const isStep = STEPS.has(index) || (first?.base !== undefined && upper?.base !== undefined && upper.base !== "");
+      const areTimes = first?.base !== undefined && upper?.base !== undefined;
+      const isStep = STEPS.has(index) || (areTimes && (!LETTERS.has(index) || op === "product" || Boolean(first.base || upper.base)));
       if (!isStep) this.refuse(op, first);
       if (!isStep) return this.node("isum", start, { index, dim: upper?.dim ?? (upper ? upper.offset : null), body: this.term() });
       return this.overSteps(op, start, index, first || FIRST, upper || TAU, () => this.term());

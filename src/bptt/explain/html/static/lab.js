@@ -2,7 +2,7 @@
 (function () {
   const lab = B.data.lab;
   const said = ({ id, fields }) => fill(id, fields);
-  const fill = (id, fields) => B.word(id).replace(/\{(\w+)\}/g, (_, key) => fields[key] ?? "");
+  const fill = (id, fields) => B.word(id).replace(/\{\{|\}\}|\{(\w+)\}/g, (found, key) => (key ? fields[key] ?? "" : found[0]));
 
   /* What the reader's formula defines: the gradient of a node, parameter or element. */
   function target(left) {

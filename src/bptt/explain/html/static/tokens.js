@@ -3,7 +3,7 @@
 (function () {
   const RAISED = pairs("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ᵗˢᵀⁱʲᵏ⊤", "0123456789+-()tsTijkT");
   const LOWERED = pairs("₀₁₂₃₄₅₆₇₈₉₊₋₍₎₌ᵢⱼₖₗₘₜ", "0123456789+-()=ijklmt");
-  const SAME = pairs("−–—（）［］｛｝，＝＋＊／＠＾：∘∑∏≥’′＿ℒ", "---()[]{},=+*/@^:⊙ΣΠ≥''_L");
+  const SAME = pairs("−–—‐‑（）［］｛｝，＝＋＊／＠＾：∘∑∏≥’′＿ℒ⋅∙∗∕⊺≔≜", "-----()[]{},=+*/@^:⊙ΣΠ≥''_L··*/⊤==");
   const SPELLING = {
     "⊙": "*", "·": "@", "'": ".T", "^": "**", "≥": ">=", "²": "²", "==": "=", ":=": "=",
     ".*": "*", "./": "/", ".^": "**", ".mT": ".T", ".transpose()": ".T", ".t()": ".T", ".matmul": ".dot",
@@ -28,7 +28,8 @@
     "\\partial": "∂", "\\nabla": "∇", "\\sum": "Σ", "\\prod": "Π", "\\frac": "frac", "\\dfrac": "frac", "\\tfrac": "frac",
     "\\odot": "*", "\\circ": "*", "\\otimes": "⊗", "\\top": "⊤", "\\intercal": "⊤", "\\ge": ">=", "\\geq": ">=", "\\overline": "overline",
     "\\sqrt": "√", "\\{": "(", "\\}": ")", "\\prime": ".T", "\\lvert": "|", "\\rvert": "|", "\\mid": "|",
-    "^": "**", "'": ".T", "−": "-", "（": "(", "）": ")", "，": ",",
+    "^": "**", "'": ".T", "−": "-", "（": "(", "）": ")", "，": ",", "⊙": "*", "∘": "*", "⊗": "⊗", "∑": "Σ", "∏": "Π", "⊤": "⊤",
+    "≥": ">=", "\\ast": "*",
   };
   const NAMES = new Set(["tanh", "sin", "cos", "exp", "log", "max", "min", ...Object.values(GREEK)]);
   const FONTS = new Set(["\\mathrm", "\\text", "\\textrm", "\\operatorname", "\\operatorname*", "\\mathit", "\\mathbf",
@@ -36,7 +37,7 @@
   const HATS = { "\\hat": "_hat", "\\widehat": "_hat", "\\tilde": "_tilde", "\\widetilde": "_tilde", "\\bar": "_bar" };
   const BOLD_FONTS = new Set(["\\mathbf", "\\boldsymbol", "\\bm", "\\textbf", "\\mathbb"]);
   const BOLD = { 1: "𝟏", I: "𝐈", e: "𝐞", 0: "𝟎" };
-  const LONGEST = 20000;
+  const LONGEST = 20000, STYLED = /[ℎ\u{1D400}-\u{1D7FF}]/u; // bold and slanted letters that are signs of their own
 
   function pairs(keys, values, list) {
     return Object.fromEntries(Array.from(keys).map((key, i) => [key, list ? list[i] : Array.from(values)[i]]));
@@ -49,6 +50,13 @@
     }
   }
   B.FormulaError = FormulaError;
+  const INVISIBLE = /\p{Cf}/u;
+
+  /* Of a sign that is not read: what to write for it (notation/unread.py). */
+  function unread(found, other, span) {
+    const [id, way] = Object.hasOwn(B.data.unread, found) ? B.data.unread[found] : [other, ""];
+    return new FormulaError(id, { found, way }, span);
+  }
 
   /* A cell's own names, found however a Greek letter in them is written (notation/greek.py). */
   const written = (name) => Array.from(name, (c) => GREEK[c] ?? c).join("").replaceAll("var", "");
@@ -72,7 +80,7 @@
     let at = 0;
     while (at < text.length) {
       const c = text[at], scripts = RAISED[c] ? RAISED : LOWERED[c] ? LOWERED : null;
-      if (!c.trim()) at++;
+      if (!c.trim() || INVISIBLE.test(c)) at++;
       else if (scripts) at = script(text, at, scripts, found);
       else {
         TOKEN.lastIndex = ODD.lastIndex = at;
@@ -83,7 +91,7 @@
           continue;
         }
         const match = TOKEN.exec(text);
-        if (!match) throw new FormulaError("lab-character", { found: String.fromCodePoint(text.codePointAt(at)) }, [at, at + 1]);
+        if (!match) throw unread(String.fromCodePoint(source.codePointAt(at)), "formula.character", [at, at + 1]);
         const span = [at, TOKEN.lastIndex];
         at = TOKEN.lastIndex;
         if (match[1]) found.push({ kind: "number", text: match[1], span });
@@ -95,15 +103,18 @@
   }
 
   function spelt(name) {
-    const plain = Array.from(name.replaceAll("ŷ", "y_hat"), (c) => ACCENTS[c] ?? c).join("");
+    const plain = Array.from(name.replaceAll("ŷ", "y_hat"), (c) => ACCENTS[c] ?? (STYLED.test(c) ? c.normalize("NFKC") : c)).join("");
     const [base, ...rest] = plain.split("_");
     return [Object.hasOwn(GREEK, base) ? GREEK[base] : base, ...rest].join("_");
   }
 
+  /* A script with its sign and its braces, but for those that stand before it. */
   function script(text, start, signs, found) {
     let at = start;
-    const sign = (word, place) => found.push({ kind: "sign", text: word, span: [place, place] });
-    sign(signs === RAISED ? "**" : "_", start);
+    const word_ = signs === RAISED ? "**" : "_", isRaised = found.at(-1)?.text === word_;
+    const isBraced = found.at(-1)?.text === "{" && found.at(-2)?.text === word_;
+    const sign = (word, place) => isBraced || found.push({ kind: "sign", text: word, span: [place, place] });
+    if (!isRaised) sign(word_, start);
     sign("{", start);
     for (; at < text.length && signs[text[at]]; at++) {
       const word = signs[text[at]];
@@ -144,7 +155,7 @@
     while (at < pieces.length) {
       const { text: piece, start, end } = pieces[at++];
       const put = (kind, word, last) => found.push({ kind, text: word, span: [start, last ?? end] });
-      if (SILENT.has(piece)) continue;
+      if (SILENT.has(piece) || INVISIBLE.test(piece[0])) continue;
       if (["\\begin", "\\end", "\\tag", "\\label"].includes(piece)) braced();
       else if (Object.hasOwn(HATS, piece)) {
         const [name, last] = argument(end);
@@ -161,7 +172,7 @@
       else if (/^\d/.test(piece)) put("number", piece);
       else if (/^\p{L}$/u.test(piece)) put("name", spelt(piece));
       else if ("+-*/@=()[]{},:|_>.;∇∂".includes(piece)) put("sign", piece);
-      else throw new FormulaError("lab-macro", { found: piece }, [start, end]);
+      else throw unread(piece, "formula.macro", [start, end]);
     }
     return found;
   }
