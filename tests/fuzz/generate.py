@@ -9,6 +9,7 @@ run.
 from __future__ import annotations
 
 import random
+import re
 
 from tests.fuzz.case import INNER, NAME, Case, Equation
 from tests.fuzz.forms import (
@@ -30,6 +31,7 @@ EDGES = (1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33)
 SUMS = ("n_p+n_q", "n_p+n_q", "n_q+n_p", "n_p+1", "n_q+n_q")
 SQUASHES = ("tanh({0})", "sigmoid({0})", "sin({0})", "{0}", "{0}", "relu({0})")
 FACTORS = ("0.5", "-0.7", "0.9")
+NAME_OF_SIZE = re.compile(r"\bn_[a-z]\b")
 FORMS = ("squash", "squash", "linear", "linear", "matrix", "carry", "rename")
 
 
@@ -237,7 +239,9 @@ def _requests(case: Case, rng: random.Random) -> Case:
     optional = [n for n, s in case.shapes.items()
                 if len(s) == (1 if n[0].islower() else 2) and n[0] != "q"
                 and n not in NUMBERS_AT_PLACES]  # fmt: skip
-    dropped = set(optional) if rng.random() < 0.3 else set()
+    # A size is a number where a line names the dimension.
+    reads_sizes = any(NAME_OF_SIZE.search(eq.right) for eq in case.equations)
+    dropped = set(optional) if rng.random() < 0.3 and not reads_sizes else set()
     return case.but(
         nodes=_some(rng, [*case.real, *places], rng.choice((0, 0.3, 1))),
         seeds=seeds, start=_some(rng, states, rng.choice((0, 0.5, 1))),
