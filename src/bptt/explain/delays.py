@@ -3,35 +3,95 @@
     h_lag1[t] = h[t-1]; h_lag2[t] = h_lag1[t-1]        is how h[t-3] is carried;
     h[t] = tanh(W @ h_lag2[t-1])                       is shown as tanh(W @ h[t-3])
 
+Where the cell writes a start, `h[0] = ...`, what is carried is h or its start:
+
+    h_before[t] = where(begun[t-1], h[t-1], h_start[t])
+    h_lag1[t] = h_before[t]; h[t] = tanh(W @ h_lag1[t-1])    as tanh(W @ h_before[t-1])
+
 The graph in time is computed with what carries a delay, then joined: h_lag2^(2) is
 h^(0), and the state h_lag2^(0) before the first step is h^(-2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from bptt.step.graph import Graph, Node, rebuild, rewrite, shift, shift_of
 from bptt.unrolled import Place, Unrolled
 
 MOST_STARTS = 4  # states before the first step that are shown, h^(0), h^(-1), ...
+FLAGS = ("begun", "going")  # 1 at every step: at the next one, that it is not the first
+SUMMED = re.compile(r"sum_t\d+")  # what `sum(t, ...)` and `mean(t, ...)` have summed
 Carried = Mapping[str, tuple[str, int]]  # what carries a delay -> of what, and how far
 
 
 def carried_by(graph: Graph) -> Carried:
     """What only holds a value of another step, as reading `h[t-3]` makes it."""
     found: dict[str, tuple[str, int]] = {}
+    starts = {start.before: start for start in starts_of(graph)}
     for name, node in graph.definitions.items():
         body = node.inputs[0]
-        if body.op != "shift":
+        if body.op == "named":
+            source, lag = str(body.data), 0
+        elif body.op == "shift":
+            source, lag = shift_of(body)
+        else:
             continue
-        source, lag = shift_of(body)
         own, by = found.get(source, (source, 0))
         by += lag
-        if name == f"{own}_{'lag' if by < 0 else 'ahead'}{abs(by)}":
+        state, more = (
+            (starts[own].state, starts[own].lag) if own in starts else (own, 0)
+        )
+        if name == f"{state}_{'lag' if by + more < 0 else 'ahead'}{abs(by + more)}":
             found[name] = own, by
     return found
+
+
+@dataclass(frozen=True)
+class Start:
+    """`before[t] = where(flag[t+lag], state[t+lag], start[t])`, of a written start."""
+
+    before: str
+    flag: str
+    state: str
+    start: str
+    lag: int
+
+
+def starts_of(graph: Graph) -> Iterator[Start]:
+    """The starts that a cell writes, as its equations of every step read them."""
+    for name, node in graph.definitions.items():
+        body = node.inputs[0]
+        parts = body.inputs if body.op == "where" else ()
+        if [part.op for part in parts] != ["shift", "shift", "named"]:
+            continue
+        (flag, lag), (state, _) = map(shift_of, parts[:2])
+        start = f"{state}_start"
+        if flag in FLAGS and parts[2].data == start:
+            yield Start(name, flag, state, start, lag)
+
+
+def from_nothing(graph: Graph) -> frozenset[str]:
+    """The states that begin at 0 for the equations to mean what the cell says.
+
+    That a step has gone before, `begun[t] = 1`; the count of steps; what is summed.
+    """
+    found = set()
+    for name in graph.states:
+        node = graph.definitions.get(name)
+        if node is None:
+            continue
+        body = node.inputs[0]
+        if body.op == "constant":
+            found.add(name)
+        elif body.op == "add":
+            before, term = body.inputs
+            goes_on = before.op == "shift" and shift_of(before)[0] == name
+            if goes_on and (term.op == "constant" or SUMMED.fullmatch(name)):
+                found.add(name)
+    return frozenset(found)
 
 
 def without_carriers(graph: Graph) -> Graph:
@@ -45,10 +105,10 @@ def without_carriers(graph: Graph) -> Graph:
         if node.op == "shift":
             name, lag = shift_of(node)
             own, by = carried.get(name, (name, 0))
-            return shift(own, lag + by, node.shape) if by else node
+            return node if own == name else shift(own, lag + by, node.shape)
         if node.op == "named" and node.data in carried:
             own, by = carried[str(node.data)]
-            return shift(own, by, node.shape)
+            return shift(own, by, node.shape) if by else inputs[0]
         return rebuild(node, inputs)
 
     def owner(name: str) -> str:

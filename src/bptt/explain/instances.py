@@ -21,7 +21,7 @@ from bptt.execute.tokens import counted_by
 from bptt.execute.weighting import REDUCTIONS, weigh
 from bptt.explain.algebra.compare import decide_alike
 from bptt.explain.algebra.point import Point, Scope
-from bptt.explain.delays import carried_by, joined
+from bptt.explain.delays import carried_by, from_nothing, joined
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array, number_of, numbers_of
 from bptt.unrolled import unroll
@@ -203,6 +203,9 @@ def _point(
     scope: Scope, params: Any, inputs: Any, initial: Any, seeds: Any, weights: Array,
     sizes: Mapping[str, int], label: str,
 ) -> Point:  # fmt: skip
+    none = from_nothing(scope.computed)
+    initial = {n: np.zeros_like(v) if n in none else v for n, v in initial.items()}
+
     def made(rounding: Rounded | None) -> Point:
         with np.errstate(all="ignore"):  # what is not finite is said, and not warned of
             graph = unroll(

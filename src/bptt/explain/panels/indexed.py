@@ -46,7 +46,7 @@ def _cell(context: Subject) -> PagePanel:
     new = tuple(Typed(name) for name in graph.definitions if name not in before)
     inner = [Paragraph(Text("cell.inner", {"names": new}))] if new else []
     return PagePanel("cell", 1, Text("panel.cell"), (
-        Paragraph(Text("indexed.cell")), *inner,
+        Paragraph(Text("indexed.cell")), *inner, *opening.starts(context),
         Listing(print_graph(graph), "equations"),
         Paragraph(Text("indexed.equations")),
         *(Equations(f"equation:{name}", chain)

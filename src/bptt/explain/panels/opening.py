@@ -9,7 +9,7 @@ from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.expr import Expr, T, Value
 from bptt.explain.algebra.shape import shape_of, show
 from bptt.explain.context import Subject
-from bptt.explain.delays import carried_by
+from bptt.explain.delays import carried_by, starts_of
 from bptt.explain.model import (
     Block,
     Cell,
@@ -122,6 +122,7 @@ def cell(context: Subject) -> PagePanel:
     new = tuple(Value(n, T) for n in scope.graph.definitions if n not in before)
     if new:
         blocks.append(Paragraph(Text("cell.inner", {"names": new})))
+    blocks += starts(context)
     typed = _typed_lines(context)
     rows: list[TableRow] = []
     for name in scope.graph.definitions:
@@ -137,6 +138,19 @@ def cell(context: Subject) -> PagePanel:
     titles = tuple(Text(f"cell.column-{column}") for column in columns)
     blocks.append(ShownTable("shapes", titles, tuple(rows), Text("cell.parts")))
     return PagePanel("cell", 1, Text("panel.cell"), tuple(blocks))
+
+
+def starts(context: Subject) -> Iterator[Paragraph]:
+    """What the names stand for by which a start that the cell writes is read."""
+    for found in starts_of(context.cell.graph):
+        fields = {
+            "state": Value(found.state, T), "before": Value(found.before, T),
+            "start": Value(found.start, T),
+            "earlier": Value(found.state, T.moved(found.lag)),
+            "flag": Value(found.flag, T),
+        }  # fmt: skip
+        key = "cell.start" if found.lag < 0 else "cell.start-back"
+        yield Paragraph(Text(key, fields))
 
 
 def _typed_lines(context: Subject) -> dict[str, str]:
