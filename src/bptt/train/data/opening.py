@@ -112,7 +112,7 @@ class DataRequest:
     def is_that_of(self, record: dict[str, Any]) -> bool:
         """Whether a run whose config.json has this record was asked to read the same.
 
-        What it found itself, the words of labels, is left aside.
+        What it found itself, columns and the words of labels, is left aside.
         """
         known = DataRequest.from_json(record)
         limit = self.limit
@@ -122,7 +122,11 @@ class DataRequest:
             self,
             paths=tuple(path.resolve() for path in self.paths),
             limit=limit,
-            table=replace(self.table, classes=known.table.classes),
+            table=replace(
+                self.table,
+                columns=self.table.columns or known.table.columns,
+                classes=known.table.classes,
+            ),
             reads=known.reads,
         )
         return mine == known
