@@ -38,8 +38,9 @@ NOT_PACKED = (".npy", *SUFFIXES, ".parquet")
 
 # What people have, and what makes of it what can be read.
 CONVERT = {
-    ".mid": "a MIDI file is no array; make a piano roll (steps, pitches) of it, for "
-    "example with pretty_midi's get_piano_roll, and save x with numpy.savez",
+    ".mid": "a MIDI file is no array; make a piano roll (steps, pitches) of truths of "
+    "it, for example (pretty_midi.PrettyMIDI(file).get_piano_roll(fs=4) > 0).T, and "
+    "save it as x with numpy.savez",
     ".mat": "a MATLAB file; scipy.io.loadmat reads it: save its arrays as x and y "
     "with numpy.savez",
 }
@@ -112,7 +113,7 @@ class DataRequest:
     def is_that_of(self, record: dict[str, Any]) -> bool:
         """Whether a run whose config.json has this record was asked to read the same.
 
-        What it found itself, the words of labels, is left aside.
+        What it found itself, columns and the words of labels, is left aside.
         """
         known = DataRequest.from_json(record)
         limit = self.limit
@@ -122,7 +123,11 @@ class DataRequest:
             self,
             paths=tuple(path.resolve() for path in self.paths),
             limit=limit,
-            table=replace(self.table, classes=known.table.classes),
+            table=replace(
+                self.table,
+                columns=self.table.columns or known.table.columns,
+                classes=known.table.classes,
+            ),
             reads=known.reads,
         )
         return mine == known
