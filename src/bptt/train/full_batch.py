@@ -89,7 +89,7 @@ class FullBatchSession:
                 self._record_norms(log)
             while not self.is_over():
                 if self._run_round(log, progress, should_stop):
-                    self._validate(log, is_last_word=True)
+                    self._validate(log)
                     return
                 try:
                     self._validate(log, should_stop)
@@ -177,15 +177,12 @@ class FullBatchSession:
             start = stop
 
     def _validate(
-        self,
-        log: Log,
-        should_stop: Callable[[], bool] = never,
-        *,
-        is_last_word: bool = False,
+        self, log: Log, should_stop: Callable[[], bool] | None = None
     ) -> None:
+        """Measure the validation part, to its end where nobody may stop it."""
         is_best = validate(
-            self.setting, self.parameters, self.meter, log, should_stop,
-            is_last_word=is_last_word,
+            self.setting, self.parameters, self.meter, log, should_stop or never,
+            is_last_word=should_stop is None,
         )  # fmt: skip
         if is_best is None:
             return
