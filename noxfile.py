@@ -39,18 +39,24 @@ QUICK = (
 
 # What the style of this repository does not concern: any interpreter can run these.
 UNITS = tuple(room for room in QUICK if "house" not in room)
+# Two processes have two cores: what BLAS and torch start beside them waits in turns,
+# a third of the time of tests of torch.
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
 TESTING = ("pytest", "pytest-xdist", "hypothesis", "mpmath", "scipy")
 
 
-def _python(session: nox.Session, *arguments: str) -> None:
-    session.run(sys.executable, "-m", *arguments, external=True)
+def _python(
+    session: nox.Session, *arguments: str, env: dict[str, str] | None = None
+) -> None:
+    session.run(sys.executable, "-m", *arguments, external=True, env=env)
 
 
 @nox.session
 def quick(session: nox.Session) -> None:
     """Unit tests."""
-    _python(session, "pytest", "-q", "-n", "2", *QUICK, *session.posargs)
+    asked = (*QUICK, *session.posargs)
+    _python(session, "pytest", "-q", "-n", "2", *asked, env=ONE_THREAD)
 
 
 @nox.session
@@ -60,7 +66,8 @@ def tests(session: nox.Session) -> None:
     Each of two workers begins at its own half and takes of the other's rest when it is
     through: what the tests of a module share is made once, and both end together.
     """
-    _python(session, "pytest", "-q", "-n", "2", "--dist", "worksteal", *session.posargs)
+    asked = ("-n", "2", "--dist", "worksteal", *session.posargs)
+    _python(session, "pytest", "-q", *asked, env=ONE_THREAD)
 
 
 @nox.session
@@ -103,7 +110,9 @@ def _fresh(session: nox.Session, python: str, *requirements: str) -> str:
     session.run(python, "-m", "venv", "--clear", folder, external=True)
     places = (Path(folder, "bin/python"), Path(folder, "Scripts/python.exe"))
     new = str(next(place for place in places if place.exists()))
-    session.run(new, "-m", "pip", "install", "-q", *requirements, external=True)
+    # A part of it is imported: Python compiles that when it is.
+    options = ("-q", "--no-compile")
+    session.run(new, "-m", "pip", "install", *options, *requirements, external=True)
     return new
 
 
@@ -131,7 +140,8 @@ def pythons(session: nox.Session) -> None:
     paths = {name: _find_python(name) for name in wanted}
     for path in filter(None, paths.values()):
         new = _fresh(session, path, ".", *TESTING)
-        session.run(new, "-m", "pytest", "-q", "-n", "2", *UNITS, external=True)
+        asked = ("-m", "pytest", "-q", "-n", "2", *UNITS)
+        session.run(new, *asked, external=True, env=ONE_THREAD)
     tried = [name for name in wanted if paths[name]]
     missing = [name for name in wanted if not paths[name]]
     session.log(f"tried: {', '.join(tried)}; not found: {', '.join(missing) or 'none'}")

@@ -1,4 +1,9 @@
-"""Random cells: the gradient, its parts, its program and its text, by other roads."""
+"""Random cells: the gradient, its parts, its program and its text, by other roads.
+
+What is asked is whether the calculus is right, so NumPy runs most of these programs;
+kernels run as many cells beside it in tests/execute/compile/test_compiled.py, and here
+where they add up something of their own: the copies, and float32.
+"""
 
 import numpy as np
 import pytest
@@ -13,6 +18,7 @@ from bptt.step.graph import shift_of
 from tests.strategies import cells
 
 STEP = 1e-30
+NUMPY = {"executor": "reference"}
 
 
 def directions(arrays, seed):
@@ -46,8 +52,9 @@ def test_the_gradient_equals_the_complex_step(random):
     params, inputs, initial = random.arrays(1)
     initial = {name: value for name, value in initial.items() if name in cell.states}
     grad = cell.gradient(
-        params, inputs, initial=initial, input_gradient=True, initial_gradient=True
-    )
+        params, inputs, initial=initial, input_gradient=True, initial_gradient=True,
+        **NUMPY,
+    )  # fmt: skip
     for given_arrays, grads, which in (
         (params, grad, 0), (inputs, grad.inputs, 1), (initial, grad.initial, 2)
     ):  # fmt: skip
@@ -59,6 +66,7 @@ def test_the_gradient_equals_the_complex_step(random):
         assert found == pytest.approx(expected, rel=0, abs=1e-11 * (1 + size))
 
 
+@settings(max_examples=25)
 @given(cells(stops=True))
 def test_copies_add_up_to_the_gradient(random):
     cell = Cell(random.text)
@@ -78,7 +86,7 @@ def test_a_node_gradient_is_the_gradient_of_something_added_to_the_node(random):
     cell = Cell(random.text)
     params, inputs, initial = random.arrays(3)
     names = tuple(name for name in cell.nodes if name != "L")
-    grad = cell.gradient(params, inputs, initial=initial, nodes=names)
+    grad = cell.gradient(params, inputs, initial=initial, nodes=names, **NUMPY)
     declared, lines, extra = [], [], dict(inputs)
     for line in random.text.splitlines():
         name, _, right = line.partition("[t] = ")
@@ -88,7 +96,8 @@ def test_a_node_gradient_is_the_gradient_of_something_added_to_the_node(random):
             extra[f"x_{name}"] = np.zeros(grad.nodes[name].shape)
         lines.append(line)
     wider = Cell("\n".join([*declared, *lines]))
-    added = wider.gradient(params, extra, initial=initial, input_gradient=True)
+    more = {"input_gradient": True, **NUMPY}
+    added = wider.gradient(params, extra, initial=initial, **more)
     for name in names:
         # Nothing of this test remains to find where a node does not reach the loss.
         expected = added.inputs[f"x_{name}"]
@@ -126,8 +135,10 @@ def test_printed_text_parses_back_to_the_same_cell(random):
     assert again.states == cell.states
     params, inputs, initial = random.arrays(5)
     initial = {name: value for name, value in initial.items() if name in cell.states}
-    first = cell.forward(params, inputs, initial=initial)
-    assert again.forward(params, inputs, initial=initial).loss == first.loss
+    first, second = (
+        c.forward(params, inputs, initial=initial, **NUMPY) for c in (cell, again)
+    )
+    assert second.loss == first.loss
 
 
 def waiting(segment, sources):
@@ -181,7 +192,7 @@ def test_float32_stays_float32_and_near_float64(random):
     params, inputs, initial = random.arrays(8, np.float32)
     grad = cell.gradient(params, inputs, initial=initial, nodes=tuple(cell.nodes))
     double = {name: value.astype(np.float64) for name, value in params.items()}
-    exact = cell.gradient(double, inputs, initial=initial)
+    exact = cell.gradient(double, inputs, initial=initial, **NUMPY)
     for name, value in grad.items():
         assert value.dtype == np.float32
         size = np.abs(exact.copies[name].stack()).sum() + 1

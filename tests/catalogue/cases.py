@@ -1,5 +1,11 @@
-"""The cells of examples/catalogue, and arrays for each; sizes differ and are >= 2."""
+"""The cells of examples/catalogue, and arrays for each; sizes differ and are >= 2.
 
+Kernels and the reference take every cell through test_against_loops.py, full and
+ragged. What is built on these takes a part of the cells, with one of each kind of
+syntax; all of them with BPTT_EVERY_CELL=1.
+"""
+
+import os
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +18,23 @@ FOLDER = Path(__file__).parents[2] / "examples" / "catalogue"
 SIZES = (3, 2, 5, 4, 9, 17, 6, 7)
 TAU, N_B = 4, 3
 LENGTHS = (4, 2, 3)
+EVERY = bool(os.environ.get("BPTT_EVERY_CELL"))
+# One cell of each kind of syntax: a delay, a backward loop, a start, an input of a
+# step before, a loss at the end, indices, an integer state, a fixed parameter.
+KINDS = (
+    "narx", "crf", "vector_to_sequence", "rwkv4", "last_output", "gated_deltanet",
+    "lif", "echo_state",
+)  # fmt: skip
+
+
+def part(names, begin, of=3):
+    """One of each kind, and of the others every third (or `of`) from `begin` on.
+
+    Tests that begin elsewhere take others: each cell goes through one of three.
+    """
+    others = [name for name in names if name not in KINDS]
+    chosen = {*KINDS, *(others if EVERY else others[begin::of])}
+    return [name for name in names if name in chosen]
 
 
 @cache

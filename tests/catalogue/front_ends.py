@@ -7,18 +7,21 @@ import torch
 
 import bptt
 import bptt.torch
-from tests.catalogue.cases import LENGTHS, N_B, TAU, Case
+from tests.catalogue.cases import EVERY, LENGTHS, N_B, TAU, Case
 from tests.catalogue.loops import LOOPS
 from tests.catalogue.test_against_loops import leaves, torch_gradients
 
 
 def in_turn(names, both=()):
-    """Full and ragged batches in turn, and of a few names both; for `parametrize`."""
+    """Full and ragged batches in turn, and of a few names both; for `parametrize`.
+
+    BPTT_EVERY_CELL=1 gives both of all.
+    """
     batches = [
         (name, is_ragged)
         for number, name in enumerate(names)
         for is_ragged in (False, True)
-        if name in both or is_ragged == bool(number % 2)
+        if EVERY or name in both or is_ragged == bool(number % 2)
     ]
     ids = [f"{name}-{'ragged' if is_ragged else 'full'}" for name, is_ragged in batches]
     return {"argnames": ("name", "is_ragged"), "argvalues": batches, "ids": ids}

@@ -1,5 +1,7 @@
 """Recurrences that are in no catalogue: by every oracle, and beside loops in torch."""
 
+from functools import cache
+
 import pytest
 
 from bptt import Cell
@@ -128,11 +130,16 @@ def test_a_cell_of_no_catalogue_is_right_and_compiled(name):
     check_compiled(CELLS[name])
 
 
+@cache  # a cell keeps its programs: full and ragged batches run one
+def made(name):
+    return Cell(CELLS[name])
+
+
 @WAYS
 @pytest.mark.parametrize("name", BEYOND)
 def test_values_and_gradients_equal_a_loop_in_torch(name, executor, lengths):
     loop, node = BEYOND[name]
-    cell = Cell(CELLS[name.removesuffix("_code")])
+    cell = made(name.removesuffix("_code"))
     compare(Case(name, node, cell=cell), loop, node, executor, lengths)
 
 

@@ -4,6 +4,8 @@ Where a source is "found", its equations were compared with the place named; the
 are written as they are remembered.
 """
 
+from functools import cache
+
 import pytest
 
 from bptt import Cell
@@ -177,11 +179,16 @@ def test_a_cell_is_right_and_compiled(name):
     check_compiled(CELLS[name])
 
 
+@cache  # a cell keeps its programs: full and ragged batches run one
+def made(name):
+    return Cell(CELLS[name])
+
+
 @WAYS
 @pytest.mark.parametrize("name", LATER)
 def test_values_and_gradients_equal_a_loop_in_torch(name, executor, lengths):
     loop, node = LATER[name]
-    compare(Case(name, node, cell=Cell(CELLS[name])), loop, node, executor, lengths)
+    compare(Case(name, node, cell=made(name)), loop, node, executor, lengths)
 
 
 def test_every_cell_here_has_a_loop():

@@ -1,28 +1,19 @@
 """Every cell of examples/catalogue as a module of torch, against a loop in torch.
 
-In float64, to the bound of `front_ends.assert_same`.
+In float64, to the bound of `front_ends.assert_same`. BPTT_EVERY_CELL=1 gives every cell
+to every test, full and ragged; see cases.py for what a usual run takes.
 """
 
 import numpy as np
 import pytest
 import torch
 
-from tests.catalogue.cases import N_B, load
+from tests.catalogue.cases import KINDS, N_B, load, part
 from tests.catalogue.front_ends import Both, assert_all, assert_same, in_turn
 from tests.catalogue.loops import LOOPS
 
-ROWS = pytest.mark.parametrize("is_ragged", [False, True], ids=["full", "ragged"])
-EVERY = pytest.mark.parametrize("name", LOOPS)
-# One cell of each kind of syntax: a delay, a backward loop, a start, an input of a
-# step before, a loss at the end, indices, an integer state, a fixed parameter.
-KINDS = (
-    "narx", "crf", "vector_to_sequence", "rwkv4", "last_output", "gated_deltanet",
-    "lif", "echo_state",
-)  # fmt: skip
 
-
-@ROWS
-@EVERY
+@pytest.mark.parametrize(**in_turn(LOOPS, KINDS))
 def test_gradients_by_kernels_are_those_of_a_loop(name, is_ragged):
     both = Both(name, is_ragged=is_ragged)
     params, real, initial, whole = both.tensors()
@@ -52,7 +43,7 @@ def test_gradients_by_torchs_operations_are_those_of_a_loop(name, is_ragged):
     assert_all(dict(zip(names, grads, strict=True)), both.loops_gradients())
 
 
-@EVERY
+@pytest.mark.parametrize("name", part(LOOPS, 0))
 def test_a_gradient_per_row_is_the_gradient_of_the_row(name):
     both = Both(name)
     layer = both.layer()
@@ -102,7 +93,7 @@ def goes_on(name):
     return not (times.row_inputs or times.once or load(name).graph.backward)
 
 
-@pytest.mark.parametrize("name", [n for n in LOOPS if goes_on(n)])
+@pytest.mark.parametrize("name", [n for n in part(LOOPS, 1) if goes_on(n)])
 def test_two_pieces_are_one_sequence(name):
     """`final` is what `initial` takes to go on, a delay's steps and inputs included."""
     both = Both(name)

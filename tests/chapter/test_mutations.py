@@ -13,7 +13,7 @@ import pytest
 
 import bptt
 from bptt.calculus import bprop, program, simplify
-from bptt.check import check_cell, check_instance, make_instance
+from bptt.check import CHECKS, check_cell, check_instance, make_instance
 from bptt.execute import reference
 from bptt.execute.bindings import Bindings
 from bptt.step import ops
@@ -114,20 +114,28 @@ def is_caught_for(op):
         return True
 
 
-def is_caught(cell, **options):
-    """Whether a one-instance check fails, or the mutant cannot even be built."""
+def is_caught(cell):
+    """Whether a row of a one-instance check fails, or the mutant cannot even be built.
+
+    The first oracle that sees it is enough.
+    """
     try:
-        ledger = check_cell(cell, instances=1, executor="reference", **options)
+        return any(
+            check_cell(
+                cell, instances=1, executor="reference", checks=(oracle,)
+            ).failures
+            for oracle in CHECKS
+        )
     except (ValueError, IndexError, RuntimeError, bptt.BpttError, ops.s.ShapeRuleError):
         return True
-    return not ledger.passed
 
 
 @pytest.mark.parametrize("op", OPS)
 def test_every_operation_passes_unmutated(op):
     ledger = op_cell(op).check(instances=1, executor="reference")
     assert ledger.passed, str(ledger)
-    assert not is_caught_for(op)
+    if op in SUMS_OVER_TIME:  # else the same check again
+        assert not is_caught_for(op)
 
 
 @pytest.mark.parametrize(("op", "slot"), SLOTS)

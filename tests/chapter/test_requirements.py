@@ -74,7 +74,7 @@ REQUIREMENTS: dict[int, Requirement] = {
         "test_the_visit_order_starts_just_before_the_loss_and_follows_the_recursion",
     ),
     9: chapter(
-        "dL/dL(t) for sum, mean, mask, weights, last step",
+        "∂L/∂L^(t) = 1, derived, for sum, mean, mask, weights, last step",
         "test_the_derivative_of_the_total_loss_by_each_step_loss_is_its_weight",
     ),
     10: chapter(

@@ -102,7 +102,10 @@ def test_q1_follows_the_way_the_losses_are_added(options, last):
     ("number", "card", "words"),
     [
         ("Q1", "10.17", {"en": ["derived", "is 1", "sum"], "zh": ["推出来", "等于 1"]}),
-        ("Q2", "10.21", {"en": ["diagonal", "tanh", "still"], "zh": ["对角", "仍"]}),
+        ("Q2", "10.21", {
+            "en": ["the second is still the gradient", "the third, the diagonal"],
+            "zh": ["第二个仍然是梯度", "第三个，也就是对角矩阵"],
+        }),
         ("Q3", "tanh", {"en": ["hyperbolic", "quotient"], "zh": ["双曲正切", "商"]}),
     ],
 )  # fmt: skip

@@ -137,7 +137,7 @@ def test_a_wrong_formula_has_a_large_error_and_an_infinite_one_is_said():
 @pytest.mark.parametrize(("text", "error", "message"), [
     ("V.T @ grad_o[t]", NotAnEquationError, "write what it equals, for example"),
     ("grad_h[t] = grad_h[t]", NotAnEquationError, "so it says nothing"),
-    ("grad_h[t] = V.T ! grad_o[t]", FormulaSyntaxError, "'!' is not part of a formula"),
+    ("grad_h[t] = V.T ! grad_o[t]", FormulaSyntaxError, "! is not read; read are"),
     ("grad_h[t] = V.T ] grad_o[t]", FormulaSyntaxError, "] cannot stand here"),
     ("grad_h[t] = V.T @", FormulaSyntaxError, "a value is missing here"),
     ("grad_h[t] = Z @ h[t]", UnknownSymbolError, "Z is not a name of this cell"),
@@ -146,7 +146,7 @@ def test_a_wrong_formula_has_a_large_error_and_an_infinite_one_is_said():
     ("grad_h[t] = frob(h[t])", FormulaSyntaxError, "frob is not an operation"),
     ("grad_h[t] = tanh(h[t], h[t])", FormulaSyntaxError, "tanh takes 1 values, not 2"),
     ("grad_h[t] = h[t", FormulaSyntaxError, 'expected "]"'),
-    ("grad_h[t] = $h[t]", FormulaSyntaxError, "'$' is not part of a formula"),
+    ("grad_h[t] = $h[t]", FormulaSyntaxError, "$ is not read; read are"),
     ("grad_h[t] = i + h[t]", FormulaSyntaxError, "i is an index"),
     ("grad_h[t] = sum(i, n_q, h[t,i])", FormulaSyntaxError, "n_q is not a dimension"),
     ("grad_h[t] = " + "(" * 80 + "h[t]" + ")" * 80, FormulaSyntaxError, "too many"),

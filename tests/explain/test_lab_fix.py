@@ -61,6 +61,7 @@ def shown(page, text):
 
 @pytest.mark.parametrize("text", [
     *LIKELY, "∂h[tau]/∂h[1] = W", "∇h[t] = W.T @ ∇h[t+1] @ diag(1 - h[t+1]**2)",
+    "∂h[t]/∂h[t+1] = W", "∇a[t] = (1 - h[t]**2) @ ∇h[t]",
 ])  # fmt: skip
 def test_both_languages_say_the_same_of_it(lab, text):  # noqa: F811
     page, report = lab("book"), bptt.check_equation(text)
@@ -72,6 +73,9 @@ def test_both_languages_say_the_same_of_it(lab, text):  # noqa: F811
             assert report.suggestion in said
         for hint in report.hints:
             assert say(hint, language) in said
+        trap = report.trap
+        if trap is not None and trap.problem is not None and trap.is_misshapen:
+            assert trap.say(language) in said
 
 
 def test_what_is_right_or_not_read_is_given_no_fix(lab):  # noqa: F811

@@ -45,6 +45,7 @@ WRONG = {
     ),
     "lstm": ("∇h[t] = 0 * h[t]", "∇h[t] = W_i.T ∇i[t+1]", "∇s[t] = f[t] ∇s[t+1]"),
     "gru": ("∇h[t] = incoming(h[t])", "∇z[t] = h[t-1] * ∇h[t]"),
+    "users": ("∇u[t] = relu(u[t]) * ∇v[t]",),
 }  # fmt: skip
 
 
@@ -147,3 +148,42 @@ def test_what_is_to_be_written_for_a_sign_that_is_not_read_is_read(sign):
     left = r"\nabla_b L" if sign.startswith("\\") else "∇b"
     with pytest.raises(FormulaSyntaxError, match="is not read: "):
         bptt.check_equation(f"{left} = b {sign} c")
+
+
+def test_where_a_function_is_wrong_all_of_it_is_replaced():
+    (text,) = WRONG["users"]
+    advice = CELLS["users"].check_equation(text).edit.advice
+    assert advice == "1 - tanh(u[t])**2 in place of relu(u[t])"
+
+
+@pytest.mark.parametrize(("text", "turned"), [
+    ("∂h[t]/∂h[t+1] = W", "partial(h[t+1], h[t])"),
+    ("∂a[t]/∂h[t] = diag(1 - h[t]**2)", "partial(h[t], a[t])"),
+    ("dh[t-1]/dh[t] = W.T", "total(h[t], h[t-1])"),
+])  # fmt: skip
+def test_of_a_derivative_against_time_it_is_said_which_one_is_meant(text, turned):
+    report = bptt.check_equation(text)
+    assert not report.suggestion
+    for lang, end in (("en", f"in the other direction is {turned}."),
+                      ("zh", f"反方向的导数是 {turned}。")):  # fmt: skip
+        assert report.say(lang).endswith(end)
+    assert parse_formula(turned, Scope(bptt.cells.book.graph))
+
+
+def test_a_name_that_a_cell_has_not_is_answered_in_the_language_asked_for():
+    with pytest.raises(bptt.BpttError) as caught:
+        bptt.cells.lstm.check_equation("∇hh[t] = V.T @ ∇o[t]")
+    assert str(caught.value).endswith(
+        "q, s, h. This cell has no loss of its own: what arrives at h[t] from outside"
+        " is incoming(h[t]); did you mean h?"
+    )
+    chinese = caught.value.say("zh")
+    assert chinese.endswith("从外部传到 h[t] 的梯度写成 incoming(h[t])；是不是 h？")
+    assert "、q、s、h。" in chinese
+
+
+def test_an_inner_product_of_one_dimensional_arrays_runs():
+    said = str(bptt.check_equation("∇a[t] = (1 - h[t]**2) @ ∇h[t]"))
+    assert said.endswith(
+        "it runs without an error, but the result has not the shape of ∇_a."
+    )

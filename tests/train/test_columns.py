@@ -8,6 +8,7 @@ import pytest
 
 from bptt.train import DataRequest, TableRequest, TrainingOptions, open_data
 from bptt.train.data.opening import make_task
+from bptt.train.data.targets import remarks
 from bptt.train.errors import (
     BadRecordError,
     EmptyDataError,
@@ -183,6 +184,45 @@ def test_series_too_short_for_a_part_are_told_of_steps(tmp_path, rows, group, to
         make_task(read(file, group=group, columns=("a",)), TrainingOptions())
     assert told in str(error.value)
     assert "x_train" not in str(error.value)
+
+
+def test_what_becomes_of_groups_is_said(tmp_path):
+    rows = "t,g,v\n1,a,1\n2,a,2\n1,b,3\n"
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / name).write_text(rows)
+    table = TableRequest(time="t", group="g")
+    files = (tmp_path / "one.csv", tmp_path / "two.csv")
+    left, twice = open_data(DataRequest(files, table=table)).remarks
+    assert left.startswith("2 sequences have no step with an x and a target, and so no")
+    assert "'b'" in left
+    assert twice.startswith("2 groups stand in several files, the first is 'a'")
+    assert not read(
+        write(tmp_path, "t,g,v\n1,a,1\n2,a,2\n"), time="t", group="g"
+    ).remarks
+
+
+def test_tables_of_other_columns_are_named_with_them(tmp_path):
+    (tmp_path / "one.csv").write_text("a,b\n1,2\n3,4\n")
+    (tmp_path / "two.csv").write_text("b,a\n1,2\n3,4\n")
+    files = (tmp_path / "one.csv", tmp_path / "two.csv")
+    with pytest.raises(
+        BadRecordError, match=r"two.csv.* b, a, and .*one.csv.* has a, b"
+    ):
+        open_data(DataRequest(files))
+    assert len(open_data(DataRequest(files, table=TableRequest(columns=("a",))))) == 2
+
+
+def test_whole_numbers_of_a_series_are_taken_for_no_classes(tmp_path):
+    data = read(write(tmp_path, "a\n1\n2\n4\n"))
+    assert not remarks(data, None)
+
+
+def test_targets_of_every_row_may_be_split_in_time(tmp_path):
+    file = write(tmp_path, "a,y\n" + "1,0\n2,1\n" * 20)
+    with pytest.raises(TooFewRecordsError, match="--split-by time cuts each"):
+        make_task(read(file, target="y"), TrainingOptions())
+    options = TrainingOptions(split_by="time")
+    assert len(make_task(read(file, target="y"), options).parts) == 2
 
 
 def test_a_table_without_rows_does_not_ask_for_text(tmp_path):

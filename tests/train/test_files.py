@@ -7,7 +7,7 @@ import pytest
 
 from bptt.train.door.limits import Refusal, read_bounded
 from bptt.train.errors import FolderNotWritableError
-from bptt.train.files import add_line, make_folder, write_whole
+from bptt.train.files import add_line, make_folder, refuse_special, write_whole
 
 
 def test_content_is_replaced_and_no_temporary_file_stays(tmp_path):
@@ -71,3 +71,21 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_not_waited_for_or_replaced(
 def test_what_has_no_size_is_read_to_the_limit_only():
     with pytest.raises(Refusal, match="more than 1 KiB"):
         read_bounded(Path("/dev/zero"), 1024)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_stays_one_and_what_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "there").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    write_whole(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there").read_bytes() == b"new"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="it has no such places")
+def test_a_place_of_the_system_is_no_file_to_replace(tmp_path):
+    for place in ("/dev/stdout", "/proc/self/fd/1", "/dev/none_of_this_name"):
+        with pytest.raises(FolderNotWritableError, match="a pipe or a device"):
+            refuse_special(Path(place))
+    refuse_special(tmp_path / "dev")
+    refuse_special(Path("/dev", "shm", "of_a_run"))

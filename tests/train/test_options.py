@@ -241,3 +241,18 @@ def test_a_toml_file_with_a_mistake_says_which(tmp_path, text, message):
     (tmp_path / "run.toml").write_text(text)
     with pytest.raises(TrainError, match=re.escape(message)):
         read_run_config(tmp_path / "run.toml")
+
+
+def test_bytes_and_states_given_as_numbers_are_kept_as_a_run_is_read_again():
+    options = TrainingOptions(checkpoint=4)
+    assert TrainingOptions.from_json(options.to_json()) == options
+    assert options.limit == {"checkpoint": 4}
+    options = TrainingOptions(memory=2**20)
+    assert TrainingOptions.from_json(options.to_json()) == options
+
+
+def test_byte_pairs_have_an_entry_for_every_byte():
+    assert TrainingOptions(tokens="bpe", entries=256).entries == 256
+    assert TrainingOptions(tokens="words", entries=40).entries == 40
+    with pytest.raises(OptionError, match="--entries 255: expected at least 256"):
+        TrainingOptions(tokens="bpe", entries=255)

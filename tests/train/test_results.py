@@ -188,6 +188,10 @@ def test_runs_that_differ_in_the_seed_are_one_row(finished, tmp_path, capsys):
     drawn = r"class=[\"']?curve (s\d)[\"']?[^<]*>(?:</path>)?</svg>([^<]*)"
     entries = re.findall(drawn, page)
     assert entries == [("s0", "n_h 4"), ("s1", "n_h 9")]
+    again = copy_with(run, tmp_path / "again", seed=1)
+    found = compare_runs([*seeds, seeds[0], wide, again])
+    assert [len(row.runs) for row in found.rows] == [2, 1, 1]
+    assert found.rows[2].label == f"n_h 4 ({again})"
     other = copy_with(run, tmp_path / "bits", unit="bits per character")
     with pytest.raises(ComparisonError, match="bits per character"):
         compare_runs([run, other])
@@ -236,8 +240,26 @@ def test_a_sweep_runs_what_is_left_and_goes_on_where_it_stopped(tmp_path, monkey
     resumed = ["train", "--resume", str(out / "n_h=2,seed=1")]
     assert asked[4] == resumed
     toml.write_text(toml.read_text().replace("epochs = 1", "epochs = 2"))
-    with pytest.raises(SweepError, match="other options than the sweep now says"):
+    with pytest.raises(SweepError, match="other options or data than the sweep now"):
         run_sweep(*read_sweep(toml), 1, heard.append)
+    other = "missing = 'mask'\nepochs = 1"
+    toml.write_text(toml.read_text().replace("epochs = 2", other))
+    with pytest.raises(SweepError, match="other options or data than the sweep now"):
+        run_sweep(*read_sweep(toml), 1, heard.append)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("n-h = 3\n[grid]\nn_h = [2]", "says n-h outside of \\[grid\\] and n_h in it"),
+        ("scheduler = 'constant'\n[grid]\nschedule = ['cosine']", "leave one out"),
+        ("[grid]\nout = ['a', 'b']", "each run has a folder of its own"),
+    ],
+)
+def test_what_a_sweep_says_twice_is_refused(tmp_path, text, message):
+    (tmp_path / "sweep.toml").write_text(text)
+    with pytest.raises(ConfigFileError, match=message):
+        read_sweep(tmp_path / "sweep.toml")
 
 
 def test_a_sweep_waits_for_what_a_killed_one_left_at_work(tmp_path, monkeypatch):

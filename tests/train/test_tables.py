@@ -30,7 +30,7 @@ from bptt.train.errors import (
     OptionError,
     UnlikeDataError,
 )
-from bptt.train.predicting import forecast_run
+from bptt.train.predicting import forecast_run, predict_run
 from bptt.train.trivial import measure_lagged
 
 pandas = pytest.importorskip("pandas")
@@ -50,6 +50,22 @@ def sales(tmp_path):
 
 def read(file, **table):
     return open_data(DataRequest((file,), table=TableRequest(**table)))
+
+
+def test_columns_of_another_file_are_found_by_their_names(tmp_path, quiet):
+    rows = np.cumsum(np.random.default_rng(3).normal(size=(40, 2)), 0).round(3)
+    frame = pandas.DataFrame(rows, columns=["a", "b"])
+    frame.to_csv(tmp_path / "ab.csv", index=False)
+    frame.assign(note="x")[["b", "note", "a"]].to_csv(tmp_path / "ba.csv", index=False)
+    frame[["b"]].to_csv(tmp_path / "b.csv", index=False)
+    request = DataRequest((tmp_path / "ab.csv",))
+    options = TrainingOptions(cell="elman", n_h=2)
+    train(open_data(request), options, tmp_path / "run", quiet, request)
+    heads, rows = predict_run(tmp_path / "run", [tmp_path / "ab.csv"])
+    again, others = predict_run(tmp_path / "run", [tmp_path / "ba.csv"])
+    assert (heads, list(rows)) == (again, list(others))
+    with pytest.raises(OptionError, match="column a: expected one of b"):
+        predict_run(tmp_path / "run", [tmp_path / "b.csv"])
 
 
 def test_a_season_longer_than_every_series_is_refused(sales):

@@ -190,6 +190,11 @@ SLIPS = {
 }
 
 
+def test_a_roll_of_velocities_is_told_of_truths(tmp_path):
+    with pytest.raises(BadRecordError, match=r"up to 90, not 0 and 1; save a roll as"):
+        read(tmp_path, x=(X > 0).astype(np.uint8) * 90)
+
+
 @pytest.mark.parametrize("message", SLIPS)
 def test_a_slip_is_named_with_what_was_meant(tmp_path, message):
     with pytest.raises(BadRecordError, match=message):

@@ -1,5 +1,6 @@
 """Several runs beside each other: runs that differ in the seed alone are one row."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,19 +115,38 @@ class Comparison:
 def compare_runs(folders: Sequence[Path]) -> Comparison:
     """Read the summaries of finished runs and put like runs together.
 
+    A folder that is named twice counts once.
     Raises: the errors of `read_summary`; ComparisonError if losses have two units.
     """
-    runs = [read_summary(folder) for folder in folders]
+    once = {folder.resolve(): folder for folder in reversed(folders)}
+    runs = [read_summary(folder) for folder in reversed(once.values())]
     units = {run.record.unit: run.folder for run in runs}
     if len(units) > 1:
         raise ComparisonError(units)
-    groups: dict[str, list[Summary]] = {}
-    for run in runs:
-        groups.setdefault(repr(_identity(run)), []).append(run)
-    listed = list(groups.values())
+    listed = _grouped(runs)
     differing = _differing([group[0] for group in listed])
-    rows = [RowOfRuns(_label(g, differing), g, _figures(g)) for g in listed]
+    labels = [_label(group, differing) for group in listed]
+    named = [
+        one if labels.count(one) == 1 else f"{one} ({group[0].folder})"
+        for one, group in zip(labels, listed, strict=True)
+    ]
+    rows = [
+        RowOfRuns(label, group, _figures(group))
+        for label, group in zip(named, listed, strict=True)
+    ]
     return Comparison(runs[0].record.unit, rows)
+
+
+def _grouped(runs: Sequence[Summary]) -> list[list[Summary]]:
+    """Runs that differ in the seed alone; a seed that comes again begins a new row."""
+    groups: dict[tuple[str, int], list[Summary]] = {}
+    seen: Counter[str] = Counter()
+    for run in runs:
+        one = repr(_identity(run))
+        again = seen[f"{one} {run.record.seed}"]
+        seen[f"{one} {run.record.seed}"] += 1
+        groups.setdefault((one, again), []).append(run)
+    return list(groups.values())
 
 
 def write_comparison(comparison: Comparison, path: Path) -> None:

@@ -32,7 +32,7 @@ class Range:
 
     def expect(self, value: object) -> str:
         """What was expected instead of a value, with the word that is most like it."""
-        if self.most is not None and _is_whole(value) and value > self.most:  # type: ignore[operator]
+        if self.most is not None and is_whole(value) and value > self.most:  # type: ignore[operator]
             return f"{self.expected} to {self.most:,}"
         return self.expected + did_you_mean(value, self.words)
 
@@ -46,7 +46,7 @@ def whole(low: int, most: int = MOST_WHOLE) -> Range:
     """Whole numbers from `low` to `most`."""
     return Range(
         f"a whole number from {low}",
-        lambda value: _is_whole(value) and low <= value <= most,
+        lambda value: is_whole(value) and low <= value <= most,
         most=most,
     )
 
@@ -91,7 +91,8 @@ def _is_states(value: object) -> bool:
 STATES = Range("a whole number from 1, sqrt or optimal", _is_states, WAYS)
 
 
-def _is_whole(value: object) -> bool:
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number, and no truth."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 

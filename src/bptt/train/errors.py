@@ -106,11 +106,14 @@ class TooFewRecordsError(TrainError):
     """A part of the sequences has no record."""
 
     def __init__(
-        self, source: str, part: str, n: int, *, is_table: bool = False
-    ) -> None:
+        self, source: str, part: str, n: int, *, is_table: bool = False,
+        per_step: bool = False,
+    ) -> None:  # fmt: skip
         fix = "or arrays named x_train, x_validation and x_test."
         if is_table:
             fix = "or a --group of more values: the rows of each are one sequence."
+            if per_step:
+                fix += " --split-by time cuts each of them in time."
         elif n == 1:
             fix += " An x (n, tau) is one sequence of n steps; n of them: x[..., None]."
         super().__init__(
@@ -196,8 +199,9 @@ class SweepError(TrainError):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"RUN {str(folder)!r}: was trained with other options than the sweep now "
-            "says. Give the sweep another folder with out = ..., or move this one away."
+            f"RUN {str(folder)!r}: was trained with other options or data than the "
+            "sweep now says. Give the sweep another folder with out = ..., or move "
+            "this one away."
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bptt.train.errors import FolderNotWritableError
 
+DEVICES = ("/dev", "/dev/fd")  # folders of them, and /dev/shm is one of files
 # Windows lets no file be replaced that another program reads: a virus scanner, or
 # `bptt compare` of a run that goes on. They are done within seconds.
 PAUSES = (0.01, 0.05, 0.25, 1.0)  # seconds
@@ -31,7 +32,10 @@ def refuse_special(path: Path) -> None:
     A pipe without a reader would be waited for; a device would be replaced by a file.
     Raises: FolderNotWritableError.
     """
-    if path.exists() and not path.is_file():
+    # /dev/stdout is a link to a file where the output goes to one: none to replace.
+    place = path.absolute()
+    is_of_system = str(place.parent) in DEVICES or place.is_relative_to("/proc")
+    if is_of_system or (path.exists() and not path.is_file()):
         kind = "a folder" if path.is_dir() else "a pipe or a device"
         raise FolderNotWritableError(path, f"it is {kind}, not an ordinary file")
 
@@ -61,6 +65,7 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
     else than a file, and what write raises.
     """
     refuse_special(path)
+    path = path.resolve()  # a link stays one: what it leads to is replaced
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(

@@ -12,6 +12,7 @@ from bptt.flow.words import LANGUAGES, say
 from bptt.train.data.opening import Data, make_task
 from bptt.train.data.text import STANDARD_LIBRARY
 from bptt.train.data.windows import weights_of
+from bptt.train.files import refuse_special
 from bptt.train.gaps import inputs_of, total_of
 from bptt.train.run_folder import read_run
 from bptt.train.run_page import write_page
@@ -63,6 +64,7 @@ def write_flows(folder: Path, data: Data | None = None) -> dict[str, GradientFlo
             name={one: say(f"text.{when}", one, cell=saved.options.cell)
                   for one in LANGUAGES},
         )  # fmt: skip
+        refuse_special(folder / file)
         found[when].save(folder / file)
     with Board(folder / BOARD if saved.options.tensorboard else None, 0) as board:
         board.say("gradients", found["last"].verdict, 0)

@@ -10,7 +10,7 @@ from bptt.train.options import TrainingOptions
 NOT_IN_FULL_BATCH = (
     "tau", "k1", "k2", "learning_rate", "schedule", "scheduler_options",
     "scheduler_step", "clip", "clip_value", "weight_decay", "on_nonfinite",
-    "validations", "checkpoint_every", "tensorboard",
+    "validations", "checkpoint_every",
 )  # fmt: skip
 NOISE = ("dropout", "recurrent_dropout", "zoneout", "weight_noise", "mask")
 

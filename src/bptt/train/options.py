@@ -26,6 +26,7 @@ from bptt.train.definition import (
     Defined,
     changed,
     defined,
+    is_whole,
     one_of,
     option,
     whole,
@@ -50,6 +51,7 @@ DATA, TEXT, MODEL = "Data", "Text as tokens", "The model"
 WINDOWS, LEARNING, NOISE, RUN = "Windows and batches", "Learning", "Noise", "The run"
 PARTS = "Parts of the data, and when to stop"
 GROUPS = (DATA, TEXT, MODEL, WINDOWS, LEARNING, NOISE, PARTS, RUN, "Help")
+N_BYTES = 256
 CHARACTERS, WORDS, PAIRS = "characters", "words", "bpe"  # what a text is read as
 
 
@@ -241,6 +243,10 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         """Check every range, and what options mean to each other."""
+        for name in ("memory", "checkpoint"):  # texts: 512MB, sqrt
+            value = getattr(self, name)
+            if is_whole(value):
+                object.__setattr__(self, name, str(value))
         for one in defined(self):
             one.check(getattr(self, one.name))
         if self.layers == 1 and (self.dropout or self.residual):
@@ -266,6 +272,9 @@ class TrainingOptions:
         if self.tokens == CHARACTERS:
             why = "--tokens words or bpe makes a vocabulary of a size"
             self.refuse_ignored(why, "entries")
+        if self.tokens == PAIRS and (self.entries or N_BYTES) < N_BYTES:
+            expected = f"at least {N_BYTES}: byte pairs begin with every byte"
+            raise OptionError("--entries", self.entries, expected)
         if self.memory is not None:
             why = "--memory takes the best schedule that fits"
             self.refuse_ignored(why, "checkpoint")

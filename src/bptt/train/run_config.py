@@ -11,6 +11,7 @@ n_k = 32
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +79,11 @@ def from_table(path: Path, table: Mapping[str, Any]) -> RunConfig:
 
     Raises: ConfigFileError, OptionError.
     """
-    names = _names()
     given: dict[str, Any] = {}
     for key, value in table.items():
-        name = names.get(key.replace("-", "_"))
+        name = meaning_of(key)
         if name is None:
-            meant = did_you_mean(key, names)
+            meant = did_you_mean(key, _names())
             raise ConfigFileError(
                 path, f"has {key!r}, which no option is called{meant}"
             )
@@ -119,6 +119,12 @@ def from_table(path: Path, table: Mapping[str, Any]) -> RunConfig:
     return RunConfig(options, request, None if record.out is None else Path(record.out))
 
 
+def meaning_of(key: str) -> str | None:
+    """The field that a name in a file stands for; None if it is none."""
+    return _names().get(key.replace("-", "_"))
+
+
+@cache
 def _names() -> dict[str, str]:
     """Every way to write an option -> its field."""
     found = {name: name for name in OWN}

@@ -26,10 +26,11 @@ from typing import Any
 
 from bptt.train.checkpoint import LAST, path_of
 from bptt.train.children import Children
+from bptt.train.data.opening import DataRequest
 from bptt.train.errors import ConfigFileError, SweepError
 from bptt.train.files import make_folder, refuse_special, try_lock, write_whole
 from bptt.train.options import TrainingOptions
-from bptt.train.run_config import from_table, read_table
+from bptt.train.run_config import from_table, meaning_of, read_table
 from bptt.train.run_folder import read_config
 from bptt.train.summary import SUMMARY_FILE, read_summary
 
@@ -90,6 +91,7 @@ def read_sweep(path: Path) -> tuple[Path, list[Job]]:
     for name, values in grid.items():
         if not isinstance(values, list) or not values:
             raise ConfigFileError(path, f"{GRID}.{name} is not a list of values")
+    _refuse_clash(path, found, grid)
     out = Path(str(found.pop("out", path.with_suffix(""))))
     n = 1
     for values in grid.values():
@@ -106,6 +108,24 @@ def read_sweep(path: Path) -> tuple[Path, list[Job]]:
     if twice:
         raise ConfigFileError(path, f"names {twice} runs twice")
     return out, jobs
+
+
+def _refuse_clash(
+    path: Path, outside: Mapping[str, Any], grid: Mapping[str, Any]
+) -> None:
+    """Refuse what is said in [grid] and outside of it, and a folder for each run.
+
+    Raises: ConfigFileError.
+    """
+    if "out" in grid:
+        reason = f"{GRID}.out: each run has a folder of its own; say out outside"
+        raise ConfigFileError(path, reason)
+    known = {meaning_of(key): key for key in outside}
+    for key in grid:
+        if meaning_of(key) in known:
+            other = known[meaning_of(key)]
+            reason = f"says {other} outside of [{GRID}] and {key} in it; leave one out"
+            raise ConfigFileError(path, reason)
 
 
 def run_sweep(
@@ -154,8 +174,12 @@ def _refuse_other(job: Job) -> None:
     """A folder of this name must hold the run that the sweep means."""
     if not path_of(job.folder, LAST).is_file():
         return
-    found = TrainingOptions.from_json(read_config(job.folder)["options"])
-    if found != TrainingOptions(**from_table(job.folder, job.table).options):
+    config, wanted = read_config(job.folder), from_table(job.folder, job.table)
+    options = TrainingOptions.from_json(config["options"])
+    request = config.get("data", {}).get("request")
+    asked = wanted.request or DataRequest()
+    is_same = request is None or asked.is_that_of(request)
+    if options != TrainingOptions(**wanted.options) or not is_same:
         raise SweepError(job.folder)
 
 

@@ -306,9 +306,9 @@ def _config(
 
 
 def _request(request: DataRequest, data: Data) -> dict[str, Any]:
-    """A request, with the words of labels as they were found."""
-    if isinstance(data, SequenceFiles) and data.classes:
-        table = replace(request.table, classes=data.classes)
+    """A request, with columns and the words of labels as they were found."""
+    if isinstance(data, SequenceFiles) and data.is_table:
+        table = replace(request.table, columns=data.columns, classes=data.classes)
         request = replace(request, table=table)
     return request.to_json()
 

@@ -1,4 +1,9 @@
-"""The toolbox, put together by hand into four cells, against NumPy in float64."""
+"""The toolbox, put together by hand into four cells, against NumPy in float64.
+
+BPTT_EVERY_CELL=1 tries every cell with every size, type and instruction set.
+"""
+
+import os
 
 import numpy as np
 import pytest
@@ -84,10 +89,21 @@ def get_target(level):
     return get_host_target() if level == "host" else lower_target(level)
 
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("n_h", [1, 7, 15, 16, 33, 100])
-@pytest.mark.parametrize("cell", GATES)
+def turns():
+    """(cell, n_h, dtype, level): two of the four cells for all that sets a remainder.
+
+    Every cell meets every size, and both types, each with another instruction set.
+    """
+    every = bool(os.environ.get("BPTT_EVERY_CELL"))
+    for a, cell in enumerate(GATES):
+        for b, n_h in enumerate((1, 7, 15, 16, 33, 100)):
+            for c, dtype in enumerate((np.float32, np.float64)):
+                for d, level in enumerate(LEVELS):
+                    if every or (a + b + c + d) % 2 == 0:
+                        yield cell, n_h, dtype, level
+
+
+@pytest.mark.parametrize(("cell", "n_h", "dtype", "level"), list(turns()))
 def test_gradient_is_right_for_every_remainder(cell, n_h, dtype, level):
     # 3 inputs are fused into the loop, 19 are not.
     layers = {n: HandLayer(cell, n, n_h, dtype, get_target(level)) for n in (3, 19)}

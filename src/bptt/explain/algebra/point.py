@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from bptt.check.instances import seeded_name
 from bptt.check.rounding import Rounded, largest
-from bptt.errors import list_known
+from bptt.errors import find_nearest
 from bptt.explain.algebra.expr import Value
-from bptt.explain.sentences import SentenceError
+from bptt.explain.prepare import has_indices
+from bptt.explain.sentences import SentenceError, Text
 from bptt.step.graph import Graph
 from bptt.step.shapes import Array, number_of
 from bptt.unrolled import Unrolled
@@ -79,10 +81,20 @@ class Scope:
         Raises: UnknownSymbolError.
         """
         if name not in self._shapes:
-            raise UnknownSymbolError(
-                "formula.no-name", name=name, names=list_known(name, self.names)
-            )
+            names = self._in_words(name)
+            raise UnknownSymbolError("formula.no-name", name=name, names=names)
         return self._shapes[name]
+
+    def _in_words(self, name: str) -> Text | tuple[str, ...]:
+        """The names there are, the nearest one, and what stands for a loss."""
+        found: Text | tuple[str, ...] = tuple(self.names)
+        if self.graph.loss is None and not has_indices(self.graph):
+            node = f"{seeded_name(self.graph)}[t]"
+            found = Text("formula.no-loss", {"names": found, "node": node})
+        near = find_nearest(name, self.names)
+        return found if near is None else Text(
+            "formula.near", {"names": found, "near": near}
+        )  # fmt: skip
 
     def shape(self, value: Value) -> tuple[Dim, Dim]:
         """Rows and columns of a value: a vector is a column, a scalar 1 by 1."""

@@ -278,6 +278,18 @@ def _factors(part: Expr, put: Put, right: list[Expr]) -> Iterator[Edit]:
 
 def _replacements(places: list[tuple[Expr, Put]], right: list[Expr]) -> Iterator[Edit]:
     known = dict.fromkeys(part for formula in right for part in e.walk(formula))
+    calls = {part.function for part in known if isinstance(part, e.Applied)}
+    # Where a function is wrong, what it is of is not what was mistaken.
+    inside = [
+        child
+        for part, _ in places
+        if isinstance(part, e.Applied) and part.function not in calls
+        for argument in part.arguments
+        for child in e.walk(argument)
+    ]
+    places = [
+        place for place in places if not any(place[0] is child for child in inside)
+    ]
     small_first = sorted(places, key=lambda place: sum(1 for _ in e.walk(place[0])))
     for part, put in small_first:
         is_whole = part is places[0][0]

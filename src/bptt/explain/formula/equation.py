@@ -167,7 +167,8 @@ class _Checker:
             is_latex=is_latex(self.text), **more,  # type: ignore[arg-type]
         )  # fmt: skip
         shown = best if edit is None else edit.result
-        found_hints = hints(self.left, formula, shown, report.write, other)
+        turned = None if right else self.known.turned(self.left)
+        found_hints = hints(self.left, formula, shown, report.write, other, turned)
         return replace(report, hints=found_hints)
 
     def _other_derivative(self, formula: Expr) -> e.Jacobian | None:

@@ -12,11 +12,12 @@ from bptt.explain.sentences import Text
 
 def hints(
     left: Expr, formula: Expr, right: Expr | None, write: Callable[[Expr], str],
-    other: e.Jacobian | None = None,
+    other: e.Jacobian | None = None, turned: e.Jacobian | None = None,
 ) -> tuple[Text, ...]:  # fmt: skip
     """The sentences that a wrong equation calls for, each once.
 
-    other: the derivative of the other kind, ∂ or d, where the formula gives that.
+    other: the derivative of the other kind, ∂ or d, where the formula gives that;
+    turned: the derivative in the other direction, where the one of the left side is 0.
     """
     found = [*_outside(formula, right, write), *_far((left, formula), write)]
     if other is not None and not is_far(left):
@@ -24,6 +25,9 @@ def hints(
         found.append(
             Text(f"formula.hint.{'immediate' if other.total else 'total'}", fields)
         )
+    if turned is not None:
+        fields = {"written": write(left), "meant": write(turned)}
+        found.append(Text("formula.hint.reversed", fields))
     return tuple(found)
 
 

@@ -84,6 +84,18 @@ class Known:
             ]  # fmt: skip
         return []
 
+    def turned(self, left: Expr) -> e.Jacobian | None:
+        """The derivative in the other direction, if there the value is read later."""
+        if not isinstance(left, e.Jacobian) or self.jacobians.formula(
+            replace(left, total=False)
+        ):
+            return None
+        target, source = left.source, left.target
+        swapped = replace(left, target=target, source=source)
+        return (
+            swapped if self.jacobians.formula(replace(swapped, total=False)) else None
+        )
+
     def right(self, left: Expr) -> list[Expr]:
         """The right sides that are known for a left side."""
         if isinstance(left, e.Transpose):

@@ -79,6 +79,8 @@ class Trap:
     @property
     def texts(self) -> tuple[Text, ...]:
         """What is to be said, line by line."""
+        if self.problem is not None and self.problem.id == "formula.flat-shape":
+            return (self.problem,)
         if self.problem is not None:
             kind = "flat-refused" if self.is_misshapen else "no-pass"
             return (Text(f"formula.{kind}", {"problem": self.problem}),)

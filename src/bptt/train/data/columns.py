@@ -1,7 +1,8 @@
 """The columns of a table: the numbers in them, and the order of its rows in time."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, time, timedelta
 from decimal import Decimal
 from importlib import import_module
@@ -263,6 +264,33 @@ def remark_on_times(file: Path, times: Any, groups: Any | None) -> Iterator[str]
             f"{one} of another one of their sequence, the first is row {row:,}"
             f"{place_of(file, row)}: each is read as a step of its own. If several "
             "series stand in a table, --group parts them."
+        )
+
+
+def remark_on_groups(
+    tables: Iterable[Any], group: str | None, used: Sequence[str]
+) -> Iterator[str]:
+    """Groups that are left out, or that stand in several files.
+
+    used: what the sequences are called that are left.
+    """
+    if group is None:
+        return
+    every = Counter(str(one) for table in tables for one in table[group].unique())
+    left = every - Counter(used)
+    if left:
+        n = left.total()
+        what = "1 sequence has" if n == 1 else f"{n:,} sequences have"
+        yield (
+            f"{what} no step with an x and a target, and so no part in this: the first "
+            f"is {next(iter(left))!r}."
+        )
+    twice = [one for one, n in every.items() if n > 1]
+    if twice:
+        what = "1 group stands" if len(twice) == 1 else f"{len(twice):,} groups stand"
+        yield (
+            f"{what} in several files, the first is {twice[0]!r}: the rows of each "
+            "file are a sequence of their own. If they are one, join the files."
         )
 
 

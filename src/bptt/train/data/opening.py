@@ -25,7 +25,11 @@ from bptt.train.errors import (
     MixedDataError,
     OptionError,
 )
-from bptt.train.options import CHARACTERS, TrainingOptions
+from bptt.train.options import (
+    CHARACTERS,
+    STANDARD_LIBRARY_CHARACTERS,
+    TrainingOptions,
+)
 
 Data = PlainText | LargeText | TokenFile | SequenceFiles
 
@@ -34,8 +38,9 @@ NOT_PACKED = (".npy", *SUFFIXES, ".parquet")
 
 # What people have, and what makes of it what can be read.
 CONVERT = {
-    ".mid": "a MIDI file is no array; make a piano roll (steps, pitches) of it, for "
-    "example with pretty_midi's get_piano_roll, and save x with numpy.savez",
+    ".mid": "a MIDI file is no array; make a piano roll (steps, pitches) of truths of "
+    "it, for example (pretty_midi.PrettyMIDI(file).get_piano_roll(fs=4) > 0).T, and "
+    "save it as x with numpy.savez",
     ".mat": "a MATLAB file; scipy.io.loadmat reads it: save its arrays as x and y "
     "with numpy.savez",
 }
@@ -48,9 +53,18 @@ CONVERT[".xlsx"] = CONVERT[".xls"] = "a spreadsheet; save it as .csv"
 CONVERT[".h5"] = CONVERT[".hdf5"] = (
     "an HDF5 file; h5py reads it: save its arrays as x and y with numpy.savez"
 )
-CONVERT[".wav"] = (
-    "a sound; scipy.io.wavfile reads it: save x, of steps and channels, with "
-    "numpy.savez"
+CONVERT[".wav"] = CONVERT[".mp3"] = CONVERT[".flac"] = CONVERT[".ogg"] = (
+    "a sound; save x, of steps and channels, with numpy.savez (scipy.io.wavfile reads "
+    ".wav)"
+)
+CONVERT[".feather"] = CONVERT[".orc"] = "a table; save it as .parquet or .csv"
+CONVERT[".arff"] = (
+    "an ARFF file; scipy.io.arff.loadarff reads it: save x and y with numpy.savez"
+)
+CONVERT |= dict.fromkeys(
+    (".bz2", ".xz", ".lzma", ".zip", ".7z", ".rar", ".tar", ".tgz", ".z", ".lz4"),
+    "an archive that is not unpacked here; unpack it, or pack its files one by one "
+    "as .gz or .zst",
 )
 
 WHOLE_HASH = 64 * 2**20  # bytes of a file that are hashed in full
@@ -95,6 +109,28 @@ class DataRequest:
         return cls(
             paths, record["pattern"], record["limit"], TableRequest(**table), per
         )
+
+    def is_that_of(self, record: dict[str, Any]) -> bool:
+        """Whether a run whose config.json has this record was asked to read the same.
+
+        What it found itself, columns and the words of labels, is left aside.
+        """
+        known = DataRequest.from_json(record)
+        limit = self.limit
+        if limit is None and not self.paths:
+            limit = STANDARD_LIBRARY_CHARACTERS
+        mine = replace(
+            self,
+            paths=tuple(path.resolve() for path in self.paths),
+            limit=limit,
+            table=replace(
+                self.table,
+                columns=self.table.columns or known.table.columns,
+                classes=known.table.classes,
+            ),
+            reads=known.reads,
+        )
+        return mine == known
 
 
 def open_data(request: DataRequest) -> Data:

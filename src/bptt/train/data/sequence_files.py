@@ -347,6 +347,8 @@ def _meant(record: _Record) -> str:
     if record.number is None and record.x.dtype.kind in "bf":
         shape = record.x.shape
         return f"; x of shape {shape} is one sequence, and {shape[0]} are x[..., None]"
+    if record.x.dtype.kind in "iu":  # a roll of velocities, counts, pixels
+        return "; save a roll as truths, roll > 0, and counts as real numbers"
     return ""
 
 

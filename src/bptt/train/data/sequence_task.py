@@ -115,7 +115,9 @@ def _split(data: SequenceFiles, options: TrainingOptions) -> dict[str, Sequences
 
 
 def _too_few(data: SequenceFiles, part: str, n: int) -> TooFewRecordsError:
-    return TooFewRecordsError(data.source, part, n, is_table=data.is_table)
+    return TooFewRecordsError(
+        data.source, part, n, is_table=data.is_table, per_step=data.form.per_step
+    )
 
 
 def sequence_evaluation(

@@ -25,6 +25,7 @@ from bptt.train.data.columns import (
     numbers_of,
     refuse_unplaced,
     remark_on_counts,
+    remark_on_groups,
     remark_on_index,
     remark_on_names,
     remark_on_times,
@@ -92,9 +93,11 @@ def read_tables(
     if request.target is not None and not request.classes:
         request = replace(request, classes=classes_of(tables, request.target))
     ordered = {f: _in_order(f, table, request, reads) for f, table in tables.items()}
+    in_order = {f: table for f, (table, _) in ordered.items()}
+    _refuse_other_columns(in_order, request, reads)
     found = [
         one
-        for file, (table, _) in ordered.items()
+        for file, table in in_order.items()
         for one in _sequences(file, table, request, reads)
     ]
     if not found:
@@ -102,23 +105,40 @@ def read_tables(
             reason = "has no row where every column of x has a value; see --columns"
             raise BadRecordError(files[0], None, reason)
         raise EmptyDataError(source, "there is no row in it", is_text=False)
-    if len({one.columns for one in found}) > 1:
-        raise BadRecordError(files[0], None, "has other columns than another table")
     make = _with_target if request.target is not None else _with_later_x
     used, whole, form = make(files[0], found, request)
     whole, form = _with_inputs(used, whole, form, reads)
+    ids = tuple(one.id for one in used) if request.group is not None else ()
     return SequenceFiles(
         source,
         tuple(files),
         {WHOLE: whole},
         form,
-        tuple(remark for _, remarks in ordered.values() for remark in remarks),
+        (*chain(*(remarks for _, remarks in ordered.values())),
+         *remark_on_groups(in_order.values(), request.group, ids)),
         horizon=request.horizon if request.target is None else None,
         is_table=True,
         columns=found[0].columns,
-        ids=tuple(one.id for one in used) if request.group is not None else (),
+        ids=ids,
         classes=request.classes,
-    )
+    )  # fmt: skip
+
+
+def _refuse_other_columns(
+    tables: Mapping[Path, Any], request: TableRequest, reads: Reads
+) -> None:
+    """Refuse tables whose columns of x differ, or stand in another order.
+
+    Raises: BadRecordError.
+    """
+    first, *others = tables
+    names = [str(c) for c in _columns_of_x(first, tables[first], request, reads)]
+    for file in others:
+        here = [str(c) for c in _columns_of_x(file, tables[file], request, reads)]
+        if here != names:
+            reason = f"has the columns {', '.join(here)}, and {str(first)!r} has "
+            reason += f"{', '.join(names)}; --columns a,b chooses those of x"
+            raise BadRecordError(file, None, reason)
 
 
 @dataclass(frozen=True)
@@ -245,6 +265,13 @@ def _in_order(
     return table, remarks
 
 
+def _columns_of_x(
+    file: Path, table: Any, request: TableRequest, reads: Reads
+) -> list[str]:
+    inputs = columns_of(file, list(map(str, table.columns)), reads)
+    return _columns(table, request, inputs)
+
+
 def _columns(table: Any, request: TableRequest, inputs: Columns) -> list[str]:
     """The columns of x."""
     others = chain(*inputs.values())
@@ -257,7 +284,8 @@ def _sequences(
 ) -> Iterator[_Rows]:
     """The rows of every group of a table."""
     inputs = columns_of(file, list(map(str, table.columns)), reads)
-    columns, targets = _columns(table, request, inputs), _targets(table, request)
+    columns = _columns_of_x(file, table, request, reads)
+    targets = _targets(table, request)
     parts = [("", table)]
     if request.group is not None:
         parts = list(table.groupby(request.group, sort=True, observed=True))

@@ -45,6 +45,8 @@ def remarks(data: SequenceFiles, loss: str | None) -> list[str]:
             "the targets hold only 0 and 1, as real numbers: learned with mse. If they "
             "are binary, give --loss bce (or save them as bool)."
         )
+    elif data.is_table and data.horizon is not None:
+        return found  # counts, such as sales: x is no class
     elif data.form.n_o == 1 and all(_are_classes(y) for y in ys):
         found.append(
             "the targets hold only whole numbers, as real ones: learned with mse. If "

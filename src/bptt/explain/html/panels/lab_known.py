@@ -16,7 +16,8 @@ from bptt.explain.sentences import LANGUAGES, table
 
 LETTERS = ("i", "j")
 SAID = ("formula.edit.", "formula.hint.", "formula.fix", "formula.known",
-        "formula.sign.", "formula.character", "formula.macro")  # fmt: skip
+        "formula.sign.", "formula.character", "formula.macro",
+        "formula.flat-shape")  # fmt: skip
 
 
 def known_data(page: PageContext) -> dict[str, Any]:

@@ -130,7 +130,10 @@
   }
   function* replacements(places, right) {
     const known = unique(right.flatMap(walk)), [whole] = places[0];
-    const sized = places.map(([x, set]) => [walk(x).length, x, set]).sort((a, b) => a[0] - b[0]);
+    // Where a function is wrong, what it is of is not what was mistaken.
+    const calls = new Set(known.filter((x) => is(x, "applied")).map((x) => x.f));
+    const inside = new Set(places.filter(([x]) => is(x, "applied") && !calls.has(x.f)).flatMap(([x]) => x.c.flatMap(walk)));
+    const sized = places.filter(([x]) => !inside.has(x)).map(([x, set]) => [walk(x).length, x, set]).sort((a, b) => a[0] - b[0]);
     for (const [, x, set] of sized) {
       if (x === whole && !is(x, "number")) continue;
       for (const other of known) {
@@ -229,12 +232,20 @@
     return (small.length ? small : leaves).map((x) => x.span).sort((a, b) => a[0] - b[0] || a[1] - b[1])[0];
   }
 
-  function hints(left, formula, shown, other) {
+  /* The derivative in the other direction, if there the value is read later. */
+  function turnedOf(left) {
+    if (!is(left, "jacobian") || jacobian(left)) return null;
+    const swapped = { ...left, key: undefined, c: left.c.slice().reverse() };
+    return jacobian(swapped) ? swapped : null;
+  }
+
+  function hints(left, formula, shown, other, turned) {
     const found = [], source = shown && walk(shown).find((x) => is(x, "incoming"));
     if (source && !walk(formula).some((x) => is(x, "incoming"))) found.push(["outside", { symbol: write(source), node: write(source.c[0]) }]);
     const far = [left, formula].flatMap(walk).find(isFar);
     if (far) found.push(["far", { immediate: write(far), meant: write({ ...far, total: true }) }]);
     if (other && !isFar(left)) found.push([other.total ? "immediate" : "total", { written: write(left), meant: write(other) }]);
+    if (turned) found.push(["reversed", { written: write(left), meant: write(turned) }]);
     return found.map(([id, fields]) => ({ id: `formula.hint.${id}`, fields }));
   }
 
@@ -271,7 +282,7 @@
     return {
       kind: best?.kind, span: best ? best.span : firstDifference(formula, right),
       advice: best && { id: `formula.edit.${best.kind}`, fields: Object.fromEntries(best.parts.map((x, i) => [`part${i}`, write(x)])) },
-      suggestion: shown ? `${leftText} = ${write(shown)}` : "", hints: hints(left, formula, shown, other),
+      suggestion: shown ? `${leftText} = ${write(shown)}` : "", hints: hints(left, formula, shown, other, right.length ? null : turnedOf(left)),
     };
   };
 })();

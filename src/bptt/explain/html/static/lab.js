@@ -234,7 +234,9 @@
     parts.push(advice);
     if (numpy) {
       const isTrap = numpy.rows && numpy.rows.some(isWrong);
-      parts.push(B.make("p", { text: B.word(isTrap ? "lab-trap" : numpy.rows ? "lab-flat-right" : "lab-no-trap") }));
+      const isShapeless = numpy.error?.id === "lab-result", { fields } = numpy.error || {};
+      const id = isTrap ? "lab-trap" : numpy.rows ? "lab-flat-right" : isShapeless ? "formula.flat-shape" : "lab-no-trap";
+      parts.push(B.make("p", { text: fill(id, fields || {}) }));
       if (numpy.rows) parts.push(table(numpy.rows));
     }
     place.className = "result " + (isRight ? "good" : "bad");
