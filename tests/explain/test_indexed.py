@@ -192,3 +192,22 @@ def test_what_the_language_has_no_word_for_says_so():
     line = replace(Lines(context.scope.graph).whole("S")[0], right="scattered(v[t, j])")
     check = check_line(line, context.scope.graph, context.points)
     assert check.note.id == "indexed.unread"
+
+
+def test_a_power_that_is_a_written_number_has_no_case_for_none():
+    shown = Cell("""
+        j = 1, ..., n_j
+        g[t, j] = sigmoid(W[j] @ x[t])
+        h[t, j] = g[t, j] ** (1 / 16) * h[t-1, j]
+        """).explain().text(width=200)  # fmt: skip
+    assert "** (1 / 16 - 1)" in shown
+    assert "where(1 / 16" not in shown
+
+
+def test_one_reader_gives_its_share_in_the_singular():
+    said = Cell("""
+        j = 1, ..., n_j
+        h[t, j] = tanh(W[j] @ h[t-1, j] + U[j] @ x[t])
+        """).explain().text(width=200)  # fmt: skip
+    assert "the share of every reader is added: h[t+1, j]." in said
+    assert "give back their shares" not in said

@@ -60,3 +60,27 @@ def test_the_figures_of_the_chart_that_is_played_with_are_read_on_a_phone(open_n
     )
     assert heights
     assert min(heights) >= 9
+
+
+def test_on_paper_no_chart_fills_a_page(open_page):
+    page = open_page("book")
+    page.run(OPEN)
+    page.tab.emulate_media(media="print")
+    widths = page.run(
+        "Array.from(document.querySelectorAll('svg.chart'), e => e.clientWidth)"
+    )
+    page.tab.emulate_media(media="screen")
+    assert len(widths) > 10
+    assert max(widths) <= 360
+
+
+def test_no_arrow_stands_behind_a_matrix_that_is_left_out(open_new):
+    tab = open_new("lstm", java_script_enabled=False).tab
+    alone = tab.evaluate(
+        "Array.from(document.querySelectorAll('.mxw + .op')).filter(e =>"
+        " !e.previousElementSibling.querySelector('table')"
+        " && getComputedStyle(e).display !== 'none').length"
+    )
+    assert alone == 0
+    empty = tab.locator(".mxw:not(:has(table)) + .op").count()
+    assert empty > 5

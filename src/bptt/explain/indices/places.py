@@ -258,6 +258,10 @@ def tidy(root: Node, graph: Graph) -> Node:
             place = next((place for place in found if place is not None), None)
             if place is not None:
                 return new_index.sum(inputs, place)
+        if node.op == "where" and inputs[0].op == "div":
+            numbers = [n.data for n in inputs[0].inputs if n.op == "constant"]
+            if len(numbers) == 2 and inputs[1].shape == node.shape:  # of x ** (1 / 16)
+                return inputs[1] if numbers[0] else inputs[2]
         return Node(node.op, inputs, node.shape, node.data)
 
     return rewrite([root], step)[root]
