@@ -14,6 +14,7 @@ from bptt.train.data.sequence_files import SequenceFiles
 from bptt.train.data.sequence_task import refuse_unlike
 from bptt.train.data.sequences import Sequences
 from bptt.train.data.targets import with_loss
+from bptt.train.data.untargeted import as_in
 from bptt.train.errors import ForecastError, NotPredictedError
 from bptt.train.reading import reads_of
 from bptt.train.run_folder import CELL_FILE, SavedRun, read_config, read_text
@@ -42,8 +43,13 @@ def predict_run(folder: Path, paths: Sequence[Path]) -> Rows:
     for text and tokens.
     """
     model = load(folder)
-    data = _sequences(model.run, paths)
-    meant = with_loss(data, model.run.options.loss)
+    # Of a later x the targets are in x itself.
+    is_later_x = model.run.config.get("data", {}).get("horizon") is not None
+    data = _sequences(model.run, paths, may_lack_targets=not is_later_x)
+    if data.lacks_targets:
+        meant = as_in(data, model.form)
+    else:
+        meant = with_loss(data, model.run.options.loss)
     refuse_unlike(data.source, meant.form, model.form)
     heads = ["sequence", "step", *_heads(data, model)]
 
@@ -51,7 +57,7 @@ def predict_run(folder: Path, paths: Sequence[Path]) -> Rows:
         number = 0
         for part in meant.parts.values():
             for i in range(len(part)):
-                p = _predicted(model, part, i)
+                p = _predicted(model, part, i, has_y=not data.lacks_targets)
                 rows = p if part.per_step else p[-1:]  # the last of them is of tau
                 for step, row in enumerate(rows, len(part.x[i]) - len(rows) + 1):
                     yield [_id(data, number), step, *_digits(row)]
@@ -60,10 +66,10 @@ def predict_run(folder: Path, paths: Sequence[Path]) -> Rows:
     return heads, rows()
 
 
-def _predicted(model: Trained, part: Sequences, i: int) -> Array:
+def _predicted(model: Trained, part: Sequences, i: int, *, has_y: bool) -> Array:
     """The predictions of one sequence, (tau, n_o)."""
     x, y = part.x[i], part.y[i]
-    given = {"x": x[:, None]} | ({"y": y[:, None]} if part.per_step else {})
+    given = {"x": x[:, None]} | ({"y": y[:, None]} if has_y and part.per_step else {})
     for name, every in part.others.items():
         given[name] = every[i][None] if name in part.rows else every[i][:, None]
     found = model.predict(given)
@@ -132,7 +138,9 @@ def _id(data: SequenceFiles, i: int) -> str | int:
     return data.ids[i] if data.ids else i + 1
 
 
-def _sequences(saved: SavedRun, paths: Sequence[Path]) -> SequenceFiles:
+def _sequences(
+    saved: SavedRun, paths: Sequence[Path], *, may_lack_targets: bool = False
+) -> SequenceFiles:
     """The sequences of some files, or of those of the run, read as it read its own."""
     known = saved.config.get("data", {}).get("request")
     if saved.kind != "sequences" or (known is None and not paths):
@@ -141,7 +149,7 @@ def _sequences(saved: SavedRun, paths: Sequence[Path]) -> SequenceFiles:
     request = replace(request, reads=reads_of(saved.model.cell))
     if paths:
         request = read_like(saved.folder, DataRequest(tuple(paths)))
-    data: Data = open_data(request)
+    data: Data = open_data(replace(request, may_lack_targets=may_lack_targets))
     if not isinstance(data, SequenceFiles):
         raise NotPredictedError(saved.folder, "other data")
     return data

@@ -75,7 +75,8 @@ EDGE = 2**20  # of a larger file: its first and last bytes
 class DataRequest:
     """What a person asked to read; written to config.json, and read again on resume.
 
-    reads: what the cell reads of sequence files; of a run its cell says it.
+    reads: what the cell reads of sequence files; of a run its cell says it;
+    may_lack_targets: files without targets are read to be predicted from.
     """
 
     paths: tuple[Path, ...] = ()
@@ -84,6 +85,7 @@ class DataRequest:
     table: TableRequest = field(default_factory=TableRequest)
     per: str | None = None
     reads: Reads = field(default_factory=Reads)
+    may_lack_targets: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Paths are made absolute: a run may be resumed from another folder."""
@@ -152,12 +154,18 @@ def open_data(request: DataRequest) -> Data:
     if found == ["table"]:
         files = [f for path in request.paths for f in _table_files(path, request)]
         source = " ".join(map(str, request.paths))
-        return read_tables(source, files, request.table, request.reads)
+        return read_tables(
+            source, files, request.table, request.reads,
+            may_lack_targets=request.may_lack_targets,
+        )  # fmt: skip
     if found == ["sequences"]:
         files = [f for path in request.paths for f in _sequence_files(path, request)]
         source = " ".join(map(str, request.paths))
         missing = request.table.missing
-        return read_sequences(source, files, request.per, missing, request.reads)
+        return read_sequences(
+            source, files, request.per, missing, request.reads,
+            may_lack_targets=request.may_lack_targets,
+        )  # fmt: skip
     return read_text(request.paths, pattern=request.pattern, limit=request.limit)
 
 

@@ -38,6 +38,7 @@ from bptt.train.data.reads import (
     with_steps,
 )
 from bptt.train.data.sequences import Sequences, plain_where_whole
+from bptt.train.data.untargeted import arrays_with_targets
 from bptt.train.data.weighting import (
     LEFT_OUT,
     MASK,
@@ -64,7 +65,8 @@ class SequenceFiles:
 
     horizon: how many steps ahead the target lies, where it is x itself; columns: the
     names of x's columns; ids: that of each sequence, as its group is called; classes:
-    the words that classes have as labels.
+    the words that classes have as labels; lacks_targets: whether the files hold none,
+    to be predicted from, and zeros stand in for them.
     """
 
     source: str
@@ -77,6 +79,7 @@ class SequenceFiles:
     columns: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    lacks_targets: bool = False
 
     @property
     def is_one_series(self) -> bool:
@@ -105,26 +108,32 @@ class _Record:
 
 def read_sequences(
     source: str, files: Sequence[Path], per: str | None = None, missing: str = ERROR,
-    reads: Reads = PLAIN,
+    reads: Reads = PLAIN, *, may_lack_targets: bool = False,
 ) -> SequenceFiles:  # fmt: skip
     """Read all records and check every one of them.
 
     per: what a target belongs to, "step" or "sequence", where its shape could mean
     both; None: a step. missing: "error", or "mask": a NaN in x has the value before it,
     and an element of y that is NaN does not count. reads: what a cell reads, as
-    `reads_of(cell)` says; x and y where none is named.
+    `reads_of(cell)` says; x and y where none is named. may_lack_targets: x alone is not
+    read as a series whose target is its next step.
 
     Raises: DataUnreadableError, EmptyDataError, BadRecordError (file, record, reason).
     """
     records: dict[str, list[_Record]] = {}
     remarks: dict[str, None] = {}
     horizon: int | None = 1
-    for file in files:
-        arrays, may_lack = _load(file, reads), missing == MASK
-        if not reads.has_y or any(name in TARGETS for name in arrays):
+    loaded = {file: _load(file, reads) for file in files}
+    has_y = {name in TARGETS for arrays in loaded.values() for name in arrays}
+    lacks_targets = may_lack_targets and reads.has_y and True not in has_y
+    for file, arrays in loaded.items():
+        may_lack = missing == MASK
+        if not reads.has_y or any(name in TARGETS for name in arrays) or lacks_targets:
             horizon = None
         for part, given in parts_of(file, arrays, reads).items():
             plain = with_steps(file, given, reads)
+            if lacks_targets:
+                plain = arrays_with_targets(plain, _axes(plain["x"]))
             chosen = gaps_as_mask(plain, may_lack=may_lack)
             if per is None:
                 remarks |= dict.fromkeys(_doubts(chosen))
@@ -144,7 +153,10 @@ def read_sequences(
         _check_like(record, every[0], reads)
     parts = {p: _together(source, p, these, reads) for p, these in records.items()}
     form = with_others(_form(every), [one.others for one in every], reads)
-    return SequenceFiles(source, tuple(files), parts, form, tuple(remarks), horizon)
+    return SequenceFiles(
+        source, tuple(files), parts, form, tuple(remarks), horizon,
+        lacks_targets=lacks_targets,
+    )  # fmt: skip
 
 
 def _doubts(arrays: Arrays) -> Iterator[str]:
@@ -201,13 +213,12 @@ def _records(file: Path, arrays: Arrays, per: str | None) -> Iterable[_Record]:
     x = arrays["x"]
     if x.dtype.kind not in "biuf":
         raise BadRecordError(file, None, f"x holds {x.dtype}, no numbers")
-    x_is_token = x.dtype.kind in "iu" and x.ndim < 3
-    axes = x.ndim - (0 if x_is_token else 1)
+    axes = _axes(x)
     if axes == 1:
         if "lengths" in arrays:
             reason = f"has lengths, but x of shape {x.shape} is one sequence"
             fix = "padded ones are (n, tau), a row of tokens each"
-            if not x_is_token:
+            if x.ndim > axes:
                 fix = "padded ones of one column are x[..., None]"
             raise BadRecordError(file, None, f"{reason}; {fix}")
         yield from _weighed([_single(file, x, arrays.get("y"), per)], arrays, 1)
@@ -216,6 +227,12 @@ def _records(file: Path, arrays: Arrays, per: str | None) -> Iterable[_Record]:
     else:
         reason = f"x has shape {x.shape}; see the shapes in docs/training.md"
         raise BadRecordError(file, None, reason)
+
+
+def _axes(x: Array) -> int:
+    """How many axes of x are rows and steps."""
+    is_token = x.dtype.kind in "iu" and x.ndim < 3
+    return x.ndim - (0 if is_token else 1)
 
 
 def _weighed(

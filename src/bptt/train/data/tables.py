@@ -38,6 +38,7 @@ from bptt.train.data.sequence_files import ERROR, SequenceFiles, with_others
 from bptt.train.data.sequences import Sequences, plain_where_whole
 from bptt.train.data.table_inputs import Columns, columns_of, inputs_of_rows
 from bptt.train.data.text import blocks_of, kind_of
+from bptt.train.data.untargeted import table_with_targets
 from bptt.train.data.weighting import MASK, carried_on
 from bptt.train.door.limits import Refusal, refuse_above
 from bptt.train.errors import (
@@ -80,16 +81,24 @@ class TableRequest:
 
 
 def read_tables(
-    source: str, files: Sequence[Path], request: TableRequest, reads: Reads = PLAIN
-) -> SequenceFiles:
+    source: str, files: Sequence[Path], request: TableRequest, reads: Reads = PLAIN,
+    *, may_lack_targets: bool = False,
+) -> SequenceFiles:  # fmt: skip
     """Read tables whose rows are steps.
 
-    reads: what the cell reads; its inputs besides x and y are columns, too.
+    reads: what the cell reads; its inputs besides x and y are columns, too;
+    may_lack_targets: the columns of the target may be missing, all of them everywhere.
 
     Raises: DataUnreadableError, BadRecordError (file, row, reason), EmptyDataError,
     OptionError for a column that is not there, TrainExtraMissingError without pandas.
     """
     tables = {file: _read(file) for file in files}
+    lacks_targets = may_lack_targets and _lack_targets(tables.values(), request)
+    if lacks_targets:
+        tables = {
+            file: table_with_targets(table, _targets(table, request), request.classes)
+            for file, table in tables.items()
+        }
     if request.target is not None and not request.classes:
         request = replace(request, classes=classes_of(tables, request.target))
     ordered = {f: _in_order(f, table, request, reads) for f, table in tables.items()}
@@ -121,7 +130,17 @@ def read_tables(
         columns=found[0].columns,
         ids=ids,
         classes=request.classes,
+        lacks_targets=lacks_targets,
     )  # fmt: skip
+
+
+def _lack_targets(tables: Iterable[Any], request: TableRequest) -> bool:
+    """Whether a target is asked for, and no table has a value of it."""
+    return request.target is not None and not any(
+        name in table.columns and table[name].notna().any()
+        for table in tables
+        for name in _targets(table, request)
+    )
 
 
 def _refuse_other_columns(
