@@ -64,7 +64,7 @@ def test_a_mask_without_y_is_that_of_the_next_step(tmp_path):
             BadRecordError,
             "0 or 1 for each",
         ),
-        ({"y": CLASSES, "mask": X[..., 0]}, BadRecordError, "mask holds float32"),
+        ({"y": CLASSES, "mask": X[..., 0]}, BadRecordError, "mask holds 0.12"),
         (
             {"y": CLASSES[:, 0], "mask": np.ones((6, 5), int)},
             BadRecordError,

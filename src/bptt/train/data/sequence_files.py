@@ -38,7 +38,6 @@ from bptt.train.data.reads import (
     with_steps,
 )
 from bptt.train.data.sequences import Sequences, plain_where_whole
-from bptt.train.data.untargeted import arrays_with_targets
 from bptt.train.data.weighting import (
     LEFT_OUT,
     MASK,
@@ -133,7 +132,8 @@ def read_sequences(
         for part, given in parts_of(file, arrays, reads).items():
             plain = with_steps(file, given, reads)
             if lacks_targets:
-                plain = arrays_with_targets(plain, _axes(plain["x"]))
+                lead = plain["x"].shape[: _axes(plain["x"]) - 1]
+                plain = {**plain, "y": np.zeros(lead, np.int64)}
             chosen = gaps_as_mask(plain, may_lack=may_lack)
             if per is None:
                 remarks |= dict.fromkeys(_doubts(chosen))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bptt.step.shapes import Array
 from bptt.train.data.form import Form
-
-if TYPE_CHECKING:
-    from bptt.train.data.sequence_files import SequenceFiles
+from bptt.train.data.sequence_files import SequenceFiles
 
 KINDS = {"class": np.int64, "multi-hot": np.bool_, "real": np.float32}
 
@@ -22,12 +20,6 @@ def table_with_targets(
 ) -> Any:
     """A table with columns of targets; classes: the words of one, if it has any."""
     return table.assign(**dict.fromkeys(targets, classes[0] if classes else 0))
-
-
-def arrays_with_targets(arrays: Mapping[str, Array], axes: int) -> dict[str, Array]:
-    """The arrays of a part with a y of each sequence; axes: of steps and rows in x."""
-    lead = arrays["x"].shape[: axes - 1]
-    return {**arrays, "y": np.zeros(lead, np.int64)}
 
 
 def as_in(data: SequenceFiles, form: Form) -> SequenceFiles:
