@@ -152,6 +152,12 @@ def test_a_group_is_a_sequence_with_a_label_of_its_own_or_one_per_row(tmp_path):
         ("a;b\n0,5;1,5\n2,5;3,5\n", {}, DataUnreadableError, "more fields than its"),
         ("a\n0,1\n2,3\n", {}, DataUnreadableError, r"'\.' in decimals"),
         ("a;b\n1;2\n3;4\n", {}, DataUnreadableError, "parted by ';'; save it with"),
+        (
+            "a,b, a\n1,2,3\n",
+            {},
+            DataUnreadableError,
+            "two of its columns are called 'a'",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_used_says_why(tmp_path, text, table, error, message):

@@ -1,5 +1,6 @@
 """The columns of a table: the numbers in them, and the order of its rows in time."""
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -142,6 +143,25 @@ def _is_number(word: str) -> bool:
 def _is_beyond_64_bits(word: str) -> bool:
     is_whole = WHOLE.fullmatch(word) is not None
     return is_whole and not -(2.0**63) <= float(word) < 2.0**64
+
+
+def name_twice(file: Path, columns: Iterable[str], separator: str) -> str | None:
+    """A name that stands twice in a text's first line; a pipe is read once.
+
+    columns: the names that pandas made of it, `sales.1` of a second `sales`.
+    """
+    may_be = any(name.rpartition(".")[2].isdecimal() for name in columns)
+    if not may_be or not file.is_file():
+        return None
+    line = b""
+    for block in blocks_of(file):
+        line += block
+        if b"\n" in block.lstrip(b"\r\n"):
+            break
+    first = line.decode("utf-8-sig", "replace").lstrip("\r\n").splitlines()[:1]
+    reader = csv.reader(first, delimiter=separator, skipinitialspace=separator == ",")
+    counts = Counter(name for names in reader for name in names)
+    return next((name for name, n in counts.items() if n > 1 and name), None)
 
 
 def refuse_unplaced(file: Path, table: Any, name: str, what: str) -> None:

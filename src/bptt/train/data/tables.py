@@ -22,6 +22,7 @@ from bptt.train.data.array_names import WHOLE
 from bptt.train.data.columns import (
     FULL,
     INDEX,
+    name_twice,
     numbers_of,
     refuse_unplaced,
     remark_on_counts,
@@ -432,6 +433,9 @@ def _read_text(pandas: Any, file: Path, separator: str) -> Any:
         except pandas.errors.ParserWarning as warning:
             reason = "its rows have more fields than its first line has names"
             raise ValueError(f"{reason}; {_ADVICE}") from warning
+    twice = name_twice(file, found.columns, separator)
+    if twice is not None:
+        raise ValueError(f"two of its columns are called {twice!r}; call them apart")
     name = str(found.columns[0])
     other = next((s for s in ";\t|" if s != separator and s in name), None)
     if len(found.columns) == 1 and other is not None:
