@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -204,7 +205,13 @@ class Cell(Engine):
     def _open_loss(self) -> Cell:
         """The same for an explanation, where reduction "last" takes L's one value."""
         is_plain = self.graph.times == Times()
-        return self if is_plain else Cell(open_loss_text(self.graph))
+        if is_plain:
+            return self
+        opened = Cell(open_loss_text(self.graph))
+        said = self.graph.times.opened or self.graph.times
+        times = replace(opened.graph.times, opened=said)
+        opened.graph = replace(opened.graph, times=times)
+        return opened
 
     def explain(
         self,

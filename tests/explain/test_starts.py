@@ -68,3 +68,67 @@ def test_a_mean_over_the_steps_is_the_mean_of_the_numbers_shown():
     point = cell.explain().document.shown
     states = np.array([point.value("h", t) for t in range(1, 5)])
     np.testing.assert_allclose(point.value("m", 4), states.mean(0), rtol=1e-14)
+
+
+TOTALS = {
+    "sums at places": """
+        j = 1, ..., n_j
+        A: (n_j, n_x)
+        S: n_j
+        S[t, j] = tanh(0.5 * S[t-1, j] + dot(A[j], x[t]))
+        m[j] = sum(t, S[t, j])
+        L = mse(m, y)
+    """,
+    "a taken name": """
+        sum_t1: n_h
+        h[t] = tanh(W @ h[t-1] + V @ x[t] + sum_t1)
+        m = sum(t, h[t])
+        L = mse(A @ m, y)
+    """,
+}
+
+
+@pytest.mark.parametrize("case", TOTALS)
+def test_what_is_summed_over_the_steps_begins_at_0(case):
+    cell = bptt.Cell(TOTALS[case])._open_loss()
+    values = Subject(cell, "", Options(tau=3)).shown.graph.values
+    found = {(p.name, p.t): value for p, value in values.items()}
+    state = "S" if case == "sums at places" else "h"
+    total = sum(found[state, t] for t in (1, 2, 3))
+    np.testing.assert_allclose(found["m", 3], total, atol=1e-14)
+
+
+OWN = "c[t] = c[t-1] + 1; c: ()\nh[t] = tanh(U @ x[t] * c[t])\nL[t] = mse(h[t], y[t])"
+SUM = "sum_t1[t] = sum_t1[t-1] + V @ x[t]\nL[t] = mse(sum_t1[t], y[t])"
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [(OWN, "c[1] = 1"), (OWN, "c[0] = 0"), (SUM, "sum_t1[1] = V @ x[1]")],
+)
+def test_a_state_of_the_cells_own_begins_anywhere(text, wrong):
+    assert not bptt.Cell(text).check_equation(wrong).passed
+
+
+TAKEN = {
+    "a node begun": "begun[t] = sigmoid(V @ x[t])\n"
+    "h[0] = tanh(p)\nh[t] = tanh(W @ h[t-1] + R @ h[t-3] + begun[t])\nL[t] = sum(h[t])",
+    "a parameter h_start": "h_start: n_h\nh[0] = tanh(p)\n"
+    "h[t] = tanh(W @ h[t-1] + R @ h[t-3] + x[t]) + h_start\nL[t] = sum(h[t])",
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_a_start_is_told_whatever_names_are_taken(case):
+    text = str(bptt.Cell(TAKEN[case]).explain(tau=3))
+    assert "The cell writes the start of h" in text
+    assert "h_lag" not in text
+
+
+def test_what_a_cell_writes_itself_is_no_start():
+    cell = bptt.Cell(
+        "h: n_h; begun: ()\nbegun[t] = sum(x[t])\nh_start[t] = x[t]\n"
+        "h_before[t] = where(begun[t-1], h[t-1], h_start[t])\n"
+        "h[t] = tanh(W @ h_before[t])\nL[t] = sum(h[t])"
+    )
+    assert "writes the start" not in str(cell.explain(tau=3))

@@ -38,6 +38,16 @@ def written(text, factors=None, tau=50, **options):
     return cell.flow(params, inputs, **options)
 
 
+def grown():
+    """Units of different U, whose differences W adds up to one that grows."""
+    cell = bptt.Cell("h[t] = relu(W @ h[t-1] + U @ x[t] + b); L[t] = mse(h[t], y[t])")
+    params = cell.init(seed=1, n_x=3, n_h=8)
+    params |= {"W": np.full((8, 8), 0.3), "b": np.ones(8)}
+    rng = np.random.default_rng(6)
+    inputs = {"x": rng.normal(size=(60, 2, 3)), "y": rng.normal(size=(60, 2, 8))}
+    return cell.flow(params, inputs)
+
+
 def equal(gates, value):
     return {f"{a}_{gate}": value for a in "WU" for gate in gates}
 
@@ -120,6 +130,9 @@ CASES = {
     "gru, a millionth apart": (
         lambda: library("gru", **equal("zrn", 0.1), V=0.1, b_n=1e-6 * np.arange(10)),
         (), "",
+    ),
+    "apart at the early steps of a state that grows": (
+        grown, ("exploding",), "",
     ),
     "lstm that sees nothing": (
         lambda: library("lstm", U_i=0.0, U_f=0.0, U_g=0.0, U_q=0.0),

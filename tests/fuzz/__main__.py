@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz --minutes N --seed S`: random cells until the time is over."""
+"""`python -m tests.fuzz --minutes N --seed S`: random cells, N minutes of CPU."""
 
 from __future__ import annotations
 

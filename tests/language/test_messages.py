@@ -549,15 +549,17 @@ def test_the_language_is_read_in_ten_minutes():
 
 def test_the_short_table_names_operations_alone():
     table = _page("language.md").partition("| kind | names |")[2].partition("\n\n")[0]
-    names = set(re.findall(r"`([a-z_ ]{6,})`", table))
+    names = set(re.findall(r"`([a-z_ ]{4,})`", table))
     short = {name for row in names for name in row.split()}
     assert len(short) > 30
-    assert short <= set(re.findall(r"\w+", _page("operations.md")))
+    cells = re.findall(r"^\| (.*?) \|", _page("operations.md"), re.MULTILINE)
+    assert short <= set(re.findall(r"\w+", " ".join(cells)))
 
 
 def test_the_documentation_names_every_operation():
     page = _page("operations.md")
     written = {n for n, op in OPS.items() if op.written == "call"} - {"nll_soft"}
     helpers = {"equal", "not_equal", "positive_root", "held"}
-    for name in written | (derived().keys() - helpers):
+    others = {"eye", "diag", "fill", "stack", "argmin"}  # read in ways of their own
+    for name in written | (derived().keys() - helpers) | others:
         assert re.search(rf"\b{name}\b", page), name

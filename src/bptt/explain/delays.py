@@ -14,38 +14,33 @@ h^(0), and the state h_lag2^(0) before the first step is h^(-2).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from bptt.step.graph import Graph, Node, rebuild, rewrite, shift, shift_of
+from bptt.step.graph import Graph, Node, Times, rebuild, rewrite, shift, shift_of
 from bptt.unrolled import Place, Unrolled
 
 MOST_STARTS = 4  # states before the first step that are shown, h^(0), h^(-1), ...
-FLAGS = ("begun", "going")  # 1 at every step: at the next one, that it is not the first
-SUMMED = re.compile(r"sum_t\d+")  # what `sum(t, ...)` and `mean(t, ...)` have summed
+FROM_NOTHING = ("flag", "clock", "sum")  # what reading makes of a text: see `Times`
 Carried = Mapping[str, tuple[str, int]]  # what carries a delay -> of what, and how far
+
+
+def _said(graph: Graph) -> Times:
+    """What the text said of other times, also where it is written out."""
+    return graph.times.opened or graph.times
 
 
 def carried_by(graph: Graph) -> Carried:
     """What only holds a value of another step, as reading `h[t-3]` makes it."""
     found: dict[str, tuple[str, int]] = {}
-    starts = {start.before: start for start in starts_of(graph)}
+    hidden = _said(graph).hidden
     for name, node in graph.definitions.items():
         body = node.inputs[0]
-        if body.op == "named":
-            source, lag = str(body.data), 0
-        elif body.op == "shift":
-            source, lag = shift_of(body)
-        else:
+        if hidden.get(name, ("",))[0] != "lag" or body.op not in ("named", "shift"):
             continue
+        source, lag = (str(body.data), 0) if body.op == "named" else shift_of(body)
         own, by = found.get(source, (source, 0))
-        by += lag
-        state, more = (
-            (starts[own].state, starts[own].lag) if own in starts else (own, 0)
-        )
-        if name == f"{state}_{'lag' if by + more < 0 else 'ahead'}{abs(by + more)}":
-            found[name] = own, by
+        found[name] = own, by + lag
     return found
 
 
@@ -62,15 +57,14 @@ class Start:
 
 def starts_of(graph: Graph) -> Iterator[Start]:
     """The starts that a cell writes, as its equations of every step read them."""
+    said = _said(graph)
     for name, node in graph.definitions.items():
         body = node.inputs[0]
         parts = body.inputs if body.op == "where" else ()
-        if [part.op for part in parts] != ["shift", "shift", "named"]:
+        if said.hidden.get(name, ("",))[0] != "lag" or len(parts) != 3:
             continue
         (flag, lag), (state, _) = map(shift_of, parts[:2])
-        start = f"{state}_start"
-        if flag in FLAGS and parts[2].data == start:
-            yield Start(name, flag, state, start, lag)
+        yield Start(name, flag, state, said.starts[state], lag)
 
 
 def from_nothing(graph: Graph) -> frozenset[str]:
@@ -78,20 +72,8 @@ def from_nothing(graph: Graph) -> frozenset[str]:
 
     That a step has gone before, `begun[t] = 1`; the count of steps; what is summed.
     """
-    found = set()
-    for name in graph.states:
-        node = graph.definitions.get(name)
-        if node is None:
-            continue
-        body = node.inputs[0]
-        if body.op == "constant":
-            found.add(name)
-        elif body.op == "add":
-            before, term = body.inputs
-            goes_on = before.op == "shift" and shift_of(before)[0] == name
-            if goes_on and (term.op == "constant" or SUMMED.fullmatch(name)):
-                found.add(name)
-    return frozenset(found)
+    hidden = _said(graph).hidden
+    return frozenset(n for n in graph.states if hidden.get(n, ("",))[0] in FROM_NOTHING)
 
 
 def without_carriers(graph: Graph) -> Graph:

@@ -12,8 +12,8 @@ from bptt.step.shapes import Array
 
 SMALL = 0.1  # a bias that is tried where it is enough
 # A product rounds a unit's sum by its place in a tile, which differs between
-# processors: units that do the same were seen up to 4 roundings of the largest value
-# apart (four cells, 2 to 37 units, 300 steps).
+# processors: units that do the same were seen up to 4 roundings of the
+# largest value so far apart (four cells, 2 to 37 units, 300 steps).
 ALIKE = 100
 
 
@@ -55,7 +55,9 @@ def same_units(case: Case) -> Iterator[Diagnosis]:
         rows = case.values[name][case.useful]
         units = rows.reshape(len(rows), -1)
         grads = case.findings.state_gradients[name][case.useful]
-        both = (units, grads.reshape(len(grads), -1))
+        both = [units, grads.reshape(len(grads), -1)[::-1]]
+        if name in case.source.backward:
+            both = [rows[::-1] for rows in both]
         if units.shape[1] > 1 and all(map(_are_alike, both)) and any(map(np.any, both)):
             what = (*case.square, *case.facts.recurrent)[0:1]
             more = case.facts.of_input[0:1]
@@ -69,7 +71,10 @@ def same_units(case: Case) -> Iterator[Diagnosis]:
 
 
 def _are_alike(rows: Array) -> bool:
-    """Whether units, one a column, have the same values up to rounding."""
-    apart = np.ptp(rows, axis=1).max(initial=0)
-    largest = np.abs(rows).max(initial=0)
-    return bool(apart <= ALIKE * np.finfo(rows.dtype).eps * largest)
+    """Whether units, one a column, have the same values up to rounding.
+
+    rows: in the order in which they are computed, since what was rounded is carried on.
+    """
+    largest = np.maximum.accumulate(np.abs(rows).max(axis=1))
+    apart = np.ptp(rows, axis=1)
+    return bool((apart <= ALIKE * np.finfo(rows.dtype).eps * largest).all())

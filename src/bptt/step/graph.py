@@ -204,7 +204,8 @@ class Times:
     definitions that hold it, one step more away each; end_loss: the definition of L
     where there is L[t], too; is_end_loss: whether the loss counts at the last step
     alone; wholes: definitions that hold all places of a name, each of which has an
-    equation of its own.
+    equation of its own; opened: where all this is written out as equations of a step,
+    what the text had said.
     """
 
     once: frozenset[str] = frozenset()
@@ -215,6 +216,7 @@ class Times:
     end_loss: str = ""
     is_end_loss: bool = False
     wholes: frozenset[str] = frozenset()
+    opened: Times | None = None
 
     def said(self, name: str, later: int = 0) -> str:
         """A definition as a person wrote it, h[t-2] of what carries h over two steps.
