@@ -2,6 +2,7 @@
 
 nox -s quick      unit tests, less than two minutes on two cores
 nox -s tests      every test, with README and documentation code
+nox -s every      the same, of every cell where a usual run takes some; before a release
 nox -s lint       style, types, layers
 nox -s docs       README and documentation code alone
 nox -s site       the site, strictly
@@ -40,8 +41,9 @@ QUICK = (
 # What the style of this repository does not concern: any interpreter can run these.
 UNITS = tuple(room for room in QUICK if "house" not in room)
 # Two processes have two cores: what BLAS and torch start beside them waits in turns,
-# a third of the time of tests of torch.
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+# a third of the time of tests of torch. So no test here sees BLAS or torch with more
+# threads, unless the caller says so: OMP_NUM_THREADS=2 nox -s tests.
+ONE_THREAD = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
 TESTING = ("pytest", "pytest-xdist", "hypothesis", "mpmath", "scipy")
 
@@ -68,6 +70,17 @@ def tests(session: nox.Session) -> None:
     """
     asked = ("-n", "2", "--dist", "worksteal", *session.posargs)
     _python(session, "pytest", "-q", *asked, env=ONE_THREAD)
+
+
+@nox.session
+def every(session: nox.Session) -> None:
+    """Every test of every cell, of which a usual run lets some take turns; or a room's.
+
+    With BPTT_EVERY_CELL=1, which the tests that read it name.
+    """
+    asked = ("-n", "2", "--dist", "worksteal", *session.posargs)
+    env = {**ONE_THREAD, "BPTT_EVERY_CELL": "1"}
+    _python(session, "pytest", "-q", *asked, env=env)
 
 
 @nox.session

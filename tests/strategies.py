@@ -7,7 +7,14 @@ Every expression stays within a safe domain (a logarithm of 2 + sin, a division 
 from dataclasses import dataclass
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
+
+
+def examples(share):
+    """This share of the profile's examples, be it the usual one or the search's."""
+    return settings(max_examples=round(share * settings.default.max_examples))
+
 
 SIZES = {"n_p": 2, "n_q": 3, "n_r": 4}
 TAU, N_B = 6, 5

@@ -7,7 +7,7 @@ where they add up something of their own: the copies, and float32.
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from bptt import Cell
 from bptt.calculus import program as programs
@@ -15,7 +15,7 @@ from bptt.calculus.program import Request, forward_program, gradient_program
 from bptt.execute import reference
 from bptt.execute.bindings import bind
 from bptt.step.graph import shift_of
-from tests.strategies import cells
+from tests.strategies import cells, examples
 
 STEP = 1e-30
 NUMPY = {"executor": "reference"}
@@ -66,7 +66,7 @@ def test_the_gradient_equals_the_complex_step(random):
         assert found == pytest.approx(expected, rel=0, abs=1e-11 * (1 + size))
 
 
-@settings(max_examples=25)
+@examples(0.5)
 @given(cells(stops=True))
 def test_copies_add_up_to_the_gradient(random):
     cell = Cell(random.text)
@@ -106,7 +106,7 @@ def test_a_node_gradient_is_the_gradient_of_something_added_to_the_node(random):
         )
 
 
-@settings(max_examples=25)
+@examples(0.5)
 @given(cells(stops=True))
 def test_simplification_preserves_every_value(random):
     cell = Cell(random.text)
@@ -171,7 +171,7 @@ def test_no_product_waits_in_a_loop_that_could_be_outside(random):
             seen |= {child for node in segment.nodes for child in node.inputs}
 
 
-@settings(max_examples=25)
+@examples(0.5)
 @given(cells(max_equations=3))
 def test_the_hessian_product_equals_the_complex_step_of_the_gradient(random):
     cell = Cell(random.text)
@@ -185,7 +185,7 @@ def test_the_hessian_product_equals_the_complex_step_of_the_gradient(random):
         np.testing.assert_allclose(value, expected, rtol=1e-9, atol=bound)
 
 
-@settings(max_examples=25)
+@examples(0.5)
 @given(cells(stops=True))
 def test_float32_stays_float32_and_near_float64(random):
     cell = Cell(random.text)

@@ -12,16 +12,17 @@ from tests.catalogue.loops import LOOPS
 from tests.catalogue.test_against_loops import leaves, torch_gradients
 
 
-def in_turn(names, both=()):
+def in_turn(names, both=(), first=0):
     """Full and ragged batches in turn, and of a few names both; for `parametrize`.
 
-    BPTT_EVERY_CELL=1 gives both of all.
+    The first name is full, or ragged with `first` 1: two tests that begin otherwise
+    give a name full and ragged. BPTT_EVERY_CELL=1 gives both of all.
     """
     batches = [
         (name, is_ragged)
         for number, name in enumerate(names)
         for is_ragged in (False, True)
-        if EVERY or name in both or is_ragged == bool(number % 2)
+        if EVERY or name in both or is_ragged == bool((number + first) % 2)
     ]
     ids = [f"{name}-{'ragged' if is_ragged else 'full'}" for name, is_ragged in batches]
     return {"argnames": ("name", "is_ragged"), "argvalues": batches, "ids": ids}

@@ -27,7 +27,7 @@ def test_gradients_by_kernels_are_those_of_a_loop(name, is_ragged):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(**in_turn(LOOPS, KINDS))
+@pytest.mark.parametrize(**in_turn(LOOPS, KINDS, first=1))
 def test_gradients_by_torchs_operations_are_those_of_a_loop(name, is_ragged):
     """In a transform of torch.func a cell runs step by step."""
     both = Both(name, is_ragged=is_ragged)

@@ -74,15 +74,23 @@ def test_the_list_the_check_and_the_flow(file):
     )
 
 
-@pytest.mark.parametrize("name", ["loop", "index", "ahead"])
-def test_an_explanation_of_a_delay(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "asked"), [("loop", "text"), ("index", "latex"), ("ahead", "markdown")]
+)
+def test_an_explanation_of_a_delay(name, asked, tmp_path):
+    """One derivation by the command, and one for what the others print."""
     path = tmp_path / "mine.cell"
     path.write_text(CELLS[name])
     cell = Cell.load(path)
-    refuse(cell, run("explain", str(path)), "text")
-    found = cell.explain(name="mine")  # one derivation for what the others print
-    for kind in ("latex", "markdown"):
-        refuse(cell, getattr(found, kind)(), kind)
+    said = run("explain", str(path), "--format", asked)
+    refuse(cell, said, f"--format {asked}")
+    found = cell.explain(name="mine")
+    others = {"text": str, "latex": type(found).latex, "markdown": type(found).markdown}
+    if asked != "text":  # which is cut to the width of a terminal
+        said = said.replace(path.name, path.stem)  # in the command that checks it
+        assert said.strip() == others[asked](found).strip()
+    for kind, show in others.items():
+        refuse(cell, show(found), kind)
 
 
 def test_the_run_of_a_training(file, tmp_path):

@@ -9,7 +9,7 @@ from tests.explain.formula_table import CELLS as TABLED
 from tests.explain.formula_table import table
 from tests.explain.test_backward_pass import CELLS as PASSED
 from tests.explain.test_lab import lab  # noqa: F401
-from tests.explain.test_suggestions import LIKELY, WRONG
+from tests.explain.test_suggestions import AGAINST_TIME, LIKELY, WRONG
 
 NAMES = tuple(dict.fromkeys([*TABLED, *PASSED]))
 DIAGNOSED = """formula => {
@@ -61,7 +61,7 @@ def shown(page, text):
 
 @pytest.mark.parametrize("text", [
     *LIKELY, "∂h[tau]/∂h[1] = W", "∇h[t] = W.T @ ∇h[t+1] @ diag(1 - h[t+1]**2)",
-    "∂h[t]/∂h[t+1] = W", "∇a[t] = (1 - h[t]**2) @ ∇h[t]",
+    *AGAINST_TIME, "∇a[t] = (1 - h[t]**2) @ ∇h[t]",
 ])  # fmt: skip
 def test_both_languages_say_the_same_of_it(lab, text):  # noqa: F811
     page, report = lab("book"), bptt.check_equation(text)

@@ -149,6 +149,8 @@ def test_everything_that_is_displayed_is_read_back(name, write):
     ("∇h[t] = W.T × b", "× is not read: factors of a matrix product"),
     ("∇h[t] ≈ b", "≈ is not read: between two sides that are to be equal stands ="),
     ("∇h[t] = b ± c", "± is not read; read are + - @ *"),
+    ("∇h[t] = h[t] \x1b[31m b", "U+001B is not read; read are"),
+    ("∇h[t] = b \ufe0e", "U+FE0E is not read; read are"),
     ("∇h[t] = ‖b‖", "‖ is not read; read are + - @ *"),
 ])  # fmt: skip
 def test_what_is_not_read_gets_a_hint_in_its_own_notation(text, message):

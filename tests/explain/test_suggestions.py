@@ -156,18 +156,40 @@ def test_where_a_function_is_wrong_all_of_it_is_replaced():
     assert advice == "1 - tanh(u[t])**2 in place of relu(u[t])"
 
 
-@pytest.mark.parametrize(("text", "turned"), [
-    ("∂h[t]/∂h[t+1] = W", "partial(h[t+1], h[t])"),
-    ("∂a[t]/∂h[t] = diag(1 - h[t]**2)", "partial(h[t], a[t])"),
-    ("dh[t-1]/dh[t] = W.T", "total(h[t], h[t-1])"),
-])  # fmt: skip
+AGAINST_TIME = {
+    "∂h[t]/∂h[t+1] = W": "partial(h[t+1], h[t])",
+    "∂a[t]/∂h[t] = diag(1 - h[t]**2)": "partial(h[t], a[t])",
+    "dh[t-1]/dh[t] = W.T": "total(h[t], h[t-1])",
+    "∂h[t]/∂h[t+2] = W": "total(h[t+2], h[t])",
+    "dh[t]/dh[t+3] = W": "total(h[t+3], h[t])",
+    "∂h[t]/∂h[tau] = W": "total(h[tau], h[t])",
+    "∂h[t]/∂L = h[t]": "partial(L, h[t])", "∂L[t]/∂L = 1": "partial(L, L[t])",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "turned"), AGAINST_TIME.items())
 def test_of_a_derivative_against_time_it_is_said_which_one_is_meant(text, turned):
     report = bptt.check_equation(text)
     assert not report.suggestion
     for lang, end in (("en", f"in the other direction is {turned}."),
                       ("zh", f"反方向的导数是 {turned}。")):  # fmt: skip
         assert report.say(lang).endswith(end)
+    assert "Along all paths" not in str(report)
     assert parse_formula(turned, Scope(bptt.cells.book.graph))
+
+
+def test_where_both_directions_are_0_none_is_named():
+    report = bptt.check_equation("∂o[t+2]/∂o[t] = 0 * o[t] o[t].T + 1")
+    assert not report.hints
+
+
+def test_where_an_edge_leads_over_two_steps_no_sentence_denies_it():
+    cell = bptt.Cell("h[t] = tanh(W @ h[t-2] + U @ x[t])")
+    forth = cell.check_equation("∂h[t+2]/∂h[t] = W")
+    assert [hint.id for hint in forth.hints] == []
+    assert cell.check_equation(forth.suggestion).passed
+    (back,) = cell.check_equation("∂h[t]/∂h[t+2] = W").hints
+    assert back.fields["meant"] == "partial(h[t+2], h[t])"
 
 
 def test_a_name_that_a_cell_has_not_is_answered_in_the_language_asked_for():

@@ -1,6 +1,6 @@
 """Whatever the text, a cell is refused with a CellError or it is a cell."""
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bptt import Cell, cells, errors
@@ -32,7 +32,7 @@ def read(text):
     assert Cell(cell.canonical_text).canonical_text == cell.canonical_text
 
 
-@settings(max_examples=200)
+@strategies.examples(4)
 @given(st.text(max_size=60))
 @example("h[t] = " + "[" * 190 + "]" * 190)
 @example("h[t] = " + "not " * 950 + "x[t]")
@@ -46,14 +46,14 @@ def test_any_text_is_read_or_refused(text):
     read(text)
 
 
-@settings(max_examples=300)
+@strategies.examples(6)
 @given(st.lists(st.sampled_from(WORDS), max_size=14).map("".join))
 def test_any_words_are_read_or_refused(text):
     read("h[t] = " + text)
     read(text)
 
 
-@settings(max_examples=300)
+@strategies.examples(6)
 @given(
     st.sampled_from(LIBRARY) | strategies.cells().map(lambda random: random.text),
     st.integers(0, 10_000),

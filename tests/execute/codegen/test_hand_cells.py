@@ -82,6 +82,7 @@ def check_gradient(layer, cell, case, tolerance):
             )
 
 
+INPUTS = (3, 19)  # 3 are fused into the loop, 19 are not
 LEVELS = ["host", "avx2"] if get_host_target().vector_bytes == 64 else ["host"]
 
 
@@ -90,27 +91,41 @@ def get_target(level):
 
 
 def turns():
-    """(cell, n_h, dtype, level): two of the four cells for all that sets a remainder.
+    """(cell, n_h, dtype, level, n_xs): every cell meets every size in both types.
 
-    Every cell meets every size, and both types, each with another instruction set.
+    Two instruction sets take turns with the types; where there is one, the numbers of
+    inputs do, each of which is a compilation.
     """
     every = bool(os.environ.get("BPTT_EVERY_CELL"))
     for a, cell in enumerate(GATES):
         for b, n_h in enumerate((1, 7, 15, 16, 33, 100)):
             for c, dtype in enumerate((np.float32, np.float64)):
                 for d, level in enumerate(LEVELS):
-                    if every or (a + b + c + d) % 2 == 0:
-                        yield cell, n_h, dtype, level
+                    turn = (a + b + c + d) % 2
+                    if every or (len(LEVELS) > 1 and turn == 0):
+                        yield cell, n_h, dtype, level, INPUTS
+                    elif len(LEVELS) == 1:
+                        yield cell, n_h, dtype, level, INPUTS[turn : turn + 1]
 
 
-@pytest.mark.parametrize(("cell", "n_h", "dtype", "level"), list(turns()))
-def test_gradient_is_right_for_every_remainder(cell, n_h, dtype, level):
-    # 3 inputs are fused into the loop, 19 are not.
-    layers = {n: HandLayer(cell, n, n_h, dtype, get_target(level)) for n in (3, 19)}
+@pytest.mark.parametrize("levels", [["host"], ["host", "avx2"]])
+def test_every_cell_meets_every_size_in_both_types(levels, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.LEVELS", levels)
+    monkeypatch.delenv("BPTT_EVERY_CELL", raising=False)
+    taken = list(turns())
+    assert len(taken) == len({turn[:3] for turn in taken}) == len(GATES) * 6 * 2
+    found = {(cell, dtype, level, n_x) for cell, _, dtype, level, n_xs in taken
+             for n_x in n_xs}  # fmt: skip
+    assert len(found) == len(GATES) * 2 * len(levels) * len(INPUTS)
+
+
+@pytest.mark.parametrize(("cell", "n_h", "dtype", "level", "n_xs"), list(turns()))
+def test_gradient_is_right_for_every_remainder(cell, n_h, dtype, level, n_xs):
+    layers = {n: HandLayer(cell, n, n_h, dtype, get_target(level)) for n in n_xs}
     tolerance = 3e-6 if dtype == np.float32 else 1e-14
     for number, n_b in enumerate((1, 2, 3, 7, 8, 9, 14, 21)):
         for tau in (1, 2, 5):
-            n_x = (3, 19)[(number + tau) % 2]
+            n_x = n_xs[(number + tau) % len(n_xs)]
             case = make_case(cell, tau, n_b, n_x, n_h, dtype, seed=n_b)
             check_gradient(layers[n_x], cell, case, tolerance)
 

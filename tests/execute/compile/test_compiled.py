@@ -10,7 +10,7 @@ units) is four times the largest one seen over 2,000 random cells.
 import zlib
 
 import numpy as np
-from hypothesis import event, given, settings
+from hypothesis import event, given
 
 from bptt import Cell
 from bptt.calculus.program import Request, forward_program, gradient_program
@@ -18,10 +18,9 @@ from bptt.execute import reference
 from bptt.execute.bindings import bind
 from bptt.execute.kernels import executor
 from tests.strategies import cells as random_cells
+from tests.strategies import examples
 
 LIMIT = {np.dtype(np.float64): 200, np.dtype(np.float32): 400}
-
-EXAMPLES = 100  # up to a second of one core each; tests/fuzz draws more
 
 
 def compare(
@@ -117,8 +116,8 @@ def condition(cell, params, inputs, initial):
     }
 
 
-@settings(max_examples=EXAMPLES)
-@given(random_cells())
+@examples(2)
+@given(random_cells())  # up to a second of one core each; tests/fuzz draws more
 def test_random_cells_equal_the_reference(random):
     """A hundred cells in float64, every third in float32 as well; none is refused."""
     cell = Cell(random.text)

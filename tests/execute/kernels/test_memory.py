@@ -1,4 +1,7 @@
-"""Memory of a call, resident memory, and the end of the process."""
+"""Memory of a call, resident memory, and the end of the process.
+
+A leak is looked for over 400 compilations; over 1000 with BPTT_EVERY_CELL=1.
+"""
 
 import os
 import re

@@ -25,7 +25,7 @@ from bptt.explain.formula.comparison import (
     largest_error,
 )
 from bptt.explain.formula.edits import Edit, edits
-from bptt.explain.formula.hints import hints, is_far
+from bptt.explain.formula.hints import Meant, hints
 from bptt.explain.formula.indexed import check_indexed, indexed_example
 from bptt.explain.formula.known import Known
 from bptt.explain.formula.report import (
@@ -167,8 +167,12 @@ class _Checker:
             is_latex=is_latex(self.text), **more,  # type: ignore[arg-type]
         )  # fmt: skip
         shown = best if edit is None else edit.result
-        turned = None if right else self.known.turned(self.left)
-        found_hints = hints(self.left, formula, shown, report.write, other, turned)
+        meant = Meant(
+            None if self.known.jacobians.is_far(self.left) else other,
+            None if right else self.known.turned(self.left),
+            self.known.far((self.left, formula)),
+        )
+        found_hints = hints(self.left, formula, shown, report.write, meant)
         return replace(report, hints=found_hints)
 
     def _other_derivative(self, formula: Expr) -> e.Jacobian | None:
@@ -219,7 +223,7 @@ class _Checker:
 
     def _fix(self, formula: Expr, right: list[Expr]) -> Edit | None:
         """The first single change after which the formula is right."""
-        if any(is_far(part) for part in e.walk(self.left)):
+        if any(self.known.jacobians.is_far(part) for part in e.walk(self.left)):
             return None  # of a derivative that is 0 nothing is likely meant
         quick, points = self.context.points[:1], self.context.points
         covered = self._covered(formula)

@@ -14,6 +14,13 @@ from bptt.explain.algebra.expr import Expr, Value
 MAX_PARTS = 200  # a longer formula helps nobody
 
 
+def plain_end(end: Expr) -> Value:
+    """The value that y or x of ∂y/∂x is, or is an element of."""
+    found = end.of if isinstance(end, e.Element) else end
+    assert isinstance(found, Value)
+    return found
+
+
 @dataclass(frozen=True)
 class Jacobians:
     """Makes the right formulas of one cell's derivatives."""
@@ -41,6 +48,44 @@ class Jacobians:
         if found is None or sum(1 for _ in e.walk(found)) > MAX_PARTS:
             return None
         return e.at_step(found, target.time)
+
+    def depends(self, jacobian: e.Jacobian) -> bool:
+        """Whether a path leads from the source to the target, both at a step."""
+        target, source = plain_end(jacobian.target), plain_end(jacobian.source)
+        if target.time is None or source.time is None:
+            return False
+        is_one = target.time.base == source.time.base
+        gap = source.time.offset - target.time.offset
+        # Of two letters only tau is known to be the later one.
+        way = (source.time.base == "tau") - (target.time.base == "tau")
+        most, seen, todo = abs(gap) + 1, set(), [(target.name, 0)]
+        for name, lag in todo:
+            if (name, lag) in seen:
+                continue
+            seen.add((name, lag))
+            is_there = lag == gap if is_one else lag * way > 0 or not way
+            if name == source.name and is_there:
+                return True
+            todo += [
+                (reading.name, max(-most, min(most, lag + reading.lag)))
+                for reading in self._read_by(name)
+            ]
+        return False
+
+    def _read_by(self, name: str) -> list[Reading]:
+        if name not in self.derivation.graph.definitions:
+            return []
+        return [r for r in self.derivation.readings(name) if not r.is_parameter]
+
+    def is_far(self, part: Expr) -> bool:
+        """Whether a part is ∂y/∂x of values more than a step apart, with no edge."""
+        if not isinstance(part, e.Jacobian) or part.total:
+            return False
+        first, second = plain_end(part.target).time, plain_end(part.source).time
+        if first is None or second is None:
+            return False
+        is_apart = first.base != second.base or abs(first.offset - second.offset) > 1
+        return is_apart and self.formula(part) is None
 
     def _through(self, name: str, source: Reading) -> Expr | None:
         key = (name, source)

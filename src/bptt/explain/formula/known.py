@@ -8,6 +8,7 @@ from functools import cached_property
 from bptt.explain.algebra import expr as e
 from bptt.explain.algebra.element import elements
 from bptt.explain.algebra.expr import Expr, Nabla, T, Value
+from bptt.explain.algebra.point import TOTAL
 from bptt.explain.algebra.shape import shape_of
 from bptt.explain.cards import CardMaker
 from bptt.explain.context import Subject
@@ -86,15 +87,26 @@ class Known:
 
     def turned(self, left: Expr) -> e.Jacobian | None:
         """The derivative in the other direction, if there the value is read later."""
-        if not isinstance(left, e.Jacobian) or self.jacobians.formula(
-            replace(left, total=False)
-        ):
+        if not isinstance(left, e.Jacobian):
             return None
-        target, source = left.source, left.target
-        swapped = replace(left, target=target, source=source)
-        return (
-            swapped if self.jacobians.formula(replace(swapped, total=False)) else None
-        )
+        swapped = replace(left, target=left.source, source=left.target)
+        if left.source == Value(TOTAL):
+            return None if left.target == left.source else swapped
+        jacobians = self.jacobians
+        if jacobians.formula(replace(left, total=False)) is not None:
+            return None
+        if jacobians.formula(replace(swapped, total=False)) is not None:
+            return swapped
+        if jacobians.depends(left) or not jacobians.depends(swapped):
+            return None
+        return replace(swapped, total=True)
+
+    def far(self, sides: tuple[Expr, ...]) -> e.Jacobian | None:
+        """The first ∂ between steps that no edge joins, if it is not 0 along paths."""
+        for part in (part for side in sides for part in e.walk(side)):
+            if self.jacobians.is_far(part) and isinstance(part, e.Jacobian):
+                return part if self.jacobians.depends(part) else None
+        return None
 
     def right(self, left: Expr) -> list[Expr]:
         """The right sides that are known for a left side."""

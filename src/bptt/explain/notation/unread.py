@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 # The kind of sentence, the signs, what to write instead; the same in LaTeX.
 _KINDS = (
     ("times", "× ✕ ⨯ ∧", "*", r"\times", r"\odot"),
@@ -24,4 +26,6 @@ def why_unread(found: str, *, is_latex: bool) -> tuple[str, dict[str, str]]:
     """The id of what is said of a sign that is not read, and its fields."""
     other = "formula.macro" if is_latex else "formula.character"
     text_id, way = UNREAD.get(found, (other, ""))
-    return text_id, {"found": found, "way": way}
+    is_seen = found.isprintable() and unicodedata.category(found[0])[0] != "M"
+    shown = found if is_seen else f"U+{ord(found[0]):04X}"
+    return text_id, {"found": shown, "way": way}

@@ -211,11 +211,26 @@
 
   /* ----- the search ----- */
 
+  const plain = (end) => (is(end, "element") ? end.c[0] : end);
   const isFar = (x) => {
     if (!is(x, "jacobian") || x.total) return false;
-    const times = x.c.map((end) => (is(end, "element") ? end.c[0] : end).time).filter(Boolean);
-    return times.length > 1 && (times[0].base !== times[1].base || Math.abs(times[0].offset - times[1].offset) > 1);
+    const [a, b] = x.c.map((end) => plain(end).time);
+    return a && b && (a.base !== b.base || Math.abs(a.offset - b.offset) > 1) && !jacobian(x);
   };
+  /* Whether a path leads from the source to the target: Jacobians.depends */
+  function depends({ c }) {
+    const [target, source] = c.map(plain), [a, b] = [target.time, source.time];
+    if (!a || !b) return false;
+    const gap = b.offset - a.offset, most = Math.abs(gap) + 1, seen = new Set(), todo = [[target.name, 0]];
+    const way = (b.base === "tau") - (a.base === "tau");
+    for (const [name, lag] of todo) {
+      if (seen.has(`${name} ${lag}`)) continue;
+      seen.add(`${name} ${lag}`);
+      if (name === source.name && (a.base === b.base ? lag === gap : lag * way > 0 || !way)) return true;
+      for (const [inner, by] of has(known.jacobians, name) || []) if (by !== null) todo.push([inner, Math.max(-most, Math.min(most, lag + by))]);
+    }
+    return false;
+  }
 
   /* How unlike a right formula is to the one written; a recursion is preferred. */
   function strangeness(right, formula, left) {
@@ -234,16 +249,20 @@
 
   /* The derivative in the other direction, if there the value is read later. */
   function turnedOf(left) {
-    if (!is(left, "jacobian") || jacobian(left)) return null;
+    if (!is(left, "jacobian")) return null;
     const swapped = { ...left, key: undefined, c: left.c.slice().reverse() };
-    return jacobian(swapped) ? swapped : null;
+    const isTotal = ({ name, time }) => name === "L" && !time;
+    if (isTotal(left.c[1])) return isTotal(left.c[0]) ? null : swapped;
+    if (jacobian(left)) return null;
+    if (jacobian(swapped)) return swapped;
+    return depends(left) || !depends(swapped) ? null : { ...swapped, total: true };
   }
 
   function hints(left, formula, shown, other, turned) {
     const found = [], source = shown && walk(shown).find((x) => is(x, "incoming"));
     if (source && !walk(formula).some((x) => is(x, "incoming"))) found.push(["outside", { symbol: write(source), node: write(source.c[0]) }]);
     const far = [left, formula].flatMap(walk).find(isFar);
-    if (far) found.push(["far", { immediate: write(far), meant: write({ ...far, total: true }) }]);
+    if (far && depends(far)) found.push(["far", { immediate: write(far), meant: write({ ...far, total: true }) }]);
     if (other && !isFar(left)) found.push([other.total ? "immediate" : "total", { written: write(left), meant: write(other) }]);
     if (turned) found.push(["reversed", { written: write(left), meant: write(turned) }]);
     return found.map(([id, fields]) => ({ id: `formula.hint.${id}`, fields }));

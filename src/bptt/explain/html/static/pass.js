@@ -124,7 +124,7 @@
     if (!(t >= 1)) evaluator.fail(target.time ? "lab-no-step" : "lab-needs-step", { name: target.name, t, tau: B.tau }, node);
     const rows = sizeOf(target.name), columns = sizeOf(source.name), [a, b] = [B.data.places[target.name].shape, B.data.places[source.name].shape];
     let found;
-    if (evaluator.pass?.isBeyond(target.name, t) || evaluator.pass?.isBeyond(source.name, s)) found = Array.from({ length: rows }, () => new Float64Array(columns));
+    if ((source.name === "L" && s === "") || evaluator.pass?.isBeyond(target.name, t) || evaluator.pass?.isBeyond(source.name, s)) found = Array.from({ length: rows }, () => new Float64Array(columns));
     else {
       for (const [end, step] of [[target, t], [source, s]]) {
         const entry = B.data.places[end.name];

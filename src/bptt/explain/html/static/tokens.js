@@ -55,7 +55,8 @@
   /* Of a sign that is not read: what to write for it (notation/unread.py). */
   function unread(found, other, span) {
     const [id, way] = Object.hasOwn(B.data.unread, found) ? B.data.unread[found] : [other, ""];
-    return new FormulaError(id, { found, way }, span);
+    const shown = /^[\p{C}\p{M}\p{Z}]/u.test(found) ? `U+${found.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}` : found;
+    return new FormulaError(id, { found: shown, way }, span);
   }
 
   /* A cell's own names, found however a Greek letter in them is written (notation/greek.py). */
