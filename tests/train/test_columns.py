@@ -1,7 +1,9 @@
 """Columns of tables: what is a number, and what comes before what in time."""
 
+import json
 import re
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -247,3 +249,56 @@ def test_decimals_and_a_named_index_of_a_parquet_file_are_columns(tmp_path):
     whole = read(tmp_path / "t.parquet", time="when", missing="mask").parts["whole"]
     np.testing.assert_array_equal(whole.x[0][:, 0], [3, 3, 1.5])
     np.testing.assert_array_equal(whole.y[0][:, 0], [3, 1.5, 7])
+
+
+def test_columns_called_by_numbers_are_called_by_their_digits(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame(np.arange(40.0).reshape(20, 2))
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert open_data(DataRequest((tmp_path / "a.parquet",))).columns == ("0", "1")
+
+
+def test_no_table_is_told_so(tmp_path):
+    write(tmp_path, "a\n1\n2\n")
+    (tmp_path / "b.txt").write_text("text")
+    with pytest.raises(EmptyDataError, match="no table in it"):
+        open_data(DataRequest((tmp_path,), "*.txt"))
+
+
+def test_columns_that_were_found_are_not_those_that_were_asked_for():
+    run = DataRequest(found=("a", "b"))
+    record = json.loads(json.dumps(run.to_json()))
+    known = DataRequest.from_json(record)
+    assert known == run
+    assert known.as_found().table.columns == ("a", "b")
+    asked = DataRequest((Path("t.csv"),), table=TableRequest(columns=("a",)))
+    assert asked.is_that_of(asked.to_json())
+    assert not DataRequest((Path("t.csv"),)).is_that_of(asked.to_json())
+    old = {k: v for k, v in asked.to_json().items() if k != "found"}
+    assert DataRequest((Path("t.csv"),)).is_that_of(old)
+
+
+def test_a_group_in_several_files_is_found_however_its_number_is_written(tmp_path):
+    (tmp_path / "a.csv").write_text("g,v\n01,1\n01,2\n01,3\n")
+    (tmp_path / "b.csv").write_text("g,v\n01,1\n01,2\nx,1\nx,2\n")
+    files = (tmp_path / "a.csv", tmp_path / "b.csv")
+    (told,) = open_data(DataRequest(files, table=TableRequest(group="g"))).remarks
+    assert told.startswith("1 group stands in several files")
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["BP {}", "{} yr BP", "remaining days {}", "days to go {}", "days left: {}",
+     "before Christ {}", "B C {}", "countdown {}", "公元前{}"],
+)  # fmt: skip
+def test_a_word_that_counts_backwards_is_one_anywhere(tmp_path, word):
+    rows = "".join(f"{word.format(i)},{i}\n" for i in (1, 2, 3))
+    with pytest.raises(BadRecordError, match="what comes before it is not known"):
+        read(write(tmp_path, "t,v\n" + rows), time="t")
+
+
+def test_steps_with_a_target_alone_are_counted(tmp_path):
+    rows = "".join(f"u,{i if i < 3 else ''}\n" for i in range(9))
+    data = read(write(tmp_path, "g,a\n" + rows), columns=("a",), missing="mask")
+    with pytest.raises(TooFewStepsError, match="series of 2 steps with a target"):
+        make_task(data, TrainingOptions())

@@ -406,6 +406,15 @@ def test_a_fingerprint_is_of_the_content(tmp_path, kind, monkeypatch):
     assert first != fingerprint(make(2))
 
 
+def test_files_of_which_only_some_hold_targets_are_refused(tmp_path):
+    for name, arrays in {"train": ("x", "y"), "test": ("x",)}.items():
+        (tmp_path / name).mkdir()
+        zeros = {array: np.zeros((4, 1), np.float32) for array in arrays}
+        np.savez(tmp_path / name / "a.npz", **zeros)
+    with pytest.raises(BadRecordError, match="has no y, and .* has one"):
+        open_data(DataRequest((tmp_path,)))
+
+
 def test_a_text_in_which_no_character_repeats_is_refused():
     text = PlainText("".join(map(chr, range(0x4E00, 0x4E00 + 900))), "x.txt", 1)
     with pytest.raises(EmptyDataError, match="no character occurs twice in the train"):

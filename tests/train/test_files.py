@@ -89,3 +89,14 @@ def test_a_place_of_the_system_is_no_file_to_replace(tmp_path):
             refuse_special(Path(place))
     refuse_special(tmp_path / "dev")
     refuse_special(Path("/dev", "shm", "of_a_run"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+@pytest.mark.parametrize("write", [add_line, write_whole])
+def test_a_place_that_the_system_does_not_reach_is_refused(tmp_path, write):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for place in (loop, tmp_path / ("n" * 300)):
+        with pytest.raises(FolderNotWritableError) as caught:
+            write(place, b"x")
+        assert repr(str(place)) in str(caught.value)

@@ -173,6 +173,8 @@ def test_runs_that_differ_in_the_seed_are_one_row(finished, tmp_path, capsys):
         for s, loss in ((1, 0.5), (2, 0.75))
     ]  # fmt: skip
     wide = copy_with(run, tmp_path / "wide", options={"n_h": 9})
+    twice = compare_runs([wide, seeds[0], wide]).rows
+    assert [row.runs[0].folder for row in twice] == [wide, seeds[0]]
     found = compare_runs([*seeds, wide])
     assert [row.label for row in found.rows] == ["n_h 4", "n_h 9"]
     loss = found.rows[0].figures["held-out loss"]
@@ -253,6 +255,7 @@ def test_a_sweep_runs_what_is_left_and_goes_on_where_it_stopped(tmp_path, monkey
     [
         ("n-h = 3\n[grid]\nn_h = [2]", "says n-h outside of \\[grid\\] and n_h in it"),
         ("scheduler = 'constant'\n[grid]\nschedule = ['cosine']", "leave one out"),
+        ("epoch = 1\n[grid]\nnh = [2]", "has 'epoch', which no option is called"),
         ("[grid]\nout = ['a', 'b']", "each run has a folder of its own"),
     ],
 )

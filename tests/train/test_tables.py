@@ -31,6 +31,7 @@ from bptt.train.errors import (
     UnlikeDataError,
 )
 from bptt.train.predicting import forecast_run, predict_run
+from bptt.train.run_config import read_run_config
 from bptt.train.trivial import measure_lagged
 
 pandas = pytest.importorskip("pandas")
@@ -66,6 +67,11 @@ def test_columns_of_another_file_are_found_by_their_names(tmp_path, quiet):
     assert (heads, list(rows)) == (again, list(others))
     with pytest.raises(OptionError, match="column a: expected one of b"):
         predict_run(tmp_path / "run", [tmp_path / "b.csv"])
+    np.savez(tmp_path / "x.npz", x=frame.to_numpy(np.float32)[None])
+    heads, rows = predict_run(tmp_path / "run", [tmp_path / "x.npz"])
+    assert len(heads) == 4
+    kept = read_run_config(tmp_path / "run").request
+    assert (kept.table.columns, kept.found) == ((), ("a", "b"))
 
 
 def test_a_season_longer_than_every_series_is_refused(sales):

@@ -46,6 +46,7 @@ from bptt.train import train as train_model
 from bptt.train.data.opening import Data
 from bptt.train.data.sequence_files import SEQUENCE, STEP
 from bptt.train.definition import whole
+from bptt.train.errors import FolderNotWritableError
 from bptt.train.flow_report import write_flows
 from bptt.train.options import DATA, GROUPS, PARTS, RUN
 from bptt.train.predicting import read_like
@@ -270,7 +271,7 @@ def _flow(folder: Path, data: Data | None) -> str:
     """The last verdict on the gradients, or why there is none: the run is done."""
     try:
         return f"gradients: {write_flows(folder, data)['last'].verdict}"
-    except (FlowError, OptionError) as error:
+    except (FlowError, FolderNotWritableError, OptionError) as error:
         return f"gradients: not measured: {error}"
 
 

@@ -118,8 +118,10 @@ def compare_runs(folders: Sequence[Path]) -> Comparison:
     A folder that is named twice counts once.
     Raises: the errors of `read_summary`; ComparisonError if losses have two units.
     """
-    once = {folder.resolve(): folder for folder in reversed(folders)}
-    runs = [read_summary(folder) for folder in reversed(once.values())]
+    once: dict[Path, Path] = {}
+    for folder in folders:
+        once.setdefault(folder.resolve(), folder)
+    runs = [read_summary(folder) for folder in once.values()]
     units = {run.record.unit: run.folder for run in runs}
     if len(units) > 1:
         raise ComparisonError(units)

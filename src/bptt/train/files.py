@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -30,13 +31,21 @@ def refuse_special(path: Path) -> None:
     """Refuse a pipe, a device or a folder in the place of a file that is written.
 
     A pipe without a reader would be waited for; a device would be replaced by a file.
-    Raises: FolderNotWritableError.
+    Raises: FolderNotWritableError, also where the system finds no way to the place:
+    links that go round in a circle, a name that is too long.
     """
     # /dev/stdout is a link to a file where the output goes to one: none to replace.
     place = path.absolute()
     is_of_system = str(place.parent) in DEVICES or place.is_relative_to("/proc")
-    if is_of_system or (path.exists() and not path.is_file()):
-        kind = "a folder" if path.is_dir() else "a pipe or a device"
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG  # it will be one
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise FolderNotWritableError(path, why) from error
+    if is_of_system or not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
         raise FolderNotWritableError(path, f"it is {kind}, not an ordinary file")
 
 
@@ -65,11 +74,11 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
     else than a file, and what write raises.
     """
     refuse_special(path)
-    path = path.resolve()  # a link stays one: what it leads to is replaced
+    place = path.resolve()  # a link stays one: what it leads to is replaced
     temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=".part", dir=path.parent
+            prefix=f".{place.name}.", suffix=".part", dir=place.parent
         )
         os.close(descriptor)
         write(Path(temporary))
@@ -77,9 +86,9 @@ def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(stream.fileno())
         # mkstemp makes a file only its owner can read; a result is an ordinary file.
         Path(temporary).chmod(0o666 & ~_current_umask())
-        _take_place(Path(temporary), path)
+        _take_place(Path(temporary), place)
         temporary = None
-        sync_folder(path.parent)
+        sync_folder(place.parent)
     except OSError as error:
         raise FolderNotWritableError(path, error.strerror or str(error)) from error
     finally:

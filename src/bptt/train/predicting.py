@@ -9,10 +9,11 @@ import numpy as np
 
 from bptt.cell import Cell
 from bptt.step.shapes import Array
-from bptt.train.data.opening import Data, DataRequest, open_data
+from bptt.train.data.opening import Data, DataRequest, kind_at, open_data
 from bptt.train.data.sequence_files import SequenceFiles
 from bptt.train.data.sequence_task import refuse_unlike
 from bptt.train.data.sequences import Sequences
+from bptt.train.data.tables import TableRequest
 from bptt.train.data.targets import with_loss
 from bptt.train.data.untargeted import as_in
 from bptt.train.errors import ForecastError, NotPredictedError
@@ -26,14 +27,23 @@ Rows = tuple[list[str], Iterator[list[Any]]]
 def read_like(folder: Path, request: DataRequest) -> DataRequest:
     """A request for other data, its columns meant as those of a run's own.
 
-    Raises: RunNotFoundError, DamagedRunError.
+    What was said of a run's tables says nothing of other files.
+    Raises: RunNotFoundError, DamagedRunError, and those of `kind_at`.
     """
     known = read_config(folder).get("data", {}).get("request")
     reads = reads_of(Cell(read_text(folder, CELL_FILE)))
     if known is None:
         return replace(request, reads=reads)
-    own = DataRequest.from_json(known)
-    return replace(request, table=own.table, per=own.per, reads=reads)
+    own = DataRequest.from_json(known).as_found()
+    kinds = {kind_at(path) for path in request.paths}
+    table, per = own.table, own.per
+    if kinds and "table" not in kinds:
+        table = TableRequest()
+        if "sequences" in kinds:
+            table = replace(table, horizon=own.table.horizon, missing=own.table.missing)
+    if kinds and "sequences" not in kinds:
+        per = None
+    return replace(request, table=table, per=per, reads=reads)
 
 
 def predict_run(folder: Path, paths: Sequence[Path]) -> Rows:
@@ -145,7 +155,9 @@ def _sequences(
     known = saved.config.get("data", {}).get("request")
     if saved.kind != "sequences" or (known is None and not paths):
         raise NotPredictedError(saved.folder, saved.kind)
-    request = DataRequest.from_json(known) if known is not None else DataRequest()
+    request = DataRequest()
+    if known is not None:
+        request = DataRequest.from_json(known).as_found()
     request = replace(request, reads=reads_of(saved.model.cell))
     if paths:
         request = read_like(saved.folder, DataRequest(tuple(paths)))

@@ -122,8 +122,9 @@ def _refuse_clash(
         raise ConfigFileError(path, reason)
     known = {meaning_of(key): key for key in outside}
     for key in grid:
-        if meaning_of(key) in known:
-            other = known[meaning_of(key)]
+        meaning = meaning_of(key)  # None where no option is called so, said elsewhere
+        if meaning is not None and meaning in known:
+            other = known[meaning]
             reason = f"says {other} outside of [{GRID}] and {key} in it; leave one out"
             raise ConfigFileError(path, reason)
 

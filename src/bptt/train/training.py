@@ -228,7 +228,7 @@ def read_again(saved: SavedRun) -> Data:
     if request is None:
         raise OptionError("--resume", saved.folder, "the run's DATA, which was no file")
     reads = reads_of(saved.model.cell)
-    return open_data(replace(DataRequest.from_json(request), reads=reads))
+    return open_data(replace(DataRequest.from_json(request).as_found(), reads=reads))
 
 
 def _with_unit(task: TrainingTask, model: Model) -> TrainingTask:
@@ -306,10 +306,10 @@ def _config(
 
 
 def _request(request: DataRequest, data: Data) -> dict[str, Any]:
-    """A request, with columns and the words of labels as they were found."""
+    """A request, and beside it the columns and the words of labels that were found."""
     if isinstance(data, SequenceFiles) and data.is_table:
-        table = replace(request.table, columns=data.columns, classes=data.classes)
-        request = replace(request, table=table)
+        table = replace(request.table, classes=data.classes)
+        request = replace(request, table=table, found=data.columns)
     return request.to_json()
 
 

@@ -90,6 +90,22 @@ def _refuse_left_over(
         raise BadRecordError(file, None, reason)
 
 
+def have_y(parts: Mapping[Path, Mapping[str, Arrays]]) -> bool:
+    """Whether the parts of files hold targets, all of them or none.
+
+    Raises: BadRecordError where some do: the target of the others would be the next x.
+    """
+    firsts: dict[bool, Path] = {}
+    for file, these in parts.items():
+        for arrays in these.values():
+            firsts.setdefault("y" in arrays, file)
+    if len(firsts) > 1:
+        reason = f"has no y, and {str(firsts[True])!r} has one; without it the target "
+        reason += "of a step is the next x: give y in each file, or in none"
+        raise BadRecordError(firsts[False], None, reason)
+    return True in firsts
+
+
 def _part_of_folder(file: Path) -> str:
     for part, names in PART_NAMES.items():
         if file.parent.name in names:

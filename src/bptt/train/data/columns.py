@@ -2,11 +2,12 @@
 
 import csv
 import re
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, time, timedelta
 from decimal import Decimal
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ IN_ORDER = (
 COUNTED = re.compile(r"([^\d+-]*)(\d+)", re.ASCII)  # week 7
 # Words whose numbers fall as time goes on, without their signs: 500 B.C., 3 days ago.
 BACKWARDS = re.compile(
-    r"(.*\b)?(bc|bce|ago|before|lag|last|left|minus|remaining|until)s?", re.IGNORECASE
+    r"\b(b ?c( ?e)?|b ?p|ago|before|countdown|lag|last|left|minus|remaining|to go"
+    r"|until)s?\b|公元前",
+    re.IGNORECASE,
 )
 WEEKS = 53  # a two-digit number beyond them may be a year, and 00 come after 99
 MASKED = (
@@ -145,6 +148,28 @@ def _is_beyond_64_bits(word: str) -> bool:
     return is_whole and not -(2.0**63) <= float(word) < 2.0**64
 
 
+def with_index(table: Any) -> Any:
+    """A table whose index, where it has a name, is a column; rows count from 0.
+
+    A column that is called by a number has its digits as a name, as in a text.
+    Raises: ValueError, in words, where two columns have one name.
+    """
+    named = [name for name in table.index.names if name is not None]
+    kept = table.reset_index(level=named) if named else table
+    kept = kept.reset_index(drop=True)
+    kept.columns = [str(name) for name in kept.columns]
+    counts = Counter(kept.columns)
+    refuse_twice(next((name for name, n in counts.items() if n > 1), None))
+    kept.attrs[INDEX] = [str(name) for name in named]
+    return kept
+
+
+def refuse_twice(name: str | None) -> None:
+    """Refuse a name that two columns have; None: there is none. Raises: ValueError."""
+    if name is not None:
+        raise ValueError(f"two of its columns are called {name!r}; call them apart")
+
+
 def name_twice(file: Path, columns: Iterable[str], separator: str) -> str | None:
     """A name that stands twice in a text's first line; a pipe is read once.
 
@@ -233,7 +258,7 @@ def _counts_of(words: Any) -> Any | None:
     numbers = [one[2] for one in parts if one is not None]
     if len(numbers) < len(parts) or len({one[1] for one in parts if one}) > 1:
         return None
-    if parts and parts[0] and BACKWARDS.fullmatch(_bare(parts[0][1])):
+    if parts and parts[0] and BACKWARDS.search(_bare(parts[0][1])):
         return None
     of_two = all(len(one) == 2 for one in numbers)
     if of_two and min(numbers)[0] == "0" and int(max(numbers)) > WEEKS:
@@ -296,7 +321,8 @@ def remark_on_groups(
     """
     if group is None:
         return
-    every = Counter(str(one) for table in tables for one in table[group].unique())
+    found = [table[group] for table in tables]
+    every = Counter(str(one) for column in found for one in column.unique())
     left = every - Counter(used)
     if left:
         n = left.total()
@@ -305,13 +331,25 @@ def remark_on_groups(
             f"{what} no step with an x and a target, and so no part in this: the first "
             f"is {next(iter(left))!r}."
         )
-    twice = [one for one, n in every.items() if n > 1]
+    # 01 of one file is read as a number, and as a word where another has words.
+    are_numbers = any(column.dtype.kind in "iuf" for column in found)
+    words = [map(str, column.unique()) for column in found]
+    called = [{_meant(one, are_numbers): one for one in each} for each in words]
+    counts = Counter(chain(*called))
+    twice = [name for one, name in ChainMap(*called).items() if counts[one] > 1]
     if twice:
         what = "1 group stands" if len(twice) == 1 else f"{len(twice):,} groups stand"
         yield (
             f"{what} in several files, the first is {twice[0]!r}: the rows of each "
             "file are a sequence of their own. If they are one, join the files."
         )
+
+
+def _meant(word: str, are_numbers: bool) -> str | Decimal:
+    """What a group is called, the same for every way to write a number."""
+    if not are_numbers or not _is_number(word):
+        return word
+    return Decimal(float(word) if "e" in word.lower() else word)
 
 
 def remark_on_index(table: Any, names: Sequence[str]) -> Iterator[str]:

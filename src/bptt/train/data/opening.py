@@ -76,7 +76,8 @@ class DataRequest:
     """What a person asked to read; written to config.json, and read again on resume.
 
     reads: what the cell reads of sequence files; of a run its cell says it;
-    may_lack_targets: files without targets are read to be predicted from.
+    may_lack_targets: files without targets are read to be predicted from; found: the
+    columns of x that a run has found in its tables, which nobody has asked for.
     """
 
     paths: tuple[Path, ...] = ()
@@ -86,6 +87,7 @@ class DataRequest:
     per: str | None = None
     reads: Reads = field(default_factory=Reads)
     may_lack_targets: bool = False
+    found: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Paths are made absolute: a run may be resumed from another folder."""
@@ -94,6 +96,7 @@ class DataRequest:
             "pattern": self.pattern,
             "limit": self.limit,
             "per": self.per,
+            "found": self.found,
             **asdict(self.table),
         }
 
@@ -107,17 +110,24 @@ class DataRequest:
             for name, value in record.items()
             if name in names
         }
-        per = record.get("per")
         return cls(
-            paths, record["pattern"], record["limit"], TableRequest(**table), per
-        )
+            paths, record["pattern"], record["limit"], TableRequest(**table),
+            record.get("per"), found=tuple(record.get("found", ())),
+        )  # fmt: skip
+
+    def as_found(self) -> "DataRequest":
+        """Itself, with the columns that its run found where none were asked for."""
+        columns = self.table.columns or self.found
+        return replace(self, table=replace(self.table, columns=columns))
 
     def is_that_of(self, record: dict[str, Any]) -> bool:
         """Whether a run whose config.json has this record was asked to read the same.
 
-        What it found itself, columns and the words of labels, is left aside.
+        What it found itself, columns and the words of labels, is left aside. A run of
+        before columns were kept apart does not tell which of them were asked for.
         """
         known = DataRequest.from_json(record)
+        is_apart = "found" in record
         limit = self.limit
         if limit is None and not self.paths:
             limit = STANDARD_LIBRARY_CHARACTERS
@@ -127,10 +137,11 @@ class DataRequest:
             limit=limit,
             table=replace(
                 self.table,
-                columns=self.table.columns or known.table.columns,
+                columns=self.table.columns or (() if is_apart else known.table.columns),
                 classes=known.table.classes,
             ),
             reads=known.reads,
+            found=known.found,
         )
         return mine == known
 
@@ -144,7 +155,7 @@ def open_data(request: DataRequest) -> Data:
     Raises: DataNotFoundError, MixedDataError, IgnoredOptionError, and the errors of
     each kind.
     """
-    kinds = {path: _kind(path) for path in request.paths}
+    kinds = {path: kind_at(path) for path in request.paths}
     found = sorted(set(kinds.values()))
     if len(found) > 1:
         raise MixedDataError({str(path): kind for path, kind in kinds.items()})
@@ -239,7 +250,11 @@ def _hash_file(digest: Any, file: Path) -> None:
             digest.update(stream.read(EDGE))
 
 
-def _kind(path: Path) -> str:
+def kind_at(path: Path) -> str:
+    """What a file or a folder holds: "tokens", "table", "sequences" or "text".
+
+    Raises: DataUnreadableError for what is no data, and the errors of `files_of`.
+    """
     kind = kind_of(path)
     if path.is_dir():
         kinds = {kind_of(file) for file in files_of(path, "*")}

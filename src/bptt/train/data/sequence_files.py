@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from bptt.step.shapes import Array
-from bptt.train.data.array_names import TARGETS, WHOLE, check_names, parts_of
+from bptt.train.data.array_names import WHOLE, check_names, have_y, parts_of
 from bptt.train.data.form import Form
 from bptt.train.data.reads import (
     LARGEST,
@@ -121,15 +121,14 @@ def read_sequences(
     """
     records: dict[str, list[_Record]] = {}
     remarks: dict[str, None] = {}
-    horizon: int | None = 1
     loaded = {file: _load(file, reads) for file in files}
-    has_y = {name in TARGETS for arrays in loaded.values() for name in arrays}
-    lacks_targets = may_lack_targets and reads.has_y and True not in has_y
-    for file, arrays in loaded.items():
-        may_lack = missing == MASK
-        if not reads.has_y or any(name in TARGETS for name in arrays) or lacks_targets:
-            horizon = None
-        for part, given in parts_of(file, arrays, reads).items():
+    parts_in = {f: parts_of(f, arrays, reads) for f, arrays in loaded.items()}
+    has_y = reads.has_y and have_y(parts_in)
+    lacks_targets = may_lack_targets and reads.has_y and not has_y
+    horizon = None if has_y or lacks_targets or not reads.has_y else 1
+    may_lack = missing == MASK
+    for file, these in parts_in.items():
+        for part, given in these.items():
             plain = with_steps(file, given, reads)
             if lacks_targets:
                 lead = plain["x"].shape[: _axes(plain["x"]) - 1]

@@ -43,7 +43,8 @@ def split_in_time(data: SequenceFiles, options: TrainingOptions) -> SequenceFile
         rows = [_part_of(whole, i, name, options) for i in range(len(whole))]
         kept = [i for i, row in enumerate(rows) if row[2].any()]
         if not kept:
-            raise TooFewStepsError(data.source, name, list(map(len, whole.x)))
+            steps = [_n_counted(whole.elements(row)) for row in range(len(whole))]
+            raise TooFewStepsError(data.source, name, steps)
         x, y, weighs = (list(c) for c in zip(*(rows[i] for i in kept), strict=True))
         others = {
             n: [a[i] if n in whole.rows else a[i][: len(rows[i][0])] for i in kept]
@@ -55,6 +56,11 @@ def split_in_time(data: SequenceFiles, options: TrainingOptions) -> SequenceFile
         n_streams = max(1, min(options.n_b, len(parts["training"].x[0]) // k1))
         parts["training"] = _streams(parts["training"], n_streams)
     return replace(data, parts=parts)
+
+
+def _n_counted(weighs: Array) -> int:
+    """How many steps have a target that counts."""
+    return int((weighs > 0).reshape(len(weighs), -1).any(axis=1).sum())
 
 
 def _part_of(

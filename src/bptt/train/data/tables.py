@@ -21,9 +21,9 @@ from bptt.step.shapes import Array
 from bptt.train.data.array_names import WHOLE
 from bptt.train.data.columns import (
     FULL,
-    INDEX,
     name_twice,
     numbers_of,
+    refuse_twice,
     refuse_unplaced,
     remark_on_counts,
     remark_on_groups,
@@ -31,6 +31,7 @@ from bptt.train.data.columns import (
     remark_on_names,
     remark_on_times,
     times_of,
+    with_index,
 )
 from bptt.train.data.form import Form
 from bptt.train.data.labels import classes_of, numbered
@@ -93,6 +94,8 @@ def read_tables(
     Raises: DataUnreadableError, BadRecordError (file, row, reason), EmptyDataError,
     OptionError for a column that is not there, TrainExtraMissingError without pandas.
     """
+    if not files:
+        raise EmptyDataError(source, "there is no table in it", is_text=False)
     tables = {file: _read(file) for file in files}
     lacks_targets = may_lack_targets and _lack_targets(tables.values(), request)
     if lacks_targets:
@@ -152,9 +155,9 @@ def _refuse_other_columns(
     Raises: BadRecordError.
     """
     first, *others = tables
-    names = [str(c) for c in _columns_of_x(first, tables[first], request, reads)]
+    names = _columns_of_x(first, tables[first], request, reads)
     for file in others:
-        here = [str(c) for c in _columns_of_x(file, tables[file], request, reads)]
+        here = _columns_of_x(file, tables[file], request, reads)
         if here != names:
             reason = f"has the columns {', '.join(here)}, and {str(first)!r} has "
             reason += f"{', '.join(names)}; --columns a,b chooses those of x"
@@ -264,7 +267,7 @@ def _in_order(
     targets = _targets(table, request)
     for name in (*request.columns, request.time, request.group, *targets):
         if name is not None and name not in table.columns:
-            there = list_known(name, map(str, table.columns))
+            there = list_known(name, table.columns)
             raise OptionError("column", name, f"one of {there}")
     if request.classes:
         table = numbered(file, table, targets[0], request.classes)
@@ -272,7 +275,7 @@ def _in_order(
         refuse_unplaced(file, table, request.group, "sequence that it belongs to")
     remarks: list[str] = []
     if not request.columns:
-        inputs = columns_of(file, list(map(str, table.columns)), reads)
+        inputs = columns_of(file, list(table.columns), reads)
         columns = _columns(table, request, inputs)
         remarks += remark_on_names(file, columns)
         remarks += remark_on_index(table, columns)
@@ -288,7 +291,7 @@ def _in_order(
 def _columns_of_x(
     file: Path, table: Any, request: TableRequest, reads: Reads
 ) -> list[str]:
-    inputs = columns_of(file, list(map(str, table.columns)), reads)
+    inputs = columns_of(file, list(table.columns), reads)
     return _columns(table, request, inputs)
 
 
@@ -303,7 +306,7 @@ def _sequences(
     file: Path, table: Any, request: TableRequest, reads: Reads
 ) -> Iterator[_Rows]:
     """The rows of every group of a table."""
-    inputs = columns_of(file, list(map(str, table.columns)), reads)
+    inputs = columns_of(file, list(table.columns), reads)
     columns = _columns_of_x(file, table, request, reads)
     targets = _targets(table, request)
     parts = [("", table)]
@@ -368,7 +371,7 @@ def _read(file: Path) -> Any:
         kind = kind_of(file)
         refuse_above(count_cells(file, kind) * CELL_BYTES, "its content")
         if kind == ".parquet":
-            return _with_index(pandas.read_parquet(file, dtype_backend=KINDS))
+            return with_index(pandas.read_parquet(file, dtype_backend=KINDS))
         return _read_text(pandas, file, "\t" if kind == ".tsv" else ",")
     except ImportError as error:
         missing = "pyarrow" if kind == ".parquet" else "zstandard"
@@ -408,15 +411,6 @@ def _count_ends(blocks: Iterable[bytes], separator: bytes) -> int:
     return count
 
 
-def _with_index(table: Any) -> Any:
-    """A table whose index, where it has a name, is a column; rows count from 0."""
-    named = [name for name in table.index.names if name is not None]
-    kept = table.reset_index(level=named) if named else table
-    kept = kept.reset_index(drop=True)
-    kept.attrs[INDEX] = named
-    return kept
-
-
 def _read_text(pandas: Any, file: Path, separator: str) -> Any:
     """A `.csv` or `.tsv` file.
 
@@ -433,9 +427,7 @@ def _read_text(pandas: Any, file: Path, separator: str) -> Any:
         except pandas.errors.ParserWarning as warning:
             reason = "its rows have more fields than its first line has names"
             raise ValueError(f"{reason}; {_ADVICE}") from warning
-    twice = name_twice(file, found.columns, separator)
-    if twice is not None:
-        raise ValueError(f"two of its columns are called {twice!r}; call them apart")
+    refuse_twice(name_twice(file, found.columns, separator))
     name = str(found.columns[0])
     other = next((s for s in ";\t|" if s != separator and s in name), None)
     if len(found.columns) == 1 and other is not None:

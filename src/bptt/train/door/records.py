@@ -52,6 +52,7 @@ class RequestRecord(msgspec.Struct):
     missing: Literal["error", "mask"] = "error"
     classes: tuple[str, ...] = ()
     per: Literal["step", "sequence"] | None = None
+    found: tuple[str, ...] = ()
 
 
 class DataRecord(msgspec.Struct):
