@@ -261,7 +261,7 @@ def test_columns_called_by_numbers_are_called_by_their_digits(tmp_path):
 def test_no_table_is_told_so(tmp_path):
     write(tmp_path, "a\n1\n2\n")
     (tmp_path / "b.txt").write_text("text")
-    with pytest.raises(EmptyDataError, match="no table in it"):
+    with pytest.raises(EmptyDataError, match="no row in it"):
         open_data(DataRequest((tmp_path,), "*.txt"))
 
 

@@ -411,7 +411,7 @@ def test_files_of_which_only_some_hold_targets_are_refused(tmp_path):
         (tmp_path / name).mkdir()
         zeros = {array: np.zeros((4, 1), np.float32) for array in arrays}
         np.savez(tmp_path / name / "a.npz", **zeros)
-    with pytest.raises(BadRecordError, match="has no y, and .* has one"):
+    with pytest.raises(BadRecordError, match=r"has no y, and .* has one"):
         open_data(DataRequest((tmp_path,)))
 
 

@@ -94,8 +94,6 @@ def read_tables(
     Raises: DataUnreadableError, BadRecordError (file, row, reason), EmptyDataError,
     OptionError for a column that is not there, TrainExtraMissingError without pandas.
     """
-    if not files:
-        raise EmptyDataError(source, "there is no table in it", is_text=False)
     tables = {file: _read(file) for file in files}
     lacks_targets = may_lack_targets and _lack_targets(tables.values(), request)
     if lacks_targets:
@@ -114,7 +112,7 @@ def read_tables(
         for one in _sequences(file, table, request, reads)
     ]
     if not found:
-        if request.missing == MASK:
+        if files and request.missing == MASK:
             reason = "has no row where every column of x has a value; see --columns"
             raise BadRecordError(files[0], None, reason)
         raise EmptyDataError(source, "there is no row in it", is_text=False)
@@ -154,6 +152,8 @@ def _refuse_other_columns(
 
     Raises: BadRecordError.
     """
+    if not tables:
+        return
     first, *others = tables
     names = _columns_of_x(first, tables[first], request, reads)
     for file in others:
