@@ -37,7 +37,7 @@ def carried_by(graph: Graph) -> Carried:
     for name, node in graph.definitions.items():
         body = node.inputs[0]
         kind, *of = hidden.get(name, ("",))
-        # What holds a value of its own step is a second name for it, read the other way.
+        # What holds a value of its own step is a second name, read the other way.
         if kind != "lag" or of[1] == "0" or body.op not in ("named", "shift"):
             continue
         source, lag = (str(body.data), 0) if body.op == "named" else shift_of(body)
