@@ -13,7 +13,7 @@ from tests.explain.formula_table import table
 from tests.explain.test_backward_pass import CELLS as PASSED
 from tests.explain.test_backward_pass import COUNT
 from tests.explain.test_browser import judged
-from tests.explain.test_notations import PRINTED, PRINTED_10_21
+from tests.explain.test_notations import AS_COPIED, PRINTED, PRINTED_10_21
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +95,7 @@ def test_the_box_refuses_10_21_as_printed(lab):
     "∇h[t] = sum(s, t, tau, prod(k, s, t+1, ∂h[k]/∂h[k-1]).T @ V.T @ ∇o[s])",
     "partial(h[t], b) = diag(1 - h[t]**2)",
     "h^(t) = tanh(a^(t))",
-    "∇h[t] ≔ W^⊤ ⋅ ∇a[t+1] + V^{⊤} ∇o[t]", "∇a[t] = (1 - h[t]²) ∗ ∇h[t]",
-    "∇𝐡[t] = 𝑊⊺ ∇𝐚[t+1] + 𝐕ᵀ ∇𝑜[t]", "∇ℎ[t] = W.T\u2062 ∇a[t+1] + V.T.dot(∇o[t])",
-    "∇y_hat[t] = -np.dot(one_hot(y[t], n_o) / y_hat[t,y[t]], ∇L[t])",
-    "∇L[t] = 0 * h[t].dot(a[t]) + 1",
-    r"\frac{dh^{(\tau)}}{dh^{(1)}} = \prod_{k=\tau}^{2} \mathrm{diag}(1-(h^{(k)})^2) W",
-    r"\nabla_{h_t} L = W^⊤ \nabla_{a_{t+1}} L + V^{⊤} (1 ⊙ (ŷ_t - e_{y_t}))",
+    *AS_COPIED,
 ])  # fmt: skip
 def test_the_box_reads_what_check_equation_reads(lab, text):
     columns, _ = judged(lab("book"), text)

@@ -39,6 +39,15 @@ PRINTED = {
     "10.28": r"\nabla_{U} L &= \sum_t \text{diag} \Big( " + H + r" \Big) "
     r"( \nabla_{h^{(t)}} L) x^{(t)^\top} ,",
 }  # fmt: skip
+# Right formulas of the book's network in the signs that pages and papers have.
+AS_COPIED = (
+    "∇h[t] ≔ W^⊤ ⋅ ∇a[t+1] + V^{⊤} ∇o[t]", "∇a[t] = (1 - h[t]²) ∗ ∇h[t]",
+    "∇𝐡[t] = 𝑊⊺ ∇𝐚[t+1] + 𝐕ᵀ ∇𝑜[t]", "∇ℎ[t] = W.T\u2062 ∇a[t+1] + V.T.dot(∇o[t])",
+    "∇y_hat[t] = -np.dot(one_hot(y[t], n_o) / y_hat[t,y[t]], ∇L[t])",
+    "∇L[t] = 0 * h[t].dot(a[t]) + 1",
+    r"\frac{dh^{(\tau)}}{dh^{(1)}} = \prod_{k=\tau}^{2} \mathrm{diag}(1-(h^{(k)})^2) W",
+    r"\nabla_{h_t} L = W^⊤ \nabla_{a_{t+1}} L + V^{⊤} (1 ⊙ (ŷ_t - e_{y_t}))",
+)  # fmt: skip
 PRINTED_10_21 = (
     r"\nabla_{h^{(t)}} L = W^\top (\nabla_{h^{(t+1)}} L) \text{diag} \Big( 1 - "
     r"(h^{(t+1)})^2 \Big) + V^\top ( \nabla_{o^{(t)}} L ),"
@@ -104,12 +113,7 @@ PATHS = (
     PATHS,
     "partial(h[t], b) = diag(1 - h[t]**2)",
     "2 tau ∇b = 2 tau sum(t, 1, tau, ∇a[t])",
-    "∇h[t] ≔ W^⊤ ⋅ ∇a[t+1] + V^{⊤} ∇o[t]", "∇a[t] = (1 - h[t]²) ∗ ∇h[t]",
-    "∇𝐡[t] = 𝑊⊺ ∇𝐚[t+1] + 𝐕ᵀ ∇𝑜[t]", "∇ℎ[t] = W.T\u2062 ∇a[t+1] + V.T.dot(∇o[t])",
-    "∇y_hat[t] = -np.dot(one_hot(y[t], n_o) / y_hat[t,y[t]], ∇L[t])",
-    "∇L[t] = 0 * h[t].dot(a[t]) + 1",
-    r"\frac{dh^{(\tau)}}{dh^{(1)}} = \prod_{k=\tau}^{2} \mathrm{diag}(1-(h^{(k)})^2) W",
-    r"\nabla_{h_t} L = W^⊤ \nabla_{a_{t+1}} L + V^{⊤} (1 ⊙ (ŷ_t - e_{y_t}))",
+    *AS_COPIED,
 ])  # fmt: skip
 def test_a_right_equation_is_right_in_any_notation(text):
     report = bptt.check_equation(text)

@@ -227,13 +227,12 @@ def _request(given: Mapping[str, Any], known: DataRequest | None) -> DataRequest
     limit = given.get("limit", known.limit)
     if limit is not None:
         whole(1).check("--limit", limit)
-    elif not paths:
-        limit = STANDARD_LIBRARY_CHARACTERS
     pattern = given.get("pattern", known.pattern)
     per = given.get("per", known.per)
     if per not in (None, STEP, SEQUENCE):
         raise OptionError("--per", per, f"one of {STEP}, {SEQUENCE}")
-    return DataRequest(paths, pattern, limit, table_request(given, known.table), per)
+    table = table_request(given, known.table)
+    return DataRequest(paths, pattern, limit, table, per).with_limit()
 
 
 def _resume(

@@ -179,7 +179,10 @@ class FullBatchSession:
     def _validate(
         self, log: Log, should_stop: Callable[[], bool] | None = None
     ) -> None:
-        """Measure the validation part, to its end where nobody may stop it."""
+        """Measure the validation part; keep the parameters if they are the best.
+
+        Without should_stop it is the last word of an interrupted run: see `validate`.
+        """
         is_best = validate(
             self.setting, self.parameters, self.meter, log, should_stop or never,
             is_last_word=should_stop is None,

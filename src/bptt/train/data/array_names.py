@@ -20,7 +20,6 @@ PART_NAMES = {
 WHOLE = "whole"  # records that belong to no part yet
 STEMS = ("x", "y", "lengths", MASK, WEIGHTS)
 ENDINGS = ("", *(f"_{name}" for names in PART_NAMES.values() for name in names))
-TARGETS = tuple(f"y{ending}" for ending in ENDINGS)
 TAKEN = {*(stem + e for stem in STEMS for e in ENDINGS), CLASS_WEIGHTS} - {"x", "y"}
 
 

@@ -158,26 +158,27 @@ def with_index(table: Any) -> Any:
     kept = table.reset_index(level=named) if named else table
     kept = kept.reset_index(drop=True)
     kept.columns = [str(name) for name in kept.columns]
-    counts = Counter(kept.columns)
-    refuse_twice(next((name for name, n in counts.items() if n > 1), None))
+    refuse_twice(kept.columns)
     kept.attrs[INDEX] = [str(name) for name in named]
     return kept
 
 
-def refuse_twice(name: str | None) -> None:
-    """Refuse a name that two columns have; None: there is none. Raises: ValueError."""
-    if name is not None:
-        raise ValueError(f"two of its columns are called {name!r}; call them apart")
+def refuse_twice(names: Iterable[str]) -> None:
+    """Refuse a name that two columns have. Raises: ValueError, in words."""
+    twice = next((name for name, n in Counter(names).items() if n > 1), None)
+    if twice is not None:
+        raise ValueError(f"two of its columns are called {twice!r}; call them apart")
 
 
-def name_twice(file: Path, columns: Iterable[str], separator: str) -> str | None:
-    """A name that stands twice in a text's first line; a pipe is read once.
+def refuse_twice_in_text(file: Path, columns: Iterable[str], separator: str) -> None:
+    """The same of the names in a text's first line; a pipe is read once.
 
     columns: the names that pandas made of it, `sales.1` of a second `sales`.
+    Raises: ValueError, in words.
     """
     may_be = any(name.rpartition(".")[2].isdecimal() for name in columns)
     if not may_be or not file.is_file():
-        return None
+        return
     line = b""
     for block in blocks_of(file):
         line += block
@@ -185,8 +186,7 @@ def name_twice(file: Path, columns: Iterable[str], separator: str) -> str | None
             break
     first = line.decode("utf-8-sig", "replace").lstrip("\r\n").splitlines()[:1]
     reader = csv.reader(first, delimiter=separator, skipinitialspace=separator == ",")
-    counts = Counter(name for names in reader for name in names)
-    return next((name for name, n in counts.items() if n > 1 and name), None)
+    refuse_twice(name for names in reader for name in names if name)
 
 
 def refuse_unplaced(file: Path, table: Any, name: str, what: str) -> None:

@@ -24,7 +24,7 @@ from bptt.train.door.limits import Refusal
 from bptt.train.door.records import VocabularyRecord, hold_to
 from bptt.train.errors import TrainExtraMissingError
 from bptt.train.interrupt import in_a_thread
-from bptt.train.options import PAIRS, WORDS
+from bptt.train.options import N_BYTES, PAIRS, WORDS
 
 UNKNOWN_WORD = "<unk>"
 WORD = re.compile(r"\n|\S+")
@@ -153,7 +153,7 @@ class BytePairs:
         library = _library()
         made = _tokenizer(library.models.BPE())
         trainer = library.trainers.BpeTrainer(
-            vocab_size=max(n, 256), min_frequency=2, show_progress=False,
+            vocab_size=max(n, N_BYTES), min_frequency=2, show_progress=False,
             initial_alphabet=sorted(library.pre_tokenizers.ByteLevel.alphabet()),
         )  # fmt: skip
         in_a_thread(made.train_from_iterator, _short(pieces), trainer)

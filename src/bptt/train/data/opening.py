@@ -115,6 +115,12 @@ class DataRequest:
             record.get("per"), found=tuple(record.get("found", ())),
         )  # fmt: skip
 
+    def with_limit(self) -> "DataRequest":
+        """Itself, with as much text of the standard library as is read without DATA."""
+        if self.limit is not None or self.paths:
+            return self
+        return replace(self, limit=STANDARD_LIBRARY_CHARACTERS)
+
     def as_found(self) -> "DataRequest":
         """Itself, with the columns that its run found where none were asked for."""
         columns = self.table.columns or self.found
@@ -128,13 +134,9 @@ class DataRequest:
         """
         known = DataRequest.from_json(record)
         is_apart = "found" in record
-        limit = self.limit
-        if limit is None and not self.paths:
-            limit = STANDARD_LIBRARY_CHARACTERS
         mine = replace(
-            self,
+            self.with_limit(),
             paths=tuple(path.resolve() for path in self.paths),
-            limit=limit,
             table=replace(
                 self.table,
                 columns=self.table.columns or (() if is_apart else known.table.columns),

@@ -21,9 +21,8 @@ from bptt.step.shapes import Array
 from bptt.train.data.array_names import WHOLE
 from bptt.train.data.columns import (
     FULL,
-    name_twice,
     numbers_of,
-    refuse_twice,
+    refuse_twice_in_text,
     refuse_unplaced,
     remark_on_counts,
     remark_on_groups,
@@ -152,15 +151,15 @@ def _refuse_other_columns(
 
     Raises: BadRecordError.
     """
-    if not tables:
-        return
-    first, *others = tables
-    names = _columns_of_x(first, tables[first], request, reads)
-    for file in others:
-        here = _columns_of_x(file, tables[file], request, reads)
-        if here != names:
+    found = {
+        file: _columns(table, request, columns_of(file, list(table.columns), reads))
+        for file, table in tables.items()
+    }
+    for file, here in found.items():
+        first = next(iter(found))
+        if here != found[first]:
             reason = f"has the columns {', '.join(here)}, and {str(first)!r} has "
-            reason += f"{', '.join(names)}; --columns a,b chooses those of x"
+            reason += f"{', '.join(found[first])}; --columns a,b chooses those of x"
             raise BadRecordError(file, None, reason)
 
 
@@ -288,13 +287,6 @@ def _in_order(
     return table, remarks
 
 
-def _columns_of_x(
-    file: Path, table: Any, request: TableRequest, reads: Reads
-) -> list[str]:
-    inputs = columns_of(file, list(table.columns), reads)
-    return _columns(table, request, inputs)
-
-
 def _columns(table: Any, request: TableRequest, inputs: Columns) -> list[str]:
     """The columns of x."""
     others = chain(*inputs.values())
@@ -307,8 +299,7 @@ def _sequences(
 ) -> Iterator[_Rows]:
     """The rows of every group of a table."""
     inputs = columns_of(file, list(table.columns), reads)
-    columns = _columns_of_x(file, table, request, reads)
-    targets = _targets(table, request)
+    columns, targets = _columns(table, request, inputs), _targets(table, request)
     parts = [("", table)]
     if request.group is not None:
         parts = list(table.groupby(request.group, sort=True, observed=True))
@@ -427,7 +418,7 @@ def _read_text(pandas: Any, file: Path, separator: str) -> Any:
         except pandas.errors.ParserWarning as warning:
             reason = "its rows have more fields than its first line has names"
             raise ValueError(f"{reason}; {_ADVICE}") from warning
-    refuse_twice(name_twice(file, found.columns, separator))
+    refuse_twice_in_text(file, found.columns, separator)
     name = str(found.columns[0])
     other = next((s for s in ";\t|" if s != separator and s in name), None)
     if len(found.columns) == 1 and other is not None:
